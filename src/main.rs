@@ -1,1 +1,2 @@
+//! Runs Passbook whole on one machine.
 fn main() {}

@@ -1,1 +1,2 @@
+//! The command-service.
 fn main() {}

@@ -1,1 +1,2 @@
+//! The projection-service.
 fn main() {}

@@ -1,0 +1,172 @@
+//! The value of a record in the topic: a CloudEvents 1.0 document in JSON (structured mode) that stands alone.
+//!
+//! `position` and `version` are written as strings: an integer attribute of CloudEvents has 32 bits. The key of the
+//! record is the account id as text. Specification: CloudEvents 1.0.2 with its JSON event format.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use crate::timestamp::Timestamp;
+
+const SPEC_VERSION: &str = "1.0";
+const SOURCE: &str = "/passbook/accounts";
+const CONTENT_TYPE: &str = "application/json";
+
+#[derive(Serialize)]
+struct Writing<'a> {
+    specversion: &'a str,
+    id: Uuid,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    source: &'a str,
+    subject: Uuid,
+    time: Timestamp,
+    datacontenttype: &'a str,
+    storeid: Uuid,
+    partition: Partition,
+    #[serde(serialize_with = "as_text")]
+    position: i64,
+    #[serde(serialize_with = "as_text")]
+    version: i64,
+    schemaversion: i16,
+    commandid: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotencykey: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    causationid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Reading {
+    specversion: String,
+    id: Uuid,
+    #[serde(rename = "type")]
+    event_type: String,
+    subject: Uuid,
+    time: Timestamp,
+    storeid: Uuid,
+    partition: Partition,
+    position: String,
+    version: String,
+    schemaversion: i16,
+    commandid: Uuid,
+    idempotencykey: Option<String>,
+    correlationid: Option<String>,
+    causationid: Option<String>,
+    actor: Option<String>,
+    traceparent: Option<String>,
+    data: Box<RawValue>,
+}
+
+fn as_text<S: serde::Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}
+
+/// The document for an event of the store `store_id`, appended to `buffer`.
+///
+/// # Errors
+/// None in practice: an event is plain data.
+pub fn encode(event: &RecordedEvent, store_id: Uuid, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+    let context = &event.metadata.context;
+    serde_json::to_writer(
+        buffer,
+        &Writing {
+            specversion: SPEC_VERSION,
+            id: event.event_id,
+            event_type: &event.event_type,
+            source: SOURCE,
+            subject: event.account_id,
+            time: event.recorded_at,
+            datacontenttype: CONTENT_TYPE,
+            storeid: store_id,
+            partition: event.position.partition,
+            position: event.position.number,
+            version: event.version,
+            schemaversion: event.schema_version,
+            commandid: event.metadata.command_id,
+            idempotencykey: context.idempotency_key.as_deref(),
+            correlationid: context.correlation_id.as_deref(),
+            causationid: context.causation_id.as_deref(),
+            actor: context.actor.as_deref(),
+            traceparent: context.traceparent.as_deref(),
+            data: &event.data,
+        },
+    )
+}
+
+/// The event of a document, and the store it is of. Attributes this program does not know are passed over.
+///
+/// # Errors
+/// What is wrong with the document, for people.
+pub fn decode(document: &[u8]) -> Result<(RecordedEvent, Uuid), String> {
+    let read: Reading = serde_json::from_slice(document).map_err(|error| format!("not our CloudEvent: {error}"))?;
+    if read.specversion != SPEC_VERSION {
+        return Err(format!("specversion is `{}`, not {SPEC_VERSION}", read.specversion));
+    }
+    let number = |name: &str, text: &str| {
+        text.parse().ok().filter(|n: &i64| *n >= 1).ok_or_else(|| format!("{name} `{text}` is not a number from 1"))
+    };
+    let event = RecordedEvent {
+        event_id: read.id,
+        account_id: read.subject,
+        event_type: read.event_type,
+        version: number("version", &read.version)?,
+        position: Position { partition: read.partition, number: number("position", &read.position)? },
+        schema_version: read.schemaversion,
+        recorded_at: read.time,
+        data: read.data,
+        metadata: EventMetadata {
+            command_id: read.commandid,
+            context: CommandContext {
+                idempotency_key: read.idempotencykey,
+                correlation_id: read.correlationid,
+                causation_id: read.causationid,
+                actor: read.actor,
+                traceparent: read.traceparent,
+            },
+        },
+    };
+    Ok((event, read.storeid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_comes_back_as_it_was_and_bytes_never_panic() {
+        let event = RecordedEvent {
+            event_id: Uuid::from_u128(1),
+            account_id: Uuid::from_u128(2),
+            event_type: "MoneyDeposited".to_owned(),
+            version: 7,
+            position: Position { partition: 3, number: 1042 },
+            schema_version: 1,
+            recorded_at: "2026-11-24T12:00:00.000001Z".parse().unwrap(),
+            data: RawValue::from_string(r#"{"amount":25000}"#.to_owned()).unwrap(),
+            metadata: EventMetadata {
+                command_id: Uuid::from_u128(4),
+                context: CommandContext { actor: Some("ops".to_owned()), ..CommandContext::default() },
+            },
+        };
+        let mut document = Vec::new();
+        encode(&event, Uuid::from_u128(9), &mut document).unwrap();
+        let (read, store) = decode(&document).unwrap();
+        assert_eq!(store, Uuid::from_u128(9));
+        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&event).unwrap());
+        for cut in 0..document.len() {
+            assert!(decode(&document[..cut]).is_err());
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! HTTP as both services speak it. A service gives its routes; [`app`] adds what they share: health, metrics, the
+//! OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes wrong.
+
+/// Bodies, queries, paths and headers, checked.
+pub mod extract;
+/// `ETag`, `If-Match`, `If-None-Match`, `Prefer`.
+pub mod headers;
+/// For the `healthcheck` subcommand.
+pub mod healthcheck;
+mod observe;
+mod operations;
+/// RFC 9457 problems with stable codes.
+pub mod problem;
+/// The server: header time-out, graceful shutdown.
+pub mod server;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::IntoResponse;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::health::Health;
+use problem::Problem;
+
+/// The largest body of a request, in bytes.
+pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
+
+/// The whole application of a service, from its own `routes`. `service` names it in metrics, as in `command`.
+pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
+    let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
+    router
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(|| async { Problem::not_found("no such route; GET /docs lists them").into_response() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            let said = panic.downcast_ref::<String>().map(String::as_str);
+            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+            tracing::error!(panic = said, "a request handler panicked");
+            Problem::internal().into_response()
+        }))
+        .layer(axum::middleware::from_fn(move |request, next| observe::observe(service, request, next)))
+}

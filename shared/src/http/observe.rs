@@ -1,0 +1,56 @@
+//! What every request gets: an id, and its line in the metrics.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument;
+use uuid::Uuid;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_REQUEST_ID: usize = 128;
+
+pub(super) async fn observe(service: &'static str, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request.headers().get(REQUEST_ID).filter(|id| acceptable(id)).cloned().unwrap_or_else(new_id);
+    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
+    let method = request.method().clone();
+    let span = tracing::error_span!("request", id = request_id.to_str().unwrap_or_default(), %method, route);
+
+    let mut response = next.run(request).instrument(span).await;
+
+    response.headers_mut().insert(REQUEST_ID, request_id);
+    let labels = [
+        ("service", metrics::SharedString::const_str(service)),
+        ("method", method_label(&method)),
+        ("route", route.into()),
+        ("status", response.status().as_str().to_owned().into()),
+    ];
+    metrics::counter!("passbook_http_requests_total", &labels).increment(1);
+    metrics::histogram!("passbook_http_request_seconds", &labels[..3]).record(started.elapsed());
+    response
+}
+
+fn acceptable(id: &HeaderValue) -> bool {
+    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+fn new_id() -> HeaderValue {
+    let mut text = [0; 36];
+    let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// A label of few values, whatever clients send.
+fn method_label(method: &axum::http::Method) -> metrics::SharedString {
+    metrics::SharedString::const_str(match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        _ => "other",
+    })
+}

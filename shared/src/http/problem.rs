@@ -1,0 +1,166 @@
+//! RFC 9457 problems: what a request gets when it is not answered.
+
+use std::collections::BTreeMap;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::openapi::{self, RefOr};
+
+/// An `application/problem+json` answer. `code` is stable and meant for programs, `detail` for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: `code` says what it is.
+    #[serde(rename = "type")]
+    #[schema(examples("about:blank"))]
+    pub problem_type: String,
+    /// The phrase of the status.
+    pub title: String,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What happened, for programs; stable.
+    #[schema(examples("malformed_request"))]
+    pub code: String,
+    /// What happened, for people.
+    pub detail: String,
+    /// Which fields, where that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+    /// Seconds after which to try again; also the header `Retry-After`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
+    /// Facts by name that belong to the code, such as `available` or `current_version`.
+    #[serde(flatten)]
+    pub facts: Map<String, Value>,
+}
+
+/// What is wrong with one field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FieldError {
+    /// Its path in the body (`commands[3].amount`), or the name of the header, query or path parameter.
+    pub field: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem with nothing but its status, code and explanation.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            problem_type: "about:blank".to_owned(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            facts: Map::new(),
+        }
+    }
+
+    /// The same, with a fact of its code.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same, to be tried again after so many seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// 400 `malformed_request` that names the field.
+    pub fn malformed(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let (field, detail) = (field.into(), detail.into());
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "malformed_request", format!("`{field}`: {detail}"));
+        problem.errors.push(FieldError { field, detail });
+        problem
+    }
+
+    /// 404 `not_found`.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// 404 `account_not_found`.
+    pub fn account_not_found(account_id: uuid::Uuid) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "account_not_found", format!("there is no account {account_id}"))
+    }
+
+    /// 405 `method_not_allowed`.
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not take that method")
+    }
+
+    /// 503 `store_unavailable`: Postgres is away; nothing was changed.
+    pub fn store_unavailable() -> Self {
+        let detail = "the store can't be reached; nothing was changed";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(1)
+    }
+
+    /// 500 `internal_error`: a defect of ours, in the log with its request id.
+    pub fn internal() -> Self {
+        let detail = "a defect of this service; its log has it under this answer's X-Request-Id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// For a read that failed: `store_unavailable` if Postgres is away, else logged and `internal_error`.
+    pub fn from_store(error: &sqlx::Error) -> Self {
+        if crate::store_error::is_connection_lost(error) {
+            tracing::warn!(%error, "the store can't be reached");
+            Self::store_unavailable()
+        } else {
+            tracing::error!(%error, "a query failed");
+            Self::internal()
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from_store(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+/// For `#[utoipa::path(responses(…))]`: what any route that takes input or reads the store may answer.
+#[derive(Debug)]
+pub struct CommonProblems;
+
+impl utoipa::IntoResponses for CommonProblems {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        [
+            ("400", "`malformed_request`: a field, parameter or header is not what it should be; `errors` names it"),
+            ("500", "`internal_error`: a defect of the service"),
+            ("503", "`store_unavailable`: Postgres is away. With `Retry-After`"),
+        ]
+        .into_iter()
+        .map(|(status, description)| (status.to_owned(), problem_response(description)))
+        .collect()
+    }
+}
+
+/// A documented answer whose body is a [`Problem`].
+pub fn problem_response(description: &str) -> RefOr<openapi::Response> {
+    let schema = openapi::Ref::from_schema_name("Problem");
+    let content = openapi::ContentBuilder::new().schema(Some(schema)).build();
+    openapi::ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
+}

@@ -1,0 +1,136 @@
+//! Money: integers in minor units of an ISO 4217 currency. No floats, no rounding.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The largest amount, and the largest balance: 2^53 - 1, what every JSON reader can hold exactly.
+pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
+
+/// A positive amount in minor units, from 1 to [`MAX_AMOUNT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Amount(i64);
+
+impl Amount {
+    /// The amount, if it is from 1 to [`MAX_AMOUNT`].
+    pub fn new(minor_units: i64) -> Option<Self> {
+        (1..=MAX_AMOUNT).contains(&minor_units).then_some(Self(minor_units))
+    }
+
+    /// Minor units.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let given = deserializer.deserialize_u64(MinorUnits { least: 1 })?;
+        Ok(Self(given))
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: an amount that may be 0, in minor units.
+///
+/// # Errors
+/// Anything but an integer from 0 to [`MAX_AMOUNT`].
+pub fn amount_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    deserializer.deserialize_u64(MinorUnits { least: 0 })
+}
+
+struct MinorUnits {
+    least: i64,
+}
+
+impl MinorUnits {
+    fn checked<E: de::Error>(&self, value: Option<i64>, unexpected: de::Unexpected<'_>) -> Result<i64, E> {
+        value.filter(|v| (self.least..=MAX_AMOUNT).contains(v)).ok_or_else(|| E::invalid_value(unexpected, self))
+    }
+}
+
+impl de::Visitor<'_> for MinorUnits {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an integer of minor units from {} to {MAX_AMOUNT}", self.least)
+    }
+
+    fn visit_i64<E: de::Error>(self, v: i64) -> Result<i64, E> {
+        self.checked(Some(v), de::Unexpected::Signed(v))
+    }
+
+    fn visit_u64<E: de::Error>(self, v: u64) -> Result<i64, E> {
+        self.checked(i64::try_from(v).ok(), de::Unexpected::Unsigned(v))
+    }
+}
+
+/// An ISO 4217 currency that is in use, by its three-letter code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    /// The three-letter code.
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl FromStr for Currency {
+    type Err = String;
+
+    fn from_str(code: &str) -> Result<Self, Self::Err> {
+        iso_currency::Currency::from_code(code)
+            .map(Self)
+            .ok_or_else(|| format!("`{code}` is not an ISO 4217 currency code in capitals, such as EUR"))
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        code.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_positive_integers_up_to_2_to_the_53_minus_1() {
+        let parse = |text: &str| serde_json::from_str::<Amount>(text).map(Amount::get);
+        assert_eq!(parse("1").unwrap(), 1);
+        assert_eq!(parse("9007199254740991").unwrap(), MAX_AMOUNT);
+        for bad in ["0", "-1", "9007199254740992", "1.0", "1e2", "\"1\"", "null", "true", "99999999999999999999999"] {
+            let error = parse(bad).unwrap_err().to_string();
+            assert!(error.contains("an integer of minor units from 1"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn currencies_are_known_codes_in_capitals() {
+        assert_eq!("EUR".parse::<Currency>().unwrap().code(), "EUR");
+        for bad in ["eur", "EURO", "", "ZZZ"] {
+            assert!(bad.parse::<Currency>().is_err(), "{bad}");
+        }
+    }
+}

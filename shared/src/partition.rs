@@ -1,0 +1,75 @@
+//! The partition of an account is the one Kafka's own default partitioner gives its id as a key, in Postgres as in
+//! Kafka, so that a producer or consumer in any language agrees with us.
+
+use uuid::Uuid;
+
+/// A partition of the log, from 0; the same number is the topic's partition.
+pub type Partition = i16;
+
+/// The partition of an account in a log of `partitions` partitions: murmur2 of the id as text (36 characters), sign
+/// bit cleared, modulo the count, as `BuiltInPartitioner.partitionForKey` of Kafka's Java client does.
+///
+/// # Panics
+/// If `partitions` is not positive.
+pub fn partition_of(account_id: Uuid, partitions: Partition) -> Partition {
+    assert!(partitions > 0, "a log has at least one partition");
+    let mut text = [0; 36];
+    let key = account_id.hyphenated().encode_lower(&mut text).as_bytes();
+    let hash = murmur2(key) & 0x7fff_ffff;
+    #[expect(clippy::cast_possible_truncation, reason = "less than `partitions`, which is an i16")]
+    let partition = (hash % u32::from(partitions.unsigned_abs())) as Partition;
+    partition
+}
+
+/// 32-bit murmur2 with Kafka's seed (`org.apache.kafka.common.utils.Utils.murmur2`).
+fn murmur2(data: &[u8]) -> u32 {
+    const SEED: u32 = 0x9747_b28c;
+    const M: u32 = 0x5bd1_e995;
+    #[expect(clippy::cast_possible_truncation, reason = "keys are far shorter than 4 GiB")]
+    let mut hash = SEED ^ data.len() as u32;
+    let (words, rest) = data.as_chunks::<4>();
+    for word in words {
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
+        k ^= k >> 24;
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    for (n, byte) in rest.iter().enumerate() {
+        hash ^= u32::from(*byte) << (8 * n);
+    }
+    if !rest.is_empty() {
+        hash = hash.wrapping_mul(M);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^ (hash >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
+    #[test]
+    fn murmur2_agrees_with_kafka() {
+        for (key, hash) in [
+            ("21", -973_932_308_i32),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
+        ] {
+            assert_eq!(murmur2(key.as_bytes()), hash.cast_unsigned(), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_partition_is_used_and_none_beyond() {
+        let mut seen = [0_u32; 12];
+        for n in 0..12_000_u128 {
+            let partition = partition_of(Uuid::from_u128(n), 12);
+            seen[usize::try_from(partition).unwrap()] += 1;
+        }
+        assert!(seen.iter().all(|n| (800..1200).contains(n)), "{seen:?}");
+    }
+}

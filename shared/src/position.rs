@@ -1,0 +1,65 @@
+//! A place in the log.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::partition::Partition;
+
+/// An event's place in the log: its partition, and its dense number there from 1. Written `3-1042`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The partition of the log.
+    pub partition: Partition,
+    /// The number within it, from 1 (0: before the first).
+    pub number: i64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.partition, self.number)
+    }
+}
+
+impl FromStr for Position {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        text.split_once('-')
+            .filter(|(partition, number)| digits(partition) && digits(number))
+            .and_then(|(partition, number)| {
+                Some(Self { partition: partition.parse().ok()?, number: number.parse().ok()? })
+            })
+            .ok_or_else(|| format!("`{text}` is not a position such as 3-1042"))
+    }
+}
+
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Position {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        let position = Position { partition: 3, number: 1042 };
+        assert_eq!(position.to_string(), "3-1042");
+        assert_eq!("3-1042".parse(), Ok(position));
+        for bad in ["", "3", "3-", "-1042", "3-+1", "+3-1", "3-1-2", "40000-1", "3-99999999999999999999"] {
+            assert!(bad.parse::<Position>().is_err(), "{bad}");
+        }
+    }
+}

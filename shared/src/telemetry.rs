@@ -1,0 +1,59 @@
+//! Logs by `tracing`, metrics by `metrics` in Prometheus's format. Both are of the whole process: when the launcher
+//! runs both services in one, they share them.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Seconds: from a cached answer to a slow replay.
+const SECONDS: [f64; 13] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0];
+/// Counts of commands or events in a batch.
+const COUNTS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
+/// Histograms keep every sample until they are drained.
+const DRAIN_EVERY: Duration = Duration::from_secs(5);
+
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Starts writing the process's log to standard error.
+///
+/// # Errors
+/// A `log_level` that can't be read, or a second call.
+pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log_level)
+        .with_context(|| format!("RUST_LOG (--log-level) can't be read: `{}`", config.log_level))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))
+}
+
+/// The process's metrics, collected from the first call on. Must be called within a tokio runtime.
+///
+/// # Panics
+/// If another metrics recorder was installed before.
+pub fn metrics() -> &'static PrometheusHandle {
+    METRICS.get_or_init(|| {
+        #[expect(clippy::expect_used, reason = "constant buckets, and the only recorder there is")]
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &COUNTS))
+            .expect("buckets are not empty")
+            .install_recorder()
+            .expect("no other metrics recorder is installed");
+        let draining = handle.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(DRAIN_EVERY).await;
+                draining.run_upkeep();
+            }
+        });
+        handle
+    })
+}

@@ -1,0 +1,115 @@
+//! Text that people and programs send: stored as sent, at most so many characters, no NUL (Postgres can't hold one).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// A string of `MIN` to `MAX` characters (Unicode scalar values) without NUL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MAX: usize, const MIN: usize = 0>(String);
+
+impl<const MAX: usize, const MIN: usize> Text<MAX, MIN> {
+    /// The checked text.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    pub fn new(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        if text.contains('\0') {
+            return Err("text must not hold a NUL character".to_owned());
+        }
+        let length = text.chars().count();
+        if length < MIN || length > MAX {
+            return Err(format!("text of {length} characters, where {MIN} to {MAX} are allowed"));
+        }
+        Ok(Self(text))
+    }
+}
+
+impl<const MAX: usize, const MIN: usize> Deref for Text<MAX, MIN> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de, const MAX: usize, const MIN: usize> Deserialize<'de> for Text<MAX, MIN> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// The owner of an account: an opaque reference.
+pub type Owner = Text<200, 1>;
+/// A reference on an entry.
+pub type Reference = Text<500>;
+
+/// Up to [`Metadata::MAX_KEYS`] strings by name, on accounts and entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Metadata(BTreeMap<Text<64, 1>, Text<500>>);
+
+impl Metadata {
+    /// The most keys it can have.
+    pub const MAX_KEYS: usize = 20;
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MetadataVisitor).map(Self)
+    }
+}
+
+struct MetadataVisitor;
+
+impl<'de> de::Visitor<'de> for MetadataVisitor {
+    type Value = BTreeMap<Text<64, 1>, Text<500>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object of up to {} strings", Metadata::MAX_KEYS)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = BTreeMap::new();
+        while let Some((key, value)) = entries.next_entry()? {
+            if map.insert(key, value).is_some() {
+                return Err(de::Error::custom("a key is there twice"));
+            }
+            if map.len() > Metadata::MAX_KEYS {
+                return Err(de::Error::invalid_length(map.len(), &self));
+            }
+        }
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_is_counted_in_characters_and_nul_is_refused() {
+        assert!(Owner::new("é".repeat(200)).is_ok());
+        assert!(Owner::new("é".repeat(201)).is_err());
+        assert!(Owner::new("").is_err());
+        assert!(Owner::new("a\0b").is_err());
+    }
+
+    #[test]
+    fn metadata_refuses_a_key_twice_and_too_many() {
+        let parse = serde_json::from_str::<Metadata>;
+        assert!(parse(r#"{"a":"1","b":"2"}"#).is_ok());
+        assert!(parse(r#"{"a":"1","a":"2"}"#).is_err());
+        let many: Vec<String> = (0..21).map(|n| format!("\"k{n}\":\"\"")).collect();
+        assert!(parse(&format!("{{{}}}", many.join(","))).is_err());
+    }
+}

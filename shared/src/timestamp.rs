@@ -1,0 +1,86 @@
+//! Moments as Passbook writes them: RFC 3339, UTC, always six digits of a second.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A moment in UTC with microseconds (what Postgres holds), from year 0001 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    /// This moment, by the machine's clock.
+    pub fn now() -> Self {
+        Self(Utc::now().trunc_subsecs(6))
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00Z.
+    pub fn as_micros(self) -> i64 {
+        self.0.timestamp_micros()
+    }
+
+    /// The moment so many microseconds after 1970-01-01T00:00:00Z, if it is within the years 1 to 9999.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        DateTime::from_timestamp_micros(micros).filter(in_range).map(Self)
+    }
+
+    /// The same in chrono's type.
+    pub fn to_utc(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+fn in_range(moment: &DateTime<Utc>) -> bool {
+    use chrono::Datelike;
+    (1..=9999).contains(&moment.year())
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Micros, true))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|moment| moment.to_utc().trunc_subsecs(6))
+            .ok()
+            .filter(in_range)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not an RFC 3339 time such as 2026-11-24T12:00:00.000000Z"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_offset_is_read_and_utc_with_six_digits_is_written() {
+        let moment: Timestamp = "2026-11-24T14:00:00.1234567+02:00".parse().unwrap();
+        assert_eq!(moment.to_string(), "2026-11-24T12:00:00.123456Z");
+        assert_eq!(Timestamp::from_micros(moment.as_micros()), Some(moment));
+        for bad in ["", "2026-11-24", "yesterday", "-0001-01-01T00:00:00Z"] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+}
