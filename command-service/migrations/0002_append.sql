@@ -1,0 +1,57 @@
+-- The append: many commands, all or nothing, in one round trip. Who calls it has decided on states it believes to
+-- be current; the unique keys of `events` and `commands` refuse what is not, and a refusal (which inserts no event)
+-- is checked by `asserted_versions`. Then nothing of the batch has happened.
+--
+-- heads:    the partitions touched, ascending, each once; and how many events go to each.
+-- events:   one element each; `event_heads` is the index of its partition in `head_partitions`, `event_numbers` its
+--           place among the events of the batch that go there, from 1.
+-- commands: the keys to remember, one element each.
+-- asserted: accounts on whose version a command without events relies.
+CREATE FUNCTION passbook.append(
+    head_partitions smallint[], head_counts int[],
+    event_heads int[], event_numbers int[], account_ids uuid[], versions bigint[], event_ids uuid[],
+    command_ids uuid[], types text[], schema_versions smallint[], data text[], metadata text[],
+    key_partitions smallint[], key_account_ids uuid[], keys text[], fingerprints bigint[],
+    key_versions bigint[], key_events smallint[], refusals text[],
+    asserted_partitions smallint[], asserted_account_ids uuid[], asserted_versions bigint[]
+) RETURNS TABLE (base bigint, at timestamptz) LANGUAGE plpgsql AS $$
+DECLARE
+    bases bigint[] := '{}';
+    times timestamptz[] := '{}';
+BEGIN
+    -- In ascending order, so that two appends never wait for each other in a ring.
+    FOR head IN 1 .. cardinality(head_partitions) LOOP
+        UPDATE passbook.log_head
+           SET position = position + head_counts[head], recorded_at = greatest(recorded_at, clock_timestamp())
+         WHERE partition = head_partitions[head]
+        RETURNING position - head_counts[head], recorded_at INTO STRICT base, at;
+        bases := bases || base;
+        times := times || at;
+        RETURN NEXT;
+    END LOOP;
+
+    IF cardinality(asserted_versions) > 0 AND EXISTS (
+        SELECT FROM unnest(asserted_partitions, asserted_account_ids, asserted_versions) AS a (p, id, v)
+         WHERE a.v <> coalesce((SELECT e.version FROM passbook.events AS e
+                                 WHERE e.partition = a.p AND e.account_id = a.id
+                                 ORDER BY e.version DESC LIMIT 1), 0)
+    ) THEN
+        RAISE EXCEPTION 'an account is at another version'
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'asserted_version_is_current';
+    END IF;
+
+    INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id, event_id,
+                                 command_id, type, data, metadata)
+    SELECT bases[e.head] + e.number, e.version, times[e.head], head_partitions[e.head], e.schema_version,
+           e.account_id, e.event_id, e.command_id, e.type, e.data::json, e.metadata::json
+      FROM unnest(event_heads, event_numbers, account_ids, versions, event_ids, command_ids, types, schema_versions,
+                  append.data, append.metadata)
+        AS e (head, number, account_id, version, event_id, command_id, type, schema_version, data, metadata);
+
+    IF cardinality(keys) > 0 THEN
+        INSERT INTO passbook.commands (partition, account_id, idempotency_key, fingerprint, version, events, refusal)
+        SELECT k.p, k.id, k.key, k.fingerprint, k.version, k.events, k.refusal::json
+          FROM unnest(key_partitions, key_account_ids, keys, fingerprints, key_versions, key_events, refusals)
+            AS k (p, id, key, fingerprint, version, events, refusal);
+    END IF;
+END $$;

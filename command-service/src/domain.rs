@@ -1,0 +1,17 @@
+//! The rules of accounts: pure, synchronous, total. No I/O, no clock, no random.
+
+/// The state of an account, and how events change it.
+pub mod account;
+/// What can be asked of an account.
+pub mod command;
+/// What is decided.
+pub mod decide;
+/// The ways in which the domain says no.
+pub mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub use account::{Account, AccountSummary, evolve};
+pub use command::Command;
+pub use decide::decide;
+pub use refusal::Refusal;

@@ -1,0 +1,143 @@
+//! The state of an account: a fold of its events.
+
+use passbook_shared::event::{AccountEvent, AccountStatus};
+use passbook_shared::money::{Currency, MAX_AMOUNT};
+use serde::{Deserialize, Serialize};
+
+/// The shape of [`Account`] as snapshots keep it; to be raised whenever the shape, or what [`evolve`] makes of an
+/// event, changes. Snapshots of another are passed over.
+pub const STATE_VERSION: i16 = 1;
+
+/// An account, as its events left it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Account {
+    /// It has no events.
+    #[default]
+    Unopened,
+    /// Money can move.
+    Open(OpenAccount),
+    /// It is over.
+    Closed(ClosedAccount),
+}
+
+/// An account between its first event and its closing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenAccount {
+    /// Of all its amounts.
+    pub currency: Currency,
+    /// What is on it, in minor units.
+    pub balance: i64,
+    /// How much of it is set aside by holds, in minor units.
+    pub held: i64,
+    /// How far below 0 `balance - held` may go, in minor units.
+    pub overdraft_limit: i64,
+    /// Set while it is frozen.
+    pub freeze: Option<Freeze>,
+}
+
+/// What a freeze keeps from happening, beside money going out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// No money comes in either.
+    pub block_credits: bool,
+}
+
+/// What is left of an account that was closed (with balance 0).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedAccount {
+    /// Of all its amounts.
+    pub currency: Currency,
+    /// As it was at the end.
+    pub overdraft_limit: i64,
+}
+
+impl OpenAccount {
+    /// What can still go out before the overdraft is touched, in minor units; below 0 if it is.
+    pub fn available(&self) -> i64 {
+        self.balance - self.held
+    }
+}
+
+/// How an account stands, as answers give it. Amounts in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct AccountSummary {
+    /// Whether money moves.
+    pub status: AccountStatus,
+    /// Of all its amounts, ISO 4217.
+    #[schema(value_type = String, min_length = 3, max_length = 3, examples("EUR"))]
+    pub currency: Currency,
+    /// What is on it.
+    #[schema(examples(125_000))]
+    pub balance: i64,
+    /// How much of that is set aside by holds.
+    #[schema(examples(0))]
+    pub held: i64,
+    /// `balance - held`.
+    #[schema(examples(125_000))]
+    pub available: i64,
+    /// How far below 0 `available` may go.
+    #[schema(examples(0))]
+    pub overdraft_limit: i64,
+}
+
+impl Account {
+    /// How it stands; nothing if it was never opened.
+    pub fn summary(&self) -> Option<AccountSummary> {
+        match self {
+            Self::Unopened => None,
+            Self::Open(open) => Some(AccountSummary {
+                status: if open.freeze.is_some() { AccountStatus::Frozen } else { AccountStatus::Open },
+                currency: open.currency,
+                balance: open.balance,
+                held: open.held,
+                available: open.available(),
+                overdraft_limit: open.overdraft_limit,
+            }),
+            Self::Closed(closed) => Some(AccountSummary {
+                status: AccountStatus::Closed,
+                currency: closed.currency,
+                balance: 0,
+                held: 0,
+                available: 0,
+                overdraft_limit: closed.overdraft_limit,
+            }),
+        }
+    }
+}
+
+/// The account after one more event. Total: an event that can't follow on the state (which the decider never lets
+/// happen) leaves it as it is.
+#[must_use]
+pub fn evolve(account: Account, event: &AccountEvent) -> Account {
+    match (account, event) {
+        (Account::Unopened, AccountEvent::AccountOpened(opened)) => Account::Open(OpenAccount {
+            currency: opened.currency,
+            balance: opened.initial_deposit,
+            held: 0,
+            overdraft_limit: opened.overdraft_limit,
+            freeze: None,
+        }),
+        (Account::Open(open), event) => evolve_open(open, event),
+        (account @ (Account::Unopened | Account::Closed(_)), _) => account,
+    }
+}
+
+fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
+    match event {
+        AccountEvent::AccountOpened(_) => {}
+        AccountEvent::MoneyDeposited(deposit) => open.balance = moved(open.balance, deposit.amount.get()),
+        AccountEvent::MoneyWithdrawn(withdrawal) => open.balance = moved(open.balance, -withdrawal.amount.get()),
+        AccountEvent::AccountFrozen(frozen) => open.freeze = Some(Freeze { block_credits: frozen.block_credits }),
+        AccountEvent::AccountUnfrozen(_) => open.freeze = None,
+        AccountEvent::AccountClosed(_) => {
+            return Account::Closed(ClosedAccount { currency: open.currency, overdraft_limit: open.overdraft_limit });
+        }
+    }
+    Account::Open(open)
+}
+
+/// A balance after a movement the decider found to be within bounds.
+fn moved(balance: i64, by: i64) -> i64 {
+    balance.saturating_add(by).clamp(-MAX_AMOUNT, MAX_AMOUNT)
+}

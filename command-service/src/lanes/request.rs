@@ -1,0 +1,109 @@
+//! A command on its way through a lane, and what becomes of it.
+
+use std::sync::Arc;
+
+use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
+use passbook_shared::recorded_event::{CommandContext, RecordedEvent};
+use thiserror::Error;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::domain::{AccountSummary, Command, Refusal};
+
+/// A command for one account.
+#[derive(Debug, Clone)]
+pub struct CommandRequest {
+    /// Whose.
+    pub account_id: Uuid,
+    /// What.
+    pub command: Command,
+    /// From `If-Match`: the version the account must be at.
+    pub expected_version: Option<i64>,
+    /// Decide and answer, but append nothing and neither look up nor keep the key.
+    pub dry_run: bool,
+    /// Names this request in the events it causes; fresh for each request.
+    pub command_id: Uuid,
+    /// What the sender said beside the command; its idempotency key is honoured.
+    pub context: CommandContext,
+}
+
+impl CommandRequest {
+    /// What tells this request from another under the same key: the command and `If-Match`, not the headers that
+    /// may differ from one try to the next.
+    pub fn fingerprint(&self) -> i64 {
+        let body = serde_json::to_vec(&(&self.command, self.expected_version)).unwrap_or_default();
+        let (hash, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, &body).as_u64_pair();
+        hash.cast_signed()
+    }
+}
+
+/// What became of a command that was decided.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The key was known: this is the outcome of the first request with it.
+    pub replayed: bool,
+    /// What was decided then or now.
+    pub outcome: Outcome,
+}
+
+/// What was decided.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It is done, and durable (or would have been done, for a dry run).
+    Accepted(Accepted),
+    /// The domain says no.
+    Refused(Refusal),
+}
+
+/// A command that was done.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The account.
+    pub account_id: Uuid,
+    /// Its version after the command.
+    pub version: i64,
+    /// Where the event with that version is; for a dry run, where the account's newest event is.
+    pub position: Position,
+    /// How the account stands after the command.
+    pub account: AccountSummary,
+    /// The events it caused, oldest first; none if all was so already. For a dry run, `position` is that of the
+    /// account's newest event and `recorded_at` is now.
+    pub events: Vec<Arc<RecordedEvent>>,
+}
+
+/// Why a command has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CommandError {
+    /// The lane's queue is full.
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// The service is going.
+    #[error("the service is shutting down")]
+    ShuttingDown,
+    /// Postgres can't be reached, and the command was not sent to it.
+    #[error("the store can't be reached")]
+    StoreUnavailable,
+    /// The command was sent to Postgres, and it can't be found out whether it was done.
+    #[error("the connection to the store broke, and whether the command was done can't be found out now")]
+    OutcomeUnknown,
+    /// The account's version moved each time the command was tried.
+    #[error("lost the race for the account's version too often")]
+    Conflict,
+    /// The key is known, with another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// A defect, or a log that can't be read: in the service's log.
+    #[error("the command can't be worked on")]
+    Internal,
+}
+
+pub(super) type Reply = oneshot::Sender<Result<Answer, CommandError>>;
+
+/// A command that waits for its lane.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) request: CommandRequest,
+    pub(super) partition: Partition,
+    pub(super) reply: Reply,
+}
