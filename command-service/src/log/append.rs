@@ -1,0 +1,140 @@
+//! The append: one call of `passbook.append` makes many commands durable, all or nothing.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+/// What one append is to make durable.
+#[derive(Debug, Default)]
+pub struct Append {
+    /// The events, oldest first. Until they are appended, a position's number is the event's place among those of
+    /// its partition in this append, from 1, and `recorded_at` means nothing.
+    pub events: Vec<RecordedEvent>,
+    /// Idempotency keys to remember.
+    pub keys: Vec<NewKey>,
+    /// Accounts that must be at a version for a command without events to be right.
+    pub asserted: Vec<(Partition, Uuid, i64)>,
+}
+
+/// An idempotency key, and what came of its command.
+#[derive(Debug)]
+pub struct NewKey {
+    /// The account's partition.
+    pub partition: Partition,
+    /// The account it belongs to.
+    pub account_id: Uuid,
+    /// The key.
+    pub key: String,
+    /// Of the request.
+    pub fingerprint: i64,
+    /// The account's version after the command.
+    pub version: i64,
+    /// How many events it caused.
+    pub events: i16,
+    /// Why it was refused, as JSON, if it was.
+    pub refusal: Option<String>,
+}
+
+impl Append {
+    /// Whether there is nothing to write or check.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.keys.is_empty() && self.asserted.is_empty()
+    }
+
+    /// The partitions it touches, ascending, and how many events go to each.
+    fn heads(&self) -> (Vec<Partition>, Vec<i32>) {
+        let touched = self.events.iter().map(|event| event.position.partition);
+        let mut partitions: Vec<Partition> = touched.chain(self.keys.iter().map(|key| key.partition)).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let mut counts = vec![0; partitions.len()];
+        for event in &self.events {
+            counts[index_of(&partitions, event.position.partition)] += 1;
+        }
+        (partitions, counts)
+    }
+}
+
+fn index_of(partitions: &[Partition], partition: Partition) -> usize {
+    partitions.partition_point(|p| *p < partition)
+}
+
+/// Appends, in one round trip and one transaction (or within the one that is open), and gives the events their
+/// positions and times.
+///
+/// # Errors
+/// A violated constraint means that a state decided on was not current, and nothing has happened; after any other
+/// error the append may or may not have happened.
+pub async fn append(connection: &mut PgConnection, append: &mut Append) -> Result<(), sqlx::Error> {
+    let (partitions, counts) = append.heads();
+    let rows = call(connection, append, &partitions, &counts).await?;
+    let bases: Vec<(i64, Timestamp)> =
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
+    if bases.len() != partitions.len() {
+        return Err(sqlx::Error::Protocol(format!("{} partitions answered {}", partitions.len(), bases.len())));
+    }
+    for event in &mut append.events {
+        let (base, at) = bases[index_of(&partitions, event.position.partition)];
+        event.position.number += base;
+        event.recorded_at = at;
+    }
+    Ok(())
+}
+
+async fn call(
+    connection: &mut PgConnection,
+    append: &Append,
+    partitions: &[Partition],
+    counts: &[i32],
+) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+    fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
+        rows.iter().map(value).collect()
+    }
+    let Append { events, keys, asserted } = append;
+    let place = |event: &RecordedEvent| i32::try_from(index_of(partitions, event.position.partition) + 1).unwrap_or(0);
+    let number = |event: &RecordedEvent| i32::try_from(event.position.number).unwrap_or(0);
+    let context = |event: &RecordedEvent| {
+        let context = &event.metadata.context;
+        (!context.is_empty()).then(|| serde_json::to_string(context).unwrap_or_default())
+    };
+    sqlx::query(
+        "SELECT base, at FROM passbook.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+         $17, $18, $19, $20, $21, $22)",
+    )
+    .bind(partitions)
+    .bind(counts)
+    .bind(column(events, place))
+    .bind(column(events, number))
+    .bind(column(events, |e| e.account_id))
+    .bind(column(events, |e| e.version))
+    .bind(column(events, |e| e.event_id))
+    .bind(column(events, |e| e.metadata.command_id))
+    .bind(column(events, |e| e.event_type.as_str()))
+    .bind(column(events, |e| e.schema_version))
+    .bind(column(events, |e| e.data.get()))
+    .bind(column(events, context))
+    .bind(column(keys, |k| k.partition))
+    .bind(column(keys, |k| k.account_id))
+    .bind(column(keys, |k| k.key.as_str()))
+    .bind(column(keys, |k| k.fingerprint))
+    .bind(column(keys, |k| k.version))
+    .bind(column(keys, |k| k.events))
+    .bind(column(keys, |k| k.refusal.as_deref()))
+    .bind(column(asserted, |a| a.0))
+    .bind(column(asserted, |a| a.1))
+    .bind(column(asserted, |a| a.2))
+    .fetch_all(connection)
+    .await
+}
+
+/// Locks the heads of partitions until the transaction ends: nothing else is appended to them meanwhile.
+///
+/// # Errors
+/// As any query.
+pub async fn lock_heads(connection: &mut PgConnection, partitions: &[Partition]) -> Result<(), sqlx::Error> {
+    let sql = "SELECT FROM passbook.log_head WHERE partition = ANY ($1) ORDER BY partition FOR UPDATE";
+    sqlx::query(sql).bind(partitions).execute(connection).await?;
+    Ok(())
+}
