@@ -1,0 +1,61 @@
+//! The passwords of the cluster's roles: random, made once, readable by the owner of the data directory only.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The cluster's superuser.
+pub(super) const ADMIN: &str = "passbook_admin";
+const FILE: &str = "postgres-secrets.json";
+
+/// A password for each role.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Secrets {
+    pub(super) admin: String,
+    pub(super) command: String,
+    pub(super) projection: String,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
+impl Secrets {
+    /// Those of the data directory, made if there are none.
+    pub(super) fn of(data_dir: &Path) -> anyhow::Result<Self> {
+        let path = data_dir.join(FILE);
+        match std::fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} can't be read", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let secrets = Self { admin: random(), command: random(), projection: random() };
+                write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
+                Ok(secrets)
+            }
+            Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
+        }
+    }
+}
+
+/// 122 random bits, in characters that need no quoting in SQL or a URL.
+fn random() -> String {
+    Uuid::new_v4().simple().to_string()
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let unfinished = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path)
+    };
+    write().with_context(|| format!("{} could not be written", path.display()))
+}
