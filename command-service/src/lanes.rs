@@ -1,19 +1,25 @@
 //! Lanes: each owns some partitions, and decides and appends all commands on their accounts, many to a commit.
 
-/// A command on its way, and what becomes of it.
-pub mod request;
 mod batch;
 mod cache;
 mod lane;
+mod look_first;
+/// A command on its way, and what becomes of it.
+pub mod request;
 
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::shutdown::Tasks;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::log::snapshots::Snapshot;
+use cache::Cache;
+use lane::Lane;
 pub use lane::LaneConfig;
-pub use request::{Answer, CommandError, CommandRequest, Outcome};
 use request::Pending;
+pub use request::{Answer, CommandError, CommandRequest, Outcome};
 
 /// The way into the lanes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -23,6 +29,34 @@ pub struct Lanes {
 }
 
 impl Lanes {
+    /// Starts `count` lanes for a log of `partitions` partitions. They hand what they append to `relay`, and states
+    /// worth keeping to `snapshots`; each ends when the last clone of this is gone and its queue is empty.
+    pub fn start(
+        count: usize,
+        partitions: Partition,
+        config: &LaneConfig,
+        relay: &mpsc::Sender<Vec<Arc<RecordedEvent>>>,
+        snapshots: &mpsc::Sender<Snapshot>,
+        tasks: &mut Tasks,
+    ) -> Self {
+        let queues = (0..count).map(|n| {
+            let (sender, queue) = mpsc::channel(config.queue);
+            let lane = Lane {
+                name: n.to_string(),
+                config: config.clone(),
+                queue,
+                relay: relay.clone(),
+                snapshots: snapshots.clone(),
+                cache: Cache::new(config.cache_bytes),
+                connection: None,
+                down: false,
+            };
+            tasks.spawn("a lane", lane.run());
+            sender
+        });
+        Self { queues: queues.collect(), partitions }
+    }
+
     /// Decides and appends a command, and gives what became of it once that is durable. A caller that goes away
     /// leaves the command to its fate.
     ///

@@ -1,1 +1,21 @@
-//! The command-service.
+//! The command-service: validates commands against accounts rebuilt from the log, appends their events, answers,
+//! and mirrors the log to Kafka. In the order in which a command flows:
+
+/// Settings.
+pub mod config;
+/// The rules.
+pub mod domain;
+/// Requests and answers.
+pub mod http;
+/// Batches, and one append each.
+pub mod lanes;
+/// The tables.
+pub mod log;
+mod metrics;
+/// From the log to the topic.
+pub mod relay;
+/// From settings to running tasks.
+pub mod startup;
+
+pub use config::{Cli, Config};
+pub use startup::{run, start};

@@ -19,10 +19,14 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether Postgres answers, but says that it can't work now: out of resources, read-only, cancelled, an error of its
+/// disk. Nothing was done.
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| ["25", "40", "53", "54", "55", "57", "58"].iter().any(|class| code.starts_with(class)))
+}
+
 /// The name of the constraint that refused, if that is what happened.
 pub fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
-    match error {
-        sqlx::Error::Database(error) => error.constraint(),
-        _ => None,
-    }
+    error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }

@@ -107,3 +107,10 @@ pub(super) struct Pending {
     pub(super) partition: Partition,
     pub(super) reply: Reply,
 }
+
+impl Pending {
+    /// The idempotency key to honour.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.request.context.idempotency_key.as_deref().filter(|_| !self.request.dry_run)
+    }
+}

@@ -24,29 +24,37 @@ pub struct Loaded {
     pub position: i64,
 }
 
+/// An event in the log that this version of the program can't read.
+#[derive(Debug, Error)]
+#[error("version {version} of account {account_id} can't be read: {error}")]
+pub struct Unreadable {
+    account_id: Uuid,
+    version: i64,
+    error: DecodeError,
+}
+
 /// Why an account could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// Postgres did not answer.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// An event in the log can't be read by this version of the program.
-    #[error("version {version} of account {account_id} can't be read: {error}")]
-    Unreadable {
-        /// The account.
-        account_id: Uuid,
-        /// Of the event.
-        version: i64,
-        /// What is wrong with it.
-        error: DecodeError,
-    },
+    /// One of its events can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
-/// Loads accounts, in the order given.
+/// What came of loading one of many accounts.
+pub type LoadResult = Result<Loaded, Unreadable>;
+
+/// Loads accounts, in the order given. One that can't be read does not keep the others from being loaded.
 ///
 /// # Errors
-/// See [`LoadError`].
-pub async fn load(connection: &mut PgConnection, accounts: &[(Partition, Uuid)]) -> Result<Vec<Loaded>, LoadError> {
+/// As any query.
+pub async fn load(
+    connection: &mut PgConnection,
+    accounts: &[(Partition, Uuid)],
+) -> Result<Vec<LoadResult>, sqlx::Error> {
     fold(connection, accounts, i64::MAX).await
 }
 
@@ -61,14 +69,14 @@ pub async fn state_at(
     version: i64,
 ) -> Result<Loaded, LoadError> {
     let mut loaded = fold(connection, &[(partition, account_id)], version).await?;
-    Ok(loaded.pop().unwrap_or_default())
+    Ok(loaded.pop().transpose()?.unwrap_or_default())
 }
 
 async fn fold(
     connection: &mut PgConnection,
     accounts: &[(Partition, Uuid)],
     up_to: i64,
-) -> Result<Vec<Loaded>, LoadError> {
+) -> Result<Vec<LoadResult>, sqlx::Error> {
     match fold_from(connection, accounts, up_to, STATE_VERSION).await? {
         Some(loaded) => Ok(loaded),
         // A snapshot that can't be read is only a cache that is of no use: no snapshot has state version 0.
@@ -82,10 +90,10 @@ async fn fold_from(
     accounts: &[(Partition, Uuid)],
     up_to: i64,
     state_version: i16,
-) -> Result<Option<Vec<Loaded>>, LoadError> {
+) -> Result<Option<Vec<LoadResult>>, sqlx::Error> {
     let partitions: Vec<Partition> = accounts.iter().map(|(partition, _)| *partition).collect();
     let ids: Vec<Uuid> = accounts.iter().map(|(_, id)| *id).collect();
-    let mut loaded = vec![Loaded::default(); accounts.len()];
+    let mut results: Vec<LoadResult> = accounts.iter().map(|_| Ok(Loaded::default())).collect();
     let mut rows = sqlx::query(
         "SELECT a.n, s.version, s.position, s.state::text, e.version, e.position, e.type, e.schema_version, \
                 e.data::text
@@ -110,16 +118,18 @@ async fn fold_from(
     while let Some(row) = rows.try_next().await? {
         let n: i64 = row.try_get(0)?;
         let index = usize::try_from(n - 1).unwrap_or_default();
-        let state = &mut loaded[index];
-        if state.version == 0 && !start_from_snapshot(state, &row)? {
+        let Ok(loaded) = &mut results[index] else { continue };
+        if loaded.version == 0 && !start_from_snapshot(loaded, &row)? {
             return Ok(None);
         }
-        apply(state, accounts[index].1, &row)?;
+        if let Err((version, error)) = apply(loaded, &row)? {
+            results[index] = Err(Unreadable { account_id: accounts[index].1, version, error });
+        }
     }
-    Ok(Some(loaded))
+    Ok(Some(results))
 }
 
-fn start_from_snapshot(loaded: &mut Loaded, row: &PgRow) -> Result<bool, LoadError> {
+fn start_from_snapshot(loaded: &mut Loaded, row: &PgRow) -> Result<bool, sqlx::Error> {
     let Some(version) = row.try_get::<Option<i64>, _>(1)? else { return Ok(true) };
     let position = row.try_get(2)?;
     match serde_json::from_str(row.try_get(3)?) {
@@ -134,17 +144,19 @@ fn start_from_snapshot(loaded: &mut Loaded, row: &PgRow) -> Result<bool, LoadErr
     }
 }
 
-fn apply(loaded: &mut Loaded, account_id: Uuid, row: &PgRow) -> Result<(), LoadError> {
-    let Some(version) = row.try_get::<Option<i64>, _>(4)? else { return Ok(()) };
-    let data = RawValue::from_string(row.try_get(8)?).map_err(DecodeError::Payload);
-    let event = data
-        .and_then(|data| {
-            let (event_type, schema_version) = (row.try_get(6), row.try_get(7));
-            AccountEvent::decode(event_type.unwrap_or_default(), schema_version.unwrap_or_default(), &data)
-        })
-        .map_err(|error| LoadError::Unreadable { account_id, version, error })?;
+/// Applies the row's event, if it has one; the inner error is that the event can't be read.
+fn apply(loaded: &mut Loaded, row: &PgRow) -> Result<Result<(), (i64, DecodeError)>, sqlx::Error> {
+    let Some(version) = row.try_get::<Option<i64>, _>(4)? else { return Ok(Ok(())) };
+    let (event_type, schema_version, data): (&str, _, String) = (row.try_get(6)?, row.try_get(7)?, row.try_get(8)?);
+    let decoded = RawValue::from_string(data)
+        .map_err(DecodeError::Payload)
+        .and_then(|data| AccountEvent::decode(event_type, schema_version, &data));
+    let event = match decoded {
+        Ok(event) => event,
+        Err(error) => return Ok(Err((version, error))),
+    };
     loaded.account = evolve(std::mem::take(&mut loaded.account), &event);
     loaded.version = version;
     loaded.position = row.try_get(5)?;
-    Ok(())
+    Ok(Ok(()))
 }

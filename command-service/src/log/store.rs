@@ -50,10 +50,23 @@ async fn find_or_make(pool: &PgPool, partitions: Partition) -> anyhow::Result<St
     Ok(Store { store_id: row.try_get(0)?, partitions: row.try_get(1)? })
 }
 
-/// The last position number of each partition, from partition 0 on.
+/// Gives a role what the service needs at run time, and no more: it can add to the log, never change it.
 ///
 /// # Errors
-/// As any query.
-pub async fn heads(pool: &PgPool) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar("SELECT position FROM passbook.log_head ORDER BY partition").fetch_all(pool).await
+/// Postgres refuses.
+pub async fn grant(pool: &PgPool, role: &str) -> anyhow::Result<()> {
+    let role = format!("\"{}\"", role.replace('"', "\"\""));
+    let sql = format!(
+        "GRANT USAGE ON SCHEMA passbook TO {role};
+         GRANT SELECT ON passbook.store TO {role};
+         GRANT SELECT, UPDATE ON passbook.log_head TO {role};
+         GRANT SELECT, INSERT ON passbook.events, passbook.commands TO {role};
+         GRANT SELECT, INSERT, UPDATE ON passbook.snapshots TO {role};"
+    );
+    // The role's name is quoted; nothing else in it comes from outside.
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(pool)
+        .await
+        .context("the runtime role can't be granted its rights")?;
+    Ok(())
 }

@@ -1,0 +1,85 @@
+//! The command-service's settings.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use passbook_shared::config::{KafkaConfig, LogConfig};
+use passbook_shared::partition::Partition;
+use sqlx::postgres::PgConnectOptions;
+
+/// Validates account commands, appends their events to the log and mirrors it to Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "command-service", version)]
+pub struct Cli {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub action: Option<Action>,
+    /// How to serve.
+    #[command(flatten)]
+    pub config: Config,
+    /// What to log.
+    #[command(flatten)]
+    pub log: LogConfig,
+}
+
+/// What the program can do beside serving.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Action {
+    /// Ask the service on COMMAND_ADDR whether it is ready; exit code 0 if so.
+    Healthcheck,
+}
+
+/// How the service runs.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where to answer HTTP.
+    #[arg(long, env, default_value = "127.0.0.1:8080")]
+    pub command_addr: SocketAddr,
+    /// The database of the log: `postgres://user:password@host:port/database`.
+    #[arg(long, env, hide_env_values = true)]
+    pub database_url: PgConnectOptions,
+    /// Owner of the schema, to make and change its tables with; DATABASE_URL's role then only gets what it needs.
+    #[arg(long, env, hide_env_values = true)]
+    pub migration_database_url: Option<PgConnectOptions>,
+    /// Partitions of the log, for a store that is yet to be made (12 if not given); fixed from then on.
+    #[arg(long, env, value_parser = clap::value_parser!(i16).range(1..=1000))]
+    pub partitions: Option<Partition>,
+    /// Kafka.
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    /// How long the relay's producer waits for a batch to fill, in milliseconds.
+    #[arg(long, env, default_value_t = 5)]
+    pub relay_linger_ms: u32,
+    /// Refuse changes that come without an Idempotency-Key.
+    #[arg(long, env)]
+    pub require_idempotency_key: bool,
+    /// Tasks that decide and append, each with its own connection to Postgres.
+    #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub lanes: u16,
+    /// Commands that may wait for a lane; more get 503.
+    #[arg(long, env, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub lane_queue: u32,
+    /// The most commands in one append.
+    #[arg(long, env, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub lane_batch: u32,
+    /// Account states each lane keeps in memory, in MiB.
+    #[arg(long, env, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub lane_cache_mib: u64,
+    /// How long a command may wait for Postgres before it gets 503, in milliseconds.
+    #[arg(long, env, default_value_t = 1800, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub store_patience_ms: u64,
+    /// Events of an account between two of its snapshots.
+    #[arg(long, env, default_value_t = 500, value_parser = clap::value_parser!(i64).range(10..=1_000_000))]
+    pub snapshot_every: i64,
+    /// Connections to Postgres for reading the log.
+    #[arg(long, env, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub read_connections: u32,
+}
+
+impl Config {
+    /// How long a command may wait for Postgres.
+    pub fn store_patience(&self) -> Duration {
+        Duration::from_millis(self.store_patience_ms)
+    }
+}

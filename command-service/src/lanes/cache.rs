@@ -1,0 +1,53 @@
+//! A lane's accounts: states it knows because every change to them has gone through it. Bounded by weight.
+
+use quick_cache::Weighter;
+use quick_cache::unsync;
+use uuid::Uuid;
+
+use crate::log::load::Loaded;
+
+/// What an entry takes beside the state itself, in bytes: key, hash table, queue.
+const OVERHEAD: u64 = 64;
+
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<Uuid, Loaded> for Bytes {
+    fn weight(&self, _: &Uuid, _: &Loaded) -> u64 {
+        size_of::<Loaded>() as u64 + OVERHEAD
+    }
+}
+
+/// States of accounts that were opened, by id.
+#[derive(Debug)]
+pub(super) struct Cache {
+    accounts: unsync::Cache<Uuid, Loaded, Bytes>,
+    bytes: u64,
+}
+
+impl Cache {
+    /// An empty cache that holds about so many bytes.
+    pub(super) fn new(bytes: u64) -> Self {
+        let entries = usize::try_from(bytes / (size_of::<Loaded>() as u64 + OVERHEAD)).unwrap_or(usize::MAX).max(1);
+        Self { accounts: unsync::Cache::with_weighter(entries, bytes, Bytes), bytes }
+    }
+
+    pub(super) fn get(&mut self, account_id: Uuid) -> Option<&Loaded> {
+        self.accounts.get(&account_id)
+    }
+
+    /// Keeps a state; one without events is not worth it.
+    pub(super) fn keep(&mut self, account_id: Uuid, loaded: Loaded) {
+        if loaded.version > 0 {
+            self.accounts.insert(account_id, loaded);
+        }
+    }
+
+    pub(super) fn forget(&mut self, account_id: Uuid) {
+        self.accounts.remove(&account_id);
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        *self = Self::new(self.bytes);
+    }
+}

@@ -1,0 +1,270 @@
+//! One lane: takes whatever has queued, decides it on the states it knows, appends it in one round trip, answers.
+//!
+//! The common batch only inserts; the constraints are the check. When one of them refuses, or a connection breaks and
+//! it is not known whether the batch was done, the lane looks first: see [`super::look_first`].
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::batch::{Batch, Finished};
+use super::cache::Cache;
+use super::look_first::look_first;
+use super::request::{CommandError, Pending};
+use crate::domain::Command;
+use crate::log::append::append;
+use crate::log::load::{Loaded, load};
+use crate::log::snapshots::Snapshot;
+use crate::metrics;
+
+/// How often a batch looks first before its commands have lost the race.
+const ATTEMPTS: u32 = 3;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a lane needs to know.
+#[derive(Debug, Clone)]
+pub struct LaneConfig {
+    /// Where Postgres is, and the settings of the lane's connection.
+    pub connect: PgConnectOptions,
+    /// The most commands that may wait.
+    pub queue: usize,
+    /// The most commands in one append.
+    pub max_batch: usize,
+    /// What its cache may hold, in bytes.
+    pub cache_bytes: u64,
+    /// How long a batch may take in all, breaks of the connection included, before its senders get an error.
+    pub patience: Duration,
+    /// After how many events of an account a snapshot is written.
+    pub snapshot_every: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) name: String,
+    pub(super) config: LaneConfig,
+    pub(super) queue: mpsc::Receiver<Pending>,
+    pub(super) relay: mpsc::Sender<Vec<Arc<RecordedEvent>>>,
+    pub(super) snapshots: mpsc::Sender<Snapshot>,
+    pub(super) cache: Cache,
+    pub(super) connection: Option<PgConnection>,
+    /// Postgres could not be reached the last time.
+    pub(super) down: bool,
+}
+
+/// Why an attempt did not succeed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// A state was not current: nothing was done.
+    Outrun,
+    /// The connection is of no more use; what was sent may have been done.
+    Lost,
+    /// Postgres answers, and says that it can't work now: nothing was done.
+    Unavailable,
+    /// A defect: nothing was done.
+    Defect,
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if violated_constraint(&error).is_some() {
+            tracing::debug!(%error, "a batch was outrun");
+            Self::Outrun
+        } else if is_connection_lost(&error) {
+            tracing::warn!(%error, "a lane lost its connection to Postgres");
+            Self::Lost
+        } else if is_unavailable(&error) {
+            tracing::warn!(%error, "Postgres can't append now");
+            Self::Unavailable
+        } else {
+            tracing::error!(%error, "a batch failed");
+            Self::Defect
+        }
+    }
+}
+
+/// How far a batch has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// What was decided; kept to be sent again, the same, if the connection breaks.
+    batch: Option<Batch>,
+    /// Something was sent that may have been done.
+    sent: bool,
+    look_first: bool,
+    outrun: u32,
+}
+
+impl Lane {
+    /// Works until nobody can send any more.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let mut waiting = Vec::with_capacity(self.config.max_batch);
+        while self.queue.recv_many(&mut waiting, self.config.max_batch).await > 0 {
+            metrics::lane_queue(&self.name, self.queue.len());
+            // Whoever has gone away before anything was done need not be served.
+            let here = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
+            let (first, mut repeats) = split_repeats(here);
+            self.work(first, false).await;
+            while !repeats.is_empty() {
+                let (again, rest) = split_repeats(repeats);
+                self.work(again, true).await;
+                repeats = rest;
+            }
+            if self.down {
+                while let Ok(pending) = self.queue.try_recv() {
+                    answer(pending, Err(CommandError::StoreUnavailable));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings a batch, in which no key is twice, to its end.
+    async fn work(&mut self, pending: Vec<Pending>, look_first: bool) {
+        if pending.is_empty() {
+            return;
+        }
+        let deadline = Instant::now() + self.config.patience;
+        let mut progress = Progress { look_first, ..Progress::default() };
+        let error = loop {
+            if !self.connect(deadline).await {
+                break if progress.sent { CommandError::OutcomeUnknown } else { CommandError::StoreUnavailable };
+            }
+            // Half of the time, so that there is some left to ask again if this one hangs.
+            let attempt = timeout(self.config.patience / 2, self.attempt(&pending, &mut progress)).await;
+            match attempt.unwrap_or(Err(Failure::Lost)) {
+                Ok(finished) => return self.settle(pending, finished),
+                Err(Failure::Lost) => {
+                    self.connection = None;
+                    self.cache.forget_all();
+                }
+                Err(Failure::Outrun) if progress.outrun < ATTEMPTS => {
+                    pending.iter().for_each(|pending| self.cache.forget(pending.request.account_id));
+                    progress = Progress { look_first: true, outrun: progress.outrun + 1, batch: None, ..progress };
+                    metrics::batch_outrun();
+                }
+                Err(Failure::Outrun) => break CommandError::Conflict,
+                Err(Failure::Unavailable) => break CommandError::StoreUnavailable,
+                Err(Failure::Defect) => break CommandError::Internal,
+            }
+        };
+        for pending in pending {
+            self.cache.forget(pending.request.account_id);
+            answer(pending, Err(error.clone()));
+        }
+    }
+
+    /// Whether there is a connection; made now, if need be and possible before the deadline.
+    async fn connect(&mut self, deadline: Instant) -> bool {
+        while self.connection.is_none() {
+            match timeout_at(deadline, PgConnection::connect_with(&self.config.connect)).await {
+                Ok(Ok(connection)) => {
+                    self.connection = Some(connection);
+                    self.down = false;
+                }
+                Ok(Err(_)) if !self.down && Instant::now() + RECONNECT_PAUSE < deadline => sleep(RECONNECT_PAUSE).await,
+                Ok(Err(_)) | Err(_) => {
+                    self.down = true;
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn attempt(&mut self, pending: &[Pending], progress: &mut Progress) -> Result<Finished, Failure> {
+        let connection = self.connection.as_mut().ok_or(Failure::Lost)?;
+        if progress.look_first {
+            return look_first(connection, pending, &mut progress.sent).await;
+        }
+        let batch = match &mut progress.batch {
+            Some(batch) => batch,
+            none => none.insert(decide(connection, &mut self.cache, pending).await?),
+        };
+        if !batch.append.is_empty() {
+            progress.sent = true;
+            let started = Instant::now();
+            append(connection, &mut batch.append).await?;
+            metrics::appended(batch.append.events.len(), pending.len(), started.elapsed());
+        }
+        Ok(progress.batch.take().unwrap_or_default().finish())
+    }
+
+    /// Hands on what is durable, and answers.
+    fn settle(&mut self, pending: Vec<Pending>, finished: Finished) {
+        let mut pending: Vec<Option<Pending>> = pending.into_iter().map(Some).collect();
+        for (index, result) in finished.results {
+            if let Some(pending) = pending.get_mut(index).and_then(Option::take) {
+                answer(pending, result);
+            }
+        }
+        if !finished.events.is_empty() {
+            // If the relay is behind, it reads them from the log.
+            let _ = self.relay.try_send(finished.events);
+        }
+        for (account_id, partition, loaded, before) in finished.states {
+            if loaded.version / self.config.snapshot_every > before / self.config.snapshot_every {
+                let _ = self.snapshots.try_send(Snapshot { partition, account_id, loaded: loaded.clone() });
+            }
+            self.cache.keep(account_id, loaded);
+        }
+    }
+}
+
+/// Decides commands on the states the lane knows; those it does not, it loads.
+async fn decide(connection: &mut PgConnection, cache: &mut Cache, pending: &[Pending]) -> Result<Batch, Failure> {
+    let mut batch = Batch::default();
+    let mut missing = Vec::new();
+    for Pending { request, partition, .. } in pending {
+        let (id, partition) = (request.account_id, *partition);
+        if batch.knows(id) || missing.contains(&(partition, id)) {
+            continue;
+        }
+        match (cache.get(id), &request.command) {
+            (Some(loaded), _) => batch.know(id, partition, loaded.clone()),
+            // An opening is nearly always of a new account; if not, the unique version says so.
+            (None, Command::Open(_)) => batch.know(id, partition, Loaded::default()),
+            (None, _) => missing.push((partition, id)),
+        }
+    }
+    load_into(connection, &mut batch, &missing).await?;
+    pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending));
+    Ok(batch)
+}
+
+/// Loads accounts into a batch; one that can't be read stays unknown to it.
+pub(super) async fn load_into(
+    connection: &mut PgConnection,
+    batch: &mut Batch,
+    accounts: &[(i16, uuid::Uuid)],
+) -> Result<(), Failure> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    for (result, (partition, id)) in load(connection, accounts).await?.into_iter().zip(accounts) {
+        match result {
+            Ok(loaded) => batch.know(*id, *partition, loaded),
+            Err(error) => tracing::error!(%error, "an account can't be loaded"),
+        }
+    }
+    Ok(())
+}
+
+fn answer(pending: Pending, result: super::batch::Result) {
+    metrics::command(pending.request.command.name(), &result);
+    // A sender that has gone away can ask again with its key.
+    let _ = pending.reply.send(result);
+}
+
+/// The commands in order, without those whose key another one before them has; and those.
+fn split_repeats(pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
+    let mut seen = HashSet::new();
+    pending
+        .into_iter()
+        .partition(|pending| pending.key().is_none_or(|key| seen.insert((pending.request.account_id, key.to_owned()))))
+}

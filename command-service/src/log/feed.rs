@@ -1,0 +1,56 @@
+//! What the relay asks of the log: which partitions are its own, where they end, and ranges of them.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use sqlx::PgConnection;
+
+use super::rows::{event_columns, recorded_event};
+
+/// The class of our advisory locks; the second number is the partition.
+const RELAY_LOCK: i32 = 0x7061_7373;
+
+/// Takes the locks of those partitions that no other relay has; they last as long as the connection.
+///
+/// # Errors
+/// As any query.
+pub async fn lock_partitions(
+    connection: &mut PgConnection,
+    wanted: &[Partition],
+) -> Result<Vec<Partition>, sqlx::Error> {
+    sqlx::query_scalar("SELECT p FROM unnest($2) AS p WHERE pg_try_advisory_lock($1, p)")
+        .bind(RELAY_LOCK)
+        .bind(wanted)
+        .fetch_all(connection)
+        .await
+}
+
+/// The last position number of each partition, from partition 0 on.
+///
+/// # Errors
+/// As any query.
+pub async fn heads(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT position FROM passbook.log_head ORDER BY partition").fetch_all(connection).await
+}
+
+/// Events of a partition after a position number, in order, at most `limit`.
+///
+/// # Errors
+/// As any query.
+pub async fn after(
+    connection: &mut PgConnection,
+    partition: Partition,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<RecordedEvent>, sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        event_columns!(),
+        " FROM passbook.events AS e WHERE e.partition = $1 AND e.position > $2 ORDER BY e.position LIMIT $3"
+    ))
+    .bind(partition)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(recorded_event).collect()
+}

@@ -1,0 +1,223 @@
+//! The relay mirrors the log into the topic. The log is its outbox, and the topic's tail is its cursor: on start,
+//! and after any error, it reads where each partition of the topic ends and publishes what comes after that. Within
+//! a partition the topic so holds a prefix of the log, possibly with repeats, never with a hole.
+
+mod error;
+mod publisher;
+mod tail;
+mod topic;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::health::Health;
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::shutdown::CancellationToken;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::log::feed;
+use crate::log::store::Store;
+use crate::metrics;
+use error::RelayError;
+use publisher::Publisher;
+
+/// How often the log is asked for what other instances have appended.
+const POLL: Duration = Duration::from_millis(25);
+/// How often partitions that another relay has are asked for.
+const LOCK_EVERY: Duration = Duration::from_secs(1);
+/// How many events are read at a time.
+const PAGE: i64 = 2_000;
+/// Between the end of one session and the next.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long what was published may take to be acknowledged at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+/// Appended batches that wait for the relay; more are read from the log.
+const HANDED: usize = 64;
+
+/// The way from the lanes to the relay, and the relay's end of it.
+pub type HandOver = (mpsc::Sender<Vec<Arc<RecordedEvent>>>, mpsc::Receiver<Vec<Arc<RecordedEvent>>>);
+
+/// A hand-over in memory, for events that were just appended.
+pub fn hand_over() -> HandOver {
+    mpsc::channel(HANDED)
+}
+
+/// What the relay needs to know.
+#[derive(Debug, Clone)]
+pub struct Relay {
+    /// Where Kafka is.
+    pub kafka: KafkaConfig,
+    /// Where Postgres is.
+    pub connect: PgConnectOptions,
+    /// The store it mirrors.
+    pub store: Store,
+    /// How long the producer waits for a batch to fill, in milliseconds.
+    pub linger_ms: u32,
+    /// Where it says how it stands.
+    pub health: Health,
+}
+
+impl Relay {
+    /// Mirrors until the lanes have ended, or the shutdown comes while Kafka or Postgres is away.
+    pub async fn run(
+        self,
+        mut handed: mpsc::Receiver<Vec<Arc<RecordedEvent>>>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        while let Err(error) = self.session(&mut handed).await {
+            metrics::relay_reset();
+            if error.is_refusal() {
+                self.health.failing("relay", error.to_string());
+            } else {
+                self.health.degraded("relay", error.to_string());
+            }
+            if shutdown.is_cancelled() {
+                tracing::warn!("stopping with events that are not in the topic yet; the next start publishes them");
+                break;
+            }
+            tokio::select! { () = sleep(RETRY) => {}, () = shutdown.cancelled() => {} }
+        }
+        Ok(())
+    }
+
+    /// From the topic's tail to the first error, or to the end.
+    async fn session(&self, handed: &mut mpsc::Receiver<Vec<Arc<RecordedEvent>>>) -> Result<(), RelayError> {
+        let connection = PgConnection::connect_with(&self.connect).await?;
+        topic::ensure(&self.kafka, self.store.partitions).await?;
+        let publisher = Publisher::start(&self.kafka, self.store, self.linger_ms)?;
+        let mut session = Session { relay: self, connection, publisher, sent: BTreeMap::new(), heads: Vec::new() };
+        session.take_partitions().await?;
+        self.health.ok("relay");
+
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut lock = interval(LOCK_EVERY);
+        lock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                batch = handed.recv() => match batch {
+                    Some(events) => session.publish(&events).await?,
+                    None => return session.finish().await,
+                },
+                _ = poll.tick() => session.catch_up().await?,
+                _ = lock.tick() => session.take_partitions().await?,
+            }
+        }
+    }
+}
+
+struct Session<'a> {
+    relay: &'a Relay,
+    connection: PgConnection,
+    publisher: Publisher,
+    /// Position number last given to the producer, for each partition that is ours.
+    sent: BTreeMap<Partition, i64>,
+    /// The log's heads when they were last read.
+    heads: Vec<i64>,
+}
+
+impl Session<'_> {
+    /// Takes the partitions nobody has, and learns from the topic where to go on.
+    async fn take_partitions(&mut self) -> Result<(), RelayError> {
+        let wanted: Vec<Partition> = (0..self.relay.store.partitions).filter(|p| !self.sent.contains_key(p)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let taken = feed::lock_partitions(&mut self.connection, &wanted).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let tails = tail::read(self.relay.kafka.clone(), self.relay.store.store_id, taken).await?;
+        let heads = feed::heads(&mut self.connection).await?;
+        for (partition, position) in tails {
+            let head = heads.get(usize::from(partition.unsigned_abs())).copied().unwrap_or_default();
+            if position > head {
+                return Err(RelayError::TopicAhead { partition, topic: position, store: head });
+            }
+            tracing::info!(partition, position, head, "relaying a partition from the topic's tail on");
+            self.publisher.start_at(partition, position);
+            self.sent.insert(partition, position);
+        }
+        self.heads = heads;
+        Ok(())
+    }
+
+    /// Publishes events that were just appended, and what lies between them and what was published before.
+    async fn publish(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), RelayError> {
+        for event in events {
+            let partition = event.position.partition;
+            let Some(sent) = self.sent.get(&partition).copied() else { continue };
+            if event.position.number > sent + 1 {
+                self.read_up_to(partition, event.position.number - 1).await?;
+            }
+            if event.position.number > sent {
+                self.publisher.publish(event).await?;
+                self.sent.insert(partition, event.position.number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what has been in the log since the last call and did not come by itself.
+    async fn catch_up(&mut self) -> Result<(), RelayError> {
+        let heads = feed::heads(&mut self.connection).await?;
+        let before = std::mem::replace(&mut self.heads, heads);
+        let mut behind: Vec<(Partition, i64)> = self.behind(&before);
+        while !behind.is_empty() {
+            for (partition, head) in behind {
+                let up_to = head.min(self.sent[&partition] + PAGE);
+                self.read_up_to(partition, up_to).await?;
+            }
+            self.publisher.check()?;
+            behind = self.behind(&before);
+        }
+        for (partition, head) in self.behind(&self.heads) {
+            metrics::relay_lag(partition, head - self.publisher.acknowledged(partition));
+        }
+        self.publisher.check()
+    }
+
+    fn behind(&self, heads: &[i64]) -> Vec<(Partition, i64)> {
+        let with_head = self.sent.iter().map(|(p, sent)| (*p, *sent, heads.get(usize::from(p.unsigned_abs()))));
+        with_head.filter_map(|(p, sent, head)| head.filter(|head| **head > sent).map(|head| (p, *head))).collect()
+    }
+
+    async fn read_up_to(&mut self, partition: Partition, last: i64) -> Result<(), RelayError> {
+        while let Some(sent) = self.sent.get(&partition).copied().filter(|sent| *sent < last) {
+            let events = feed::after(&mut self.connection, partition, sent, PAGE.min(last - sent)).await?;
+            for (expected, event) in (sent + 1..).zip(&events) {
+                if event.position.number != expected {
+                    return Err(RelayError::Gap { partition, position: expected });
+                }
+                self.publisher.publish(event).await?;
+                self.sent.insert(partition, expected);
+            }
+            if events.is_empty() {
+                return Err(RelayError::Gap { partition, position: sent + 1 });
+            }
+        }
+        Ok(())
+    }
+
+    /// The lanes have ended: publishes the rest, and waits for Kafka to have it.
+    async fn finish(mut self) -> Result<(), RelayError> {
+        self.catch_up().await?;
+        self.catch_up().await?;
+        let deadline = Instant::now() + FLUSH;
+        while self.sent.iter().any(|(partition, sent)| self.publisher.acknowledged(*partition) < *sent) {
+            self.publisher.check()?;
+            if Instant::now() > deadline {
+                return Err(RelayError::Stalled);
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+}

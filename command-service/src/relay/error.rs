@@ -1,0 +1,57 @@
+//! Why a relay's session ended.
+
+use passbook_shared::partition::Partition;
+use rdkafka::error::KafkaError;
+use thiserror::Error;
+use uuid::Uuid;
+
+#[derive(Debug, Error)]
+pub(super) enum RelayError {
+    #[error("Postgres: {0}")]
+    Store(#[from] sqlx::Error),
+    #[error("Kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    #[error("Kafka has acknowledged nothing for some time")]
+    Stalled,
+    #[error("an event can't be written as JSON: {0}")]
+    Encoding(#[from] serde_json::Error),
+    #[error("a blocking task ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("the log has no event at position {partition}-{position}, which its head says it has")]
+    Gap { partition: Partition, position: i64 },
+    #[error(
+        "the topic's partition {partition} ends at position {topic}, the log at {store}: the database was restored \
+         from a backup older than the topic, or the topic is of another store. Nothing is published. Give this store \
+         a topic of its own (KAFKA_TOPIC), or delete the topic: it will be made again from the log"
+    )]
+    TopicAhead { partition: Partition, topic: i64, store: i64 },
+    #[error(
+        "partition {partition} of the topic holds records of store {theirs}, this is store {ours}. Nothing is \
+         published. Give this store a topic of its own (KAFKA_TOPIC)"
+    )]
+    ForeignStore { partition: Partition, theirs: Uuid, ours: Uuid },
+    #[error(
+        "topic `{topic}` has {found} partitions, the log has {expected}, and partitions can't be taken away. Nothing \
+         is published. Give this store a topic of its own (KAFKA_TOPIC)"
+    )]
+    TooManyPartitions { topic: String, found: usize, expected: Partition },
+    #[error("topic `{topic}` can't be made or grown: {reason}")]
+    Topic { topic: String, reason: String },
+}
+
+impl RelayError {
+    /// Whether it won't pass by itself: somebody has to decide.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::TopicAhead { .. } | Self::ForeignStore { .. } | Self::TooManyPartitions { .. } | Self::Gap { .. } => {
+                true
+            }
+            Self::Store(_)
+            | Self::Kafka(_)
+            | Self::Stalled
+            | Self::Encoding(_)
+            | Self::Task(_)
+            | Self::Topic { .. } => false,
+        }
+    }
+}

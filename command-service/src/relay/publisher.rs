@@ -1,0 +1,152 @@
+//! The producer: idempotent, acknowledged by all replicas, explicit partitions, no message time-out (that would make
+//! holes). Its deliveries are counted; a failed one, or none for some time, ends the session.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use passbook_shared::cloud_event;
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use uuid::Uuid;
+
+use super::error::RelayError;
+use crate::log::store::Store;
+use crate::metrics;
+
+/// How long Kafka may acknowledge nothing, though there is something to acknowledge.
+const WATCHDOG: Duration = Duration::from_secs(10);
+const FULL_PAUSE: Duration = Duration::from_millis(2);
+
+/// What Kafka has acknowledged; shared with librdkafka's thread.
+#[derive(Debug)]
+struct Deliveries {
+    /// Position number by partition.
+    acknowledged: Vec<AtomicI64>,
+    failure: Mutex<Option<KafkaError>>,
+}
+
+#[derive(Debug, Clone)]
+struct Context(Arc<Deliveries>);
+
+impl ClientContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, position: usize) {
+        match result {
+            Ok(record) => {
+                let partition = usize::try_from(record.partition()).ok();
+                if let Some(acknowledged) = partition.and_then(|p| self.0.acknowledged.get(p)) {
+                    acknowledged.store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
+                }
+            }
+            Err((error, _)) => {
+                let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| error.clone());
+            }
+        }
+    }
+}
+
+pub(super) struct Publisher {
+    producer: ThreadedProducer<Context>,
+    deliveries: Arc<Deliveries>,
+    topic: String,
+    store_id: Uuid,
+    document: Vec<u8>,
+    /// Position number last given to librdkafka, by partition.
+    sent: Vec<i64>,
+    /// Sum of what was acknowledged when it last grew, and when that was.
+    progress: (i64, Instant),
+}
+
+impl Publisher {
+    pub(super) fn start(kafka: &KafkaConfig, store: Store, linger_ms: u32) -> Result<Self, RelayError> {
+        let partitions = usize::from(store.partitions.unsigned_abs());
+        let acknowledged = (0..partitions).map(|_| AtomicI64::new(0)).collect();
+        let deliveries = Arc::new(Deliveries { acknowledged, failure: Mutex::new(None) });
+        let producer = kafka
+            .client("passbook-relay")
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", "0")
+            .set("linger.ms", linger_ms.to_string())
+            .set("batch.num.messages", "10000")
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "131072")
+            .create_with_context(Context(Arc::clone(&deliveries)))?;
+        Ok(Self {
+            producer,
+            deliveries,
+            topic: kafka.kafka_topic.clone(),
+            store_id: store.store_id,
+            document: Vec::with_capacity(1024),
+            sent: vec![0; partitions],
+            progress: (0, Instant::now()),
+        })
+    }
+
+    /// The topic holds a partition up to this position number already.
+    pub(super) fn start_at(&mut self, partition: Partition, position: i64) {
+        let index = usize::from(partition.unsigned_abs());
+        self.sent[index] = position;
+        self.deliveries.acknowledged[index].store(position, Ordering::Release);
+    }
+
+    pub(super) fn acknowledged(&self, partition: Partition) -> i64 {
+        self.deliveries.acknowledged[usize::from(partition.unsigned_abs())].load(Ordering::Acquire)
+    }
+
+    /// Gives an event to librdkafka; waits while its queue is full.
+    pub(super) async fn publish(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
+        self.document.clear();
+        cloud_event::encode(event, self.store_id, &mut self.document)?;
+        let mut key = [0; 36];
+        let key: &str = event.account_id.hyphenated().encode_lower(&mut key);
+        let position = usize::try_from(event.position.number).unwrap_or_default();
+        let mut record = BaseRecord::with_opaque_to(&self.topic, position)
+            .partition(event.position.partition.into())
+            .key(key)
+            .payload(&self.document);
+        loop {
+            record = match self.producer.send(record) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => refused,
+                Err((error, _)) => return Err(error.into()),
+            };
+            Self::progressing(&self.deliveries, &self.sent, &mut self.progress)?;
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
+        self.sent[usize::from(event.position.partition.unsigned_abs())] = event.position.number;
+        Ok(())
+    }
+
+    /// Whether all is well with what was published so far.
+    pub(super) fn check(&mut self) -> Result<(), RelayError> {
+        Self::progressing(&self.deliveries, &self.sent, &mut self.progress)
+    }
+
+    fn progressing(deliveries: &Deliveries, sent: &[i64], progress: &mut (i64, Instant)) -> Result<(), RelayError> {
+        if let Some(error) = deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(error.into());
+        }
+        let acknowledged: i64 = deliveries.acknowledged.iter().map(|position| position.load(Ordering::Acquire)).sum();
+        let now = Instant::now();
+        if acknowledged != progress.0 {
+            metrics::published((acknowledged - progress.0).unsigned_abs());
+            *progress = (acknowledged, now);
+        } else if acknowledged == sent.iter().sum::<i64>() {
+            progress.1 = now;
+        } else if now.duration_since(progress.1) > WATCHDOG {
+            return Err(RelayError::Stalled);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! From settings to running tasks.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use passbook_shared::health::Health;
+use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::http::server;
+use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
+use passbook_shared::store_error::is_connection_lost;
+use passbook_shared::telemetry;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::config::{Action, Cli, Config};
+use crate::http::{self, AppState};
+use crate::lanes::{LaneConfig, Lanes};
+use crate::log::store::{self, Store};
+use crate::log::{read::LogReader, snapshots};
+use crate::relay::{self, Relay};
+
+/// How long to wait for a Postgres that is not there yet.
+const STORE_WAIT: Duration = Duration::from_secs(60);
+const STORE_CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the program to its end.
+///
+/// # Errors
+/// What kept it from starting, or ended it.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(Action::Healthcheck) = cli.action {
+        return healthcheck(cli.config.command_addr).await;
+    }
+    telemetry::start_log(&cli.log)?;
+    let service = start(cli.config, on_signal()?).await?;
+    service.tasks.wait().await
+}
+
+/// Starts the service; it ends when `shutdown` is cancelled.
+///
+/// # Errors
+/// A setting is wrong, the port is taken, or Postgres can't be reached or refuses.
+pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+    telemetry::metrics();
+    let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
+    let local_addr = listener.local_addr()?;
+    let store = prepare(&config).await?;
+    let connect = lane_options(&config.database_url);
+    let pool = read_pool(&config);
+    let health = Health::default();
+    health.ok("store");
+
+    let mut tasks = Tasks::new(shutdown.clone());
+    let (to_relay, from_lanes) = relay::hand_over();
+    let (to_snapshots, snapshots) = snapshots::queue();
+    let lane_config = LaneConfig {
+        connect: connect.clone(),
+        queue: config.lane_queue as usize,
+        max_batch: config.lane_batch as usize,
+        cache_bytes: config.lane_cache_mib * 1024 * 1024,
+        patience: config.store_patience(),
+        snapshot_every: config.snapshot_every,
+    };
+    let lanes = Lanes::start(config.lanes.into(), store.partitions, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+    drop((to_relay, to_snapshots));
+    let relay = Relay {
+        kafka: config.kafka.clone(),
+        connect,
+        store,
+        linger_ms: config.relay_linger_ms,
+        health: health.clone(),
+    };
+    tasks.spawn("the relay", relay.run(from_lanes, shutdown.clone()));
+    tasks.spawn("the snapshots", snapshots::run(pool.clone(), snapshots));
+    tasks.spawn("the store check", check_store(pool.clone(), health.clone(), shutdown.clone()));
+    let log = LogReader::new(pool, store.partitions);
+    let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
+    let app = passbook_shared::http::app("command", http::routes(state), health);
+    tasks.spawn("the HTTP server", server::serve(listener, app, shutdown));
+    tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");
+    Ok(Service { local_addr, tasks })
+}
+
+/// Waits for Postgres, and brings its schema up to date.
+async fn prepare(config: &Config) -> anyhow::Result<Store> {
+    let deadline = Instant::now() + STORE_WAIT;
+    let owner = config.migration_database_url.as_ref().unwrap_or(&config.database_url);
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner.clone());
+    while let Err(error) = pool.acquire().await {
+        if !is_connection_lost(&error) || Instant::now() > deadline {
+            return Err(error).context("DATABASE_URL (--database-url): Postgres can't be used");
+        }
+        tracing::warn!(%error, "waiting for Postgres");
+        sleep(Duration::from_secs(1)).await;
+    }
+    let store = store::prepare(&pool, config.partitions).await?;
+    if config.migration_database_url.is_some() {
+        store::grant(&pool, config.database_url.get_username()).await?;
+    }
+    pool.close().await;
+    Ok(store)
+}
+
+/// A lane's queries are all by key, and one of them is nearly all there is: plan it once.
+fn lane_options(database: &PgConnectOptions) -> PgConnectOptions {
+    database.clone().application_name("passbook-lane").options([
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("statement_timeout", "30s"),
+    ])
+}
+
+fn read_pool(config: &Config) -> PgPool {
+    let options = config.database_url.clone().application_name("passbook-read").options([("statement_timeout", "30s")]);
+    PgPoolOptions::new()
+        .max_connections(config.read_connections)
+        .acquire_timeout(config.store_patience())
+        .connect_lazy_with(options)
+}
+
+async fn check_store(pool: PgPool, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+    while !shutdown.is_cancelled() {
+        match timeout(STORE_CHECK_EVERY * 2, sqlx::query("SELECT 1").execute(&pool)).await {
+            Ok(Ok(_)) => health.ok("store"),
+            Ok(Err(error)) => health.failing("store", format!("Postgres can't be used: {error}")),
+            Err(_) => health.failing("store", "Postgres does not answer"),
+        }
+        tokio::select! { () = sleep(STORE_CHECK_EVERY) => {}, () = shutdown.cancelled() => {} }
+    }
+    Ok(())
+}
