@@ -29,17 +29,16 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Starts `count` lanes for a log of `partitions` partitions. They hand what they append to `relay`, and states
+    /// Starts the lanes of a log of `partitions` partitions. They hand what they append to `relay`, and states
     /// worth keeping to `snapshots`; each ends when the last clone of this is gone and its queue is empty.
     pub fn start(
-        count: usize,
         partitions: Partition,
         config: &LaneConfig,
         relay: &mpsc::Sender<Vec<Arc<RecordedEvent>>>,
         snapshots: &mpsc::Sender<Snapshot>,
         tasks: &mut Tasks,
     ) -> Self {
-        let queues = (0..count).map(|n| {
+        let queues = (0..config.lanes).map(|n| {
             let (sender, queue) = mpsc::channel(config.queue);
             let lane = Lane {
                 name: n.to_string(),

@@ -10,7 +10,7 @@ use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
 use passbook_shared::store_error::is_connection_lost;
 use passbook_shared::telemetry;
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Action, Cli, Config};
@@ -46,7 +46,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let store = prepare(&config).await?;
-    let connect = lane_options(&config.database_url);
     let pool = read_pool(&config);
     let health = Health::default();
     health.ok("store");
@@ -54,19 +53,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
     let (to_snapshots, snapshots) = snapshots::queue();
-    let lane_config = LaneConfig {
-        connect: connect.clone(),
-        queue: config.lane_queue as usize,
-        max_batch: config.lane_batch as usize,
-        cache_bytes: config.lane_cache_mib * 1024 * 1024,
-        patience: config.store_patience(),
-        snapshot_every: config.snapshot_every,
-    };
-    let lanes = Lanes::start(config.lanes.into(), store.partitions, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+    let lane_config = LaneConfig::from(&config);
+    let lanes = Lanes::start(store.partitions, &lane_config, &to_relay, &to_snapshots, &mut tasks);
     drop((to_relay, to_snapshots));
     let relay = Relay {
         kafka: config.kafka.clone(),
-        connect,
+        connect: lane_config.connect.clone(),
         store,
         linger_ms: config.relay_linger_ms,
         health: health.clone(),
@@ -100,17 +92,6 @@ async fn prepare(config: &Config) -> anyhow::Result<Store> {
     }
     pool.close().await;
     Ok(store)
-}
-
-/// A lane's queries are all by key, and one of them is nearly all there is: plan it once.
-fn lane_options(database: &PgConnectOptions) -> PgConnectOptions {
-    database.clone().application_name("passbook-lane").options([
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-        ("jit", "off"),
-        ("idle_in_transaction_session_timeout", "5s"),
-        ("statement_timeout", "30s"),
-    ])
 }
 
 fn read_pool(config: &Config) -> PgPool {

@@ -18,6 +18,7 @@ use super::batch::{Batch, Finished};
 use super::cache::Cache;
 use super::look_first::look_first;
 use super::request::{CommandError, Pending};
+use crate::config::Config;
 use crate::domain::Command;
 use crate::log::append::append;
 use crate::log::load::{Loaded, load};
@@ -28,9 +29,11 @@ use crate::metrics;
 const ATTEMPTS: u32 = 3;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a lane needs to know.
+/// What lanes need to know.
 #[derive(Debug, Clone)]
 pub struct LaneConfig {
+    /// How many there are.
+    pub lanes: usize,
     /// Where Postgres is, and the settings of the lane's connection.
     pub connect: PgConnectOptions,
     /// The most commands that may wait.
@@ -43,6 +46,28 @@ pub struct LaneConfig {
     pub patience: Duration,
     /// After how many events of an account a snapshot is written.
     pub snapshot_every: i64,
+}
+
+impl From<&Config> for LaneConfig {
+    fn from(config: &Config) -> Self {
+        // A lane's queries are all by key, and one of them is nearly all there is: plan it once.
+        let connect = config.database_url.clone().application_name("passbook-lane").options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("jit", "off"),
+            ("idle_in_transaction_session_timeout", "5s"),
+            ("statement_timeout", "30s"),
+        ]);
+        Self {
+            lanes: config.lanes.into(),
+            connect,
+            queue: config.lane_queue as usize,
+            max_batch: config.lane_batch as usize,
+            cache_bytes: config.lane_cache_mib * 1024 * 1024,
+            patience: config.store_patience(),
+            snapshot_every: config.snapshot_every,
+        }
+    }
 }
 
 #[derive(Debug)]
