@@ -108,7 +108,8 @@ impl Binaries {
 }
 
 fn other_version(made_by: u32, found: &[Binaries]) -> anyhow::Error {
-    let found: Vec<String> = found.iter().map(|one| one.major.to_string()).collect();
+    let mut found: Vec<String> = found.iter().map(|one| one.major.to_string()).collect();
+    found.dedup();
     let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
     anyhow::anyhow!(
         "the data directory was made by Postgres {made_by}, and only the same major version can run it (found: {found}): \
