@@ -1,0 +1,82 @@
+//! The command line of `passbook`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::launcher;
+
+/// Passbook: accounts as events. Without a subcommand it runs everything on this machine: an embedded Postgres, an
+/// in-process Kafka broker, the command-service and the projection-service.
+#[derive(Debug, Parser)]
+#[command(name = "passbook", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// One part alone.
+    #[command(subcommand)]
+    pub part: Option<Part>,
+    /// What everything together is run with.
+    #[command(flatten)]
+    pub launcher: launcher::Options,
+}
+
+/// The parts that can be run on their own.
+#[derive(Debug, Subcommand)]
+pub enum Part {
+    /// The command-service alone: takes commands, appends to the log, mirrors it to Kafka
+    CommandService(Box<command_service::Cli>),
+    /// The projection-service alone: builds the views from the topic and answers queries
+    ProjectionService(Box<projection_service::Cli>),
+    /// The embedded Postgres alone; prints the URLs of its databases, one a line: command, projection, administrator
+    Postgres(PostgresOptions),
+    /// The in-process Kafka broker alone; prints its address
+    Broker(BrokerOptions),
+    /// Measures what Passbook can do on this machine
+    Bench(Box<crate::bench::Options>),
+}
+
+/// Of the embedded Postgres.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterOptions {
+    /// Where everything is kept.
+    #[arg(long, env = "PASSBOOK_DATA_DIR", default_value = "./.passbook")]
+    pub data_dir: PathBuf,
+    /// The directory of Postgres's programs; searched for if not given, and fetched if there are none.
+    #[arg(long, env = "PASSBOOK_PG_BIN")]
+    pub postgres_bin: Option<PathBuf>,
+}
+
+/// Of `passbook postgres`.
+#[derive(Debug, Args)]
+pub struct PostgresOptions {
+    /// Where it keeps its data, and its programs.
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
+    /// The port on 127.0.0.1; a free one if not given.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// When it ends.
+    #[command(flatten)]
+    pub end: End,
+}
+
+/// Of `passbook broker`.
+#[derive(Debug, Args)]
+pub struct BrokerOptions {
+    /// A topic it has from the start; can be given several times.
+    #[arg(long = "topic", default_value = "passbook.events")]
+    pub topics: Vec<String>,
+    /// The partitions of each topic.
+    #[arg(long, env, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub partitions: u16,
+    /// When it ends.
+    #[command(flatten)]
+    pub end: End,
+}
+
+/// When a part ends, beside at SIGINT and SIGTERM.
+#[derive(Debug, Clone, Args)]
+pub struct End {
+    /// End when standard input is closed: so it does not outlive the program that started it, however that ends.
+    #[arg(long)]
+    pub until_stdin_closes: bool,
+}

@@ -1,0 +1,139 @@
+//! Everything together: Postgres and a broker where none are given, then both services, until told to stop.
+
+mod greeting;
+
+use std::net::{SocketAddr, TcpListener};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use passbook_shared::config::{LogConfig, LogFormat};
+use passbook_shared::shutdown::{self, CancellationToken};
+use passbook_shared::telemetry;
+
+use crate::broker::Broker;
+use crate::cli::ClusterOptions;
+use crate::pair::{self, Pair};
+use crate::postgres::{self, Cluster};
+
+/// What `passbook` is run with.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Of the embedded Postgres.
+    #[command(flatten)]
+    pub cluster: ClusterOptions,
+    /// Where commands are taken.
+    #[arg(long, env, default_value = "127.0.0.1:8080")]
+    pub command_addr: SocketAddr,
+    /// Where queries are answered.
+    #[arg(long, env, default_value = "127.0.0.1:8081")]
+    pub projection_addr: SocketAddr,
+    /// The log's database, as postgres://role:password@host/database; in the embedded Postgres if not given.
+    #[arg(long, env, hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// The views' database; in the embedded Postgres if not given.
+    #[arg(long, env, hide_env_values = true)]
+    pub projection_database_url: Option<String>,
+    /// Kafka's bootstrap servers, as host:port, separated by commas; an in-process broker if not given.
+    #[arg(long, env)]
+    pub kafka_brokers: Option<String>,
+    /// The topic that mirrors the log.
+    #[arg(long, env, default_value = "passbook.events")]
+    pub kafka_topic: String,
+    /// The partitions of a log that is made now, the same in Postgres as in Kafka.
+    #[arg(long, env, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub partitions: u16,
+    /// What is logged to standard error: a level, or levels by module as in `info,command_service::relay=debug`.
+    #[arg(long, env = "RUST_LOG", default_value = "warn")]
+    pub log_level: String,
+    /// How log lines are written.
+    #[arg(long, env, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Runs everything until SIGINT or SIGTERM.
+///
+/// # Errors
+/// A part does not start, or ends by itself; with the remedy where there is one.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    telemetry::start_log(&LogConfig { log_format: options.log_format, log_level: options.log_level.clone() })?;
+    let shutdown = shutdown::on_signal()?;
+    // Said now, not after Postgres has started.
+    refuse_if_taken(options.command_addr, "--command-addr")?;
+    refuse_if_taken(options.projection_addr, "--projection-addr")?;
+
+    let mut postgres = start_postgres(&options).await?;
+    let ended = serve(&options, postgres.as_mut(), &shutdown).await;
+    if let Some(postgres) = postgres {
+        postgres.stop().await?;
+    }
+    ended
+}
+
+fn refuse_if_taken(addr: SocketAddr, option: &str) -> anyhow::Result<()> {
+    TcpListener::bind(addr).map(drop).with_context(|| {
+        format!("can't listen on {addr}: is another process using the port? Choose another with {option}")
+    })
+}
+
+async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
+    if options.database_url.is_some() && options.projection_database_url.is_some() {
+        return Ok(None);
+    }
+    let ClusterOptions { data_dir, postgres_bin } = options.cluster.clone();
+    Cluster::start(&postgres::Settings { data_dir, binaries: postgres_bin, port: None }).await.map(Some)
+}
+
+async fn serve(
+    options: &Options,
+    mut postgres: Option<&mut Cluster>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let broker = match options.kafka_brokers {
+        Some(_) => None,
+        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), options.partitions)?),
+    };
+    let settings = settings(options, postgres.as_deref(), broker.as_ref())?;
+    let pair = Pair::start(&settings, shutdown).await?;
+
+    let outcome = tokio::select! {
+        outcome = run_pair(options, &settings, &pair, shutdown) => outcome,
+        outcome = postgres_ended(postgres.as_deref_mut()) => outcome,
+    };
+    shutdown.cancel();
+    // Why a service ended tells more than that it did.
+    pair.ended().await.and(outcome)
+}
+
+async fn run_pair(
+    options: &Options,
+    settings: &pair::Settings,
+    pair: &Pair,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ready = pair.ready() => ready?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
+    greeting::say(options, settings, pair)?;
+    shutdown.cancelled().await;
+    Ok(())
+}
+
+async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
+    let Some(postgres) = postgres else { return std::future::pending().await };
+    let status = postgres.ended().await?;
+    bail!("the embedded Postgres ended ({status}); {}", postgres.last_words())
+}
+
+fn settings(options: &Options, postgres: Option<&Cluster>, broker: Option<&Broker>) -> anyhow::Result<pair::Settings> {
+    let given_or = |given: &Option<String>, own: Option<String>| given.clone().or(own).context("a part is missing");
+    Ok(pair::Settings {
+        command_addr: options.command_addr,
+        projection_addr: options.projection_addr,
+        database_url: given_or(&options.database_url, postgres.map(Cluster::command_url))?,
+        projection_database_url: given_or(&options.projection_database_url, postgres.map(Cluster::projection_url))?,
+        kafka_brokers: given_or(&options.kafka_brokers, broker.map(|broker| broker.address().to_owned()))?,
+        kafka_topic: options.kafka_topic.clone(),
+        partitions: options.partitions,
+    })
+}

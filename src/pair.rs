@@ -1,0 +1,145 @@
+//! Both services in this process.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser};
+use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::shutdown::{CancellationToken, Service};
+use tokio::task::JoinHandle;
+
+/// How long both may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+
+/// What the pair needs to be told; the rest is as each service's environment and defaults say.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the command-service listens.
+    pub command_addr: SocketAddr,
+    /// Where the projection-service listens.
+    pub projection_addr: SocketAddr,
+    /// The log's database.
+    pub database_url: String,
+    /// The views' database.
+    pub projection_database_url: String,
+    /// Kafka's bootstrap servers.
+    pub kafka_brokers: String,
+    /// The topic that mirrors the log.
+    pub kafka_topic: String,
+    /// The partitions of a log that is made now.
+    pub partitions: u16,
+}
+
+/// Both services, running.
+#[derive(Debug)]
+pub struct Pair {
+    /// Where the command-service answers.
+    pub command_addr: SocketAddr,
+    /// Where the projection-service answers.
+    pub projection_addr: SocketAddr,
+    services: [(&'static str, JoinHandle<anyhow::Result<()>>); 2],
+}
+
+impl Pair {
+    /// Starts both; each ends when `shutdown` is cancelled, and cancels it if it ends by itself.
+    ///
+    /// # Errors
+    /// A service's own, from its start.
+    pub async fn start(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Self> {
+        let command = command(settings, shutdown).await.context("the command-service did not start")?;
+        let command_addr = reachable(command.local_addr);
+        let command = ("command-service", tokio::spawn(command.tasks.wait()));
+        match projection(settings, command_addr, shutdown).await {
+            Ok(projection) => Ok(Self {
+                command_addr,
+                projection_addr: reachable(projection.local_addr),
+                services: [command, ("projection-service", tokio::spawn(projection.tasks.wait()))],
+            }),
+            Err(error) => {
+                shutdown.cancel();
+                let _ = command.1.await;
+                Err(error.context("the projection-service did not start"))
+            }
+        }
+    }
+
+    /// Waits until both say they are ready.
+    ///
+    /// # Errors
+    /// One does not in time; with its reasons.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + READY;
+        for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr]) {
+            while let Err(error) = healthcheck(addr).await {
+                if tokio::time::Instant::now() > deadline {
+                    return Err(error.context(format!("the {name} was not ready in {READY:?}")));
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until both have ended.
+    ///
+    /// # Errors
+    /// Why the first that failed did.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        let mut first = Ok(());
+        for (name, service) in self.services {
+            let ended = service.await.context("its task panicked").and_then(|ended| ended);
+            first = first.and(ended.with_context(|| format!("the {name} ended")));
+        }
+        first
+    }
+}
+
+async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Service> {
+    let config = config(&[
+        ("--command-addr", settings.command_addr.to_string()),
+        ("--database-url", settings.database_url.clone()),
+        ("--kafka-brokers", settings.kafka_brokers.clone()),
+        ("--kafka-topic", settings.kafka_topic.clone()),
+        ("--partitions", settings.partitions.to_string()),
+    ])?;
+    command_service::start(config, shutdown.clone()).await
+}
+
+async fn projection(
+    settings: &Settings,
+    command_addr: SocketAddr,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Service> {
+    let config = config(&[
+        ("--projection-addr", settings.projection_addr.to_string()),
+        ("--projection-database-url", settings.projection_database_url.clone()),
+        ("--command-service-url", format!("http://{command_addr}")),
+        ("--kafka-brokers", settings.kafka_brokers.clone()),
+        ("--kafka-topic", settings.kafka_topic.clone()),
+    ])?;
+    projection_service::start(config, shutdown.clone()).await
+}
+
+#[derive(Parser)]
+#[command(no_binary_name = true)]
+struct Settable<C: Args> {
+    #[command(flatten)]
+    config: C,
+}
+
+/// A service's configuration: `given`, and for all else its environment and defaults, as in a process of its own.
+pub(crate) fn config<C: Args>(given: &[(&str, String)]) -> anyhow::Result<C> {
+    let given = given.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
+    Ok(Settable::try_parse_from(given)?.config)
+}
+
+/// An address under which what listens on `addr` can be reached from here.
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => addr,
+    }
+}
