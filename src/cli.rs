@@ -26,7 +26,7 @@ pub enum Part {
     CommandService(Box<command_service::Cli>),
     /// The projection-service alone: builds the views from the topic and answers queries
     ProjectionService(Box<projection_service::Cli>),
-    /// The embedded Postgres alone; prints the URLs of its databases, one a line: command, projection, administrator
+    /// The embedded Postgres alone; prints the URLs of its databases, one a line: the log's, the views', the administrator's
     Postgres(PostgresOptions),
     /// The in-process Kafka broker alone; prints its address
     Broker(BrokerOptions),

@@ -9,11 +9,15 @@ use clap::Args;
 use passbook_shared::config::{LogConfig, LogFormat};
 use passbook_shared::shutdown::{self, CancellationToken};
 use passbook_shared::telemetry;
+use sqlx::Connection;
 
 use crate::broker::Broker;
 use crate::cli::ClusterOptions;
 use crate::pair::{self, Pair};
 use crate::postgres::{self, Cluster};
+
+/// The partitions of a new log.
+const PARTITIONS: u16 = 12;
 
 /// What `passbook` is run with.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +34,9 @@ pub struct Options {
     /// The log's database, as postgres://role:password@host/database; in the embedded Postgres if not given.
     #[arg(long, env, hide_env_values = true)]
     pub database_url: Option<String>,
+    /// The log's database as the owner of its tables, if DATABASE_URL's role is not to be that.
+    #[arg(long, env, hide_env_values = true)]
+    pub migration_database_url: Option<String>,
     /// The views' database; in the embedded Postgres if not given.
     #[arg(long, env, hide_env_values = true)]
     pub projection_database_url: Option<String>,
@@ -39,9 +46,9 @@ pub struct Options {
     /// The topic that mirrors the log.
     #[arg(long, env, default_value = "passbook.events")]
     pub kafka_topic: String,
-    /// The partitions of a log that is made now, the same in Postgres as in Kafka.
-    #[arg(long, env, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub partitions: u16,
+    /// The partitions of a log that is made now (12 if not given), the same in Postgres as in Kafka.
+    #[arg(long, env, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub partitions: Option<u16>,
     /// What is logged to standard error: a level, or levels by module as in `info,command_service::relay=debug`.
     #[arg(long, env = "RUST_LOG", default_value = "warn")]
     pub log_level: String,
@@ -85,19 +92,22 @@ async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
 
 async fn serve(
     options: &Options,
-    mut postgres: Option<&mut Cluster>,
+    postgres: Option<&mut Cluster>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    let mut settings = settings(options, postgres.as_deref()).await?;
     let broker = match options.kafka_brokers {
         Some(_) => None,
-        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), options.partitions)?),
+        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), settings.partitions)?),
     };
-    let settings = settings(options, postgres.as_deref(), broker.as_ref())?;
+    if let Some(broker) = &broker {
+        broker.address().clone_into(&mut settings.kafka_brokers);
+    }
     let pair = Pair::start(&settings, shutdown).await?;
 
     let outcome = tokio::select! {
         outcome = run_pair(options, &settings, &pair, shutdown) => outcome,
-        outcome = postgres_ended(postgres.as_deref_mut()) => outcome,
+        outcome = postgres_ended(postgres) => outcome,
     };
     shutdown.cancel();
     // Why a service ended tells more than that it did.
@@ -125,15 +135,32 @@ async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
     bail!("the embedded Postgres ended ({status}); {}", postgres.last_words())
 }
 
-fn settings(options: &Options, postgres: Option<&Cluster>, broker: Option<&Broker>) -> anyhow::Result<pair::Settings> {
+async fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pair::Settings> {
     let given_or = |given: &Option<String>, own: Option<String>| given.clone().or(own).context("a part is missing");
+    let database_url = given_or(&options.database_url, postgres.map(Cluster::command_url))?;
+    let owner_url = match options.database_url {
+        Some(_) => None,
+        None => postgres.map(Cluster::owner_url),
+    };
+    let partitions = match options.partitions {
+        Some(partitions) => partitions,
+        None => stored_partitions(&database_url).await.unwrap_or(PARTITIONS),
+    };
     Ok(pair::Settings {
         command_addr: options.command_addr,
         projection_addr: options.projection_addr,
-        database_url: given_or(&options.database_url, postgres.map(Cluster::command_url))?,
+        database_url,
+        migration_database_url: options.migration_database_url.clone().or(owner_url),
         projection_database_url: given_or(&options.projection_database_url, postgres.map(Cluster::projection_url))?,
-        kafka_brokers: given_or(&options.kafka_brokers, broker.map(|broker| broker.address().to_owned()))?,
+        kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
         kafka_topic: options.kafka_topic.clone(),
-        partitions: options.partitions,
+        partitions,
     })
+}
+
+/// How many partitions the log has, if there is one: the broker can't change its topic later.
+async fn stored_partitions(database_url: &str) -> Option<u16> {
+    let mut connection = sqlx::PgConnection::connect(database_url).await.ok()?;
+    let query = sqlx::query_scalar::<_, i16>("SELECT partitions FROM passbook.store");
+    query.fetch_one(&mut connection).await.ok()?.try_into().ok()
 }

@@ -22,13 +22,15 @@ pub struct Settings {
     pub projection_addr: SocketAddr,
     /// The log's database.
     pub database_url: String,
+    /// The same as the owner of its tables, if that is another role.
+    pub migration_database_url: Option<String>,
     /// The views' database.
     pub projection_database_url: String,
     /// Kafka's bootstrap servers.
     pub kafka_brokers: String,
     /// The topic that mirrors the log.
     pub kafka_topic: String,
-    /// The partitions of a log that is made now.
+    /// The partitions of the log.
     pub partitions: u16,
 }
 
@@ -97,13 +99,15 @@ impl Pair {
 }
 
 async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Service> {
-    let config = config(&[
+    let mut given = vec![
         ("--command-addr", settings.command_addr.to_string()),
         ("--database-url", settings.database_url.clone()),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
         ("--partitions", settings.partitions.to_string()),
-    ])?;
+    ];
+    given.extend(settings.migration_database_url.clone().map(|url| ("--migration-database-url", url)));
+    let config = config(&given)?;
     command_service::start(config, shutdown.clone()).await
 }
 

@@ -1,4 +1,4 @@
-//! An embedded Postgres: a cluster of its own in the data directory, with a database and a role for each service,
+//! An embedded Postgres: a cluster of its own in the data directory, with a database for each service,
 //! listening on 127.0.0.1 only, with fsync on. It is a child process that outlives a launcher that was killed; the
 //! next start ends what was left and takes the same data up again.
 
@@ -62,12 +62,17 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The command-service's database.
+    /// The command-service's database, as the owner of its tables.
+    pub fn owner_url(&self) -> String {
+        self.url(databases::OWNER, &self.secrets.owner, databases::COMMAND)
+    }
+
+    /// The command-service's database, as the role that may only append.
     pub fn command_url(&self) -> String {
         self.url(databases::COMMAND, &self.secrets.command, databases::COMMAND)
     }
 
-    /// The projection-service's database.
+    /// The projection-service's database, as its owner.
     pub fn projection_url(&self) -> String {
         self.url(databases::PROJECTION, &self.secrets.projection, databases::PROJECTION)
     }

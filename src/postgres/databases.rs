@@ -1,25 +1,30 @@
-//! A database and a role for each service. Run at every start: what a crash left half-made is completed.
+//! A database for each service, and the roles that use them. Run at every start: what a crash left half-made is completed.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::Cluster;
 
-/// Database and role of the command-service.
+/// Database of the log, and the role that the command-service appends with.
 pub(super) const COMMAND: &str = "passbook_command";
+/// Owner of the log's database: makes its tables, and nothing else.
+pub(super) const OWNER: &str = "passbook_owner";
 /// Database and role of the projection-service.
 pub(super) const PROJECTION: &str = "passbook_projection";
 
 pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&cluster.admin_url("postgres")).await?;
     let secrets = &cluster.secrets;
-    for (name, password) in [(COMMAND, &secrets.command), (PROJECTION, &secrets.projection)] {
-        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).await? {
-            run(&mut connection, format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'")).await?;
+    for (role, password) in [(OWNER, &secrets.owner), (COMMAND, &secrets.command), (PROJECTION, &secrets.projection)] {
+        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
+            run(&mut connection, format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'")).await?;
         }
-        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).await? {
-            run(&mut connection, format!("CREATE DATABASE {name} OWNER {name} TEMPLATE template0")).await?;
-            run(&mut connection, format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")).await?;
+    }
+    for (database, owner, user) in [(COMMAND, OWNER, COMMAND), (PROJECTION, PROJECTION, PROJECTION)] {
+        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database).await? {
+            run(&mut connection, format!("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0")).await?;
         }
+        run(&mut connection, format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC")).await?;
+        run(&mut connection, format!("GRANT CONNECT ON DATABASE {database} TO {user}")).await?;
     }
     connection.close().await?;
     Ok(())

@@ -17,6 +17,7 @@ const FILE: &str = "postgres-secrets.json";
 #[derive(Serialize, Deserialize)]
 pub(super) struct Secrets {
     pub(super) admin: String,
+    pub(super) owner: String,
     pub(super) command: String,
     pub(super) projection: String,
 }
@@ -34,7 +35,7 @@ impl Secrets {
         match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} can't be read", path.display())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let secrets = Self { admin: random(), command: random(), projection: random() };
+                let secrets = Self { admin: random(), owner: random(), command: random(), projection: random() };
                 write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
                 Ok(secrets)
             }
