@@ -1,15 +1,55 @@
-//! Routes.
+//! The routes: one endpoint a file, with its request, its handler and what it may answer.
+
+mod answer;
+mod command_headers;
+mod documented;
+mod problems;
+mod schemas;
+mod submit;
+mod whole;
+
+mod account_events;
+mod account_state;
+mod close;
+mod deposit;
+mod events;
+mod freeze;
+mod movement;
+mod open_account;
+mod reason;
+mod unfreeze;
+mod withdraw;
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
 use crate::lanes::Lanes;
 use crate::log::read::LogReader;
-use utoipa_axum::router::OpenApiRouter;
-/// State.
+
+/// What the routes work with. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AppState {
-    pub(crate) lanes: Lanes,
-    pub(crate) log: LogReader,
-    pub(crate) require_idempotency_key: bool,
+    /// Where commands go.
+    pub lanes: Lanes,
+    /// Where the log is read.
+    pub log: LogReader,
+    /// Whether a change without an `Idempotency-Key` is refused.
+    pub require_idempotency_key: bool,
 }
-/// Routes.
-pub fn routes(_state: AppState) -> OpenApiRouter {
-    OpenApiRouter::new()
+
+/// The routes of the service, with their documentation.
+pub fn routes(state: AppState) -> OpenApiRouter {
+    let mut router = OpenApiRouter::with_openapi(documented::Document::openapi())
+        .routes(routes!(open_account::open_account))
+        .routes(routes!(deposit::deposit))
+        .routes(routes!(withdraw::withdraw))
+        .routes(routes!(freeze::freeze))
+        .routes(routes!(unfreeze::unfreeze))
+        .routes(routes!(close::close))
+        .routes(routes!(account_events::account_events))
+        .routes(routes!(account_state::account_state))
+        .routes(routes!(events::events));
+    events::document_partitions(router.get_openapi_mut(), state.log.partitions());
+    router.with_state(state)
 }

@@ -1,15 +1,149 @@
-//! Reading the log.
-use passbook_shared::partition::Partition;
+//! Reading the log, for people and for the projection. Events are passed through as they are stored: what can't be
+//! decoded is still shown.
+
+/// Events of a type and a time, across partitions.
+pub mod search;
+
+use std::time::Duration;
+
+use futures_util::{Stream, TryStreamExt};
+use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
-/// Reads the log.
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::load::{LoadError, Loaded, state_at};
+use super::rows::{event_columns, recorded_event};
+
+/// How long a read may take: a Postgres that does not answer is as good as away.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// A page ends early once its payloads have this many bytes, so that a few large requests can't fill the memory.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Reads the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogReader {
-    pub(crate) pool: PgPool,
-    pub(crate) partitions: Partition,
+    pool: PgPool,
+    partitions: Partition,
 }
+
+/// Some events, in order.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The events; fewer than asked for if they are large.
+    pub events: Vec<RecordedEvent>,
+    /// Whether more follow.
+    pub has_more: bool,
+}
+
 impl LogReader {
-    /// A reader.
+    /// Reads from this pool a log of so many partitions.
     pub fn new(pool: PgPool, partitions: Partition) -> Self {
         Self { pool, partitions }
     }
+
+    /// How many partitions the log has.
+    pub fn partitions(&self) -> Partition {
+        self.partitions
+    }
+
+    /// One partition of the log after a position, in order.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn feed(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, sqlx::Error> {
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM passbook.events AS e WHERE e.partition = $1 AND e.position > $2 ORDER BY e.position LIMIT $3"
+        ))
+        .bind(partition)
+        .bind(after)
+        .bind(one_more(limit))
+        .fetch(&self.pool);
+        in_time(page(rows, limit)).await
+    }
+
+    /// The events of an account after a version, in order; nothing if there is no such account.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn account_events(
+        &self,
+        account_id: Uuid,
+        after_version: i64,
+        limit: usize,
+    ) -> Result<Option<Page>, sqlx::Error> {
+        let partition = partition_of(account_id, self.partitions);
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM passbook.events AS e
+              WHERE e.partition = $1 AND e.account_id = $2 AND e.version > $3 ORDER BY e.version LIMIT $4"
+        ))
+        .bind(partition)
+        .bind(account_id)
+        .bind(after_version)
+        .bind(one_more(limit))
+        .fetch(&self.pool);
+        let page = in_time(page(rows, limit)).await?;
+        let exists = !page.events.is_empty() || in_time(self.exists(partition, account_id)).await?;
+        Ok(exists.then_some(page))
+    }
+
+    async fn exists(&self, partition: Partition, account_id: Uuid) -> Result<bool, sqlx::Error> {
+        let sql = "SELECT EXISTS (SELECT FROM passbook.events AS e
+                                   WHERE e.partition = $1 AND e.account_id = $2 AND e.version = 1)";
+        sqlx::query_scalar(sql).bind(partition).bind(account_id).fetch_one(&self.pool).await
+    }
+
+    /// The account as it was at a version, or at its newest if that is less; version 0 if there is no such account.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub async fn state(&self, account_id: Uuid, version: i64) -> Result<Loaded, LoadError> {
+        let partition = partition_of(account_id, self.partitions);
+        let load = async { state_at(&mut *self.pool.acquire().await?, partition, account_id, version).await };
+        tokio::time::timeout(DEADLINE, load).await.unwrap_or(Err(LoadError::Store(sqlx::Error::PoolTimedOut)))
+    }
+
+    /// The version an account had as recorded at a moment; 0 if it was not yet opened.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn version_at(&self, account_id: Uuid, moment: Timestamp) -> Result<i64, sqlx::Error> {
+        let sql = "SELECT passbook.last_version_before($1, $2, $3 + interval '1 microsecond')";
+        let partition = partition_of(account_id, self.partitions);
+        in_time(sqlx::query_scalar(sql).bind(partition).bind(account_id).bind(moment).fetch_one(&self.pool)).await
+    }
+}
+
+/// One row more than is shown tells whether there are more.
+fn one_more(limit: usize) -> i64 {
+    i64::try_from(limit).map_or(i64::MAX, |limit| limit.saturating_add(1))
+}
+
+async fn page(
+    mut rows: impl Stream<Item = Result<PgRow, sqlx::Error>> + Unpin,
+    limit: usize,
+) -> Result<Page, sqlx::Error> {
+    let mut page = Page::default();
+    let mut bytes = 0;
+    while let Some(row) = rows.try_next().await? {
+        if page.events.len() == limit || bytes >= PAGE_BYTES {
+            page.has_more = true;
+            break;
+        }
+        let event = recorded_event(&row)?;
+        bytes += event.data.get().len();
+        page.events.push(event);
+    }
+    Ok(page)
+}
+
+/// A read that took too long is told like a Postgres that can't be reached.
+async fn in_time<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -1,0 +1,53 @@
+//! `GET /v1/accounts/{id}/events`
+
+use axum::Json;
+use axum::extract::State;
+use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::problem::Problem;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::AppState;
+use super::documented::{EXAMPLE_ACCOUNT, Responses, read_problems};
+use super::events::EventPage;
+use super::whole::{LARGEST, Whole};
+
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1_000;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AccountEventsQuery {
+    /// Only events after this version; 0 if absent.
+    #[param(value_type = i64, required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
+    after_version: Option<Whole<0, LARGEST>>,
+    /// At most so many; 100 if absent. A page of large events may have fewer: `has_more` tells.
+    #[param(value_type = i64, required = false, minimum = 1, maximum = 1_000)]
+    limit: Option<Whole<1, MAX_LIMIT>>,
+}
+
+/// The events of an account, oldest first
+#[utoipa::path(get, path = "/v1/accounts/{id}/events", tag = "log",
+    params(("id" = Uuid, Path, description = "The account"), AccountEventsQuery),
+    responses((status = 200, description = "Some of its events", body = EventPage), Problems))]
+pub(super) async fn account_events(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    Query(query): Query<AccountEventsQuery>,
+) -> Result<Json<EventPage>, Problem> {
+    let after_version = query.after_version.map_or(0, Whole::get);
+    let limit = query.limit.map_or(DEFAULT_LIMIT, Whole::get).unsigned_abs();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page = state.log.account_events(account_id, after_version, limit).await?;
+    let page = page.ok_or_else(|| Problem::account_not_found(account_id))?;
+    Ok(Json(page.into()))
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        read_problems([Problem::account_not_found(EXAMPLE_ACCOUNT)])
+    }
+}

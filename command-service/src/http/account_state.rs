@@ -1,0 +1,94 @@
+//! `GET /v1/accounts/{id}/state`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::partition_of;
+use passbook_shared::position::Position;
+use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::AppState;
+use super::documented::{EXAMPLE_ACCOUNT, Responses, read_problems};
+use super::whole::{LARGEST, Whole};
+use crate::domain::AccountSummary;
+use crate::log::load::LoadError;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StateQuery {
+    /// As it was at this version.
+    #[param(value_type = i64, required = false, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
+    version: Option<Whole<1, LARGEST>>,
+    /// As it was recorded at this time.
+    #[param(value_type = String, required = false, format = DateTime)]
+    as_of: Option<Timestamp>,
+}
+
+/// An account, folded from its events.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct StateAnswer {
+    account_id: Uuid,
+    /// Of the newest event that is folded in.
+    #[schema(minimum = 1, examples(7))]
+    version: i64,
+    /// Where that event is in the log.
+    #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
+    position: Position,
+    account: AccountSummary,
+}
+
+/// The account as its events say
+///
+/// Now; or, by one of the parameters, in the past.
+#[utoipa::path(get, path = "/v1/accounts/{id}/state", tag = "log",
+    params(("id" = Uuid, Path, description = "The account"), StateQuery),
+    responses((status = 200, description = "How it stands, or stood", body = StateAnswer), Problems))]
+pub(super) async fn account_state(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    Query(query): Query<StateQuery>,
+) -> Result<Json<StateAnswer>, Problem> {
+    let asked = query.version.map(Whole::get);
+    let up_to = match (asked, query.as_of) {
+        (Some(_), Some(_)) => return Err(Problem::malformed("as_of", "can't be combined with `version`")),
+        (Some(version), None) => version,
+        (None, Some(moment)) => state.log.version_at(account_id, moment).await?,
+        (None, None) => i64::MAX,
+    };
+    let loaded = state.log.state(account_id, up_to).await.map_err(unreadable)?;
+    let account = loaded.account.summary().ok_or_else(|| Problem::account_not_found(account_id))?;
+    if asked.is_some_and(|asked| asked > loaded.version) {
+        return Err(version_not_found(account_id, loaded.version));
+    }
+    let partition = partition_of(account_id, state.log.partitions());
+    let position = Position { partition, number: loaded.position };
+    Ok(Json(StateAnswer { account_id, version: loaded.version, position, account }))
+}
+
+fn unreadable(error: LoadError) -> Problem {
+    match error {
+        LoadError::Store(error) => Problem::from_store(&error),
+        error @ LoadError::Unreadable { .. } => {
+            tracing::error!(%error, "an account can't be loaded");
+            Problem::internal()
+        }
+    }
+}
+
+fn version_not_found(account_id: Uuid, current_version: i64) -> Problem {
+    let detail = format!("account {account_id} is only at version {current_version}");
+    Problem::new(StatusCode::NOT_FOUND, "version_not_found", detail).with("current_version", current_version)
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        read_problems([Problem::account_not_found(EXAMPLE_ACCOUNT), version_not_found(EXAMPLE_ACCOUNT, 7)])
+    }
+}

@@ -1,0 +1,37 @@
+//! `POST /v1/accounts/{id}/close`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use passbook_shared::http::extract::{OptionalJson, Path};
+use uuid::Uuid;
+
+use super::AppState;
+use super::command_headers::CommandHeaders;
+use super::documented::{Changed, Responses, command_problems};
+use super::reason::{ReasonRequest, reason};
+use super::submit::submit;
+use crate::domain::{Command, Refusal};
+
+/// Close the account, for good
+///
+/// It must have nothing on it and no open holds.
+#[utoipa::path(post, path = "/v1/accounts/{id}/close", tag = "commands",
+    params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
+    request_body = Option<ReasonRequest>, responses(Changed, Problems))]
+pub(super) async fn close(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    headers: CommandHeaders,
+    OptionalJson(request): OptionalJson<Option<ReasonRequest>>,
+) -> Response {
+    submit(&state, account_id, headers, Command::Close(reason(request)), StatusCode::OK).await
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        command_problems([Refusal::AccountNotFound, Refusal::AccountClosed, Refusal::BalanceNotZero { balance: 1250 }])
+    }
+}

@@ -1,0 +1,153 @@
+//! What the endpoints' documentation shares. The examples of problems are made by the code that answers with them.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use passbook_shared::http::problem::{FieldError, Problem};
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder};
+use uuid::Uuid;
+
+use super::answer::{AnsweredEvent, CommandAnswer};
+use super::{command_headers, problems};
+use crate::domain::Refusal;
+use crate::lanes::CommandError;
+
+/// What the document says of the whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Passbook command-service",
+        version = env!("CARGO_PKG_VERSION"),
+        description = "Changes money accounts, and shows the log of what happened to them.\n\n\
+            Amounts are integers in minor units (`1250` is 12.50 EUR). Every change may carry an `Idempotency-Key`: a \
+            repeat with it has no second effect and gets the first answer again. What goes wrong is answered as \
+            `application/problem+json` with a stable `code`. Every response carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "commands", description = "Change an account"),
+        (name = "log", description = "Read what happened, as it was recorded"),
+        (name = "operations", description = "Run the service"),
+    ),
+    components(schemas(Problem, FieldError, CommandAnswer, AnsweredEvent))
+)]
+pub(super) struct Document;
+
+/// Responses by status, as `#[utoipa::path]` takes them.
+pub(super) type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// The account that examples speak of.
+pub(super) const EXAMPLE_ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
+
+/// For `responses(…)`: the account was made (201), or would have been (200, dry run).
+#[derive(Debug)]
+pub(super) struct Created;
+/// For `responses(…)`: the account was changed by an entry (201), or would have been (200, dry run).
+#[derive(Debug)]
+pub(super) struct Entered;
+/// For `responses(…)`: the account is as was asked for.
+#[derive(Debug)]
+pub(super) struct Changed;
+
+impl utoipa::IntoResponses for Created {
+    fn responses() -> Responses {
+        let location = text_header("The account: `/v1/accounts/{id}`");
+        let created = answered("The account is open").header("Location", location).build();
+        BTreeMap::from([("201".to_owned(), created.into()), ("200".to_owned(), dry_run())])
+    }
+}
+
+impl utoipa::IntoResponses for Entered {
+    fn responses() -> Responses {
+        let entered = answered("The money has moved").build();
+        BTreeMap::from([("201".to_owned(), entered.into()), ("200".to_owned(), dry_run())])
+    }
+}
+
+impl utoipa::IntoResponses for Changed {
+    fn responses() -> Responses {
+        let changed = answered("The account is so, now or already; with `dry_run`, it would be");
+        BTreeMap::from([("200".to_owned(), changed.build().into())])
+    }
+}
+
+fn dry_run() -> RefOr<Response> {
+    answered("With `dry_run`: it would have been done").build().into()
+}
+
+fn answered(description: &str) -> ResponseBuilder {
+    let schema = Ref::from_schema_name("CommandAnswer");
+    ResponseBuilder::new()
+        .description(description)
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        .header("ETag", text_header("The account's version, in quotes"))
+        .header("Idempotency-Replayed", text_header("`true` if this is the answer to an earlier request with the key"))
+}
+
+fn text_header(description: &str) -> Header {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    HeaderBuilder::new().schema(Some(text)).description(Some(description)).build()
+}
+
+/// What any command on an account may be answered with instead, beside the refusals of its own.
+pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> Responses {
+    let undecided = [
+        CommandError::Conflict,
+        CommandError::KeyReused,
+        CommandError::Overloaded,
+        CommandError::OutcomeUnknown,
+        CommandError::StoreUnavailable,
+        CommandError::Internal,
+    ];
+    let malformed =
+        Problem::malformed("amount", "invalid value: integer `0`, expected an integer of minor units from 1");
+    let mismatch = Refusal::VersionMismatch { current_version: 8 };
+    let refusals = refusals.into_iter().chain([mismatch]).map(|refusal| problems::refused(EXAMPLE_ACCOUNT, &refusal));
+    let before = [
+        malformed,
+        command_headers::key_missing(),
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body may have at most 2097152 bytes"),
+        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "the body must be JSON"),
+    ];
+    documented(before.into_iter().chain(refusals).chain(undecided.iter().map(problems::undecided)))
+}
+
+/// What any request that reads the log may be answered with instead, beside problems of its own.
+pub(super) fn read_problems(own: impl IntoIterator<Item = Problem>) -> Responses {
+    let any = [
+        Problem::malformed("limit", "must be a whole number from 1 to 1000"),
+        Problem::store_unavailable(),
+        Problem::internal(),
+    ];
+    documented(any.into_iter().chain(own))
+}
+
+/// Problems as documented responses: one a status, with each code as an example.
+fn documented(problems: impl IntoIterator<Item = Problem>) -> Responses {
+    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
+    for problem in problems {
+        by_status.entry(problem.status).or_default().push(problem);
+    }
+    by_status.into_iter().map(|(status, problems)| (status.to_string(), of_one_status(&problems))).collect()
+}
+
+fn of_one_status(problems: &[Problem]) -> RefOr<Response> {
+    let codes: Vec<String> = problems.iter().map(|problem| format!("`{}`", problem.code)).collect();
+    let examples = problems.iter().map(|problem| {
+        let example = ExampleBuilder::new().summary(&problem.detail).value(serde_json::to_value(problem).ok());
+        (problem.code.clone(), RefOr::T(example.build()))
+    });
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build();
+    let mut response =
+        ResponseBuilder::new().description(codes.join(", ")).content("application/problem+json", content);
+    if problems.iter().any(|problem| problem.retry_after.is_some()) {
+        let seconds = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::Integer)));
+        response =
+            response.header("Retry-After", seconds.description(Some("Seconds after which to try again")).build());
+    }
+    response.build().into()
+}

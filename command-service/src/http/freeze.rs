@@ -1,0 +1,52 @@
+//! `POST /v1/accounts/{id}/freeze`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use passbook_shared::event::AccountFrozen;
+use passbook_shared::http::extract::{OptionalJson, Path};
+use passbook_shared::text::Reference;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::command_headers::CommandHeaders;
+use super::documented::{Changed, Responses, command_problems};
+use super::submit::submit;
+use super::{AppState, schemas};
+use crate::domain::{Command, Refusal};
+
+/// A freeze.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "court order", "block_credits": true}))]
+pub(super) struct FreezeRequest {
+    #[schema(schema_with = schemas::optional_reference)]
+    reason: Option<Reference>,
+    /// Whether money is kept from coming in, too; false if absent.
+    block_credits: Option<bool>,
+}
+
+/// Let no money out
+///
+/// Nor in, with `block_credits`. A frozen account may be frozen again in another way.
+#[utoipa::path(post, path = "/v1/accounts/{id}/freeze", tag = "commands",
+    params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
+    request_body = Option<FreezeRequest>, responses(Changed, Problems))]
+pub(super) async fn freeze(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    headers: CommandHeaders,
+    OptionalJson(request): OptionalJson<Option<FreezeRequest>>,
+) -> Response {
+    let FreezeRequest { reason, block_credits } = request.unwrap_or_default();
+    let command = Command::Freeze(AccountFrozen { reason, block_credits: block_credits.unwrap_or(false) });
+    submit(&state, account_id, headers, command, StatusCode::OK).await
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        command_problems([Refusal::AccountNotFound, Refusal::AccountClosed])
+    }
+}

@@ -1,0 +1,39 @@
+//! The body of a deposit or a withdrawal.
+
+use passbook_shared::event::MoneyMoved;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::money::Amount;
+use passbook_shared::text::{Metadata, Reference};
+use passbook_shared::timestamp::Timestamp;
+use serde::Deserialize;
+
+use super::schemas;
+
+/// Money that comes in or goes out.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
+pub(super) struct MovementRequest {
+    #[schema(schema_with = schemas::amount)]
+    amount: Amount,
+    #[schema(schema_with = schemas::optional_reference)]
+    reference: Option<Reference>,
+    #[schema(schema_with = schemas::optional_past_time)]
+    effective_at: Option<Timestamp>,
+    #[schema(schema_with = schemas::optional_metadata)]
+    metadata: Option<Metadata>,
+}
+
+impl MovementRequest {
+    /// What is to be recorded.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
+        let Self { amount, reference, effective_at, metadata } = self;
+        if effective_at.is_some_and(|at| at > now) {
+            return Err(Problem::malformed("effective_at", format!("is in the future: it is {now} now")));
+        }
+        Ok(MoneyMoved { amount, reference, effective_at, metadata: metadata.unwrap_or_default() })
+    }
+}

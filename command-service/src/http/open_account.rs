@@ -1,0 +1,80 @@
+//! `POST /v1/accounts`
+
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use passbook_shared::event::AccountOpened;
+use passbook_shared::http::extract::Json;
+use passbook_shared::money::{Currency, amount_or_zero};
+use passbook_shared::text::{Metadata, Owner};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::command_headers::CommandHeaders;
+use super::documented::{Created, Responses, command_problems};
+use super::submit::submit;
+use super::{AppState, schemas};
+use crate::domain::{Command, Refusal};
+
+/// Ids of accounts that were opened with a key and no id are the UUIDv5 of the key in this namespace. Never to be
+/// changed: a repeat must find the same account.
+const OPENED_BY_KEY: Uuid = Uuid::from_u128(0x6b1d_9ed3_4f0c_4f4e_8d4f_0d6a_6a6f_b0c5);
+
+/// A new account.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"owner": "customer-4711", "currency": "EUR", "initial_deposit": 100_000}))]
+pub(super) struct OpenAccountRequest {
+    /// Made if absent: from the `Idempotency-Key` if there is one, so that a repeat finds the same account.
+    account_id: Option<Uuid>,
+    #[schema(schema_with = schemas::owner)]
+    owner: Owner,
+    #[schema(schema_with = schemas::currency)]
+    currency: Currency,
+    #[schema(schema_with = schemas::optional_amount_or_zero)]
+    initial_deposit: Option<AmountOrZero>,
+    #[schema(schema_with = schemas::optional_amount_or_zero)]
+    overdraft_limit: Option<AmountOrZero>,
+    #[schema(schema_with = schemas::optional_metadata)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct AmountOrZero(#[serde(deserialize_with = "amount_or_zero")] i64);
+
+/// Open an account
+#[utoipa::path(post, path = "/v1/accounts", tag = "commands", params(CommandHeaders),
+    request_body = OpenAccountRequest, responses(Created, Problems))]
+pub(super) async fn open_account(
+    State(state): State<AppState>,
+    headers: CommandHeaders,
+    Json(request): Json<OpenAccountRequest>,
+) -> Response {
+    let key = headers.context.idempotency_key.as_deref();
+    let made = || key.map_or_else(Uuid::new_v4, |key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes()));
+    let account_id = request.account_id.unwrap_or_else(made);
+    let opening = AccountOpened {
+        owner: request.owner,
+        currency: request.currency,
+        initial_deposit: request.initial_deposit.map_or(0, |amount| amount.0),
+        overdraft_limit: request.overdraft_limit.map_or(0, |amount| amount.0),
+        metadata: request.metadata.unwrap_or_default(),
+    };
+    let mut response = submit(&state, account_id, headers, Command::Open(opening), StatusCode::CREATED).await;
+    if response.status() == StatusCode::CREATED
+        && let Ok(location) = HeaderValue::try_from(format!("/v1/accounts/{account_id}"))
+    {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        command_problems([Refusal::AccountExists])
+    }
+}

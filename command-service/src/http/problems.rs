@@ -1,0 +1,70 @@
+//! From what the domain and the lanes say to what the client gets: every refusal and every error, in one place.
+
+use axum::http::StatusCode;
+use passbook_shared::http::problem::Problem;
+use uuid::Uuid;
+
+use crate::domain::Refusal;
+use crate::lanes::CommandError;
+
+/// The problem that a refusal is. A function of its arguments alone: a repeat gets the same bytes.
+pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
+    let refused = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
+    match refusal {
+        Refusal::AccountNotFound => Problem::account_not_found(account_id),
+        Refusal::AccountExists => {
+            let detail = format!("account {account_id} is there already");
+            Problem::new(StatusCode::CONFLICT, "account_exists", detail)
+        }
+        Refusal::AccountClosed => refused("account_closed", format!("account {account_id} is closed")),
+        Refusal::AccountFrozen => {
+            refused("account_frozen", format!("account {account_id} is frozen, in the direction the money was to go"))
+        }
+        Refusal::InsufficientFunds { available, overdraft_limit } => {
+            let detail = format!("{available} is available, and the overdraft limit is {overdraft_limit}");
+            refused("insufficient_funds", detail)
+                .with("available", *available)
+                .with("overdraft_limit", *overdraft_limit)
+        }
+        Refusal::BalanceNotZero { balance } => {
+            let detail = format!("the balance is {balance}: an account is closed with nothing on it");
+            refused("balance_not_zero", detail).with("balance", *balance)
+        }
+        Refusal::AmountOverflow => {
+            refused("amount_overflow", "the balance would leave the range of ±(2^53 - 1)".to_owned())
+        }
+        Refusal::VersionMismatch { current_version } => {
+            let detail = format!("the account is at version {current_version}, which is not what If-Match expects");
+            Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", detail)
+                .with("current_version", *current_version)
+        }
+    }
+}
+
+/// The problem of a command that was not decided.
+pub(super) fn undecided(error: &CommandError) -> Problem {
+    let unavailable = |code, detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1);
+    match error {
+        CommandError::Overloaded => {
+            unavailable("overloaded", "too many commands are waiting; nothing was changed by this one")
+        }
+        CommandError::ShuttingDown => {
+            unavailable("overloaded", "this instance is shutting down; nothing was changed by this command")
+        }
+        CommandError::StoreUnavailable => Problem::store_unavailable(),
+        CommandError::OutcomeUnknown => unavailable(
+            "outcome_unknown",
+            "the store went away while the command was being made durable: it may or may not have been done. A \
+             repeat with the same Idempotency-Key is safe and tells",
+        ),
+        CommandError::Conflict => {
+            let detail = "others changed the account each time this command was tried; nothing was changed by this one";
+            Problem::new(StatusCode::CONFLICT, "conflict", detail)
+        }
+        CommandError::KeyReused => {
+            let detail = "the Idempotency-Key was used on this account for another request";
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        }
+        CommandError::Internal => Problem::internal(),
+    }
+}

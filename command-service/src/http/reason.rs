@@ -1,0 +1,21 @@
+//! The body of a request that may say why, and nothing else.
+
+use passbook_shared::event::Reason;
+use passbook_shared::text::Reference;
+use serde::Deserialize;
+
+use super::schemas;
+
+/// Why, in your words.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"reason": "asked for by the owner"}))]
+pub(super) struct ReasonRequest {
+    #[schema(schema_with = schemas::optional_reference)]
+    reason: Option<Reference>,
+}
+
+/// What is to be recorded, body or not.
+pub(super) fn reason(request: Option<ReasonRequest>) -> Reason {
+    Reason { reason: request.and_then(|request| request.reason) }
+}

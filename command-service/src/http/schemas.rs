@@ -1,0 +1,83 @@
+//! Schemas of fields that requests share: as narrow as what is taken, so that a client (or a fuzzer) that keeps to
+//! them is never refused for its form.
+
+use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::text::Metadata;
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
+
+/// No NUL: Postgres can't hold one.
+const NO_NUL: &str = r"^[^\u0000]*$";
+
+/// Minor units, 1 or more.
+pub(super) fn amount() -> Object {
+    ObjectBuilder::from(minor_units(1)).schema_type(Type::Integer).examples([25_000]).build()
+}
+
+/// Minor units, 0 or more; may be absent or null.
+pub(super) fn optional_amount_or_zero() -> Object {
+    ObjectBuilder::from(minor_units(0)).schema_type(or_null(Type::Integer)).examples([0]).build()
+}
+
+fn minor_units(least: i64) -> Object {
+    ObjectBuilder::new()
+        .description(Some("In minor units"))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(least))
+        .maximum(Some(MAX_AMOUNT))
+        .build()
+}
+
+/// An ISO 4217 code that is in use.
+pub(super) fn currency() -> Object {
+    let letters = || (b'A'..=b'Z').map(char::from);
+    let codes =
+        letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
+    let known = codes.filter(|code| code.parse::<Currency>().is_ok());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("ISO 4217 code"))
+        .enum_values(Some(known))
+        .examples(["EUR"])
+        .build()
+}
+
+/// Whose an account is.
+pub(super) fn owner() -> Object {
+    let description = "Whose it is: an opaque reference";
+    text(Type::String.into(), 1, 200).description(Some(description)).examples(["customer-4711"]).build()
+}
+
+/// A reference or reason; may be absent or null.
+pub(super) fn optional_reference() -> Object {
+    text(or_null(Type::String), 0, 500).description(Some("What for, in your words")).examples(["INV-2026-0042"]).build()
+}
+
+/// A time that is not in the future; may be absent or null.
+pub(super) fn optional_past_time() -> Object {
+    ObjectBuilder::new()
+        .schema_type(or_null(Type::String))
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+        .description(Some("When it counts from, if not from now; not in the future"))
+        .examples(["2026-11-24T12:00:00Z"])
+        .build()
+}
+
+/// Labels; may be absent or null.
+pub(super) fn optional_metadata() -> Object {
+    ObjectBuilder::new()
+        .schema_type(or_null(Type::Object))
+        .description(Some("Labels of yours, kept with the event"))
+        .property_names(Some(Schema::Object(text(Type::String.into(), 1, 64).build())))
+        .additional_properties(Some(Schema::Object(text(Type::String.into(), 0, 500).build())))
+        .max_properties(Some(Metadata::MAX_KEYS))
+        .build()
+}
+
+fn or_null(schema_type: Type) -> SchemaType {
+    SchemaType::from_iter([schema_type, Type::Null])
+}
+
+fn text(schema_type: SchemaType, shortest: usize, longest: usize) -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(schema_type).pattern(Some(NO_NUL)).max_length(Some(longest));
+    if shortest > 0 { text.min_length(Some(shortest)) } else { text }
+}

@@ -1,0 +1,35 @@
+//! `POST /v1/accounts/{id}/unfreeze`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use passbook_shared::http::extract::{OptionalJson, Path};
+use uuid::Uuid;
+
+use super::AppState;
+use super::command_headers::CommandHeaders;
+use super::documented::{Changed, Responses, command_problems};
+use super::reason::{ReasonRequest, reason};
+use super::submit::submit;
+use crate::domain::{Command, Refusal};
+
+/// End a freeze
+#[utoipa::path(post, path = "/v1/accounts/{id}/unfreeze", tag = "commands",
+    params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
+    request_body = Option<ReasonRequest>, responses(Changed, Problems))]
+pub(super) async fn unfreeze(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    headers: CommandHeaders,
+    OptionalJson(request): OptionalJson<Option<ReasonRequest>>,
+) -> Response {
+    submit(&state, account_id, headers, Command::Unfreeze(reason(request)), StatusCode::OK).await
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        command_problems([Refusal::AccountNotFound, Refusal::AccountClosed])
+    }
+}

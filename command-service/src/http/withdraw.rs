@@ -1,0 +1,44 @@
+//! `POST /v1/accounts/{id}/withdrawals`
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use passbook_shared::http::extract::{Json, Path};
+use passbook_shared::http::problem::Problem;
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+use super::AppState;
+use super::command_headers::CommandHeaders;
+use super::documented::{Entered, Responses, command_problems};
+use super::movement::MovementRequest;
+use super::submit::submit;
+use crate::domain::{Command, Refusal};
+
+/// Give money out
+#[utoipa::path(post, path = "/v1/accounts/{id}/withdrawals", tag = "commands",
+    params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
+    request_body = MovementRequest, responses(Entered, Problems))]
+pub(super) async fn withdraw(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    headers: CommandHeaders,
+    Json(request): Json<MovementRequest>,
+) -> Result<Response, Problem> {
+    let command = Command::Withdraw(request.into_movement(Timestamp::now())?);
+    Ok(submit(&state, account_id, headers, command, StatusCode::CREATED).await)
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        command_problems([
+            Refusal::AccountNotFound,
+            Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
+            Refusal::AccountClosed,
+            Refusal::AccountFrozen,
+            Refusal::AmountOverflow,
+        ])
+    }
+}
