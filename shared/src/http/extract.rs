@@ -64,19 +64,37 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
     })
 }
 
-/// The value of a whole JSON text.
+/// The value of a whole JSON text, which is an object (or null, where the type allows that).
 ///
 /// # Errors
 /// 400 `malformed_request` with the path of the field.
 pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Left to itself, serde would also read a struct's fields from an array, by their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::malformed("body", "must be a JSON object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." || path == "?" { "body".to_owned() } else { path };
-        Problem::malformed(field, error.into_inner().to_string())
+        let detail = error.into_inner().to_string();
+        Problem::malformed(field(&path, &detail, "body"), detail)
     })?;
     reader.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
     Ok(value)
+}
+
+/// The field that serde complains of; `whole` if it is none in particular. What is missing, there twice or unknown is
+/// not in the path yet, only in the complaint.
+fn field(path: &str, complaint: &str, whole: &str) -> String {
+    let path = if path == "." || path == "?" { "" } else { path };
+    let complaints = ["missing field `", "duplicate field `", "unknown field `"];
+    let named = complaints.iter().find_map(|start| complaint.strip_prefix(start)).and_then(|rest| rest.split_once('`'));
+    match (path, named) {
+        ("", None) => whole.to_owned(),
+        ("", Some((name, _))) => name.to_owned(),
+        (path, Some((name, _))) if path != name && !path.ends_with(&format!(".{name}")) => format!("{path}.{name}"),
+        (path, _) => path.to_owned(),
+    }
 }
 
 /// The query of the URL. What it is read into should refuse unknown fields.
@@ -92,15 +110,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
             let path = error.path().to_string();
             let detail = error.into_inner().to_string();
-            // An unknown parameter is refused by name before there is a path to it.
-            let named = detail.split('`').nth(1).filter(|_| detail.starts_with("unknown field"));
-            let field = named.map_or_else(
-                || {
-                    if path == "." { "query".to_owned() } else { path }
-                },
-                str::to_owned,
-            );
-            Problem::malformed(field, detail)
+            Problem::malformed(field(&path, &detail, "query"), detail)
         })
     }
 }
@@ -126,5 +136,46 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         let names: Vec<&str> = given.iter().map(|(name, _)| name).collect();
         let detail = if names.iter().all(|name| name.ends_with("id")) { "is not a UUID" } else { "can't be read" };
         Err(Problem::malformed(names.join(", "), detail))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Outer {
+        name: String,
+        inner: Option<Vec<Inner>>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Inner {
+        number: u8,
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        for (body, field) in [
+            (r#"{}"#, "name"),
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":"a","other":1}"#, "other"),
+            (r#"{"name":1}"#, "name"),
+            (r#"{"name":"a","inner":[{"number":1},{}]}"#, "inner[1].number"),
+            (r#"{"name":"a","inner":[{"number":256}]}"#, "inner[0].number"),
+            (r#"{"name":"a","inner":[{"number":1,"more":2}]}"#, "inner[0].more"),
+            (r#" ["a", null]"#, "body"),
+            ("null", "body"),
+            ("", "body"),
+            (r#"{"name":"a"} x"#, "body"),
+        ] {
+            assert_eq!(from_json::<Outer>(body.as_bytes()).unwrap_err().errors[0].field, field, "{body}");
+        }
+        assert!(from_json::<Outer>(br#"{"name":"a","inner":[]}"#).is_ok());
+        assert!(from_json::<Option<Outer>>(b"null").unwrap().is_none());
     }
 }

@@ -47,9 +47,10 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     if text == "*" {
         return Ok(None);
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
+    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     version
-        .filter(|version: &i64| *version >= 0)
+        .filter(|version| version.bytes().all(|b| b.is_ascii_digit()))
+        .and_then(|version| version.parse().ok())
         .map(Some)
         .ok_or_else(|| Problem::malformed("If-Match", "must be one account version in quotes, such as \"7\""))
 }
