@@ -3,6 +3,7 @@
 mod answer;
 mod command_headers;
 mod documented;
+mod examples;
 mod problems;
 mod schemas;
 mod submit;

@@ -7,10 +7,10 @@ use passbook_shared::http::problem::Problem;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::AppState;
-use super::documented::{EXAMPLE_ACCOUNT, Responses, read_problems};
+use super::documented::{Responses, read_problems};
 use super::events::EventPage;
 use super::whole::{LARGEST, Whole};
+use super::{AppState, examples};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
@@ -30,7 +30,7 @@ pub(super) struct AccountEventsQuery {
 /// The events of an account, oldest first
 #[utoipa::path(get, path = "/v1/accounts/{id}/events", tag = "log",
     params(("id" = Uuid, Path, description = "The account"), AccountEventsQuery),
-    responses((status = 200, description = "Some of its events", body = EventPage), Problems))]
+    responses((status = 200, description = "Some of its events", body = EventPage, example = json!(examples::page())), Problems))]
 pub(super) async fn account_events(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
@@ -48,6 +48,6 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        read_problems([Problem::account_not_found(EXAMPLE_ACCOUNT)])
+        read_problems([Problem::account_not_found(examples::ACCOUNT)])
     }
 }

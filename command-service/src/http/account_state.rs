@@ -11,9 +11,9 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::AppState;
-use super::documented::{EXAMPLE_ACCOUNT, Responses, read_problems};
+use super::documented::{Responses, read_problems};
 use super::whole::{LARGEST, Whole};
+use super::{AppState, examples};
 use crate::domain::AccountSummary;
 use crate::log::load::LoadError;
 
@@ -47,7 +47,7 @@ pub(super) struct StateAnswer {
 /// Now; or, by one of the parameters, in the past.
 #[utoipa::path(get, path = "/v1/accounts/{id}/state", tag = "log",
     params(("id" = Uuid, Path, description = "The account"), StateQuery),
-    responses((status = 200, description = "How it stands, or stood", body = StateAnswer), Problems))]
+    responses((status = 200, description = "How it stands, or stood", body = StateAnswer, example = json!(examples::state())), Problems))]
 pub(super) async fn account_state(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
@@ -89,6 +89,6 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        read_problems([Problem::account_not_found(EXAMPLE_ACCOUNT), version_not_found(EXAMPLE_ACCOUNT, 7)])
+        read_problems([Problem::account_not_found(examples::ACCOUNT), version_not_found(examples::ACCOUNT, 7)])
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use passbook_shared::http::problem::{FieldError, Problem};
+use serde_json::Value;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder};
-use uuid::Uuid;
 
 use super::answer::{AnsweredEvent, CommandAnswer};
-use super::{command_headers, problems};
+use super::{command_headers, examples, problems};
 use crate::domain::Refusal;
 use crate::lanes::CommandError;
 
@@ -39,9 +39,6 @@ pub(super) struct Document;
 /// Responses by status, as `#[utoipa::path]` takes them.
 pub(super) type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// The account that examples speak of.
-pub(super) const EXAMPLE_ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
-
 /// For `responses(…)`: the account was made (201), or would have been (200, dry run).
 #[derive(Debug)]
 pub(super) struct Created;
@@ -55,34 +52,34 @@ pub(super) struct Changed;
 impl utoipa::IntoResponses for Created {
     fn responses() -> Responses {
         let location = text_header("The account: `/v1/accounts/{id}`");
-        let created = answered("The account is open").header("Location", location).build();
-        BTreeMap::from([("201".to_owned(), created.into()), ("200".to_owned(), dry_run())])
+        let created = answered("The account is open", examples::opening()).header("Location", location).build();
+        BTreeMap::from([("201".to_owned(), created.into()), ("200".to_owned(), dry_run(examples::opening()))])
     }
 }
 
 impl utoipa::IntoResponses for Entered {
     fn responses() -> Responses {
-        let entered = answered("The money has moved").build();
-        BTreeMap::from([("201".to_owned(), entered.into()), ("200".to_owned(), dry_run())])
+        let entered = answered("The money has moved", examples::deposit()).build();
+        BTreeMap::from([("201".to_owned(), entered.into()), ("200".to_owned(), dry_run(examples::deposit()))])
     }
 }
 
 impl utoipa::IntoResponses for Changed {
     fn responses() -> Responses {
-        let changed = answered("The account is so, now or already; with `dry_run`, it would be");
-        BTreeMap::from([("200".to_owned(), changed.build().into())])
+        let description = "The account is so, now or already; with `dry_run`, it would be";
+        BTreeMap::from([("200".to_owned(), answered(description, examples::freeze()).build().into())])
     }
 }
 
-fn dry_run() -> RefOr<Response> {
-    answered("With `dry_run`: it would have been done").build().into()
+fn dry_run(example: Option<Value>) -> RefOr<Response> {
+    answered("With `dry_run`: it would have been done", example).build().into()
 }
 
-fn answered(description: &str) -> ResponseBuilder {
+fn answered(description: &str, example: Option<Value>) -> ResponseBuilder {
     let schema = Ref::from_schema_name("CommandAnswer");
     ResponseBuilder::new()
         .description(description)
-        .content("application/json", ContentBuilder::new().schema(Some(schema)).build())
+        .content("application/json", ContentBuilder::new().schema(Some(schema)).example(example).build())
         .header("ETag", text_header("The account's version, in quotes"))
         .header("Idempotency-Replayed", text_header("`true` if this is the answer to an earlier request with the key"))
 }
@@ -105,7 +102,7 @@ pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> R
     let malformed =
         Problem::malformed("amount", "invalid value: integer `0`, expected an integer of minor units from 1");
     let mismatch = Refusal::VersionMismatch { current_version: 8 };
-    let refusals = refusals.into_iter().chain([mismatch]).map(|refusal| problems::refused(EXAMPLE_ACCOUNT, &refusal));
+    let refusals = refusals.into_iter().chain([mismatch]).map(|refusal| problems::refused(examples::ACCOUNT, &refusal));
     let before = [
         malformed,
         command_headers::key_missing(),

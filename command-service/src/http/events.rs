@@ -13,9 +13,9 @@ use utoipa::openapi::path::Parameter;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 
-use super::AppState;
 use super::documented::{Responses, read_problems};
 use super::whole::{LARGEST, Whole};
+use super::{AppState, examples};
 use crate::log::read::Page;
 use crate::log::read::search::{Cursor, Found, Search};
 
@@ -34,7 +34,6 @@ pub(super) struct EventsQuery {
     /// With `partition`: only events after this position; 0 if absent.
     #[param(value_type = i64, required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
     after: Option<Whole<0, LARGEST>>,
-    /// Only events of this type.
     #[serde(rename = "type")]
     #[param(schema_with = event_types, required = false)]
     event_type: Option<String>,
@@ -44,7 +43,6 @@ pub(super) struct EventsQuery {
     /// Only events that were recorded before then.
     #[param(value_type = String, required = false, format = DateTime)]
     to: Option<Timestamp>,
-    /// Where the page before ended: its `next_cursor`.
     #[param(schema_with = cursor, required = false)]
     cursor: Option<String>,
     /// At most so many; 100 if absent. A page may have fewer, even none: `has_more` tells.
@@ -83,7 +81,7 @@ impl From<Found> for EventPage {
 /// Either one partition of the log (`partition`, `after`), complete and in order; or a search over all partitions by
 /// type and time, oldest first. To follow the log, follow its partitions: a search is for people.
 #[utoipa::path(get, path = "/v1/events", tag = "log", params(EventsQuery),
-    responses((status = 200, description = "Some events", body = EventPage), Problems))]
+    responses((status = 200, description = "Some events", body = EventPage, example = json!(examples::page())), Problems))]
 pub(super) async fn events(
     State(state): State<AppState>,
     Query(query): Query<EventsQuery>,
@@ -125,11 +123,17 @@ fn partition_number(asked: Whole<0, 999>, partitions: Partition) -> Result<Parti
 }
 
 fn event_types() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(AccountEvent::TYPES)).build()
+    let description = Some("Only events of this type");
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(description)
+        .enum_values(Some(AccountEvent::TYPES))
+        .build()
 }
 
 fn cursor() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).pattern(Some(Cursor::PATTERN)).build()
+    let description = Some("Where the page before ended: its `next_cursor`");
+    ObjectBuilder::new().schema_type(Type::String).description(description).pattern(Some(Cursor::PATTERN)).build()
 }
 
 /// Says in the document how many partitions this log has.
