@@ -1,0 +1,64 @@
+//! Clients that hang up.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::site::{Pair, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_requests_leave_no_connection_in_a_transaction() -> anyhow::Result<()> {
+    cancelled("cancelled_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelled_requests_leave_no_connection_in_a_transaction_with_two_of_each() -> anyhow::Result<()> {
+    cancelled("cancelled_2", 2).await
+}
+
+/// 1,000 requests, each cut off after another while: before, in and after its append.
+async fn cancelled(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    const REQUESTS: u64 = 1_000;
+    const AT_ONCE: u64 = 50;
+    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let client = pair.command()?;
+    let account = client.open().await?;
+    for round in 0..REQUESTS / AT_ONCE {
+        let mut requests = JoinSet::new();
+        for number in 0..AT_ONCE {
+            let client = client.clone();
+            requests.spawn(async move {
+                let path = format!("/v1/accounts/{account}/deposits");
+                let patience = Duration::from_micros((number * 400 + round * 37) % 20_000);
+                let _ = timeout(patience, client.post(&path, None, &json!({"amount": 1}))).await;
+            });
+        }
+        requests.join_all().await;
+    }
+
+    let mut connection = PgConnection::connect(&pair.site.database_url).await?;
+    // One that was left would be so for ever.
+    for _ in 0..100 {
+        if in_transaction(&mut connection).await? == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    ensure!(in_transaction(&mut connection).await? == 0, "connections are still in a transaction");
+    connection.close().await?;
+    client.deposit(account, None, 1).await?;
+    pair.holds(&[]).await.map(drop)
+}
+
+async fn in_transaction(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity
+          WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'",
+    )
+    .fetch_one(connection)
+    .await
+}

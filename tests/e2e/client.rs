@@ -1,0 +1,80 @@
+//! Requests to the services, as a person's program would make them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use reqwest::{Response, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// How long a request may take before the client gives up on it.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A client of one or several instances of a service, which it asks in turn.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    instances: Arc<[SocketAddr]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Client {
+    pub(crate) fn new(instances: &[SocketAddr]) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        Ok(Self { http, instances: instances.into(), turn: Arc::default() })
+    }
+
+    fn url(&self, path: &str) -> String {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.instances.len();
+        format!("http://{}{path}", self.instances[turn])
+    }
+
+    /// A GET, whatever comes of it.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
+        Ok(self.http.get(self.url(path)).header("prefer", "wait=10").send().await?)
+    }
+
+    /// A GET that must succeed.
+    pub(crate) async fn json(&self, path: &str) -> anyhow::Result<Value> {
+        let response = self.get(path).await?;
+        let status = response.status();
+        let body = response.text().await?;
+        ensure!(status == StatusCode::OK, "GET {path}: {status}: {body}");
+        serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
+    }
+
+    /// A POST, whatever comes of it.
+    pub(crate) async fn post(&self, path: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Response> {
+        let mut request = self.http.post(self.url(path)).json(body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        Ok(request.send().await?)
+    }
+
+    /// Opens an account with 10,000.00 EUR.
+    pub(crate) async fn open(&self) -> anyhow::Result<Uuid> {
+        let account = Uuid::new_v4();
+        let body = json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 1_000_000});
+        created(self.post("/v1/accounts", None, &body).await?).await?;
+        Ok(account)
+    }
+
+    /// A deposit that must succeed; its answer.
+    pub(crate) async fn deposit(&self, account: Uuid, key: Option<&str>, amount: i64) -> anyhow::Result<Value> {
+        let path = format!("/v1/accounts/{account}/deposits");
+        let body = created(self.post(&path, key, &json!({"amount": amount})).await?).await?;
+        Ok(serde_json::from_str(&body)?)
+    }
+}
+
+/// The body of a 201.
+pub(crate) async fn created(response: Response) -> anyhow::Result<String> {
+    let (url, status) = (response.url().clone(), response.status());
+    let body = response.text().await?;
+    ensure!(status == StatusCode::CREATED, "POST {url}: {status}: {body}");
+    Ok(body)
+}

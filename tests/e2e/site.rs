@@ -1,0 +1,202 @@
+//! One test's own site: two databases, a topic, a consumer group, and the services on them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use passbook_shared::http::healthcheck::healthcheck;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::client::Client;
+use crate::ground::{self, Kafka, TOPICS};
+use crate::load::Acknowledged;
+use crate::process::{Process, eventually, free_address};
+use crate::truth::{self, Log};
+
+/// Databases, topic and group of one test.
+pub(crate) struct Site {
+    pub(crate) name: &'static str,
+    pub(crate) database_url: String,
+    pub(crate) projection_database_url: String,
+    pub(crate) kafka: Kafka,
+    pub(crate) topic: String,
+    logs: PathBuf,
+}
+
+impl Site {
+    /// An empty site on what tests share.
+    pub(crate) async fn new(name: &'static str) -> anyhow::Result<Self> {
+        Self::on(name, Kafka::shared().await?).await
+    }
+
+    /// An empty site on this Kafka.
+    pub(crate) async fn on(name: &'static str, kafka: Kafka) -> anyhow::Result<Self> {
+        let postgres = ground::postgres().await?;
+        let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
+        let databases = [format!("{name}_log"), format!("{name}_views")];
+        for database in &databases {
+            sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {database}"))).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        let [log, views] = databases.map(|database| format!("{postgres}/{database}"));
+        let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
+        if logs.exists() {
+            std::fs::remove_dir_all(&logs)?;
+        }
+        std::fs::create_dir_all(&logs)?;
+        let topic = if kafka.has_admin() { name.to_owned() } else { TOPICS[0].to_owned() };
+        Ok(Self { name, database_url: log, projection_database_url: views, kafka, topic, logs })
+    }
+
+    /// A command-service, ready.
+    pub(crate) async fn command(&self, name: &str) -> anyhow::Result<Service> {
+        let options = [("database-url", self.database_url.clone()), ("partitions", ground::PARTITIONS.to_string())];
+        self.service("command-service", name, "command-addr", &options).await
+    }
+
+    /// A projection-service, ready.
+    pub(crate) async fn projection(&self, name: &str, command: &Service) -> anyhow::Result<Service> {
+        let options = [
+            ("projection-database-url", self.projection_database_url.clone()),
+            ("command-service-url", format!("http://{}", command.addr)),
+            ("kafka-group", self.name.to_owned()),
+            ("kafka-group-instance", name.to_owned()),
+        ];
+        self.service("projection-service", name, "projection-addr", &options).await
+    }
+
+    async fn service(
+        &self,
+        part: &'static str,
+        name: &str,
+        addr_option: &str,
+        options: &[(&str, String)],
+    ) -> anyhow::Result<Service> {
+        let addr = free_address()?;
+        let mut service = Service {
+            addr,
+            part,
+            options: options.iter().map(|(option, value)| ((*option).to_owned(), value.clone())).collect(),
+            log: self.logs.join(format!("{name}.log")),
+            process: None,
+        };
+        service.set(addr_option, &addr.to_string());
+        service.set("kafka-brokers", &self.kafka.brokers);
+        service.set("kafka-topic", &self.topic);
+        service.start()?;
+        service.ready().await?;
+        Ok(service)
+    }
+
+    /// For making, trimming and deleting topics.
+    pub(crate) fn admin(&self) -> anyhow::Result<(AdminClient<DefaultClientContext>, AdminOptions)> {
+        let client = rdkafka::ClientConfig::new().set("bootstrap.servers", &self.kafka.brokers).create()?;
+        let options = AdminOptions::new().operation_timeout(Some(std::time::Duration::from_secs(10)));
+        Ok((client, options))
+    }
+}
+
+/// A site with so many of each service.
+pub(crate) struct Pair {
+    pub(crate) site: Site,
+    pub(crate) commands: Vec<Service>,
+    pub(crate) projections: Vec<Service>,
+}
+
+impl Pair {
+    /// Starts `instances` of each service on the site.
+    pub(crate) async fn start(site: Site, instances: usize) -> anyhow::Result<Self> {
+        let (mut commands, mut projections) = (Vec::new(), Vec::new());
+        for number in 0..instances {
+            commands.push(site.command(&format!("command-{number}")).await?);
+        }
+        for (number, command) in commands.iter().enumerate() {
+            projections.push(site.projection(&format!("projection-{number}"), command).await?);
+        }
+        Ok(Self { site, commands, projections })
+    }
+
+    /// A client of the command-services.
+    pub(crate) fn command(&self) -> anyhow::Result<Client> {
+        Client::new(&self.commands.iter().map(|service| service.addr).collect::<Vec<_>>())
+    }
+
+    /// A client of the projection-services.
+    pub(crate) fn projection(&self) -> anyhow::Result<Client> {
+        Client::new(&self.projections.iter().map(|service| service.addr).collect::<Vec<_>>())
+    }
+
+    /// Once all run again: what must hold, on every instance.
+    pub(crate) async fn holds(&mut self, acknowledged: &[Acknowledged]) -> anyhow::Result<Log> {
+        for service in self.commands.iter_mut().chain(&mut self.projections) {
+            service.ready().await?;
+        }
+        truth::holds(&self.command()?, &self.projection()?, acknowledged).await
+    }
+}
+
+/// A service as a process, to be killed and started again at the same address.
+pub(crate) struct Service {
+    pub(crate) addr: SocketAddr,
+    part: &'static str,
+    options: BTreeMap<String, String>,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+impl Service {
+    /// Sets an option, for the next start.
+    pub(crate) fn set(&mut self, option: &str, value: &str) {
+        self.options.insert(option.to_owned(), value.to_owned());
+    }
+
+    /// Starts it (again).
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        let options = self.options.iter().map(|(option, value)| format!("--{option}={value}"));
+        let arguments: Vec<String> = std::iter::once(self.part.to_owned()).chain(options).collect();
+        self.process = Some(Process::start(&arguments, &self.log)?);
+        Ok(())
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        let (addr, part) = (self.addr, self.part);
+        eventually("the service is ready", || {
+            let running = self.process.as_mut().map_or(Ok(()), Process::must_run);
+            async move {
+                running.map_err(|error| error.context(part))?;
+                healthcheck(addr).await
+            }
+        })
+        .await
+    }
+
+    /// SIGKILL.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// SIGTERM; it must end by itself, without error.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
+        match self.process.take() {
+            Some(mut process) => process.stop().await,
+            None => Ok(()),
+        }
+    }
+
+    /// SIGKILL, and started again at once.
+    pub(crate) async fn kill_and_start(&mut self) -> anyhow::Result<()> {
+        self.kill().await?;
+        self.start()
+    }
+
+    /// A client of it.
+    pub(crate) fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&[self.addr])
+    }
+}

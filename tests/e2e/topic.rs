@@ -1,0 +1,127 @@
+//! A topic that is deleted, trimmed, or has a hole: the log is in Postgres, and what the topic lacks is fetched there.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use passbook_shared::cloud_event;
+use rdkafka::Offset;
+use rdkafka::TopicPartitionList;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::ground::{Kafka, PARTITIONS, TOPICS};
+use crate::load::Load;
+use crate::process::eventually;
+use crate::site::{Pair, Site};
+use crate::truth::read_log;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_deleted_under_load_is_filled_again() -> anyhow::Result<()> {
+    topic_deleted("topic_deleted_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_deleted_under_load_is_filled_again_with_two_of_each() -> anyhow::Result<()> {
+    topic_deleted("topic_deleted_2", 2).await
+}
+
+async fn topic_deleted(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let load = Load::start(&pair.command()?, 8, 40).await?;
+    load.further(200).await?;
+    if pair.site.kafka.has_admin() {
+        let (admin, options) = pair.site.admin()?;
+        for result in admin.delete_topics(&[&pair.site.topic], &options).await? {
+            result.map_err(|(topic, error)| anyhow::anyhow!("{topic} is not deleted: {error}"))?;
+        }
+    } else {
+        // The in-process broker deletes nothing; a new one has nothing. It listens elsewhere.
+        pair.site.kafka = Kafka::own().await?;
+        for service in pair.commands.iter_mut().chain(&mut pair.projections) {
+            service.kill().await?;
+            service.set("kafka-brokers", &pair.site.kafka.brokers);
+            service.start()?;
+        }
+    }
+    load.further(200).await?;
+    let acknowledged = load.stop().await?;
+    pair.holds(&acknowledged).await.map(drop)
+}
+
+/// The head of the topic is gone before the views have read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trimmed_topic_is_made_up_for_from_the_feed() -> anyhow::Result<()> {
+    let site = Site::new("topic_trimmed").await?;
+    if !site.kafka.has_admin() {
+        eprintln!("the in-process broker can't be told to trim a topic: see the hole instead");
+        return Ok(());
+    }
+    let command = site.command("command").await?;
+    let load = Load::start(&command.client()?, 8, 40).await?;
+    load.further(500).await?;
+    let acknowledged = load.stop().await?;
+    let log = read_log(&command.client()?).await?;
+    let (admin, options) = site.admin()?;
+    let mut trim = TopicPartitionList::new();
+    for (partition, events) in (0..).zip(&log) {
+        trim.add_partition_offset(&site.topic, partition, Offset::Offset(i64::try_from(events.len() / 2)?))?;
+    }
+    eventually("the topic holds the log, and its head is deleted", async || {
+        let trimmed = admin.delete_records(&trim, &options).await?;
+        trimmed.elements().iter().try_for_each(|element| element.error())?;
+        Ok(())
+    })
+    .await?;
+    let projection = site.projection("projection", &command).await?;
+    let mut pair = Pair { site, commands: vec![command], projections: vec![projection] };
+    pair.holds(&acknowledged).await.map(drop)
+}
+
+/// Each partition of the topic begins with the log's newest event: all before it is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_in_the_topic_is_filled_from_the_feed() -> anyhow::Result<()> {
+    let mut site = Site::new("topic_with_hole").await?;
+    let mut command = site.command("command").await?;
+    let load = Load::start(&command.client()?, 8, 40).await?;
+    load.further(500).await?;
+    let acknowledged = load.stop().await?;
+    let log = read_log(&command.client()?).await?;
+    command.stop().await?;
+
+    site.topic = if site.kafka.has_admin() { "topic_with_hole_2".to_owned() } else { TOPICS[1].to_owned() };
+    if site.kafka.has_admin() {
+        let (admin, options) = site.admin()?;
+        let topic =
+            rdkafka::admin::NewTopic::new(&site.topic, PARTITIONS.into(), rdkafka::admin::TopicReplication::Fixed(1));
+        admin.create_topics([&topic], &options).await?;
+    }
+    let store: Uuid = {
+        let mut connection = PgConnection::connect(&site.database_url).await?;
+        sqlx::query_scalar("SELECT store_id FROM passbook.store").fetch_one(&mut connection).await?
+    };
+    let producer: FutureProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &site.kafka.brokers).create()?;
+    for newest in log.iter().filter_map(|events| events.last()) {
+        let (key, mut document) = (newest.account_id.to_string(), Vec::new());
+        cloud_event::encode(newest, store, &mut document)?;
+        let record =
+            FutureRecord::to(&site.topic).partition(newest.position.partition.into()).key(&key).payload(&document);
+        producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
+    }
+
+    command.set("kafka-topic", &site.topic);
+    command.start()?;
+    command.ready().await?;
+    let projection = site.projection("projection", &command).await?;
+    let mut pair = Pair { site, commands: vec![command], projections: vec![projection] };
+    let load = Load::start(&pair.command()?, 4, 10).await?;
+    load.further(100).await?;
+    let later = load.stop().await?;
+    let all = [acknowledged, later].concat();
+    let log = pair.holds(&all).await?;
+    ensure!(log.iter().all(|events| !events.is_empty()), "some partition had no events to be missing");
+    let metrics = pair.projection()?.get("/metrics").await?.text().await?;
+    metrics.lines().find(|line| line.contains("hole")).context("no metric says that holes were filled")?;
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Commands as they come in ordinary times: one, many at once, the same one again and again.
+
+use anyhow::{Context, ensure};
+use passbook_shared::partition::partition_of;
+use reqwest::StatusCode;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use crate::ground::PARTITIONS;
+use crate::process::eventually;
+use crate::site::{Pair, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("a_deposit_reaches_the_view").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    let answer = pair.command()?.deposit(account, None, 25_000).await?;
+    ensure!(answer["version"] == 2 && answer["account"]["balance"] == 1_025_000, "{answer}");
+
+    let view = pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
+    ensure!(view["balance"] == 1_025_000 && view["version"] == 2, "{view}");
+    let partition = partition_of(account, PARTITIONS.cast_signed()).to_string();
+    let position = answer["position"].as_str().context("no position")?;
+    ensure!(view["position"] == position && position.split('-').next() == Some(&partition), "{view}");
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_on_one_hot_account_lose_nothing() -> anyhow::Result<()> {
+    hot_account("hot_account_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_on_one_hot_account_lose_nothing_with_two_of_each() -> anyhow::Result<()> {
+    hot_account("hot_account_2", 2).await
+}
+
+/// 32 writers, on however many instances.
+async fn hot_account(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    const WRITERS: i64 = 32;
+    const DEPOSITS: i64 = 25;
+    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let client = pair.command()?;
+    let account = client.open().await?;
+    let mut writers = JoinSet::new();
+    for _ in 0..WRITERS {
+        let client = client.clone();
+        writers.spawn(async move {
+            for _ in 0..DEPOSITS {
+                let key = Uuid::new_v4().to_string();
+                let path = format!("/v1/accounts/{account}/deposits");
+                eventually("a deposit is taken", async || {
+                    // 409: lost the race against the other instance too often; the client tries again.
+                    let response = client.post(&path, Some(&key), &json!({"amount": 3})).await?;
+                    let status = response.status();
+                    ensure!(status == StatusCode::CREATED, "{status}: {}", response.text().await?);
+                    Ok(())
+                })
+                .await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended??;
+    }
+    let version = 1 + WRITERS * DEPOSITS;
+    let view = pair.projection()?.json(&format!("/v1/accounts/{account}?min_version={version}")).await?;
+    ensure!(view["version"] == version && view["balance"] == 1_000_000 + 3 * WRITERS * DEPOSITS, "{view}");
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_with_one_key_have_one_effect_and_the_same_bytes() -> anyhow::Result<()> {
+    same_key("same_key_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_with_one_key_have_one_effect_and_the_same_bytes_with_two_of_each() -> anyhow::Result<()> {
+    same_key("same_key_2", 2).await
+}
+
+/// 50 requests at once.
+async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    const REQUESTS: usize = 50;
+    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let client = pair.command()?;
+    let account = client.open().await?;
+    let path = format!("/v1/accounts/{account}/deposits");
+    let mut requests = JoinSet::new();
+    for _ in 0..REQUESTS {
+        let (client, path) = (client.clone(), path.clone());
+        requests.spawn(async move {
+            loop {
+                let response = client.post(&path, Some("the-key"), &json!({"amount": 25_000})).await?;
+                let status = response.status();
+                let replayed = response.headers().contains_key("idempotency-replayed");
+                let body = response.text().await?;
+                // 409 request_in_progress: the same key is being worked on.
+                if status != StatusCode::CONFLICT {
+                    return anyhow::Ok((status, replayed, body));
+                }
+                sleep(std::time::Duration::from_millis(10)).await;
+            }
+        });
+    }
+    let (mut first, mut originals) = (None, 0);
+    while let Some(answer) = requests.join_next().await {
+        let (status, replayed, body) = answer??;
+        ensure!(status == StatusCode::CREATED, "{status}: {body}");
+        originals += usize::from(!replayed);
+        let first = first.get_or_insert_with(|| body.clone());
+        ensure!(first == &body, "two answers:\n{first}\n{body}");
+    }
+    ensure!(originals == 1, "{originals} answers were not marked as repeats");
+
+    let other = client.post(&path, Some("the-key"), &json!({"amount": 1})).await?;
+    ensure!(other.status() == StatusCode::UNPROCESSABLE_ENTITY, "another request with the key: {}", other.status());
+    let log = pair.holds(&[]).await?;
+    ensure!(log.iter().map(Vec::len).sum::<usize>() == 2, "the key had more than one effect: {log:?}");
+    Ok(())
+}
