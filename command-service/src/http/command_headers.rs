@@ -8,9 +8,9 @@ use passbook_shared::http::headers::{if_match, visible_ascii};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
 use serde::Deserialize;
-use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
+use utoipa::openapi::{RefOr, Required};
 
 use super::AppState;
 
@@ -92,7 +92,7 @@ impl utoipa::IntoParams for CommandHeaders {
             header(
                 "If-Match",
                 "The version the account must be at, in quotes, else 412 `version_mismatch`. `*`: any.",
-                text().pattern(Some(r#"^(\*|"(0|[1-9][0-9]{0,17})")$"#)).examples(["\"7\""]),
+                version_tag(),
             ),
             header(
                 CORRELATION_ID,
@@ -115,11 +115,17 @@ impl utoipa::IntoParams for CommandHeaders {
     }
 }
 
+/// `"7"` or `*`.
+fn version_tag() -> Schema {
+    let tag = text().pattern(Some(r#"^"[0-9]{1,18}"$"#)).min_length(Some(3)).max_length(Some(20)).examples(["\"7\""]);
+    OneOfBuilder::new().item(tag).item(text().enum_values(Some(["*"]))).build().into()
+}
+
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-fn header(name: &str, description: &str, schema: ObjectBuilder) -> Parameter {
+fn header(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)

@@ -58,7 +58,7 @@ pub(super) fn optional_past_time() -> Object {
         .schema_type(or_null(Type::String))
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .description(Some("When it counts from, if not from now; not in the future"))
-        .examples(["2026-11-24T12:00:00Z"])
+        .examples(["2026-01-31T12:00:00Z"])
         .build()
 }
 
