@@ -17,12 +17,14 @@ use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use passbook_shared::text::{Metadata, Owner};
 use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 /// A Postgres of its own, with an empty log.
 struct Log {
     cluster: Cluster,
+    /// As the owner of the tables; instances are another role.
     pool: PgPool,
     _directory: tempfile::TempDir,
 }
@@ -38,9 +40,14 @@ impl Log {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
         let cluster = Cluster::start(&settings).await.unwrap();
-        let pool = PgPool::connect(&cluster.command_url()).await.unwrap();
+        let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
         store::prepare(&pool, None).await.unwrap();
+        store::grant(&pool, cluster.command_url().parse::<PgConnectOptions>().unwrap().get_username()).await.unwrap();
         Self { cluster, pool, _directory: directory }
+    }
+
+    fn runtime_pool(&self) -> PgPool {
+        PgPool::connect_lazy(&self.cluster.command_url()).unwrap()
     }
 
     fn instance(&self) -> Instance {
@@ -61,13 +68,14 @@ impl Log {
             while from_lanes.recv().await.is_some() {}
             Ok(())
         });
-        tasks.spawn("the snapshots", snapshots::run(self.pool.clone(), snapshots));
+        tasks.spawn("the snapshots", snapshots::run(self.runtime_pool(), snapshots));
         Instance { lanes, tasks }
     }
 
     /// All events as (partition, position, account, version, command, amount), in the order of the log.
     async fn events(&self) -> Vec<(i16, i64, Uuid, i64, Uuid, i64)> {
-        let sql = "SELECT partition, position, account_id, version, command_id, coalesce((data ->> 'amount')::bigint, 0)
+        let sql =
+            "SELECT partition, position, account_id, version, command_id, coalesce((data ->> 'amount')::bigint, 0)
                      FROM passbook.events ORDER BY partition, position";
         sqlx::query_as(sql).fetch_all(&self.pool).await.unwrap()
     }
@@ -373,7 +381,8 @@ async fn history_is_never_changed_even_by_its_owner() {
     let log = Log::start().await;
     let instance = log.instance();
     instance.open().await;
-    for change in ["UPDATE passbook.events SET version = 2", "DELETE FROM passbook.events", "TRUNCATE passbook.events"] {
+    for change in ["UPDATE passbook.events SET version = 2", "DELETE FROM passbook.events", "TRUNCATE passbook.events"]
+    {
         let error = sqlx::query(change).execute(&log.pool).await.unwrap_err().to_string();
         assert!(error.contains("never updated, deleted or truncated"), "{change}: {error}");
     }

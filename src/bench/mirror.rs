@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +13,8 @@ use super::processes::Process;
 use super::report::{Report, rounded};
 use super::verify;
 
+/// How long the relay may take.
+const PATIENCE: Duration = Duration::from_secs(120);
 const ACCOUNTS: usize = 10_000;
 const RELAYED: usize = 500_000;
 const REPLAYED: usize = 1_000_000;
@@ -64,7 +67,8 @@ async fn write(site: &Site, events: usize) -> anyhow::Result<usize> {
 /// Waits until the command-service has had so many events acknowledged.
 async fn published(command: &Process, events: usize) -> anyhow::Result<()> {
     let mut connection = Connection::open(command.addr).await?;
-    loop {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
         let (_, metrics) = connection.send(hyper::Method::GET, "/metrics", None).await?;
         let metrics = String::from_utf8_lossy(&metrics);
         let counter = metrics.lines().find_map(|line| line.strip_prefix("passbook_relay_published_total "));
@@ -73,4 +77,5 @@ async fn published(command: &Process, events: usize) -> anyhow::Result<()> {
         }
         sleep(Duration::from_millis(20)).await;
     }
+    bail!("the relay did not publish {events} events in {PATIENCE:?}")
 }
