@@ -90,11 +90,7 @@ async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
     Cluster::start(&postgres::Settings { data_dir, binaries: postgres_bin, port: None }).await.map(Some)
 }
 
-async fn serve(
-    options: &Options,
-    postgres: Option<&mut Cluster>,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<()> {
+async fn serve(options: &Options, postgres: Option<&mut Cluster>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut settings = settings(options, postgres.as_deref()).await?;
     let broker = match options.kafka_brokers {
         Some(_) => None,

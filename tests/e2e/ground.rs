@@ -169,7 +169,9 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
         ("TRANSACTION_STATE_LOG_MIN_ISR", "1"),
         ("GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
     ];
-    let mut image = GenericImage::new("apache/kafka", "4.3.1").with_mapped_port(address.port(), 9092.tcp());
+    // As root, as in docker-compose.yml.
+    let image = GenericImage::new("apache/kafka", "4.3.1").with_mapped_port(address.port(), 9092.tcp());
+    let mut image = image.with_user("root");
     for (name, value) in settings {
         image = image.with_env_var(format!("KAFKA_{name}"), value);
     }

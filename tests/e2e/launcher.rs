@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::client::Client;
 use crate::ground::directory;
@@ -11,6 +13,7 @@ use crate::process::{Process, eventually, free_address};
 
 struct Launched {
     process: Process,
+    data_dir: PathBuf,
     command: SocketAddr,
     projection: SocketAddr,
 }
@@ -34,7 +37,7 @@ impl Launched {
             }
         })
         .await?;
-        Ok(Self { process, command, projection })
+        Ok(Self { process, data_dir: data_dir.to_owned(), command, projection })
     }
 
     async fn shows(&self, account: uuid::Uuid, version: i64, balance: i64) -> anyhow::Result<()> {
@@ -42,6 +45,16 @@ impl Launched {
         let view = Client::new(&[self.projection])?.json(&path).await?;
         ensure!(view["balance"] == balance, "{view}");
         Ok(())
+    }
+}
+
+/// A test that fails kills its launcher, which leaves its Postgres behind.
+impl Drop for Launched {
+    fn drop(&mut self) {
+        let pid = std::fs::read_to_string(self.data_dir.join("postgres/data/postmaster.pid")).unwrap_or_default();
+        if let Some(pid) = pid.lines().next().and_then(|pid| pid.parse().ok()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
+        }
     }
 }
 
