@@ -1,1 +1,24 @@
-//! The projection-service.
+//! The projection-service: consumes the topic, which mirrors the log, and builds the account views that people query.
+//! In the order in which data flows:
+
+/// Records of the topic: read, put in order without holes, folded, applied.
+pub mod consumer;
+/// The log itself, where the topic has a hole.
+pub mod feed;
+/// What is queried.
+pub mod http;
+/// What an event makes of an account's view: pure.
+pub mod projection;
+/// The views in Postgres.
+pub mod store;
+/// Queries that wait for what they ask for.
+pub mod waiting;
+
+/// The settings.
+pub mod config;
+mod metrics;
+/// Starting and stopping it all.
+pub mod startup;
+
+pub use config::{Cli, Config};
+pub use startup::{run, start};

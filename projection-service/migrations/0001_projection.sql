@@ -1,0 +1,120 @@
+-- The account views: a function of the log, to be thrown away and built again at any time. Nothing here is the truth.
+
+CREATE SCHEMA IF NOT EXISTS projection;
+
+-- Whose log the views are made from; one row, written with the first record. Records of another are not applied.
+CREATE TABLE projection.source (
+    only_one boolean PRIMARY KEY DEFAULT true CONSTRAINT source_is_one CHECK (only_one),
+    store_id uuid NOT NULL,
+    -- Of the topic, as of the log: an account's partition follows from it.
+    partitions smallint NOT NULL CONSTRAINT source_has_partitions CHECK (partitions >= 1)
+);
+
+-- Each complete set of views there is. Generation n has its tables in the schema `views_n`.
+CREATE TABLE projection.generations (
+    generation integer PRIMARY KEY,
+    -- Queries are answered from this one.
+    live boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNIQUE INDEX generations_one_is_live ON projection.generations (live) WHERE live;
+
+-- Makes the tables of a generation. Whoever works on one has its schema first in the `search_path`, so that no other
+-- statement names a schema of views.
+CREATE FUNCTION projection.create_generation(generation integer) RETURNS void LANGUAGE plpgsql AS $body$
+BEGIN
+    EXECUTE format('CREATE SCHEMA %I', 'views_' || generation);
+    PERFORM set_config('search_path', 'views_' || generation, true);
+
+    -- How far each partition of the log has been applied. Changed in the transaction that changes the views, and only
+    -- from the position its writer knows: two writers can't both go on. Mostly empty pages keep the updates in place.
+    CREATE TABLE checkpoints (
+        partition smallint PRIMARY KEY,
+        -- Of the last event applied; 0 before the first. This decides what is next, nothing else does.
+        position bigint NOT NULL DEFAULT 0,
+        -- Where in the topic to read on: a hint that saves reading from the beginning. Absent before the first record.
+        kafka_offset bigint,
+        -- Of the last event applied.
+        recorded_at timestamptz,
+        applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    ) WITH (fillfactor = 10);
+
+    -- Each account as it stands. Only columns that never change are indexed, so that an update touches no index and
+    -- stays in its page (HOT); lists by balance or by activity sort what the filters leave.
+    CREATE TABLE accounts (
+        account_id uuid PRIMARY KEY,
+        opened_at timestamptz NOT NULL,
+        -- The time of the newest event.
+        last_activity timestamptz NOT NULL,
+        -- Of the newest event: its place in the account, and in the partition.
+        version bigint NOT NULL,
+        position bigint NOT NULL,
+        -- Minor units of the currency.
+        balance bigint NOT NULL,
+        -- How much of the balance is set aside by holds.
+        held bigint NOT NULL,
+        -- How far below 0 `balance - held` may go.
+        overdraft_limit bigint NOT NULL,
+        -- Opening (1) and every movement of money.
+        transaction_count bigint NOT NULL,
+        partition smallint NOT NULL,
+        -- open, frozen or closed.
+        status text NOT NULL,
+        -- ISO 4217.
+        currency text NOT NULL,
+        owner text NOT NULL,
+        -- The opener's labels: strings by name.
+        metadata jsonb
+    ) WITH (fillfactor = 70);
+    CREATE INDEX accounts_by_opening ON accounts (opened_at, account_id);
+    CREATE INDEX accounts_by_owner ON accounts (owner, opened_at, account_id);
+
+    -- Each event of each account with the state it left: statements, the past, and going back are look-ups here.
+    -- Versions are dense from 1 and `recorded_at` never falls from one to the next, so one key serves both.
+    CREATE TABLE history (
+        account_id uuid NOT NULL,
+        version bigint NOT NULL,
+        position bigint NOT NULL,
+        recorded_at timestamptz NOT NULL,
+        -- What the event moved, minor units, negative for money out; absent where it is not about money.
+        amount bigint,
+        balance bigint NOT NULL,
+        held bigint NOT NULL,
+        overdraft_limit bigint NOT NULL,
+        transaction_count bigint NOT NULL,
+        -- When it counts from, if not from when it was recorded.
+        effective_at timestamptz,
+        status text NOT NULL,
+        type text NOT NULL,
+        -- What for, or why, in the sender's words.
+        reference text,
+        -- The sender's labels: strings by name.
+        metadata jsonb,
+        PRIMARY KEY (account_id, version)
+    );
+
+    -- Records and events that could not be applied, and those of the same accounts that wait behind them in order.
+    CREATE TABLE quarantine (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        -- Where it was found: in the log (if that much could be read) and in the topic (if it was read there).
+        partition smallint NOT NULL,
+        position bigint,
+        kafka_offset bigint,
+        -- Absent if the record could not even be read as an event.
+        account_id uuid,
+        version bigint,
+        -- True: nothing is wrong with it, it waits behind another of its account.
+        waits boolean NOT NULL,
+        -- Why it was not applied, for people.
+        reason text NOT NULL,
+        -- The record's value; a CloudEvent as the topic carries it, if it was one.
+        document bytea NOT NULL,
+        since timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+    -- The same record may be read again after a topic was made anew.
+    CREATE UNIQUE INDEX quarantine_record_is_once ON quarantine (partition, kafka_offset) WHERE account_id IS NULL;
+    CREATE INDEX quarantine_by_account ON quarantine (account_id, version) WHERE account_id IS NOT NULL;
+END $body$;
+
+SELECT projection.create_generation(1);
+INSERT INTO projection.generations (generation, live) VALUES (1, true);

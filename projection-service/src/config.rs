@@ -1,0 +1,97 @@
+//! The settings: each is an option and an environment variable, read once, at start-up.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use passbook_shared::config::{KafkaConfig, LogConfig};
+use sqlx::postgres::PgConnectOptions;
+
+/// Builds the account views from the log, and answers queries from them.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "projection-service", version)]
+pub struct Cli {
+    /// The log of the process.
+    #[command(flatten)]
+    pub log: LogConfig,
+    /// What to do, if not to run the service.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The service.
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What the program can do beside running the service.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Command {
+    /// Ask the running service whether it is ready; the exit code says it.
+    Healthcheck,
+}
+
+/// The settings of the service.
+#[derive(Debug, Clone, Args)]
+pub struct Config {
+    /// Where to answer HTTP.
+    #[arg(long, env, default_value = "127.0.0.1:8081")]
+    pub projection_addr: SocketAddr,
+    /// The database of the views, as `postgres://user:password@host:port/database`. The user must be able to create
+    /// schemas in it.
+    #[arg(long, env, hide_env_values = true)]
+    pub projection_database_url: Option<String>,
+    /// The command-service, for events that the topic does not have.
+    #[arg(long, env, default_value = "http://127.0.0.1:8080")]
+    pub command_service_url: String,
+    /// Where Kafka is.
+    #[command(flatten)]
+    pub kafka: KafkaConfig,
+    /// The consumer group: instances of one group share the partitions.
+    #[arg(long, env, default_value = "passbook-projection")]
+    pub kafka_group: String,
+    /// Names this instance in the group for good, so that it takes its partitions back at once after a restart. Two
+    /// instances must not have the same.
+    #[arg(long, env)]
+    pub kafka_group_instance: Option<String>,
+    /// Connections to Postgres for queries; one more is for applying events.
+    #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub projection_connections: u32,
+    /// The most events applied in one transaction.
+    #[arg(long, env, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub apply_batch: u32,
+    /// The least time from the start of one transaction to that of the next, in milliseconds, unless a full batch is
+    /// waiting. An event that comes alone is applied at once; under load this is what makes batches.
+    #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub apply_pace_ms: u64,
+}
+
+impl Config {
+    /// Where the views' database is.
+    ///
+    /// # Errors
+    /// It is not set, or can't be read; the message names the variable.
+    pub fn database(&self) -> anyhow::Result<PgConnectOptions> {
+        let Some(url) = &self.projection_database_url else {
+            bail!(
+                "PROJECTION_DATABASE_URL (--projection-database-url) is not set: give the database of the views, as in \
+                 postgres://passbook_projection:secret@127.0.0.1:5432/passbook_projection"
+            );
+        };
+        PgConnectOptions::from_str(url)
+            .context("PROJECTION_DATABASE_URL (--projection-database-url) can't be read as postgres://…")
+    }
+
+    /// The command-service's base URL.
+    ///
+    /// # Errors
+    /// It is not an http(s) URL; the message names the variable.
+    pub fn command_service(&self) -> anyhow::Result<reqwest::Url> {
+        let url: reqwest::Url = self.command_service_url.parse().with_context(|| {
+            format!("COMMAND_SERVICE_URL (--command-service-url) can't be read: `{}`", self.command_service_url)
+        })?;
+        if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
+            bail!("COMMAND_SERVICE_URL (--command-service-url) must be http://… or https://…, not `{url}`");
+        }
+        Ok(url)
+    }
+}

@@ -1,0 +1,87 @@
+//! From the topic into the views: a thread reads and decodes records, a task puts them in order, folds and applies them.
+//!
+//! Two rules carry it. **Accept only what is next**: an event is applied if and only if its position is the last one's
+//! plus 1, whatever Kafka does with offsets; a smaller one is a repeat, a larger one shows a hole, which is filled from
+//! the log. **Start over from the checkpoints**: whatever goes wrong (Postgres away, another instance went on with a
+//! partition, a rebalance), all that is in memory is forgotten and reading begins where the checkpoints stand.
+
+mod applier;
+mod client;
+/// How far the topic reaches, and so how far the views are behind.
+pub mod ends;
+mod fold;
+mod known;
+mod link;
+mod reader;
+mod record;
+mod sequence;
+
+use std::sync::Arc;
+
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::health::Health;
+use passbook_shared::shutdown::Tasks;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::feed::Feed;
+use crate::waiting::Waiting;
+use applier::{Applier, Pace};
+use ends::Ends;
+use link::Link;
+use reader::Reader;
+
+/// What the consumer needs.
+#[derive(Debug)]
+pub struct Consumer {
+    /// Where Kafka is.
+    pub kafka: KafkaConfig,
+    /// The consumer group.
+    pub group: String,
+    /// This instance's lasting name in the group, if it has one.
+    pub group_instance: Option<String>,
+    /// Connections whose statements see the generation to apply to.
+    pub database: PgConnectOptions,
+    /// The most events in a transaction.
+    pub max_batch: usize,
+    /// The least time from one transaction to the next under load.
+    pub pace: std::time::Duration,
+    /// The log itself.
+    pub feed: Feed,
+    /// Queries that wait.
+    pub waiting: Arc<Waiting>,
+    /// How far the topic reaches.
+    pub ends: Arc<Ends>,
+    /// Where to tell how it goes.
+    pub health: Health,
+}
+
+/// Chunks of records between the thread and the task: while a batch is applied, the next is read.
+const CHUNKS: usize = 16;
+
+/// Starts consuming.
+pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
+    let (sender, parcels) = mpsc::channel(CHUNKS);
+    let link = Arc::new(Link::default());
+    let applier = Applier::new(
+        Pace { max_batch: consumer.max_batch, least: consumer.pace },
+        consumer.database.clone(),
+        parcels,
+        Arc::clone(&link),
+        consumer.feed.clone(),
+        Arc::clone(&consumer.waiting),
+        consumer.health.clone(),
+    );
+    let shutdown = tasks.shutdown();
+    tasks.spawn("projection", async move {
+        applier.run(shutdown).await;
+        Ok(())
+    });
+
+    let reader = Reader::new(consumer, link, sender, tokio::runtime::Handle::current(), tasks.shutdown());
+    tasks.spawn("consumer", async move {
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new().name("consumer".to_owned()).spawn(move || ended.send(reader.run()))?;
+        end.await?
+    });
+}

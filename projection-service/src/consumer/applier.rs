@@ -1,0 +1,290 @@
+//! The task that applies: puts records in order, has holes filled, and applies what is next in batches.
+//!
+//! There is no linger: what comes alone is applied at once. Under load a transaction starts no sooner than a pace after
+//! the one before it, and what has come by then is its batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use passbook_shared::health::Health;
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::store_error::{is_connection_lost, violated_constraint};
+use passbook_shared::timestamp::Timestamp;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::link::{Applied, Link, Parcel};
+use super::record::Record;
+use super::sequence::{Sequence, Verdict};
+use crate::feed::{Feed, PAGE};
+use crate::metrics;
+use crate::store::apply::OUTRUN;
+use crate::store::source::Source;
+use crate::waiting::Waiting;
+
+mod filling;
+mod writer;
+use writer::{WriteError, Writer};
+
+/// How records are gathered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// The most events in a transaction.
+    pub(super) max_batch: usize,
+    /// The least time from the start of one transaction to that of the next.
+    pub(super) least: Duration,
+}
+
+/// Offsets alone (repeats were read) are worth a transaction less often.
+const OFFSETS_PACE: Duration = Duration::from_millis(500);
+/// How long to wait before starting over, after the first failure, and at most.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// How often to look again at a topic that is not of our log.
+const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Applier {
+    pace: Pace,
+    writer: Writer,
+    parcels: mpsc::Receiver<Parcel>,
+    link: Arc<Link>,
+    feed: Feed,
+    waiting: Arc<Waiting>,
+    health: Health,
+    /// Of the last assignment.
+    epoch: u64,
+    /// Of the topic.
+    partitions: Partition,
+    sequence: Sequence,
+    /// Accepted, to be applied next.
+    pending: Vec<Record>,
+    /// Whose log the records are of, as soon as one was seen.
+    store_id: Option<Uuid>,
+    /// Pages of the log on their way, at most one a partition.
+    pages: JoinSet<(Partition, Vec<RecordedEvent>)>,
+    started: Instant,
+    failures: u32,
+}
+
+impl Applier {
+    pub(super) fn new(
+        pace: Pace,
+        database: PgConnectOptions,
+        parcels: mpsc::Receiver<Parcel>,
+        link: Arc<Link>,
+        feed: Feed,
+        waiting: Arc<Waiting>,
+        health: Health,
+    ) -> Self {
+        Self {
+            pace,
+            writer: Writer::new(database),
+            parcels,
+            link,
+            feed,
+            waiting,
+            health,
+            epoch: 0,
+            partitions: 0,
+            sequence: Sequence::default(),
+            pending: Vec::new(),
+            store_id: None,
+            pages: JoinSet::new(),
+            started: Instant::now(),
+            failures: 0,
+        }
+    }
+
+    /// Applies until the shutdown; what is under way then is finished.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            let full = self.pending.len() >= self.pace.max_batch;
+            let due = self.due();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                Some(page) = self.pages.join_next(), if !full => {
+                    if let Ok((partition, events)) = page {
+                        self.take_page(partition, events);
+                    }
+                }
+                parcel = self.parcels.recv(), if !full => match parcel {
+                    Some(parcel) => self.take(parcel),
+                    None => return,
+                },
+                () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.apply().await,
+            }
+        }
+    }
+
+    /// When to apply what there is.
+    fn due(&self) -> Option<Instant> {
+        if self.pending.len() >= self.pace.max_batch {
+            Some(self.started)
+        } else if !self.pending.is_empty() {
+            Some(self.started + self.pace.least)
+        } else {
+            self.sequence.has_moved().then(|| self.started + OFFSETS_PACE)
+        }
+    }
+
+    fn take(&mut self, parcel: Parcel) {
+        match parcel {
+            Parcel::Assigned { epoch, checkpoints, partitions } => {
+                self.forget();
+                self.epoch = epoch;
+                self.partitions = partitions;
+                self.sequence = Sequence::new(&checkpoints);
+            }
+            Parcel::Records { epoch, records } if epoch == self.epoch => {
+                for record in records {
+                    self.take_record(record);
+                }
+            }
+            Parcel::Trimmed { epoch, partition } if epoch == self.epoch => self.look_into_log(partition),
+            Parcel::Records { .. } | Parcel::Trimmed { .. } => {}
+        }
+    }
+
+    fn take_record(&mut self, record: Record) {
+        let (partition, offset) = (record.partition, record.offset.unwrap_or_default());
+        let Ok(event) = &record.content else {
+            if self.sequence.unreadable(partition, offset) {
+                self.pending.push(record);
+            }
+            return;
+        };
+        if let Some(store_id) = event.store_id
+            && *self.store_id.get_or_insert(store_id) != store_id
+        {
+            self.refuse(partition, offset, store_id);
+            return;
+        }
+        match self.sequence.from_topic(partition, event.recorded.position.number, offset) {
+            Verdict::Next => self.pending.push(record),
+            Verdict::Skip => {}
+            Verdict::Hole { after } => {
+                let found = event.recorded.position;
+                tracing::warn!(partition, after, %found, "the topic has a hole, which is filled from the log");
+                metrics::hole(partition);
+                self.fill(partition, after);
+            }
+        }
+    }
+
+    /// Events of the log that follow on what was accepted when they were asked for.
+    fn take_page(&mut self, partition: Partition, events: Vec<RecordedEvent>) {
+        let full = events.len() >= PAGE;
+        if !events.is_empty() {
+            self.health.ok("feed");
+        }
+        for event in events {
+            if self.sequence.from_log(partition, event.position.number) == Verdict::Next {
+                self.pending.push(Record::of_feed(event));
+            }
+        }
+        if let Some(after) = self.sequence.hole(partition) {
+            self.fill(partition, after);
+        } else if full {
+            self.look_into_log(partition);
+        }
+    }
+
+    async fn apply(&mut self) {
+        let applying = Arc::clone(&self.link);
+        let _applying = applying.applying.lock().await;
+        if self.link.epoch() != self.epoch {
+            self.forget();
+            return;
+        }
+        self.started = Instant::now();
+        let pending = std::mem::take(&mut self.pending);
+        let source = self.store_id.map(|store_id| Source { store_id, partitions: self.partitions });
+        match self.writer.write(&pending, &self.sequence, source).await {
+            Ok(written) => {
+                metrics::applied(written.events, self.started.elapsed());
+                metrics::quarantined(written.quarantined);
+                self.settle(&pending);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn settle(&mut self, pending: &[Record]) {
+        let moved = self.sequence.moved().filter_map(|(partition, track)| {
+            Some((partition, Applied { offset: track.offset?, position: track.accepted }))
+        });
+        self.link.note(moved);
+        self.waiting.reached(
+            self.sequence.moved().map(|(partition, track)| (partition, track.accepted)),
+            pending
+                .iter()
+                .filter_map(|record| record.content.as_ref().ok())
+                .map(|event| (event.recorded.account_id, event.recorded.version)),
+        );
+        self.sequence.settle();
+        if let Some(Ok(event)) = pending.last().map(|record| &record.content) {
+            metrics::delay(Timestamp::now().as_micros() - event.recorded.recorded_at.as_micros());
+        }
+        self.failures = 0;
+        self.health.ok("projection");
+    }
+
+    fn fail(&mut self, error: &WriteError) {
+        let (first, longest) = BACKOFF;
+        let mut pause = first.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(longest);
+        self.failures += 1;
+        match error {
+            WriteError::Store(error) if violated_constraint(error) == Some(OUTRUN) => {
+                tracing::warn!("another instance has gone on with a partition: starting over from the checkpoints");
+            }
+            WriteError::Store(error) if is_connection_lost(error) => {
+                self.health.degraded("projection", "Postgres is away: events are applied when it is back");
+                tracing::warn!(%error, "a batch was cut off: starting over from the checkpoints");
+            }
+            WriteError::Store(error) => {
+                self.health.failing("projection", format!("events can't be applied: {error}"));
+                tracing::error!(%error, "a batch was refused: starting over from the checkpoints");
+            }
+            WriteError::Foreign(reason) => {
+                self.health.failing("projection", reason.clone());
+                pause = FOREIGN_PAUSE;
+            }
+        }
+        self.start_over(pause);
+    }
+
+    /// A record of another store: nothing goes on until the topic has only ours.
+    fn refuse(&mut self, partition: Partition, offset: i64, found: Uuid) {
+        let expected = self.store_id.unwrap_or_default();
+        self.health.failing(
+            "projection",
+            format!(
+                "the record at offset {offset} of partition {partition} is of store {found}, the views are of store \
+                 {expected}: nothing is applied. Is KAFKA_TOPIC or PROJECTION_DATABASE_URL another installation's?"
+            ),
+        );
+        self.start_over(FOREIGN_PAUSE);
+    }
+
+    fn start_over(&mut self, pause: Duration) {
+        metrics::started_over();
+        self.forget();
+        // Of no epoch: what was read before is passed over until the next assignment.
+        self.epoch = 0;
+        self.link.start_over(pause);
+    }
+
+    fn forget(&mut self) {
+        self.writer.forget();
+        self.sequence = Sequence::default();
+        self.pending.clear();
+        self.pages = JoinSet::new();
+        self.store_id = None;
+    }
+}

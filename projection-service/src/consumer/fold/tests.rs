@@ -1,0 +1,105 @@
+use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
+use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::consumer::sequence::Verdict;
+use crate::store::checkpoints::Checkpoint;
+
+const OPENED: &str = r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
+const DEPOSITED: &str = r#"{"amount":25,"reference":"r","metadata":{"till":"3"}}"#;
+
+fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str) -> Record {
+    let recorded = RecordedEvent {
+        event_id: Uuid::from_u128(9),
+        account_id: Uuid::from_u128(account),
+        event_type: event_type.to_owned(),
+        version,
+        position: Position { partition: 3, number },
+        schema_version: if event_type == "AccountOpened" { 2 } else { 1 },
+        recorded_at: "2026-11-24T12:00:00Z".parse().unwrap(),
+        data: RawValue::from_string(data.to_owned()).unwrap(),
+        metadata: EventMetadata { command_id: Uuid::from_u128(4), context: CommandContext::default() },
+    };
+    let mut document = Vec::new();
+    passbook_shared::cloud_event::encode(&recorded, Uuid::from_u128(1), &mut document).unwrap();
+    Record::read(3, number - 1, &document)
+}
+
+fn folded(records: &[Record], known: &mut Accounts) -> (Sequence, Vec<usize>) {
+    let mut sequence =
+        Sequence::new(&[Checkpoint { partition: 3 as Partition, position: 0, kafka_offset: None, recorded_at: None }]);
+    for record in records {
+        let number = record.content.as_ref().map_or(0, |event| event.recorded.position.number);
+        let accepted = match number {
+            0 => sequence.unreadable(3, record.offset.unwrap()),
+            number => sequence.from_topic(3, number, record.offset.unwrap()) == Verdict::Next,
+        };
+        assert!(accepted, "{record:?}");
+    }
+    let batch = fold(records, &sequence, known);
+    let sizes = vec![batch.opened.owners.len(), batch.accounts.versions.len(), batch.history.types.len()];
+    (sequence, sizes)
+}
+
+#[test]
+fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
+    let records = [
+        event(1, 1, 1, "AccountOpened", OPENED),
+        event(1, 2, 2, "MoneyDeposited", DEPOSITED),
+        event(2, 1, 3, "AccountOpened", OPENED),
+        event(1, 3, 4, "MoneyDeposited", DEPOSITED),
+    ];
+    let mut known = Accounts::default();
+    let (sequence, sizes) = folded(&records, &mut known);
+    assert_eq!(sizes, [2, 2, 4]);
+
+    let mut again = Accounts::default();
+    let batch = fold(&records, &sequence, &mut again);
+    assert_eq!((batch.accounts.versions[0], batch.accounts.balances[0], batch.accounts.positions[0]), (3, 150, 4));
+    assert_eq!(batch.history.balances, [100, 125, 100, 150]);
+    assert_eq!(batch.history.metadata[1].as_deref(), Some(r#"{"till":"3"}"#));
+    assert_eq!(batch.checkpoints.expected, [0]);
+    assert_eq!(batch.checkpoints.positions, [4]);
+    assert_eq!(batch.checkpoints.kafka_offsets, [Some(4)]);
+    assert!(matches!(known.get(Uuid::from_u128(1)), Some(Known::State(state)) if state.version == 3));
+}
+
+#[test]
+fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it_while_others_go_on() {
+    let records = [
+        event(1, 1, 1, "AccountOpened", OPENED),
+        event(1, 2, 2, "AccountMelted", "{}"),
+        event(1, 3, 3, "MoneyDeposited", DEPOSITED),
+        event(2, 1, 4, "AccountOpened", OPENED),
+        event(3, 7, 5, "MoneyDeposited", DEPOSITED),
+        Record::read(3, 5, b"not \0 json"),
+    ];
+    let mut known = Accounts::default();
+    let (sequence, sizes) = folded(&records, &mut known);
+    assert_eq!(sizes, [2, 2, 2]);
+
+    let mut again = Accounts::default();
+    let quarantine = fold(&records, &sequence, &mut again).quarantine;
+    assert_eq!(quarantine.waits, [false, true, false, false]);
+    assert!(quarantine.reasons[0].contains("`AccountMelted`"), "{:?}", quarantine.reasons);
+    assert!(quarantine.reasons[2].contains("version 7 of the account comes where 1 is next"));
+    assert_eq!(quarantine.positions, [Some(2), Some(3), Some(5), None]);
+    assert_eq!(quarantine.account_ids[3], None);
+    assert_eq!(quarantine.documents[3], b"not \0 json");
+    assert_eq!(known.get(Uuid::from_u128(1)), Some(Known::Quarantined));
+}
+
+#[test]
+fn what_waits_is_kept_as_the_topic_carries_it() {
+    let records = [event(1, 1, 1, "AccountOpened", OPENED)];
+    let mut known = Accounts::default();
+    known.set(Uuid::from_u128(1), Known::Quarantined);
+    let sequence = Sequence::default();
+    let batch = fold(&records, &sequence, &mut known);
+    let read = Record::read(3, 0, &batch.quarantine.documents[0]);
+    let (read, was) = (read.content.unwrap(), records[0].content.as_ref().unwrap());
+    assert_eq!(read.store_id, was.store_id);
+    assert_eq!(serde_json::to_value(&read.recorded).unwrap(), serde_json::to_value(&was.recorded).unwrap());
+}

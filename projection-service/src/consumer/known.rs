@@ -1,0 +1,54 @@
+//! The states of accounts between batches: what the views hold, without asking them. Right as long as nobody else
+//! goes on with our partitions, which the checkpoints tell with each batch; forgotten when they do.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use crate::projection::AccountState;
+
+/// What is known of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is not there.
+    Absent,
+    /// As it stands.
+    State(AccountState),
+    /// An event of it was set aside: what comes waits behind it.
+    Quarantined,
+}
+
+/// The accounts used last: at least `CAPACITY` of them, at most twice as many.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    young: HashMap<Uuid, Known>,
+    old: HashMap<Uuid, Known>,
+}
+
+const CAPACITY: usize = 100_000;
+
+impl Accounts {
+    /// What is known of an account, if anything.
+    pub(super) fn get(&mut self, account_id: Uuid) -> Option<Known> {
+        if let Some(known) = self.young.get(&account_id) {
+            return Some(*known);
+        }
+        let known = self.old.remove(&account_id)?;
+        self.set(account_id, known);
+        Some(known)
+    }
+
+    /// What is known of it from now on.
+    pub(super) fn set(&mut self, account_id: Uuid, known: Known) {
+        self.young.insert(account_id, known);
+        if self.young.len() > CAPACITY {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}

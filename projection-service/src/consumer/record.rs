@@ -1,0 +1,84 @@
+//! What was read: a record of the topic, or an event of the log's feed.
+
+use passbook_shared::cloud_event;
+use passbook_shared::event::AccountEvent;
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use uuid::Uuid;
+
+/// A record of the topic, or an event of the feed.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Where it was read.
+    pub(super) partition: Partition,
+    /// Where in the topic; absent if it is of the feed.
+    pub(super) offset: Option<i64>,
+    /// What it holds.
+    pub(super) content: Result<Event, Unreadable>,
+}
+
+/// An event of the log.
+#[derive(Debug)]
+pub(super) struct Event {
+    /// With its place in the log.
+    pub(super) recorded: RecordedEvent,
+    /// Whose log; absent if it is of the feed.
+    pub(super) store_id: Option<Uuid>,
+    /// What happened.
+    pub(super) decoded: Result<AccountEvent, Unreadable>,
+}
+
+/// Bytes this program can't make sense of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unreadable {
+    /// Why, for people.
+    pub(super) reason: String,
+    /// As they were.
+    pub(super) document: Vec<u8>,
+}
+
+impl Unreadable {
+    /// Postgres can't hold a NUL in a text.
+    fn new(reason: &str, document: &[u8]) -> Self {
+        Self { reason: reason.replace('\0', "\u{fffd}"), document: document.to_vec() }
+    }
+}
+
+impl Record {
+    /// A record as it is in the topic. Any bytes will do.
+    pub(super) fn read(partition: Partition, offset: i64, document: &[u8]) -> Self {
+        let content = cloud_event::decode(document)
+            .and_then(|(recorded, store_id)| {
+                if recorded.position.partition == partition {
+                    Ok((recorded, store_id))
+                } else {
+                    Err(format!("an event of partition {} in partition {partition}", recorded.position.partition))
+                }
+            })
+            .map(|(recorded, store_id)| {
+                let decoded = recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), document));
+                Event { recorded, store_id: Some(store_id), decoded }
+            })
+            .map_err(|reason| Unreadable::new(&reason, document));
+        Self { partition, offset: Some(offset), content }
+    }
+
+    /// An event as the feed gives it.
+    pub(super) fn of_feed(recorded: RecordedEvent) -> Self {
+        let decoded =
+            recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), &document(&recorded, None)));
+        Self {
+            partition: recorded.position.partition,
+            offset: None,
+            content: Ok(Event { recorded, store_id: None, decoded }),
+        }
+    }
+}
+
+/// The event as the topic carries it.
+pub(super) fn document(recorded: &RecordedEvent, store_id: Option<Uuid>) -> Vec<u8> {
+    let mut document = Vec::new();
+    // Plain data: there is nothing that could fail.
+    let _ = cloud_event::encode(recorded, store_id.unwrap_or_default(), &mut document);
+    document
+}

@@ -1,0 +1,162 @@
+//! `GET /v1/accounts/{account_id}`: an account now, at a version, or at a time.
+
+use axum::extract::State;
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use passbook_shared::event::AccountStatus;
+use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::headers::{etag, none_match};
+use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::position::Position;
+use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::App;
+use crate::store::accounts::{self, Account};
+use crate::store::history;
+
+/// An account. Amounts in minor units of its currency.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct AccountView {
+    account_id: Uuid,
+    /// An opaque reference.
+    #[schema(examples("customer-4711"))]
+    owner: String,
+    /// ISO 4217.
+    #[schema(min_length = 3, max_length = 3, examples("EUR"))]
+    currency: String,
+    status: AccountStatus,
+    /// What is on it.
+    #[schema(examples(125_000))]
+    balance: i64,
+    /// How much of that is set aside by holds.
+    #[schema(examples(0))]
+    held: i64,
+    /// `balance - held`.
+    #[schema(examples(125_000))]
+    available: i64,
+    /// How far below 0 `available` may go.
+    #[schema(examples(0))]
+    overdraft_limit: i64,
+    /// Opening (1) and every movement of money.
+    #[schema(minimum = 1, examples(7))]
+    transaction_count: i64,
+    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    opened_at: Timestamp,
+    /// The time of the newest event.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    last_activity: Timestamp,
+    /// Of the newest event in this view.
+    #[schema(minimum = 1, examples(7))]
+    version: i64,
+    /// Of the newest event in this view.
+    #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
+    position: Position,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> Self {
+        let state = account.state;
+        Self {
+            account_id: account.account_id,
+            owner: account.owner,
+            currency: account.currency,
+            status: state.status,
+            balance: state.balance,
+            held: state.held,
+            available: state.balance - state.held,
+            overdraft_limit: state.overdraft_limit,
+            transaction_count: state.transaction_count,
+            opened_at: account.opened_at,
+            last_activity: account.last_activity,
+            version: state.version,
+            position: account.position,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// As it was after the event with this version.
+    #[param(minimum = 1)]
+    version: Option<i64>,
+    /// As recorded at this time. Not together with `version`.
+    #[param(value_type = Option<String>, format = DateTime)]
+    as_of: Option<Timestamp>,
+    /// Wait until the view has got to this version.
+    #[param(minimum = 1)]
+    min_version: Option<i64>,
+}
+
+/// An account, now or in the past
+///
+/// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says, at first unknown
+/// accounts too), so a client sees what its own command did.
+#[utoipa::path(get, path = "/v1/accounts/{account_id}", tag = "accounts",
+    params(
+        ("account_id" = Uuid, Path),
+        Asked,
+        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
+        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still"),
+    ),
+    responses(
+        CommonProblems,
+        (status = 200, description = "The account", body = AccountView,
+            headers(("ETag" = String, description = "The version, in quotes"))),
+        (status = 304, description = "It is at the version the client has"),
+        (status = 404, description = "`account_not_found`: the view has never seen it, or not yet at that time; \
+            `version_not_found`: it has no such version", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "`view_behind`: not at `min_version` in time; `store_unavailable`: Postgres is \
+            away. With `Retry-After`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    Path(account_id): Path<Uuid>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    if asked.version.is_some() && asked.as_of.is_some() {
+        return Err(Problem::malformed("as_of", "can't be combined with `version`"));
+    }
+    app.until_version(&headers, account_id, asked.min_version).await?;
+    let account = find(&app, account_id, &asked).await?;
+    let tag = etag(account.state.version);
+    if none_match(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+    }
+    Ok(([(ETAG, tag)], axum::Json(AccountView::from(account))).into_response())
+}
+
+async fn find(app: &App, account_id: Uuid, asked: &Asked) -> Result<Account, Problem> {
+    let pool = app.views.pool()?;
+    if let Some(version) = asked.version {
+        if version < 1 {
+            return Err(Problem::malformed("version", "must be a version, from 1"));
+        }
+        let found = app.views.read(history::at_version(pool, account_id, version)).await?;
+        return match found {
+            Some(account) => Ok(account),
+            None => Err(no_version(app, account_id, version).await?),
+        };
+    }
+    let found = match asked.as_of {
+        Some(moment) => app.views.read(history::as_of(pool, account_id, moment)).await?,
+        None => app.views.read(accounts::find(pool, account_id)).await?,
+    };
+    found.ok_or_else(|| Problem::account_not_found(account_id))
+}
+
+async fn no_version(app: &App, account_id: Uuid, asked: i64) -> Result<Problem, Problem> {
+    let newest = app.views.read(accounts::version(app.views.pool()?, account_id)).await?;
+    Ok(newest.map_or_else(
+        || Problem::account_not_found(account_id),
+        |newest| {
+            let detail = format!("account {account_id} has no version {asked}; its newest is {newest}");
+            Problem::new(StatusCode::NOT_FOUND, "version_not_found", detail).with("version", newest)
+        },
+    ))
+}

@@ -1,0 +1,74 @@
+//! `GET /admin/projection`: how the projection stands.
+
+use axum::Json;
+use axum::extract::State;
+use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::partition::Partition;
+use serde::Serialize;
+
+use super::App;
+use crate::store::{checkpoints, quarantine};
+
+/// How the projection stands.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Projection {
+    /// The complete set of views that queries are answered from.
+    #[schema(minimum = 1, examples(1))]
+    generation: i32,
+    /// Each partition of the log, whichever instance applies it.
+    partitions: Vec<PartitionView>,
+    /// The replay that runs.
+    #[schema(value_type = Option<Object>)]
+    replay: Option<()>,
+    /// How many records and events are set aside because they could not be applied, or wait behind one that could not.
+    #[schema(minimum = 0, examples(0))]
+    quarantined: i64,
+}
+
+/// How far a partition of the log has been applied.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Partition)]
+struct PartitionView {
+    #[schema(minimum = 0, examples(3))]
+    partition: Partition,
+    /// Of the last event applied; 0 before the first.
+    #[schema(minimum = 0, examples(1042))]
+    position: i64,
+    /// Where in the topic reading goes on; null before the first record.
+    #[schema(minimum = 0, examples(1042))]
+    offset: Option<i64>,
+    /// Where the topic ends, as seen within the last second; null if Kafka was not reached yet.
+    #[schema(minimum = 0, examples(1042))]
+    end_offset: Option<i64>,
+    /// Records of the topic that were not read yet.
+    #[schema(minimum = 0, examples(0))]
+    lag_events: Option<i64>,
+    /// How long the oldest of them has been there, in milliseconds, to the second.
+    #[schema(minimum = 0, examples(0))]
+    lag_ms: Option<i64>,
+}
+
+/// How the projection stands
+#[utoipa::path(get, path = "/admin/projection", tag = "operations",
+    responses(CommonProblems, (status = 200, description = "How it stands", body = Projection)))]
+pub(super) async fn projection(State(app): State<App>) -> Result<Json<Projection>, Problem> {
+    let pool = app.views.pool()?;
+    let checkpoints = app.views.read(checkpoints::all(pool)).await?;
+    let partitions = checkpoints.into_iter().map(|checkpoint| {
+        let lag = app.ends.lag(checkpoint.partition, checkpoint.kafka_offset);
+        PartitionView {
+            partition: checkpoint.partition,
+            position: checkpoint.position,
+            offset: checkpoint.kafka_offset,
+            end_offset: lag.map(|lag| lag.end),
+            lag_events: lag.map(|lag| lag.events),
+            lag_ms: lag.map(|lag| lag.millis),
+        }
+    });
+    Ok(Json(Projection {
+        generation: app.views.generation()?.0,
+        partitions: partitions.collect(),
+        replay: None,
+        quarantined: app.views.read(quarantine::count(pool)).await?,
+    }))
+}

@@ -1,0 +1,172 @@
+//! `GET /v1/accounts/{account_id}/balances`: closing balances over time, for charts.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use chrono::{DateTime, Datelike, Days, Months, NaiveTime, TimeDelta, Timelike, Utc};
+use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::App;
+use crate::store::{accounts, history};
+
+/// The most buckets in an answer.
+const MOST: usize = 1_000;
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Where the buckets begin; when the account was opened, if absent or earlier.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// Where they end; now, if absent or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+    /// How long a bucket is; it begins at a full hour, day, Monday or month in UTC.
+    #[param(inline)]
+    #[serde(default)]
+    interval: Interval,
+    /// Wait until the view has got to this version.
+    #[param(minimum = 1)]
+    min_version: Option<i64>,
+}
+
+/// How long a bucket is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Interval {
+    Hour,
+    #[default]
+    Day,
+    Week,
+    Month,
+}
+
+/// Closing balances over time, oldest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Balances {
+    account_id: Uuid,
+    /// ISO 4217.
+    #[schema(min_length = 3, max_length = 3, examples("EUR"))]
+    currency: String,
+    interval: Interval,
+    data: Vec<Bucket>,
+}
+
+/// The balance at the end of a bucket of time.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Bucket {
+    /// When it begins.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-24T00:00:00.000000Z"))]
+    from: Timestamp,
+    /// When it ends; itself not in it.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-25T00:00:00.000000Z"))]
+    to: Timestamp,
+    /// The balance then, in minor units.
+    #[schema(examples(125_000))]
+    balance: i64,
+}
+
+/// Closing balances over time, for charts
+///
+/// At most 1,000 buckets; the first and the last are cut to the time asked for.
+#[utoipa::path(get, path = "/v1/accounts/{account_id}/balances", tag = "accounts",
+    params(
+        ("account_id" = Uuid, Path),
+        Asked,
+        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
+    ),
+    responses(
+        CommonProblems,
+        (status = 200, description = "The balances", body = Balances),
+        (status = 404, description = "`account_not_found`: the view has never seen it", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 503, description = "`view_behind`: not at `min_version` in time; `store_unavailable`: Postgres is \
+            away. With `Retry-After`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn list(
+    State(app): State<App>,
+    Path(account_id): Path<Uuid>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<Balances>, Problem> {
+    if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
+        return Err(Problem::malformed("from", "is after `to`"));
+    }
+    app.until_version(&headers, account_id, asked.min_version).await?;
+    let pool = app.views.pool()?;
+    let account = app.views.read(accounts::find(pool, account_id)).await?;
+    let account = account.ok_or_else(|| Problem::account_not_found(account_id))?;
+
+    let from = asked.from.map_or(account.opened_at, |from| from.max(account.opened_at));
+    let to = asked.to.map_or_else(Timestamp::now, |to| to.min(Timestamp::now()));
+    let edges = edges(from, to, asked.interval)?;
+    let ends = edges.get(1..).unwrap_or_default();
+    let balances = app.views.read(history::balances(pool, account_id, ends)).await?;
+    let data = edges
+        .iter()
+        .zip(ends)
+        .zip(balances)
+        .map(|((from, to), balance)| Bucket { from: *from, to: *to, balance })
+        .collect();
+    Ok(Json(Balances { account_id, currency: account.currency, interval: asked.interval, data }))
+}
+
+/// Where buckets begin and end; nothing if there is no time between `from` and `to`.
+fn edges(from: Timestamp, to: Timestamp, interval: Interval) -> Result<Vec<Timestamp>, Problem> {
+    let mut edges = vec![from];
+    let mut next = interval.after(from.to_utc());
+    while let Some(moment) = next.filter(|moment| *moment < to.to_utc()) {
+        edges.extend(Timestamp::from_micros(moment.timestamp_micros()));
+        if edges.len() > MOST {
+            return Err(Problem::malformed("interval", format!("makes more than {MOST} buckets from `from` to `to`")));
+        }
+        next = interval.after(moment);
+    }
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    edges.push(to);
+    Ok(edges)
+}
+
+impl Interval {
+    /// The beginning of the next bucket.
+    fn after(self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let midnight = moment.with_time(NaiveTime::MIN).single()?;
+        match self {
+            Self::Hour => midnight.checked_add_signed(TimeDelta::hours(i64::from(moment.hour()) + 1)),
+            Self::Day => midnight.checked_add_days(Days::new(1)),
+            Self::Week => midnight.checked_add_days(Days::new(7 - u64::from(moment.weekday().num_days_from_monday()))),
+            Self::Month => midnight.with_day(1)?.checked_add_months(Months::new(1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(from: &str, to: &str, interval: Interval) -> Vec<String> {
+        let edges = edges(from.parse().unwrap(), to.parse().unwrap(), interval).unwrap();
+        edges.iter().map(|edge| edge.to_string()[..16].to_owned()).collect()
+    }
+
+    #[test]
+    fn buckets_begin_at_full_units_and_are_cut_at_both_ends() {
+        let (from, to) = ("2026-11-24T22:30:00Z", "2026-12-02T01:00:00Z");
+        assert_eq!(moments(from, to, Interval::Week), ["2026-11-24T22:30", "2026-11-30T00:00", "2026-12-02T01:00"]);
+        assert_eq!(moments(from, to, Interval::Month), ["2026-11-24T22:30", "2026-12-01T00:00", "2026-12-02T01:00"]);
+        assert_eq!(
+            moments(from, "2026-11-25T00:00:00Z", Interval::Hour),
+            ["2026-11-24T22:30", "2026-11-24T23:00", "2026-11-25T00:00"]
+        );
+        assert_eq!(moments(from, from, Interval::Day), [""; 0]);
+        let century = edges("1900-01-01T00:00:00Z".parse().unwrap(), to.parse().unwrap(), Interval::Day);
+        assert!(century.unwrap_err().detail.contains("1000 buckets"));
+    }
+}

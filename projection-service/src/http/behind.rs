@@ -1,0 +1,85 @@
+//! Read your own write: waiting until the view has got to what the client knows of.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use passbook_shared::http::headers::prefer_wait;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::position::Position;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use super::App;
+use crate::store::{accounts, checkpoints};
+use crate::waiting::{On, Place};
+
+/// How often to look at what another instance may have applied.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+
+impl App {
+    /// Waits until the view of an account has got to a version, as long as the request lets it.
+    pub(super) async fn until_version(
+        &self,
+        headers: &HeaderMap,
+        account_id: Uuid,
+        version: Option<i64>,
+    ) -> Result<(), Problem> {
+        let Some(wanted) = version else { return Ok(()) };
+        if wanted < 1 {
+            return Err(Problem::malformed("min_version", "must be a version, from 1"));
+        }
+        let found = self.wait(headers, On::Account(account_id, wanted), wanted).await?;
+        if found >= wanted {
+            return Ok(());
+        }
+        let detail = format!("the view of account {account_id} is at version {found}, not yet at {wanted}");
+        Err(view_behind(detail).with("version", found))
+    }
+
+    /// Waits until the views have got to a position, as long as the request lets it.
+    pub(super) async fn until_position(&self, headers: &HeaderMap, position: Option<Position>) -> Result<(), Problem> {
+        let Some(wanted) = position else { return Ok(()) };
+        let partition = wanted.partition;
+        let number = self.wait(headers, On::Partition(partition, wanted.number), wanted.number).await?;
+        if number >= wanted.number {
+            return Ok(());
+        }
+        let found = Position { partition, number };
+        Err(view_behind(format!("the views are at {found}, not yet at {wanted}")).with("position", found.to_string()))
+    }
+
+    /// The number found when the wanted one is reached, or when the time is up.
+    async fn wait(&self, headers: &HeaderMap, on: On, wanted: i64) -> sqlx::Result<i64> {
+        let deadline = Instant::now() + prefer_wait(headers);
+        // Before the first look, so that nothing is applied unseen between the two.
+        let mut place = self.waiting.wait(on);
+        loop {
+            let found = self.look(on).await?;
+            if found >= wanted || !next_look(&mut place, deadline).await {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn look(&self, on: On) -> sqlx::Result<i64> {
+        let pool = self.views.pool()?;
+        match on {
+            On::Account(id, _) => self.views.read(accounts::version(pool, id)).await.map(Option::unwrap_or_default),
+            On::Partition(partition, _) => self.views.read(checkpoints::position(pool, partition)).await,
+        }
+    }
+}
+
+/// Waits for the next time to look. False: the time is up.
+async fn next_look(place: &mut Place, deadline: Instant) -> bool {
+    if Instant::now() >= deadline {
+        return false;
+    }
+    let look = (Instant::now() + LOOK_EVERY).min(deadline);
+    let _ = timeout_at(look, place.woken()).await;
+    true
+}
+
+fn view_behind(detail: String) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "view_behind", detail).retry_after(1)
+}

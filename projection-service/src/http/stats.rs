@@ -1,0 +1,161 @@
+//! `GET /v1/stats`: all accounts together.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use passbook_shared::http::extract::Query;
+use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::position::Position;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::App;
+use crate::store::accounts::{self, Total};
+use crate::store::{Views, checkpoints};
+
+/// The sums read every account: they are made at most once in this time.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The sums made last.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    last: Mutex<Option<(Instant, Stats)>>,
+}
+
+/// All accounts together. Amounts in minor units of the currency.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub(super) struct Stats {
+    /// How many there are.
+    #[schema(minimum = 0, examples(10_000))]
+    accounts: i64,
+    /// How many there are of each status.
+    accounts_by_status: ByStatus,
+    /// What is on them, by currency.
+    currencies: Vec<InCurrency>,
+    /// Positions of the log that the views have passed.
+    #[schema(minimum = 0, examples(1_000_000))]
+    events_applied: i64,
+    /// Of each partition, as the sums were made.
+    #[serde(skip)]
+    positions: Vec<Position>,
+}
+
+/// How many accounts there are of each status.
+#[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+struct ByStatus {
+    /// Money moves.
+    #[schema(minimum = 0, examples(9_900))]
+    open: i64,
+    /// No money goes out.
+    #[schema(minimum = 0, examples(50))]
+    frozen: i64,
+    /// Nothing happens any more.
+    #[schema(minimum = 0, examples(50))]
+    closed: i64,
+}
+
+/// The accounts in one currency, together.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+struct InCurrency {
+    /// ISO 4217.
+    #[schema(min_length = 3, max_length = 3, examples("EUR"))]
+    currency: String,
+    /// How many there are.
+    #[schema(minimum = 1, examples(10_000))]
+    accounts: i64,
+    /// The sum of their balances. May be beyond 64 bits.
+    #[schema(value_type = i64, format = "", examples(1_250_000_000))]
+    balance: i128,
+    /// The sum of what is set aside by holds. May be beyond 64 bits.
+    #[schema(value_type = i64, format = "", examples(0))]
+    held: i128,
+}
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Wait until the views have got to this position.
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
+    at_least: Option<Position>,
+}
+
+/// All accounts together
+///
+/// Sums are at most half a second old, and never older than `at_least`.
+#[utoipa::path(get, path = "/v1/stats", tag = "accounts",
+    params(
+        Asked,
+        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
+    ),
+    responses(
+        CommonProblems,
+        (status = 200, description = "The sums", body = Stats),
+        (status = 503, description = "`view_behind`: not at `at_least` in time; `store_unavailable`: Postgres is away. \
+            With `Retry-After`", body = Problem, content_type = "application/problem+json"),
+    ))]
+pub(super) async fn get(
+    State(app): State<App>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<Stats>, Problem> {
+    app.until_position(&headers, asked.at_least).await?;
+    Ok(Json(app.views.read(app.stats.get(&app.views, asked.at_least)).await?))
+}
+
+impl Cache {
+    /// The sums; who comes while they are being made waits for them.
+    async fn get(&self, views: &Views, at_least: Option<Position>) -> sqlx::Result<Stats> {
+        let mut last = self.last.lock().await;
+        if let Some((at, stats)) = &*last
+            && at.elapsed() < FRESH
+            && at_least.is_none_or(|wanted| stats.has(wanted))
+        {
+            return Ok(stats.clone());
+        }
+        let pool = views.pool()?;
+        // Before the sums, which so are of these positions or later ones.
+        let checkpoints = checkpoints::all(pool).await?;
+        let mut stats = Stats::of(accounts::totals(pool).await?);
+        stats.events_applied = checkpoints.iter().map(|checkpoint| checkpoint.position).sum();
+        let position = |c: &checkpoints::Checkpoint| Position { partition: c.partition, number: c.position };
+        stats.positions = checkpoints.iter().map(position).collect();
+        *last = Some((Instant::now(), stats.clone()));
+        Ok(stats)
+    }
+}
+
+impl Stats {
+    fn of(totals: Vec<Total>) -> Self {
+        use passbook_shared::event::AccountStatus;
+        let mut by_status = ByStatus::default();
+        let mut currencies = BTreeMap::<String, InCurrency>::new();
+        for total in totals {
+            *match total.status {
+                AccountStatus::Open => &mut by_status.open,
+                AccountStatus::Frozen => &mut by_status.frozen,
+                AccountStatus::Closed => &mut by_status.closed,
+            } += total.accounts;
+            let currency = total.currency;
+            let none = InCurrency { currency: currency.clone(), accounts: 0, balance: 0, held: 0 };
+            let sums = currencies.entry(currency).or_insert(none);
+            sums.accounts += total.accounts;
+            sums.balance += total.balance;
+            sums.held += total.held;
+        }
+        Self {
+            accounts: by_status.open + by_status.frozen + by_status.closed,
+            accounts_by_status: by_status,
+            currencies: currencies.into_values().collect(),
+            events_applied: 0,
+            positions: Vec::new(),
+        }
+    }
+
+    fn has(&self, wanted: Position) -> bool {
+        self.positions.iter().any(|position| position.partition == wanted.partition && position.number >= wanted.number)
+    }
+}

@@ -1,0 +1,53 @@
+//! What the service counts and measures.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use passbook_shared::partition::Partition;
+
+/// A batch was applied: its events, how long its transaction took.
+pub(crate) fn applied(events: usize, took: Duration) {
+    counter!("passbook_projection_events_total").increment(events as u64);
+    histogram!("passbook_projection_batch_size").record(count(events));
+    histogram!("passbook_projection_apply_seconds").record(took);
+}
+
+/// From when an event was recorded in the log to when it could be queried.
+pub(crate) fn delay(micros: i64) {
+    histogram!("passbook_projection_delay_seconds").record(Duration::from_micros(micros.max(0).unsigned_abs()));
+}
+
+/// Records and events were set aside.
+pub(crate) fn quarantined(number: usize) {
+    counter!("passbook_projection_quarantined_total").increment(number as u64);
+}
+
+/// A batch was not applied, and reading starts over from the checkpoints.
+pub(crate) fn started_over() {
+    counter!("passbook_projection_restarts_total").increment(1);
+}
+
+/// The topic had a hole.
+pub(crate) fn hole(partition: Partition) {
+    counter!("passbook_projection_holes_total", "partition" => partition.to_string()).increment(1);
+}
+
+/// Partitions were given to this instance, or taken from it.
+pub(crate) fn rebalanced(partitions: usize) {
+    counter!("passbook_projection_rebalances_total").increment(1);
+    gauge!("passbook_projection_partitions").set(count(partitions));
+}
+
+/// How far a partition's view is behind the topic.
+pub(crate) fn lag(partition: Partition, events: i64, millis: i64) {
+    let label = partition.to_string();
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    let (events, millis) = (events as f64, millis as f64);
+    gauge!("passbook_projection_lag_events", "partition" => label.clone()).set(events);
+    gauge!("passbook_projection_lag_ms", "partition" => label).set(millis);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+fn count(number: usize) -> f64 {
+    number as f64
+}

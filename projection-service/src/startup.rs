@@ -1,0 +1,137 @@
+//! Starting and stopping it all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use passbook_shared::health::Health;
+use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::http::{self as shared_http, server};
+use passbook_shared::shutdown::{self, CancellationToken, Service, Tasks};
+use passbook_shared::store_error::is_connection_lost;
+use passbook_shared::telemetry;
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::{Cli, Command, Config};
+use crate::consumer::ends::{self, Ends};
+use crate::consumer::{self, Consumer};
+use crate::feed::Feed;
+use crate::http::{self, App};
+use crate::store::Views;
+use crate::store::generations::{self, Generation};
+use crate::waiting::Waiting;
+
+/// How long to wait before trying to reach Postgres again.
+const RETRY: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs the service until a signal, or does what the subcommand says.
+///
+/// # Errors
+/// A wrong setting, or a part of the service that failed.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(Command::Healthcheck) = cli.command {
+        return healthcheck(cli.config.projection_addr).await;
+    }
+    telemetry::start_log(&cli.log)?;
+    let shutdown = shutdown::on_signal()?;
+    start(cli.config, shutdown).await?.tasks.wait().await
+}
+
+/// Starts the service. It answers at once; until Postgres and Kafka are there, its readiness says what it waits for.
+///
+/// # Errors
+/// A wrong setting, or an address that is taken.
+pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+    let database = config.database()?;
+    let feed = Feed::new(&config.command_service()?).context("the HTTP client can't be set up")?;
+    telemetry::metrics();
+    let listener = server::listen(config.projection_addr, "PROJECTION_ADDR (--projection-addr)").await?;
+    let local_addr = listener.local_addr()?;
+
+    let health = Health::default();
+    health.failing("postgres", "not reached yet");
+    health.degraded("kafka", "not reached yet");
+    let (views, waiting, ends) = (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
+    let mut tasks = Tasks::new(shutdown);
+
+    let app = App::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends));
+    let router = shared_http::app("projection", http::routes(app), health.clone());
+    tasks.spawn("http", server::serve(listener, router, tasks.shutdown()));
+    let watching =
+        ends::watch(config.kafka.clone(), Arc::clone(&ends), views.clone(), health.clone(), tasks.shutdown());
+    tasks.spawn("topic watch", watching);
+    let consuming = consume(config, database, feed, views, waiting, ends, health, tasks.shutdown());
+    tasks.spawn("consumer", consuming);
+
+    tracing::info!(addr = %local_addr, "projection-service answers");
+    Ok(Service { local_addr, tasks })
+}
+
+/// Prepares the database as soon as it is there, then consumes.
+#[expect(clippy::too_many_arguments, reason = "called once, with all there is")]
+async fn consume(
+    config: Config,
+    database: PgConnectOptions,
+    feed: Feed,
+    views: Views,
+    waiting: Arc<Waiting>,
+    ends: Arc<Ends>,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let generation = tokio::select! {
+        generation = prepare(database.clone(), health.clone()) => generation?,
+        () = shutdown.clone().cancelled_owned() => return Ok(()),
+    };
+    views.open(&database, generation, config.projection_connections);
+    health.ok("postgres");
+    let consumer = Consumer {
+        kafka: config.kafka,
+        group: config.kafka_group,
+        group_instance: config.kafka_group_instance,
+        database: generation.options(&database),
+        max_batch: config.apply_batch as usize,
+        pace: Duration::from_millis(config.apply_pace_ms),
+        feed,
+        waiting,
+        ends,
+        health,
+    };
+    let mut tasks = Tasks::new(shutdown);
+    consumer::spawn(consumer, &mut tasks);
+    tasks.wait().await
+}
+
+/// Brings the schema up to date and finds the live generation; waits for Postgres to be there.
+async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<Generation> {
+    loop {
+        let error = match tokio::time::timeout(CONNECT_TIMEOUT, try_prepare(database.clone())).await {
+            Ok(Ok(generation)) => return Ok(generation),
+            Ok(Err(error)) if is_away(&error) => format!("Postgres can't be reached: {error}"),
+            Ok(Err(error)) => {
+                return Err(error).context("the database at PROJECTION_DATABASE_URL can't be prepared for the views");
+            }
+            Err(_) => format!("Postgres does not answer within {CONNECT_TIMEOUT:?}"),
+        };
+        health.failing("postgres", error);
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn try_prepare(database: PgConnectOptions) -> Result<Generation, MigrateError> {
+    let options = database.application_name("passbook-projection-start");
+    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+    generations::migrate(&pool).await?;
+    let live = generations::live(&pool).await?;
+    pool.close().await;
+    Ok(live)
+}
+
+fn is_away(error: &MigrateError) -> bool {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => is_connection_lost(error),
+        _ => false,
+    }
+}

@@ -1,0 +1,88 @@
+//! The views in Postgres. Each file below has all SQL of its table.
+
+/// Current states, one row an account.
+pub mod accounts;
+/// A batch of events, applied in one round trip.
+pub mod apply;
+/// How far each partition has been applied.
+pub mod checkpoints;
+/// Complete sets of views, one of them live.
+pub mod generations;
+/// One row an event, with the state after it.
+pub mod history;
+/// What was set aside.
+pub mod quarantine;
+/// Whose log the views are of.
+pub mod source;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use generations::Generation;
+
+/// How long a query may wait for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How long a query may take in all: Postgres being away is answered within 2 s.
+const READ_TIMEOUT: Duration = Duration::from_millis(1_900);
+/// A connection idle for longer is tried before it is used.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The live generation's views, for queries. Cheap to clone; all clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Views {
+    live: Arc<OnceLock<Live>>,
+}
+
+#[derive(Debug)]
+struct Live {
+    generation: Generation,
+    pool: PgPool,
+}
+
+impl Views {
+    /// Answers queries from a generation from now on.
+    pub fn open(&self, database: &PgConnectOptions, generation: Generation, connections: u32) {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > FRESH {
+                        sqlx::Connection::ping(connection).await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(generation.options(database).application_name("passbook-projection-queries"));
+        // Whoever was first has opened the same: there is one live generation.
+        let _ = self.live.set(Live { generation, pool });
+    }
+
+    /// The generation that is live.
+    ///
+    /// # Errors
+    /// As [`Views::pool`].
+    pub fn generation(&self) -> sqlx::Result<Generation> {
+        self.live.get().map(|live| live.generation).ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Connections whose statements see the live generation.
+    ///
+    /// # Errors
+    /// [`sqlx::Error::PoolClosed`] before the database was reached for the first time.
+    pub fn pool(&self) -> sqlx::Result<&PgPool> {
+        self.live.get().map(|live| &live.pool).ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// The outcome of a query on [`Views::pool`], within the time a query may take.
+    ///
+    /// # Errors
+    /// As the query; [`sqlx::Error::PoolTimedOut`] if it takes too long.
+    pub async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        tokio::time::timeout(READ_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+}

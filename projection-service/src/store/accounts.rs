@@ -1,0 +1,243 @@
+//! Current states, one row an account.
+
+use std::collections::HashMap;
+
+use passbook_shared::event::AccountStatus;
+use passbook_shared::money::Currency;
+use passbook_shared::position::Position;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row};
+use uuid::Uuid;
+
+use crate::projection::AccountState;
+
+/// An account as it stands, or as it stood. Amounts in minor units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub account_id: Uuid,
+    /// Whose it is.
+    pub owner: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// The time of the newest event.
+    pub last_activity: Timestamp,
+    /// What events change.
+    pub state: AccountState,
+    /// Of the newest event.
+    pub position: Position,
+}
+
+impl FromRow<'_, PgRow> for Account {
+    fn from_row(row: &PgRow) -> sqlx::Result<Self> {
+        let position = Position { partition: row.try_get("partition")?, number: row.try_get("position")? };
+        Ok(Self {
+            account_id: row.try_get("account_id")?,
+            owner: row.try_get("owner")?,
+            currency: row.try_get("currency")?,
+            opened_at: row.try_get("opened_at")?,
+            last_activity: row.try_get("last_activity")?,
+            state: state(row)?,
+            position,
+        })
+    }
+}
+
+fn state(row: &PgRow) -> sqlx::Result<AccountState> {
+    Ok(AccountState {
+        version: row.try_get("version")?,
+        status: status(row.try_get("status")?)?,
+        balance: row.try_get("balance")?,
+        held: row.try_get("held")?,
+        overdraft_limit: row.try_get("overdraft_limit")?,
+        transaction_count: row.try_get("transaction_count")?,
+    })
+}
+
+fn status(text: &str) -> sqlx::Result<AccountStatus> {
+    [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
+}
+
+/// The states of those of the accounts that are there.
+///
+/// # Errors
+/// As any query.
+pub async fn states(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Result<HashMap<Uuid, AccountState>> {
+    let rows = sqlx::query(
+        "SELECT account_id, version, status, balance, held, overdraft_limit, transaction_count
+           FROM accounts WHERE account_id = ANY ($1)",
+    )
+    .bind(accounts)
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("account_id")?, state(row)?))).collect()
+}
+
+/// An account as it stands.
+///
+/// # Errors
+/// As any query.
+pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as(
+        "SELECT account_id, owner, currency, opened_at, last_activity, version, position, partition, status, balance,
+                held, overdraft_limit, transaction_count
+           FROM accounts WHERE account_id = $1",
+    )
+    .bind(account_id)
+    .fetch_optional(pool)
+    .await
+}
+
+/// The version an account is at.
+///
+/// # Errors
+/// As any query.
+pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1").bind(account_id).fetch_optional(pool).await
+}
+
+/// Which accounts a list is of; each filter that is there must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Whose.
+    pub owner: Option<String>,
+    /// In this currency.
+    pub currency: Option<Currency>,
+    /// With this status.
+    pub status: Option<AccountStatus>,
+    /// With at least this balance.
+    pub min_balance: Option<i64>,
+    /// With at most this balance.
+    pub max_balance: Option<i64>,
+}
+
+/// What a list is ordered by; accounts alike in it are ordered by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// The column.
+    pub by: SortBy,
+    /// Largest or newest first.
+    pub descending: bool,
+}
+
+/// The columns a list can be ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortBy {
+    /// When it was opened.
+    OpenedAt,
+    /// What is on it.
+    Balance,
+    /// The time of the newest event.
+    LastActivity,
+}
+
+/// Where a page ended: the next begins behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    /// A time.
+    Time(Timestamp),
+    /// An amount.
+    Amount(i64),
+}
+
+/// A page of accounts.
+///
+/// # Errors
+/// As any query.
+pub async fn list(
+    pool: &PgPool,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<(SortKey, Uuid)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Account>> {
+    let column = match sort.by {
+        SortBy::OpenedAt => "opened_at",
+        SortBy::Balance => "balance",
+        SortBy::LastActivity => "last_activity",
+    };
+    let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
+    let mut sql = QueryBuilder::<Postgres>::new(
+        "SELECT account_id, owner, currency, opened_at, last_activity, version, position, partition, status, balance,
+                held, overdraft_limit, transaction_count
+           FROM accounts WHERE true",
+    );
+    restrict(&mut sql, filter);
+    if let Some((key, account_id)) = after {
+        sql.push(format_args!(" AND ({column}, account_id) {behind} ("));
+        match key {
+            SortKey::Time(time) => sql.push_bind(time.to_utc()),
+            SortKey::Amount(amount) => sql.push_bind(amount),
+        };
+        sql.push(", ").push_bind(account_id).push(")");
+    }
+    sql.push(format_args!(" ORDER BY {column} {direction}, account_id {direction} LIMIT ")).push_bind(limit);
+    sql.build_query_as().fetch_all(pool).await
+}
+
+fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    if let Some(owner) = &filter.owner {
+        sql.push(" AND owner = ").push_bind(owner.clone());
+    }
+    if let Some(currency) = filter.currency {
+        sql.push(" AND currency = ").push_bind(currency.code());
+    }
+    if let Some(status) = filter.status {
+        sql.push(" AND status = ").push_bind(status.as_str());
+    }
+    if let Some(least) = filter.min_balance {
+        sql.push(" AND balance >= ").push_bind(least);
+    }
+    if let Some(most) = filter.max_balance {
+        sql.push(" AND balance <= ").push_bind(most);
+    }
+}
+
+/// Accounts alike in status and currency, together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Total {
+    /// ISO 4217.
+    pub currency: String,
+    /// Open, frozen or closed.
+    pub status: AccountStatus,
+    /// How many accounts.
+    pub accounts: i64,
+    /// Their balances, in minor units.
+    pub balance: i128,
+    /// Of which set aside by holds.
+    pub held: i128,
+}
+
+/// All accounts by currency and status. Reads every account.
+///
+/// # Errors
+/// As any query.
+pub async fn totals(pool: &PgPool) -> sqlx::Result<Vec<Total>> {
+    let rows = sqlx::query(
+        "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text
+           FROM accounts GROUP BY currency, status ORDER BY currency, status",
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(total).collect()
+}
+
+fn total(row: &PgRow) -> sqlx::Result<Total> {
+    let sum = |index| {
+        let text: &str = row.try_get(index)?;
+        text.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+    };
+    Ok(Total {
+        currency: row.try_get(0)?,
+        status: status(row.try_get(1)?)?,
+        accounts: row.try_get(2)?,
+        balance: sum(3)?,
+        held: sum(4)?,
+    })
+}

@@ -1,0 +1,56 @@
+//! How far each partition has been applied.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{PgConnection, PgExecutor};
+
+/// A partition's checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Checkpoint {
+    /// Of the log.
+    pub partition: Partition,
+    /// Of the last event applied; 0 before the first.
+    pub position: i64,
+    /// Where in the topic to read on, if a record was read there before.
+    pub kafka_offset: Option<i64>,
+    /// Of the last event applied.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// Makes the checkpoints of a topic of so many partitions that are not there yet.
+///
+/// # Errors
+/// As any query.
+pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO checkpoints (partition) SELECT p FROM generate_series(0, $1 - 1) AS p
+         WHERE NOT EXISTS (SELECT FROM checkpoints AS c WHERE c.partition = p)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(i32::from(partitions))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// Every partition's checkpoint, by partition.
+///
+/// # Errors
+/// As any query.
+pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>> {
+    sqlx::query_as("SELECT partition, position, kafka_offset, recorded_at FROM checkpoints ORDER BY partition")
+        .fetch_all(executor)
+        .await
+}
+
+/// A partition's position; 0 if nothing of it was applied.
+///
+/// # Errors
+/// As any query.
+pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT position FROM checkpoints WHERE partition = $1")
+        .bind(partition)
+        .fetch_optional(executor)
+        .await
+        .map(Option::unwrap_or_default)
+}

@@ -1,0 +1,161 @@
+//! One row an event, with the state after it: the past, statements, balances over time.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row};
+use uuid::Uuid;
+
+use super::accounts::Account;
+
+/// The state of an account after an event, by the event's version.
+///
+/// # Errors
+/// As any query.
+pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as(
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count
+           FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version = $2
+          WHERE a.account_id = $1",
+    )
+    .bind(account_id)
+    .bind(version)
+    .fetch_optional(pool)
+    .await
+}
+
+/// The state of an account as recorded at a moment; nothing if it was not there yet.
+///
+/// # Errors
+/// As any query.
+pub async fn as_of(pool: &PgPool, account_id: Uuid, moment: Timestamp) -> sqlx::Result<Option<Account>> {
+    sqlx::query_as(
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count
+           FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id
+                AND h.version = projection.version_at(a.account_id, a.version, $2)
+          WHERE a.account_id = $1",
+    )
+    .bind(account_id)
+    .bind(moment.to_utc())
+    .fetch_optional(pool)
+    .await
+}
+
+/// A period of an account's history, by versions: after `after`, up to `last`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Period {
+    /// The partition of the log that the account lives in.
+    pub partition: Partition,
+    /// The version the account was at when the period began; 0 if it was not there yet.
+    pub after: i64,
+    /// The version it was at when the period ended.
+    pub last: i64,
+    /// The balance when the period began, in minor units.
+    pub opening_balance: i64,
+    /// The balance when it ended.
+    pub closing_balance: i64,
+}
+
+/// The period recorded from `from` until before `to`, both open if absent, and up to `as_of`; nothing if there is no
+/// such account.
+///
+/// # Errors
+/// As any query.
+pub async fn period(
+    pool: &PgPool,
+    account_id: Uuid,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    as_of: Option<Timestamp>,
+) -> sqlx::Result<Option<Period>> {
+    sqlx::query_as(
+        "SELECT v.partition, least(v.after, v.last) AS after, v.last,
+                coalesce((SELECT h.balance FROM history AS h
+                           WHERE h.account_id = $1 AND h.version = least(v.after, v.last)), 0) AS opening_balance,
+                coalesce((SELECT h.balance FROM history AS h
+                           WHERE h.account_id = $1 AND h.version = v.last), 0) AS closing_balance
+           FROM (SELECT a.partition,
+                        projection.version_at($1, a.version, coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
+                        projection.version_at($1, a.version, least($3 - interval '1 microsecond', $4, 'infinity')) AS last
+                   FROM accounts AS a WHERE a.account_id = $1) AS v",
+    )
+    .bind(account_id)
+    .bind(from.map(Timestamp::to_utc))
+    .bind(to.map(Timestamp::to_utc))
+    .bind(as_of.map(Timestamp::to_utc))
+    .fetch_optional(pool)
+    .await
+}
+
+/// One event of an account.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Entry {
+    /// Its place in the account.
+    pub version: i64,
+    /// Its place in the partition.
+    pub position: i64,
+    /// Its type.
+    #[sqlx(rename = "type")]
+    pub event_type: String,
+    /// What it moved, in minor units, negative for money out.
+    pub amount: Option<i64>,
+    /// The balance after it.
+    pub balance: i64,
+    /// When it was committed to the log.
+    pub recorded_at: Timestamp,
+    /// When it counts from, if not from when it was recorded.
+    pub effective_at: Option<Timestamp>,
+    /// What for, or why.
+    pub reference: Option<String>,
+    /// The sender's labels, as JSON.
+    pub metadata: Option<String>,
+}
+
+/// Entries of an account with versions after `after` and before `before`, newest first: of one type, or all that are
+/// about money.
+///
+/// # Errors
+/// As any query.
+pub async fn entries(
+    pool: &PgPool,
+    account_id: Uuid,
+    (after, before): (i64, i64),
+    event_type: Option<&str>,
+    limit: i64,
+) -> sqlx::Result<Vec<Entry>> {
+    let mut sql = QueryBuilder::<Postgres>::new(
+        "SELECT version, position, type, amount, balance, recorded_at, effective_at, reference, metadata::text AS metadata
+           FROM history WHERE account_id = ",
+    );
+    sql.push_bind(account_id);
+    sql.push(" AND version > ").push_bind(after);
+    sql.push(" AND version < ").push_bind(before);
+    match event_type {
+        Some(event_type) => sql.push(" AND type = ").push_bind(event_type.to_owned()),
+        None => sql.push(" AND amount IS NOT NULL"),
+    };
+    sql.push(" ORDER BY version DESC LIMIT ").push_bind(limit);
+    sql.build_query_as().fetch_all(pool).await
+}
+
+/// The balance of an account just before each of the moments, in minor units; 0 before it was opened.
+///
+/// # Errors
+/// As any query.
+pub async fn balances(pool: &PgPool, account_id: Uuid, moments: &[Timestamp]) -> sqlx::Result<Vec<i64>> {
+    let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
+    let rows = sqlx::query(
+        "SELECT coalesce((SELECT h.balance FROM history AS h
+                           WHERE h.account_id = a.account_id
+                             AND h.version = projection.version_at(a.account_id, a.version,
+                                                                   m.moment - interval '1 microsecond')), 0)
+           FROM accounts AS a CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment, number)
+          WHERE a.account_id = $1 ORDER BY m.number",
+    )
+    .bind(account_id)
+    .bind(moments)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
