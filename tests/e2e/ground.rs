@@ -200,19 +200,14 @@ async fn broker() -> anyhow::Result<Kafka> {
 }
 
 async fn first_lines(process: &mut Process, count: usize) -> anyhow::Result<Vec<String>> {
-    eventually("it says where it listens", || {
-        let running = process.must_run();
-        let output = process.output();
-        async move {
-            let ended: Vec<String> =
-                output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect();
-            // What it said before it ended, or that it did not say enough yet.
-            running?;
+    process
+        .eventually("it says where it listens", async |output| {
+            let ended = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            let ended: Vec<String> = ended.map(str::to_owned).collect();
             anyhow::ensure!(ended.len() >= count, "its output: {output}");
             Ok(ended)
-        }
-    })
-    .await
+        })
+        .await
 }
 
 /// Keeps a container for all tests of the run. Statics are never dropped: a shell removes it when this process has

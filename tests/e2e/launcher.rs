@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::client::Client;
 use crate::ground::directory;
-use crate::process::{Process, eventually, free_address};
+use crate::process::{Process, free_address};
 
 struct Launched {
     process: Process,
@@ -28,15 +28,12 @@ impl Launched {
     async fn start(data_dir: &Path) -> anyhow::Result<Self> {
         let (command, projection) = (free_address()?, free_address()?);
         let mut process = launch(data_dir, command, projection)?;
-        eventually("the launcher says it is ready", || {
-            let (running, output) = (process.must_run(), process.output());
-            async move {
-                running?;
+        process
+            .eventually("the launcher says it is ready", async |output| {
                 ensure!(output.contains("Passbook is ready"), "{output}");
                 Ok(())
-            }
-        })
-        .await?;
+            })
+            .await?;
         Ok(Self { process, data_dir: data_dir.to_owned(), command, projection })
     }
 

@@ -43,14 +43,19 @@ impl Process {
 
     /// Its output so far.
     pub(crate) fn output(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        read(&self.log)
     }
 
-    /// Fails if it has ended.
-    pub(crate) fn must_run(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait()? {
-            None => Ok(()),
-            Some(status) => bail!("ended ({status}); its output is in {}", self.log.display()),
+    /// As [`eventually`], given the output so far; fails at once if the process ends.
+    pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<T>>>(
+        &mut self,
+        what: &str,
+        mut ask: impl FnMut(String) -> F,
+    ) -> anyhow::Result<T> {
+        let Self { child, log } = self;
+        tokio::select! {
+            answer = eventually(what, || ask(read(log))) => answer,
+            status = child.wait() => bail!("ended ({}) before {what}; its output is in {}", status?, log.display()),
         }
     }
 
@@ -78,6 +83,10 @@ impl Process {
         anyhow::ensure!(status.success(), "ended with {status}; its output is in {}", self.log.display());
         Ok(())
     }
+}
+
+fn read(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
 }
 
 /// An address of this machine with a port nobody listens on, from below the range that outgoing connections use: it is

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use passbook_shared::http::healthcheck::healthcheck;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -12,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::client::Client;
 use crate::ground::{self, Kafka, TOPICS};
 use crate::load::Acknowledged;
-use crate::process::{Process, eventually, free_address};
+use crate::process::{Process, free_address};
 use crate::truth::{self, Log};
 
 /// Databases, topic and group of one test.
@@ -163,14 +164,8 @@ impl Service {
     /// Waits until it is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let (addr, part) = (self.addr, self.part);
-        eventually("the service is ready", || {
-            let running = self.process.as_mut().map_or(Ok(()), Process::must_run);
-            async move {
-                running.map_err(|error| error.context(part))?;
-                healthcheck(addr).await
-            }
-        })
-        .await
+        let process = self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
+        process.eventually(&format!("the {part} is ready"), async |_| healthcheck(addr).await).await
     }
 
     /// SIGKILL.
