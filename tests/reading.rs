@@ -1,0 +1,163 @@
+//! Reading the log, against a real Postgres and as the role the service runs as: by partition, by account, by type
+//! and time.
+
+use command_service::log::read::LogReader;
+use command_service::log::read::search::{Cursor, Search};
+use command_service::log::store;
+use passbook::postgres::{Cluster, Settings};
+use passbook_shared::partition::partition_of;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use uuid::Uuid;
+
+const PARTITIONS: i16 = 3;
+/// Of each partition.
+const EVENTS: i64 = 1_000;
+/// Events of other accounts are in the log, too.
+const ACCOUNT: Uuid = Uuid::from_u128(7);
+
+struct Log {
+    cluster: Cluster,
+    owner: PgPool,
+    reader: LogReader,
+    _directory: tempfile::TempDir,
+}
+
+impl Log {
+    /// A log whose partitions advance at different speeds, with many events of one moment within and across them,
+    /// rare types, and every other event undecodable.
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
+        let cluster = Cluster::start(&settings).await.unwrap();
+        let owner = PgPool::connect(&cluster.owner_url()).await.unwrap();
+        store::prepare(&owner, Some(PARTITIONS)).await.unwrap();
+        let role = cluster.command_url().parse::<PgConnectOptions>().unwrap();
+        store::grant(&owner, role.get_username()).await.unwrap();
+        sqlx::query(
+            "INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id,
+                                          event_id, command_id, type, data)
+             SELECT n, n, '2026-01-01T00:00:00Z'::timestamptz + (n / 7) * (p + 1) * interval '1 millisecond', p, 1,
+                    CASE WHEN p = $1 THEN $2 ELSE gen_random_uuid() END, gen_random_uuid(), gen_random_uuid(),
+                    CASE WHEN n % 300 = 5 THEN 'AccountFrozen' ELSE 'MoneyDeposited' END,
+                    CASE WHEN n % 2 = 0 THEN '{\"amount\":1}'::json ELSE '[\"not of this shape\"]'::json END
+               FROM generate_series(0, $3 - 1) AS p, generate_series(1, $4) AS n",
+        )
+        .bind(partition_of(ACCOUNT, PARTITIONS))
+        .bind(ACCOUNT)
+        .bind(i32::from(PARTITIONS))
+        .bind(EVENTS)
+        .execute(&owner)
+        .await
+        .unwrap();
+        let reader = LogReader::new(PgPool::connect_lazy_with(role), PARTITIONS);
+        Self { cluster, owner, reader, _directory: directory }
+    }
+
+    /// What a search should find, as positions.
+    async fn expected(&self, search: &Search<'_>) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT partition || '-' || position FROM passbook.events
+              WHERE ($1 IS NULL OR type = $1) AND ($2 IS NULL OR recorded_at >= $2) AND ($3 IS NULL OR recorded_at < $3)
+              ORDER BY recorded_at, partition, position",
+        )
+        .bind(search.event_type)
+        .bind(search.from)
+        .bind(search.to)
+        .fetch_all(&self.owner)
+        .await
+        .unwrap()
+    }
+
+    /// What it finds, page after page, by cursors that were text in between.
+    async fn found(&self, search: &Search<'_>) -> Vec<String> {
+        let (mut positions, mut after) = (Vec::new(), None);
+        loop {
+            let found = self.reader.search(&Search { after, ..*search }).await.unwrap();
+            assert!(found.events.len() <= search.limit);
+            positions.extend(found.events.iter().map(|event| event.position.to_string()));
+            let Some(next) = found.next else { return positions };
+            after = Some(next.to_string().parse::<Cursor>().unwrap());
+        }
+    }
+
+    async fn end(self) {
+        self.owner.close().await;
+        self.cluster.stop().await.unwrap();
+    }
+}
+
+fn at(time: &str) -> Option<Timestamp> {
+    Some(time.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_finds_each_event_once_and_in_order() {
+    let log = Log::start().await;
+    let all = Search { event_type: None, from: None, to: None, after: None, limit: 100 };
+    for event_type in [None, Some("AccountFrozen"), Some("AccountClosed")] {
+        for (from, to) in [
+            (None, None),
+            (at("2026-01-01T00:00:00.050Z"), None),
+            (None, at("2026-01-01T00:00:00.050Z")),
+            (at("2026-01-01T00:00:00.020Z"), at("2026-01-01T00:00:00.060Z")),
+            (at("2026-01-01T00:00:00.060Z"), at("2026-01-01T00:00:00.020Z")),
+            (at("9999-12-31T23:59:59Z"), None),
+            (None, at("0001-01-01T00:00:00Z")),
+        ] {
+            for limit in [3, 100, 5_000] {
+                let search = Search { event_type, from, to, limit, ..all };
+                assert_eq!(log.found(&search).await, log.expected(&search).await, "{search:?}");
+            }
+        }
+    }
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_and_an_account_are_read_to_their_ends() {
+    let log = Log::start().await;
+    for partition in 0..PARTITIONS {
+        let (mut after, mut has_more) = (0, true);
+        while has_more {
+            let page = log.reader.feed(partition, after, 300).await.unwrap();
+            for event in &page.events {
+                after += 1;
+                assert_eq!((event.position.partition, event.position.number), (partition, after));
+            }
+            has_more = page.has_more;
+        }
+        assert_eq!(after, EVENTS);
+    }
+    let page = log.reader.account_events(ACCOUNT, EVENTS - 10, 10).await.unwrap().unwrap();
+    assert_eq!(
+        page.events.iter().map(|event| event.version).collect::<Vec<_>>(),
+        (EVENTS - 9..=EVENTS).collect::<Vec<_>>()
+    );
+    assert!(!page.has_more);
+    assert!(log.reader.account_events(ACCOUNT, EVENTS, 10).await.unwrap().unwrap().events.is_empty());
+    assert!(log.reader.account_events(Uuid::from_u128(8), 0, 10).await.unwrap().is_none());
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_at_a_time_is_the_last_that_was_recorded_by_then() {
+    let log = Log::start().await;
+    let versions: Vec<(i64, Timestamp)> = sqlx::query_as(
+        "SELECT max(version), recorded_at FROM passbook.events WHERE account_id = $1 GROUP BY 2 ORDER BY 1",
+    )
+    .bind(ACCOUNT)
+    .fetch_all(&log.owner)
+    .await
+    .unwrap();
+    let mut before = 0;
+    for (version, recorded_at) in versions {
+        let a_moment_before = Timestamp::from_micros(recorded_at.as_micros() - 1).unwrap();
+        assert_eq!(log.reader.version_at(ACCOUNT, a_moment_before).await.unwrap(), before);
+        assert_eq!(log.reader.version_at(ACCOUNT, recorded_at).await.unwrap(), version);
+        before = version;
+    }
+    assert_eq!(log.reader.version_at(Uuid::from_u128(8), at("9999-12-31T23:59:59Z").unwrap()).await.unwrap(), 0);
+    log.end().await;
+}
