@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take that is waited for.
@@ -24,13 +24,15 @@ pub(crate) const PASSBOOK: &str = env!("CARGO_BIN_EXE_passbook");
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    // Taken from the child, which would close it when waited for.
+    _stdin: Option<ChildStdin>,
 }
 
 impl Process {
     /// Starts `passbook` with these arguments.
     pub(crate) fn start(arguments: &[String], log: &Path) -> anyhow::Result<Self> {
         let output = File::options().append(true).create(true).open(log)?;
-        let child = Command::new(PASSBOOK)
+        let mut child = Command::new(PASSBOOK)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
@@ -38,7 +40,8 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .context("passbook can't be started")?;
-        Ok(Self { child, log: log.to_owned() })
+        let stdin = child.stdin.take();
+        Ok(Self { child, log: log.to_owned(), _stdin: stdin })
     }
 
     /// Its output so far.
@@ -52,7 +55,7 @@ impl Process {
         what: &str,
         mut ask: impl FnMut(String) -> F,
     ) -> anyhow::Result<T> {
-        let Self { child, log } = self;
+        let Self { child, log, .. } = self;
         tokio::select! {
             answer = eventually(what, || ask(read(log))) => answer,
             status = child.wait() => bail!("ended ({}) before {what}; its output is in {}", status?, log.display()),
