@@ -1,6 +1,8 @@
 //! Reading the log, against a real Postgres and as the role the service runs as: by partition, by account, by type
 //! and time.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use command_service::log::read::LogReader;
 use command_service::log::read::search::{Cursor, Search};
 use command_service::log::store;
