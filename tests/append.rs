@@ -1,5 +1,6 @@
 //! The append at library level, against a real Postgres: what is acknowledged is in the log exactly once, numbers are
 //! dense, keys and versions are honoured, whatever races or breaks.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

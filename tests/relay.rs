@@ -1,5 +1,6 @@
 //! The relay at library level, against a real Postgres and the in-process broker (the end-to-end tests run it against
 //! Apache Kafka): the topic holds a prefix of the log, whoever publishes it and however often that starts again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

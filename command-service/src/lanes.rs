@@ -69,6 +69,7 @@ impl Lanes {
             mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,
         })?;
-        answer.await.unwrap_or(Err(CommandError::ShuttingDown))
+        // A lane that ends without an answer has panicked, perhaps after it had sent the command.
+        answer.await.unwrap_or(Err(CommandError::OutcomeUnknown))
     }
 }

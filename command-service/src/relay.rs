@@ -6,6 +6,7 @@ mod error;
 mod publisher;
 mod tail;
 mod topic;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::log::store::Store;
 use crate::metrics;
 use error::RelayError;
 use publisher::Publisher;
+use watch::Watch;
 
 /// How often the log is asked for what other instances have appended.
 const POLL: Duration = Duration::from_millis(25);
@@ -91,7 +93,9 @@ impl Relay {
         let connection = PgConnection::connect_with(&self.connect).await?;
         topic::ensure(&self.kafka, self.store.partitions).await?;
         let publisher = Publisher::start(&self.kafka, self.store, self.linger_ms)?;
-        let mut session = Session { relay: self, connection, publisher, sent: BTreeMap::new(), heads: Vec::new() };
+        let watch = Watch::start(&self.kafka)?;
+        let mut session =
+            Session { relay: self, connection, publisher, watch, sent: BTreeMap::new(), heads: Vec::new() };
         session.take_partitions().await?;
         self.health.ok("relay");
 
@@ -99,6 +103,8 @@ impl Relay {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut lock = interval(LOCK_EVERY);
         lock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(watch::EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -108,6 +114,7 @@ impl Relay {
                 },
                 _ = poll.tick() => session.catch_up().await?,
                 _ = lock.tick() => session.take_partitions().await?,
+                _ = look.tick() => session.look_at_topic().await?,
             }
         }
     }
@@ -117,6 +124,7 @@ struct Session<'a> {
     relay: &'a Relay,
     connection: PgConnection,
     publisher: Publisher,
+    watch: Watch,
     /// Position number last given to the producer, for each partition that is ours.
     sent: BTreeMap<Partition, i64>,
     /// The log's heads when they were last read.
@@ -136,17 +144,24 @@ impl Session<'_> {
         }
         let tails = tail::read(self.relay.kafka.clone(), self.relay.store.store_id, taken).await?;
         let heads = feed::heads(&mut self.connection).await?;
-        for (partition, position) in tails {
+        for (partition, end) in tails {
+            let position = end.position;
             let head = heads.get(usize::from(partition.unsigned_abs())).copied().unwrap_or_default();
             if position > head {
                 return Err(RelayError::TopicAhead { partition, topic: position, store: head });
             }
             tracing::info!(partition, position, head, "relaying a partition from the topic's tail on");
-            self.publisher.start_at(partition, position);
+            self.publisher.start_at(partition, &end);
             self.sent.insert(partition, position);
         }
         self.heads = heads;
         Ok(())
+    }
+
+    /// Ends the session if the topic has lost what it had acknowledged.
+    async fn look_at_topic(&mut self) -> Result<(), RelayError> {
+        let ends = self.sent.keys().map(|partition| (*partition, self.publisher.end(*partition))).collect();
+        self.watch.check(ends).await
     }
 
     /// Publishes events that were just appended, and what lies between them and what was published before.

@@ -46,7 +46,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let store = prepare(&config).await?;
-    let pool = read_pool(&config);
+    let pool = read_pool(&config, config.read_connections);
     let health = Health::default();
     health.ok("store");
 
@@ -65,7 +65,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     };
     tasks.spawn("the relay", relay.run(from_lanes, shutdown.clone()));
     tasks.spawn("the snapshots", snapshots::run(pool.clone(), snapshots));
-    tasks.spawn("the store check", check_store(pool.clone(), health.clone(), shutdown.clone()));
+    // A connection of its own: readers that keep the others busy don't make the service unready.
+    let check = read_pool(&config, 1);
+    tasks.spawn("the store check", check_store(check, health.clone(), shutdown.clone()));
     let log = LogReader::new(pool, store.partitions);
     let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
@@ -78,7 +80,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 async fn prepare(config: &Config) -> anyhow::Result<Store> {
     let deadline = Instant::now() + STORE_WAIT;
     let owner = config.migration_database_url.as_ref().unwrap_or(&config.database_url);
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner.clone());
+    // Else a role named like the schema would look for the migrations made so far in there.
+    let owner = owner.clone().options([("search_path", "public")]);
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner);
     while let Err(error) = pool.acquire().await {
         if !is_connection_lost(&error) || Instant::now() > deadline {
             return Err(error).context("DATABASE_URL (--database-url): Postgres can't be used");
@@ -94,10 +98,10 @@ async fn prepare(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn read_pool(config: &Config) -> PgPool {
+fn read_pool(config: &Config, connections: u32) -> PgPool {
     let options = config.database_url.clone().application_name("passbook-read").options([("statement_timeout", "30s")]);
     PgPoolOptions::new()
-        .max_connections(config.read_connections)
+        .max_connections(connections)
         .acquire_timeout(config.store_patience())
         .connect_lazy_with(options)
 }

@@ -15,7 +15,7 @@ macro_rules! event_columns {
 }
 pub(crate) use event_columns;
 
-/// The event of a row of [`event_columns`].
+/// The event of a row of `event_columns!`.
 ///
 /// # Errors
 /// A column is not what the table's definition says.

@@ -13,6 +13,10 @@ pub(super) enum RelayError {
     Kafka(#[from] KafkaError),
     #[error("Kafka has acknowledged nothing for some time")]
     Stalled,
+    #[error(
+        "partition {partition} of the topic ends at offset {end}, and had ended at {expected}: it was deleted or cut"
+    )]
+    TopicCut { partition: Partition, end: i64, expected: i64 },
     #[error("an event can't be written as JSON: {0}")]
     Encoding(#[from] serde_json::Error),
     #[error("a blocking task ended early: {0}")]
@@ -49,6 +53,7 @@ impl RelayError {
             Self::Store(_)
             | Self::Kafka(_)
             | Self::Stalled
+            | Self::TopicCut { .. }
             | Self::Encoding(_)
             | Self::Task(_)
             | Self::Topic { .. } => false,

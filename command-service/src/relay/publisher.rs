@@ -16,6 +16,7 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use uuid::Uuid;
 
 use super::error::RelayError;
+use super::tail::End;
 use crate::log::store::Store;
 use crate::metrics;
 
@@ -28,6 +29,8 @@ const FULL_PAUSE: Duration = Duration::from_millis(2);
 struct Deliveries {
     /// Position number by partition.
     acknowledged: Vec<AtomicI64>,
+    /// Offset after the last record, by partition.
+    ends: Vec<AtomicI64>,
     failure: Mutex<Option<KafkaError>>,
 }
 
@@ -45,6 +48,9 @@ impl ProducerContext for Context {
                 let partition = usize::try_from(record.partition()).ok();
                 if let Some(acknowledged) = partition.and_then(|p| self.0.acknowledged.get(p)) {
                     acknowledged.store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
+                }
+                if let Some(end) = partition.and_then(|p| self.0.ends.get(p)) {
+                    end.fetch_max(record.offset() + 1, Ordering::Release);
                 }
             }
             Err((error, _)) => {
@@ -70,8 +76,8 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn start(kafka: &KafkaConfig, store: Store, linger_ms: u32) -> Result<Self, RelayError> {
         let partitions = usize::from(store.partitions.unsigned_abs());
-        let acknowledged = (0..partitions).map(|_| AtomicI64::new(0)).collect();
-        let deliveries = Arc::new(Deliveries { acknowledged, failure: Mutex::new(None) });
+        let zeros = || (0..partitions).map(|_| AtomicI64::new(0)).collect();
+        let deliveries = Arc::new(Deliveries { acknowledged: zeros(), ends: zeros(), failure: Mutex::new(None) });
         let producer = kafka
             .client("passbook-relay")
             .set("enable.idempotence", "true")
@@ -93,11 +99,17 @@ impl Publisher {
         })
     }
 
-    /// The topic holds a partition up to this position number already.
-    pub(super) fn start_at(&mut self, partition: Partition, position: i64) {
+    /// The topic holds a partition up to here already.
+    pub(super) fn start_at(&mut self, partition: Partition, end: &End) {
         let index = usize::from(partition.unsigned_abs());
-        self.sent[index] = position;
-        self.deliveries.acknowledged[index].store(position, Ordering::Release);
+        self.sent[index] = end.position;
+        self.deliveries.acknowledged[index].store(end.position, Ordering::Release);
+        self.deliveries.ends[index].store(end.offset, Ordering::Release);
+    }
+
+    /// The offset after the last record that a partition is known to hold.
+    pub(super) fn end(&self, partition: Partition) -> i64 {
+        self.deliveries.ends[usize::from(partition.unsigned_abs())].load(Ordering::Acquire)
     }
 
     pub(super) fn acknowledged(&self, partition: Partition) -> i64 {

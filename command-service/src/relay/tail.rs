@@ -16,12 +16,20 @@ use super::error::RelayError;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Reads the position number each of these partitions ends with in the topic; 0 for one that holds none of ours.
+/// Where a partition of the topic ends.
+pub(super) struct End {
+    /// The position number in its last record; 0 if it holds none of ours.
+    pub(super) position: i64,
+    /// The offset after its last record.
+    pub(super) offset: i64,
+}
+
+/// Reads where each of these partitions ends.
 pub(super) async fn read(
     kafka: KafkaConfig,
     store_id: Uuid,
     partitions: Vec<Partition>,
-) -> Result<BTreeMap<Partition, i64>, RelayError> {
+) -> Result<BTreeMap<Partition, End>, RelayError> {
     tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = kafka
             .client("passbook-relay-tail")
@@ -45,16 +53,16 @@ struct Tail {
 
 impl Tail {
     /// Looks at the last record, and ever further back while what it sees is not an event of ours.
-    fn of(&self, partition: Partition) -> Result<i64, RelayError> {
+    fn of(&self, partition: Partition) -> Result<End, RelayError> {
         let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition.into(), TIMEOUT)?;
         let mut back = 1;
         loop {
             let from = low.max(high - back);
             if let Some(position) = self.last_between(partition, from, high)? {
-                return Ok(position);
+                return Ok(End { position, offset: high });
             }
             if from == low {
-                return Ok(0);
+                return Ok(End { position: 0, offset: high });
             }
             back *= 16;
         }

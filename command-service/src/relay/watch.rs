@@ -1,0 +1,49 @@
+//! Whether the topic still ends where it did. A topic that is deleted, or made anew, tells nobody; while nothing is
+//! published nobody would notice, and what it had last acknowledged would be missing from it until the next command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::partition::Partition;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::task::JoinHandle;
+
+use super::error::RelayError;
+
+/// How often to look.
+pub(super) const EVERY: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Watch {
+    consumer: Arc<BaseConsumer>,
+    topic: Arc<str>,
+    asked: Option<JoinHandle<Result<(), RelayError>>>,
+}
+
+impl Watch {
+    pub(super) fn start(kafka: &KafkaConfig) -> Result<Self, RelayError> {
+        let consumer = kafka.client("passbook-relay-watch").set("allow.auto.create.topics", "false").create()?;
+        Ok(Self { consumer: Arc::new(consumer), topic: kafka.kafka_topic.as_str().into(), asked: None })
+    }
+
+    /// Fails if the last look found the topic cut; looks again, without being waited for, whether each of these
+    /// partitions ends at this offset or after it.
+    pub(super) async fn check(&mut self, ends: Vec<(Partition, i64)>) -> Result<(), RelayError> {
+        if let Some(asked) = self.asked.take() {
+            if !asked.is_finished() {
+                self.asked = Some(asked);
+                return Ok(());
+            }
+            asked.await??;
+        }
+        let (consumer, topic) = (Arc::clone(&self.consumer), Arc::clone(&self.topic));
+        self.asked = Some(tokio::task::spawn_blocking(move || {
+            ends.into_iter().try_for_each(|(partition, expected)| {
+                let (_, end) = consumer.fetch_watermarks(&topic, partition.into(), TIMEOUT)?;
+                if end < expected { Err(RelayError::TopicCut { partition, end, expected }) } else { Ok(()) }
+            })
+        }));
+        Ok(())
+    }
+}
