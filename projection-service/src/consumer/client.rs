@@ -117,7 +117,9 @@ pub(super) fn group_consumer(
         ("topic.metadata.refresh.interval.ms", "2000"),
         ("fetch.min.bytes", "1"),
         ("fetch.error.backoff.ms", "100"),
-        ("queued.min.messages", "20000"),
+        // A full queue is looked at again this soon, not after a second.
+        ("fetch.queue.backoff.ms", "20"),
+        ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "32768"),
         ("reconnect.backoff.max.ms", "2000"),
     ];

@@ -1,157 +1,145 @@
-//! A batch of events, applied in one round trip and one transaction: a single call of `projection.apply`.
-//!
-//! The structs here are columns: element n of each belongs to row n, as the function takes them.
+//! A batch of events, applied in one transaction: checkpoints, accounts and what is set aside by one call of
+//! `projection.apply`, history by COPY.
 
-use chrono::{DateTime, Utc};
+use passbook_shared::event::AccountOpened;
 use passbook_shared::partition::Partition;
-use sqlx::PgConnection;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
+
+use super::history::{self, Row};
+use crate::projection::AccountState;
 
 /// What a batch changes.
 #[derive(Debug, Default)]
 pub struct Batch<'e> {
-    /// The partitions it moves on.
-    pub checkpoints: Checkpoints,
+    /// The partitions it moves on, each once.
+    pub checkpoints: Vec<Move>,
     /// Accounts that are new.
-    pub opened: Opened<'e>,
+    pub opened: Vec<Opened<'e>>,
     /// Accounts as they stand after it, the new ones too; each once.
-    pub accounts: Accounts,
+    pub accounts: Vec<Changed>,
     /// Its events.
-    pub history: History<'e>,
+    pub history: Vec<Row<'e>>,
     /// What it sets aside.
-    pub quarantine: Quarantine,
+    pub quarantine: Vec<SetAside>,
 }
 
-/// Columns of checkpoints, and the positions they are expected at.
-#[derive(Debug, Default)]
-#[expect(missing_docs, reason = "the columns are described in the migrations")]
-pub struct Checkpoints {
-    pub partitions: Vec<Partition>,
-    pub expected: Vec<i64>,
-    pub positions: Vec<i64>,
-    pub kafka_offsets: Vec<Option<i64>>,
-    pub recorded_at: Vec<Option<DateTime<Utc>>>,
+/// A checkpoint that moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Of the log.
+    pub partition: Partition,
+    /// The position it must be at.
+    pub from: i64,
+    /// The position it moves to.
+    pub to: i64,
+    /// Where in the topic to read on.
+    pub kafka_offset: Option<i64>,
+    /// Of the last event; absent if there is none.
+    pub recorded_at: Option<Timestamp>,
 }
 
-/// Columns of accounts that never change.
-#[derive(Debug, Default)]
-#[expect(missing_docs, reason = "the columns are described in the migrations")]
+/// A new account, as it will be for good.
+#[derive(Debug, Clone, Copy)]
 pub struct Opened<'e> {
-    pub account_ids: Vec<Uuid>,
-    pub opened_at: Vec<DateTime<Utc>>,
-    pub partitions: Vec<Partition>,
-    pub currencies: Vec<&'static str>,
-    pub owners: Vec<&'e str>,
-    pub metadata: Vec<Option<String>>,
+    /// Its id.
+    pub account_id: Uuid,
+    /// When its opening was recorded.
+    pub opened_at: Timestamp,
+    /// Where it lives in the log.
+    pub partition: Partition,
+    /// The rest.
+    pub account: &'e AccountOpened,
 }
 
-/// Columns of accounts that events change.
-#[derive(Debug, Default)]
-#[expect(missing_docs, reason = "the columns are described in the migrations")]
-pub struct Accounts {
-    pub account_ids: Vec<Uuid>,
-    pub last_activity: Vec<DateTime<Utc>>,
-    pub versions: Vec<i64>,
-    pub positions: Vec<i64>,
-    pub balances: Vec<i64>,
-    pub held: Vec<i64>,
-    pub overdraft_limits: Vec<i64>,
-    pub transaction_counts: Vec<i64>,
-    pub statuses: Vec<&'static str>,
+/// What events changed of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// Its id.
+    pub account_id: Uuid,
+    /// When the newest event was recorded.
+    pub last_activity: Timestamp,
+    /// Of the newest event, in its partition.
+    pub position: i64,
+    /// As that left it.
+    pub state: AccountState,
 }
 
-/// Columns of history.
-#[derive(Debug, Default)]
-#[expect(missing_docs, reason = "the columns are described in the migrations")]
-pub struct History<'e> {
-    pub account_ids: Vec<Uuid>,
-    pub versions: Vec<i64>,
-    pub positions: Vec<i64>,
-    pub recorded_at: Vec<DateTime<Utc>>,
-    pub amounts: Vec<Option<i64>>,
-    pub balances: Vec<i64>,
-    pub held: Vec<i64>,
-    pub overdraft_limits: Vec<i64>,
-    pub transaction_counts: Vec<i64>,
-    pub effective_at: Vec<Option<DateTime<Utc>>>,
-    pub statuses: Vec<&'static str>,
-    pub types: Vec<&'static str>,
-    pub references: Vec<Option<&'e str>>,
-    pub metadata: Vec<Option<String>>,
-}
-
-/// Columns of what is set aside.
-#[derive(Debug, Default)]
-#[expect(missing_docs, reason = "the columns are described in the migrations")]
-pub struct Quarantine {
-    pub partitions: Vec<Partition>,
-    pub positions: Vec<Option<i64>>,
-    pub kafka_offsets: Vec<Option<i64>>,
-    pub account_ids: Vec<Option<Uuid>>,
-    pub versions: Vec<Option<i64>>,
-    pub waits: Vec<bool>,
-    pub reasons: Vec<String>,
-    pub documents: Vec<Vec<u8>>,
+/// A record or an event that is not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it was found.
+    pub partition: Partition,
+    /// Its place there in the log, if that could be read.
+    pub position: Option<i64>,
+    /// Its place there in the topic, if it was read there.
+    pub kafka_offset: Option<i64>,
+    /// Its account and its version there, if they could be read.
+    pub account: Option<(Uuid, i64)>,
+    /// Nothing is wrong with it: it waits behind another.
+    pub waits: bool,
+    /// Why, for people.
+    pub reason: String,
+    /// The record's value.
+    pub document: Vec<u8>,
 }
 
 /// The constraint that refuses a batch because a partition is not at the position its writer knows.
 pub const OUTRUN: &str = "checkpoint_is_where_expected";
 
-/// Applies a batch: all of it, or nothing.
+/// Applies a batch: all of it, or nothing. Not to be cancelled, unless the connection is dropped with it.
 ///
 /// # Errors
 /// As any query; [`OUTRUN`] names the constraint if somebody else has gone on with a partition.
 pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
-    let Batch { checkpoints, opened, accounts, history, quarantine } = batch;
+    let mut transaction = connection.begin().await?;
+    // The checkpoints first: who was outrun has written nothing yet.
+    change(&mut transaction, batch).await?;
+    history::append(&mut transaction, &batch.history).await?;
+    transaction.commit().await
+}
+
+async fn change(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
+    let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
+    let metadata = |opened: &Opened<'_>| history::json(Some(&opened.account.metadata));
     sqlx::query(
-        "SELECT projection.apply(
-            $1, $2, $3, $4, $5,  $6, $7, $8, $9, $10, $11,  $12, $13, $14, $15, $16, $17, $18, $19, $20,
-            $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34,
-            $35, $36, $37, $38, $39, $40, $41, $42)",
+        "SELECT projection.apply($1, $2, $3, $4, $5,  $6, $7, $8, $9, $10, $11,  $12, $13, $14, $15, $16, $17, $18, $19,
+                                 $20,  $21, $22, $23, $24, $25, $26, $27, $28)",
     )
-    .bind(&checkpoints.partitions)
-    .bind(&checkpoints.expected)
-    .bind(&checkpoints.positions)
-    .bind(&checkpoints.kafka_offsets)
-    .bind(&checkpoints.recorded_at)
-    .bind(&opened.account_ids)
-    .bind(&opened.opened_at)
-    .bind(&opened.partitions)
-    .bind(&opened.currencies)
-    .bind(&opened.owners)
-    .bind(&opened.metadata)
-    .bind(&accounts.account_ids)
-    .bind(&accounts.last_activity)
-    .bind(&accounts.versions)
-    .bind(&accounts.positions)
-    .bind(&accounts.balances)
-    .bind(&accounts.held)
-    .bind(&accounts.overdraft_limits)
-    .bind(&accounts.transaction_counts)
-    .bind(&accounts.statuses)
-    .bind(&history.account_ids)
-    .bind(&history.versions)
-    .bind(&history.positions)
-    .bind(&history.recorded_at)
-    .bind(&history.amounts)
-    .bind(&history.balances)
-    .bind(&history.held)
-    .bind(&history.overdraft_limits)
-    .bind(&history.transaction_counts)
-    .bind(&history.effective_at)
-    .bind(&history.statuses)
-    .bind(&history.types)
-    .bind(&history.references)
-    .bind(&history.metadata)
-    .bind(&quarantine.partitions)
-    .bind(&quarantine.positions)
-    .bind(&quarantine.kafka_offsets)
-    .bind(&quarantine.account_ids)
-    .bind(&quarantine.versions)
-    .bind(&quarantine.waits)
-    .bind(&quarantine.reasons)
-    .bind(&quarantine.documents)
+    .bind(column(checkpoints, |c| c.partition))
+    .bind(column(checkpoints, |c| c.from))
+    .bind(column(checkpoints, |c| c.to))
+    .bind(column(checkpoints, |c| c.kafka_offset))
+    .bind(column(checkpoints, |c| c.recorded_at.map(Timestamp::to_utc)))
+    .bind(column(opened, |o| o.account_id))
+    .bind(column(opened, |o| o.opened_at.to_utc()))
+    .bind(column(opened, |o| o.partition))
+    .bind(column(opened, |o| o.account.currency.code()))
+    .bind(column(opened, |o| &*o.account.owner))
+    .bind(column(opened, metadata))
+    .bind(column(accounts, |a| a.account_id))
+    .bind(column(accounts, |a| a.last_activity.to_utc()))
+    .bind(column(accounts, |a| a.state.version))
+    .bind(column(accounts, |a| a.position))
+    .bind(column(accounts, |a| a.state.balance))
+    .bind(column(accounts, |a| a.state.held))
+    .bind(column(accounts, |a| a.state.overdraft_limit))
+    .bind(column(accounts, |a| a.state.transaction_count))
+    .bind(column(accounts, |a| a.state.status.as_str()))
+    .bind(column(quarantine, |q| q.partition))
+    .bind(column(quarantine, |q| q.position))
+    .bind(column(quarantine, |q| q.kafka_offset))
+    .bind(column(quarantine, |q| q.account.map(|(id, _)| id)))
+    .bind(column(quarantine, |q| q.account.map(|(_, version)| version)))
+    .bind(column(quarantine, |q| q.waits))
+    .bind(column(quarantine, |q| q.reason.as_str()))
+    .bind(column(quarantine, |q| q.document.as_slice()))
     .execute(connection)
     .await
     .map(drop)
+}
+
+fn column<'r, R, T>(rows: &'r [R], value: impl FnMut(&'r R) -> T) -> Vec<T> {
+    rows.iter().map(value).collect()
 }

@@ -1,11 +1,55 @@
 //! One row an event, with the state after it: the past, statements, balances over time.
 
 use passbook_shared::partition::Partition;
+use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
-use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::accounts::Account;
+use crate::projection;
+
+mod copy;
+
+/// An event, to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'e> {
+    /// What happened to.
+    pub account_id: Uuid,
+    /// Its place in its partition.
+    pub position: i64,
+    /// When it was committed to the log.
+    pub recorded_at: Timestamp,
+    /// Its type.
+    pub event_type: &'static str,
+    /// What it made of the account.
+    pub entry: projection::Entry<'e>,
+}
+
+/// Keeps events, by COPY in the order of the table's key: half the work for Postgres, as measured, of an INSERT of
+/// arrays in the order of the log.
+///
+/// # Errors
+/// As any query.
+pub async fn append(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut copy = connection
+        .copy_in_raw(
+            "COPY history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
+                           transaction_count, effective_at, status, type, reference, metadata)
+             FROM STDIN (FORMAT binary)",
+        )
+        .await?;
+    copy.send(copy::encode(rows)).await?;
+    copy.finish().await.map(drop)
+}
+
+/// Labels as JSON, if there are any.
+pub(super) fn json(metadata: Option<&Metadata>) -> Option<String> {
+    metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_string(metadata).ok())
+}
 
 /// The state of an account after an event, by the event's version.
 ///
@@ -145,7 +189,7 @@ pub async fn entries(
 /// As any query.
 pub async fn balances(pool: &PgPool, account_id: Uuid, moments: &[Timestamp]) -> sqlx::Result<Vec<i64>> {
     let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
-    let rows = sqlx::query(
+    sqlx::query_scalar(
         "SELECT coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = a.account_id
                              AND h.version = projection.version_at(a.account_id, a.version,
@@ -156,6 +200,5 @@ pub async fn balances(pool: &PgPool, account_id: Uuid, moments: &[Timestamp]) ->
     .bind(account_id)
     .bind(moments)
     .fetch_all(pool)
-    .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+    .await
 }

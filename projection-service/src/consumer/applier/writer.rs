@@ -89,7 +89,7 @@ impl Writer {
         load(connection, records, &mut self.known).await?;
         let batch = fold(records, sequence, &mut self.known);
         apply(connection, &batch).await?;
-        Ok(Written { events: batch.history.versions.len(), quarantined: batch.quarantine.reasons.len() })
+        Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
     }
 }
 

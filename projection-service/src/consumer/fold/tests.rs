@@ -39,7 +39,7 @@ fn folded(records: &[Record], known: &mut Accounts) -> (Sequence, Vec<usize>) {
         assert!(accepted, "{record:?}");
     }
     let batch = fold(records, &sequence, known);
-    let sizes = vec![batch.opened.owners.len(), batch.accounts.versions.len(), batch.history.types.len()];
+    let sizes = vec![batch.opened.len(), batch.accounts.len(), batch.history.len()];
     (sequence, sizes)
 }
 
@@ -57,12 +57,12 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
 
     let mut again = Accounts::default();
     let batch = fold(&records, &sequence, &mut again);
-    assert_eq!((batch.accounts.versions[0], batch.accounts.balances[0], batch.accounts.positions[0]), (3, 150, 4));
-    assert_eq!(batch.history.balances, [100, 125, 100, 150]);
-    assert_eq!(batch.history.metadata[1].as_deref(), Some(r#"{"till":"3"}"#));
-    assert_eq!(batch.checkpoints.expected, [0]);
-    assert_eq!(batch.checkpoints.positions, [4]);
-    assert_eq!(batch.checkpoints.kafka_offsets, [Some(4)]);
+    let first = batch.accounts[0];
+    assert_eq!((first.state.version, first.state.balance, first.position), (3, 150, 4));
+    let history: Vec<_> = batch.history.iter().map(|row| (row.position, row.entry.after.balance)).collect();
+    assert_eq!(history, [(1, 100), (2, 125), (4, 150), (3, 100)], "in the order of the key");
+    let recorded_at = Some("2026-11-24T12:00:00Z".parse().unwrap());
+    assert_eq!(batch.checkpoints, [Move { partition: 3, from: 0, to: 4, kafka_offset: Some(4), recorded_at }]);
     assert!(matches!(known.get(Uuid::from_u128(1)), Some(Known::State(state)) if state.version == 3));
 }
 
@@ -82,12 +82,12 @@ fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it
 
     let mut again = Accounts::default();
     let quarantine = fold(&records, &sequence, &mut again).quarantine;
-    assert_eq!(quarantine.waits, [false, true, false, false]);
-    assert!(quarantine.reasons[0].contains("`AccountMelted`"), "{:?}", quarantine.reasons);
-    assert!(quarantine.reasons[2].contains("version 7 of the account comes where 1 is next"));
-    assert_eq!(quarantine.positions, [Some(2), Some(3), Some(5), None]);
-    assert_eq!(quarantine.account_ids[3], None);
-    assert_eq!(quarantine.documents[3], b"not \0 json");
+    let waits: Vec<_> = quarantine.iter().map(|set_aside| (set_aside.position, set_aside.waits)).collect();
+    assert_eq!(waits, [(Some(2), false), (Some(3), true), (Some(5), false), (None, false)]);
+    assert!(quarantine[0].reason.contains("`AccountMelted`"), "{quarantine:?}");
+    assert!(quarantine[2].reason.contains("version 7 of the account comes where 1 is next"));
+    assert_eq!((quarantine[3].account, quarantine[3].kafka_offset), (None, Some(5)));
+    assert_eq!(quarantine[3].document, b"not \0 json");
     assert_eq!(known.get(Uuid::from_u128(1)), Some(Known::Quarantined));
 }
 
@@ -98,7 +98,7 @@ fn what_waits_is_kept_as_the_topic_carries_it() {
     known.set(Uuid::from_u128(1), Known::Quarantined);
     let sequence = Sequence::default();
     let batch = fold(&records, &sequence, &mut known);
-    let read = Record::read(3, 0, &batch.quarantine.documents[0]);
+    let read = Record::read(3, 0, &batch.quarantine[0].document);
     let (read, was) = (read.content.unwrap(), records[0].content.as_ref().unwrap());
     assert_eq!(read.store_id, was.store_id);
     assert_eq!(serde_json::to_value(&read.recorded).unwrap(), serde_json::to_value(&was.recorded).unwrap());

@@ -1,0 +1,71 @@
+//! Rows of history in Postgres's binary COPY format: `PGCOPY` header, per row the number of fields and each field with
+//! its length, -1 at the end. See "Binary Format" in the documentation of COPY.
+
+use passbook_shared::timestamp::Timestamp;
+
+use super::{Row, json};
+
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+const FIELDS: i16 = 14;
+const ABSENT: i32 = -1;
+/// Postgres counts microseconds from 2000-01-01.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// The first byte of a jsonb in binary.
+const JSONB: u8 = 1;
+
+pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER.len() + rows.len() * 192);
+    out.extend_from_slice(HEADER);
+    for row in rows {
+        let after = &row.entry.after;
+        out.extend_from_slice(&FIELDS.to_be_bytes());
+        bytes(&mut out, row.account_id.as_bytes());
+        number(&mut out, after.version);
+        number(&mut out, row.position);
+        time(&mut out, row.recorded_at);
+        optional(&mut out, row.entry.amount, number);
+        number(&mut out, after.balance);
+        number(&mut out, after.held);
+        number(&mut out, after.overdraft_limit);
+        number(&mut out, after.transaction_count);
+        optional(&mut out, row.entry.effective_at, time);
+        bytes(&mut out, after.status.as_str().as_bytes());
+        bytes(&mut out, row.event_type.as_bytes());
+        optional(&mut out, row.entry.reference.map(str::as_bytes), bytes);
+        optional(&mut out, json(row.entry.metadata), jsonb);
+    }
+    out.extend_from_slice(&(-1_i16).to_be_bytes());
+    out
+}
+
+fn number(out: &mut Vec<u8>, value: i64) {
+    bytes(out, &value.to_be_bytes());
+}
+
+fn time(out: &mut Vec<u8>, moment: Timestamp) {
+    number(out, moment.as_micros() - EPOCH_MICROS);
+}
+
+fn bytes(out: &mut Vec<u8>, value: &[u8]) {
+    length(out, value.len());
+    out.extend_from_slice(value);
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `optional` hands it over")]
+fn jsonb(out: &mut Vec<u8>, text: String) {
+    length(out, text.len() + 1);
+    out.push(JSONB);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn optional<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+    match value {
+        Some(value) => write(out, value),
+        None => out.extend_from_slice(&ABSENT.to_be_bytes()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a field is far below 2 GiB")]
+fn length(out: &mut Vec<u8>, bytes: usize) {
+    out.extend_from_slice(&(bytes as i32).to_be_bytes());
+}
