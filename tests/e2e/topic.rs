@@ -30,6 +30,26 @@ async fn topic_deleted(name: &'static str, instances: usize) -> anyhow::Result<(
     let mut pair = Pair::start(Site::new(name).await?, instances).await?;
     let load = Load::start(&pair.command()?, 8, 40).await?;
     load.further(200).await?;
+    lose_topic(&mut pair).await?;
+    load.further(200).await?;
+    let acknowledged = load.stop().await?;
+    pair.holds(&acknowledged).await.map(drop)
+}
+
+/// The relay has nothing to publish, and still has to notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_deleted_while_nothing_happens_is_filled_again() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("topic_deleted_idle").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
+    pair.projections[0].stop().await?;
+    pair.command()?.deposit(account, None, 1).await?;
+    lose_topic(&mut pair).await?;
+    pair.projections[0].start()?;
+    pair.holds(&[]).await.map(drop)
+}
+
+async fn lose_topic(pair: &mut Pair) -> anyhow::Result<()> {
     if pair.site.kafka.has_admin() {
         let (admin, options) = pair.site.admin()?;
         for result in admin.delete_topics(&[&pair.site.topic], &options).await? {
@@ -44,9 +64,7 @@ async fn topic_deleted(name: &'static str, instances: usize) -> anyhow::Result<(
             service.start()?;
         }
     }
-    load.further(200).await?;
-    let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await.map(drop)
+    Ok(())
 }
 
 /// The head of the topic is gone before the views have read it.
