@@ -1,10 +1,10 @@
--- Applies a batch of events to the generation in the `search_path`, but for its history, which comes by COPY in the same
--- transaction.
+-- Applies a batch of events to the generation in the `search_path`: all of it, or nothing.
 --
 -- checkpoint_*: the partitions touched, each once. One that is not at `checkpoint_expected` any more refuses the batch:
 --               somebody else has gone on with it.
 -- opened_*:     accounts that are new.
 -- account_*:    accounts as they stand after the batch, the new ones too.
+-- history_*:    one element an event; none where history comes by COPY in the same transaction.
 -- quarantine_*: what is set aside.
 CREATE FUNCTION projection.apply(
     checkpoint_partitions smallint[], checkpoint_expected bigint[], checkpoint_positions bigint[],
@@ -14,6 +14,10 @@ CREATE FUNCTION projection.apply(
     account_ids uuid[], account_last_activity timestamptz[], account_versions bigint[], account_positions bigint[],
     account_balances bigint[], account_held bigint[], account_overdraft_limits bigint[],
     account_transaction_counts bigint[], account_statuses text[],
+    history_account_ids uuid[], history_versions bigint[], history_positions bigint[], history_recorded_at timestamptz[],
+    history_amounts bigint[], history_balances bigint[], history_held bigint[], history_overdraft_limits bigint[],
+    history_transaction_counts bigint[], history_effective_at timestamptz[], history_statuses text[],
+    history_types text[], history_references text[], history_metadata text[],
     quarantine_partitions smallint[], quarantine_positions bigint[], quarantine_offsets bigint[],
     quarantine_account_ids uuid[], quarantine_versions bigint[], quarantine_waits boolean[], quarantine_reasons text[],
     quarantine_documents bytea[]
@@ -50,6 +54,16 @@ BEGIN
                   account_held, account_overdraft_limits, account_transaction_counts, account_statuses)
         AS n (account_id, last_activity, version, position, balance, held, overdraft_limit, transaction_count, status)
      WHERE a.account_id = n.account_id;
+
+    INSERT INTO history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
+                         transaction_count, effective_at, status, type, reference, metadata)
+    SELECT h.account_id, h.version, h.position, h.recorded_at, h.amount, h.balance, h.held, h.overdraft_limit,
+           h.transaction_count, h.effective_at, h.status, h.type, h.reference, h.metadata::jsonb
+      FROM unnest(history_account_ids, history_versions, history_positions, history_recorded_at, history_amounts,
+                  history_balances, history_held, history_overdraft_limits, history_transaction_counts,
+                  history_effective_at, history_statuses, history_types, history_references, history_metadata)
+        AS h (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit, transaction_count,
+              effective_at, status, type, reference, metadata);
 
     IF cardinality(quarantine_partitions) > 0 THEN
         INSERT INTO quarantine (partition, position, kafka_offset, account_id, version, waits, reason, document)

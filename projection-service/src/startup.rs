@@ -12,6 +12,7 @@ use passbook_shared::store_error::is_connection_lost;
 use passbook_shared::telemetry;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
 
 use crate::config::{Cli, Command, Config};
 use crate::consumer::ends::{self, Ends};
@@ -122,6 +123,8 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<G
 
 async fn try_prepare(database: PgConnectOptions) -> Result<Generation, MigrateError> {
     let options = database.application_name("passbook-projection-start");
+    // A pool would go on trying, and keep to itself why.
+    options.connect().await?.close().await?;
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     generations::migrate(&pool).await?;
     let live = generations::live(&pool).await?;

@@ -165,7 +165,7 @@ impl Applier {
             self.refuse(partition, offset, store_id);
             return;
         }
-        match self.sequence.from_topic(partition, event.recorded.position.number, offset) {
+        match self.sequence.of_topic(partition, event.recorded.position.number, offset) {
             Verdict::Next => self.pending.push(record),
             Verdict::Skip => {}
             Verdict::Hole { after } => {
@@ -184,7 +184,7 @@ impl Applier {
             self.health.ok("feed");
         }
         for event in events {
-            if self.sequence.from_log(partition, event.position.number) == Verdict::Next {
+            if self.sequence.of_log(partition, event.position.number) == Verdict::Next {
                 self.pending.push(Record::of_feed(event));
             }
         }

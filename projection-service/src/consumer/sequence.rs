@@ -63,7 +63,7 @@ impl Sequence {
     }
 
     /// What to do with an event of the topic.
-    pub(super) fn from_topic(&mut self, partition: Partition, position: i64, offset: i64) -> Verdict {
+    pub(super) fn of_topic(&mut self, partition: Partition, position: i64, offset: i64) -> Verdict {
         let Some(track) = self.tracks.get_mut(&partition) else {
             return Verdict::Skip;
         };
@@ -82,7 +82,7 @@ impl Sequence {
     }
 
     /// What to do with an event of the log.
-    pub(super) fn from_log(&mut self, partition: Partition, position: i64) -> Verdict {
+    pub(super) fn of_log(&mut self, partition: Partition, position: i64) -> Verdict {
         let Some(track) = self.tracks.get_mut(&partition) else {
             return Verdict::Skip;
         };

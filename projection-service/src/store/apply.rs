@@ -1,5 +1,6 @@
-//! A batch of events, applied in one transaction: checkpoints, accounts and what is set aside by one call of
-//! `projection.apply`, history by COPY.
+//! A batch of events, applied in one round trip and one transaction: a single call of `projection.apply`.
+//!
+//! When there is much to catch up on, its history goes by COPY in the same transaction.
 
 use passbook_shared::event::AccountOpened;
 use passbook_shared::partition::Partition;
@@ -88,24 +89,32 @@ pub struct SetAside {
 /// The constraint that refuses a batch because a partition is not at the position its writer knows.
 pub const OUTRUN: &str = "checkpoint_is_where_expected";
 
+/// From so many events on, history goes by COPY.
+const MANY: usize = 5_000;
+
 /// Applies a batch: all of it, or nothing. Not to be cancelled, unless the connection is dropped with it.
 ///
 /// # Errors
 /// As any query; [`OUTRUN`] names the constraint if somebody else has gone on with a partition.
 pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
+    if batch.history.len() < MANY {
+        return change(connection, batch, &batch.history).await;
+    }
     let mut transaction = connection.begin().await?;
-    // The checkpoints first: who was outrun has written nothing yet.
-    change(&mut transaction, batch).await?;
-    history::append(&mut transaction, &batch.history).await?;
+    // The checkpoints first: who was outrun has not sent the rest yet.
+    change(&mut transaction, batch, &[]).await?;
+    history::copy(&mut transaction, &batch.history).await?;
     transaction.commit().await
 }
 
-async fn change(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
+async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row<'_>]) -> sqlx::Result<()> {
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
     let metadata = |opened: &Opened<'_>| history::json(Some(&opened.account.metadata));
     sqlx::query(
-        "SELECT projection.apply($1, $2, $3, $4, $5,  $6, $7, $8, $9, $10, $11,  $12, $13, $14, $15, $16, $17, $18, $19,
-                                 $20,  $21, $22, $23, $24, $25, $26, $27, $28)",
+        "SELECT projection.apply(
+            $1, $2, $3, $4, $5,  $6, $7, $8, $9, $10, $11,  $12, $13, $14, $15, $16, $17, $18, $19, $20,
+            $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34,
+            $35, $36, $37, $38, $39, $40, $41, $42)",
     )
     .bind(column(checkpoints, |c| c.partition))
     .bind(column(checkpoints, |c| c.from))
@@ -127,6 +136,20 @@ async fn change(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Resul
     .bind(column(accounts, |a| a.state.overdraft_limit))
     .bind(column(accounts, |a| a.state.transaction_count))
     .bind(column(accounts, |a| a.state.status.as_str()))
+    .bind(column(history, |h| h.account_id))
+    .bind(column(history, |h| h.entry.after.version))
+    .bind(column(history, |h| h.position))
+    .bind(column(history, |h| h.recorded_at.to_utc()))
+    .bind(column(history, |h| h.entry.amount))
+    .bind(column(history, |h| h.entry.after.balance))
+    .bind(column(history, |h| h.entry.after.held))
+    .bind(column(history, |h| h.entry.after.overdraft_limit))
+    .bind(column(history, |h| h.entry.after.transaction_count))
+    .bind(column(history, |h| h.entry.effective_at.map(Timestamp::to_utc)))
+    .bind(column(history, |h| h.entry.after.status.as_str()))
+    .bind(column(history, |h| h.event_type))
+    .bind(column(history, |h| h.entry.reference))
+    .bind(column(history, |h| history::json(h.entry.metadata)))
     .bind(column(quarantine, |q| q.partition))
     .bind(column(quarantine, |q| q.position))
     .bind(column(quarantine, |q| q.kafka_offset))

@@ -26,15 +26,12 @@ pub struct Row<'e> {
     pub entry: projection::Entry<'e>,
 }
 
-/// Keeps events, by COPY in the order of the table's key: half the work for Postgres, as measured, of an INSERT of
-/// arrays in the order of the log.
+/// Keeps many events by COPY, which takes Postgres a third less time a row than arrays do. The driver sends the data and
+/// its end apart, which on TCP can cost up to 40 ms (Nagle's algorithm) while Postgres has nothing to do: not for few.
 ///
 /// # Errors
 /// As any query.
-pub async fn append(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
+pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut copy = connection
         .copy_in_raw(
             "COPY history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,

@@ -1,5 +1,7 @@
 //! The views in a real Postgres: a batch is applied whole or not at all, and the past is found again.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod postgres;
 
 use passbook_shared::event::{AccountEvent, AccountOpened, AccountStatus, MoneyMoved};
@@ -147,6 +149,29 @@ async fn a_statement_is_of_its_period_newest_first() {
     let before = history::period(pool, id(1), Some(at(-50)), Some(at(-10)), None).await.unwrap().unwrap();
     assert_eq!((before.after, before.last, before.closing_balance), (0, 0, 0));
     assert!(history::period(pool, id(2), None, None, None).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn many_events_are_kept_as_few_are() {
+    let database = database().await;
+    let pool = &database.pool;
+    let frozen = AccountEvent::AccountFrozen(serde_json::from_str(r#"{"block_credits":false}"#).unwrap());
+    let few = [(opened("o"), at(0)), (deposited(50), at(10)), (frozen, at(15))];
+    let many: Vec<_> = few.iter().cloned().chain((0..6_000).map(|n| (deposited(1), at(20 + n)))).collect();
+    write(&mut pool.acquire().await.unwrap(), id(1), &few).await;
+    write(&mut pool.acquire().await.unwrap(), id(2), &many).await;
+
+    let rows = "SELECT version, recorded_at, amount, balance, held, overdraft_limit, transaction_count, effective_at,
+                       status, type, reference, metadata FROM history";
+    let different = format!(
+        "SELECT count(*) FROM ({rows} WHERE account_id = $1 EXCEPT {rows} WHERE account_id = $2 AND version <= 3) AS d"
+    );
+    let different: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(different)).bind(id(1)).bind(id(2)).fetch_one(pool).await.unwrap();
+    assert_eq!(different, 0);
+    assert_eq!(accounts::find(pool, id(2)).await.unwrap().unwrap().state.balance, 6_150);
+    let then = history::as_of(pool, id(2), at(3_019)).await.unwrap().unwrap();
+    assert_eq!(then.state.balance, 3_150, "as of the three-thousandth");
 }
 
 #[tokio::test]

@@ -1,4 +1,8 @@
 //! The applying task's own connection to Postgres, and what it remembers between batches.
+//!
+//! Its commits do not wait for the disk: checkpoint and views are in one transaction, so what a crash of Postgres takes
+//! away is read and applied again. Until then, and only then, a view can be older than one that was seen before; who
+//! must not see that says `min_version`. The log's own commits, which do wait, have the disk for themselves.
 
 use std::time::Duration;
 
@@ -95,6 +99,7 @@ impl Writer {
 
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
+    let options = options.options([("synchronous_commit", "off")]);
     timeout(CONNECT_TIMEOUT, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 

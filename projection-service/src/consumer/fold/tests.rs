@@ -34,7 +34,7 @@ fn folded(records: &[Record], known: &mut Accounts) -> (Sequence, Vec<usize>) {
         let number = record.content.as_ref().map_or(0, |event| event.recorded.position.number);
         let accepted = match number {
             0 => sequence.unreadable(3, record.offset.unwrap()),
-            number => sequence.from_topic(3, number, record.offset.unwrap()) == Verdict::Next,
+            number => sequence.of_topic(3, number, record.offset.unwrap()) == Verdict::Next,
         };
         assert!(accepted, "{record:?}");
     }
