@@ -1,5 +1,6 @@
-//! HTTP as both services speak it. A service gives its routes; [`app`] adds what they share: health, metrics, the
-//! OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes wrong.
+//! HTTP as both services speak it. A service gives its routes; [`app`](crate::http::app) adds what they share: health,
+//! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
+//! wrong.
 
 /// Bodies, queries, paths and headers, checked.
 pub mod extract;

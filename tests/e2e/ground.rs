@@ -100,7 +100,7 @@ pub(crate) struct Kafka {
 enum Kind {
     /// By its id.
     Container(String),
-    Broker(Process),
+    Broker(Box<Process>),
 }
 
 impl Kafka {
@@ -196,7 +196,7 @@ async fn broker() -> anyhow::Result<Kafka> {
     arguments.push(format!("--partitions={PARTITIONS}"));
     let mut process = Process::start(&arguments, &log)?;
     let brokers = first_lines(&mut process, 1).await?.remove(0);
-    Ok(Kafka { brokers, kind: Kind::Broker(process), _own: None })
+    Ok(Kafka { brokers, kind: Kind::Broker(Box::new(process)), _own: None })
 }
 
 async fn first_lines(process: &mut Process, count: usize) -> anyhow::Result<Vec<String>> {
