@@ -51,10 +51,13 @@ impl Health {
 
     fn set(&self, name: &'static str, check: Check) {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        if checks.get(name) == Some(&check) {
+        let before = checks.get(name);
+        if before == Some(&check) {
             return;
         }
         match check.state {
+            // At the start nothing has gone wrong yet.
+            _ if before.is_none() => tracing::info!(check = name, reason = check.reason, "starting"),
             CheckState::Ok => tracing::info!(check = name, "ok"),
             CheckState::Degraded => tracing::warn!(check = name, reason = check.reason, "degraded"),
             CheckState::Failing => tracing::error!(check = name, reason = check.reason, "failing"),
