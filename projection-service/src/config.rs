@@ -57,7 +57,7 @@ pub struct Config {
     #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub projection_connections: u32,
     /// The most events applied in one transaction.
-    #[arg(long, env, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, env, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub apply_batch: u32,
     /// The least time from the start of one transaction to that of the next, in milliseconds, unless a full batch is
     /// waiting. An event that comes alone is applied at once; under load this is what makes batches.

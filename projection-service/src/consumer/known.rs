@@ -18,7 +18,7 @@ pub(super) enum Known {
     Quarantined,
 }
 
-/// The accounts used last: at least `CAPACITY` of them, at most twice as many.
+/// The accounts used last: at least `CAPACITY` of them, which is more than a batch has, and at most twice as many.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     young: HashMap<Uuid, Known>,

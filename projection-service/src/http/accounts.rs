@@ -87,7 +87,7 @@ impl Order {
 
 /// A page of accounts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Page {
+pub(super) struct AccountPage {
     data: Vec<AccountView>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ pub(super) struct Page {
     ),
     responses(
         CommonProblems,
-        (status = 200, description = "The page", body = Page),
+        (status = 200, description = "The page", body = AccountPage),
         (status = 503, description = "`view_behind`: not at `at_least` in time; `store_unavailable`: Postgres is away. \
             With `Retry-After`", body = Problem, content_type = "application/problem+json"),
     ))]
@@ -115,7 +115,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<AccountPage>, Problem> {
     let limit = limit(asked.limit)?;
     let sort = asked.sort.sort();
     let after = asked.cursor.as_deref().map(|cursor| Cursor::read(cursor, sort)).transpose()?;
@@ -135,7 +135,7 @@ pub(super) async fn list(
         found.pop();
     }
     let next_cursor = found.last().filter(|_| has_more).map(|last| Cursor::after(last, sort).to_string());
-    Ok(Json(Page { data: found.into_iter().map(AccountView::from).collect(), next_cursor, has_more }))
+    Ok(Json(AccountPage { data: found.into_iter().map(AccountView::from).collect(), next_cursor, has_more }))
 }
 
 /// The number of rows on a page.

@@ -12,6 +12,7 @@ use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use uuid::Uuid;
 
 use super::App;
@@ -24,7 +25,7 @@ use crate::store::history::{self, Entry};
 pub(super) struct Asked {
     /// Only events of this type, such as `MoneyDeposited`; without it, all that are about money.
     #[serde(rename = "type")]
-    #[param(value_type = Option<String>)]
+    #[param(schema_with = event_types)]
     event_type: Option<String>,
     /// Recorded at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
@@ -39,7 +40,7 @@ pub(super) struct Asked {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before; the other parameters must be that page's too.
-    #[param(pattern = "^[0-9a-f]{16}$")]
+    #[param(pattern = "^[0-7][0-9a-f]{15}$")]
     cursor: Option<String>,
     /// Wait until the view has got to this version.
     #[param(minimum = 1)]
@@ -48,7 +49,7 @@ pub(super) struct Asked {
 
 /// A page of a statement, newest first. Amounts in minor units of the account's currency.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Page {
+pub(super) struct Statement {
     data: Vec<EntryView>,
     /// The balance when the period began; 0 if it began before the account.
     #[schema(examples(100_000))]
@@ -111,7 +112,7 @@ struct EntryView {
     ),
     responses(
         CommonProblems,
-        (status = 200, description = "The page", body = Page),
+        (status = 200, description = "The page", body = Statement),
         (status = 404, description = "`account_not_found`: the view has never seen it", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "`view_behind`: not at `min_version` in time; `store_unavailable`: Postgres is \
@@ -122,7 +123,7 @@ pub(super) async fn list(
     Path(account_id): Path<Uuid>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<Statement>, Problem> {
     let limit = limit(asked.limit)?;
     let event_type = asked.event_type.as_deref().map(known_type).transpose()?;
     let before = asked.cursor.as_deref().map(read_cursor).transpose()?;
@@ -141,13 +142,17 @@ pub(super) async fn list(
     if has_more {
         found.pop();
     }
-    Ok(Json(Page {
+    Ok(Json(Statement {
         next_cursor: found.last().filter(|_| has_more).map(|last| format!("{:016x}", last.version)),
         data: found.into_iter().map(|entry| view(entry, period.partition)).collect(),
         opening_balance: period.opening_balance,
         closing_balance: period.closing_balance,
         has_more,
     }))
+}
+
+fn event_types() -> Schema {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(AccountEvent::TYPES)).into()
 }
 
 fn known_type(asked: &str) -> Result<&'static str, Problem> {
@@ -160,7 +165,7 @@ fn known_type(asked: &str) -> Result<&'static str, Problem> {
 /// The version before which the page begins, 16 hexadecimal digits.
 fn read_cursor(text: &str) -> Result<i64, Problem> {
     let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let version = i64::from_str_radix(text, 16).ok().filter(|version| digits && *version >= 1);
+    let version = i64::from_str_radix(text, 16).ok().filter(|_| digits);
     version.ok_or_else(|| Problem::malformed("cursor", "is not one of ours"))
 }
 

@@ -30,10 +30,11 @@ impl Reader {
             Ok(parcel) => {
                 self.start_at = None;
                 self.settings.ends.has_started();
+                self.settings.health.ok("consumer");
                 self.deliver(consumer, parcel);
             }
             Err(error) => {
-                self.settings.health.degraded("projection", format!("reading can't begin yet: {error:#}"));
+                self.settings.health.degraded("consumer", format!("reading can't begin yet: {error:#}"));
                 self.start_at = Some(Instant::now() + RETRY);
             }
         }
