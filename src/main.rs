@@ -5,6 +5,10 @@ use passbook::cli::{Cli, Part};
 use passbook::{bench, launcher, part};
 use std::process::ExitCode;
 
+/// Requests are many small allocations on few threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
