@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use command_service::domain::{Command, Refusal};
@@ -284,6 +285,13 @@ async fn an_opening_of_a_taken_id_is_refused_and_a_dry_run_leaves_nothing() {
     let nobody = Uuid::new_v4();
     assert_eq!(refused(here.send(request(nobody, Command::Deposit(money(1)))).await), Refusal::AccountNotFound);
 
+    // A dry run too is decided on what is there: nothing that it inserts would find out.
+    let mut opening_trial = request(account, opening());
+    opening_trial.dry_run = true;
+    let elsewhere = log.instance();
+    assert_eq!(refused(elsewhere.send(opening_trial).await), Refusal::AccountExists);
+    elsewhere.end().await;
+
     let mut trial = with_key(request(account, Command::Deposit(money(7))), "trial");
     trial.dry_run = true;
     let would_be = accepted(here.send(trial).await);
@@ -318,22 +326,24 @@ async fn connections_cut_at_random_lose_and_double_nothing() {
         })
     });
     let writers: Vec<_> = writers.collect();
+    let cut = Arc::new(AtomicI64::new(0));
     let cutter = tokio::spawn({
-        let pool = log.pool.clone();
+        let (pool, cut) = (log.pool.clone(), Arc::clone(&cut));
         async move {
-            let mut cut = 0_i64;
             loop {
                 tokio::time::sleep(Duration::from_millis(15)).await;
                 let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                             WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%passbook.append%'";
-                cut += sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap_or(0);
-                if cut > 40 {
+                let now = sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap_or(0);
+                if cut.fetch_add(now, Ordering::Relaxed) > 40 {
                     return;
                 }
             }
         }
     });
     let acknowledged: Vec<Uuid> = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    let cut = cut.load(Ordering::Relaxed);
+    assert!(cut > 3, "connections were cut in the middle of appends: {cut}");
     cutter.abort();
     let mut in_log: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (.., command, _) in log.events().await {

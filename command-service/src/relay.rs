@@ -193,8 +193,9 @@ impl Session<'_> {
             self.publisher.check()?;
             behind = self.behind(&before);
         }
-        for (partition, head) in self.behind(&self.heads) {
-            metrics::relay_lag(partition, head - self.publisher.acknowledged(partition));
+        for (partition, sent) in &self.sent {
+            let head = self.heads.get(usize::from(partition.unsigned_abs())).copied().unwrap_or_default();
+            metrics::relay_lag(*partition, head.max(*sent) - self.publisher.acknowledged(*partition));
         }
         self.publisher.check()
     }

@@ -119,8 +119,10 @@ impl From<sqlx::Error> for Failure {
 struct Progress {
     /// What was decided; kept to be sent again, the same, if the connection breaks.
     batch: Option<Batch>,
-    /// Something was sent that may have been done.
+    /// Something was sent.
     sent: bool,
+    /// What was sent may have been done: the connection broke before an answer came.
+    in_doubt: bool,
     look_first: bool,
     outrun: u32,
 }
@@ -133,12 +135,15 @@ impl Lane {
             metrics::lane_queue(&self.name, self.queue.len());
             // Whoever has gone away before anything was done need not be served.
             let here = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
-            let (first, mut repeats) = split_repeats(here);
-            self.work(first, false).await;
-            while !repeats.is_empty() {
-                let (again, rest) = split_repeats(repeats);
-                self.work(again, true).await;
-                repeats = rest;
+            let deadline = Instant::now() + self.config.patience;
+            let (mut now, mut repeats) = split_repeats(here);
+            self.work(now, false, deadline).await;
+            while !repeats.is_empty() && !self.down {
+                (now, repeats) = split_repeats(repeats);
+                self.work(now, true, deadline).await;
+            }
+            for pending in repeats {
+                answer(pending, Err(CommandError::StoreUnavailable));
             }
             if self.down {
                 while let Ok(pending) = self.queue.try_recv() {
@@ -150,21 +155,21 @@ impl Lane {
     }
 
     /// Brings a batch, in which no key is twice, to its end.
-    async fn work(&mut self, pending: Vec<Pending>, look_first: bool) {
+    async fn work(&mut self, pending: Vec<Pending>, look_first: bool, deadline: Instant) {
         if pending.is_empty() {
             return;
         }
-        let deadline = Instant::now() + self.config.patience;
         let mut progress = Progress { look_first, ..Progress::default() };
         let error = loop {
             if !self.connect(deadline).await {
-                break if progress.sent { CommandError::OutcomeUnknown } else { CommandError::StoreUnavailable };
+                break CommandError::StoreUnavailable;
             }
             // Half of the time, so that there is some left to ask again if this one hangs.
             let attempt = timeout(self.config.patience / 2, self.attempt(&pending, &mut progress)).await;
             match attempt.unwrap_or(Err(Failure::Lost)) {
                 Ok(finished) => return self.settle(pending, finished),
                 Err(Failure::Lost) => {
+                    progress.in_doubt |= progress.sent;
                     self.connection = None;
                     self.cache.forget_all();
                 }
@@ -178,6 +183,10 @@ impl Lane {
                 Err(Failure::Defect) => break CommandError::Internal,
             }
         };
+        // Whatever the last attempt met with, an earlier one may have been done.
+        let error = if progress.in_doubt { CommandError::OutcomeUnknown } else { error };
+        // It may be in the middle of a transaction, and hold locks.
+        self.connection = None;
         for pending in pending {
             self.cache.forget(pending.request.account_id);
             answer(pending, Err(error.clone()));
