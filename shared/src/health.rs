@@ -2,13 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+/// How long a part that was never well may still be starting. After that, what it lacks is logged as what it is.
+const START: Duration = Duration::from_secs(30);
 
 /// The checks of one service. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
-    checks: Arc<Mutex<BTreeMap<&'static str, Check>>>,
+    parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
+}
+
+#[derive(Debug)]
+struct Part {
+    check: Check,
+    /// Since when, if it was never well and it is not too long ago.
+    starting: Option<Instant>,
 }
 
 /// How one part of the service stands.
@@ -50,29 +61,32 @@ impl Health {
     }
 
     fn set(&self, name: &'static str, check: Check) {
-        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = checks.get(name);
-        if before == Some(&check) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = parts.get(name);
+        let since = before.map_or_else(|| Some(Instant::now()), |before| before.starting);
+        let starting = since.filter(|since| check.state != CheckState::Ok && since.elapsed() < START);
+        if before.is_some_and(|before| before.check == check && before.starting.is_some() == starting.is_some()) {
             return;
         }
         match check.state {
-            // At the start nothing has gone wrong yet.
-            _ if before.is_none() => tracing::info!(check = name, reason = check.reason, "starting"),
             CheckState::Ok => tracing::info!(check = name, "ok"),
+            // Nothing has gone wrong yet.
+            _ if starting.is_some() => tracing::info!(check = name, reason = check.reason, "starting"),
             CheckState::Degraded => tracing::warn!(check = name, reason = check.reason, "degraded"),
             CheckState::Failing => tracing::error!(check = name, reason = check.reason, "failing"),
         }
-        checks.insert(name, check);
+        parts.insert(name, Part { check, starting });
     }
 
     /// Every check, by name.
     pub fn checks(&self) -> BTreeMap<&'static str, Check> {
-        self.checks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.iter().map(|(name, part)| (*name, part.check.clone())).collect()
     }
 
     /// Whether no check is failing, and there is at least one.
     pub fn is_ready(&self) -> bool {
-        let checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        !checks.is_empty() && checks.values().all(|check| check.state != CheckState::Failing)
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        !parts.is_empty() && parts.values().all(|part| part.check.state != CheckState::Failing)
     }
 }
