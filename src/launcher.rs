@@ -99,7 +99,9 @@ async fn serve(options: &Options, postgres: Option<&mut Cluster>, shutdown: &Can
     if let Some(broker) = &broker {
         broker.address().clone_into(&mut settings.kafka_brokers);
     }
-    let pair = Pair::start(&settings, shutdown).await?;
+    // Told to stop while starting: what has begun is dropped.
+    let Some(pair) = shutdown.run_until_cancelled(Pair::start(&settings, shutdown)).await else { return Ok(()) };
+    let pair = pair?;
 
     let outcome = tokio::select! {
         outcome = run_pair(options, &settings, &pair, shutdown) => outcome,

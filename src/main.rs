@@ -1,30 +1,26 @@
 //! Runs Passbook whole on one machine, or one of its parts.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use passbook::cli::{Cli, Part};
 use passbook::{bench, launcher, part};
-use std::process::ExitCode;
+use passbook_shared::process;
 
 /// Requests are many small allocations on few threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ended = match cli.part {
-        None => launcher::run(cli.launcher).await,
-        Some(Part::CommandService(cli)) => command_service::run(*cli).await,
-        Some(Part::ProjectionService(cli)) => projection_service::run(*cli).await,
-        Some(Part::Postgres(options)) => part::postgres(options).await,
-        Some(Part::Broker(options)) => part::broker(options).await,
-        Some(Part::Bench(options)) => bench::run(*options).await,
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("passbook: {error:#}");
-            ExitCode::FAILURE
+    process::run("passbook", async {
+        match cli.part {
+            None => launcher::run(cli.launcher).await,
+            Some(Part::CommandService(cli)) => command_service::run(*cli).await,
+            Some(Part::ProjectionService(cli)) => projection_service::run(*cli).await,
+            Some(Part::Postgres(options)) => part::postgres(options).await,
+            Some(Part::Broker(options)) => part::broker(options).await,
+            Some(Part::Bench(options)) => bench::run(*options).await,
         }
-    }
+    })
 }

@@ -52,19 +52,16 @@ impl Pair {
     pub async fn start(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let command = command(settings, shutdown).await.context("the command-service did not start")?;
         let command_addr = reachable(command.local_addr);
-        let command = ("command-service", tokio::spawn(command.tasks.wait()));
-        match projection(settings, command_addr, shutdown).await {
-            Ok(projection) => Ok(Self {
-                command_addr,
-                projection_addr: reachable(projection.local_addr),
-                services: [command, ("projection-service", tokio::spawn(projection.tasks.wait()))],
-            }),
-            Err(error) => {
-                shutdown.cancel();
-                let _ = command.1.await;
-                Err(error.context("the projection-service did not start"))
-            }
-        }
+        let projection =
+            projection(settings, command_addr, shutdown).await.context("the projection-service did not start")?;
+        Ok(Self {
+            command_addr,
+            projection_addr: reachable(projection.local_addr),
+            services: [
+                ("command-service", tokio::spawn(command.tasks.wait())),
+                ("projection-service", tokio::spawn(projection.tasks.wait())),
+            ],
+        })
     }
 
     /// Waits until both say they are ready.

@@ -1,12 +1,15 @@
 //! The command-service as a process of its own.
 
+use std::process::ExitCode;
+
 use clap::Parser;
+use command_service::Cli;
+use passbook_shared::process;
 
 /// Requests are many small allocations on few threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    command_service::run(command_service::Cli::parse()).await
+fn main() -> ExitCode {
+    process::run("command-service", command_service::run(Cli::parse()))
 }

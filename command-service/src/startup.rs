@@ -33,8 +33,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         return healthcheck(cli.config.command_addr).await;
     }
     telemetry::start_log(&cli.log)?;
-    let service = start(cli.config, on_signal()?).await?;
-    service.tasks.wait().await
+    let shutdown = on_signal()?;
+    match shutdown.run_until_cancelled(start(cli.config, shutdown.clone())).await {
+        Some(service) => service?.tasks.wait().await,
+        // It was still waiting for Postgres.
+        None => Ok(()),
+    }
 }
 
 /// Starts the service; it ends when `shutdown` is cancelled.

@@ -1,13 +1,15 @@
-//! The projection-service as a process.
+//! The projection-service as a process of its own.
+
+use std::process::ExitCode;
 
 use clap::Parser;
+use passbook_shared::process;
 use projection_service::Cli;
 
 /// Requests are many small allocations on few threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    projection_service::run(Cli::parse()).await
+fn main() -> ExitCode {
+    process::run("projection-service", projection_service::run(Cli::parse()))
 }

@@ -63,8 +63,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let watching =
         ends::watch(config.kafka.clone(), Arc::clone(&ends), views.clone(), health.clone(), tasks.shutdown());
     tasks.spawn("topic watch", watching);
-    let consuming = consume(config, database, feed, views, waiting, ends, health, tasks.shutdown());
+    let consuming = consume(config, database, feed, views.clone(), waiting, ends, health, tasks.shutdown());
     tasks.spawn("consumer", consuming);
+    tasks.at_end(async move { views.close().await });
 
     tracing::info!(addr = %local_addr, "projection-service answers");
     Ok(Service { local_addr, tasks })

@@ -78,6 +78,13 @@ impl Views {
         self.live.get().map(|live| &live.pool).ok_or(sqlx::Error::PoolClosed)
     }
 
+    /// Ends the connections, when nobody queries any more.
+    pub async fn close(&self) {
+        if let Some(live) = self.live.get() {
+            live.pool.close().await;
+        }
+    }
+
     /// The outcome of a query on [`Views::pool`], within the time a query may take.
     ///
     /// # Errors

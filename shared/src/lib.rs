@@ -26,6 +26,8 @@ pub mod config;
 pub mod health;
 /// The HTTP server, its extractors, errors and documentation.
 pub mod http;
+/// A process, from its runtime to its exit code.
+pub mod process;
 /// Signals, named tasks, and their orderly end.
 pub mod shutdown;
 /// Errors of Postgres, told apart.

@@ -100,6 +100,8 @@ impl Binaries {
     pub(super) fn command(&self, program: &str, user: Option<&User>) -> Command {
         let mut command = Command::new(self.directory.join(program));
         command.env_clear().env("PATH", &self.directory).env("LC_ALL", "C").current_dir("/");
+        // A group of its own, so that Ctrl-C in the terminal reaches the launcher alone, which stops things in order.
+        command.process_group(0);
         if let Some(user) = user {
             user.run(&mut command);
         }

@@ -74,8 +74,7 @@ impl Server {
         for setting in SETTINGS {
             command.arg("-c").arg(setting);
         }
-        // A group of its own, so that Ctrl-C in the terminal reaches the launcher alone, which stops things in order.
-        command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command.spawn().with_context(|| format!("{} could not be run", binaries.postgres().display()))?;
         let mut server = Self { child, port, log, log_start };
         server.wait_until_ready(secrets).await?;

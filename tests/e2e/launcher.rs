@@ -2,14 +2,17 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
 use crate::ground::directory;
-use crate::process::{Process, free_address};
+use crate::process::{Process, eventually, free_address};
 
 struct Launched {
     process: Process,
@@ -35,6 +38,17 @@ impl Launched {
             })
             .await?;
         Ok(Self { process, data_dir: data_dir.to_owned(), command, projection })
+    }
+
+    /// It has taken its data directory, and so listens to signals.
+    async fn has_begun(&self) -> anyhow::Result<()> {
+        let id = self.process.id()?.to_string();
+        eventually("the data directory is locked", async || {
+            let locked = std::fs::read_to_string(self.data_dir.join("lock"))?;
+            ensure!(locked == id, "by {locked}");
+            Ok(())
+        })
+        .await
     }
 
     async fn shows(&self, account: uuid::Uuid, version: i64, balance: i64) -> anyhow::Result<()> {
@@ -85,6 +99,45 @@ async fn the_launcher_finds_everything_again_after_a_kill_and_after_a_stop() -> 
     let mut third = Launched::start(&data_dir).await?;
     third.shows(account, 4, 1_025_002).await?;
     third.process.stop().await
+}
+
+/// Stopped at any time, it ends soon and in order: while it starts, when it has nothing to do, and under load.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_launcher_ends_soon_whenever_it_is_stopped() -> anyhow::Result<()> {
+    let data_dir = data_dir("launcher_ends")?;
+    for turn in 0..12_u64 {
+        let signal = if turn % 2 == 0 { Signal::SIGINT } else { Signal::SIGTERM };
+        let (command, projection) = (free_address()?, free_address()?);
+        let mut load = JoinSet::new();
+        let mut launched = if turn % 3 == 0 {
+            let process = launch(&data_dir, command, projection)?;
+            let launched = Launched { process, data_dir: data_dir.clone(), command, projection };
+            launched.has_begun().await?;
+            // Some moment of a start, which takes a second or two.
+            sleep(Duration::from_millis(turn * 150)).await;
+            launched
+        } else {
+            Launched::start(&data_dir).await?
+        };
+        if turn % 3 == 2 {
+            let client = Client::new(&[launched.command])?;
+            let account = client.open().await?;
+            for _ in 0..16 {
+                let client = client.clone();
+                load.spawn(async move { while client.deposit(account, None, 1).await.is_ok() {} });
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        launched.process.signal(signal)?;
+        let status = timeout(Duration::from_secs(15), launched.process.ended()).await;
+        let output = launched.process.output();
+        let status = status.with_context(|| format!("turn {turn}: not ended after {signal}: {output}"))??;
+        ensure!(status.success(), "turn {turn}, {signal}: {status}: {output}");
+        ensure!(!output.contains("ERROR") && !output.contains("cut off"), "turn {turn}, {signal}: {output}");
+        ensure!(!data_dir.join("postgres/data/postmaster.pid").exists(), "turn {turn}: Postgres runs on");
+        load.join_all().await;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

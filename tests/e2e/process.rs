@@ -62,10 +62,14 @@ impl Process {
         }
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended already")
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let id = self.child.id().context("it has ended already")?;
-        Ok(kill(Pid::from_raw(id.try_into()?), signal)?)
+        Ok(kill(Pid::from_raw(self.id()?.try_into()?), signal)?)
     }
 
     /// SIGKILL, and its end.

@@ -1,0 +1,58 @@
+//! A process, from its runtime to its exit code.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Builder;
+
+/// How long what still runs may take once the program has done all it has to. Tasks that libraries started for
+/// themselves end at their next wait; one that never waits must not keep the process from ending.
+const LEFTOVERS: Duration = Duration::from_secs(3);
+
+/// Runs a program to its end, on as many threads as there are processors. The exit code says whether it failed; why,
+/// is on standard error.
+pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: no threads to run on: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(program);
+    let done = Instant::now();
+    runtime.shutdown_timeout(LEFTOVERS);
+    if done.elapsed() >= LEFTOVERS {
+        tracing::warn!("a thread was still at work {LEFTOVERS:?} after the end, and is cut off");
+    }
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_never_waits_does_not_keep_the_process_from_ending() {
+        let began = Instant::now();
+        let ended = run("test", async {
+            tokio::spawn(async {
+                loop {
+                    std::hint::spin_loop();
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok(())
+        });
+        assert_eq!(ended, ExitCode::SUCCESS);
+        assert!(began.elapsed() < 2 * LEFTOVERS);
+        assert_eq!(run("test", async { anyhow::bail!("no") }), ExitCode::FAILURE);
+    }
+}
