@@ -8,11 +8,13 @@ pub mod extract;
 pub mod headers;
 /// For the `healthcheck` subcommand.
 pub mod healthcheck;
+/// How much clients may take up.
+pub mod limits;
 mod observe;
 mod operations;
 /// RFC 9457 problems with stable codes.
 pub mod problem;
-/// The server: header time-out, graceful shutdown.
+/// The server: within limits, with an orderly end.
 pub mod server;
 
 use axum::Router;

@@ -3,23 +3,28 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
+
+use super::limits;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
 
 pub(super) async fn observe(service: &'static str, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let request_id = request.headers().get(REQUEST_ID).filter(|id| acceptable(id)).cloned().unwrap_or_else(new_id);
+    let request_id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
     let method = request.method().clone();
     let span = tracing::error_span!("request", id = request_id.to_str().unwrap_or_default(), %method, route);
 
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = match limits::check_headers(request.headers()) {
+        Ok(()) => next.run(request).instrument(span).await,
+        Err(problem) => problem.into_response(),
+    };
 
     response.headers_mut().insert(REQUEST_ID, request_id);
     let labels = [
@@ -31,6 +36,15 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     metrics::counter!("passbook_http_requests_total", &labels).increment(1);
     metrics::histogram!("passbook_http_request_seconds", &labels[..3]).record(started.elapsed());
     response
+}
+
+/// Gives a response the id of its request, as each has one.
+pub(super) fn identify(request: &HeaderMap, response: &mut Response) {
+    response.headers_mut().insert(REQUEST_ID, request_id(request));
+}
+
+fn request_id(request: &HeaderMap) -> HeaderValue {
+    request.get(REQUEST_ID).filter(|id| acceptable(id)).cloned().unwrap_or_else(new_id)
 }
 
 fn acceptable(id: &HeaderValue) -> bool {

@@ -1,20 +1,31 @@
-//! The server: hyper with a time limit on headers (axum's own has none) and an orderly end.
+//! The server: hyper with limits on time and number (axum's own has none), and an orderly end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use axum::response::IntoResponse;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// How long a client may take over the headers of a request, idle time between requests included.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long requests have to finish at the end.
-const GRACE: Duration = Duration::from_secs(10);
+use super::limits::{self, BodyTime, Limits};
+use super::observe;
+
+/// The most a connection reads ahead, in bytes.
+const READ_AHEAD: usize = 64 * 1024;
+/// How long a connection that is one too many may take to ask, and to be told.
+const REFUSAL: Duration = Duration::from_secs(5);
 
 /// Takes the address.
 ///
@@ -31,13 +42,26 @@ pub async fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListe
 /// # Errors
 /// None at present: a connection's error is its own.
 pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+    serve_within(Limits::default(), listener, app, shutdown).await;
+    Ok(())
+}
+
+/// The same, with limits of one's own.
+///
+/// A connection that is one too many is answered 503. Left waiting unaccepted, its client would not know why nothing
+/// happens, and a load balancer not that it is to ask another instance.
+pub async fn serve_within(limits: Limits, listener: TcpListener, app: Router, shutdown: CancellationToken) {
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.headers).pipeline_flush(true).max_buf_size(READ_AHEAD);
     let graceful = GracefulShutdown::new();
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).pipeline_flush(true);
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             () = shutdown.cancelled() => break,
+            // Those that have ended make room before another is counted.
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -49,17 +73,39 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationTok
             }
         };
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
+        if connections.len() < limits.connections {
+            let router = TowerToHyperService::new(app.clone());
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(BodyTime(limits.body));
+                router.call(request)
+            });
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            connections.spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended");
+                }
+            });
+        } else {
+            metrics::counter!("passbook_http_connections_refused_total").increment(1);
+            if connections.len() < limits.connections + limits.refusals {
+                connections.spawn(refuse(stream));
             }
-        });
+        }
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still running after {GRACE:?} and are cut off");
+    if timeout(limits.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still running after {:?} and are cut off", limits.grace);
     }
-    Ok(())
+    connections.shutdown().await;
+}
+
+/// Answers the first request with 503, and closes.
+async fn refuse(stream: TcpStream) {
+    let service = service_fn(|request: Request<Incoming>| async move {
+        let mut response = limits::too_many_connections().into_response();
+        observe::identify(request.headers(), &mut response);
+        Ok::<_, Infallible>(response)
+    });
+    let connection = Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    let _ = timeout(REFUSAL, connection).await;
 }

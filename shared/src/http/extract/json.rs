@@ -1,0 +1,129 @@
+//! Bodies of JSON.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::field;
+use crate::http::BODY_LIMIT;
+use crate::http::limits::{self, BodyTime};
+use crate::http::problem::Problem;
+
+/// A body of JSON. What it is read into should refuse unknown fields.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "the body must be JSON, with `Content-Type: application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+        let body = read(request, state).await?;
+        from_json(&body).map(Self)
+    }
+}
+
+/// A body of JSON that may be absent or empty, which is then the default.
+#[derive(Debug)]
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers());
+        let body = read(request, state).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            let detail = "a body must be JSON, with `Content-Type: application/json`";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+        from_json(&body).map(Self)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|v| v.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let BodyTime(time) = request.extensions().get().copied().unwrap_or_default();
+    let read = timeout(time, Bytes::from_request(request, state)).await.map_err(|_| limits::body_too_slow(time))?;
+    read.map_err(|rejection: BytesRejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("a body may have at most {BODY_LIMIT} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+        }
+        _ => Problem::malformed("body", "could not be read to its end"),
+    })
+}
+
+/// The value of a whole JSON text, which is an object (or null, where the type allows that).
+///
+/// # Errors
+/// 400 `malformed_request` with the path of the field.
+pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Left to itself, serde would also read a struct's fields from an array, by their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Problem::malformed("body", "must be a JSON object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = error.into_inner().to_string();
+        Problem::malformed(field(&path, &detail, "body"), detail)
+    })?;
+    reader.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Outer {
+        name: String,
+        inner: Option<Vec<Inner>>,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Inner {
+        number: u8,
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_its_path() {
+        for (body, field) in [
+            (r#"{}"#, "name"),
+            (r#"{"name":"a","name":"b"}"#, "name"),
+            (r#"{"name":"a","other":1}"#, "other"),
+            (r#"{"name":1}"#, "name"),
+            (r#"{"name":"a","inner":[{"number":1},{}]}"#, "inner[1].number"),
+            (r#"{"name":"a","inner":[{"number":256}]}"#, "inner[0].number"),
+            (r#"{"name":"a","inner":[{"number":1,"more":2}]}"#, "inner[0].more"),
+            (r#" ["a", null]"#, "body"),
+            ("null", "body"),
+            ("", "body"),
+            (r#"{"name":"a"} x"#, "body"),
+        ] {
+            assert_eq!(from_json::<Outer>(body.as_bytes()).unwrap_err().errors[0].field, field, "{body}");
+        }
+        assert!(from_json::<Outer>(br#"{"name":"a","inner":[]}"#).is_ok());
+        assert!(from_json::<Option<Outer>>(b"null").unwrap().is_none());
+    }
+}

@@ -1,0 +1,155 @@
+//! The server on real sockets: clients that are slow, many, large, or do not go.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use passbook_shared::health::Health;
+use passbook_shared::http;
+use passbook_shared::http::extract::Json;
+use passbook_shared::http::limits::{HEADERS_LIMIT, Limits};
+use passbook_shared::http::server::serve_within;
+use passbook_shared::shutdown::CancellationToken;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+use utoipa_axum::router::OpenApiRouter;
+
+const SHORT: Duration = Duration::from_millis(300);
+const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n";
+
+struct Server {
+    addr: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn start(limits: Limits) -> Server {
+    let routes = OpenApiRouter::new()
+        .route("/echo", post(|Json(value): Json<Value>| async move { axum::Json(value) }))
+        .route("/never", get(std::future::pending::<()>));
+    let app = http::app("test", routes, Health::default());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (addr, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let task = tokio::spawn(serve_within(limits, listener, app, shutdown.clone()));
+    Server { addr, shutdown, task }
+}
+
+/// A connection over which this has been sent.
+async fn sent(server: &Server, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream
+}
+
+/// All that comes until the server closes.
+async fn to_end(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.expect("the server closes");
+    String::from_utf8(answer).unwrap()
+}
+
+/// What comes first.
+async fn first(stream: &mut TcpStream) -> String {
+    let mut answer = vec![0; 4096];
+    let length = timeout(Duration::from_secs(10), stream.read(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8(answer[..length].to_vec()).unwrap()
+}
+
+#[track_caller]
+fn is_problem(answer: &str, status: u16, code: &str) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let head = head.to_lowercase();
+    assert!(head.contains("content-type: application/problem+json"), "{answer}");
+    assert!(head.contains("x-request-id: "), "{answer}");
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert_eq!((&problem["status"], &problem["code"]), (&Value::from(status), &Value::from(code)), "{answer}");
+}
+
+const HALF: &str =
+    "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{";
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_408() {
+    let server = start(Limits { body: SHORT, ..Limits::default() }).await;
+    is_problem(&to_end(&mut sent(&server, HALF).await).await, 408, "request_timeout");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_is_408() {
+    let server = start(Limits { body: SHORT, ..Limits::default() }).await;
+    let (mut read, mut write) = sent(&server, HALF).await.into_split();
+    let trickle = tokio::spawn(async move {
+        while write.write_all(b" ").await.is_ok() {
+            sleep(SHORT / 10).await;
+        }
+    });
+    let mut answer = vec![0; 4096];
+    let length = timeout(Duration::from_secs(10), read.read(&mut answer)).await.unwrap().unwrap();
+    is_problem(&String::from_utf8_lossy(&answer[..length]), 408, "request_timeout");
+    trickle.abort();
+}
+
+#[tokio::test]
+async fn headers_that_do_not_come_end_the_connection() {
+    let server = start(Limits { headers: SHORT, ..Limits::default() }).await;
+    to_end(&mut sent(&server, "GET /health/live HTTP/1.1\r\nhost:").await).await;
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_are_431() {
+    let server = start(Limits::default()).await;
+    let large =
+        |bytes: usize| format!("GET /health/live HTTP/1.1\r\nhost: test\r\nx-large: {}\r\n\r\n", "x".repeat(bytes));
+    is_problem(&first(&mut sent(&server, &large(HEADERS_LIMIT)).await).await, 431, "request_header_fields_too_large");
+    // The server underneath says the same, without a body.
+    let answer = first(&mut sent(&server, &large(70 * 1024)).await).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert!(first(&mut sent(&server, &large(HEADERS_LIMIT / 2)).await).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_503_until_another_ends() {
+    let server = start(Limits { connections: 2, refusals: 1, ..Limits::default() }).await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = sent(&server, LIVE).await;
+        assert!(first(&mut stream).await.starts_with("HTTP/1.1 200 "));
+        open.push(stream);
+    }
+    // It says nothing yet; so the next is one more than is told anything.
+    let mut third = TcpStream::connect(server.addr).await.unwrap();
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(to_end(&mut sent(&server, LIVE).await).await, "");
+    third.write_all(LIVE.as_bytes()).await.unwrap();
+    let answer = to_end(&mut third).await;
+    is_problem(&answer, 503, "overloaded");
+    assert!(answer.to_lowercase().contains("retry-after: 1"), "{answer}");
+
+    open.pop();
+    sleep(Duration::from_millis(50)).await;
+    assert!(first(&mut sent(&server, LIVE).await).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn what_runs_past_the_grace_is_cut_off() {
+    let server = start(Limits { grace: SHORT, ..Limits::default() }).await;
+    let mut idle = sent(&server, LIVE).await;
+    assert!(first(&mut idle).await.starts_with("HTTP/1.1 200 "));
+    let mut running = sent(&server, "GET /never HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    sleep(Duration::from_millis(50)).await;
+
+    let told = Instant::now();
+    server.shutdown.cancel();
+    assert_eq!(to_end(&mut idle).await, "");
+    assert!(told.elapsed() < SHORT, "an idle connection is closed at once");
+    server.task.await.unwrap();
+    assert!(told.elapsed() >= SHORT, "requests have the time they are given");
+    assert_eq!(to_end(&mut running).await, "");
+    assert!(TcpStream::connect(server.addr).await.is_err());
+}
