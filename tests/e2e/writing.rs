@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use passbook_shared::partition::partition_of;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -24,6 +24,17 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
     let partition = partition_of(account, PARTITIONS.cast_signed()).to_string();
     let position = answer["position"].as_str().context("no position")?;
     ensure!(view["position"] == position && position.split('-').next() == Some(&partition), "{view}");
+
+    let views = pair.projection()?;
+    let list = views.json(&format!("/v1/accounts?at_least={position}")).await?;
+    ensure!(list["data"][0]["version"] == 2, "{list}");
+    // What will never be there is not waited for.
+    for path in ["/v1/accounts?at_least=99-1", "/v1/stats?at_least=12-0"] {
+        let answer = views.get(path).await?;
+        let (status, problem) = (answer.status(), answer.text().await?);
+        let problem: Value = serde_json::from_str(&problem)?;
+        ensure!(status == StatusCode::BAD_REQUEST && problem["errors"][0]["field"] == "at_least", "{problem}");
+    }
     pair.holds(&[]).await.map(drop)
 }
 

@@ -40,6 +40,14 @@ impl App {
     pub(super) async fn until_position(&self, headers: &HeaderMap, position: Option<Position>) -> Result<(), Problem> {
         let Some(wanted) = position else { return Ok(()) };
         let partition = wanted.partition;
+        // None before the topic was read for the first time: then it may well be there soon.
+        let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
+        if let Some(last) = checkpoints.last()
+            && !checkpoints.iter().any(|checkpoint| checkpoint.partition == partition)
+        {
+            let detail = format!("there is no partition {partition}: the log has partitions 0 to {}", last.partition);
+            return Err(Problem::malformed("at_least", detail));
+        }
         let number = self.wait(headers, On::Partition(partition, wanted.number), wanted.number).await?;
         if number >= wanted.number {
             return Ok(());
