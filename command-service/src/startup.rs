@@ -22,7 +22,7 @@ use crate::relay::{self, Relay};
 
 /// How long to wait for a Postgres that is not there yet.
 const STORE_WAIT: Duration = Duration::from_secs(60);
-const STORE_CHECK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the program to its end.
 ///
@@ -52,7 +52,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let store = prepare(&config).await?;
     let pool = read_pool(&config, config.read_connections);
     let health = Health::default();
-    health.ok("store");
+    health.ok("postgres");
 
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
@@ -71,7 +71,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("the snapshots", snapshots::run(pool.clone(), snapshots));
     // A connection of its own: readers that keep the others busy don't make the service unready.
     let check = read_pool(&config, 1);
-    tasks.spawn("the store check", check_store(check, health.clone(), shutdown.clone()));
+    tasks.spawn("the postgres check", check_postgres(check, health.clone(), shutdown.clone()));
     let log = LogReader::new(pool, store.partitions);
     let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
@@ -110,14 +110,14 @@ fn read_pool(config: &Config, connections: u32) -> PgPool {
         .connect_lazy_with(options)
 }
 
-async fn check_store(pool: PgPool, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn check_postgres(pool: PgPool, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
-        match timeout(STORE_CHECK_EVERY * 2, sqlx::query("SELECT 1").execute(&pool)).await {
-            Ok(Ok(_)) => health.ok("store"),
-            Ok(Err(error)) => health.failing("store", format!("Postgres can't be used: {error}")),
-            Err(_) => health.failing("store", "Postgres does not answer"),
+        match timeout(CHECK_EVERY * 2, sqlx::query("SELECT 1").execute(&pool)).await {
+            Ok(Ok(_)) => health.ok("postgres"),
+            Ok(Err(error)) => health.failing("postgres", format!("Postgres can't be used: {error}")),
+            Err(_) => health.failing("postgres", "Postgres does not answer"),
         }
-        tokio::select! { () = sleep(STORE_CHECK_EVERY) => {}, () = shutdown.cancelled() => {} }
+        tokio::select! { () = sleep(CHECK_EVERY) => {}, () = shutdown.cancelled() => {} }
     }
     Ok(())
 }

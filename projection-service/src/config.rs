@@ -15,18 +15,18 @@ pub struct Cli {
     /// The log of the process.
     #[command(flatten)]
     pub log: LogConfig,
-    /// What to do, if not to run the service.
+    /// What to do instead of serving.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub action: Option<Action>,
     /// The service.
     #[command(flatten)]
     pub config: Config,
 }
 
-/// What the program can do beside running the service.
+/// What the program can do beside serving.
 #[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Command {
-    /// Ask the running service whether it is ready; the exit code says it.
+pub enum Action {
+    /// Ask the service on PROJECTION_ADDR whether it is ready; exit code 0 if so.
     Healthcheck,
 }
 
