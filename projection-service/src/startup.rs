@@ -14,11 +14,11 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
-use crate::config::{Cli, Command, Config};
+use crate::config::{Action, Cli, Config};
 use crate::consumer::ends::{self, Ends};
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
-use crate::http::{self, App};
+use crate::http::{self, AppState};
 use crate::store::Views;
 use crate::store::generations::{self, Generation};
 use crate::waiting::Waiting;
@@ -32,7 +32,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// A wrong setting, or a part of the service that failed.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Some(Command::Healthcheck) = cli.command {
+    if let Some(Action::Healthcheck) = cli.action {
         return healthcheck(cli.config.projection_addr).await;
     }
     telemetry::start_log(&cli.log)?;
@@ -57,8 +57,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (views, waiting, ends) = (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
     let mut tasks = Tasks::new(shutdown);
 
-    let app = App::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends));
-    let router = shared_http::app("projection", http::routes(app), health.clone());
+    let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends));
+    let router = shared_http::app("projection", http::routes(state), health.clone());
     tasks.spawn("http", server::serve(listener, router, tasks.shutdown()));
     let watching =
         ends::watch(config.kafka.clone(), Arc::clone(&ends), views.clone(), health.clone(), tasks.shutdown());

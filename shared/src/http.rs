@@ -2,6 +2,8 @@
 //! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
 //! wrong.
 
+/// Problems in the API's document.
+pub mod documented;
 /// Bodies, queries, paths and headers, checked.
 pub mod extract;
 /// `ETag`, `If-Match`, `If-None-Match`, `Prefer`.

@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::partition_of;
@@ -63,7 +62,7 @@ pub(super) async fn account_state(
     let loaded = state.log.state(account_id, up_to).await.map_err(unreadable)?;
     let account = loaded.account.summary().ok_or_else(|| Problem::account_not_found(account_id))?;
     if asked.is_some_and(|asked| asked > loaded.version) {
-        return Err(version_not_found(account_id, loaded.version));
+        return Err(Problem::version_not_found(account_id, loaded.version));
     }
     let partition = partition_of(account_id, state.log.partitions());
     let position = Position { partition, number: loaded.position };
@@ -80,15 +79,10 @@ fn unreadable(error: LoadError) -> Problem {
     }
 }
 
-fn version_not_found(account_id: Uuid, current_version: i64) -> Problem {
-    let detail = format!("account {account_id} is only at version {current_version}");
-    Problem::new(StatusCode::NOT_FOUND, "version_not_found", detail).with("current_version", current_version)
-}
-
 struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        read_problems([Problem::account_not_found(examples::ACCOUNT), version_not_found(examples::ACCOUNT, 7)])
+        read_problems([Problem::account_not_found(examples::ACCOUNT), Problem::version_not_found(examples::ACCOUNT, 7)])
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+pub(super) use passbook_shared::http::documented::Responses;
+use passbook_shared::http::documented::responses;
+use passbook_shared::http::limits::{self, Limits};
 use passbook_shared::http::problem::{FieldError, Problem};
 use serde_json::Value;
-use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder};
@@ -35,9 +37,6 @@ use crate::lanes::CommandError;
     components(schemas(Problem, FieldError, CommandAnswer, AnsweredEvent))
 )]
 pub(super) struct Document;
-
-/// Responses by status, as `#[utoipa::path]` takes them.
-pub(super) type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// For `responses(…)`: the account was made (201), or would have been (200, dry run).
 #[derive(Debug)]
@@ -106,10 +105,11 @@ pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> R
     let before = [
         malformed,
         command_headers::key_missing(),
+        limits::body_too_slow(Limits::default().body),
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body may have at most 2097152 bytes"),
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "the body must be JSON"),
     ];
-    documented(before.into_iter().chain(refusals).chain(undecided.iter().map(problems::undecided)))
+    responses(before.into_iter().chain(refusals).chain(undecided.iter().map(problems::undecided)))
 }
 
 /// What any request that reads the log may be answered with instead, beside problems of its own.
@@ -119,32 +119,5 @@ pub(super) fn read_problems(own: impl IntoIterator<Item = Problem>) -> Responses
         Problem::store_unavailable(),
         Problem::internal(),
     ];
-    documented(any.into_iter().chain(own))
-}
-
-/// Problems as documented responses: one a status, with each code as an example.
-fn documented(problems: impl IntoIterator<Item = Problem>) -> Responses {
-    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-    for problem in problems {
-        by_status.entry(problem.status).or_default().push(problem);
-    }
-    by_status.into_iter().map(|(status, problems)| (status.to_string(), of_one_status(&problems))).collect()
-}
-
-fn of_one_status(problems: &[Problem]) -> RefOr<Response> {
-    let codes: Vec<String> = problems.iter().map(|problem| format!("`{}`", problem.code)).collect();
-    let examples = problems.iter().map(|problem| {
-        let example = ExampleBuilder::new().summary(&problem.detail).value(serde_json::to_value(problem).ok());
-        (problem.code.clone(), RefOr::T(example.build()))
-    });
-    let schema = Ref::from_schema_name("Problem");
-    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build();
-    let mut response =
-        ResponseBuilder::new().description(codes.join(", ")).content("application/problem+json", content);
-    if problems.iter().any(|problem| problem.retry_after.is_some()) {
-        let seconds = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::Integer)));
-        response =
-            response.header("Retry-After", seconds.description(Some("Seconds after which to try again")).build());
-    }
-    response.build().into()
+    responses(any.into_iter().chain(own))
 }

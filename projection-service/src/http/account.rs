@@ -1,4 +1,4 @@
-//! `GET /v1/accounts/{account_id}`: an account now, at a version, or at a time.
+//! `GET /v1/accounts/{id}`: an account now, at a version, or at a time.
 
 use axum::extract::State;
 use axum::http::header::ETAG;
@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use passbook_shared::event::AccountStatus;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::headers::{etag, none_match};
-use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::http::problem::Problem;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::App;
+use super::AppState;
+use super::documented::{ACCOUNT, Responses, Wait, account_problems};
 use crate::store::accounts::{self, Account};
 use crate::store::history;
 
@@ -96,25 +97,21 @@ pub(super) struct Asked {
 ///
 /// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says, at first unknown
 /// accounts too), so a client sees what its own command did.
-#[utoipa::path(get, path = "/v1/accounts/{account_id}", tag = "accounts",
+#[utoipa::path(get, path = "/v1/accounts/{id}", tag = "accounts",
     params(
-        ("account_id" = Uuid, Path),
+        ("id" = Uuid, Path, description = "The account"),
         Asked,
-        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
+        Wait,
         ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still"),
     ),
     responses(
-        CommonProblems,
         (status = 200, description = "The account", body = AccountView,
             headers(("ETag" = String, description = "The version, in quotes"))),
         (status = 304, description = "It is at the version the client has"),
-        (status = 404, description = "`account_not_found`: the view has never seen it, or not yet at that time; \
-            `version_not_found`: it has no such version", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "`view_behind`: not at `min_version` in time; `store_unavailable`: Postgres is \
-            away. With `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        Problems,
     ))]
 pub(super) async fn get(
-    State(app): State<App>,
+    State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
@@ -122,8 +119,8 @@ pub(super) async fn get(
     if asked.version.is_some() && asked.as_of.is_some() {
         return Err(Problem::malformed("as_of", "can't be combined with `version`"));
     }
-    app.until_version(&headers, account_id, asked.min_version).await?;
-    let account = find(&app, account_id, &asked).await?;
+    state.until_version(&headers, account_id, asked.min_version).await?;
+    let account = find(&state, account_id, &asked).await?;
     let tag = etag(account.state.version);
     if none_match(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
@@ -131,32 +128,37 @@ pub(super) async fn get(
     Ok(([(ETAG, tag)], axum::Json(AccountView::from(account))).into_response())
 }
 
-async fn find(app: &App, account_id: Uuid, asked: &Asked) -> Result<Account, Problem> {
-    let pool = app.views.pool()?;
+async fn find(state: &AppState, account_id: Uuid, asked: &Asked) -> Result<Account, Problem> {
+    let pool = state.views.pool()?;
     if let Some(version) = asked.version {
         if version < 1 {
             return Err(Problem::malformed("version", "must be a version, from 1"));
         }
-        let found = app.views.read(history::at_version(pool, account_id, version)).await?;
+        let found = state.views.read(history::at_version(pool, account_id, version)).await?;
         return match found {
             Some(account) => Ok(account),
-            None => Err(no_version(app, account_id, version).await?),
+            None => Err(no_version(state, account_id).await?),
         };
     }
     let found = match asked.as_of {
-        Some(moment) => app.views.read(history::as_of(pool, account_id, moment)).await?,
-        None => app.views.read(accounts::find(pool, account_id)).await?,
+        Some(moment) => state.views.read(history::as_of(pool, account_id, moment)).await?,
+        None => state.views.read(accounts::find(pool, account_id)).await?,
     };
     found.ok_or_else(|| Problem::account_not_found(account_id))
 }
 
-async fn no_version(app: &App, account_id: Uuid, asked: i64) -> Result<Problem, Problem> {
-    let newest = app.views.read(accounts::version(app.views.pool()?, account_id)).await?;
+async fn no_version(state: &AppState, account_id: Uuid) -> Result<Problem, Problem> {
+    let newest = state.views.read(accounts::version(state.views.pool()?, account_id)).await?;
     Ok(newest.map_or_else(
         || Problem::account_not_found(account_id),
-        |newest| {
-            let detail = format!("account {account_id} has no version {asked}; its newest is {newest}");
-            Problem::new(StatusCode::NOT_FOUND, "version_not_found", detail).with("version", newest)
-        },
+        |newest| Problem::version_not_found(account_id, newest),
     ))
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        account_problems([Problem::version_not_found(ACCOUNT, 7)])
+    }
 }

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use serde::Serialize;
 
-use super::App;
+use super::AppState;
+use super::documented::{Responses, problems};
 use crate::store::{checkpoints, quarantine};
 
 /// How the projection stands.
@@ -50,12 +51,12 @@ struct PartitionView {
 
 /// How the projection stands
 #[utoipa::path(get, path = "/admin/projection", tag = "operations",
-    responses(CommonProblems, (status = 200, description = "How it stands", body = Projection)))]
-pub(super) async fn projection(State(app): State<App>) -> Result<Json<Projection>, Problem> {
-    let pool = app.views.pool()?;
-    let checkpoints = app.views.read(checkpoints::all(pool)).await?;
+    responses((status = 200, description = "How it stands", body = Projection), Problems))]
+pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Projection>, Problem> {
+    let pool = state.views.pool()?;
+    let checkpoints = state.views.read(checkpoints::all(pool)).await?;
     let partitions = checkpoints.into_iter().map(|checkpoint| {
-        let lag = app.ends.lag(checkpoint.partition, checkpoint.kafka_offset);
+        let lag = state.ends.lag(checkpoint.partition, checkpoint.kafka_offset);
         PartitionView {
             partition: checkpoint.partition,
             position: checkpoint.position,
@@ -66,9 +67,17 @@ pub(super) async fn projection(State(app): State<App>) -> Result<Json<Projection
         }
     });
     Ok(Json(Projection {
-        generation: app.views.generation()?.0,
+        generation: state.views.generation()?.0,
         partitions: partitions.collect(),
         replay: None,
-        quarantined: app.views.read(quarantine::count(pool)).await?,
+        quarantined: state.views.read(quarantine::count(pool)).await?,
     }))
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        problems([])
+    }
 }

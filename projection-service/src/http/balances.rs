@@ -1,16 +1,17 @@
-//! `GET /v1/accounts/{account_id}/balances`: closing balances over time, for charts.
+//! `GET /v1/accounts/{id}/balances`: closing balances over time, for charts.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use chrono::{DateTime, Datelike, Days, Months, NaiveTime, TimeDelta, Timelike, Utc};
 use passbook_shared::http::extract::{Path, Query};
-use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::App;
+use super::AppState;
+use super::documented::{Responses, Wait, account_problems};
 use crate::store::{accounts, history};
 
 /// The most buckets in an answer.
@@ -74,22 +75,11 @@ struct Bucket {
 /// Closing balances over time, for charts
 ///
 /// At most 1,000 buckets; the first and the last are cut to the time asked for.
-#[utoipa::path(get, path = "/v1/accounts/{account_id}/balances", tag = "accounts",
-    params(
-        ("account_id" = Uuid, Path),
-        Asked,
-        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
-    ),
-    responses(
-        CommonProblems,
-        (status = 200, description = "The balances", body = Balances),
-        (status = 404, description = "`account_not_found`: the view has never seen it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "`view_behind`: not at `min_version` in time; `store_unavailable`: Postgres is \
-            away. With `Retry-After`", body = Problem, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(get, path = "/v1/accounts/{id}/balances", tag = "accounts",
+    params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
+    responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(
-    State(app): State<App>,
+    State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
@@ -97,16 +87,16 @@ pub(super) async fn list(
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));
     }
-    app.until_version(&headers, account_id, asked.min_version).await?;
-    let pool = app.views.pool()?;
-    let account = app.views.read(accounts::find(pool, account_id)).await?;
+    state.until_version(&headers, account_id, asked.min_version).await?;
+    let pool = state.views.pool()?;
+    let account = state.views.read(accounts::find(pool, account_id)).await?;
     let account = account.ok_or_else(|| Problem::account_not_found(account_id))?;
 
     let from = asked.from.map_or(account.opened_at, |from| from.max(account.opened_at));
     let to = asked.to.map_or_else(Timestamp::now, |to| to.min(Timestamp::now()));
     let edges = edges(from, to, asked.interval)?;
     let ends = edges.get(1..).unwrap_or_default();
-    let balances = app.views.read(history::balances(pool, account_id, ends)).await?;
+    let balances = state.views.read(history::balances(pool, account_id, ends)).await?;
     let data = edges
         .iter()
         .zip(ends)
@@ -144,6 +134,14 @@ impl Interval {
             Self::Week => midnight.checked_add_days(Days::new(7 - u64::from(moment.weekday().num_days_from_monday()))),
             Self::Month => midnight.with_day(1)?.checked_add_months(Months::new(1)),
         }
+    }
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        account_problems([])
     }
 }
 

@@ -5,18 +5,19 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use passbook_shared::http::headers::prefer_wait;
 use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::App;
+use super::AppState;
 use crate::store::{accounts, checkpoints};
 use crate::waiting::{On, Place};
 
 /// How often to look at what another instance may have applied.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-impl App {
+impl AppState {
     /// Waits until the view of an account has got to a version, as long as the request lets it.
     pub(super) async fn until_version(
         &self,
@@ -32,8 +33,7 @@ impl App {
         if found >= wanted {
             return Ok(());
         }
-        let detail = format!("the view of account {account_id} is at version {found}, not yet at {wanted}");
-        Err(view_behind(detail).with("version", found))
+        Err(of_account(account_id, found, wanted))
     }
 
     /// Waits until the views have got to a position, as long as the request lets it.
@@ -45,15 +45,13 @@ impl App {
         if let Some(last) = checkpoints.last()
             && !checkpoints.iter().any(|checkpoint| checkpoint.partition == partition)
         {
-            let detail = format!("there is no partition {partition}: the log has partitions 0 to {}", last.partition);
-            return Err(Problem::malformed("at_least", detail));
+            return Err(no_partition(partition, last.partition));
         }
         let number = self.wait(headers, On::Partition(partition, wanted.number), wanted.number).await?;
         if number >= wanted.number {
             return Ok(());
         }
-        let found = Position { partition, number };
-        Err(view_behind(format!("the views are at {found}, not yet at {wanted}")).with("position", found.to_string()))
+        Err(of_views(Position { partition, number }, wanted))
     }
 
     /// The number found when the wanted one is reached, or when the time is up.
@@ -86,6 +84,22 @@ async fn next_look(place: &mut Place, deadline: Instant) -> bool {
     let look = (Instant::now() + LOOK_EVERY).min(deadline);
     let _ = timeout_at(look, place.woken()).await;
     true
+}
+
+/// 503: the view of an account is not where it is to be.
+pub(super) fn of_account(account_id: Uuid, found: i64, wanted: i64) -> Problem {
+    let detail = format!("the view of account {account_id} is at version {found}, not yet at {wanted}");
+    view_behind(detail).with("version", found)
+}
+
+/// 503: the views are not where they are to be.
+pub(super) fn of_views(found: Position, wanted: Position) -> Problem {
+    view_behind(format!("the views are at {found}, not yet at {wanted}")).with("position", found.to_string())
+}
+
+/// 400: they will never be there.
+pub(super) fn no_partition(asked: Partition, last: Partition) -> Problem {
+    Problem::malformed("at_least", format!("there is no partition {asked}: the log has partitions 0 to {last}"))
 }
 
 fn view_behind(detail: String) -> Problem {

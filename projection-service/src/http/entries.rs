@@ -1,23 +1,23 @@
-//! `GET /v1/accounts/{account_id}/entries`: the statement.
+//! `GET /v1/accounts/{id}/entries`: the statement.
 
-use std::collections::BTreeMap;
+mod entry;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::extract::{Path, Query};
-use passbook_shared::http::problem::{CommonProblems, Problem};
-use passbook_shared::partition::Partition;
-use passbook_shared::position::Position;
+use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use uuid::Uuid;
 
-use super::App;
-use super::accounts::limit;
-use crate::store::history::{self, Entry};
+use super::AppState;
+use super::documented::{Responses, Wait, account_problems};
+use super::page::{cut, limit, not_ours};
+use crate::store::history;
+use entry::EntryView;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -64,62 +64,14 @@ pub(super) struct Statement {
     has_more: bool,
 }
 
-/// One line of a statement.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Entry)]
-struct EntryView {
-    /// Its place in the account.
-    #[schema(minimum = 1, examples(7))]
-    version: i64,
-    /// Its place in the log.
-    #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
-    position: Position,
-    /// The event's type.
-    #[serde(rename = "type")]
-    #[schema(examples("MoneyDeposited"))]
-    event_type: String,
-    /// What it moved; negative for money out, 0 if it moved none.
-    #[schema(examples(25_000))]
-    amount: i64,
-    /// The balance after it.
-    #[schema(examples(125_000))]
-    balance: i64,
-    /// When it was committed to the log.
-    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
-    recorded_at: Timestamp,
-    /// When it counts from; the time it was recorded, if the command did not say.
-    #[schema(value_type = String, format = DateTime, examples("2026-11-23T08:00:00.000000Z"))]
-    effective_at: Timestamp,
-    /// What for, or why, in the sender's words.
-    #[schema(examples("invoice 2026-0001"))]
-    reference: Option<String>,
-    /// The other account of a transfer.
-    counterparty: Option<Uuid>,
-    /// The transfer it is a leg of.
-    transfer_id: Option<Uuid>,
-    /// The sender's labels.
-    metadata: BTreeMap<String, String>,
-}
-
 /// The statement of an account, newest first
 ///
 /// `opening_balance` and `closing_balance` are those of the whole period, whatever the page and the type.
-#[utoipa::path(get, path = "/v1/accounts/{account_id}/entries", tag = "accounts",
-    params(
-        ("account_id" = Uuid, Path),
-        Asked,
-        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
-    ),
-    responses(
-        CommonProblems,
-        (status = 200, description = "The page", body = Statement),
-        (status = 404, description = "`account_not_found`: the view has never seen it", body = Problem,
-            content_type = "application/problem+json"),
-        (status = 503, description = "`view_behind`: not at `min_version` in time; `store_unavailable`: Postgres is \
-            away. With `Retry-After`", body = Problem, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(get, path = "/v1/accounts/{id}/entries", tag = "accounts",
+    params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
+    responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(
-    State(app): State<App>,
+    State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
@@ -130,21 +82,18 @@ pub(super) async fn list(
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));
     }
-    app.until_version(&headers, account_id, asked.min_version).await?;
+    state.until_version(&headers, account_id, asked.min_version).await?;
 
-    let pool = app.views.pool()?;
-    let period = app.views.read(history::period(pool, account_id, asked.from, asked.to, asked.as_of)).await?;
+    let pool = state.views.pool()?;
+    let period = state.views.read(history::period(pool, account_id, asked.from, asked.to, asked.as_of)).await?;
     let period = period.ok_or_else(|| Problem::account_not_found(account_id))?;
     let before = before.map_or(period.last + 1, |before| before.min(period.last + 1));
     let entries = history::entries(pool, account_id, (period.after, before), event_type, limit + 1);
-    let mut found = app.views.read(entries).await?;
-    let has_more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if has_more {
-        found.pop();
-    }
+    let mut found = state.views.read(entries).await?;
+    let has_more = cut(&mut found, limit);
     Ok(Json(Statement {
         next_cursor: found.last().filter(|_| has_more).map(|last| format!("{:016x}", last.version)),
-        data: found.into_iter().map(|entry| view(entry, period.partition)).collect(),
+        data: found.into_iter().map(|entry| EntryView::of(entry, period.partition)).collect(),
         opening_balance: period.opening_balance,
         closing_balance: period.closing_balance,
         has_more,
@@ -166,22 +115,13 @@ fn known_type(asked: &str) -> Result<&'static str, Problem> {
 fn read_cursor(text: &str) -> Result<i64, Problem> {
     let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let version = i64::from_str_radix(text, 16).ok().filter(|_| digits);
-    version.ok_or_else(|| Problem::malformed("cursor", "is not one of ours"))
+    version.ok_or_else(not_ours)
 }
 
-fn view(entry: Entry, partition: Partition) -> EntryView {
-    let metadata = entry.metadata.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
-    EntryView {
-        version: entry.version,
-        position: Position { partition, number: entry.position },
-        event_type: entry.event_type,
-        amount: entry.amount.unwrap_or(0),
-        balance: entry.balance,
-        recorded_at: entry.recorded_at,
-        effective_at: entry.effective_at.unwrap_or(entry.recorded_at),
-        reference: entry.reference,
-        counterparty: None,
-        transfer_id: None,
-        metadata,
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        account_problems([])
     }
 }

@@ -7,12 +7,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::http::extract::Query;
-use passbook_shared::http::problem::{CommonProblems, Problem};
+use passbook_shared::http::problem::Problem;
 use passbook_shared::position::Position;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::App;
+use super::AppState;
+use super::documented::{Responses, Wait, list_problems};
 use crate::store::accounts::{self, Total};
 use crate::store::{Views, checkpoints};
 
@@ -87,23 +88,15 @@ pub(super) struct Asked {
 ///
 /// Sums are at most half a second old, and never older than `at_least`.
 #[utoipa::path(get, path = "/v1/stats", tag = "accounts",
-    params(
-        Asked,
-        ("Prefer" = Option<String>, Header, description = "`wait=2`: how many seconds to wait, default 1, at most 10"),
-    ),
-    responses(
-        CommonProblems,
-        (status = 200, description = "The sums", body = Stats),
-        (status = 503, description = "`view_behind`: not at `at_least` in time; `store_unavailable`: Postgres is away. \
-            With `Retry-After`", body = Problem, content_type = "application/problem+json"),
-    ))]
+    params(Asked, Wait),
+    responses((status = 200, description = "The sums", body = Stats), Problems))]
 pub(super) async fn get(
-    State(app): State<App>,
+    State(state): State<AppState>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<Stats>, Problem> {
-    app.until_position(&headers, asked.at_least).await?;
-    Ok(Json(app.views.read(app.stats.get(&app.views, asked.at_least)).await?))
+    state.until_position(&headers, asked.at_least).await?;
+    Ok(Json(state.views.read(state.stats.get(&state.views, asked.at_least)).await?))
 }
 
 impl Cache {
@@ -157,5 +150,13 @@ impl Stats {
 
     fn has(&self, wanted: Position) -> bool {
         self.positions.iter().any(|position| position.partition == wanted.partition && position.number >= wanted.number)
+    }
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        list_problems()
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// 408: the body was not there in time.
-pub(super) fn body_too_slow(time: Duration) -> Problem {
+pub fn body_too_slow(time: Duration) -> Problem {
     let detail = format!("the body was not received within {time:?}; nothing was changed");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }

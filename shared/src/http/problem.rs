@@ -1,13 +1,10 @@
 //! RFC 9457 problems: what a request gets when it is not answered.
 
-use std::collections::BTreeMap;
-
 use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::openapi::{self, RefOr};
 
 /// An `application/problem+json` answer. `code` is stable and meant for programs, `detail` for people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -93,6 +90,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "account_not_found", format!("there is no account {account_id}"))
     }
 
+    /// 404 `version_not_found`: the account is there, and not yet at that version.
+    pub fn version_not_found(account_id: uuid::Uuid, current_version: i64) -> Self {
+        let detail = format!("account {account_id} is only at version {current_version}");
+        Self::new(StatusCode::NOT_FOUND, "version_not_found", detail).with("current_version", current_version)
+    }
+
     /// 405 `method_not_allowed`.
     pub fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not take that method")
@@ -143,28 +146,4 @@ impl IntoResponse for Problem {
         }
         response
     }
-}
-
-/// For `#[utoipa::path(responses(…))]`: what any route that takes input or reads the store may answer.
-#[derive(Debug)]
-pub struct CommonProblems;
-
-impl utoipa::IntoResponses for CommonProblems {
-    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
-        [
-            ("400", "`malformed_request`: a field, parameter or header is not what it should be; `errors` names it"),
-            ("500", "`internal_error`: a defect of the service"),
-            ("503", "`store_unavailable`: Postgres is away. With `Retry-After`"),
-        ]
-        .into_iter()
-        .map(|(status, description)| (status.to_owned(), problem_response(description)))
-        .collect()
-    }
-}
-
-/// A documented answer whose body is a [`Problem`].
-pub fn problem_response(description: &str) -> RefOr<openapi::Response> {
-    let schema = openapi::Ref::from_schema_name("Problem");
-    let content = openapi::ContentBuilder::new().schema(Some(schema)).build();
-    openapi::ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
 }

@@ -1,0 +1,103 @@
+//! What the endpoints' documentation shares. The examples of problems are made by the code that answers with them.
+
+pub(super) use passbook_shared::http::documented::Responses;
+use passbook_shared::http::documented::responses;
+use passbook_shared::http::problem::{FieldError, Problem};
+use passbook_shared::position::Position;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use uuid::Uuid;
+
+use super::behind;
+
+/// What the document says of the whole.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Passbook projection-service",
+        version = env!("CARGO_PKG_VERSION"),
+        description = "Account views built from the log.\n\n\
+            Amounts are integers in minor units (`1250` is 12.50 EUR), times are RFC 3339 in UTC with microseconds. A \
+            command's answer carries the account's version and its position: give them as `min_version` or `at_least` \
+            to read your own write. What goes wrong is answered as `application/problem+json` with a stable `code`. \
+            Every response carries `X-Request-Id`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "accounts", description = "Accounts as they stand, as they stood, and what moved them"),
+        (name = "operations", description = "Run the service"),
+    ),
+    components(schemas(Problem, FieldError))
+)]
+pub(super) struct Document;
+
+/// The account that examples speak of.
+pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
+
+/// What a query of one account, which may wait for a version, may be answered with instead.
+pub(super) fn account_problems(own: impl IntoIterator<Item = Problem>) -> Responses {
+    let any = [
+        Problem::malformed("min_version", "must be a version, from 1"),
+        Problem::account_not_found(ACCOUNT),
+        behind::of_account(ACCOUNT, 6, 7),
+    ];
+    problems(any.into_iter().chain(own))
+}
+
+/// What a query of many accounts, which may wait for a position, may be answered with instead.
+pub(super) fn list_problems() -> Responses {
+    let wanted = Position { partition: 3, number: 1042 };
+    problems([behind::no_partition(99, 11), behind::of_views(Position { number: 1041, ..wanted }, wanted)])
+}
+
+/// What any query of the views may be answered with instead, beside problems of its own.
+pub(super) fn problems(own: impl IntoIterator<Item = Problem>) -> Responses {
+    responses(own.into_iter().chain([Problem::store_unavailable(), Problem::internal()]))
+}
+
+/// `Prefer`, of queries that may wait.
+#[derive(Debug)]
+pub(super) struct Wait;
+
+impl utoipa::IntoParams for Wait {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let seconds = ObjectBuilder::new().schema_type(Type::String).examples(["wait=2"]);
+        let prefer = ParameterBuilder::new()
+            .name("Prefer")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("`wait=2`: how many seconds to wait, default 1, at most 10"))
+            .schema(Some(seconds));
+        vec![prefer.build()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::http::{AppState, routes};
+    use crate::store::Views;
+
+    #[test]
+    fn every_problem_has_an_example() {
+        let state = AppState::new(Views::default(), Default::default(), Default::default());
+        let document = serde_json::to_value(routes(state).into_openapi()).unwrap();
+        let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+        let mut seen = 0;
+        for responses in operations.map(|(_, operation)| operation["responses"].as_object().unwrap()) {
+            for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+                let examples = response["content"]["application/problem+json"]["examples"].as_object().unwrap();
+                for (code, example) in examples {
+                    assert_eq!(&example["value"]["code"], code);
+                    assert_eq!(example["value"]["status"].to_string(), *status);
+                    seen += 1;
+                }
+            }
+            assert!(responses.contains_key("503"));
+            assert_ne!(responses["500"]["content"], Value::Null);
+        }
+        assert!(seen > 20);
+    }
+}
