@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use passbook_shared::config::{KafkaConfig, LogConfig};
+use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
 use passbook_shared::partition::Partition;
 use sqlx::postgres::PgConnectOptions;
 
@@ -37,10 +37,10 @@ pub struct Config {
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub command_addr: SocketAddr,
     /// The database of the log: `postgres://user:password@host:port/database`.
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
     pub database_url: PgConnectOptions,
     /// Owner of the schema, to make and change its tables with; DATABASE_URL's role then only gets what it needs.
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
     pub migration_database_url: Option<PgConnectOptions>,
     /// Partitions of the log, for a store that is yet to be made (12 if not given); fixed from then on.
     #[arg(long, env, value_parser = clap::value_parser!(i16).range(1..=1000))]

@@ -1,11 +1,10 @@
 //! The settings: each is an option and an environment variable, read once, at start-up.
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use passbook_shared::config::{KafkaConfig, LogConfig};
+use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
 use sqlx::postgres::PgConnectOptions;
 
 /// Builds the account views from the log, and answers queries from them.
@@ -38,8 +37,8 @@ pub struct Config {
     pub projection_addr: SocketAddr,
     /// The database of the views, as `postgres://user:password@host:port/database`. The user must be able to create
     /// schemas in it.
-    #[arg(long, env, hide_env_values = true)]
-    pub projection_database_url: Option<String>,
+    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
+    pub projection_database_url: PgConnectOptions,
     /// The command-service, for events that the topic does not have.
     #[arg(long, env, default_value = "http://127.0.0.1:8080")]
     pub command_service_url: String,
@@ -66,21 +65,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// Where the views' database is.
-    ///
-    /// # Errors
-    /// It is not set, or can't be read; the message names the variable.
-    pub fn database(&self) -> anyhow::Result<PgConnectOptions> {
-        let Some(url) = &self.projection_database_url else {
-            bail!(
-                "PROJECTION_DATABASE_URL (--projection-database-url) is not set: give the database of the views, as in \
-                 postgres://passbook_projection:secret@127.0.0.1:5432/passbook_projection"
-            );
-        };
-        PgConnectOptions::from_str(url)
-            .context("PROJECTION_DATABASE_URL (--projection-database-url) can't be read as postgres://…")
-    }
-
     /// The command-service's base URL.
     ///
     /// # Errors

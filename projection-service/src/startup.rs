@@ -45,7 +45,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 /// # Errors
 /// A wrong setting, or an address that is taken.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
-    let database = config.database()?;
+    let database = config.projection_database_url.clone();
     let feed = Feed::new(&config.command_service()?).context("the HTTP client can't be set up")?;
     telemetry::metrics();
     let listener = server::listen(config.projection_addr, "PROJECTION_ADDR (--projection-addr)").await?;

@@ -1,6 +1,12 @@
 //! The settings both services have. Each is an option and an environment variable; read once, at start-up.
 
-use clap::{Args, ValueEnum};
+use std::ffi::OsStr;
+use std::str::FromStr;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, ValueEnum};
+use sqlx::postgres::PgConnectOptions;
 
 /// How to write the log of the process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -37,6 +43,23 @@ pub struct KafkaConfig {
     pub kafka_options: Vec<(String, String)>,
 }
 
+/// Reads a database's URL. Unlike clap's own parsers it does not repeat what it can't read, which holds a password.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseUrl;
+
+impl TypedValueParser for DatabaseUrl {
+    type Value = PgConnectOptions;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Self::Value, clap::Error> {
+        let url = value.to_str().filter(|url| url.starts_with("postgres://") || url.starts_with("postgresql://"));
+        url.and_then(|url| PgConnectOptions::from_str(url).ok()).ok_or_else(|| {
+            let option = arg.map(ToString::to_string).unwrap_or_default();
+            let detail = format!("{option} can't be read as postgres://user:password@host:port/database\n");
+            clap::Error::raw(ErrorKind::ValueValidation, detail).with_cmd(command)
+        })
+    }
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     text.split_once('=')
         .filter(|(name, _)| !name.is_empty())
@@ -53,5 +76,22 @@ impl KafkaConfig {
             config.set(name, value);
         }
         config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        let command = Command::new("test").arg(Arg::new("database-url").long("database-url").value_parser(DatabaseUrl));
+        let read = |url: &str| command.clone().try_get_matches_from(["test", "--database-url", url]);
+        assert!(read("postgres://ada:secret@localhost:5432/log").is_ok());
+        for bad in ["postgres://ada:secret@localhost:port/log", "ada:secret@localhost", "mysql://ada:secret@localhost"]
+        {
+            let said = read(bad).unwrap_err().to_string();
+            assert!(said.contains("--database-url") && !said.contains("secret"), "{said}");
+        }
     }
 }
