@@ -34,7 +34,7 @@ impl Log {
         let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
         let cluster = Cluster::start(&settings).await.unwrap();
         let owner = PgPool::connect(&cluster.owner_url()).await.unwrap();
-        store::prepare(&owner, Some(PARTITIONS)).await.unwrap();
+        let store = store::prepare(&owner, Some(PARTITIONS)).await.unwrap();
         let role = cluster.command_url().parse::<PgConnectOptions>().unwrap();
         store::grant(&owner, role.get_username()).await.unwrap();
         sqlx::query(
@@ -53,7 +53,7 @@ impl Log {
         .execute(&owner)
         .await
         .unwrap();
-        let reader = LogReader::new(PgPool::connect_lazy_with(role), PARTITIONS);
+        let reader = LogReader::new(PgPool::connect_lazy_with(role), store);
         Self { cluster, owner, reader, _directory: directory }
     }
 

@@ -51,6 +51,6 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(account_events::account_events))
         .routes(routes!(account_state::account_state))
         .routes(routes!(events::events));
-    events::document_partitions(router.get_openapi_mut(), state.log.partitions());
+    events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
     router.with_state(state)
 }

@@ -72,7 +72,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     // A connection of its own: readers that keep the others busy don't make the service unready.
     let check = read_pool(&config, 1);
     tasks.spawn("the postgres check", check_postgres(check, health.clone(), shutdown.clone()));
-    let log = LogReader::new(pool, store.partitions);
+    let log = LogReader::new(pool, store);
     let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(listener, app, shutdown));

@@ -13,14 +13,19 @@ CREATE TABLE projection.source (
 -- Each complete set of views there is. Generation n has its tables in the schema `views_n`.
 CREATE TABLE projection.generations (
     generation integer PRIMARY KEY,
-    -- Queries are answered from this one.
+    -- Queries are answered from this one, and new events go into it.
     live boolean NOT NULL DEFAULT false,
+    -- False while it is loaded in bulk: its history has no key yet.
+    indexed boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE UNIQUE INDEX generations_one_is_live ON projection.generations (live) WHERE live;
 
--- Makes the tables of a generation. Whoever works on one has its schema first in the `search_path`, so that no other
--- statement names a schema of views.
+-- What queries read: views of the live generation's tables. Who writes has a generation's own schema first in the
+-- `search_path`, so that no statement names a schema.
+CREATE SCHEMA views;
+
+-- Makes the tables of a generation.
 CREATE FUNCTION projection.create_generation(generation integer) RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
     EXECUTE format('CREATE SCHEMA %I', 'views_' || generation);
@@ -32,9 +37,13 @@ BEGIN
         partition smallint PRIMARY KEY,
         -- Of the last event applied; 0 before the first. This decides what is next, nothing else does.
         position bigint NOT NULL DEFAULT 0,
+        -- Counts how often the views were changed behind their writer's back: a rewind, a retry, a switch of the live
+        -- generation. A writer that knows another number begins anew.
+        epoch bigint NOT NULL DEFAULT 0,
         -- Where in the topic to read on: a hint that saves reading from the beginning. Absent before the first record.
         kafka_offset bigint,
-        -- Of the last event applied.
+        -- The last event applied, and when it was recorded. Another event at that position: the log is another.
+        event_id uuid,
         recorded_at timestamptz,
         applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
     ) WITH (fillfactor = 10);
@@ -116,5 +125,23 @@ BEGIN
     CREATE INDEX quarantine_by_account ON quarantine (account_id, version) WHERE account_id IS NOT NULL;
 END $body$;
 
+-- Makes a generation the live one: for whoever asks afterwards all at once. The writers of the one before it, which is
+-- kept as it stands, begin anew.
+CREATE FUNCTION projection.make_live(next integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    before integer := (SELECT generation FROM projection.generations WHERE live);
+    name text;
+BEGIN
+    IF before IS NOT NULL THEN
+        EXECUTE format('UPDATE %I.checkpoints SET epoch = epoch + 1', 'views_' || before);
+    END IF;
+    UPDATE projection.generations SET live = false WHERE live;
+    UPDATE projection.generations SET live = true WHERE generation = next;
+    FOREACH name IN ARRAY ARRAY['checkpoints', 'accounts', 'history', 'quarantine'] LOOP
+        EXECUTE format('CREATE OR REPLACE VIEW views.%1$I AS SELECT * FROM %2$I.%1$I', name, 'views_' || next);
+    END LOOP;
+END $$;
+
 SELECT projection.create_generation(1);
-INSERT INTO projection.generations (generation, live) VALUES (1, true);
+INSERT INTO projection.generations (generation) VALUES (1);
+SELECT projection.make_live(1);

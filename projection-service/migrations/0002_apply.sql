@@ -1,14 +1,15 @@
 -- Applies a batch of events to the generation in the `search_path`: all of it, or nothing.
 --
--- checkpoint_*: the partitions touched, each once. One that is not at `checkpoint_expected` any more refuses the batch:
---               somebody else has gone on with it.
+-- checkpoint_*: the partitions touched, each once. One that is not at `checkpoint_expected` any more, or of another
+--               epoch, refuses the batch: somebody else has gone on with it, or changed what is known of it.
 -- opened_*:     accounts that are new.
 -- account_*:    accounts as they stand after the batch, the new ones too.
 -- history_*:    one element an event; none where history comes by COPY in the same transaction.
 -- quarantine_*: what is set aside.
 CREATE FUNCTION projection.apply(
-    checkpoint_partitions smallint[], checkpoint_expected bigint[], checkpoint_positions bigint[],
-    checkpoint_offsets bigint[], checkpoint_recorded_at timestamptz[],
+    checkpoint_partitions smallint[], checkpoint_epochs bigint[], checkpoint_expected bigint[],
+    checkpoint_positions bigint[], checkpoint_offsets bigint[], checkpoint_event_ids uuid[],
+    checkpoint_recorded_at timestamptz[],
     opened_ids uuid[], opened_at timestamptz[], opened_partitions smallint[], opened_currencies text[],
     opened_owners text[], opened_metadata text[],
     account_ids uuid[], account_last_activity timestamptz[], account_versions bigint[], account_positions bigint[],
@@ -26,11 +27,12 @@ DECLARE
     moved integer;
 BEGIN
     UPDATE checkpoints AS c
-       SET position = m.position, kafka_offset = m.kafka_offset,
+       SET position = m.position, kafka_offset = m.kafka_offset, event_id = m.event_id,
            recorded_at = coalesce(m.recorded_at, c.recorded_at), applied_at = clock_timestamp()
-      FROM unnest(checkpoint_partitions, checkpoint_expected, checkpoint_positions, checkpoint_offsets,
-                  checkpoint_recorded_at) AS m (partition, expected, position, kafka_offset, recorded_at)
-     WHERE c.partition = m.partition AND c.position = m.expected;
+      FROM unnest(checkpoint_partitions, checkpoint_epochs, checkpoint_expected, checkpoint_positions,
+                  checkpoint_offsets, checkpoint_event_ids, checkpoint_recorded_at)
+        AS m (partition, epoch, expected, position, kafka_offset, event_id, recorded_at)
+     WHERE c.partition = m.partition AND c.epoch = m.epoch AND c.position = m.expected;
     GET DIAGNOSTICS moved = ROW_COUNT;
     IF moved <> cardinality(checkpoint_partitions) THEN
         RAISE EXCEPTION 'a partition is at another position'

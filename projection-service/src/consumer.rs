@@ -6,15 +6,16 @@
 //! partition, a rebalance), all that is in memory is forgotten and reading begins where the checkpoints stand.
 
 mod applier;
-mod client;
+pub(crate) mod client;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod ends;
 mod fold;
-mod known;
+pub(crate) mod known;
 mod link;
 mod reader;
-mod record;
-mod sequence;
+pub(crate) mod record;
+pub(crate) mod sequence;
+pub(crate) mod writer;
 
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub struct Consumer {
     pub group: String,
     /// This instance's lasting name in the group, if it has one.
     pub group_instance: Option<String>,
-    /// Connections whose statements see the generation to apply to.
+    /// The views' database.
     pub database: PgConnectOptions,
     /// The most events in a transaction.
     pub max_batch: usize,

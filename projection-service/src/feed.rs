@@ -4,12 +4,17 @@ use std::time::Duration;
 
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
+use uuid::Uuid;
+
+use crate::store::source::Source;
 
 /// Events asked for at once.
-pub const PAGE: usize = 1_000;
+const PAGE: usize = 2_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -17,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Feed {
     client: Client,
-    events: Url,
+    base: Url,
 }
 
 /// Why the feed gave no page.
@@ -26,6 +31,9 @@ pub enum FeedError {
     /// No answer, or not one of the feed.
     #[error("the command-service's feed can't be read: {0}")]
     Request(#[from] reqwest::Error),
+    /// The answer does not say whose log it is.
+    #[error("the command-service's feed does not say of which store it is: is it a command-service?")]
+    Nameless,
     /// Events that are not what was asked for.
     #[error("the command-service's feed gave {found} where {expected} is next: is it of this log?")]
     OutOfOrder {
@@ -36,9 +44,21 @@ pub enum FeedError {
     },
 }
 
+/// A stretch of the log.
+#[derive(Debug)]
+pub struct Page {
+    /// Whose log it is.
+    pub source: Source,
+    /// Its events, oldest first, without holes.
+    pub events: Vec<RecordedEvent>,
+    /// Whether there are more after them.
+    pub has_more: bool,
+}
+
 #[derive(Deserialize)]
-struct Page {
+struct Body {
     data: Vec<RecordedEvent>,
+    has_more: bool,
 }
 
 impl Feed {
@@ -48,28 +68,87 @@ impl Feed {
     /// The HTTP client can't be set up.
     pub fn new(base: &Url) -> reqwest::Result<Self> {
         let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build()?;
-        let mut events = base.clone();
-        events.set_path(&format!("{}/v1/events", base.path().trim_end_matches('/')));
-        Ok(Self { client, events })
+        Ok(Self { client, base: base.clone() })
     }
 
-    /// The events that follow on position `after` of a partition, oldest first, without holes; empty if there is none.
+    /// The events that follow on position `after` of a partition; none if that is its end.
     ///
     /// # Errors
     /// The command-service is away, or does not give that.
-    pub async fn events(&self, partition: Partition, after: i64) -> Result<Vec<RecordedEvent>, FeedError> {
-        let mut url = self.events.clone();
-        url.query_pairs_mut()
-            .append_pair("partition", &partition.to_string())
-            .append_pair("after", &after.to_string())
-            .append_pair("limit", &PAGE.to_string());
-        let page: Page = self.client.get(url).send().await?.error_for_status()?.json().await?;
-        for (event, number) in page.data.iter().zip(after + 1..) {
+    pub async fn events(&self, partition: Partition, after: i64) -> Result<Page, FeedError> {
+        self.page(partition, after, PAGE).await
+    }
+
+    /// The event at a position, if the log reaches so far.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn event_at(&self, partition: Partition, position: i64) -> Result<Option<RecordedEvent>, FeedError> {
+        Ok(self.page(partition, position - 1, 1).await?.events.pop())
+    }
+
+    /// Whose log it is.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn source(&self) -> Result<Source, FeedError> {
+        Ok(self.page(0, 0, 1).await?.source)
+    }
+
+    /// An account's events after a version, oldest first: those of one page, and whether there are more.
+    ///
+    /// # Errors
+    /// As [`Feed::events`]; that the log has no such account is an empty page.
+    pub async fn of_account(&self, account_id: Uuid, after: i64) -> Result<(Vec<RecordedEvent>, bool), FeedError> {
+        let url = self.url(
+            &format!("v1/accounts/{account_id}/events"),
+            &[("after_version", after.to_string()), ("limit", 1_000.to_string())],
+        );
+        let response = self.client.get(url).send().await?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok((Vec::new(), false));
+        }
+        let body: Body = response.error_for_status()?.json().await?;
+        for (event, version) in body.data.iter().zip(after + 1..) {
+            if event.account_id != account_id || event.version != version {
+                let expected = format!("version {version} of account {account_id}");
+                let found = format!("version {} of account {}", event.version, event.account_id);
+                return Err(FeedError::OutOfOrder { expected, found });
+            }
+        }
+        Ok((body.data, body.has_more))
+    }
+
+    async fn page(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
+        let asked = [("partition", partition.to_string()), ("after", after.to_string()), ("limit", limit.to_string())];
+        let (source, body): (_, Body) = self.get(self.url("v1/events", &asked)).await?;
+        for (event, number) in body.data.iter().zip(after + 1..) {
             if event.position.partition != partition || event.position.number != number {
                 let expected = format!("{partition}-{number}");
                 return Err(FeedError::OutOfOrder { expected, found: event.position.to_string() });
             }
         }
-        Ok(page.data)
+        Ok(Page { source, events: body.data, has_more: body.has_more })
     }
+
+    fn url(&self, path: &str, asked: &[(&str, String)]) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{path}", self.base.path().trim_end_matches('/')));
+        url.query_pairs_mut().extend_pairs(asked);
+        url
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<(Source, T), FeedError> {
+        let response = self.client.get(url).send().await?.error_for_status()?;
+        let source = source(response.headers()).ok_or(FeedError::Nameless)?;
+        Ok((source, response.json().await?))
+    }
+}
+
+fn source(headers: &HeaderMap) -> Option<Source> {
+    let header = |name| headers.get(name)?.to_str().ok();
+    Some(Source {
+        store_id: header(passbook_shared::http::headers::STORE_ID)?.parse().ok()?,
+        partitions: header(passbook_shared::http::headers::PARTITIONS)?.parse().ok()?,
+    })
 }

@@ -9,6 +9,8 @@ pub mod feed;
 pub mod http;
 /// What an event makes of an account's view: pure.
 pub mod projection;
+/// Past events, read again.
+pub mod replay;
 /// The views in Postgres.
 pub mod store;
 /// Queries that wait for what they ask for.

@@ -19,8 +19,9 @@ use crate::consumer::ends::{self, Ends};
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState};
+use crate::replay::{self, Ground};
 use crate::store::Views;
-use crate::store::generations::{self, Generation};
+use crate::store::generations;
 use crate::waiting::Waiting;
 
 /// How long to wait before trying to reach Postgres again.
@@ -83,17 +84,19 @@ async fn consume(
     health: Health,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let generation = tokio::select! {
-        generation = prepare(database.clone(), health.clone()) => generation?,
+    tokio::select! {
+        prepared = prepare(database.clone(), health.clone()) => prepared?,
         () = shutdown.clone().cancelled_owned() => return Ok(()),
-    };
-    views.open(&database, generation, config.projection_connections);
+    }
+    views.open(&database, config.projection_connections);
     health.ok("postgres");
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let ground = Ground { kafka: config.kafka.clone(), database: database.clone(), feed: feed.clone(), at_once };
     let consumer = Consumer {
         kafka: config.kafka,
         group: config.kafka_group,
         group_instance: config.kafka_group_instance,
-        database: generation.options(&database),
+        database,
         max_batch: config.apply_batch as usize,
         pace: Duration::from_millis(config.apply_pace_ms),
         feed,
@@ -103,14 +106,15 @@ async fn consume(
     };
     let mut tasks = Tasks::new(shutdown);
     consumer::spawn(consumer, &mut tasks);
+    tasks.spawn("replays", replay::run(ground, tasks.shutdown()));
     tasks.wait().await
 }
 
-/// Brings the schema up to date and finds the live generation; waits for Postgres to be there.
-async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<Generation> {
+/// Brings the schema up to date; waits for Postgres to be there.
+async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<()> {
     loop {
         let error = match tokio::time::timeout(CONNECT_TIMEOUT, try_prepare(database.clone())).await {
-            Ok(Ok(generation)) => return Ok(generation),
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) if is_away(&error) => format!("Postgres can't be reached: {error}"),
             Ok(Err(error)) => {
                 return Err(error).context("the database at PROJECTION_DATABASE_URL can't be prepared for the views");
@@ -122,15 +126,14 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<G
     }
 }
 
-async fn try_prepare(database: PgConnectOptions) -> Result<Generation, MigrateError> {
+async fn try_prepare(database: PgConnectOptions) -> Result<(), MigrateError> {
     let options = database.application_name("passbook-projection-start");
     // A pool would go on trying, and keep to itself why.
     options.connect().await?.close().await?;
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     generations::migrate(&pool).await?;
-    let live = generations::live(&pool).await?;
     pool.close().await;
-    Ok(live)
+    Ok(())
 }
 
 fn is_away(error: &MigrateError) -> bool {

@@ -12,6 +12,8 @@ pub mod generations;
 pub mod history;
 /// What was set aside.
 pub mod quarantine;
+/// Replays that were asked for.
+pub mod replays;
 /// Whose log the views are of.
 pub mod source;
 
@@ -20,8 +22,6 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
-use generations::Generation;
 
 /// How long a query may wait for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -33,18 +33,12 @@ const FRESH: Duration = Duration::from_millis(500);
 /// The live generation's views, for queries. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Views {
-    live: Arc<OnceLock<Live>>,
-}
-
-#[derive(Debug)]
-struct Live {
-    generation: Generation,
-    pool: PgPool,
+    pool: Arc<OnceLock<PgPool>>,
 }
 
 impl Views {
-    /// Answers queries from a generation from now on.
-    pub fn open(&self, database: &PgConnectOptions, generation: Generation, connections: u32) {
+    /// Answers queries from now on.
+    pub fn open(&self, database: &PgConnectOptions, connections: u32) {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -57,17 +51,9 @@ impl Views {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(generation.options(database).application_name("passbook-projection-queries"));
-        // Whoever was first has opened the same: there is one live generation.
-        let _ = self.live.set(Live { generation, pool });
-    }
-
-    /// The generation that is live.
-    ///
-    /// # Errors
-    /// As [`Views::pool`].
-    pub fn generation(&self) -> sqlx::Result<Generation> {
-        self.live.get().map(|live| live.generation).ok_or(sqlx::Error::PoolClosed)
+            .connect_lazy_with(generations::live_options(database).application_name("passbook-projection-queries"));
+        // Whoever was first has opened the same.
+        let _ = self.pool.set(pool);
     }
 
     /// Connections whose statements see the live generation.
@@ -75,13 +61,13 @@ impl Views {
     /// # Errors
     /// [`sqlx::Error::PoolClosed`] before the database was reached for the first time.
     pub fn pool(&self) -> sqlx::Result<&PgPool> {
-        self.live.get().map(|live| &live.pool).ok_or(sqlx::Error::PoolClosed)
+        self.pool.get().ok_or(sqlx::Error::PoolClosed)
     }
 
     /// Ends the connections, when nobody queries any more.
     pub async fn close(&self) {
-        if let Some(live) = self.live.get() {
-            live.pool.close().await;
+        if let Some(pool) = self.pool.get() {
+            pool.close().await;
         }
     }
 

@@ -64,7 +64,7 @@ pub(super) async fn account_state(
     if asked.is_some_and(|asked| asked > loaded.version) {
         return Err(Problem::version_not_found(account_id, loaded.version));
     }
-    let partition = partition_of(account_id, state.log.partitions());
+    let partition = partition_of(account_id, state.log.store().partitions);
     let position = Position { partition, number: loaded.position };
     Ok(Json(StateAnswer { account_id, version: loaded.version, position, account }))
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::extract::Query;
+use passbook_shared::http::headers::{PARTITIONS, STORE_ID};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -18,6 +19,7 @@ use super::whole::{LARGEST, Whole};
 use super::{AppState, examples};
 use crate::log::read::Page;
 use crate::log::read::search::{Cursor, Found, Search};
+use crate::log::store::Store;
 
 const PATH: &str = "/v1/events";
 const DEFAULT_LIMIT: i64 = 100;
@@ -81,17 +83,27 @@ impl From<Found> for EventPage {
 /// Either one partition of the log (`partition`, `after`), complete and in order; or a search over all partitions by
 /// type and time, oldest first. To follow the log, follow its partitions: a search is for people.
 #[utoipa::path(get, path = "/v1/events", tag = "log", params(EventsQuery),
-    responses((status = 200, description = "Some events", body = EventPage, example = json!(examples::page())), Problems))]
+    responses(
+        (status = 200, description = "Some events", body = EventPage,
+            headers(
+                ("X-Store-Id" = Uuid, description = "The store whose log it is"),
+                ("X-Partitions" = i16, description = "How many partitions that log has"),
+            ),
+            example = json!(examples::page())),
+        Problems,
+    ))]
 pub(super) async fn events(
     State(state): State<AppState>,
     Query(query): Query<EventsQuery>,
-) -> Result<Json<EventPage>, Problem> {
+) -> Result<([(&'static str, String); 2], Json<EventPage>), Problem> {
+    let Store { store_id, partitions } = state.log.store();
+    let whose = [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string())];
     let limit = usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
     if let Some(partition) = query.partition {
         only_with_partition(&query)?;
-        let partition = partition_number(partition, state.log.partitions())?;
+        let partition = partition_number(partition, partitions)?;
         let after = query.after.map_or(0, Whole::get);
-        return Ok(Json(state.log.feed(partition, after, limit).await?.into()));
+        return Ok((whose, Json(state.log.feed(partition, after, limit).await?.into())));
     }
     if query.after.is_some() {
         return Err(Problem::malformed("after", "needs `partition`"));
@@ -103,7 +115,7 @@ pub(super) async fn events(
     let after = query.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let after = after.map_err(|detail| Problem::malformed("cursor", detail))?;
     let search = Search { event_type, from: query.from, to: query.to, after, limit };
-    Ok(Json(state.log.search(&search).await?.into()))
+    Ok((whose, Json(state.log.search(&search).await?.into())))
 }
 
 fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {

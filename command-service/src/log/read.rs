@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::load::{LoadError, Loaded, state_at};
 use super::rows::{event_columns, recorded_event};
+use super::store::Store;
 
 /// How long a read may take: a Postgres that does not answer is as good as away.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -26,7 +27,7 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct LogReader {
     pool: PgPool,
-    partitions: Partition,
+    store: Store,
 }
 
 /// Some events, in order.
@@ -39,14 +40,14 @@ pub struct Page {
 }
 
 impl LogReader {
-    /// Reads from this pool a log of so many partitions.
-    pub fn new(pool: PgPool, partitions: Partition) -> Self {
-        Self { pool, partitions }
+    /// Reads the log of a store from this pool.
+    pub fn new(pool: PgPool, store: Store) -> Self {
+        Self { pool, store }
     }
 
-    /// How many partitions the log has.
-    pub fn partitions(&self) -> Partition {
-        self.partitions
+    /// Whose log it is.
+    pub fn store(&self) -> Store {
+        self.store
     }
 
     /// One partition of the log after a position, in order.
@@ -76,7 +77,7 @@ impl LogReader {
         after_version: i64,
         limit: usize,
     ) -> Result<Option<Page>, sqlx::Error> {
-        let partition = partition_of(account_id, self.partitions);
+        let partition = partition_of(account_id, self.store.partitions);
         let rows = sqlx::query(concat!(
             "SELECT ",
             event_columns!(),
@@ -104,7 +105,7 @@ impl LogReader {
     /// # Errors
     /// See [`LoadError`].
     pub async fn state(&self, account_id: Uuid, version: i64) -> Result<Loaded, LoadError> {
-        let partition = partition_of(account_id, self.partitions);
+        let partition = partition_of(account_id, self.store.partitions);
         let load = async { state_at(&mut *self.pool.acquire().await?, partition, account_id, version).await };
         tokio::time::timeout(DEADLINE, load).await.unwrap_or(Err(LoadError::Store(sqlx::Error::PoolTimedOut)))
     }
@@ -115,7 +116,7 @@ impl LogReader {
     /// As any query.
     pub async fn version_at(&self, account_id: Uuid, moment: Timestamp) -> Result<i64, sqlx::Error> {
         let sql = "SELECT passbook.last_version_before($1, $2, $3 + interval '1 microsecond')";
-        let partition = partition_of(account_id, self.partitions);
+        let partition = partition_of(account_id, self.store.partitions);
         in_time(sqlx::query_scalar(sql).bind(partition).bind(account_id).bind(moment).fetch_one(&self.pool)).await
     }
 }

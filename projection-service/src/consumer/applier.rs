@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passbook_shared::health::Health;
-use passbook_shared::partition::Partition;
-use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::store_error::{is_connection_lost, violated_constraint};
 use passbook_shared::timestamp::Timestamp;
@@ -21,15 +20,14 @@ use uuid::Uuid;
 use super::link::{Applied, Link, Parcel};
 use super::record::Record;
 use super::sequence::{Sequence, Verdict};
-use crate::feed::{Feed, PAGE};
+use super::writer::{WriteError, Writer};
+use crate::feed::{Feed, Page};
 use crate::metrics;
 use crate::store::apply::OUTRUN;
 use crate::store::source::Source;
 use crate::waiting::Waiting;
 
 mod filling;
-mod writer;
-use writer::{WriteError, Writer};
 
 /// How records are gathered.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +37,9 @@ pub(super) struct Pace {
     /// The least time from the start of one transaction to that of the next.
     pub(super) least: Duration,
 }
+
+/// The most bytes of events in a transaction, about.
+const MAX_BYTES: usize = 16 << 20;
 
 /// Offsets alone (repeats were read) are worth a transaction less often.
 const OFFSETS_PACE: Duration = Duration::from_millis(500);
@@ -63,10 +64,12 @@ pub(super) struct Applier {
     sequence: Sequence,
     /// Accepted, to be applied next.
     pending: Vec<Record>,
+    /// What they take, in bytes.
+    pending_bytes: usize,
     /// Whose log the records are of, as soon as one was seen.
     store_id: Option<Uuid>,
     /// Pages of the log on their way, at most one a partition.
-    pages: JoinSet<(Partition, Vec<RecordedEvent>)>,
+    pages: JoinSet<(Partition, Page)>,
     started: Instant,
     failures: u32,
 }
@@ -83,7 +86,7 @@ impl Applier {
     ) -> Self {
         Self {
             pace,
-            writer: Writer::new(database),
+            writer: Writer::new(database, feed.clone()),
             parcels,
             link,
             feed,
@@ -93,6 +96,7 @@ impl Applier {
             partitions: 0,
             sequence: Sequence::default(),
             pending: Vec::new(),
+            pending_bytes: 0,
             store_id: None,
             pages: JoinSet::new(),
             started: Instant::now(),
@@ -103,14 +107,14 @@ impl Applier {
     /// Applies until the shutdown; what is under way then is finished.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
-            let full = self.pending.len() >= self.pace.max_batch;
+            let full = self.is_full();
             let due = self.due();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 Some(page) = self.pages.join_next(), if !full => {
-                    if let Ok((partition, events)) = page {
-                        self.take_page(partition, events);
+                    if let Ok((partition, page)) = page {
+                        self.take_page(partition, page);
                     }
                 }
                 parcel = self.parcels.recv(), if !full => match parcel {
@@ -122,9 +126,13 @@ impl Applier {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.pending.len() >= self.pace.max_batch || self.pending_bytes >= MAX_BYTES
+    }
+
     /// When to apply what there is.
     fn due(&self) -> Option<Instant> {
-        if self.pending.len() >= self.pace.max_batch {
+        if self.is_full() {
             Some(self.started)
         } else if !self.pending.is_empty() {
             Some(self.started + self.pace.least)
@@ -155,42 +163,63 @@ impl Applier {
         let (partition, offset) = (record.partition, record.offset.unwrap_or_default());
         let Ok(event) = &record.content else {
             if self.sequence.unreadable(partition, offset) {
-                self.pending.push(record);
+                self.accept(record);
             }
             return;
         };
         if let Some(store_id) = event.store_id
             && *self.store_id.get_or_insert(store_id) != store_id
         {
-            self.refuse(partition, offset, store_id);
+            self.refuse_store(partition, offset, store_id);
             return;
         }
-        match self.sequence.of_topic(partition, event.recorded.position.number, offset) {
-            Verdict::Next => self.pending.push(record),
+        let recorded = &event.recorded;
+        if partition_of(recorded.account_id, self.partitions) != partition {
+            self.refuse(format!(
+                "account {} is in partition {partition} of the topic, and would be in another if the log had the \
+                 topic's {} partitions: nothing is applied. Is KAFKA_TOPIC another installation's?",
+                recorded.account_id, self.partitions
+            ));
+            return;
+        }
+        match self.sequence.of_topic(partition, recorded.position.number, recorded.event_id, offset) {
+            Verdict::Next => self.accept(record),
             Verdict::Skip => {}
             Verdict::Hole { after } => {
-                let found = event.recorded.position;
+                let found = recorded.position;
                 tracing::warn!(partition, after, %found, "the topic has a hole, which is filled from the log");
                 metrics::hole(partition);
                 self.fill(partition, after);
             }
+            Verdict::Forked => self.refuse(other_log(partition, recorded.position.number)),
         }
     }
 
+    fn accept(&mut self, record: Record) {
+        self.pending_bytes += record.bytes();
+        self.pending.push(record);
+    }
+
     /// Events of the log that follow on what was accepted when they were asked for.
-    fn take_page(&mut self, partition: Partition, events: Vec<RecordedEvent>) {
-        let full = events.len() >= PAGE;
-        if !events.is_empty() {
-            self.health.ok("feed");
+    fn take_page(&mut self, partition: Partition, page: Page) {
+        self.health.ok("feed");
+        let seen = self.store_id.filter(|store_id| *store_id != page.source.store_id);
+        if seen.is_some() || page.source.partitions != self.partitions {
+            self.refuse(format!(
+                "the command-service's log is of store {} with {} partitions, the topic of another or with {}: nothing \
+                 is applied. Is COMMAND_SERVICE_URL or KAFKA_TOPIC another installation's?",
+                page.source.store_id, page.source.partitions, self.partitions
+            ));
+            return;
         }
-        for event in events {
-            if self.sequence.of_log(partition, event.position.number) == Verdict::Next {
-                self.pending.push(Record::of_feed(event));
+        for event in page.events {
+            if self.sequence.of_log(partition, event.position.number, event.event_id) == Verdict::Next {
+                self.accept(Record::of_feed(event));
             }
         }
         if let Some(after) = self.sequence.hole(partition) {
             self.fill(partition, after);
-        } else if full {
+        } else if page.has_more {
             self.look_into_log(partition);
         }
     }
@@ -204,6 +233,7 @@ impl Applier {
         }
         self.started = Instant::now();
         let pending = std::mem::take(&mut self.pending);
+        self.pending_bytes = 0;
         let source = self.store_id.map(|store_id| Source { store_id, partitions: self.partitions });
         match self.writer.write(&pending, &self.sequence, source).await {
             Ok(written) => {
@@ -241,7 +271,10 @@ impl Applier {
         self.failures += 1;
         match error {
             WriteError::Store(error) if violated_constraint(error) == Some(OUTRUN) => {
-                tracing::warn!("another instance has gone on with a partition: starting over from the checkpoints");
+                tracing::info!("the views were changed by another: starting over from the checkpoints");
+                if self.failures == 1 {
+                    pause = Duration::ZERO;
+                }
             }
             WriteError::Store(error) if is_connection_lost(error) => {
                 self.health.degraded("projection", "Postgres is away: events are applied when it is back");
@@ -259,16 +292,17 @@ impl Applier {
         self.start_over(pause);
     }
 
-    /// A record of another store: nothing goes on until the topic has only ours.
-    fn refuse(&mut self, partition: Partition, offset: i64, found: Uuid) {
+    fn refuse_store(&mut self, partition: Partition, offset: i64, found: Uuid) {
         let expected = self.store_id.unwrap_or_default();
-        self.health.failing(
-            "projection",
-            format!(
-                "the record at offset {offset} of partition {partition} is of store {found}, the views are of store \
-                 {expected}: nothing is applied. Is KAFKA_TOPIC or PROJECTION_DATABASE_URL another installation's?"
-            ),
-        );
+        self.refuse(format!(
+            "the record at offset {offset} of partition {partition} is of store {found}, the views are of store \
+             {expected}: nothing is applied. Is KAFKA_TOPIC or PROJECTION_DATABASE_URL another installation's?"
+        ));
+    }
+
+    /// What is read is not what the views are of: nothing goes on until it is.
+    fn refuse(&mut self, reason: String) {
+        self.health.failing("projection", reason);
         self.start_over(FOREIGN_PAUSE);
     }
 
@@ -284,7 +318,17 @@ impl Applier {
         self.writer.forget();
         self.sequence = Sequence::default();
         self.pending.clear();
+        self.pending_bytes = 0;
         self.pages = JoinSet::new();
         self.store_id = None;
     }
+}
+
+/// What is said when the log does not have the event that was applied.
+pub(super) fn other_log(partition: Partition, position: i64) -> String {
+    format!(
+        "position {partition}-{position} of the log is not the event that the views have there: nothing is applied. Was \
+         the log's database restored from a backup that is older than the views? Then the views must be made anew: see \
+         \"After a restore\" in the README"
+    )
 }

@@ -40,6 +40,10 @@ impl Changes {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
+    pub(super) fn has_news(&self) -> bool {
+        !self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
     }
@@ -135,7 +139,7 @@ pub(super) fn group_consumer(
 }
 
 /// What the operator says in `KAFKA_OPTIONS` goes before what we think.
-pub(super) fn set_unless_given(config: &mut rdkafka::ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
+pub(crate) fn set_unless_given(config: &mut rdkafka::ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
     if kafka.kafka_options.iter().all(|(given, _)| given != name) {
         config.set(name, value);
     }

@@ -25,7 +25,7 @@ struct Folding<'e, 'k> {
 
 /// What the records change, each accepted in its turn, and where they leave the partitions. All accounts of theirs must
 /// be known, and are known as they stand afterwards.
-pub(super) fn fold<'e>(records: &'e [Record], sequence: &Sequence, known: &mut Accounts) -> Batch<'e> {
+pub(crate) fn fold<'e>(records: &'e [Record], sequence: &Sequence, known: &mut Accounts) -> Batch<'e> {
     let mut folding = Folding { batch: Batch::default(), known, rows: HashMap::new() };
     let mut recorded_at = HashMap::new();
     for record in records {
@@ -40,9 +40,11 @@ pub(super) fn fold<'e>(records: &'e [Record], sequence: &Sequence, known: &mut A
     let mut batch = folding.batch;
     batch.checkpoints.extend(sequence.moved().map(|(partition, track)| Move {
         partition,
+        epoch: track.epoch,
         from: track.applied,
         to: track.accepted,
         kafka_offset: track.offset,
+        event_id: track.event_id,
         recorded_at: recorded_at.get(&partition).copied(),
     }));
     // In the order of the tables' keys, Postgres finds its places faster.

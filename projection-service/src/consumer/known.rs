@@ -9,7 +9,7 @@ use crate::projection::AccountState;
 
 /// What is known of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(crate) enum Known {
     /// It is not there.
     Absent,
     /// As it stands.
@@ -20,7 +20,7 @@ pub(super) enum Known {
 
 /// The accounts used last: at least `CAPACITY` of them, which is more than a batch has, and at most twice as many.
 #[derive(Debug, Default)]
-pub(super) struct Accounts {
+pub(crate) struct Accounts {
     young: HashMap<Uuid, Known>,
     old: HashMap<Uuid, Known>,
 }
@@ -29,7 +29,7 @@ const CAPACITY: usize = 100_000;
 
 impl Accounts {
     /// What is known of an account, if anything.
-    pub(super) fn get(&mut self, account_id: Uuid) -> Option<Known> {
+    pub(crate) fn get(&mut self, account_id: Uuid) -> Option<Known> {
         if let Some(known) = self.young.get(&account_id) {
             return Some(*known);
         }
@@ -39,7 +39,7 @@ impl Accounts {
     }
 
     /// What is known of it from now on.
-    pub(super) fn set(&mut self, account_id: Uuid, known: Known) {
+    pub(crate) fn set(&mut self, account_id: Uuid, known: Known) {
         self.young.insert(account_id, known);
         if self.young.len() > CAPACITY {
             self.old = std::mem::take(&mut self.young);
@@ -47,7 +47,7 @@ impl Accounts {
     }
 
     /// Forgets all.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
     }

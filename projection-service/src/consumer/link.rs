@@ -85,6 +85,11 @@ impl Link {
         self.applied.lock().unwrap_or_else(PoisonError::into_inner).extend(applied);
     }
 
+    /// Forgets how far partitions were applied: they are begun anew.
+    pub(super) fn forget_applied(&self) {
+        self.take_applied();
+    }
+
     /// What was applied since this was asked last.
     pub(super) fn take_applied(&self) -> BTreeMap<Partition, Applied> {
         std::mem::take(&mut *self.applied.lock().unwrap_or_else(PoisonError::into_inner))

@@ -21,6 +21,7 @@ use super::link::{Link, Parcel};
 use super::record::Record;
 use crate::metrics;
 
+mod resets;
 mod start;
 mod watchdog;
 use watchdog::{Alarm, Watchdog};
@@ -37,6 +38,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long the client may take to leave the group.
 const LEAVE: Duration = Duration::from_secs(5);
+
+/// What our note on an offset begins with: who resets offsets by a tool leaves none.
+const NOTE: &str = "passbook:";
+
+fn note(position: i64) -> String {
+    format!("{NOTE}position={position}")
+}
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -187,7 +195,7 @@ impl Reader {
         }
     }
 
-    /// Tells Kafka how far the views are, with our note: who resets offsets by a tool leaves none.
+    /// Tells Kafka how far the views are, with our note.
     fn commit(&mut self, consumer: &GroupConsumer) {
         self.committed_at = Instant::now();
         let applied = self.link.take_applied();
@@ -199,7 +207,7 @@ impl Reader {
         for (partition, applied) in applied {
             let mut offset = offsets.add_partition(topic, partition.into());
             let _ = offset.set_offset(Offset::Offset(applied.offset));
-            offset.set_metadata(format!("passbook:position={}", applied.position));
+            offset.set_metadata(note(applied.position));
         }
         if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
             tracing::debug!(%error, "offsets were not committed to Kafka; the checkpoints have them");
@@ -234,6 +242,10 @@ impl Reader {
             if let Some(Ok(message)) = consumer.poll(POLL) {
                 let record = self.decode(&message);
                 held.extend(record);
+            }
+            // Whatever it is, reading begins anew from the checkpoints.
+            if consumer.context().has_news() {
+                return;
             }
         }
         self.held = held;

@@ -8,33 +8,33 @@ use uuid::Uuid;
 
 /// A record of the topic, or an event of the feed.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// Where it was read.
-    pub(super) partition: Partition,
+    pub(crate) partition: Partition,
     /// Where in the topic; absent if it is of the feed.
-    pub(super) offset: Option<i64>,
+    pub(crate) offset: Option<i64>,
     /// What it holds.
-    pub(super) content: Result<Event, Unreadable>,
+    pub(crate) content: Result<Event, Unreadable>,
 }
 
 /// An event of the log.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// With its place in the log.
-    pub(super) recorded: RecordedEvent,
+    pub(crate) recorded: RecordedEvent,
     /// Whose log; absent if it is of the feed.
-    pub(super) store_id: Option<Uuid>,
+    pub(crate) store_id: Option<Uuid>,
     /// What happened.
-    pub(super) decoded: Result<AccountEvent, Unreadable>,
+    pub(crate) decoded: Result<AccountEvent, Unreadable>,
 }
 
 /// Bytes this program can't make sense of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unreadable {
+pub(crate) struct Unreadable {
     /// Why, for people.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// As they were.
-    pub(super) document: Vec<u8>,
+    pub(crate) document: Vec<u8>,
 }
 
 impl Unreadable {
@@ -46,7 +46,7 @@ impl Unreadable {
 
 impl Record {
     /// A record as it is in the topic. Any bytes will do.
-    pub(super) fn read(partition: Partition, offset: i64, document: &[u8]) -> Self {
+    pub(crate) fn read(partition: Partition, offset: i64, document: &[u8]) -> Self {
         let content = cloud_event::decode(document)
             .and_then(|(recorded, store_id)| {
                 if recorded.position.partition == partition {
@@ -63,8 +63,18 @@ impl Record {
         Self { partition, offset: Some(offset), content }
     }
 
+    /// What it takes, about, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        const FIXED: usize = 512;
+        FIXED
+            + match &self.content {
+                Ok(event) => event.recorded.data.get().len() * 2,
+                Err(unreadable) => unreadable.document.len(),
+            }
+    }
+
     /// An event as the feed gives it.
-    pub(super) fn of_feed(recorded: RecordedEvent) -> Self {
+    pub(crate) fn of_feed(recorded: RecordedEvent) -> Self {
         let decoded =
             recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), &document(&recorded, None)));
         Self {
@@ -76,7 +86,7 @@ impl Record {
 }
 
 /// The event as the topic carries it.
-pub(super) fn document(recorded: &RecordedEvent, store_id: Option<Uuid>) -> Vec<u8> {
+pub(crate) fn document(recorded: &RecordedEvent, store_id: Option<Uuid>) -> Vec<u8> {
     let mut document = Vec::new();
     // Plain data: there is nothing that could fail.
     let _ = cloud_event::encode(recorded, store_id.unwrap_or_default(), &mut document);

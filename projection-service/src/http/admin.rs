@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::AppState;
 use super::documented::{Responses, problems};
-use crate::store::{checkpoints, quarantine};
+use crate::store::{checkpoints, generations, quarantine};
 
 /// How the projection stands.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -67,7 +67,7 @@ pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Pro
         }
     });
     Ok(Json(Projection {
-        generation: state.views.generation()?.0,
+        generation: state.views.read(generations::live(pool)).await?.0,
         partitions: partitions.collect(),
         replay: None,
         quarantined: state.views.read(quarantine::count(pool)).await?,

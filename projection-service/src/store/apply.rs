@@ -31,13 +31,17 @@ pub struct Batch<'e> {
 pub struct Move {
     /// Of the log.
     pub partition: Partition,
+    /// The epoch it must be of.
+    pub epoch: i64,
     /// The position it must be at.
     pub from: i64,
     /// The position it moves to.
     pub to: i64,
     /// Where in the topic to read on.
     pub kafka_offset: Option<i64>,
-    /// Of the last event; absent if there is none.
+    /// The event at the position it moves to, if one is known.
+    pub event_id: Option<Uuid>,
+    /// When the last event was recorded; absent if there is none.
     pub recorded_at: Option<Timestamp>,
 }
 
@@ -86,7 +90,7 @@ pub struct SetAside {
     pub document: Vec<u8>,
 }
 
-/// The constraint that refuses a batch because a partition is not at the position its writer knows.
+/// The constraint that refuses a batch because a partition is not where its writer knows it to be.
 pub const OUTRUN: &str = "checkpoint_is_where_expected";
 
 /// From so many events on, history goes by COPY.
@@ -112,14 +116,16 @@ async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row
     let metadata = |opened: &Opened<'_>| history::json(Some(&opened.account.metadata));
     sqlx::query(
         "SELECT projection.apply(
-            $1, $2, $3, $4, $5,  $6, $7, $8, $9, $10, $11,  $12, $13, $14, $15, $16, $17, $18, $19, $20,
-            $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34,
-            $35, $36, $37, $38, $39, $40, $41, $42)",
+            $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18, $19, $20, $21, $22,
+            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
+            $37, $38, $39, $40, $41, $42, $43, $44)",
     )
     .bind(column(checkpoints, |c| c.partition))
+    .bind(column(checkpoints, |c| c.epoch))
     .bind(column(checkpoints, |c| c.from))
     .bind(column(checkpoints, |c| c.to))
     .bind(column(checkpoints, |c| c.kafka_offset))
+    .bind(column(checkpoints, |c| c.event_id))
     .bind(column(checkpoints, |c| c.recorded_at.map(Timestamp::to_utc)))
     .bind(column(opened, |o| o.account_id))
     .bind(column(opened, |o| o.opened_at.to_utc()))

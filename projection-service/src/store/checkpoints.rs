@@ -3,6 +3,7 @@
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
 /// A partition's checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
@@ -11,9 +12,13 @@ pub struct Checkpoint {
     pub partition: Partition,
     /// Of the last event applied; 0 before the first.
     pub position: i64,
+    /// Counts changes behind the writer's back.
+    pub epoch: i64,
     /// Where in the topic to read on, if a record was read there before.
     pub kafka_offset: Option<i64>,
-    /// Of the last event applied.
+    /// The last event applied.
+    pub event_id: Option<Uuid>,
+    /// When that was recorded.
     pub recorded_at: Option<Timestamp>,
 }
 
@@ -38,9 +43,11 @@ pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sql
 /// # Errors
 /// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>> {
-    sqlx::query_as("SELECT partition, position, kafka_offset, recorded_at FROM checkpoints ORDER BY partition")
-        .fetch_all(executor)
-        .await
+    sqlx::query_as(
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition",
+    )
+    .fetch_all(executor)
+    .await
 }
 
 /// A partition's position; 0 if nothing of it was applied.
@@ -53,4 +60,33 @@ pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sq
         .fetch_optional(executor)
         .await
         .map(Option::unwrap_or_default)
+}
+
+/// Every partition's checkpoint; none of them moves until the transaction ends.
+///
+/// # Errors
+/// As any query; `lock_not_available` if a writer does not let go of one within 2 s.
+pub async fn hold(connection: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>> {
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
+    sqlx::query_as(
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition
+            FOR UPDATE",
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// As [`hold`], of one partition.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_one(connection: &mut PgConnection, partition: Partition) -> sqlx::Result<Checkpoint> {
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
+    sqlx::query_as(
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1
+            FOR UPDATE",
+    )
+    .bind(partition)
+    .fetch_one(connection)
+    .await
 }

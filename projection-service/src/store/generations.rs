@@ -1,19 +1,43 @@
 //! Complete sets of views, one of them live. The only place that knows where a generation's tables are.
 
-use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection, PgExecutor, PgPool, Row};
 
 /// One complete set of views.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub i32);
 
 impl Generation {
-    /// Settings of connections whose statements see this generation: its schema comes first in their `search_path`.
+    /// Settings of connections that work on this generation, whichever is live later.
     pub fn options(self, database: &PgConnectOptions) -> PgConnectOptions {
-        // In UTC, so that Postgres's own arithmetic with days and months agrees with ours.
-        database.clone().options([("search_path", format!("views_{}", self.0)), ("TimeZone", "UTC".to_owned())])
+        seeing(database, self.schema())
     }
+
+    fn schema(self) -> String {
+        format!("views_{}", self.0)
+    }
+}
+
+/// Settings of connections whose statements see whatever generation is live.
+pub fn live_options(database: &PgConnectOptions) -> PgConnectOptions {
+    seeing(database, "views".to_owned())
+}
+
+/// In UTC, so that Postgres's own arithmetic with days and months agrees with ours.
+fn seeing(database: &PgConnectOptions, schema: String) -> PgConnectOptions {
+    database.clone().options([("search_path", schema), ("TimeZone", "UTC".to_owned())])
+}
+
+/// A connection that works on the generation that is live now.
+///
+/// # Errors
+/// Postgres is away, or refuses.
+pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
+    let schema = live(&mut connection).await?.schema();
+    sqlx::query("SELECT set_config('search_path', $1, false)").bind(schema).execute(&mut connection).await?;
+    Ok(connection)
 }
 
 /// Brings the schema up to date. Instances that start at once wait for each other: migrations hold an advisory lock.
@@ -32,6 +56,76 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
 ///
 /// # Errors
 /// As any query.
-pub async fn live(pool: &PgPool) -> sqlx::Result<Generation> {
-    sqlx::query_scalar("SELECT generation FROM projection.generations WHERE live").fetch_one(pool).await.map(Generation)
+pub async fn live(executor: impl PgExecutor<'_>) -> sqlx::Result<Generation> {
+    sqlx::query_scalar("SELECT generation FROM projection.generations WHERE live")
+        .fetch_one(executor)
+        .await
+        .map(Generation)
+}
+
+/// All there are, the oldest first.
+///
+/// # Errors
+/// As any query.
+pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>> {
+    let found: Vec<i32> = sqlx::query_scalar("SELECT generation FROM projection.generations ORDER BY generation")
+        .fetch_all(executor)
+        .await?;
+    Ok(found.into_iter().map(Generation).collect())
+}
+
+/// Makes an empty generation, to be loaded in bulk: its history gets its key when all is there.
+///
+/// # Errors
+/// As any query.
+pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
+    let sql = "WITH made AS (
+                   INSERT INTO projection.generations (generation, indexed)
+                   SELECT max(generation) + 1, false FROM projection.generations RETURNING generation)
+               SELECT generation, projection.create_generation(generation) FROM made";
+    let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
+    let generation = Generation(row.try_get(0)?);
+    change(connection, generation, "ALTER TABLE views.history DROP CONSTRAINT history_pkey").await?;
+    Ok(generation)
+}
+
+/// Gives the history of a generation its key, if it has none yet.
+///
+/// # Errors
+/// As any query.
+pub async fn index(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
+    let sql = "UPDATE projection.generations SET indexed = true WHERE generation = $1 AND NOT indexed";
+    if sqlx::query(sql).bind(generation.0).execute(&mut *connection).await?.rows_affected() > 0 {
+        change(connection, generation, "ALTER TABLE views.history ADD PRIMARY KEY (account_id, version)").await?;
+        change(connection, generation, "ANALYZE views.history").await?;
+        change(connection, generation, "ANALYZE views.accounts").await?;
+    }
+    Ok(())
+}
+
+/// Drops a generation that is not live.
+///
+/// # Errors
+/// As any query.
+pub async fn discard(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
+    let sql = "DELETE FROM projection.generations WHERE generation = $1 AND NOT live";
+    if sqlx::query(sql).bind(generation.0).execute(&mut *connection).await?.rows_affected() > 0 {
+        change(connection, generation, "DROP SCHEMA views CASCADE").await?;
+    }
+    Ok(())
+}
+
+/// Makes a generation the live one, for whoever asks afterwards all at once.
+///
+/// # Errors
+/// As any query.
+pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
+    sqlx::query("SELECT projection.make_live($1)").bind(generation.0).execute(connection).await.map(drop)
+}
+
+/// Runs a statement that names the schema `views`, on that of the generation instead.
+async fn change(connection: &mut PgConnection, generation: Generation, sql: &'static str) -> sqlx::Result<()> {
+    let sql = sql.replacen("views", &generation.schema(), 1);
+    // The schema's name is made of a number.
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }

@@ -77,7 +77,8 @@ fn batch(from: i64, account_id: Uuid, events: &[(AccountEvent, Timestamp)]) -> B
     }
     let to = from + i64::try_from(events.len()).unwrap();
     let recorded_at = events.last().map(|(_, at)| *at);
-    batch.checkpoints = vec![Move { partition: PARTITION, from, to, kafka_offset: Some(to), recorded_at }];
+    batch.checkpoints =
+        vec![Move { partition: PARTITION, epoch: 0, from, to, kafka_offset: Some(to), event_id: None, recorded_at }];
     batch
 }
 

@@ -7,6 +7,11 @@ use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 
 use super::problem::Problem;
 
+/// Whose log an answer of the feed is: the store's id.
+pub const STORE_ID: &str = "x-store-id";
+/// How many partitions that log has.
+pub const PARTITIONS: &str = "x-partitions";
+
 /// How long a query waits for what it asked for if it does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 /// The longest it may wait.

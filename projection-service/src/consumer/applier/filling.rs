@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use passbook_shared::health::Health;
 use passbook_shared::partition::Partition;
-use passbook_shared::recorded_event::RecordedEvent;
 
 use super::Applier;
-use crate::feed::Feed;
+use crate::feed::{Feed, Page};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -15,28 +14,25 @@ impl Applier {
     /// Has the page of the log that follows on `after` brought, however long that takes.
     pub(super) fn fill(&mut self, partition: Partition, after: i64) {
         let (feed, health) = (self.feed.clone(), self.health.clone());
-        self.pages.spawn(async move { (partition, insist(&feed, &health, partition, after).await) });
+        self.pages.spawn(async move { (partition, insist(&feed, &health, partition, after, true).await) });
     }
 
-    /// Looks once whether the log has more of a partition than the topic shows.
+    /// Looks whether the log has more of a partition than the topic shows.
     pub(super) fn look_into_log(&mut self, partition: Partition) {
         let Some(after) = self.sequence.accepted(partition).filter(|_| self.sequence.hole(partition).is_none()) else {
             return;
         };
-        let feed = self.feed.clone();
-        self.pages.spawn(async move {
-            let page = feed.events(partition, after).await;
-            let page = page.inspect_err(|error| tracing::warn!(%error, partition, "the log could not be looked into"));
-            (partition, page.unwrap_or_default())
-        });
+        let (feed, health) = (self.feed.clone(), self.health.clone());
+        self.pages.spawn(async move { (partition, insist(&feed, &health, partition, after, false).await) });
     }
 }
 
-async fn insist(feed: &Feed, health: &Health, partition: Partition, after: i64) -> Vec<RecordedEvent> {
+/// The page of the log that follows on `after`; asked for again until it comes. With `must_have`, an empty one won't do.
+async fn insist(feed: &Feed, health: &Health, partition: Partition, after: i64, must_have: bool) -> Page {
     let (mut pause, longest) = BACKOFF;
     loop {
         let reason = match feed.events(partition, after).await {
-            Ok(events) if !events.is_empty() => return events,
+            Ok(page) if !page.events.is_empty() || !must_have => return page,
             Ok(_) => format!("the log has nothing after {partition}-{after}, but the topic has: was the log restored?"),
             Err(error) => format!("the hole after {partition}-{after} can't be filled: {error}"),
         };

@@ -7,12 +7,13 @@ use super::*;
 use crate::consumer::sequence::Verdict;
 use crate::store::checkpoints::Checkpoint;
 
+const EVENT: Uuid = Uuid::from_u128(9);
 const OPENED: &str = r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
 const DEPOSITED: &str = r#"{"amount":25,"reference":"r","metadata":{"till":"3"}}"#;
 
 fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str) -> Record {
     let recorded = RecordedEvent {
-        event_id: Uuid::from_u128(9),
+        event_id: EVENT,
         account_id: Uuid::from_u128(account),
         event_type: event_type.to_owned(),
         version,
@@ -28,13 +29,19 @@ fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str)
 }
 
 fn folded(records: &[Record], known: &mut Accounts) -> (Sequence, Vec<usize>) {
-    let mut sequence =
-        Sequence::new(&[Checkpoint { partition: 3 as Partition, position: 0, kafka_offset: None, recorded_at: None }]);
+    let mut sequence = Sequence::new(&[Checkpoint {
+        partition: 3 as Partition,
+        position: 0,
+        epoch: 7,
+        kafka_offset: None,
+        event_id: None,
+        recorded_at: None,
+    }]);
     for record in records {
         let number = record.content.as_ref().map_or(0, |event| event.recorded.position.number);
         let accepted = match number {
             0 => sequence.unreadable(3, record.offset.unwrap()),
-            number => sequence.of_topic(3, number, record.offset.unwrap()) == Verdict::Next,
+            number => sequence.of_topic(3, number, EVENT, record.offset.unwrap()) == Verdict::Next,
         };
         assert!(accepted, "{record:?}");
     }
@@ -62,7 +69,9 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
     let history: Vec<_> = batch.history.iter().map(|row| (row.position, row.entry.after.balance)).collect();
     assert_eq!(history, [(1, 100), (2, 125), (4, 150), (3, 100)], "in the order of the key");
     let recorded_at = Some("2026-11-24T12:00:00Z".parse().unwrap());
-    assert_eq!(batch.checkpoints, [Move { partition: 3, from: 0, to: 4, kafka_offset: Some(4), recorded_at }]);
+    let moved =
+        Move { partition: 3, epoch: 7, from: 0, to: 4, kafka_offset: Some(4), event_id: Some(EVENT), recorded_at };
+    assert_eq!(batch.checkpoints, [moved]);
     assert!(matches!(known.get(Uuid::from_u128(1)), Some(Known::State(state)) if state.version == 3));
 }
 

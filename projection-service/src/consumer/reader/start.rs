@@ -6,14 +6,18 @@ use anyhow::{Context, bail};
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use sqlx::ConnectOptions;
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
+use thiserror::Error;
+use tokio::time::timeout;
 
 use super::Reader;
+use crate::consumer::applier::other_log;
 use crate::consumer::client::GroupConsumer;
 use crate::consumer::link::Parcel;
+use crate::feed::Feed;
 use crate::store::checkpoints::{self, Checkpoint};
-use crate::store::source;
+use crate::store::{generations, source};
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +38,11 @@ impl Reader {
                 self.deliver(consumer, parcel);
             }
             Err(error) => {
-                self.settings.health.degraded("consumer", format!("reading can't begin yet: {error:#}"));
+                let reason = format!("reading can't begin: {error:#}");
+                match error.is::<Refused>() {
+                    true => self.settings.health.failing("consumer", reason),
+                    false => self.settings.health.degraded("consumer", reason),
+                }
                 self.start_at = Some(Instant::now() + RETRY);
             }
         }
@@ -43,11 +51,12 @@ impl Reader {
     fn try_start(&mut self, consumer: &GroupConsumer, given: &[Partition]) -> anyhow::Result<Parcel> {
         let topic = &self.settings.kafka.kafka_topic;
         let partitions = of_topic(consumer, topic)?;
-        let all = self
-            .runtime
-            .block_on(async { tokio::time::timeout(STORE_TIMEOUT, load(&self.settings.database, partitions)).await });
-        let mut checkpoints = all.context("Postgres does not answer")??;
+        let within = |start| async { timeout(STORE_TIMEOUT, start).await.context("Postgres does not answer")? };
+        let (mut connection, mut checkpoints) =
+            self.runtime.block_on(within(load(&self.settings.database, partitions)))?;
+        self.heed_resets(consumer, &mut connection, &checkpoints)?;
         checkpoints.retain(|checkpoint| given.contains(&checkpoint.partition));
+        self.runtime.block_on(same_log(&self.settings.feed, &checkpoints))?;
 
         let mut from = TopicPartitionList::with_capacity(checkpoints.len());
         for checkpoint in &checkpoints {
@@ -56,10 +65,34 @@ impl Reader {
         }
         consumer.assign(&from)?;
         self.held.clear();
+        self.link.forget_applied();
         self.watchdog.begin(&checkpoints);
         tracing::info!(partitions = checkpoints.len(), "reading goes on from the checkpoints");
         Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, partitions })
     }
+}
+
+/// What is there is not what the views are of: it won't pass by itself.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Refused(String);
+
+/// Whether the log still has the events that were applied last. If it can't be asked, the records will tell.
+async fn same_log(feed: &Feed, checkpoints: &[Checkpoint]) -> anyhow::Result<()> {
+    for Checkpoint { partition, position, event_id, .. } in checkpoints {
+        let Some(applied) = event_id else { continue };
+        let event = match feed.event_at(*partition, *position).await {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::debug!(%error, "the log can't be asked for the events applied last");
+                return Ok(());
+            }
+        };
+        if event.is_none_or(|event| event.event_id != *applied) {
+            bail!(Refused(other_log(*partition, *position)));
+        }
+    }
+    Ok(())
 }
 
 fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> {
@@ -71,15 +104,17 @@ fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> 
     Partition::try_from(partitions).with_context(|| format!("the topic {topic} has {partitions} partitions"))
 }
 
-async fn load(database: &PgConnectOptions, partitions: Partition) -> anyhow::Result<Vec<Checkpoint>> {
-    let mut connection = database.clone().application_name("passbook-projection-start").connect().await?;
+async fn load(database: &PgConnectOptions, partitions: Partition) -> anyhow::Result<(PgConnection, Vec<Checkpoint>)> {
+    let database = database.clone().application_name("passbook-projection-start");
+    let mut connection = generations::connect_live(&database).await?;
     if let Some(ours) = source::find(&mut connection).await?.filter(|ours| ours.partitions != partitions) {
-        bail!(
+        bail!(Refused(format!(
             "the topic has {partitions} partitions, the log of the views has {}: nothing is applied. Is KAFKA_TOPIC \
              another installation's?",
             ours.partitions
-        );
+        )));
     }
     checkpoints::ensure(&mut connection, partitions).await?;
-    Ok(checkpoints::all(&mut connection).await?)
+    let checkpoints = checkpoints::all(&mut connection).await?;
+    Ok((connection, checkpoints))
 }

@@ -1,7 +1,19 @@
 use super::*;
 
+/// Of the event at a position.
+fn id(position: i64) -> Uuid {
+    Uuid::from_u128(position.unsigned_abs().into())
+}
+
 fn at(position: i64, offset: Option<i64>) -> Sequence {
-    Sequence::new(&[Checkpoint { partition: 3, position, kafka_offset: offset, recorded_at: None }])
+    Sequence::new(&[Checkpoint {
+        partition: 3,
+        position,
+        epoch: 0,
+        kafka_offset: offset,
+        event_id: (position > 0).then(|| id(position)),
+        recorded_at: None,
+    }])
 }
 
 fn offset(sequence: &Sequence) -> Option<i64> {
@@ -11,45 +23,45 @@ fn offset(sequence: &Sequence) -> Option<i64> {
 #[test]
 fn only_what_is_next_is_accepted_and_repeats_are_skipped() {
     let mut sequence = at(0, None);
-    assert_eq!(sequence.of_topic(3, 1, 0), Verdict::Next);
-    assert_eq!(sequence.of_topic(3, 1, 1), Verdict::Skip);
-    assert_eq!(sequence.of_topic(3, 2, 2), Verdict::Next);
-    assert_eq!(sequence.of_topic(4, 1, 0), Verdict::Skip, "a partition that is not ours");
+    assert_eq!(sequence.of_topic(3, 1, id(1), 0), Verdict::Next);
+    assert_eq!(sequence.of_topic(3, 1, id(1), 1), Verdict::Skip);
+    assert_eq!(sequence.of_topic(3, 2, id(2), 2), Verdict::Next);
+    assert_eq!(sequence.of_topic(4, 1, id(1), 0), Verdict::Skip, "a partition that is not ours");
     assert_eq!((sequence.accepted(3), offset(&sequence)), (Some(2), Some(3)));
 }
 
 #[test]
 fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 8, 7), Verdict::Hole { after: 5 });
-    assert_eq!(sequence.of_topic(3, 9, 8), Verdict::Skip);
+    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Hole { after: 5 });
+    assert_eq!(sequence.of_topic(3, 9, id(9), 8), Verdict::Skip);
     assert_eq!((sequence.hole(3), offset(&sequence)), (Some(5), Some(5)), "a restart would read the hole again");
     for position in 6..=9 {
-        assert_eq!(sequence.of_log(3, position), Verdict::Next);
+        assert_eq!(sequence.of_log(3, position, id(position)), Verdict::Next);
     }
     assert_eq!((sequence.hole(3), offset(&sequence)), (None, Some(9)));
-    assert_eq!(sequence.of_topic(3, 10, 9), Verdict::Next);
+    assert_eq!(sequence.of_topic(3, 10, id(10), 9), Verdict::Next);
 }
 
 #[test]
 fn a_log_that_is_ahead_of_the_topic_makes_its_records_repeats() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 7, 6), Verdict::Hole { after: 5 });
+    assert_eq!(sequence.of_topic(3, 7, id(7), 6), Verdict::Hole { after: 5 });
     for position in 6..=20 {
-        sequence.of_log(3, position);
+        sequence.of_log(3, position, id(position));
     }
-    assert_eq!(sequence.of_topic(3, 8, 7), Verdict::Skip);
-    assert_eq!(sequence.of_topic(3, 21, 20), Verdict::Next);
+    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Skip);
+    assert_eq!(sequence.of_topic(3, 21, id(21), 20), Verdict::Next);
 }
 
 #[test]
 fn a_topic_made_anew_is_read_from_its_beginning_without_effect_until_it_has_what_is_next() {
     let mut sequence = at(5, Some(40));
     for position in 1..=5 {
-        assert_eq!(sequence.of_topic(3, position, position - 1), Verdict::Skip);
+        assert_eq!(sequence.of_topic(3, position, id(position), position - 1), Verdict::Skip);
     }
     assert_eq!(offset(&sequence), Some(5));
-    assert_eq!(sequence.of_topic(3, 6, 5), Verdict::Next);
+    assert_eq!(sequence.of_topic(3, 6, id(6), 5), Verdict::Next);
 }
 
 #[test]
@@ -59,4 +71,13 @@ fn a_record_without_a_position_moves_only_the_offset() {
     assert_eq!((sequence.accepted(3), offset(&sequence)), (Some(5), Some(6)));
     assert!(sequence.has_moved());
     assert!(!sequence.unreadable(4, 5));
+}
+
+#[test]
+fn another_event_at_the_position_applied_last_is_another_log() {
+    let mut sequence = at(5, Some(5));
+    assert_eq!(sequence.of_topic(3, 5, id(5), 4), Verdict::Skip, "a repeat");
+    assert_eq!(sequence.of_topic(3, 5, id(99), 4), Verdict::Forked);
+    assert_eq!(sequence.of_topic(3, 6, id(6), 5), Verdict::Next);
+    assert_eq!(sequence.of_topic(3, 6, id(99), 6), Verdict::Forked);
 }

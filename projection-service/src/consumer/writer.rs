@@ -1,4 +1,4 @@
-//! The applying task's own connection to Postgres, and what it remembers between batches.
+//! Applies batches to the live generation of the views: a connection of its own, and what it remembers between batches.
 //!
 //! Its commits do not wait for the disk: checkpoint and views are in one transaction, so what a crash of Postgres takes
 //! away is read and applied again. Until then, and only then, a view can be older than one that was seen before; who
@@ -6,17 +6,19 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
 use thiserror::Error;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::consumer::fold::fold;
-use crate::consumer::known::{Accounts, Known};
-use crate::consumer::record::Record;
-use crate::consumer::sequence::Sequence;
+use super::fold::fold;
+use super::known::{Accounts, Known};
+use super::record::Record;
+use super::sequence::Sequence;
+use crate::feed::Feed;
 use crate::store::apply::apply;
+use crate::store::generations;
 use crate::store::source::Source;
 use crate::store::{accounts, quarantine, source};
 
@@ -25,8 +27,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     database: PgConnectOptions,
+    feed: Feed,
     connection: Option<PgConnection>,
     known: Accounts,
     /// Whose log the views are of, as the database has it.
@@ -35,16 +38,16 @@ pub(super) struct Writer {
 
 /// What a batch did.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Written {
+pub(crate) struct Written {
     /// Events applied.
-    pub(super) events: usize,
+    pub(crate) events: usize,
     /// Records and events set aside.
-    pub(super) quarantined: usize,
+    pub(crate) quarantined: usize,
 }
 
 /// Why a batch was not applied, or is not known to be.
 #[derive(Debug, Error)]
-pub(super) enum WriteError {
+pub(crate) enum WriteError {
     /// Postgres refused, or is away.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
@@ -54,19 +57,19 @@ pub(super) enum WriteError {
 }
 
 impl Writer {
-    pub(super) fn new(database: PgConnectOptions) -> Self {
-        Self { database, connection: None, known: Accounts::default(), source: None }
+    pub(crate) fn new(database: PgConnectOptions, feed: Feed) -> Self {
+        Self { database, feed, connection: None, known: Accounts::default(), source: None }
     }
 
     /// Forgets all it knows, its connection too: what was under way there may still be.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.connection = None;
         self.known.clear();
         self.source = None;
     }
 
     /// Applies records that were accepted, with the checkpoints they lead to.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &mut self,
         records: &[Record],
         sequence: &Sequence,
@@ -88,31 +91,55 @@ impl Writer {
             none => none.insert(connect(&self.database).await?),
         };
         if let Some(seen) = source.filter(|_| self.source.is_none()) {
-            self.source = Some(agree(connection, seen).await?);
+            self.source = agree(connection, &self.feed, seen).await?;
         }
-        load(connection, records, &mut self.known).await?;
-        let batch = fold(records, sequence, &mut self.known);
-        apply(connection, &batch).await?;
-        Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
+        Ok(write(connection, records, sequence, &mut self.known).await?)
     }
 }
 
+/// Folds records that were accepted and applies them, with the checkpoints they lead to, in one transaction (or within
+/// the one that is open). After an error, what is known may be wrong.
+pub(crate) async fn write(
+    connection: &mut PgConnection,
+    records: &[Record],
+    sequence: &Sequence,
+    known: &mut Accounts,
+) -> sqlx::Result<Written> {
+    load(connection, records, known).await?;
+    let batch = fold(records, sequence, known);
+    apply(connection, &batch).await?;
+    Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
+}
+
+/// To the generation that is live now; when another is, batches are refused.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
     let options = options.options([("synchronous_commit", "off")]);
-    timeout(CONNECT_TIMEOUT, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    timeout(CONNECT_TIMEOUT, generations::connect_live(&options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-async fn agree(connection: &mut PgConnection, seen: Source) -> Result<Source, WriteError> {
-    let ours = source::remember(connection, seen).await?;
-    if ours != seen {
-        return Err(WriteError::Foreign(format!(
-            "the topic is of store {} with {} partitions, the views are of store {} with {}: nothing is applied. Is \
-             KAFKA_TOPIC or PROJECTION_DATABASE_URL another installation's?",
-            seen.store_id, seen.partitions, ours.store_id, ours.partitions
-        )));
+/// Whether what is read is of the log that the views are of. Of which that is, is written down before the first event;
+/// the topic's word is not enough for that: it may be another installation's, or be growing to its partitions.
+async fn agree(connection: &mut PgConnection, feed: &Feed, seen: Source) -> Result<Option<Source>, WriteError> {
+    if let Some(ours) = source::find(connection).await? {
+        return if ours == seen { Ok(Some(ours)) } else { Err(foreign("topic", seen, "views", ours)) };
     }
-    Ok(ours)
+    match feed.source().await {
+        Ok(log) if log == seen => Ok(Some(source::remember(connection, seen).await?)),
+        Ok(log) => Err(foreign("topic", seen, "command-service's log", log)),
+        Err(error) => {
+            tracing::debug!(%error, "whose log it is can't be asked yet");
+            Ok(None)
+        }
+    }
+}
+
+fn foreign(what: &str, seen: Source, other: &str, theirs: Source) -> WriteError {
+    WriteError::Foreign(format!(
+        "the {what} is of store {} with {} partitions, the {other} of store {} with {}: nothing is applied. Is \
+         KAFKA_TOPIC, COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation's?",
+        seen.store_id, seen.partitions, theirs.store_id, theirs.partitions
+    ))
 }
 
 /// Gets to know the accounts of the records.

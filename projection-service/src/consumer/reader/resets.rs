@@ -1,0 +1,88 @@
+//! What an operator asked for by resetting the group's offsets with a tool. Ours carry a note, the tool's do not: it is
+//! written down as a replay, and only then the offsets get our note again. Instances that start at once take turns, so
+//! that it is written down once; after a crash in between it is seen again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use passbook_shared::partition::Partition;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use sqlx::PgConnection;
+
+use super::Reader;
+use crate::consumer::client::GroupConsumer;
+use crate::replay::asked::{Committed, by_offsets};
+use crate::store::checkpoints::Checkpoint;
+use crate::store::replays;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Reader {
+    /// Writes down what was asked for, if anything was, and puts our note on the group's offsets.
+    pub(super) fn heed_resets(
+        &self,
+        consumer: &GroupConsumer,
+        connection: &mut PgConnection,
+        checkpoints: &[Checkpoint],
+    ) -> anyhow::Result<()> {
+        let topic = &self.settings.kafka.kafka_topic;
+        self.runtime.block_on(replays::notice_alone(connection))?;
+        // Read now: another instance may have put the notes on.
+        let committed = committed(consumer, topic, checkpoints)?;
+        if committed.values().any(|committed| !committed.noted) {
+            match by_offsets(&committed, checkpoints) {
+                Some(asked_for) => {
+                    tracing::info!(?asked_for, "the group's offsets were reset: replaying");
+                    self.runtime.block_on(replays::notice(connection, &asked_for))?;
+                }
+                None => tracing::info!("the group's offsets were reset to where the views are, or beyond: going on"),
+            }
+            note(consumer, topic, checkpoints)?;
+        }
+        self.runtime.block_on(async {
+            replays::confirm(connection).await?;
+            replays::notice_done(connection).await
+        })?;
+        Ok(())
+    }
+}
+
+/// The group's offsets, of the partitions that have one.
+fn committed(
+    consumer: &GroupConsumer,
+    topic: &str,
+    checkpoints: &[Checkpoint],
+) -> anyhow::Result<BTreeMap<Partition, Committed>> {
+    let mut asked = TopicPartitionList::with_capacity(checkpoints.len());
+    for checkpoint in checkpoints {
+        asked.add_partition(topic, checkpoint.partition.into());
+    }
+    let found = consumer.committed_offsets(asked, TIMEOUT).context("the group's offsets can't be read")?;
+    let mut committed = BTreeMap::new();
+    for element in found.elements() {
+        element.error()?;
+        let (Offset::Offset(offset), Ok(partition)) = (element.offset(), element.partition().try_into()) else {
+            continue;
+        };
+        let noted = element.metadata().starts_with(super::NOTE);
+        let begin = match noted {
+            true => 0,
+            false => consumer.fetch_watermarks(topic, element.partition(), TIMEOUT)?.0,
+        };
+        committed.insert(partition, Committed { offset, noted, begin });
+    }
+    Ok(committed)
+}
+
+/// Commits where the checkpoints are, with our note.
+fn note(consumer: &GroupConsumer, topic: &str, checkpoints: &[Checkpoint]) -> anyhow::Result<()> {
+    let mut offsets = TopicPartitionList::with_capacity(checkpoints.len());
+    for checkpoint in checkpoints {
+        let mut offset = offsets.add_partition(topic, checkpoint.partition.into());
+        offset.set_offset(Offset::Offset(checkpoint.kafka_offset.unwrap_or(0)))?;
+        offset.set_metadata(super::note(checkpoint.position));
+    }
+    consumer.commit(&offsets, CommitMode::Sync).context("offsets can't be committed to Kafka")
+}

@@ -1,0 +1,54 @@
+//! Replays: past events read again, into new views beside the live ones, or into the live ones taken back.
+//!
+//! However it is asked for (offsets reset by a tool, HTTP, the command line), it is one row in the database, and one
+//! instance at a time runs it. Whatever stops it, the next one goes on from the checkpoints of what it builds.
+
+/// What can be asked for.
+pub mod asked;
+mod error;
+mod loading;
+mod progress;
+mod rebuild;
+mod rewind;
+mod runner;
+mod topic;
+
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::partition::Partition;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+
+use crate::feed::Feed;
+use crate::store::generations::Generation;
+pub use runner::run;
+
+/// What replays work with.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Where Kafka is.
+    pub kafka: KafkaConfig,
+    /// The views' database.
+    pub database: PgConnectOptions,
+    /// The log itself.
+    pub feed: Feed,
+    /// How many partitions are read at once.
+    pub at_once: usize,
+}
+
+impl Ground {
+    fn options(&self) -> PgConnectOptions {
+        self.database.clone().application_name("passbook-projection-replay")
+    }
+
+    /// A connection to what is of all generations.
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        self.options().connect().await
+    }
+
+    async fn connect_to(&self, generation: Generation) -> sqlx::Result<PgConnection> {
+        generation.options(&self.options().options([("synchronous_commit", "off")])).connect().await
+    }
+}
+
+/// How far each partition of the live views is: `positions[partition]`.
+type Positions = std::collections::BTreeMap<Partition, i64>;

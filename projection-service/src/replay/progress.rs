@@ -1,0 +1,65 @@
+//! How far a replay is: counted by those who load, told to whoever looks.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Instant;
+
+use super::error::ReplayError;
+use crate::store::replays::Figures;
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    done: AtomicI64,
+    total: AtomicI64,
+    from_log: AtomicI64,
+    cancelled: AtomicBool,
+    /// When this run began, and how many events were done by then.
+    began: (Instant, i64),
+}
+
+impl Progress {
+    /// Goes on from so many events done.
+    pub(super) fn new(done: i64, from_log: i64) -> Self {
+        Self {
+            done: AtomicI64::new(done),
+            total: AtomicI64::new(done),
+            from_log: AtomicI64::new(from_log),
+            cancelled: AtomicBool::new(false),
+            began: (Instant::now(), done),
+        }
+    }
+
+    pub(super) fn set_total(&self, total: i64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self, events: usize) {
+        self.done.fetch_add(i64::try_from(events).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    /// So many events, which the topic should have had, came from the log.
+    pub(super) fn add_from_log(&self, events: usize) {
+        self.from_log.fetch_add(i64::try_from(events).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails if somebody wants the replay to end.
+    pub(super) fn go_on(&self) -> Result<(), ReplayError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(ReplayError::Cancelled) } else { Ok(()) }
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let done = self.done.load(Ordering::Relaxed);
+        let (at, before) = self.began;
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let per_second = (done - before) as f64 / at.elapsed().as_secs_f64().max(0.001);
+        Figures {
+            done,
+            total: self.total.load(Ordering::Relaxed).max(done),
+            from_log: self.from_log.load(Ordering::Relaxed),
+            per_second,
+        }
+    }
+}

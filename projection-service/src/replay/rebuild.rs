@@ -1,0 +1,168 @@
+//! A full replay: a new generation of the views is loaded beside the live one, compared with it at the same positions,
+//! and takes over. Until then queries are answered from the live one, which goes on following the log.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use sqlx::{Connection, PgConnection, Row};
+
+use super::error::ReplayError;
+use super::loading::Loading;
+use super::progress::Progress;
+use super::{Ground, Positions};
+use crate::store::checkpoints::{self, Checkpoint};
+use crate::store::generations::{self, Generation};
+use crate::store::replays::{self, Replay};
+
+/// So many events behind the live views is near: the rest takes a moment.
+const NEAR: i64 = 2_000;
+/// Differences shown.
+const SAMPLES: i32 = 20;
+
+pub(super) struct Rebuild<'a> {
+    ground: &'a Ground,
+    progress: &'a Progress,
+    replay: &'a Replay,
+    generation: Generation,
+    /// To what is of all generations.
+    connection: PgConnection,
+    /// To what is built.
+    building: PgConnection,
+}
+
+/// The generation that a replay builds or takes up again; made now, if it is yet to be made.
+pub(super) async fn generation(
+    ground: &Ground,
+    replay: &Replay,
+    given: Option<i32>,
+) -> Result<Generation, ReplayError> {
+    let mut connection = ground.connect().await?;
+    if let Some(wanted) = replay.generation.or(given) {
+        let there = generations::all(&mut connection).await?.into_iter().find(|generation| generation.0 == wanted);
+        let generation = there.ok_or(ReplayError::NoGeneration(wanted))?;
+        replays::begin(&mut connection, replay.replay_id, generation).await?;
+        return Ok(generation);
+    }
+    let mut transaction = connection.begin().await?;
+    if !replay.keep {
+        for generation in generations::all(&mut *transaction).await? {
+            generations::discard(&mut transaction, generation).await?;
+        }
+    }
+    let generation = generations::create(&mut transaction).await?;
+    replays::begin(&mut *transaction, replay.replay_id, generation).await?;
+    transaction.commit().await?;
+    Ok(generation)
+}
+
+impl<'a> Rebuild<'a> {
+    pub(super) async fn new(
+        ground: &'a Ground,
+        progress: &'a Progress,
+        replay: &'a Replay,
+        generation: Generation,
+    ) -> Result<Self, ReplayError> {
+        let connection = ground.connect().await?;
+        let building = ground.connect_to(generation).await?;
+        Ok(Self { ground, progress, replay, generation, connection, building })
+    }
+
+    /// From where the generation stands to its taking over.
+    pub(super) async fn run(mut self) -> Result<(), ReplayError> {
+        if generations::live(&mut self.connection).await? == self.generation {
+            // An earlier run got so far.
+            return Ok(());
+        }
+        self.approach().await?;
+        replays::compare(&mut self.connection, self.replay.replay_id).await?;
+        let (differences, samples) = self.compare().await?;
+        replays::compared(&mut self.connection, self.replay.replay_id, differences, &samples).await?;
+        if differences > 0 {
+            tracing::warn!(differences, generation = self.generation.0, "the new views are not as the live ones");
+        }
+        self.approach().await?;
+        self.switch().await
+    }
+
+    /// Loads until it is near the live views, which move on meanwhile; its history has its key then.
+    async fn approach(&mut self) -> Result<(), ReplayError> {
+        loop {
+            let mut live = generations::connect_live(&self.ground.database).await?;
+            let targets = positions(&checkpoints::all(&mut live).await?);
+            checkpoints::ensure(&mut self.building, i16::try_from(targets.len()).unwrap_or(i16::MAX)).await?;
+            self.progress.set_total(targets.values().sum());
+            let standing = checkpoints::all(&mut self.building).await?;
+            let behind: Vec<(Checkpoint, i64)> = standing
+                .into_iter()
+                .filter_map(|checkpoint| {
+                    let target = targets.get(&checkpoint.partition).copied()?;
+                    (checkpoint.position < target).then_some((checkpoint, target))
+                })
+                .collect();
+            let missing: i64 = behind.iter().map(|(checkpoint, target)| target - checkpoint.position).sum();
+            self.load(behind).await?;
+            let mut transaction = self.building.begin().await?;
+            generations::index(&mut transaction, self.generation).await?;
+            transaction.commit().await?;
+            if missing <= NEAR {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn load(&self, behind: Vec<(Checkpoint, i64)>) -> Result<(), ReplayError> {
+        let load = |(checkpoint, target): (Checkpoint, i64)| async move {
+            let mut connection = self.ground.connect_to(self.generation).await?;
+            let loading = Loading::new(self.ground, self.progress, &mut connection, &checkpoint, target);
+            loading.from_topic(checkpoint.kafka_offset.unwrap_or(0)).await
+        };
+        stream::iter(behind).map(load).buffer_unordered(self.ground.at_once).try_collect::<Vec<()>>().await.map(drop)
+    }
+
+    /// Compares both generations as they are at the same positions.
+    async fn compare(&mut self) -> Result<(i64, Value), ReplayError> {
+        let mut live = generations::connect_live(&self.ground.database).await?;
+        let mut seeing = self.ground.connect().await?;
+        let mut held = live.begin().await?;
+        meet(self.ground, self.progress, &mut held, &mut self.building).await?;
+        // What this transaction sees is as it is now, however long it looks.
+        let mut seeing = seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let before = generations::live(&mut *seeing).await?;
+        held.rollback().await?;
+        let row = sqlx::query("SELECT differences, samples FROM projection.differences($1, $2, $3)")
+            .bind(self.generation.0)
+            .bind(before.0)
+            .bind(SAMPLES)
+            .fetch_one(&mut *seeing)
+            .await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+
+    async fn switch(&mut self) -> Result<(), ReplayError> {
+        let mut live = generations::connect_live(&self.ground.database).await?;
+        let mut held = live.begin().await?;
+        meet(self.ground, self.progress, &mut held, &mut self.building).await?;
+        generations::make_live(&mut held, self.generation).await?;
+        held.commit().await?;
+        tracing::info!(generation = self.generation.0, "the new views are live");
+        Ok(())
+    }
+}
+
+/// Holds the live views where they are as long as the transaction lasts, and brings the others to the same positions.
+async fn meet(
+    ground: &Ground,
+    progress: &Progress,
+    live: &mut PgConnection,
+    building: &mut PgConnection,
+) -> Result<(), ReplayError> {
+    let targets = positions(&checkpoints::hold(live).await?);
+    for checkpoint in checkpoints::all(&mut *building).await? {
+        let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
+        Loading::new(ground, progress, building, &checkpoint, target).from_log().await?;
+    }
+    Ok(())
+}
+
+fn positions(checkpoints: &[Checkpoint]) -> Positions {
+    checkpoints.iter().map(|checkpoint| (checkpoint.partition, checkpoint.position)).collect()
+}

@@ -1,0 +1,149 @@
+//! Going back: the live views of a partition, or of an account, are taken back and their events applied again, in one
+//! transaction. Who reads sees the views as they were, then as they are, and at no time older ones.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::error::ReplayError;
+use super::loading::Loading;
+use super::progress::Progress;
+use super::{Ground, topic};
+use crate::consumer::known::Accounts;
+use crate::consumer::record::Record;
+use crate::consumer::sequence::Sequence;
+use crate::consumer::writer::write;
+use crate::store::checkpoints;
+use crate::store::generations;
+
+/// Where a partition goes back to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Back {
+    /// Of the last event that stays applied.
+    position: i64,
+    /// Where in the topic to read on from there.
+    offset: i64,
+}
+
+/// Goes back with partitions, one after the other.
+pub(super) async fn partitions(
+    ground: &Ground,
+    progress: &Progress,
+    back: &BTreeMap<Partition, Back>,
+) -> Result<(), ReplayError> {
+    let mut live = connect(ground).await?;
+    let standing = checkpoints::all(&mut live).await?;
+    let behind = standing.iter().filter_map(|c| Some((c.position - back.get(&c.partition)?.position).max(0)));
+    progress.set_total(behind.sum());
+    for (partition, back) in back {
+        one_partition(ground, progress, &mut live, *partition, *back).await?;
+    }
+    Ok(())
+}
+
+async fn one_partition(
+    ground: &Ground,
+    progress: &Progress,
+    live: &mut PgConnection,
+    partition: Partition,
+    back: Back,
+) -> Result<(), ReplayError> {
+    let mut transaction = live.begin().await?;
+    let before = checkpoints::hold_one(&mut transaction, partition).await?;
+    if back.position >= before.position {
+        return Ok(());
+    }
+    sqlx::query("SELECT projection.rewind($1, $2, $3)")
+        .bind(partition)
+        .bind(back.position)
+        .bind(back.offset)
+        .execute(&mut *transaction)
+        .await?;
+    let from = checkpoints::hold_one(&mut transaction, partition).await?;
+    Loading::new(ground, progress, &mut transaction, &from, before.position).from_topic(back.offset).await?;
+    transaction.commit().await?;
+    tracing::info!(partition, from = back.position, to = before.position, "events were applied again");
+    Ok(())
+}
+
+/// Applies all events of an account again.
+pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uuid) -> Result<(), ReplayError> {
+    let partition = partition_of(account_id, ground.feed.source().await?.partitions);
+    let mut live = connect(ground).await?;
+    let mut transaction = live.begin().await?;
+    let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
+    sqlx::query("SELECT projection.forget_account($1, $2)")
+        .bind(account_id)
+        .bind(partition)
+        .execute(&mut *transaction)
+        .await?;
+    let (mut known, mut after, mut has_more) = (Accounts::default(), 0, true);
+    while has_more {
+        let (mut events, more) = ground.feed.of_account(account_id, after).await?;
+        has_more = more && events.iter().all(|event| event.position.number <= checkpoint.position);
+        events.retain(|event| event.position.number <= checkpoint.position);
+        after += i64::try_from(events.len()).unwrap_or_default();
+        let records: Vec<Record> = events.into_iter().map(Record::of_feed).collect();
+        write(&mut transaction, &records, &Sequence::default(), &mut known).await?;
+        progress.add(records.len());
+        progress.go_on()?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn connect(ground: &Ground) -> sqlx::Result<PgConnection> {
+    generations::connect_live(&ground.options().options([("synchronous_commit", "off")])).await
+}
+
+/// Where the events recorded at a moment or later begin, in each partition. Found by halving: times never fall from one
+/// position to the next.
+pub(super) async fn to_time(ground: &Ground, moment: Timestamp) -> Result<BTreeMap<Partition, Back>, ReplayError> {
+    let mut back = BTreeMap::new();
+    for checkpoint in checkpoints::all(&mut connect(ground).await?).await? {
+        let (mut low, mut high) = (0, checkpoint.position);
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            let event = ground.feed.event_at(checkpoint.partition, middle).await?;
+            let event = event.ok_or(ReplayError::LogEnds { partition: checkpoint.partition, position: middle })?;
+            if event.recorded_at < moment {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        // The topic holds each position once, or more often: this one is not before that offset.
+        back.insert(checkpoint.partition, Back { position: low, offset: low });
+    }
+    Ok(back)
+}
+
+/// Which positions are at these offsets of the topic.
+pub(super) async fn to_offsets(
+    ground: &Ground,
+    offsets: &BTreeMap<Partition, i64>,
+) -> Result<BTreeMap<Partition, Back>, ReplayError> {
+    const SILENCE: Duration = Duration::from_secs(30);
+    let mut back = BTreeMap::new();
+    for (partition, offset) in offsets {
+        let mut chunks = topic::read(&ground.kafka, *partition, *offset);
+        let find = async {
+            while let Some(records) = chunks.recv().await {
+                let position = |record: &Record| Some(record.content.as_ref().ok()?.recorded.position.number);
+                if let Some(position) = records.iter().find_map(position) {
+                    return Some(position);
+                }
+            }
+            None
+        };
+        // Nothing there: nothing to go back for.
+        if let Ok(Some(first)) = tokio::time::timeout(SILENCE, find).await {
+            back.insert(*partition, Back { position: first - 1, offset: *offset });
+        }
+    }
+    Ok(back)
+}

@@ -1,0 +1,94 @@
+//! One partition of the topic, read by a thread of its own from an offset to its present end.
+
+use std::time::{Duration, Instant};
+
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::partition::Partition;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use crate::consumer::client::set_unless_given;
+use crate::consumer::record::Record;
+
+/// The most records handed over at once, and the most bytes they were read from.
+const CHUNK: (usize, usize) = (2_000, 1 << 20);
+/// Chunks ready to be taken.
+const CHUNKS: usize = 12;
+/// Kafka may be silent for so long.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Records from an offset on; ends at the end of the partition, or when Kafka does not give it: whoever misses some has
+/// the log. Ends early when the receiver is dropped.
+pub(super) fn read(kafka: &KafkaConfig, partition: Partition, from: i64) -> mpsc::Receiver<Vec<Record>> {
+    let (sender, records) = mpsc::channel(CHUNKS);
+    let kafka = kafka.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = read_to_end(&kafka, partition, from, &sender) {
+            tracing::warn!(%error, partition, "the topic can't be read to its end, the log has the rest");
+        }
+    });
+    records
+}
+
+fn read_to_end(
+    kafka: &KafkaConfig,
+    partition: Partition,
+    from: i64,
+    sender: &mpsc::Sender<Vec<Record>>,
+) -> Result<(), KafkaError> {
+    let consumer = consumer(kafka)?;
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(&kafka.kafka_topic, partition.into(), Offset::Offset(from))?;
+    consumer.assign(&assignment)?;
+    let (most, most_bytes) = CHUNK;
+    let (mut records, mut bytes, mut heard) = (Vec::with_capacity(most), 0, Instant::now());
+    loop {
+        let ended = match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => {
+                let document = record.payload().unwrap_or_default();
+                bytes += document.len();
+                records.push(Record::read(partition, record.offset(), document));
+                heard = Instant::now();
+                Ok(false)
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => Ok(true),
+            Some(Err(error)) if heard.elapsed() > SILENCE => Err(error),
+            Some(Err(_)) => Ok(false),
+            None if heard.elapsed() > SILENCE => Err(KafkaError::Canceled),
+            None if sender.is_closed() => return Ok(()),
+            None => Ok(false),
+        };
+        let ended = ended.inspect_err(|_| heard = Instant::now());
+        if records.len() >= most || bytes >= most_bytes || ended != Ok(false) {
+            bytes = 0;
+            if sender.blocking_send(std::mem::replace(&mut records, Vec::with_capacity(most))).is_err() {
+                return Ok(());
+            }
+        }
+        if ended? {
+            return Ok(());
+        }
+    }
+}
+
+fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
+    let mut config = kafka.client("passbook-projection-replay");
+    let settings = [
+        ("group.id", "passbook-projection-replay"),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "true"),
+        ("auto.offset.reset", "earliest"),
+        ("allow.auto.create.topics", "false"),
+        ("fetch.queue.backoff.ms", "10"),
+        ("queued.min.messages", "20000"),
+        ("queued.max.messages.kbytes", "16384"),
+    ];
+    for (name, value) in settings {
+        set_unless_given(&mut config, kafka, name, value);
+    }
+    config.create()
+}
