@@ -90,12 +90,12 @@ CREATE FUNCTION projection.differences(of_generation integer, from_generation in
 DECLARE
     name text;
     key text;
-    found bigint;
-    some jsonb;
+    counted bigint;
+    few jsonb;
 BEGIN
     differences := 0;
     samples := '[]';
-    FOR name, key IN VALUES ('accounts', 'account_id'), ('history', 'account_id, version') LOOP
+    FOR name, key IN SELECT * FROM (VALUES ('accounts', 'account_id'), ('history', 'account_id, version')) AS v LOOP
         EXECUTE format(
             'WITH different AS MATERIALIZED (
                  SELECT to_jsonb(a) AS new, to_jsonb(b) AS live
@@ -106,8 +106,8 @@ BEGIN
                                           FROM (SELECT new, live FROM different LIMIT $1) AS d), ''[]'')
                FROM different',
             'views_' || of_generation, 'views_' || from_generation, name, key)
-        INTO found, some USING greatest(most - jsonb_array_length(samples), 0);
-        differences := differences + found;
-        samples := samples || some;
+        INTO counted, few USING greatest(most - jsonb_array_length(samples), 0);
+        differences := differences + counted;
+        samples := samples || few;
     END LOOP;
 END $$;

@@ -8,6 +8,7 @@ mod behind;
 mod documented;
 mod entries;
 mod page;
+mod replays;
 mod stats;
 
 use std::sync::Arc;
@@ -46,5 +47,8 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(balances::list))
         .routes(routes!(stats::get))
         .routes(routes!(admin::projection))
+        .routes(routes!(replays::ask, replays::list))
+        .routes(routes!(replays::get, replays::cancel))
+        .routes(routes!(replays::stream))
         .with_state(state)
 }

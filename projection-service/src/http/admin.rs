@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::AppState;
 use super::documented::{Responses, problems};
-use crate::store::{checkpoints, generations, quarantine};
+use super::replays::ReplayView;
+use crate::store::{checkpoints, generations, quarantine, replays};
 
 /// How the projection stands.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -18,9 +19,8 @@ pub(super) struct Projection {
     generation: i32,
     /// Each partition of the log, whichever instance applies it.
     partitions: Vec<PartitionView>,
-    /// The replay that runs.
-    #[schema(value_type = Option<Object>)]
-    replay: Option<()>,
+    /// The replay that runs, or waits for its turn.
+    replay: Option<ReplayView>,
     /// How many records and events are set aside because they could not be applied, or wait behind one that could not.
     #[schema(minimum = 0, examples(0))]
     quarantined: i64,
@@ -69,7 +69,7 @@ pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Pro
     Ok(Json(Projection {
         generation: state.views.read(generations::live(pool)).await?.0,
         partitions: partitions.collect(),
-        replay: None,
+        replay: state.views.read(replays::next(pool)).await?.map(ReplayView::of),
         quarantined: state.views.read(quarantine::count(pool)).await?,
     }))
 }

@@ -1,0 +1,50 @@
+//! `GET /admin/replays/{replay_id}/stream`: how a replay stands, as Server-Sent Events until it ends.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::{Stream, stream};
+use passbook_shared::http::extract::Path;
+use passbook_shared::http::problem::Problem;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::{AppState, OneProblems, ReplayView, find};
+
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Follow a replay
+///
+/// Server-Sent Events named `replay`, each with a whole replay as JSON; the last has a state in which it has ended.
+#[utoipa::path(get, path = "/admin/replays/{replay_id}/stream", tag = "operations",
+    params(("replay_id" = Uuid, Path)),
+    responses(
+        (status = 200, description = "How it stands, again and again", body = String, content_type = "text/event-stream"),
+        OneProblems,
+    ))]
+pub(in crate::http) async fn stream(
+    State(state): State<AppState>,
+    Path(id): Path<Uuid>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let first = find(&state, id).await?;
+    let events = stream::unfold(Some((state, Some(first))), move |next| async move {
+        let (state, replay) = next?;
+        let replay = match replay {
+            Some(replay) => replay,
+            None => {
+                sleep(EVERY).await;
+                // Postgres may be away for a moment; the client asks again.
+                find(&state, id).await.ok()?
+            }
+        };
+        let event = Event::default().event("replay").json_data(&replay).ok()?;
+        Some((Ok(event), has_not_ended(&replay).then_some((state, None))))
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+fn has_not_ended(replay: &ReplayView) -> bool {
+    replay.ended_at.is_none()
+}
