@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::operate::ReplayOptions;
+
 /// Builds the account views from the log, and answers queries from them.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "projection-service", version)]
@@ -23,10 +25,12 @@ pub struct Cli {
 }
 
 /// What the program can do beside serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Ask the service on PROJECTION_ADDR whether it is ready; exit code 0 if so.
     Healthcheck,
+    /// Have the service on PROJECTION_ADDR read past events again, and follow it to its end.
+    Replay(ReplayOptions),
 }
 
 /// The settings of the service.

@@ -19,6 +19,8 @@ pub mod waiting;
 /// The settings.
 pub mod config;
 mod metrics;
+/// What operators ask of a running service from the command line.
+pub mod operate;
 /// Starting and stopping it all.
 pub mod startup;
 

@@ -19,6 +19,7 @@ use crate::consumer::ends::{self, Ends};
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState};
+use crate::operate;
 use crate::replay::{self, Ground};
 use crate::store::Views;
 use crate::store::generations;
@@ -33,8 +34,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// A wrong setting, or a part of the service that failed.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Some(Action::Healthcheck) = cli.action {
-        return healthcheck(cli.config.projection_addr).await;
+    match &cli.action {
+        None => {}
+        Some(Action::Healthcheck) => return healthcheck(cli.config.projection_addr).await,
+        Some(Action::Replay(options)) => return operate::replay(cli.config.projection_addr, options).await,
     }
     telemetry::start_log(&cli.log)?;
     let shutdown = shutdown::on_signal()?;

@@ -249,7 +249,8 @@ impl utoipa::IntoResponses for AskProblems {
             "unsupported_media_type",
             "the body must be JSON, with `Content-Type: application/json`",
         );
-        let malformed = Problem::malformed("from", "unknown variant `begining`, expected one of `beginning`, `time`, …");
+        let malformed =
+            Problem::malformed("from", "unknown variant `begining`, expected one of `beginning`, `time`, …");
         problems([malformed, replay_running(EXAMPLE), unsupported])
     }
 }

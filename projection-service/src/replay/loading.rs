@@ -54,7 +54,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Reads the topic from an offset, then the log for what is still missing.
-    pub(super) async fn from_topic(mut self, offset: i64) -> Result<(), ReplayError> {
+    pub(super) async fn by_topic(mut self, offset: i64) -> Result<(), ReplayError> {
         let mut chunks = topic::read(&self.ground.kafka, self.partition, offset);
         while !self.is_there()
             && let Some(records) = chunks.recv().await
@@ -73,7 +73,7 @@ impl<'a> Loading<'a> {
     }
 
     /// Reads the log alone: for what is new, that is at once there.
-    pub(super) async fn from_log(mut self) -> Result<(), ReplayError> {
+    pub(super) async fn by_log(mut self) -> Result<(), ReplayError> {
         while !self.is_there() {
             self.page().await?;
         }

@@ -113,7 +113,7 @@ impl<'a> Rebuild<'a> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
             let mut connection = self.ground.connect_to(self.generation).await?;
             let loading = Loading::new(self.ground, self.progress, &mut connection, &checkpoint, target);
-            loading.from_topic(checkpoint.kafka_offset.unwrap_or(0)).await
+            loading.by_topic(checkpoint.kafka_offset.unwrap_or(0)).await
         };
         stream::iter(behind).map(load).buffer_unordered(self.ground.at_once).try_collect::<Vec<()>>().await.map(drop)
     }
@@ -158,7 +158,7 @@ async fn meet(
     let targets = positions(&checkpoints::hold(live).await?);
     for checkpoint in checkpoints::all(&mut *building).await? {
         let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
-        Loading::new(ground, progress, building, &checkpoint, target).from_log().await?;
+        Loading::new(ground, progress, building, &checkpoint, target).by_log().await?;
     }
     Ok(())
 }

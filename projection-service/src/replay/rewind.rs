@@ -64,7 +64,7 @@ async fn one_partition(
         .execute(&mut *transaction)
         .await?;
     let from = checkpoints::hold_one(&mut transaction, partition).await?;
-    Loading::new(ground, progress, &mut transaction, &from, before.position).from_topic(back.offset).await?;
+    Loading::new(ground, progress, &mut transaction, &from, before.position).by_topic(back.offset).await?;
     transaction.commit().await?;
     tracing::info!(partition, from = back.position, to = before.position, "events were applied again");
     Ok(())

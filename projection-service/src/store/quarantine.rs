@@ -2,8 +2,46 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgExecutor;
+use passbook_shared::partition::Partition;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
+
+/// A record or an event that could not be applied.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Quarantined {
+    /// Its number.
+    pub id: i64,
+    /// Whose it is, if that could be read.
+    pub account_id: Option<Uuid>,
+    /// Where it was found.
+    pub partition: Partition,
+    /// Its place there in the log, if that could be read.
+    pub position: Option<i64>,
+    /// Its place there in the topic, if it was read there.
+    pub kafka_offset: Option<i64>,
+    /// Why it was not applied.
+    pub reason: String,
+    /// How many later events of its account wait behind it.
+    pub waiting: i64,
+    /// When it was set aside.
+    pub since: Timestamp,
+}
+
+/// What could not be applied, the newest first.
+///
+/// # Errors
+/// As any query.
+pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
+    sqlx::query_as(
+        "SELECT q.id, q.account_id, q.partition, q.position, q.kafka_offset, q.reason, q.since,
+                (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id AND w.waits) AS waiting
+           FROM quarantine AS q WHERE NOT q.waits ORDER BY q.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+}
 
 /// Those of the accounts that have an event set aside: what comes for them waits behind it.
 ///

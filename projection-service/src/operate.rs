@@ -1,0 +1,52 @@
+//! What operators ask of a running service from the command line: a client of its HTTP API.
+
+mod replay;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use passbook_shared::http::problem::Problem;
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
+
+pub use replay::{ReplayOptions, replay};
+
+/// How often to ask how far it is.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// A running service.
+#[derive(Debug, Clone)]
+struct Service {
+    client: Client,
+    base: String,
+}
+
+impl Service {
+    fn at(addr: SocketAddr) -> anyhow::Result<Self> {
+        let client =
+            Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(30)).build()?;
+        Ok(Self { client, base: format!("http://{addr}") })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let away =
+            || format!("the projection-service at {} (PROJECTION_ADDR) does not answer: is it running?", self.base);
+        let response = request.send().await.with_context(away)?;
+        if response.status().is_success() {
+            return response.json().await.context("the projection-service's answer can't be read");
+        }
+        let status = response.status();
+        match response.json::<Problem>().await {
+            Ok(problem) => {
+                let fields = problem.errors.iter().map(|error| format!("\n  {}: {}", error.field, error.detail));
+                bail!("{} ({}){}", problem.detail, problem.code, fields.collect::<String>())
+            }
+            Err(_) => bail!("the projection-service answered {status}"),
+        }
+    }
+}

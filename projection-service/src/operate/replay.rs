@@ -1,0 +1,133 @@
+//! `replay`: asks for one, and shows how far it is until it ends.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use anyhow::bail;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use passbook_shared::partition::Partition;
+use passbook_shared::timestamp::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{ASK_EVERY, Service};
+use crate::replay::asked::From;
+
+/// What a replay is asked for with.
+#[derive(Debug, Clone, Args)]
+pub struct ReplayOptions {
+    /// From where.
+    #[command(flatten)]
+    pub from: Place,
+    /// Keep generations of the views that are not live, too; without it, they are dropped when a new one is begun.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// From where events are read again.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct Place {
+    /// All events, into new views that take over when they are complete.
+    #[arg(long)]
+    pub from_beginning: bool,
+    /// Events recorded then or later, as 2026-11-24T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub to_time: Option<Timestamp>,
+    /// Events from an offset of a partition of the topic on, as 3=1000; can be given for several partitions.
+    #[arg(long, value_name = "PARTITION=OFFSET", value_parser = partition_offset)]
+    pub to_offset: Vec<(Partition, i64)>,
+    /// All events of one account.
+    #[arg(long, value_name = "ACCOUNT_ID")]
+    pub account: Option<Uuid>,
+    /// Brings a generation of the views that was kept up to date, and makes it the live one again.
+    #[arg(long, value_name = "GENERATION")]
+    pub to_generation: Option<i32>,
+}
+
+fn partition_offset(text: &str) -> Result<(Partition, i64), String> {
+    text.split_once('=')
+        .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)))
+        .ok_or_else(|| "must be a partition and an offset, as 3=1000".to_owned())
+}
+
+impl Place {
+    fn from(&self) -> anyhow::Result<From> {
+        if self.from_beginning {
+            return Ok(From::Beginning);
+        }
+        if !self.to_offset.is_empty() {
+            let offsets: BTreeMap<Partition, i64> = self.to_offset.iter().copied().collect();
+            return Ok(From::PartitionOffsets(offsets));
+        }
+        let given = (self.to_time.map(From::Time))
+            .or(self.account.map(From::AccountId))
+            .or(self.to_generation.map(From::Generation));
+        match given {
+            Some(from) => Ok(from),
+            None => bail!("say from where: --from-beginning, --to-time, --to-offset, --account or --to-generation"),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Replay {
+    id: Uuid,
+    state: String,
+    generation: Option<i32>,
+    events_done: u64,
+    events_total: Option<u64>,
+    events_from_log: u64,
+    events_per_second: Option<f64>,
+    differences: Option<u64>,
+    samples: Vec<Value>,
+    error: Option<String>,
+    ended_at: Option<Timestamp>,
+}
+
+/// Asks the service at an address for a replay, and waits for its end.
+///
+/// # Errors
+/// The service does not answer or refuses, or the replay fails or is cancelled.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result<()> {
+    let service = Service::at(addr)?;
+    let asked = json!({ "from": options.from.from()?, "keep": options.keep });
+    let mut replay: Replay = service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
+    let path = format!("/admin/replays/{}", replay.id);
+    println!("replay {}; to cancel it: curl -X DELETE {}", replay.id, service.url(&path));
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{msg:10} {bar:30} {human_pos} of {human_len} events, {per_sec}, {eta} left",
+    )?);
+    while replay.ended_at.is_none() {
+        bar.set_length(replay.events_total.unwrap_or_default());
+        bar.set_position(replay.events_done);
+        bar.set_message(replay.error.clone().unwrap_or_else(|| replay.state.clone()));
+        tokio::time::sleep(ASK_EVERY).await;
+        replay = service.send(service.client.get(service.url(&path))).await?;
+    }
+    bar.finish_and_clear();
+    tell(&replay)
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell(replay: &Replay) -> anyhow::Result<()> {
+    let Replay { state, events_done, events_from_log, events_per_second, .. } = replay;
+    println!("{state}: {events_done} events, {:.0}/s", events_per_second.unwrap_or_default());
+    if *events_from_log > 0 {
+        println!("{events_from_log} of them were not in the topic, and came from the log");
+    }
+    if let (Some(generation), Some(differences)) = (replay.generation, replay.differences) {
+        println!("generation {generation} is live; {differences} of its rows were not as in the one before");
+    }
+    for sample in &replay.samples {
+        println!("  {sample}");
+    }
+    match (state.as_str(), &replay.error) {
+        ("done", _) => Ok(()),
+        (_, Some(error)) => bail!("the replay {state}: {error}"),
+        (_, None) => bail!("the replay was {state}; the views are as they were"),
+    }
+}
