@@ -16,3 +16,13 @@ pub mod rows;
 pub mod snapshots;
 /// Which store this is; migrations.
 pub mod store;
+
+use std::time::Duration;
+
+/// How long a read may take: a Postgres that does not answer is as good as away.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A read that took too long is told like a Postgres that can't be reached.
+async fn in_time<T, E: From<sqlx::Error>>(read: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+}

@@ -91,7 +91,7 @@ impl Relay {
     /// From the topic's tail to the first error, or to the end.
     async fn session(&self, handed: &mut mpsc::Receiver<Vec<Arc<RecordedEvent>>>) -> Result<(), RelayError> {
         let connection = PgConnection::connect_with(&self.connect).await?;
-        topic::ensure(&self.kafka, self.store.partitions).await?;
+        topic::ensure(&self.kafka, self.store).await?;
         let publisher = Publisher::start(&self.kafka, self.store, self.linger_ms)?;
         let watch = Watch::start(&self.kafka)?;
         let mut session =

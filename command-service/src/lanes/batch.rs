@@ -10,6 +10,7 @@ use passbook_shared::recorded_event::{EventMetadata, RecordedEvent};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
+use super::look_first::Sent;
 use super::request::{Accepted, Answer, CommandError, CommandRequest, Outcome, Pending};
 use crate::domain::account::AccountSummary;
 use crate::domain::{Refusal, decide, evolve};
@@ -75,6 +76,13 @@ impl Batch {
 
     pub(super) fn knows(&self, account_id: Uuid) -> bool {
         self.states.contains_key(&account_id)
+    }
+
+    /// Before the batch is sent: notes the version each of its accounts is at, unless an earlier one has.
+    pub(super) fn note_sent(&self, sent: &mut Sent) {
+        for (account_id, state) in &self.states {
+            sent.entry(*account_id).or_insert(state.loaded_version);
+        }
     }
 
     /// Decides a command, the `index`-th of the lane's. Its key is not that of another in the batch. If its account

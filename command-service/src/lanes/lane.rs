@@ -16,12 +16,12 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{Batch, Finished};
 use super::cache::Cache;
-use super::look_first::look_first;
+use super::look_first::{Sent, look_first};
 use super::request::{CommandError, Pending};
 use crate::config::Config;
 use crate::domain::Command;
 use crate::log::append::append;
-use crate::log::load::{Loaded, load};
+use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshot;
 use crate::metrics;
 
@@ -119,8 +119,8 @@ impl From<sqlx::Error> for Failure {
 struct Progress {
     /// What was decided; kept to be sent again, the same, if the connection breaks.
     batch: Option<Batch>,
-    /// Something was sent.
-    sent: bool,
+    /// What was sent; nothing if nothing was.
+    sent: Sent,
     /// What was sent may have been done: the connection broke before an answer came.
     in_doubt: bool,
     look_first: bool,
@@ -169,7 +169,7 @@ impl Lane {
             match attempt.unwrap_or(Err(Failure::Lost)) {
                 Ok(finished) => return self.settle(pending, finished),
                 Err(Failure::Lost) => {
-                    progress.in_doubt |= progress.sent;
+                    progress.in_doubt |= !progress.sent.is_empty();
                     self.connection = None;
                     self.cache.forget_all();
                 }
@@ -214,14 +214,14 @@ impl Lane {
     async fn attempt(&mut self, pending: &[Pending], progress: &mut Progress) -> Result<Finished, Failure> {
         let connection = self.connection.as_mut().ok_or(Failure::Lost)?;
         if progress.look_first {
-            return look_first(connection, pending, &mut progress.sent).await;
+            return look_first(connection, pending, &mut progress.sent, &self.snapshots).await;
         }
         let batch = match &mut progress.batch {
             Some(batch) => batch,
-            none => none.insert(decide(connection, &mut self.cache, pending).await?),
+            none => none.insert(decide(connection, &mut self.cache, pending, &self.snapshots).await?),
         };
         if !batch.append.is_empty() {
-            progress.sent = true;
+            batch.note_sent(&mut progress.sent);
             let started = Instant::now();
             append(connection, &mut batch.append).await?;
             metrics::appended(batch.append.events.len(), pending.len(), started.elapsed());
@@ -251,38 +251,47 @@ impl Lane {
 }
 
 /// Decides commands on the states the lane knows; those it does not, it loads.
-async fn decide(connection: &mut PgConnection, cache: &mut Cache, pending: &[Pending]) -> Result<Batch, Failure> {
+async fn decide(
+    connection: &mut PgConnection,
+    cache: &mut Cache,
+    pending: &[Pending],
+    snapshots: &mpsc::Sender<Snapshot>,
+) -> Result<Batch, Failure> {
     let mut batch = Batch::default();
-    let mut missing = Vec::new();
     for Pending { request, partition, .. } in pending {
-        let (id, partition) = (request.account_id, *partition);
-        if batch.knows(id) || missing.contains(&(partition, id)) {
-            continue;
-        }
+        let id = request.account_id;
         match (cache.get(id), &request.command) {
-            (Some(loaded), _) => batch.know(id, partition, loaded.clone()),
+            _ if batch.knows(id) => {}
+            (Some(loaded), _) => batch.know(id, *partition, loaded.clone()),
             // An opening is nearly always of a new account; if not, the unique version says so.
-            (None, Command::Open(_)) => batch.know(id, partition, Loaded::default()),
-            (None, _) => missing.push((partition, id)),
+            (None, Command::Open(_)) => batch.know(id, *partition, Loaded::default()),
+            (None, _) => {}
         }
     }
-    load_into(connection, &mut batch, &missing).await?;
+    load_into(connection, &mut batch, pending.iter(), snapshots).await?;
     pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending));
     Ok(batch)
 }
 
-/// Loads accounts into a batch; one that can't be read stays unknown to it.
+/// Loads the accounts of commands that a batch does not know yet; one that can't be read stays unknown to it.
 pub(super) async fn load_into(
     connection: &mut PgConnection,
     batch: &mut Batch,
-    accounts: &[(i16, uuid::Uuid)],
+    pending: impl Iterator<Item = &Pending>,
+    snapshots: &mpsc::Sender<Snapshot>,
 ) -> Result<(), Failure> {
-    if accounts.is_empty() {
+    let mut seen = HashSet::new();
+    let wanted: Vec<Wanted> = pending
+        .map(|Pending { request, partition, .. }| (request.account_id, *partition))
+        .filter(|(id, _)| !batch.knows(*id) && seen.insert(*id))
+        .map(|(account_id, partition)| Wanted { partition, account_id, version: i64::MAX })
+        .collect();
+    if wanted.is_empty() {
         return Ok(());
     }
-    for (result, (partition, id)) in load(connection, accounts).await?.into_iter().zip(accounts) {
+    for (result, wanted) in load(connection, &wanted, Some(snapshots)).await?.into_iter().zip(wanted) {
         match result {
-            Ok(loaded) => batch.know(*id, *partition, loaded),
+            Ok(loaded) => batch.know(wanted.account_id, wanted.partition, loaded),
             Err(error) => tracing::error!(%error, "an account can't be loaded"),
         }
     }

@@ -4,6 +4,7 @@ use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
 
+use super::in_time;
 use super::rows::{event_columns, recorded_event};
 
 /// The class of our advisory locks; the second number is the partition.
@@ -17,11 +18,8 @@ pub async fn lock_partitions(
     connection: &mut PgConnection,
     wanted: &[Partition],
 ) -> Result<Vec<Partition>, sqlx::Error> {
-    sqlx::query_scalar("SELECT p FROM unnest($2) AS p WHERE pg_try_advisory_lock($1, p)")
-        .bind(RELAY_LOCK)
-        .bind(wanted)
-        .fetch_all(connection)
-        .await
+    let sql = "SELECT p FROM unnest($2) AS p WHERE pg_try_advisory_lock($1, p)";
+    in_time(sqlx::query_scalar(sql).bind(RELAY_LOCK).bind(wanted).fetch_all(connection)).await
 }
 
 /// The last position number of each partition, from partition 0 on.
@@ -29,7 +27,8 @@ pub async fn lock_partitions(
 /// # Errors
 /// As any query.
 pub async fn heads(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
-    sqlx::query_scalar("SELECT position FROM passbook.log_head ORDER BY partition").fetch_all(connection).await
+    let sql = "SELECT position FROM passbook.log_head ORDER BY partition";
+    in_time(sqlx::query_scalar(sql).fetch_all(connection)).await
 }
 
 /// Events of a partition after a position number, in order, at most `limit`.
@@ -50,7 +49,6 @@ pub async fn after(
     .bind(partition)
     .bind(after)
     .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(recorded_event).collect()
+    .fetch_all(connection);
+    in_time(rows).await?.iter().map(recorded_event).collect()
 }

@@ -8,8 +8,10 @@ use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use thiserror::Error;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::snapshots::Snapshot;
 use crate::domain::account::STATE_VERSION;
 use crate::domain::{Account, evolve};
 
@@ -47,86 +49,116 @@ pub enum LoadError {
 /// What came of loading one of many accounts.
 pub type LoadResult = Result<Loaded, Unreadable>;
 
-/// Loads accounts, in the order given. One that can't be read does not keep the others from being loaded.
+/// What is to be loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The account's partition.
+    pub partition: Partition,
+    /// The account.
+    pub account_id: Uuid,
+    /// At which version; at its newest, if that is less.
+    pub version: i64,
+}
+
+/// How many events of an account are folded in one query. An account that has more after its newest snapshot (all its
+/// snapshots are of no use after [`STATE_VERSION`] was raised) is folded in steps, and each leaves a snapshot: a load
+/// that is cut off is not begun anew.
+const STEP: usize = 20_000;
+
+/// Loads accounts, in the order given. One that can't be read does not keep the others from being loaded. States on the
+/// way to that of a very long account go to `snapshots`.
 ///
 /// # Errors
 /// As any query.
 pub async fn load(
     connection: &mut PgConnection,
-    accounts: &[(Partition, Uuid)],
+    wanted: &[Wanted],
+    snapshots: Option<&mpsc::Sender<Snapshot>>,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
-    fold(connection, accounts, i64::MAX).await
+    let mut results: Vec<LoadResult> = wanted.iter().map(|_| Ok(Loaded::default())).collect();
+    let mut open: Vec<usize> = (0..wanted.len()).collect();
+    let mut state_version = STATE_VERSION;
+    while !open.is_empty() {
+        let step = step(connection, wanted, &open, &mut results, state_version).await?;
+        // No snapshot has state version 0: one that can't be read is only a cache that is of no use, and after the
+        // first step each account goes on from where it is.
+        state_version = 0;
+        open = match step {
+            Some(unfinished) => unfinished,
+            None => {
+                results.iter_mut().for_each(|result| *result = Ok(Loaded::default()));
+                (0..wanted.len()).collect()
+            }
+        };
+        for index in &open {
+            if let (Some(snapshots), Ok(loaded)) = (snapshots, &results[*index])
+                && loaded.version > 0
+            {
+                let Wanted { partition, account_id, .. } = wanted[*index];
+                let _ = snapshots.try_send(Snapshot { partition, account_id, loaded: loaded.clone() });
+            }
+        }
+    }
+    Ok(results)
 }
 
 /// Loads one account as it was at a version (at its newest, if that is less).
 ///
 /// # Errors
 /// See [`LoadError`].
-pub async fn state_at(
-    connection: &mut PgConnection,
-    partition: Partition,
-    account_id: Uuid,
-    version: i64,
-) -> Result<Loaded, LoadError> {
-    let mut loaded = fold(connection, &[(partition, account_id)], version).await?;
-    Ok(loaded.pop().transpose()?.unwrap_or_default())
+pub async fn state_at(connection: &mut PgConnection, wanted: Wanted) -> Result<Loaded, LoadError> {
+    Ok(load(connection, &[wanted], None).await?.pop().transpose()?.unwrap_or_default())
 }
 
-async fn fold(
+/// Takes those of the accounts that are `open` one step further, from snapshots of the given state version if they are
+/// at their beginning; gives those that have more events, or nothing if a snapshot can't be read.
+async fn step(
     connection: &mut PgConnection,
-    accounts: &[(Partition, Uuid)],
-    up_to: i64,
-) -> Result<Vec<LoadResult>, sqlx::Error> {
-    match fold_from(connection, accounts, up_to, STATE_VERSION).await? {
-        Some(loaded) => Ok(loaded),
-        // A snapshot that can't be read is only a cache that is of no use: no snapshot has state version 0.
-        None => Ok(fold_from(connection, accounts, up_to, 0).await?.unwrap_or_default()),
-    }
-}
-
-/// Folds from snapshots of the given state version; nothing if one of them can't be read.
-async fn fold_from(
-    connection: &mut PgConnection,
-    accounts: &[(Partition, Uuid)],
-    up_to: i64,
+    wanted: &[Wanted],
+    open: &[usize],
+    results: &mut [LoadResult],
     state_version: i16,
-) -> Result<Option<Vec<LoadResult>>, sqlx::Error> {
-    let partitions: Vec<Partition> = accounts.iter().map(|(partition, _)| *partition).collect();
-    let ids: Vec<Uuid> = accounts.iter().map(|(_, id)| *id).collect();
-    let mut results: Vec<LoadResult> = accounts.iter().map(|_| Ok(Loaded::default())).collect();
+) -> Result<Option<Vec<usize>>, sqlx::Error> {
+    let column = |value: fn(&Wanted) -> i64| open.iter().map(|index| value(&wanted[*index])).collect::<Vec<i64>>();
+    let reached = |index: &usize| results[*index].as_ref().map_or(0, |loaded| loaded.version);
+    let mut events = vec![0; open.len()];
     let mut rows = sqlx::query(
         "SELECT a.n, s.version, s.position, s.state::text, e.version, e.position, e.type, e.schema_version, \
                 e.data::text
-           FROM unnest($1, $2) WITH ORDINALITY AS a (partition, account_id, n)
+           FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS a (partition, account_id, reached, up_to, n)
            LEFT JOIN LATERAL (
                 SELECT s.version, s.position, s.state FROM passbook.snapshots AS s
-                 WHERE s.partition = a.partition AND s.account_id = a.account_id AND s.version <= $3
-                   AND s.state_version = $4
+                 WHERE s.partition = a.partition AND s.account_id = a.account_id AND s.version <= a.up_to
+                   AND s.state_version = $5
                  ORDER BY s.version DESC LIMIT 1) AS s ON true
            LEFT JOIN LATERAL (
                 SELECT e.version, e.position, e.type, e.schema_version, e.data FROM passbook.events AS e
                  WHERE e.partition = a.partition AND e.account_id = a.account_id
-                   AND e.version > coalesce(s.version, 0) AND e.version <= $3
-                 ORDER BY e.version) AS e ON true
+                   AND e.version > coalesce(s.version, a.reached) AND e.version <= a.up_to
+                 ORDER BY e.version LIMIT $6) AS e ON true
           ORDER BY a.n, e.version",
     )
-    .bind(partitions)
-    .bind(ids)
-    .bind(up_to)
+    .bind(open.iter().map(|index| wanted[*index].partition).collect::<Vec<_>>())
+    .bind(open.iter().map(|index| wanted[*index].account_id).collect::<Vec<_>>())
+    .bind(open.iter().map(reached).collect::<Vec<_>>())
+    .bind(column(|wanted| wanted.version))
     .bind(state_version)
+    .bind(i64::try_from(STEP).unwrap_or(i64::MAX))
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        let n: i64 = row.try_get(0)?;
-        let index = usize::try_from(n - 1).unwrap_or_default();
-        let Ok(loaded) = &mut results[index] else { continue };
+        let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
+        let result = &mut results[open[place]];
+        let Ok(loaded) = result else { continue };
         if loaded.version == 0 && !start_from_snapshot(loaded, &row)? {
             return Ok(None);
         }
+        events[place] += 1;
         if let Err((version, error)) = apply(loaded, &row)? {
-            results[index] = Err(Unreadable { account_id: accounts[index].1, version, error });
+            *result = Err(Unreadable { account_id: wanted[open[place]].account_id, version, error });
         }
     }
-    Ok(Some(results))
+    let unfinished = |(index, events): (&usize, &usize)| (*events == STEP && results[*index].is_ok()).then_some(*index);
+    Ok(Some(open.iter().zip(&events).filter_map(unfinished).collect()))
 }
 
 fn start_from_snapshot(loaded: &mut Loaded, row: &PgRow) -> Result<bool, sqlx::Error> {

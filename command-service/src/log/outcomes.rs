@@ -1,16 +1,20 @@
 //! What came of earlier commands: by idempotency key, or by command id after a connection broke.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
+use passbook_shared::recorded_event::RecordedEvent;
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use thiserror::Error;
 use uuid::Uuid;
 
-use super::load::{LoadError, state_at};
+use super::load::{LoadResult, Loaded, Unreadable, Wanted, load};
 use super::rows::{event_columns, recorded_event};
 use crate::domain::Refusal;
-use crate::lanes::request::{Accepted, Outcome};
+use crate::lanes::request::Accepted;
 
 /// An idempotency key to look up.
 #[derive(Debug, Clone, Copy)]
@@ -36,20 +40,41 @@ pub struct KnownKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
     /// It was done.
-    Accepted {
-        /// The account's version after it.
-        version: i64,
-        /// How many events it caused.
-        events: i64,
-    },
+    Accepted(Done),
     /// It was refused.
     Refused(Refusal),
+    /// A refusal that this version of the program can't read; why not.
+    Unreadable(String),
+}
+
+/// A command that was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Done {
+    /// The account's partition.
+    pub partition: Partition,
+    /// The account.
+    pub account_id: Uuid,
+    /// Its version after the command.
+    pub version: i64,
+    /// How many events the command caused.
+    pub events: i64,
+}
+
+/// Why the answer to a command that was done can't be given again.
+#[derive(Debug, Error)]
+pub enum Lost {
+    /// An event of the account can't be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The log does not have what is kept.
+    #[error("the log has no version {} of account {}, at which a command is said to have left it", .0.version, .0.account_id)]
+    Missing(Done),
 }
 
 /// Looks up keys; the answer has one element each, in their order.
 ///
 /// # Errors
-/// As any query, or a refusal that can't be read.
+/// As any query.
 pub async fn by_key(connection: &mut PgConnection, keys: &[Key<'_>]) -> Result<Vec<Option<KnownKey>>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT k.n, c.fingerprint, c.version, c.events, c.refusal::text
@@ -66,81 +91,102 @@ pub async fn by_key(connection: &mut PgConnection, keys: &[Key<'_>]) -> Result<V
     .await?;
     let mut known = vec![None; keys.len()];
     for row in rows {
-        let refusal: Option<&str> = row.try_get(4)?;
-        let kept = match refusal {
-            Some(refusal) => Kept::Refused(serde_json::from_str(refusal).map_err(|e| sqlx::Error::Decode(e.into()))?),
-            None => Kept::Accepted { version: row.try_get(2)?, events: row.try_get::<i16, _>(3)?.into() },
+        let n = index(row.try_get(0)?);
+        let Key { partition, account_id, .. } = keys[n];
+        let kept = match row.try_get::<Option<&str>, _>(4)? {
+            Some(refusal) => {
+                serde_json::from_str(refusal).map_or_else(|error| Kept::Unreadable(error.to_string()), Kept::Refused)
+            }
+            None => {
+                let (version, events) = (row.try_get(2)?, row.try_get::<i16, _>(3)?.into());
+                Kept::Accepted(Done { partition, account_id, version, events })
+            }
         };
-        known[index(row.try_get(0)?)] = Some(KnownKey { fingerprint: row.try_get(1)?, kept });
+        known[n] = Some(KnownKey { fingerprint: row.try_get(1)?, kept });
     }
     Ok(known)
 }
 
-/// Looks for the events of commands, by account and command id; one element each, in their order.
+/// Which of these commands have caused events, among those of accounts after a version each; by command id.
 ///
 /// # Errors
 /// As any query.
 pub async fn by_command(
     connection: &mut PgConnection,
-    commands: &[(Partition, Uuid, Uuid)],
-) -> Result<Vec<Option<Kept>>, sqlx::Error> {
-    // The newest events of the account are enough: a command that is looked for was sent a moment ago.
+    commands: &[Uuid],
+    accounts: &[(Partition, Uuid, i64)],
+) -> Result<HashMap<Uuid, Done>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT c.n, max(e.version), count(*)
-           FROM unnest($1, $2, $3) WITH ORDINALITY AS c (partition, account_id, command_id, n)
+        "SELECT e.command_id, a.partition, a.account_id, max(e.version), count(*)
+           FROM unnest($1, $2, $3) AS a (partition, account_id, after)
           CROSS JOIN LATERAL (
                 SELECT e.version, e.command_id FROM passbook.events AS e
-                 WHERE e.partition = c.partition AND e.account_id = c.account_id
-                 ORDER BY e.version DESC LIMIT 10000) AS e
-          WHERE e.command_id = c.command_id
-          GROUP BY c.n",
+                 WHERE e.partition = a.partition AND e.account_id = a.account_id AND e.version > a.after) AS e
+           JOIN unnest($4) AS c (command_id) ON c.command_id = e.command_id
+          GROUP BY e.command_id, a.partition, a.account_id",
     )
-    .bind(commands.iter().map(|command| command.0).collect::<Vec<_>>())
-    .bind(commands.iter().map(|command| command.1).collect::<Vec<_>>())
-    .bind(commands.iter().map(|command| command.2).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.0).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.1).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.2).collect::<Vec<_>>())
+    .bind(commands)
     .fetch_all(connection)
     .await?;
-    let mut known = vec![None; commands.len()];
-    for row in rows {
-        let kept = Kept::Accepted { version: row.try_get(1)?, events: row.try_get(2)? };
-        known[index(row.try_get(0)?)] = Some(kept);
-    }
-    Ok(known)
+    let done = |row: &PgRow| {
+        let (partition, account_id) = (row.try_get(1)?, row.try_get(2)?);
+        Ok((row.try_get(0)?, Done { partition, account_id, version: row.try_get(3)?, events: row.try_get(4)? }))
+    };
+    rows.iter().map(done).collect()
 }
 
 fn index(ordinality: i64) -> usize {
     usize::try_from(ordinality - 1).unwrap_or_default()
 }
 
-/// The whole outcome, rebuilt from what is kept and the events: the same as it was the first time.
+/// The whole answers, rebuilt from what is kept and the events: the same as they were the first time. One element each,
+/// in their order.
 ///
 /// # Errors
-/// See [`LoadError`].
-pub async fn rebuild(
-    connection: &mut PgConnection,
-    partition: Partition,
-    account_id: Uuid,
-    kept: Kept,
-) -> Result<Outcome, LoadError> {
-    let (version, events) = match kept {
-        Kept::Refused(refusal) => return Ok(Outcome::Refused(refusal)),
-        Kept::Accepted { version, events } => (version, events),
+/// As any query.
+pub async fn rebuild(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Result<Accepted, Lost>>, sqlx::Error> {
+    if done.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted = |Done { partition, account_id, version, .. }: &Done| Wanted {
+        partition: *partition,
+        account_id: *account_id,
+        version: *version,
     };
-    let loaded = state_at(connection, partition, account_id, version).await?;
-    let account = loaded.account.summary().filter(|_| loaded.version == version).ok_or(sqlx::Error::RowNotFound)?;
+    let states = load(connection, &done.iter().map(wanted).collect::<Vec<_>>(), None).await?;
+    let caused = caused(connection, done).await?;
+    let accepted = |((done, loaded), events): ((&Done, LoadResult), Vec<Arc<RecordedEvent>>)| {
+        let Loaded { account, version, position } = loaded?;
+        let account = account.summary().filter(|_| version == done.version).ok_or(Lost::Missing(*done))?;
+        let position = Position { partition: done.partition, number: position };
+        Ok(Accepted { account_id: done.account_id, version, position, account, events })
+    };
+    Ok(done.iter().zip(states).zip(caused).map(accepted).collect())
+}
+
+/// The events that commands caused, oldest first.
+async fn caused(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Vec<Arc<RecordedEvent>>>, sqlx::Error> {
     let rows = sqlx::query(concat!(
         "SELECT ",
         event_columns!(),
-        " FROM passbook.events AS e
-          WHERE e.partition = $1 AND e.account_id = $2 AND e.version > $3 AND e.version <= $4 ORDER BY e.version"
+        ", d.n
+           FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS d (partition, account_id, last, count, n)
+           JOIN passbook.events AS e ON e.partition = d.partition AND e.account_id = d.account_id
+                AND e.version > d.last - d.count AND e.version <= d.last
+          ORDER BY e.version"
     ))
-    .bind(partition)
-    .bind(account_id)
-    .bind(version - events)
-    .bind(version)
+    .bind(done.iter().map(|done| done.partition).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.account_id).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.version).collect::<Vec<_>>())
+    .bind(done.iter().map(|done| done.events).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let events = rows.iter().map(|row| recorded_event(row).map(Arc::new)).collect::<Result<_, _>>()?;
-    let position = Position { partition, number: loaded.position };
-    Ok(Outcome::Accepted(Accepted { account_id, version, position, account, events }))
+    let mut caused = vec![Vec::new(); done.len()];
+    for row in &rows {
+        caused[index(row.try_get("n")?)].push(Arc::new(recorded_event(row)?));
+    }
+    Ok(caused)
 }

@@ -4,8 +4,6 @@
 /// Events of a type and a time, across partitions.
 pub mod search;
 
-use std::time::Duration;
-
 use futures_util::{Stream, TryStreamExt};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
@@ -14,12 +12,11 @@ use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::load::{LoadError, Loaded, state_at};
+use super::in_time;
+use super::load::{LoadError, Loaded, Wanted, state_at};
 use super::rows::{event_columns, recorded_event};
 use super::store::Store;
 
-/// How long a read may take: a Postgres that does not answer is as good as away.
-const DEADLINE: Duration = Duration::from_secs(10);
 /// A page ends early once its payloads have this many bytes, so that a few large requests can't fill the memory.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -106,8 +103,9 @@ impl LogReader {
     /// See [`LoadError`].
     pub async fn state(&self, account_id: Uuid, version: i64) -> Result<Loaded, LoadError> {
         let partition = partition_of(account_id, self.store.partitions);
-        let load = async { state_at(&mut *self.pool.acquire().await?, partition, account_id, version).await };
-        tokio::time::timeout(DEADLINE, load).await.unwrap_or(Err(LoadError::Store(sqlx::Error::PoolTimedOut)))
+        let wanted = Wanted { partition, account_id, version };
+        let load = async { state_at(&mut *self.pool.acquire().await?, wanted).await };
+        in_time(load).await
     }
 
     /// The version an account had as recorded at a moment; 0 if it was not yet opened.
@@ -142,9 +140,4 @@ async fn page(
         page.events.push(event);
     }
     Ok(page)
-}
-
-/// A read that took too long is told like a Postgres that can't be reached.
-async fn in_time<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

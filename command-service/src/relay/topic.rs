@@ -1,49 +1,82 @@
 //! The topic: made if it is not there, with the log's partition count and retention for ever.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::Partition;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::error::RelayError;
+use super::tail;
+use crate::log::store::Store;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Kafka's word for "as the broker is configured".
 const BROKER_DEFAULT: i32 = -1;
 
-/// Makes sure that the topic is there and has as many partitions as the log.
-pub(super) async fn ensure(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {
-    let wanted = usize::from(partitions.unsigned_abs());
+/// The topic is a copy of the log, which is kept for ever.
+const KEPT_FOR_EVER: [(&str, &str); 3] =
+    [("retention.ms", "-1"), ("retention.bytes", "-1"), ("cleanup.policy", "delete")];
+
+/// Makes sure that the topic is there and has as many partitions as the log. One that has too few (Kafka made it of its
+/// own accord) is grown and kept for ever, unless it holds another store's records; one that has as many is left as it
+/// is: its settings are the operator's.
+pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), RelayError> {
+    let expected = store.partitions;
     let found = count_partitions(kafka.clone()).await?;
-    if found == wanted {
-        return Ok(());
+    match found.cmp(&usize::from(expected.unsigned_abs())) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(RelayError::TooManyPartitions { topic: kafka.kafka_topic.clone(), found, expected }),
+        Ordering::Less if found == 0 => make(kafka, expected).await,
+        Ordering::Less => {
+            let theirs = (0..expected).take(found).collect();
+            tail::read(kafka.clone(), store.store_id, theirs).await?;
+            grow(kafka, found, expected).await
+        }
     }
-    let topic = kafka.kafka_topic.clone();
-    if found > wanted {
-        return Err(RelayError::TooManyPartitions { topic, found, expected: partitions });
+}
+
+async fn make(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {
+    let topic = &kafka.kafka_topic;
+    tracing::info!(topic, partitions, "making the topic");
+    let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(BROKER_DEFAULT));
+    let new = KEPT_FOR_EVER.iter().fold(new, |new, (name, value)| new.set(name, value));
+    done(topic, admin(kafka)?.create_topics([&new], &options()).await?)
+}
+
+async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Result<(), RelayError> {
+    let topic = &kafka.kafka_topic;
+    tracing::info!(topic, found, partitions, "growing the topic");
+    let admin = admin(kafka)?;
+    let kept = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    let kept = KEPT_FOR_EVER.iter().fold(kept, |kept, (name, value)| kept.set(name, value));
+    for result in admin.alter_configs([&kept], &options()).await? {
+        result.map_err(|(_, code)| RelayError::Topic { topic: topic.clone(), reason: code.to_string() })?;
     }
-    let admin: AdminClient<DefaultClientContext> = kafka.client("passbook-relay").create()?;
-    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-    let results = if found == 0 {
-        tracing::info!(topic, partitions, "making the topic");
-        let new = NewTopic::new(&topic, partitions.into(), TopicReplication::Fixed(BROKER_DEFAULT))
-            .set("retention.ms", "-1")
-            .set("retention.bytes", "-1")
-            .set("cleanup.policy", "delete");
-        admin.create_topics([&new], &options).await?
-    } else {
-        tracing::info!(topic, found, partitions, "growing the topic");
-        admin.create_partitions([&NewPartitions::new(&topic, wanted)], &options).await?
-    };
+    let wanted = usize::from(partitions.unsigned_abs());
+    done(topic, admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await?)
+}
+
+fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, RelayError> {
+    Ok(kafka.client("passbook-relay").create()?)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT))
+}
+
+fn done(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
     for result in results {
         match result {
             // Another instance was faster.
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists | RDKafkaErrorCode::InvalidPartitions)) => {}
-            Err((topic, code)) => return Err(RelayError::Topic { topic, reason: code.to_string() }),
+            Err((_, code)) => return Err(RelayError::Topic { topic: topic.to_owned(), reason: code.to_string() }),
         }
     }
     Ok(())

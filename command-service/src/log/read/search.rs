@@ -15,7 +15,8 @@ use passbook_shared::timestamp::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{LogReader, Page, in_time, one_more, page};
+use super::{LogReader, Page, one_more, page};
+use crate::log::in_time;
 use crate::log::rows::event_columns;
 
 /// How many events of the log one page looks at, over all partitions.
