@@ -109,8 +109,14 @@ pub(crate) struct Pair {
 impl Pair {
     /// Starts `instances` of each service on the site.
     pub(crate) async fn start(site: Site, instances: usize) -> anyhow::Result<Self> {
-        let (mut commands, mut projections) = (Vec::new(), Vec::new());
-        for number in 0..instances {
+        let first = site.command("command-0").await?;
+        Self::resume(site, first, instances).await
+    }
+
+    /// The same on a site that has a command-service already.
+    pub(crate) async fn resume(site: Site, command: Service, instances: usize) -> anyhow::Result<Self> {
+        let (mut commands, mut projections) = (vec![command], Vec::new());
+        for number in 1..instances {
             commands.push(site.command(&format!("command-{number}")).await?);
         }
         for (number, command) in commands.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! A topic that is deleted, trimmed, or has a hole: the log is in Postgres, and what the topic lacks is fetched there.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -36,16 +37,29 @@ async fn topic_deleted(name: &'static str, instances: usize) -> anyhow::Result<(
     pair.holds(&acknowledged).await.map(drop)
 }
 
-/// The relay has nothing to publish, and still has to notice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_deleted_while_nothing_happens_is_filled_again() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("topic_deleted_idle").await?, 1).await?;
+    topic_deleted_idle("topic_deleted_idle_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_deleted_while_nothing_happens_is_filled_again_with_two_of_each() -> anyhow::Result<()> {
+    topic_deleted_idle("topic_deleted_idle_2", 2).await
+}
+
+/// The relay has nothing to publish, and still has to notice.
+async fn topic_deleted_idle(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
     let account = pair.command()?.open().await?;
     pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
-    pair.projections[0].stop().await?;
+    for projection in &mut pair.projections {
+        projection.stop().await?;
+    }
     pair.command()?.deposit(account, None, 1).await?;
     lose_topic(&mut pair).await?;
-    pair.projections[0].start()?;
+    for projection in &mut pair.projections {
+        projection.start()?;
+    }
     pair.holds(&[]).await.map(drop)
 }
 
@@ -67,10 +81,19 @@ async fn lose_topic(pair: &mut Pair) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The head of the topic is gone before the views have read it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trimmed_topic_is_made_up_for_from_the_feed() -> anyhow::Result<()> {
-    let site = Site::new("topic_trimmed").await?;
+    topic_trimmed("topic_trimmed_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trimmed_topic_is_made_up_for_from_the_feed_with_two_of_each() -> anyhow::Result<()> {
+    topic_trimmed("topic_trimmed_2", 2).await
+}
+
+/// The head of the topic is gone before the views have read it.
+async fn topic_trimmed(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    let site = Site::new(name).await?;
     if !site.kafka.has_admin() {
         eprintln!("the in-process broker can't be told to trim a topic: see the hole instead");
         return Ok(());
@@ -91,15 +114,23 @@ async fn a_trimmed_topic_is_made_up_for_from_the_feed() -> anyhow::Result<()> {
         Ok(())
     })
     .await?;
-    let projection = site.projection("projection", &command).await?;
-    let mut pair = Pair { site, commands: vec![command], projections: vec![projection] };
+    let mut pair = Pair::resume(site, command, instances).await?;
     pair.holds(&acknowledged).await.map(drop)
 }
 
-/// Each partition of the topic begins with the log's newest event: all before it is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hole_in_the_topic_is_filled_from_the_feed() -> anyhow::Result<()> {
-    let mut site = Site::new("topic_with_hole").await?;
+    hole("topic_with_hole_1", 1).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_in_the_topic_is_filled_from_the_feed_with_two_of_each() -> anyhow::Result<()> {
+    hole("topic_with_hole_2", 2).await
+}
+
+/// Each partition of the topic begins with the log's newest event: all before it is missing.
+async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
+    let mut site = Site::new(name).await?;
     let mut command = site.command("command").await?;
     let load = Load::start(&command.client()?, 8, 40).await?;
     load.further(500).await?;
@@ -107,7 +138,7 @@ async fn a_hole_in_the_topic_is_filled_from_the_feed() -> anyhow::Result<()> {
     let log = read_log(&command.client()?).await?;
     command.stop().await?;
 
-    site.topic = if site.kafka.has_admin() { "topic_with_hole_2".to_owned() } else { TOPICS[1].to_owned() };
+    site.topic = if site.kafka.has_admin() { format!("{name}_other") } else { TOPICS[1].to_owned() };
     if site.kafka.has_admin() {
         let (admin, options) = site.admin()?;
         let topic =
@@ -131,15 +162,19 @@ async fn a_hole_in_the_topic_is_filled_from_the_feed() -> anyhow::Result<()> {
     command.set("kafka-topic", &site.topic);
     command.start()?;
     command.ready().await?;
-    let projection = site.projection("projection", &command).await?;
-    let mut pair = Pair { site, commands: vec![command], projections: vec![projection] };
+    let mut pair = Pair::resume(site, command, instances).await?;
     let load = Load::start(&pair.command()?, 4, 10).await?;
     load.further(100).await?;
     let later = load.stop().await?;
     let all = [acknowledged, later].concat();
     pair.holds(&all).await?;
-    let metrics = pair.projection()?.get("/metrics").await?.text().await?;
-    let filled = metrics.lines().filter(|line| line.starts_with("passbook_projection_holes_total")).count();
+    let mut filled = BTreeSet::new();
+    for projection in &pair.projections {
+        let metrics = projection.client()?.get("/metrics").await?.text().await?;
+        let holes = metrics.lines().filter_map(|line| line.strip_prefix("passbook_projection_holes_total"));
+        filled.extend(holes.filter_map(|labels| Some(labels.split_once('}')?.0.to_owned())));
+    }
+    let filled = filled.len();
     let holes = log.iter().filter(|events| events.len() > 1).count();
     ensure!(filled == holes && holes > 0, "{filled} of {holes} holes were noticed");
     Ok(())

@@ -177,29 +177,31 @@ fn fold(log: &Log) -> anyhow::Result<BTreeMap<Uuid, Folded>> {
 impl Folded {
     fn apply(&mut self, event: &RecordedEvent, decoded: &AccountEvent) {
         let (amount, status, reference) = match decoded {
-            AccountEvent::AccountOpened(opened) => (opened.initial_deposit, Some("open"), None),
-            AccountEvent::MoneyDeposited(moved) => (moved.amount.get(), None, moved.reference.as_ref()),
-            AccountEvent::MoneyWithdrawn(moved) => (-moved.amount.get(), None, moved.reference.as_ref()),
-            AccountEvent::AccountFrozen(frozen) => (0, Some("frozen"), frozen.reason.as_ref()),
-            AccountEvent::AccountUnfrozen(reason) => (0, Some("open"), reason.reason.as_ref()),
-            AccountEvent::AccountClosed(reason) => (0, Some("closed"), reason.reason.as_ref()),
+            AccountEvent::AccountOpened(opened) => (Some(opened.initial_deposit), Some("open"), None),
+            AccountEvent::MoneyDeposited(moved) => (Some(moved.amount.get()), None, moved.reference.as_ref()),
+            AccountEvent::MoneyWithdrawn(moved) => (Some(-moved.amount.get()), None, moved.reference.as_ref()),
+            AccountEvent::AccountFrozen(_) => (None, Some("frozen"), None),
+            AccountEvent::AccountUnfrozen(_) => (None, Some("open"), None),
+            AccountEvent::AccountClosed(_) => (None, Some("closed"), None),
         };
         let view = &mut self.view;
         let number = |value: &Value| value.as_i64().unwrap_or_default();
-        let balance = number(&view["balance"]) + amount;
-        let counts = amount != 0 || matches!(decoded, AccountEvent::AccountOpened(_));
+        let balance = number(&view["balance"]) + amount.unwrap_or_default();
         view["balance"] = balance.into();
-        view["available"] = (balance + number(&view["overdraft_limit"])).into();
+        view["available"] = balance.into();
         if let Some(status) = status {
             view["status"] = status.into();
         }
-        view["transaction_count"] = (number(&view["transaction_count"]) + i64::from(counts)).into();
+        view["transaction_count"] = (number(&view["transaction_count"]) + i64::from(amount.is_some())).into();
         view["last_activity"] = json!(event.recorded_at);
         view["version"] = event.version.into();
         view["position"] = json!(event.position);
-        self.entries.push(json!({
-            "version": event.version, "position": event.position, "type": event.event_type, "amount": amount,
-            "balance": balance, "recorded_at": event.recorded_at, "reference": reference,
-        }));
+        // A statement is of money; what else happened is not in it.
+        if let Some(amount) = amount {
+            self.entries.push(json!({
+                "version": event.version, "position": event.position, "type": event.event_type, "amount": amount,
+                "balance": balance, "recorded_at": event.recorded_at, "reference": reference,
+            }));
+        }
     }
 }

@@ -38,6 +38,37 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
     pair.holds(&[]).await.map(drop)
 }
 
+/// Every kind of event there is, and an overdraft.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_life_of_an_account_reaches_the_view() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("the_life_of_an_account").await?, 1).await?;
+    let client = pair.command()?;
+    let account = Uuid::new_v4();
+    let opening = json!({"account_id": account, "owner": "customer-4711", "currency": "JPY", "overdraft_limit": 500,
+                         "initial_deposit": 100, "metadata": {"branch": "Kyoto"}});
+    let steps = [
+        ("", opening),
+        ("/withdrawals", json!({"amount": 600, "reference": "all there is, and more"})),
+        ("/freeze", json!({"reason": "a question", "block_credits": true})),
+        ("/unfreeze", json!({})),
+        ("/deposits", json!({"amount": 500, "metadata": {"till": "3"}})),
+        ("/freeze", json!({})),
+        ("/close", json!({"reason": "moved away"})),
+    ];
+    for (step, body) in &steps {
+        let path = if step.is_empty() { "/v1/accounts".to_owned() } else { format!("/v1/accounts/{account}{step}") };
+        let response = client.post(&path, None, body).await?;
+        let status = response.status();
+        ensure!(status.is_success(), "POST {path}: {status}: {}", response.text().await?);
+        let answer: Value = serde_json::from_str(&response.text().await?)?;
+        let position = answer["position"].as_str().context("no position")?;
+        pair.projection()?.json(&format!("/v1/stats?at_least={position}")).await?;
+    }
+    let view = pair.projection()?.json(&format!("/v1/accounts/{account}")).await?;
+    ensure!(view["status"] == "closed" && view["balance"] == 0 && view["version"] == steps.len(), "{view}");
+    pair.holds(&[]).await.map(drop)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_on_one_hot_account_lose_nothing() -> anyhow::Result<()> {
     hot_account("hot_account_1", 1).await
