@@ -49,7 +49,7 @@ pub struct Config {
     #[command(flatten)]
     pub kafka: KafkaConfig,
     /// How long the relay's producer waits for a batch to fill, in milliseconds.
-    #[arg(long, env, default_value_t = 5)]
+    #[arg(long, env, default_value_t = 4)]
     pub relay_linger_ms: u32,
     /// Refuse changes that come without an Idempotency-Key.
     #[arg(long, env)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::shutdown::Tasks;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::log::snapshots::Snapshot;
 use cache::Cache;
@@ -38,6 +38,7 @@ impl Lanes {
         snapshots: &mpsc::Sender<Snapshot>,
         tasks: &mut Tasks,
     ) -> Self {
+        let turn = Arc::new(Semaphore::new(1));
         let queues = (0..config.lanes).map(|n| {
             let (sender, queue) = mpsc::channel(config.queue);
             let lane = Lane {
@@ -49,6 +50,7 @@ impl Lanes {
                 cache: Cache::new(config.cache_bytes),
                 connection: None,
                 down: false,
+                turn: Arc::clone(&turn),
             };
             tasks.spawn("a lane", lane.run());
             sender

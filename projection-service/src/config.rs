@@ -64,7 +64,7 @@ pub struct Config {
     pub apply_batch: u32,
     /// The least time from the start of one transaction to that of the next, in milliseconds, unless a full batch is
     /// waiting. An event that comes alone is applied at once; under load this is what makes batches.
-    #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub apply_pace_ms: u64,
 }
 

@@ -52,7 +52,9 @@ pub(super) async fn http(
     }
     report.put("http", Value::Array(rows));
     if latency_too {
-        let value = latency(command.addr, projection.addr, &accounts, time, at_64 / 2.0).await?;
+        let before = cpu_seconds(&command, &projection)?;
+        let mut value = latency(command.addr, projection.addr, &accounts, time, at_64 / 2.0).await?;
+        value["cpu_seconds"] = taken(&before, &cpu_seconds(&command, &projection)?);
         report.line("latency", Some(&value));
         report.put("latency", value);
     }

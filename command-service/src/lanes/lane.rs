@@ -4,6 +4,7 @@
 //! it is not known whether the batch was done, the lane looks first: see [`super::look_first`].
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{Batch, Finished};
@@ -28,6 +29,10 @@ use crate::metrics;
 /// How often a batch looks first before its commands have lost the race.
 const ATTEMPTS: u32 = 3;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
+/// Fewer commands than this wait for another lane's append: at 64 clients over HTTP it is worth a tenth of the throughput.
+const MANY: usize = 24;
+/// How long they wait at most.
+const LONGEST_GATHERING: Duration = Duration::from_millis(5);
 
 /// What lanes need to know.
 #[derive(Debug, Clone)]
@@ -81,6 +86,8 @@ pub(super) struct Lane {
     pub(super) connection: Option<PgConnection>,
     /// Postgres could not be reached the last time.
     pub(super) down: bool,
+    /// Of the lanes: one with few commands appends while no other with few does.
+    pub(super) turn: Arc<Semaphore>,
 }
 
 /// Why an attempt did not succeed.
@@ -132,6 +139,7 @@ impl Lane {
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let mut waiting = Vec::with_capacity(self.config.max_batch);
         while self.queue.recv_many(&mut waiting, self.config.max_batch).await > 0 {
+            let _turn = self.gather(&mut waiting).await;
             metrics::lane_queue(&self.name, self.queue.len());
             // Whoever has gone away before anything was done need not be served.
             let here = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
@@ -152,6 +160,21 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Lets a few commands wait while another lane appends, and more join them: two small commits one after the other
+    /// cost the processor twice what one does. Many go at once, beside the other lane's.
+    async fn gather(&mut self, waiting: &mut Vec<Pending>) -> Option<OwnedSemaphorePermit> {
+        let mut turn = pin!(timeout(LONGEST_GATHERING, Arc::clone(&self.turn).acquire_owned()));
+        while waiting.len() < MANY {
+            let room = self.config.max_batch - waiting.len();
+            tokio::select! {
+                biased;
+                turn = &mut turn => return turn.ok()?.ok(),
+                more = self.queue.recv_many(waiting, room), if room > 0 => if more == 0 { break },
+            }
+        }
+        None
     }
 
     /// Brings a batch, in which no key is twice, to its end.

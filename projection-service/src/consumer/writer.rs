@@ -1,8 +1,7 @@
 //! Applies batches to the live generation of the views: a connection of its own, and what it remembers between batches.
 //!
-//! Its commits do not wait for the disk: checkpoint and views are in one transaction, so what a crash of Postgres takes
-//! away is read and applied again. Until then, and only then, a view can be older than one that was seen before; who
-//! must not see that says `min_version`. The log's own commits, which do wait, have the disk for themselves.
+//! Its commits wait for the disk. Without that they would be a twentieth faster, and after a crash of Postgres a view
+//! could be older than one that was seen before.
 
 use std::time::Duration;
 
@@ -114,7 +113,6 @@ pub(crate) async fn write(
 /// To the generation that is live now; when another is, batches are refused.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
-    let options = options.options([("synchronous_commit", "off")]);
     timeout(CONNECT_TIMEOUT, generations::connect_live(&options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 

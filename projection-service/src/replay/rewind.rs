@@ -97,7 +97,7 @@ pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uu
 }
 
 async fn connect(ground: &Ground) -> sqlx::Result<PgConnection> {
-    generations::connect_live(&ground.options().options([("synchronous_commit", "off")])).await
+    generations::connect_live(&ground.options()).await
 }
 
 /// Where the events recorded at a moment or later begin, in each partition. Found by halving: times never fall from one
