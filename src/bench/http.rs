@@ -19,6 +19,9 @@ use super::verify;
 
 const ACCOUNTS: usize = 10_000;
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+/// Before the first measurement. A Kafka that was just started compiles its code meanwhile, and takes half of this
+/// machine for it.
+const WARM_UP: Duration = Duration::from_secs(10);
 /// Whose deposits are waited for in the view while the latency is measured.
 const WATCHERS: usize = 4;
 
@@ -33,6 +36,7 @@ pub(super) async fn http(
     let command = Process::command(&site).await?;
     let projection = Process::projection(&site, &command).await?;
     let accounts = open_accounts(command.addr, ACCOUNTS).await?;
+    deposits(command.addr, 64, &accounts, WARM_UP, None).await?;
     let mut rows = Vec::new();
     let mut at_64 = 0.0;
     for connections in CONNECTIONS {
