@@ -23,4 +23,5 @@ mod killed;
 mod launcher;
 mod outages;
 mod topic;
+mod unreadable;
 mod writing;

@@ -1,0 +1,173 @@
+//! A Postgres with an empty log, and instances of the lanes on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use command_service::domain::{Command, Refusal};
+use command_service::lanes::request::Accepted;
+use command_service::lanes::{Answer, CommandError, CommandRequest, LaneConfig, Lanes, Outcome};
+use command_service::log::{snapshots, store};
+use passbook::postgres::{Cluster, Settings};
+use passbook_shared::event::{AccountOpened, MoneyMoved};
+use passbook_shared::money::Amount;
+use passbook_shared::recorded_event::CommandContext;
+use passbook_shared::shutdown::{CancellationToken, Tasks};
+use passbook_shared::text::{Metadata, Owner};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// A Postgres of its own, with an empty log.
+pub(crate) struct Log {
+    cluster: Cluster,
+    /// As the owner of the tables; instances are another role.
+    pub(crate) pool: PgPool,
+    _directory: tempfile::TempDir,
+}
+
+/// One instance of the service, without HTTP and Kafka.
+pub(crate) struct Instance {
+    lanes: Lanes,
+    tasks: Tasks,
+}
+
+impl Log {
+    pub(crate) async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
+        let cluster = Cluster::start(&settings).await.unwrap();
+        let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
+        store::prepare(&pool, None).await.unwrap();
+        store::grant(&pool, cluster.command_url().parse::<PgConnectOptions>().unwrap().get_username()).await.unwrap();
+        Self { cluster, pool, _directory: directory }
+    }
+
+    pub(crate) fn runtime_pool(&self) -> PgPool {
+        PgPool::connect_lazy(&self.cluster.command_url()).unwrap()
+    }
+
+    pub(crate) fn instance(&self) -> Instance {
+        self.instance_with(Duration::from_secs(10))
+    }
+
+    /// An instance whose commands wait for so long at most.
+    pub(crate) fn instance_with(&self, patience: Duration) -> Instance {
+        let config = LaneConfig {
+            lanes: 2,
+            connect: self.cluster.command_url().parse().unwrap(),
+            queue: 4096,
+            max_batch: 256,
+            cache_bytes: 1 << 20,
+            patience,
+            snapshot_every: 20,
+        };
+        let mut tasks = Tasks::new(CancellationToken::new());
+        let (to_relay, mut from_lanes) = mpsc::channel(16);
+        let (to_snapshots, snapshots) = snapshots::queue();
+        let lanes = Lanes::start(store::DEFAULT_PARTITIONS, &config, &to_relay, &to_snapshots, &mut tasks);
+        tasks.spawn("a relay that is not there", async move {
+            while from_lanes.recv().await.is_some() {}
+            Ok(())
+        });
+        tasks.spawn("the snapshots", snapshots::run(self.runtime_pool(), snapshots));
+        Instance { lanes, tasks }
+    }
+
+    /// All events as (partition, position, account, version, command, amount), in the order of the log.
+    pub(crate) async fn events(&self) -> Vec<(i16, i64, Uuid, i64, Uuid, i64)> {
+        let sql =
+            "SELECT partition, position, account_id, version, command_id, coalesce((data ->> 'amount')::bigint, 0)
+                     FROM passbook.events ORDER BY partition, position";
+        sqlx::query_as(sql).fetch_all(&self.pool).await.unwrap()
+    }
+
+    /// Fails unless positions and versions are dense from 1 and no partition goes back in time.
+    pub(crate) async fn assert_dense(&self) {
+        let mut positions: BTreeMap<i16, i64> = BTreeMap::new();
+        let mut versions: BTreeMap<Uuid, i64> = BTreeMap::new();
+        for (partition, position, account, version, ..) in self.events().await {
+            let (last, newest) = (positions.entry(partition).or_default(), versions.entry(account).or_default());
+            assert_eq!((position, version), (*last + 1, *newest + 1), "partition {partition}, account {account}");
+            (*last, *newest) = (position, version);
+        }
+        let backwards: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM passbook.events AS a JOIN passbook.events AS b
+                 ON b.partition = a.partition AND b.position = a.position + 1 WHERE b.recorded_at < a.recorded_at",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .unwrap();
+        assert_eq!(backwards, 0, "recorded_at goes back within a partition");
+    }
+
+    pub(crate) async fn end(self) {
+        self.pool.close().await;
+        self.cluster.stop().await.unwrap();
+    }
+}
+
+impl Instance {
+    pub(crate) async fn send(&self, request: CommandRequest) -> Result<Answer, CommandError> {
+        self.lanes.submit(request).await
+    }
+
+    pub(crate) async fn open(&self) -> Uuid {
+        let account = Uuid::new_v4();
+        accepted(self.send(request(account, opening())).await);
+        account
+    }
+
+    pub(crate) async fn end(self) {
+        let Self { lanes, tasks } = self;
+        tasks.shutdown().cancel();
+        drop(lanes);
+        tasks.wait().await.unwrap();
+    }
+}
+
+pub(crate) fn opening() -> Command {
+    Command::Open(AccountOpened {
+        owner: Owner::new("somebody").unwrap(),
+        currency: "EUR".parse().unwrap(),
+        initial_deposit: 0,
+        overdraft_limit: 0,
+        metadata: Metadata::default(),
+    })
+}
+
+pub(crate) fn money(amount: i64) -> MoneyMoved {
+    let amount = Amount::new(amount).unwrap();
+    MoneyMoved { amount, reference: None, effective_at: None, metadata: Metadata::default() }
+}
+
+pub(crate) fn request(account_id: Uuid, command: Command) -> CommandRequest {
+    let context = CommandContext::default();
+    CommandRequest { account_id, command, expected_version: None, dry_run: false, command_id: Uuid::new_v4(), context }
+}
+
+pub(crate) fn with_key(mut request: CommandRequest, key: &str) -> CommandRequest {
+    request.context.idempotency_key = Some(key.to_owned());
+    request
+}
+
+#[track_caller]
+pub(crate) fn accepted(answer: Result<Answer, CommandError>) -> Accepted {
+    match answer.unwrap().outcome {
+        Outcome::Accepted(accepted) => accepted,
+        Outcome::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn refused(answer: Result<Answer, CommandError>) -> Refusal {
+    match answer.unwrap().outcome {
+        Outcome::Refused(refusal) => refusal,
+        Outcome::Accepted(accepted) => panic!("accepted: {accepted:?}"),
+    }
+}
+
+/// All of what an answer says.
+pub(crate) fn said(answer: &Answer) -> String {
+    format!("{:?}", answer.outcome)
+}

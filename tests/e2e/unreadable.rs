@@ -1,0 +1,107 @@
+//! What can't be read: records of the topic that are no events, and events of the log that the projection does not know.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use passbook_shared::partition::partition_of;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::client::Client;
+use crate::ground::PARTITIONS;
+use crate::load::Load;
+use crate::process::eventually;
+use crate::site::{Pair, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_are_no_events_stop_nothing() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("no_events").await?, 1).await?;
+    let load = Load::start(&pair.command()?, 8, 40).await?;
+    load.further(100).await?;
+    let random: Vec<u8> = (0..4_096).flat_map(|_| *Uuid::new_v4().as_bytes()).collect();
+    let records: [&[u8]; 4] = [b"", b"\0\xff{", br#"{"specversion":"1.0","id":7}"#, &random];
+    let producer: FutureProducer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", &pair.site.kafka.brokers).create()?;
+    for partition in 0..PARTITIONS {
+        for record in records {
+            let record = FutureRecord::<str, _>::to(&pair.site.topic).partition(partition.into()).payload(record);
+            producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
+        }
+    }
+    load.further(100).await?;
+    // The relay, too, has to find the log's last event behind them.
+    pair.commands[0].kill_and_start().await?;
+    load.further(100).await?;
+    let acknowledged = load.stop().await?;
+    pair.holds(&acknowledged).await?;
+
+    let expected = usize::from(PARTITIONS) * records.len();
+    let state = pair.projection()?.json("/admin/projection").await?;
+    ensure!(state["quarantined"] == expected, "{state}");
+    let newest = state["newest_quarantined"].as_array().context("no list")?;
+    let told = |row: &Value| row["reason"].as_str().is_some_and(|reason| !reason.is_empty()) && row["offset"].is_i64();
+    ensure!(newest.len() == 10 && newest.iter().all(told), "{state}");
+    let metrics = pair.projection()?.get("/metrics").await?.text().await?;
+    ensure!(metrics.contains(&format!("passbook_projection_quarantined_total {expected}")), "{metrics}");
+    Ok(())
+}
+
+/// As if a newer command-service had written it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_not_known_sets_its_account_aside_and_no_other() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("unknown_event").await?, 1).await?;
+    let (commands, views) = (pair.command()?, pair.projection()?);
+    let account = open(&commands, Uuid::new_v4()).await?;
+    let neighbour = loop {
+        let id = Uuid::new_v4();
+        if partition_of(id, PARTITIONS.cast_signed()) == partition_of(account, PARTITIONS.cast_signed()) {
+            break open(&commands, id).await?;
+        }
+    };
+    for (version, event_type) in [(2, "MoneyBurnt"), (3, "MoneyDeposited")] {
+        append(&pair.site, account, version, event_type).await?;
+    }
+    commands.deposit(neighbour, None, 1).await?;
+    let view = views.json(&format!("/v1/accounts/{neighbour}?min_version=2")).await?;
+    ensure!(view["balance"] == 1, "{view}");
+    let view = views.json(&format!("/v1/accounts/{account}")).await?;
+    ensure!(view["version"] == 1, "an event behind one that can't be read was applied: {view}");
+    eventually("both are set aside", async || {
+        let state = views.json("/admin/projection").await?;
+        let row = &state["newest_quarantined"][0];
+        let told = row["reason"].as_str().unwrap_or_default().contains("MoneyBurnt");
+        ensure!(told && row["waiting"] == 1 && row["account_id"] == json!(account), "{state}");
+        ensure!(state["quarantined"] == 2, "{state}");
+        Ok(())
+    })
+    .await
+}
+
+async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
+    let body = json!({"account_id": id, "owner": "somebody", "currency": "EUR"});
+    let response = commands.post("/v1/accounts", None, &body).await?;
+    ensure!(response.status() == 201, "{}", response.text().await?);
+    Ok(id)
+}
+
+/// Appends an event without the command-service.
+async fn append(site: &Site, account: Uuid, version: i64, event_type: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(&site.database_url).await?;
+    sqlx::query(
+        "WITH head AS (
+            UPDATE passbook.log_head SET position = position + 1 WHERE partition = $1 RETURNING partition, position)
+         INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id, event_id,
+                                      command_id, type, data)
+         SELECT position, $2, clock_timestamp(), partition, 1, $3, gen_random_uuid(), gen_random_uuid(), $4,
+                '{\"amount\": 1}' FROM head",
+    )
+    .bind(partition_of(account, PARTITIONS.cast_signed()))
+    .bind(version)
+    .bind(account)
+    .bind(event_type)
+    .execute(&mut connection)
+    .await?;
+    Ok(connection.close().await?)
+}
