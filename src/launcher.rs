@@ -3,6 +3,7 @@
 mod greeting;
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -91,10 +92,16 @@ async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
 }
 
 async fn serve(options: &Options, postgres: Option<&mut Cluster>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let mut settings = settings(options, postgres.as_deref()).await?;
+    let mut settings = settings(options, postgres.as_deref())?;
     let broker = match options.kafka_brokers {
         Some(_) => None,
-        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), settings.partitions)?),
+        None => {
+            let partitions = match options.partitions {
+                Some(partitions) => partitions,
+                None => stored_partitions(&settings.database_url).await.unwrap_or(PARTITIONS),
+            };
+            Some(Broker::start(std::slice::from_ref(&options.kafka_topic), partitions)?)
+        }
     };
     if let Some(broker) = &broker {
         broker.address().clone_into(&mut settings.kafka_brokers);
@@ -133,16 +140,12 @@ async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
     bail!("the embedded Postgres ended ({status}); {}", postgres.last_words())
 }
 
-async fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pair::Settings> {
+fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pair::Settings> {
     let given_or = |given: &Option<String>, own: Option<String>| given.clone().or(own).context("a part is missing");
     let database_url = given_or(&options.database_url, postgres.map(Cluster::command_url))?;
     let owner_url = match options.database_url {
         Some(_) => None,
         None => postgres.map(Cluster::owner_url),
-    };
-    let partitions = match options.partitions {
-        Some(partitions) => partitions,
-        None => stored_partitions(&database_url).await.unwrap_or(PARTITIONS),
     };
     Ok(pair::Settings {
         command_addr: options.command_addr,
@@ -152,13 +155,15 @@ async fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Resu
         projection_database_url: given_or(&options.projection_database_url, postgres.map(Cluster::projection_url))?,
         kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
         kafka_topic: options.kafka_topic.clone(),
-        partitions,
+        partitions: options.partitions,
     })
 }
 
 /// How many partitions the log has, if there is one: the broker can't change its topic later.
 async fn stored_partitions(database_url: &str) -> Option<u16> {
-    let mut connection = sqlx::PgConnection::connect(database_url).await.ok()?;
+    const CONNECT: Duration = Duration::from_secs(5);
+    let connecting = sqlx::PgConnection::connect(database_url);
+    let mut connection = tokio::time::timeout(CONNECT, connecting).await.ok()?.ok()?;
     let query = sqlx::query_scalar::<_, i16>("SELECT partitions FROM passbook.store");
     query.fetch_one(&mut connection).await.ok()?.try_into().ok()
 }

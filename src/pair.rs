@@ -30,8 +30,8 @@ pub struct Settings {
     pub kafka_brokers: String,
     /// The topic that mirrors the log.
     pub kafka_topic: String,
-    /// The partitions of the log.
-    pub partitions: u16,
+    /// The partitions of a log that is yet to be made, if they are to be others than usual.
+    pub partitions: Option<u16>,
 }
 
 /// Both services, running.
@@ -101,8 +101,8 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
         ("--database-url", settings.database_url.clone()),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
-        ("--partitions", settings.partitions.to_string()),
     ];
+    given.extend(settings.partitions.map(|partitions| ("--partitions", partitions.to_string())));
     given.extend(settings.migration_database_url.clone().map(|url| ("--migration-database-url", url)));
     let config = config(&given)?;
     command_service::start(config, shutdown.clone()).await

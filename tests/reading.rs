@@ -53,7 +53,8 @@ impl Log {
         .execute(&owner)
         .await
         .unwrap();
-        let reader = LogReader::new(PgPool::connect_lazy_with(role), store);
+        let pool = PgPool::connect_lazy_with(role);
+        let reader = LogReader::new(pool.clone(), pool, store);
         Self { cluster, owner, reader, _directory: directory }
     }
 

@@ -21,6 +21,7 @@ use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::value::RawValue;
 use sqlx::postgres::PgConnectOptions;
@@ -274,4 +275,22 @@ async fn a_topic_of_another_store_or_ahead_of_this_one_is_refused() {
     assert!(reason.contains("ends at position 5, the log at 2"), "{reason}");
     restored.end().await;
     ground.end().await;
+}
+
+/// Kafka's default: librdkafka's `murmur2` partitioner is the one of the Java client.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_in_the_partition_that_any_kafka_client_chooses() {
+    let broker = Broker::start(&[TOPIC.to_owned()], 12).unwrap();
+    let producer: FutureProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker.address())
+        .set("partitioner", "murmur2")
+        .create()
+        .unwrap();
+    for _ in 0..50 {
+        let account = Uuid::new_v4();
+        let key = account.to_string();
+        let record = FutureRecord::to(TOPIC).key(&key).payload("");
+        let delivered = producer.send(record, Duration::from_secs(10)).await.unwrap();
+        assert_eq!(delivered.partition, i32::from(partition_of(account, 12)), "{account}");
+    }
 }

@@ -15,6 +15,7 @@ use passbook_shared::shutdown::Tasks;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::log::snapshots::Snapshot;
+use crate::metrics;
 use cache::Cache;
 use lane::Lane;
 pub use lane::LaneConfig;
@@ -65,12 +66,18 @@ impl Lanes {
     /// See [`CommandError`]; none but `OutcomeUnknown` leaves anything in the log.
     pub async fn submit(&self, request: CommandRequest) -> Result<Answer, CommandError> {
         let partition = passbook_shared::partition::partition_of(request.account_id, self.partitions);
-        let queue = &self.queues[usize::from(partition.unsigned_abs()) % self.queues.len()];
+        let lane = usize::from(partition.unsigned_abs()) % self.queues.len();
         let (reply, answer) = oneshot::channel();
-        queue.try_send(Pending { request, partition, reply }).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => CommandError::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => CommandError::ShuttingDown,
-        })?;
+        if let Err(refused) = self.queues[lane].try_send(Pending { request, partition, reply }) {
+            let (error, Pending { request, .. }) = match refused {
+                mpsc::error::TrySendError::Full(pending) => (CommandError::Overloaded, pending),
+                mpsc::error::TrySendError::Closed(pending) => (CommandError::ShuttingDown, pending),
+            };
+            metrics::lane_queue(&lane.to_string(), self.queues[lane].max_capacity());
+            let refused = Err(error);
+            metrics::command(request.command.name(), &refused);
+            return refused;
+        }
         // A lane that ends without an answer has panicked, perhaps after it had sent the command.
         answer.await.unwrap_or(Err(CommandError::OutcomeUnknown))
     }

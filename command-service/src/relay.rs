@@ -20,7 +20,7 @@ use passbook_shared::shutdown::CancellationToken;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::log::feed;
 use crate::log::store::Store;
@@ -41,6 +41,12 @@ const RETRY: Duration = Duration::from_millis(500);
 const FLUSH: Duration = Duration::from_secs(5);
 /// Appended batches that wait for the relay; more are read from the log.
 const HANDED: usize = 64;
+
+/// How long a connection to Postgres may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// By partition, the offset after the last record it is known to hold.
+type Ends = BTreeMap<Partition, i64>;
 
 /// The way from the lanes to the relay, and the relay's end of it.
 pub type HandOver = (mpsc::Sender<Vec<Arc<RecordedEvent>>>, mpsc::Receiver<Vec<Arc<RecordedEvent>>>);
@@ -72,7 +78,8 @@ impl Relay {
         mut handed: mpsc::Receiver<Vec<Arc<RecordedEvent>>>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        while let Err(error) = self.session(&mut handed).await {
+        let mut ends = Ends::new();
+        while let Err(error) = self.session(&mut handed, &mut ends).await {
             metrics::relay_reset();
             if error.is_refusal() {
                 self.health.failing("relay", error.to_string());
@@ -89,34 +96,24 @@ impl Relay {
     }
 
     /// From the topic's tail to the first error, or to the end.
-    async fn session(&self, handed: &mut mpsc::Receiver<Vec<Arc<RecordedEvent>>>) -> Result<(), RelayError> {
-        let connection = PgConnection::connect_with(&self.connect).await?;
+    async fn session(
+        &self,
+        handed: &mut mpsc::Receiver<Vec<Arc<RecordedEvent>>>,
+        ends: &mut Ends,
+    ) -> Result<(), RelayError> {
+        let connection = timeout(CONNECT, PgConnection::connect_with(&self.connect)).await;
+        let connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         topic::ensure(&self.kafka, self.store).await?;
         let publisher = Publisher::start(&self.kafka, self.store, self.linger_ms)?;
         let watch = Watch::start(&self.kafka)?;
         let mut session =
             Session { relay: self, connection, publisher, watch, sent: BTreeMap::new(), heads: Vec::new() };
-        session.take_partitions().await?;
-        self.health.ok("relay");
-
-        let mut poll = interval(POLL);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut lock = interval(LOCK_EVERY);
-        lock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut look = interval(watch::EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                batch = handed.recv() => match batch {
-                    Some(events) => session.publish(&events).await?,
-                    None => return session.finish().await,
-                },
-                _ = poll.tick() => session.catch_up().await?,
-                _ = lock.tick() => session.take_partitions().await?,
-                _ = look.tick() => session.look_at_topic().await?,
-            }
-        }
+        let ended = session.relay_all(handed, ends).await;
+        ends.extend(session.ends());
+        let Session { publisher, watch, .. } = session;
+        // Their threads are waited for: not by one of the runtime's.
+        let _ = tokio::task::spawn_blocking(move || drop((publisher, watch))).await;
+        ended
     }
 }
 
@@ -132,8 +129,37 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    /// Takes the partitions nobody has, and learns from the topic where to go on.
-    async fn take_partitions(&mut self) -> Result<(), RelayError> {
+    async fn relay_all(
+        &mut self,
+        handed: &mut mpsc::Receiver<Vec<Arc<RecordedEvent>>>,
+        ends: &Ends,
+    ) -> Result<(), RelayError> {
+        self.take_partitions(ends).await?;
+        self.relay.health.ok("relay");
+
+        let mut poll = interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut lock = interval(LOCK_EVERY);
+        lock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(watch::EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                batch = handed.recv() => match batch {
+                    Some(events) => self.publish(&events).await?,
+                    None => return self.finish().await,
+                },
+                _ = poll.tick() => self.catch_up().await?,
+                _ = lock.tick() => self.take_partitions(ends).await?,
+                _ = look.tick() => self.look_at_topic().await?,
+            }
+        }
+    }
+
+    /// Takes the partitions nobody has, and learns from the topic where to go on: behind its tail. Only a topic that
+    /// ends before it did is another one, whatever has been written to it since, and gets everything anew.
+    async fn take_partitions(&mut self, ends: &Ends) -> Result<(), RelayError> {
         let wanted: Vec<Partition> = (0..self.relay.store.partitions).filter(|p| !self.sent.contains_key(p)).collect();
         if wanted.is_empty() {
             return Ok(());
@@ -150,8 +176,10 @@ impl Session<'_> {
             if position > head {
                 return Err(RelayError::TopicAhead { partition, topic: position, store: head });
             }
+            let is_another = ends.get(&partition).is_some_and(|known| end.offset < *known);
+            let position = if is_another { 0 } else { position };
             tracing::info!(partition, position, head, "relaying a partition from the topic's tail on");
-            self.publisher.start_at(partition, &end);
+            self.publisher.start_at(partition, position, end.offset);
             self.sent.insert(partition, position);
         }
         self.heads = heads;
@@ -160,12 +188,18 @@ impl Session<'_> {
 
     /// Ends the session if the topic has lost what it had acknowledged.
     async fn look_at_topic(&mut self) -> Result<(), RelayError> {
-        let ends = self.sent.keys().map(|partition| (*partition, self.publisher.end(*partition))).collect();
-        self.watch.check(ends).await
+        self.watch.check(self.ends().into_iter().collect()).await
+    }
+
+    /// The offset after the last record that each of our partitions is known to hold.
+    fn ends(&self) -> Ends {
+        self.sent.keys().map(|partition| (*partition, self.publisher.end(*partition))).collect()
     }
 
     /// Publishes events that were just appended, and what lies between them and what was published before.
     async fn publish(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), RelayError> {
+        // Behind a record that was not taken, none may follow.
+        self.publisher.check()?;
         for event in events {
             let partition = event.position.partition;
             let Some(sent) = self.sent.get(&partition).copied() else { continue };
@@ -223,7 +257,7 @@ impl Session<'_> {
     }
 
     /// The lanes have ended: publishes the rest, and waits for Kafka to have it.
-    async fn finish(mut self) -> Result<(), RelayError> {
+    async fn finish(&mut self) -> Result<(), RelayError> {
         self.catch_up().await?;
         self.catch_up().await?;
         let deadline = Instant::now() + FLUSH;

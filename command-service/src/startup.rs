@@ -22,6 +22,8 @@ use crate::relay::{self, Relay};
 
 /// How long to wait for a Postgres that is not there yet.
 const STORE_WAIT: Duration = Duration::from_secs(60);
+/// For reading one partition of the log.
+const FEED_CONNECTIONS: u32 = 2;
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the program to its end.
@@ -62,7 +64,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     drop((to_relay, to_snapshots));
     let relay = Relay {
         kafka: config.kafka.clone(),
-        connect: lane_config.connect.clone(),
+        connect: lane_config.connect.clone().application_name("passbook-relay").options([("statement_timeout", "30s")]),
         store,
         linger_ms: config.relay_linger_ms,
         health: health.clone(),
@@ -72,7 +74,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     // A connection of its own: readers that keep the others busy don't make the service unready.
     let check = read_pool(&config, 1);
     tasks.spawn("the postgres check", check_postgres(check, health.clone(), shutdown.clone()));
-    let log = LogReader::new(pool, store);
+    // The projection's too: people who search the log don't keep holes from being filled.
+    let log = LogReader::new(pool, read_pool(&config, FEED_CONNECTIONS), store);
     let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(listener, app, shutdown));

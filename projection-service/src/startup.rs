@@ -116,15 +116,13 @@ async fn consume(
 /// Brings the schema up to date; waits for Postgres to be there.
 async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<()> {
     loop {
-        let error = match tokio::time::timeout(CONNECT_TIMEOUT, try_prepare(database.clone())).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) if is_away(&error) => format!("Postgres can't be reached: {error}"),
-            Ok(Err(error)) => {
+        match try_prepare(database.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) if is_away(&error) => health.failing("postgres", format!("Postgres can't be reached: {error}")),
+            Err(error) => {
                 return Err(error).context("the database at PROJECTION_DATABASE_URL can't be prepared for the views");
             }
-            Err(_) => format!("Postgres does not answer within {CONNECT_TIMEOUT:?}"),
-        };
-        health.failing("postgres", error);
+        }
         tokio::time::sleep(RETRY).await;
     }
 }
@@ -132,7 +130,8 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
 async fn try_prepare(database: PgConnectOptions) -> Result<(), MigrateError> {
     let options = database.application_name("passbook-projection-start");
     // A pool would go on trying, and keep to itself why.
-    options.connect().await?.close().await?;
+    let connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
+    connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await?;
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
     generations::migrate(&pool).await?;
     pool.close().await;

@@ -30,6 +30,13 @@ const READ_TIMEOUT: Duration = Duration::from_millis(1_900);
 /// A connection idle for longer is tried before it is used.
 const FRESH: Duration = Duration::from_millis(500);
 
+/// What is given up here is to end there too, and to make room.
+fn queries(database: &PgConnectOptions) -> PgConnectOptions {
+    let timeout = format!("{}ms", READ_TIMEOUT.as_millis());
+    let options = generations::live_options(database).options([("statement_timeout", timeout)]);
+    options.application_name("passbook-projection-queries")
+}
+
 /// The live generation's views, for queries. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Views {
@@ -51,7 +58,7 @@ impl Views {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(generations::live_options(database).application_name("passbook-projection-queries"));
+            .connect_lazy_with(queries(database));
         // Whoever was first has opened the same.
         let _ = self.pool.set(pool);
     }

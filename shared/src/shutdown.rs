@@ -3,10 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 pub use tokio_util::sync::CancellationToken;
@@ -104,13 +104,16 @@ impl Tasks {
 
     async fn all_ended(&mut self) -> anyhow::Result<()> {
         let mut first = Ok(());
+        let shutdown = self.shutdown.clone();
+        let mut late = pin!(async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        });
         loop {
-            let next = if self.shutdown.is_cancelled() {
-                tokio::time::timeout(GRACE, self.running.join_next())
-                    .await
-                    .map_err(|_| anyhow!("{} tasks did not end within {GRACE:?}", self.running.len()))?
-            } else {
-                self.running.join_next().await
+            let next = tokio::select! {
+                biased;
+                next = self.running.join_next() => next,
+                () = &mut late => bail!("{} tasks did not end within {GRACE:?}", self.running.len()),
             };
             let Some(ended) = next else { return first };
             let asked = self.shutdown.is_cancelled();

@@ -19,6 +19,7 @@ mod load;
 mod truth;
 
 mod cancelled;
+mod contract;
 mod killed;
 mod launcher;
 mod outages;

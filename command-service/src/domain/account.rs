@@ -119,7 +119,15 @@ pub fn evolve(account: Account, event: &AccountEvent) -> Account {
             freeze: None,
         }),
         (Account::Open(open), event) => evolve_open(open, event),
-        (account @ (Account::Unopened | Account::Closed(_)), _) => account,
+        (
+            account @ (Account::Unopened | Account::Closed(_)),
+            AccountEvent::AccountOpened(_)
+            | AccountEvent::MoneyDeposited(_)
+            | AccountEvent::MoneyWithdrawn(_)
+            | AccountEvent::AccountFrozen(_)
+            | AccountEvent::AccountUnfrozen(_)
+            | AccountEvent::AccountClosed(_),
+        ) => account,
     }
 }
 

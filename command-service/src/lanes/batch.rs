@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::look_first::Sent;
 use super::request::{Accepted, Answer, CommandError, CommandRequest, Outcome, Pending};
 use crate::domain::account::AccountSummary;
-use crate::domain::{Refusal, decide, evolve};
+use crate::domain::{Command, Refusal, decide, evolve};
 use crate::log::append::{Append, NewKey};
 use crate::log::load::Loaded;
 
@@ -154,8 +154,10 @@ impl Batch {
 }
 
 fn judge(loaded: &Loaded, request: &CommandRequest) -> std::result::Result<Vec<AccountEvent>, Refusal> {
+    // Where there is no account, that is what to say; but one that is to be opened is at version 0.
+    let has_version = loaded.version > 0 || matches!(request.command, Command::Open(_));
     match request.expected_version {
-        Some(expected) if loaded.version > 0 && expected != loaded.version => {
+        Some(expected) if has_version && expected != loaded.version => {
             Err(Refusal::VersionMismatch { current_version: loaded.version })
         }
         Some(_) | None => decide(&loaded.account, &request.command),

@@ -14,6 +14,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use uuid::Uuid;
 
 use super::batch::{Batch, Finished};
 use super::cache::Cache;
@@ -26,6 +27,8 @@ use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshot;
 use crate::metrics;
 
+/// How many commands' accounts are loaded at once: what one load has brought is kept, should the next be cut off.
+const LOADED_AT_ONCE: usize = 64;
 /// How often a batch looks first before its commands have lost the race.
 const ATTEMPTS: u32 = 3;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -47,10 +50,17 @@ pub struct LaneConfig {
     pub max_batch: usize,
     /// What its cache may hold, in bytes.
     pub cache_bytes: u64,
-    /// How long a batch may take in all, breaks of the connection included, before its senders get an error.
+    /// How long a batch may take, breaks of the connection included, before its senders get an error.
     pub patience: Duration,
     /// After how many events of an account a snapshot is written.
     pub snapshot_every: i64,
+}
+
+impl LaneConfig {
+    /// How long one attempt may take: half of the time, so that there is some left to ask again if it hangs.
+    fn attempt(&self) -> Duration {
+        self.patience / 2
+    }
 }
 
 impl From<&Config> for LaneConfig {
@@ -61,7 +71,8 @@ impl From<&Config> for LaneConfig {
             ("enable_seqscan", "off"),
             ("jit", "off"),
             ("idle_in_transaction_session_timeout", "5s"),
-            ("statement_timeout", "30s"),
+            // What is given up here is to end there too, and not to hold locks.
+            ("statement_timeout", &format!("{}ms", (config.store_patience() / 2 * 9 / 10).as_millis())),
         ]);
         Self {
             lanes: config.lanes.into(),
@@ -144,11 +155,10 @@ impl Lane {
             // Whoever has gone away before anything was done need not be served.
             let here = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
             let deadline = Instant::now() + self.config.patience;
-            let (mut now, mut repeats) = split_repeats(here);
+            let (now, mut repeats) = split_repeats(here);
             self.work(now, false, deadline).await;
             while !repeats.is_empty() && !self.down {
-                (now, repeats) = split_repeats(repeats);
-                self.work(now, true, deadline).await;
+                repeats = self.work(repeats, true, deadline).await;
             }
             for pending in repeats {
                 answer(pending, Err(CommandError::StoreUnavailable));
@@ -177,28 +187,33 @@ impl Lane {
         None
     }
 
-    /// Brings a batch, in which no key is twice, to its end.
-    async fn work(&mut self, pending: Vec<Pending>, look_first: bool, deadline: Instant) {
+    /// Brings a batch to its end. Unless it looks first, no key is in it twice; if it does, what repeats a key that was
+    /// not known is given back.
+    async fn work(&mut self, pending: Vec<Pending>, look_first: bool, deadline: Instant) -> Vec<Pending> {
         if pending.is_empty() {
-            return;
+            return pending;
         }
         let mut progress = Progress { look_first, ..Progress::default() };
         let error = loop {
             if !self.connect(deadline).await {
                 break CommandError::StoreUnavailable;
             }
-            // Half of the time, so that there is some left to ask again if this one hangs.
-            let attempt = timeout(self.config.patience / 2, self.attempt(&pending, &mut progress)).await;
+            let attempt = timeout(self.config.attempt(), self.attempt(&pending, &mut progress)).await;
             match attempt.unwrap_or(Err(Failure::Lost)) {
                 Ok(finished) => return self.settle(pending, finished),
+                // What was loaded until then is kept: the next attempt goes on from there.
+                Err(Failure::Lost) if progress.sent.is_empty() => self.connection = None,
                 Err(Failure::Lost) => {
-                    progress.in_doubt |= !progress.sent.is_empty();
+                    progress.in_doubt = true;
                     self.connection = None;
                     self.cache.forget_all();
                 }
                 Err(Failure::Outrun) if progress.outrun < ATTEMPTS => {
                     pending.iter().for_each(|pending| self.cache.forget(pending.request.account_id));
-                    progress = Progress { look_first: true, outrun: progress.outrun + 1, batch: None, ..progress };
+                    // It is certain that nothing of this attempt was done.
+                    let sent = if progress.in_doubt { progress.sent } else { Sent::default() };
+                    let outrun = progress.outrun + 1;
+                    progress = Progress { sent, in_doubt: progress.in_doubt, look_first: true, outrun, batch: None };
                     metrics::batch_outrun();
                 }
                 Err(Failure::Outrun) => break CommandError::Conflict,
@@ -214,18 +229,26 @@ impl Lane {
             self.cache.forget(pending.request.account_id);
             answer(pending, Err(error.clone()));
         }
+        Vec::new()
     }
 
     /// Whether there is a connection; made now, if need be and possible before the deadline.
     async fn connect(&mut self, deadline: Instant) -> bool {
         while self.connection.is_none() {
+            if Instant::now() >= deadline {
+                return false;
+            }
             match timeout_at(deadline, PgConnection::connect_with(&self.config.connect)).await {
                 Ok(Ok(connection)) => {
                     self.connection = Some(connection);
                     self.down = false;
                 }
                 Ok(Err(_)) if !self.down && Instant::now() + RECONNECT_PAUSE < deadline => sleep(RECONNECT_PAUSE).await,
-                Ok(Err(_)) | Err(_) => {
+                refused => {
+                    if !self.down {
+                        let error = refused.ok().and_then(Result::err).map(|error| error.to_string());
+                        tracing::warn!(lane = self.name, error, "a lane can't reach Postgres");
+                    }
                     self.down = true;
                     return false;
                 }
@@ -252,8 +275,8 @@ impl Lane {
         Ok(progress.batch.take().unwrap_or_default().finish())
     }
 
-    /// Hands on what is durable, and answers.
-    fn settle(&mut self, pending: Vec<Pending>, finished: Finished) {
+    /// Hands on what is durable, and answers; gives back what was not decided.
+    fn settle(&mut self, pending: Vec<Pending>, finished: Finished) -> Vec<Pending> {
         let mut pending: Vec<Option<Pending>> = pending.into_iter().map(Some).collect();
         for (index, result) in finished.results {
             if let Some(pending) = pending.get_mut(index).and_then(Option::take) {
@@ -270,6 +293,7 @@ impl Lane {
             }
             self.cache.keep(account_id, loaded);
         }
+        pending.into_iter().flatten().collect()
     }
 }
 
@@ -291,7 +315,9 @@ async fn decide(
             (None, _) => {}
         }
     }
-    load_into(connection, &mut batch, pending.iter(), snapshots).await?;
+    for some in pending.chunks(LOADED_AT_ONCE) {
+        load_into(connection, &mut batch, some.iter(), snapshots, |id, loaded| cache.keep(id, loaded.clone())).await?;
+    }
     pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending));
     Ok(batch)
 }
@@ -302,6 +328,7 @@ pub(super) async fn load_into(
     batch: &mut Batch,
     pending: impl Iterator<Item = &Pending>,
     snapshots: &mpsc::Sender<Snapshot>,
+    mut keep: impl FnMut(Uuid, &Loaded),
 ) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     let wanted: Vec<Wanted> = pending
@@ -314,7 +341,10 @@ pub(super) async fn load_into(
     }
     for (result, wanted) in load(connection, &wanted, Some(snapshots)).await?.into_iter().zip(wanted) {
         match result {
-            Ok(loaded) => batch.know(wanted.account_id, wanted.partition, loaded),
+            Ok(loaded) => {
+                keep(wanted.account_id, &loaded);
+                batch.know(wanted.account_id, wanted.partition, loaded);
+            }
             Err(error) => tracing::error!(%error, "an account can't be loaded"),
         }
     }

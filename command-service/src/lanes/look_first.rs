@@ -1,7 +1,8 @@
 //! The careful way to append a batch: with the partitions locked, look up what is known already, load the accounts,
 //! decide the rest on what is really there, append, commit. Nothing can come between.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use passbook_shared::partition::Partition;
 use sqlx::{Connection, PgConnection};
@@ -14,6 +15,7 @@ use super::request::{Answer, CommandError, Outcome, Pending};
 use crate::log::append::{append, lock_heads};
 use crate::log::outcomes::{Done, Kept, Key, Lost, by_command, by_key, rebuild};
 use crate::log::snapshots::Snapshot;
+use crate::metrics;
 
 /// What was sent to Postgres and may have been done: the version that each account of it had before.
 pub(super) type Sent = HashMap<Uuid, i64>;
@@ -36,13 +38,20 @@ pub(super) async fn look_first(
     if !sent.is_empty() {
         known.find_our_own(&mut transaction, pending, sent).await?;
     }
-    let open: Vec<usize> = (0..pending.len()).filter(|index| !known.has(*index)).collect();
+    // Of those with one key, the first; what becomes of the others is in the log then.
+    let mut keys = HashSet::new();
+    let mut is_first =
+        |pending: &Pending| pending.key().is_none_or(|key| keys.insert((pending.request.account_id, key.to_owned())));
+    let open: Vec<usize> =
+        (0..pending.len()).filter(|index| !known.has(*index) && is_first(&pending[*index])).collect();
     let mut batch = Batch::default();
-    load_into(&mut transaction, &mut batch, open.iter().map(|index| &pending[*index]), snapshots).await?;
+    load_into(&mut transaction, &mut batch, open.iter().map(|index| &pending[*index]), snapshots, |_, _| {}).await?;
     open.iter().for_each(|index| batch.decide(*index, &pending[*index]));
     if !batch.append.is_empty() {
-        append(&mut transaction, &mut batch.append).await?;
         batch.note_sent(sent);
+        let started = Instant::now();
+        append(&mut transaction, &mut batch.append).await?;
+        metrics::appended(batch.append.events.len(), open.len(), started.elapsed());
     }
     let known = known.answers(&mut transaction).await?;
     transaction.commit().await?;

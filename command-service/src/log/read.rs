@@ -24,6 +24,7 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct LogReader {
     pool: PgPool,
+    feed: PgPool,
     store: Store,
 }
 
@@ -37,9 +38,9 @@ pub struct Page {
 }
 
 impl LogReader {
-    /// Reads the log of a store from this pool.
-    pub fn new(pool: PgPool, store: Store) -> Self {
-        Self { pool, store }
+    /// Reads the log of a store from this pool, and partitions of it from a pool of their own.
+    pub fn new(pool: PgPool, feed: PgPool, store: Store) -> Self {
+        Self { pool, feed, store }
     }
 
     /// Whose log it is.
@@ -60,7 +61,7 @@ impl LogReader {
         .bind(partition)
         .bind(after)
         .bind(one_more(limit))
-        .fetch(&self.pool);
+        .fetch(&self.feed);
         in_time(page(rows, limit)).await
     }
 

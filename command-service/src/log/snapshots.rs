@@ -46,7 +46,8 @@ async fn write(pool: &PgPool, snapshots: &[Snapshot]) -> Result<(), sqlx::Error>
     let states = snapshots.iter().map(|s| serde_json::to_string(&s.loaded.account)).collect::<Result<Vec<_>, _>>();
     sqlx::query(
         "INSERT INTO passbook.snapshots (partition, account_id, version, position, state_version, state)
-         SELECT s.partition, s.account_id, s.version, s.position, $6, s.state::json
+         SELECT DISTINCT ON (s.partition, s.account_id, s.version)
+                s.partition, s.account_id, s.version, s.position, $6, s.state::json
            FROM unnest($1, $2, $3, $4, $5) AS s (partition, account_id, version, position, state)
          ON CONFLICT (partition, account_id, version)
          DO UPDATE SET state_version = excluded.state_version, state = excluded.state",

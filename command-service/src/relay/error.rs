@@ -13,6 +13,8 @@ pub(super) enum RelayError {
     Kafka(#[from] KafkaError),
     #[error("Kafka has acknowledged nothing for some time")]
     Stalled,
+    #[error("the end of partition {partition} of the topic could not be read in time")]
+    TailUnread { partition: Partition },
     #[error(
         "partition {partition} of the topic ends at offset {end}, and had ended at {expected}: it was deleted or cut"
     )]
@@ -53,6 +55,7 @@ impl RelayError {
             Self::Store(_)
             | Self::Kafka(_)
             | Self::Stalled
+            | Self::TailUnread { .. }
             | Self::TopicCut { .. }
             | Self::Encoding(_)
             | Self::Task(_)

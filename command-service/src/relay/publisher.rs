@@ -16,7 +16,6 @@ use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
 use uuid::Uuid;
 
 use super::error::RelayError;
-use super::tail::End;
 use crate::log::store::Store;
 use crate::metrics;
 
@@ -99,12 +98,13 @@ impl Publisher {
         })
     }
 
-    /// The topic holds a partition up to here already.
-    pub(super) fn start_at(&mut self, partition: Partition, end: &End) {
+    /// The topic holds a partition up to this position already, and ends at this offset.
+    pub(super) fn start_at(&mut self, partition: Partition, position: i64, offset: i64) {
         let index = usize::from(partition.unsigned_abs());
-        self.sent[index] = end.position;
-        self.deliveries.acknowledged[index].store(end.position, Ordering::Release);
-        self.deliveries.ends[index].store(end.offset, Ordering::Release);
+        self.sent[index] = position;
+        self.progress.0 += position;
+        self.deliveries.acknowledged[index].store(position, Ordering::Release);
+        self.deliveries.ends[index].store(offset, Ordering::Release);
     }
 
     /// The offset after the last record that a partition is known to hold.

@@ -97,6 +97,6 @@ impl Tail {
                 return Ok(last);
             }
         }
-        Err(RelayError::Stalled)
+        Err(RelayError::TailUnread { partition })
     }
 }

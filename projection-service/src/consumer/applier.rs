@@ -9,7 +9,7 @@ use std::time::Duration;
 use passbook_shared::health::Health;
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::shutdown::CancellationToken;
-use passbook_shared::store_error::{is_connection_lost, violated_constraint};
+use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
 use passbook_shared::timestamp::Timestamp;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
@@ -68,10 +68,12 @@ pub(super) struct Applier {
     pending_bytes: usize,
     /// Whose log the records are of, as soon as one was seen.
     store_id: Option<Uuid>,
-    /// Pages of the log on their way, at most one a partition.
+    /// Pages of the log on their way.
     pages: JoinSet<(Partition, Page)>,
     started: Instant,
     failures: u32,
+    /// What is read could not be applied, and nothing has been since.
+    refused: bool,
 }
 
 impl Applier {
@@ -101,6 +103,7 @@ impl Applier {
             pages: JoinSet::new(),
             started: Instant::now(),
             failures: 0,
+            refused: false,
         }
     }
 
@@ -148,6 +151,10 @@ impl Applier {
                 self.epoch = epoch;
                 self.partitions = partitions;
                 self.sequence = Sequence::new(&checkpoints);
+                self.health.ok("feed");
+                if !self.refused {
+                    self.health.ok("projection");
+                }
             }
             Parcel::Records { epoch, records } if epoch == self.epoch => {
                 for record in records {
@@ -262,6 +269,7 @@ impl Applier {
             metrics::delay(Timestamp::now().as_micros() - event.recorded.recorded_at.as_micros());
         }
         self.failures = 0;
+        self.refused = false;
         self.health.ok("projection");
     }
 
@@ -280,11 +288,17 @@ impl Applier {
                 self.health.degraded("projection", "Postgres is away: events are applied when it is back");
                 tracing::warn!(%error, "a batch was cut off: starting over from the checkpoints");
             }
+            WriteError::Store(error) if is_unavailable(error) => {
+                self.health.degraded("projection", format!("Postgres can't apply events now: {error}"));
+                tracing::info!(%error, "a batch has to wait: starting over from the checkpoints");
+            }
             WriteError::Store(error) => {
+                self.refused = true;
                 self.health.failing("projection", format!("events can't be applied: {error}"));
                 tracing::error!(%error, "a batch was refused: starting over from the checkpoints");
             }
             WriteError::Foreign(reason) => {
+                self.refused = true;
                 self.health.failing("projection", reason.clone());
                 pause = FOREIGN_PAUSE;
             }
@@ -302,6 +316,7 @@ impl Applier {
 
     /// What is read is not what the views are of: nothing goes on until it is.
     fn refuse(&mut self, reason: String) {
+        self.refused = true;
         self.health.failing("projection", reason);
         self.start_over(FOREIGN_PAUSE);
     }

@@ -58,6 +58,9 @@ pub(super) struct Reader {
     given: Option<Vec<Partition>>,
     /// When to begin reading them, if that is still to be done.
     start_at: Option<Instant>,
+    /// Given to us, but held by a replay that applies their events again; and when that was last looked at.
+    held_back: Vec<Partition>,
+    looked_at: Instant,
     /// What was polled while the applying task took none.
     held: Vec<Record>,
     watchdog: Watchdog,
@@ -81,6 +84,8 @@ impl Reader {
             epoch: 0,
             given: None,
             start_at: None,
+            held_back: Vec::new(),
+            looked_at: Instant::now(),
             held: Vec::new(),
             watchdog: Watchdog::default(),
             committed_at: Instant::now(),
@@ -115,6 +120,7 @@ impl Reader {
         if self.start_at.is_some_and(|at| at <= Instant::now()) {
             self.start(consumer);
         }
+        self.look_at_held_back();
         if self.committed_at.elapsed() >= COMMIT_EVERY {
             self.commit(consumer);
         }
@@ -127,6 +133,8 @@ impl Reader {
             Ok(records) => self.deliver(consumer, Parcel::Records { epoch: self.epoch, records }),
             Err(KafkaError::MessageConsumptionFatal(error)) => {
                 tracing::error!(%error, "the Kafka client can't go on, another takes over");
+                // As when two instances have the same KAFKA_GROUP_INSTANCE.
+                std::thread::sleep(PATIENCE);
                 return false;
             }
             Err(error) => tracing::debug!(%error, "records could not be read"),
@@ -182,6 +190,7 @@ impl Reader {
     fn release(&mut self, consumer: &GroupConsumer) {
         self.epoch = self.link.next_epoch();
         self.given = None;
+        self.held_back.clear();
         self.start_at = None;
         self.held.clear();
         self.watchdog = Watchdog::default();
@@ -248,7 +257,8 @@ impl Reader {
                 return;
             }
         }
-        self.held = held;
+        self.held.extend(held);
+        self.watchdog.resume();
         if let Ok(ours) = consumer.assignment() {
             let _ = consumer.resume(&ours);
         }

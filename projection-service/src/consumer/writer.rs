@@ -113,6 +113,8 @@ pub(crate) async fn write(
 /// To the generation that is live now; when another is, batches are refused.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
+    // A replay that applies events of a partition again holds it for as long as that takes; others are not to wait.
+    let options = options.options([("lock_timeout", "1s")]);
     timeout(CONNECT_TIMEOUT, generations::connect_live(&options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 

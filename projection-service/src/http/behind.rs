@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::AppState;
 use crate::store::{accounts, checkpoints};
-use crate::waiting::{On, Place};
+use crate::waiting::On;
 
-/// How often to look at what another instance may have applied.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// How soon to look at what another instance may have applied, and how long to wait at most before looking again:
+/// many that wait for long must not keep Postgres from others.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
 
 impl AppState {
     /// Waits until the view of an account has got to a version, as long as the request lets it.
@@ -59,11 +60,14 @@ impl AppState {
         let deadline = Instant::now() + prefer_wait(headers);
         // Before the first look, so that nothing is applied unseen between the two.
         let mut place = self.waiting.wait(on);
+        let (mut pause, longest) = LOOK_AGAIN;
         loop {
             let found = self.look(on).await?;
-            if found >= wanted || !next_look(&mut place, deadline).await {
+            if found >= wanted || Instant::now() >= deadline {
                 return Ok(found);
             }
+            let _ = timeout_at((Instant::now() + pause).min(deadline), place.woken()).await;
+            pause = (pause * 2).min(longest);
         }
     }
 
@@ -74,16 +78,6 @@ impl AppState {
             On::Partition(partition, _) => self.views.read(checkpoints::position(pool, partition)).await,
         }
     }
-}
-
-/// Waits for the next time to look. False: the time is up.
-async fn next_look(place: &mut Place, deadline: Instant) -> bool {
-    if Instant::now() >= deadline {
-        return false;
-    }
-    let look = (Instant::now() + LOOK_EVERY).min(deadline);
-    let _ = timeout_at(look, place.woken()).await;
-    true
 }
 
 /// 503: the view of an account is not where it is to be.

@@ -50,6 +50,14 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>>
     .await
 }
 
+/// The partitions whose checkpoints nobody holds: those of others are being applied again.
+///
+/// # Errors
+/// As any query.
+pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>> {
+    sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED").fetch_all(connection).await
+}
+
 /// A partition's position; 0 if nothing of it was applied.
 ///
 /// # Errors

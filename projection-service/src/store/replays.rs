@@ -117,12 +117,12 @@ macro_rules! select {
     };
 }
 
-/// Waits until nobody else finds out what was asked for; until the connection ends, or [`notice_done`].
+/// Whether this connection is the one that may find out what was asked for, until it ends, or [`notice_done`].
 ///
 /// # Errors
 /// As any query.
-pub async fn notice_alone(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(NOTICE_LOCK).execute(connection).await.map(drop)
+pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(NOTICE_LOCK).fetch_one(connection).await
 }
 
 /// Lets others find out.

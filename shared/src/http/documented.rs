@@ -7,16 +7,21 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
+use super::limits;
 use super::problem::Problem;
 
 /// Responses by status, as `#[utoipa::path]` takes them.
 pub type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// Problems as documented responses: one a status, with each code as an example.
+/// Problems as documented responses, with those that the server has for any request: one a status, with each code as an
+/// example.
 pub fn responses(problems: impl IntoIterator<Item = Problem>) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
-    for problem in problems {
-        by_status.entry(problem.status).or_default().push(problem);
+    for problem in problems.into_iter().chain([limits::headers_too_large(), limits::too_many_connections()]) {
+        let of_status = by_status.entry(problem.status).or_default();
+        if of_status.iter().all(|known| known.code != problem.code) {
+            of_status.push(problem);
+        }
     }
     by_status.into_iter().map(|(status, problems)| (status.to_string(), of_one_status(&problems))).collect()
 }

@@ -53,9 +53,13 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     if size <= HEADERS_LIMIT {
         return Ok(());
     }
+    Err(headers_too_large())
+}
+
+/// 431: the headers are too large.
+pub(super) fn headers_too_large() -> Problem {
     let detail = format!("the headers may have at most {HEADERS_LIMIT} bytes");
-    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    Err(Problem::new(status, "request_header_fields_too_large", detail))
+    Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "request_header_fields_too_large", detail)
 }
 
 /// 408: the body was not there in time.

@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::store_error::{is_connection_lost, is_unavailable};
+
 /// An `application/problem+json` answer. `code` is stable and meant for programs, `detail` for people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
@@ -107,16 +109,16 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(1)
     }
 
-    /// 500 `internal_error`: a defect of ours, in the log with its request id.
+    /// 500 `internal_error`: a defect of ours, which is in the log.
     pub fn internal() -> Self {
-        let detail = "a defect of this service; its log has it under this answer's X-Request-Id";
+        let detail = "a defect of this service: its log says more";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// For a read that failed: `store_unavailable` if Postgres is away, else logged and `internal_error`.
+    /// For a read that failed: `store_unavailable` if Postgres is away or has no time, else logged and `internal_error`.
     pub fn from_store(error: &sqlx::Error) -> Self {
-        if crate::store_error::is_connection_lost(error) {
-            tracing::warn!(%error, "the store can't be reached");
+        if is_connection_lost(error) || is_unavailable(error) {
+            tracing::warn!(%error, "the store can't be read now");
             Self::store_unavailable()
         } else {
             tracing::error!(%error, "a query failed");

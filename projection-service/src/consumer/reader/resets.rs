@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -28,24 +28,23 @@ impl Reader {
         checkpoints: &[Checkpoint],
     ) -> anyhow::Result<()> {
         let topic = &self.settings.kafka.kafka_topic;
-        self.runtime.block_on(replays::notice_alone(connection))?;
+        if !self.in_time(replays::try_notice_alone(connection))? {
+            bail!("another instance is finding out whether the group's offsets were reset");
+        }
         // Read now: another instance may have put the notes on.
         let committed = committed(consumer, topic, checkpoints)?;
         if committed.values().any(|committed| !committed.noted) {
             match by_offsets(&committed, checkpoints) {
                 Some(asked_for) => {
                     tracing::info!(?asked_for, "the group's offsets were reset: replaying");
-                    self.runtime.block_on(replays::notice(connection, &asked_for))?;
+                    self.in_time(replays::notice(connection, &asked_for))?;
                 }
                 None => tracing::info!("the group's offsets were reset to where the views are, or beyond: going on"),
             }
             note(consumer, topic, checkpoints)?;
         }
-        self.runtime.block_on(async {
-            replays::confirm(connection).await?;
-            replays::notice_done(connection).await
-        })?;
-        Ok(())
+        self.in_time(replays::confirm(connection))?;
+        self.in_time(replays::notice_done(connection))
     }
 }
 

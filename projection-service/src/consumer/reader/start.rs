@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Reader;
 use crate::consumer::applier::other_log;
 use crate::consumer::client::GroupConsumer;
-use crate::consumer::link::Parcel;
+use crate::consumer::link::{Applied, Parcel};
 use crate::feed::Feed;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::{generations, source};
@@ -22,6 +22,8 @@ use crate::store::{generations, source};
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
+/// How often to look whether partitions that a replay holds can be read again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Reader {
     /// Begins with the partitions that were given, or says why not and leaves it to be tried again.
@@ -51,11 +53,13 @@ impl Reader {
     fn try_start(&mut self, consumer: &GroupConsumer, given: &[Partition]) -> anyhow::Result<Parcel> {
         let topic = &self.settings.kafka.kafka_topic;
         let partitions = of_topic(consumer, topic)?;
-        let within = |start| async { timeout(STORE_TIMEOUT, start).await.context("Postgres does not answer")? };
-        let (mut connection, mut checkpoints) =
-            self.runtime.block_on(within(load(&self.settings.database, partitions)))?;
+        let (mut connection, mut checkpoints) = self.in_time(load(&self.settings.database, partitions))?;
         self.heed_resets(consumer, &mut connection, &checkpoints)?;
         checkpoints.retain(|checkpoint| given.contains(&checkpoint.partition));
+        let free = self.in_time(checkpoints::free(&mut connection))?;
+        self.held_back = given.iter().copied().filter(|partition| !free.contains(partition)).collect();
+        self.looked_at = Instant::now();
+        checkpoints.retain(|checkpoint| free.contains(&checkpoint.partition));
         self.runtime.block_on(same_log(&self.settings.feed, &checkpoints))?;
 
         let mut from = TopicPartitionList::with_capacity(checkpoints.len());
@@ -66,9 +70,39 @@ impl Reader {
         consumer.assign(&from)?;
         self.held.clear();
         self.link.forget_applied();
+        // So that Kafka has them, whatever became of earlier commits.
+        self.link.note(checkpoints.iter().filter_map(|checkpoint| {
+            Some((checkpoint.partition, Applied { offset: checkpoint.kafka_offset?, position: checkpoint.position }))
+        }));
         self.watchdog.begin(&checkpoints);
-        tracing::info!(partitions = checkpoints.len(), "reading goes on from the checkpoints");
+        tracing::info!(partitions = checkpoints.len(), held_back = ?self.held_back, "reading goes on from the checkpoints");
         Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, partitions })
+    }
+
+    /// Begins anew once a partition can be read that could not: a replay has let go of it.
+    pub(super) fn look_at_held_back(&mut self) {
+        if self.held_back.is_empty() || self.looked_at.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked_at = Instant::now();
+        let database = self.settings.database.clone().application_name("passbook-projection-start");
+        let free = self.in_time(async {
+            let mut connection = generations::connect_live(&database).await?;
+            checkpoints::free(&mut connection).await
+        });
+        if free.is_ok_and(|free| self.held_back.iter().any(|partition| free.contains(partition))) {
+            self.epoch = self.link.next_epoch();
+            self.start_at = Some(Instant::now());
+        }
+    }
+
+    /// What Postgres answers, within the time it may take.
+    pub(super) fn in_time<T, E>(&self, asked: impl Future<Output = Result<T, E>>) -> anyhow::Result<T>
+    where
+        anyhow::Error: From<E>,
+    {
+        let answer = async { timeout(STORE_TIMEOUT, asked).await.context("Postgres does not answer") };
+        Ok(self.runtime.block_on(answer)??)
     }
 }
 

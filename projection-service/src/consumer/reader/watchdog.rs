@@ -58,6 +58,11 @@ impl Watchdog {
         }
     }
 
+    /// Reading was held up by us: it is no fault of the client's that it stood still.
+    pub(super) fn resume(&mut self) {
+        self.partitions.values_mut().for_each(|progress| progress.since = Instant::now());
+    }
+
     /// What is wrong, if something is. Costs nothing while all goes well.
     pub(super) fn look(&mut self, consumer: &GroupConsumer, topic: &str, ends: &Ends) -> Option<Alarm> {
         if self.looked_at.is_some_and(|at| at.elapsed() < EVERY) {

@@ -1,0 +1,283 @@
+//! The HTTP contract as a client meets it: what is refused, with which status, code and field; conditional requests;
+//! reads of the past; documents and metrics.
+
+use anyhow::{Context, ensure};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::site::{Pair, Service, Site};
+
+/// A request, and what is to come of it.
+struct Case<'a> {
+    method: Method,
+    path: String,
+    headers: &'a [(&'a str, &'a str)],
+    body: &'a str,
+    status: u16,
+    code: &'a str,
+    field: Option<&'a str>,
+}
+
+/// Sends a request with a body of JSON; gives status, headers and body.
+async fn send(
+    service: &Service,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> anyhow::Result<(StatusCode, reqwest::header::HeaderMap, Value)> {
+    let mut request = reqwest::Client::new().request(method, format!("http://{}{path}", service.addr));
+    if !headers.iter().any(|(name, _)| *name == "content-type") {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.body(body.to_owned()).send().await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await?;
+    Ok((status, headers, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+}
+
+async fn check(service: &Service, cases: &[Case<'_>]) -> anyhow::Result<()> {
+    for case in cases {
+        let Case { method, path, headers, body, .. } = case;
+        let what = format!("{method} {path} {headers:?} {body}");
+        let (status, headers, answer) = send(service, method.clone(), path, headers, body).await?;
+        ensure!(status.as_u16() == case.status && answer["code"] == case.code, "{what}: {status}: {answer}");
+        ensure!(headers["content-type"] == "application/problem+json", "{what}: {headers:?}");
+        ensure!(headers.contains_key("x-request-id"), "{what}: {headers:?}");
+        if let Some(field) = case.field {
+            ensure!(answer["errors"][0]["field"] == field, "{what}: {answer}");
+        }
+        ensure!(status != 503 || headers.contains_key("retry-after"), "{what}: {headers:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_commands_are_refused_by_the_name_of_the_field() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("malformed_commands").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    let deposits = format!("/v1/accounts/{account}/deposits");
+    let malformed = |path: &str, body, field| Case {
+        method: Method::POST,
+        path: path.to_owned(),
+        headers: &[],
+        body,
+        status: 400,
+        code: "malformed_request",
+        field: Some(field),
+    };
+    let deposit = |body, field| malformed(&deposits, body, field);
+    let open = |body, field| malformed("/v1/accounts", body, field);
+    let long = |length: usize| "ä".repeat(length);
+    let owner = format!(r#"{{"owner":"{}","currency":"EUR"}}"#, long(201));
+    let reference = format!(r#"{{"amount":1,"reference":"{}"}}"#, long(501));
+    let labels: Value = (0..21).map(|n| (n.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+    let metadata = json!({"owner": "a", "currency": "EUR", "metadata": labels}).to_string();
+    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+    check(
+        &pair.commands[0],
+        &[
+            deposit("", "body"),
+            deposit("{", "body"),
+            deposit("[1]", "body"),
+            deposit("null", "body"),
+            deposit(&deep, "body"),
+            deposit("{}", "amount"),
+            deposit(r#"{"amount":0}"#, "amount"),
+            deposit(r#"{"amount":-1}"#, "amount"),
+            deposit(r#"{"amount":1.0}"#, "amount"),
+            deposit(r#"{"amount":1e3}"#, "amount"),
+            deposit(r#"{"amount":"1"}"#, "amount"),
+            deposit(r#"{"amount":true}"#, "amount"),
+            deposit(r#"{"amount":9007199254740992}"#, "amount"),
+            deposit(r#"{"amount":18446744073709551616}"#, "amount"),
+            deposit(r#"{"amount":1,"amount":1}"#, "amount"),
+            deposit(r#"{"amount":1,"more":1}"#, "more"),
+            deposit(r#"{"amount":1,"reference":"a\u0000b"}"#, "reference"),
+            deposit(&reference, "reference"),
+            deposit(r#"{"amount":1,"effective_at":"2999-01-01T00:00:00Z"}"#, "effective_at"),
+            deposit(r#"{"amount":1,"effective_at":"yesterday"}"#, "effective_at"),
+            open(r#"{"owner":"","currency":"EUR"}"#, "owner"),
+            open(r#"{"owner":"a","currency":"XXZ"}"#, "currency"),
+            open(r#"{"owner":"a","currency":"EUR","account_id":"7"}"#, "account_id"),
+            open(r#"{"owner":"a","currency":"EUR","initial_deposit":-1}"#, "initial_deposit"),
+            open(&owner, "owner"),
+            open(&metadata, "metadata"),
+        ],
+    )
+    .await?;
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_paths_and_routes_are_checked_too() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("checked_requests").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    let case = |method, path: &str, headers, body, status, code, field| Case {
+        method,
+        path: path.replace("{id}", &account.to_string()),
+        headers,
+        body,
+        status,
+        code,
+        field,
+    };
+    let nobody = Uuid::new_v4().to_string();
+    let (get, post) = (Method::GET, Method::POST);
+    let (one, long_key) = (r#"{"amount":1}"#, "k".repeat(256));
+    let (long_key, text): (&[_], &[_]) = (&[("idempotency-key", long_key.as_str())], &[("content-type", "text/plain")]);
+    check(
+        &pair.commands[0],
+        &[
+            case(post.clone(), "/v1/accounts/{id}/deposits", text, one, 415, "unsupported_media_type", None),
+            case(
+                post.clone(),
+                "/v1/accounts/{id}/deposits",
+                long_key,
+                one,
+                400,
+                "malformed_request",
+                Some("Idempotency-Key"),
+            ),
+            case(
+                post.clone(),
+                "/v1/accounts/{id}/deposits",
+                &[("if-match", "7")],
+                one,
+                400,
+                "malformed_request",
+                Some("If-Match"),
+            ),
+            case(
+                post.clone(),
+                "/v1/accounts/{id}/deposits",
+                &[("if-match", "\"7\"")],
+                one,
+                412,
+                "version_mismatch",
+                None,
+            ),
+            case(
+                post.clone(),
+                "/v1/accounts/{id}/deposits?dry_run=maybe",
+                &[],
+                one,
+                400,
+                "malformed_request",
+                Some("dry_run"),
+            ),
+            case(post.clone(), "/v1/accounts/7/deposits", &[], one, 400, "malformed_request", Some("id")),
+            case(post.clone(), &format!("/v1/accounts/{nobody}/deposits"), &[], one, 404, "account_not_found", None),
+            case(
+                post.clone(),
+                "/v1/accounts",
+                &[("if-match", "\"7\"")],
+                r#"{"owner":"a","currency":"EUR"}"#,
+                412,
+                "version_mismatch",
+                None,
+            ),
+            case(
+                post.clone(),
+                "/v1/accounts/{id}/withdrawals",
+                &[],
+                r#"{"amount":9007199254740991}"#,
+                422,
+                "insufficient_funds",
+                None,
+            ),
+            case(post.clone(), "/v1/accounts/{id}/close", &[], "", 422, "balance_not_zero", None),
+            case(post, "/v1/nothing", &[], "", 404, "not_found", None),
+            case(Method::PATCH, "/v1/accounts", &[], "", 405, "method_not_allowed", None),
+            case(get.clone(), "/v1/events?partition=99&after=0", &[], "", 400, "malformed_request", Some("partition")),
+            case(get.clone(), "/v1/events?cursor=x", &[], "", 400, "malformed_request", Some("cursor")),
+            case(get.clone(), "/v1/accounts/{id}/state?version=9", &[], "", 404, "version_not_found", None),
+        ],
+    )
+    .await?;
+    check(
+        &pair.projections[0],
+        &[
+            case(get.clone(), "/v1/accounts?limit=0", &[], "", 400, "malformed_request", Some("limit")),
+            case(get.clone(), "/v1/accounts?limit=201", &[], "", 400, "malformed_request", Some("limit")),
+            case(get.clone(), "/v1/accounts?sort=owner", &[], "", 400, "malformed_request", Some("sort")),
+            case(get.clone(), "/v1/accounts?cursor=x", &[], "", 400, "malformed_request", Some("cursor")),
+            case(get.clone(), "/v1/accounts?ownr=a", &[], "", 400, "malformed_request", Some("ownr")),
+            case(get.clone(), "/v1/accounts/{id}/entries?from=today", &[], "", 400, "malformed_request", Some("from")),
+            case(get.clone(), &format!("/v1/accounts/{nobody}"), &[], "", 404, "account_not_found", None),
+            case(get, "/v1/accounts/{id}?min_version=9", &[("prefer", "wait=0")], "", 503, "view_behind", None),
+        ],
+    )
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_and_what_has_not_changed_can_be_asked_for() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("the_past").await?, 1).await?;
+    let (commands, views) = (&pair.commands[0], &pair.projections[0]);
+    let account = pair.command()?.open().await?;
+    let deposits = format!("/v1/accounts/{account}/deposits");
+    let expecting = |version: &str| format!("\"{version}\"");
+    let (status, headers, dry) =
+        send(commands, Method::POST, &format!("{deposits}?dry_run=true"), &[], r#"{"amount":5}"#).await?;
+    ensure!(status == 200 && dry["version"] == 2 && headers["etag"] == expecting("2"), "{status}: {dry}");
+    let (status, _, done) =
+        send(commands, Method::POST, &deposits, &[("if-match", &expecting("1"))], r#"{"amount":5}"#).await?;
+    ensure!(status == 201 && done["version"] == 2, "a dry run leaves nothing: {status}: {done}");
+    let opened = pair.command()?.json(&format!("/v1/accounts/{account}/events")).await?;
+    let opened_at = opened["data"][0]["recorded_at"].as_str().context("no time")?.to_owned();
+
+    let view = format!("/v1/accounts/{account}");
+    let (status, headers, now) = send(views, Method::GET, &format!("{view}?min_version=2"), &[], "").await?;
+    ensure!(status == 200 && headers["etag"] == expecting("2") && now["balance"] == 1_000_005, "{status}: {now}");
+    let (status, _, body) = send(views, Method::GET, &view, &[("if-none-match", &expecting("2"))], "").await?;
+    ensure!(status == 304, "{status}: {body}");
+    for service in [commands, views] {
+        let path = if service.addr == commands.addr { format!("{view}/state") } else { view.clone() };
+        for past in ["version=1".to_owned(), format!("as_of={opened_at}")] {
+            let (status, _, then) = send(service, Method::GET, &format!("{path}?{past}"), &[], "").await?;
+            let balance = if path == view { &then["balance"] } else { &then["account"]["balance"] };
+            ensure!(status == 200 && then["version"] == 1 && *balance == 1_000_000, "{path}?{past}: {status}: {then}");
+        }
+    }
+    let statement = pair.projection()?.json(&format!("{view}/entries?from={opened_at}&limit=1")).await?;
+    ensure!(statement["data"][0]["amount"] == 5 && statement["has_more"] == true, "{statement}");
+    ensure!(statement["opening_balance"] == 0 && statement["closing_balance"] == 1_000_005, "{statement}");
+    let buckets = pair.projection()?.json(&format!("{view}/balances?from={opened_at}&interval=hour")).await?;
+    let last = buckets["data"].as_array().and_then(|buckets| buckets.last()).context("no buckets")?;
+    ensure!(last["balance"] == 1_000_005, "{buckets}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("documents").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
+    let counted = [
+        (pair.command()?, "passbook_commands_total{command=\"open\",outcome=\"accepted\"} 1"),
+        (pair.projection()?, "passbook_projection_events_total 1"),
+    ];
+    for (service, counted) in counted {
+        let document = service.json("/openapi.json").await?;
+        ensure!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{document}");
+        for (path, operations) in document["paths"].as_object().context("no paths")? {
+            for (method, operation) in operations.as_object().context("no operations")? {
+                let described = operation["summary"].is_string() && operation["responses"].is_object();
+                ensure!(described, "{method} {path} is not described: {operation}");
+            }
+        }
+        let docs = service.get("/docs/").await?.text().await?;
+        ensure!(docs.contains("swagger") && !docs.contains("https://"), "the page needs a network: {docs}");
+        let metrics = service.get("/metrics").await?.text().await?;
+        ensure!(metrics.contains(counted), "{metrics}");
+        for path in ["/health/live", "/health/ready"] {
+            service.json(path).await?;
+        }
+    }
+    Ok(())
+}
