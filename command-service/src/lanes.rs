@@ -2,10 +2,12 @@
 
 mod batch;
 mod cache;
+mod config;
 mod lane;
 mod look_first;
 /// A command on its way, and what becomes of it.
 pub mod request;
+mod states;
 
 use std::sync::Arc;
 
@@ -17,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::log::snapshots::Snapshot;
 use crate::metrics;
 use cache::Cache;
+pub use config::LaneConfig;
 use lane::Lane;
-pub use lane::LaneConfig;
 use request::Pending;
 pub use request::{Answer, CommandError, CommandRequest, Outcome};
 

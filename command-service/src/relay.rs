@@ -3,7 +3,7 @@
 //! a partition the topic so holds a prefix of the log, possibly with repeats, never with a hole.
 
 mod error;
-mod publisher;
+mod producer;
 mod tail;
 mod topic;
 mod watch;
@@ -26,7 +26,7 @@ use crate::log::feed;
 use crate::log::store::Store;
 use crate::metrics;
 use error::RelayError;
-use publisher::Publisher;
+use producer::Producer;
 use watch::Watch;
 
 /// How often the log is asked for what other instances have appended.
@@ -104,15 +104,15 @@ impl Relay {
         let connection = timeout(CONNECT, PgConnection::connect_with(&self.connect)).await;
         let connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         topic::ensure(&self.kafka, self.store).await?;
-        let publisher = Publisher::start(&self.kafka, self.store, self.linger_ms)?;
+        let producer = Producer::start(&self.kafka, self.store, self.linger_ms)?;
         let watch = Watch::start(&self.kafka)?;
         let mut session =
-            Session { relay: self, connection, publisher, watch, sent: BTreeMap::new(), heads: Vec::new() };
+            Session { relay: self, connection, producer, watch, sent: BTreeMap::new(), heads: Vec::new() };
         let ended = session.relay_all(handed, ends).await;
         ends.extend(session.ends());
-        let Session { publisher, watch, .. } = session;
+        let Session { producer, watch, .. } = session;
         // Their threads are waited for: not by one of the runtime's.
-        let _ = tokio::task::spawn_blocking(move || drop((publisher, watch))).await;
+        let _ = tokio::task::spawn_blocking(move || drop((producer, watch))).await;
         ended
     }
 }
@@ -120,7 +120,7 @@ impl Relay {
 struct Session<'a> {
     relay: &'a Relay,
     connection: PgConnection,
-    publisher: Publisher,
+    producer: Producer,
     watch: Watch,
     /// Position number last given to the producer, for each partition that is ours.
     sent: BTreeMap<Partition, i64>,
@@ -179,7 +179,7 @@ impl Session<'_> {
             let is_another = ends.get(&partition).is_some_and(|known| end.offset < *known);
             let position = if is_another { 0 } else { position };
             tracing::info!(partition, position, head, "relaying a partition from the topic's tail on");
-            self.publisher.start_at(partition, position, end.offset);
+            self.producer.start_at(partition, position, end.offset);
             self.sent.insert(partition, position);
         }
         self.heads = heads;
@@ -193,13 +193,13 @@ impl Session<'_> {
 
     /// The offset after the last record that each of our partitions is known to hold.
     fn ends(&self) -> Ends {
-        self.sent.keys().map(|partition| (*partition, self.publisher.end(*partition))).collect()
+        self.sent.keys().map(|partition| (*partition, self.producer.end(*partition))).collect()
     }
 
     /// Publishes events that were just appended, and what lies between them and what was published before.
     async fn publish(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), RelayError> {
         // Behind a record that was not taken, none may follow.
-        self.publisher.check()?;
+        self.producer.check()?;
         for event in events {
             let partition = event.position.partition;
             let Some(sent) = self.sent.get(&partition).copied() else { continue };
@@ -207,7 +207,7 @@ impl Session<'_> {
                 self.read_up_to(partition, event.position.number - 1).await?;
             }
             if event.position.number > sent {
-                self.publisher.publish(event).await?;
+                self.producer.publish(event).await?;
                 self.sent.insert(partition, event.position.number);
             }
         }
@@ -224,14 +224,14 @@ impl Session<'_> {
                 let up_to = head.min(self.sent[&partition] + PAGE);
                 self.read_up_to(partition, up_to).await?;
             }
-            self.publisher.check()?;
+            self.producer.check()?;
             behind = self.behind(&before);
         }
         for (partition, sent) in &self.sent {
             let head = self.heads.get(usize::from(partition.unsigned_abs())).copied().unwrap_or_default();
-            metrics::relay_lag(*partition, head.max(*sent) - self.publisher.acknowledged(*partition));
+            metrics::relay_lag(*partition, head.max(*sent) - self.producer.acknowledged(*partition));
         }
-        self.publisher.check()
+        self.producer.check()
     }
 
     fn behind(&self, heads: &[i64]) -> Vec<(Partition, i64)> {
@@ -246,7 +246,7 @@ impl Session<'_> {
                 if event.position.number != expected {
                     return Err(RelayError::Gap { partition, position: expected });
                 }
-                self.publisher.publish(event).await?;
+                self.producer.publish(event).await?;
                 self.sent.insert(partition, expected);
             }
             if events.is_empty() {
@@ -261,8 +261,8 @@ impl Session<'_> {
         self.catch_up().await?;
         self.catch_up().await?;
         let deadline = Instant::now() + FLUSH;
-        while self.sent.iter().any(|(partition, sent)| self.publisher.acknowledged(*partition) < *sent) {
-            self.publisher.check()?;
+        while self.sent.iter().any(|(partition, sent)| self.producer.acknowledged(*partition) < *sent) {
+            self.producer.check()?;
             if Instant::now() > deadline {
                 return Err(RelayError::Stalled);
             }

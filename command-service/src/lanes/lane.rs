@@ -10,25 +10,20 @@ use std::time::Duration;
 
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use uuid::Uuid;
 
 use super::batch::{Batch, Finished};
 use super::cache::Cache;
+use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
 use super::request::{CommandError, Pending};
-use crate::config::Config;
-use crate::domain::Command;
+use super::states::decide;
 use crate::log::append::append;
-use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshot;
 use crate::metrics;
 
-/// How many commands' accounts are loaded at once: what one load has brought is kept, should the next be cut off.
-const LOADED_AT_ONCE: usize = 64;
 /// How often a batch looks first before its commands have lost the race.
 const ATTEMPTS: u32 = 3;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
@@ -36,55 +31,6 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 const MANY: usize = 24;
 /// How long they wait at most.
 const LONGEST_GATHERING: Duration = Duration::from_millis(5);
-
-/// What lanes need to know.
-#[derive(Debug, Clone)]
-pub struct LaneConfig {
-    /// How many there are.
-    pub lanes: usize,
-    /// Where Postgres is, and the settings of the lane's connection.
-    pub connect: PgConnectOptions,
-    /// The most commands that may wait.
-    pub queue: usize,
-    /// The most commands in one append.
-    pub max_batch: usize,
-    /// What its cache may hold, in bytes.
-    pub cache_bytes: u64,
-    /// How long a batch may take, breaks of the connection included, before its senders get an error.
-    pub patience: Duration,
-    /// After how many events of an account a snapshot is written.
-    pub snapshot_every: i64,
-}
-
-impl LaneConfig {
-    /// How long one attempt may take: half of the time, so that there is some left to ask again if it hangs.
-    fn attempt(&self) -> Duration {
-        self.patience / 2
-    }
-}
-
-impl From<&Config> for LaneConfig {
-    fn from(config: &Config) -> Self {
-        // A lane's queries are all by key, and one of them is nearly all there is: plan it once.
-        let connect = config.database_url.clone().application_name("passbook-lane").options([
-            ("plan_cache_mode", "force_generic_plan"),
-            ("enable_seqscan", "off"),
-            ("jit", "off"),
-            ("idle_in_transaction_session_timeout", "5s"),
-            // What is given up here is to end there too, and not to hold locks.
-            ("statement_timeout", &format!("{}ms", (config.store_patience() / 2 * 9 / 10).as_millis())),
-        ]);
-        Self {
-            lanes: config.lanes.into(),
-            connect,
-            queue: config.lane_queue as usize,
-            max_batch: config.lane_batch as usize,
-            cache_bytes: config.lane_cache_mib * 1024 * 1024,
-            patience: config.store_patience(),
-            snapshot_every: config.snapshot_every,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -295,60 +241,6 @@ impl Lane {
         }
         pending.into_iter().flatten().collect()
     }
-}
-
-/// Decides commands on the states the lane knows; those it does not, it loads.
-async fn decide(
-    connection: &mut PgConnection,
-    cache: &mut Cache,
-    pending: &[Pending],
-    snapshots: &mpsc::Sender<Snapshot>,
-) -> Result<Batch, Failure> {
-    let mut batch = Batch::default();
-    for Pending { request, partition, .. } in pending {
-        let id = request.account_id;
-        match (cache.get(id), &request.command) {
-            _ if batch.knows(id) => {}
-            (Some(loaded), _) => batch.know(id, *partition, loaded.clone()),
-            // An opening is nearly always of a new account; if not, the unique version says so.
-            (None, Command::Open(_)) => batch.know(id, *partition, Loaded::default()),
-            (None, _) => {}
-        }
-    }
-    for some in pending.chunks(LOADED_AT_ONCE) {
-        load_into(connection, &mut batch, some.iter(), snapshots, |id, loaded| cache.keep(id, loaded.clone())).await?;
-    }
-    pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending));
-    Ok(batch)
-}
-
-/// Loads the accounts of commands that a batch does not know yet; one that can't be read stays unknown to it.
-pub(super) async fn load_into(
-    connection: &mut PgConnection,
-    batch: &mut Batch,
-    pending: impl Iterator<Item = &Pending>,
-    snapshots: &mpsc::Sender<Snapshot>,
-    mut keep: impl FnMut(Uuid, &Loaded),
-) -> Result<(), Failure> {
-    let mut seen = HashSet::new();
-    let wanted: Vec<Wanted> = pending
-        .map(|Pending { request, partition, .. }| (request.account_id, *partition))
-        .filter(|(id, _)| !batch.knows(*id) && seen.insert(*id))
-        .map(|(account_id, partition)| Wanted { partition, account_id, version: i64::MAX })
-        .collect();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    for (result, wanted) in load(connection, &wanted, Some(snapshots)).await?.into_iter().zip(wanted) {
-        match result {
-            Ok(loaded) => {
-                keep(wanted.account_id, &loaded);
-                batch.know(wanted.account_id, wanted.partition, loaded);
-            }
-            Err(error) => tracing::error!(%error, "an account can't be loaded"),
-        }
-    }
-    Ok(())
 }
 
 fn answer(pending: Pending, result: super::batch::Result) {

@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::batch::{Batch, Finished, Result as CommandResult};
-use super::lane::{Failure, load_into};
+use super::lane::Failure;
 use super::request::{Answer, CommandError, Outcome, Pending};
+use super::states::load_into;
 use crate::log::append::{append, lock_heads};
-use crate::log::outcomes::{Done, Kept, Key, Lost, by_command, by_key, rebuild};
+use crate::log::outcomes::{Done, Kept, Key, Unanswerable, by_command, by_key, rebuild};
 use crate::log::snapshots::Snapshot;
 use crate::metrics;
 
@@ -53,7 +54,7 @@ pub(super) async fn look_first(
         append(&mut transaction, &mut batch.append).await?;
         metrics::appended(batch.append.events.len(), open.len(), started.elapsed());
     }
-    let known = known.answers(&mut transaction).await?;
+    let known = known.answers(&mut transaction, pending).await?;
     transaction.commit().await?;
 
     let mut finished = batch.finish();
@@ -131,12 +132,21 @@ impl Known {
     }
 
     /// All of it, told in full.
-    async fn answers(mut self, connection: &mut PgConnection) -> Result<HashMap<usize, CommandResult>, Failure> {
+    async fn answers(
+        mut self,
+        connection: &mut PgConnection,
+        pending: &[Pending],
+    ) -> Result<HashMap<usize, CommandResult>, Failure> {
         let done: Vec<Done> = self.done.values().map(|(done, _)| *done).collect();
         for ((index, (_, replayed)), rebuilt) in self.done.into_iter().zip(rebuild(connection, &done).await?) {
             let answer = match rebuilt {
-                Ok(accepted) => Ok(Answer { replayed, outcome: Outcome::Accepted(accepted) }),
-                Err(error @ (Lost::Unreadable(_) | Lost::Missing(_))) => {
+                Ok(accepted) => {
+                    // Its key was kept by an earlier attempt at this very command.
+                    let command_id = pending[index].request.command_id;
+                    let own = accepted.events.iter().any(|event| event.metadata.command_id == command_id);
+                    Ok(Answer { replayed: replayed && !own, outcome: Outcome::Accepted(accepted) })
+                }
+                Err(error @ (Unanswerable::Unreadable(_) | Unanswerable::Missing(_))) => {
                     tracing::error!(%error, "a known command can't be answered");
                     Err(CommandError::Internal)
                 }

@@ -81,7 +81,7 @@ pub enum CommandError {
     /// The service is going.
     #[error("the service is shutting down")]
     ShuttingDown,
-    /// Postgres can't be reached, and the command was not sent to it.
+    /// Postgres can't be reached, or can't work now; the command was not done.
     #[error("the store can't be reached")]
     StoreUnavailable,
     /// The command was sent to Postgres, and it can't be found out whether it was done.

@@ -62,7 +62,7 @@ pub struct Done {
 
 /// Why the answer to a command that was done can't be given again.
 #[derive(Debug, Error)]
-pub enum Lost {
+pub enum Unanswerable {
     /// An event of the account can't be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
@@ -147,7 +147,10 @@ fn index(ordinality: i64) -> usize {
 ///
 /// # Errors
 /// As any query.
-pub async fn rebuild(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Result<Accepted, Lost>>, sqlx::Error> {
+pub async fn rebuild(
+    connection: &mut PgConnection,
+    done: &[Done],
+) -> Result<Vec<Result<Accepted, Unanswerable>>, sqlx::Error> {
     if done.is_empty() {
         return Ok(Vec::new());
     }
@@ -160,7 +163,7 @@ pub async fn rebuild(connection: &mut PgConnection, done: &[Done]) -> Result<Vec
     let caused = caused(connection, done).await?;
     let accepted = |((done, loaded), events): ((&Done, LoadResult), Vec<Arc<RecordedEvent>>)| {
         let Loaded { account, version, position } = loaded?;
-        let account = account.summary().filter(|_| version == done.version).ok_or(Lost::Missing(*done))?;
+        let account = account.summary().filter(|_| version == done.version).ok_or(Unanswerable::Missing(*done))?;
         let position = Position { partition: done.partition, number: position };
         Ok(Accepted { account_id: done.account_id, version, position, account, events })
     };

@@ -60,7 +60,7 @@ impl ProducerContext for Context {
     }
 }
 
-pub(super) struct Publisher {
+pub(super) struct Producer {
     producer: ThreadedProducer<Context>,
     deliveries: Arc<Deliveries>,
     topic: String,
@@ -72,7 +72,7 @@ pub(super) struct Publisher {
     progress: (i64, Instant),
 }
 
-impl Publisher {
+impl Producer {
     pub(super) fn start(kafka: &KafkaConfig, store: Store, linger_ms: u32) -> Result<Self, RelayError> {
         let partitions = usize::from(store.partitions.unsigned_abs());
         let zeros = || (0..partitions).map(|_| AtomicI64::new(0)).collect();

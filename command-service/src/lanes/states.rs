@@ -1,0 +1,72 @@
+//! The states that a batch is decided on: those the lane knows, and those it has to load.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::cache::Cache;
+use super::lane::Failure;
+use super::request::Pending;
+use crate::domain::Command;
+use crate::log::load::{Loaded, Wanted, load};
+use crate::log::snapshots::Snapshot;
+
+/// How many commands' accounts are loaded at once: what one load has brought is kept, should the next be cut off.
+const LOADED_AT_ONCE: usize = 64;
+
+/// Decides commands on the states the lane knows; those it does not, it loads.
+pub(super) async fn decide(
+    connection: &mut PgConnection,
+    cache: &mut Cache,
+    pending: &[Pending],
+    snapshots: &mpsc::Sender<Snapshot>,
+) -> Result<Batch, Failure> {
+    let mut batch = Batch::default();
+    for Pending { request, partition, .. } in pending {
+        let id = request.account_id;
+        match (cache.get(id), &request.command) {
+            _ if batch.knows(id) => {}
+            (Some(loaded), _) => batch.know(id, *partition, loaded.clone()),
+            // An opening is nearly always of a new account; if not, the unique version says so.
+            (None, Command::Open(_)) => batch.know(id, *partition, Loaded::default()),
+            (None, _) => {}
+        }
+    }
+    for some in pending.chunks(LOADED_AT_ONCE) {
+        load_into(connection, &mut batch, some.iter(), snapshots, |id, loaded| cache.keep(id, loaded.clone())).await?;
+    }
+    pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending));
+    Ok(batch)
+}
+
+/// Loads the accounts of commands that a batch does not know yet; one that can't be read stays unknown to it.
+pub(super) async fn load_into(
+    connection: &mut PgConnection,
+    batch: &mut Batch,
+    pending: impl Iterator<Item = &Pending>,
+    snapshots: &mpsc::Sender<Snapshot>,
+    mut keep: impl FnMut(Uuid, &Loaded),
+) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    let wanted: Vec<Wanted> = pending
+        .map(|Pending { request, partition, .. }| (request.account_id, *partition))
+        .filter(|(id, _)| !batch.knows(*id) && seen.insert(*id))
+        .map(|(account_id, partition)| Wanted { partition, account_id, version: i64::MAX })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    for (result, wanted) in load(connection, &wanted, Some(snapshots)).await?.into_iter().zip(wanted) {
+        match result {
+            Ok(loaded) => {
+                keep(wanted.account_id, &loaded);
+                batch.know(wanted.account_id, wanted.partition, loaded);
+            }
+            Err(error) => tracing::error!(%error, "an account can't be loaded"),
+        }
+    }
+    Ok(())
+}
