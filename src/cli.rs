@@ -26,7 +26,8 @@ pub enum Part {
     CommandService(Box<command_service::Cli>),
     /// The projection-service alone: builds the views from the topic and answers queries
     ProjectionService(Box<projection_service::Cli>),
-    /// The embedded Postgres alone; prints the URLs of its databases, one a line: the log's, the views', the administrator's
+    /// The embedded Postgres alone; prints four URLs, one a line: for DATABASE_URL, MIGRATION_DATABASE_URL and
+    /// PROJECTION_DATABASE_URL, and the administrator's
     Postgres(PostgresOptions),
     /// The in-process Kafka broker alone; prints its address
     Broker(BrokerOptions),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use passbook_shared::config::{LogConfig, LogFormat};
+use passbook_shared::http::server;
 use passbook_shared::shutdown::{self, CancellationToken};
 use passbook_shared::telemetry;
 use sqlx::Connection;
@@ -26,10 +28,10 @@ pub struct Options {
     /// Of the embedded Postgres.
     #[command(flatten)]
     pub cluster: ClusterOptions,
-    /// Where commands are taken.
+    /// Where commands are taken, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub command_addr: SocketAddr,
-    /// Where queries are answered.
+    /// Where queries are answered, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8081")]
     pub projection_addr: SocketAddr,
     /// The log's database, as postgres://role:password@host/database; in the embedded Postgres if not given.
@@ -42,10 +44,10 @@ pub struct Options {
     #[arg(long, env, hide_env_values = true)]
     pub projection_database_url: Option<String>,
     /// Kafka's bootstrap servers, as host:port, separated by commas; an in-process broker if not given.
-    #[arg(long, env)]
+    #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub kafka_brokers: Option<String>,
     /// The topic that mirrors the log.
-    #[arg(long, env, default_value = "passbook.events")]
+    #[arg(long, env, default_value = "passbook.events", value_parser = NonEmptyStringValueParser::new())]
     pub kafka_topic: String,
     /// The partitions of a log that is made now (12 if not given), the same in Postgres as in Kafka.
     #[arg(long, env, value_parser = clap::value_parser!(u16).range(1..=1000))]
@@ -78,9 +80,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 fn refuse_if_taken(addr: SocketAddr, option: &str) -> anyhow::Result<()> {
-    TcpListener::bind(addr).map(drop).with_context(|| {
-        format!("can't listen on {addr}: is another process using the port? Choose another with {option}")
-    })
+    TcpListener::bind(addr).map(drop).with_context(|| server::cannot_listen(addr, option))
 }
 
 async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {

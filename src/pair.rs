@@ -133,7 +133,10 @@ struct Settable<C: Args> {
 /// A service's configuration: `given`, and for all else its environment and defaults, as in a process of its own.
 pub(crate) fn config<C: Args>(given: &[(&str, String)]) -> anyhow::Result<C> {
     let given = given.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
-    Ok(Settable::try_parse_from(given)?.config)
+    // Clap's own words end with a hint at --help, which is another program's here.
+    let first_line =
+        |error: clap::Error| anyhow::anyhow!(error.to_string().lines().next().unwrap_or_default().to_owned());
+    Ok(Settable::try_parse_from(given).map_err(first_line)?.config)
 }
 
 /// An address under which what listens on `addr` can be reached from here.

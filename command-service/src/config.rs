@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
 use passbook_shared::partition::Partition;
 use sqlx::postgres::PgConnectOptions;
@@ -33,7 +34,7 @@ pub enum Action {
 /// How the service runs.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Where to answer HTTP.
+    /// Where to answer HTTP, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub command_addr: SocketAddr,
     /// The database of the log: `postgres://user:password@host:port/database`.
@@ -52,7 +53,7 @@ pub struct Config {
     #[arg(long, env, default_value_t = 4)]
     pub relay_linger_ms: u32,
     /// Refuse changes that come without an Idempotency-Key.
-    #[arg(long, env)]
+    #[arg(long, env, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub require_idempotency_key: bool,
     /// Tasks that decide and append, each with its own connection to Postgres.
     #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]

@@ -9,8 +9,9 @@ use passbook_shared::http::server;
 use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
 use passbook_shared::store_error::is_connection_lost;
 use passbook_shared::telemetry;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Action, Cli, Config};
@@ -24,6 +25,8 @@ use crate::relay::{self, Relay};
 const STORE_WAIT: Duration = Duration::from_secs(60);
 /// For reading one partition of the log.
 const FEED_CONNECTIONS: u32 = 2;
+/// How long a connection to Postgres may take.
+const CONNECT: Duration = Duration::from_secs(5);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the program to its end.
@@ -51,9 +54,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     telemetry::metrics();
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
-    let store = prepare(&config).await?;
-    let pool = read_pool(&config, config.read_connections);
     let health = Health::default();
+    let (store, listener) = prepare_and_answer(&config, listener, &health, &shutdown).await?;
+    let pool = read_pool(&config, config.read_connections);
     health.ok("postgres");
 
     let mut tasks = Tasks::new(shutdown.clone());
@@ -83,26 +86,52 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     Ok(Service { local_addr, tasks })
 }
 
+/// Prepares the store; meanwhile requests are answered with what is waited for.
+async fn prepare_and_answer(
+    config: &Config,
+    listener: TcpListener,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(Store, TcpListener)> {
+    let listener = listener.into_std()?;
+    let until_prepared = shutdown.child_token();
+    let meanwhile = TcpListener::from_std(listener.try_clone()?)?;
+    let app = passbook_shared::http::waiting("command", health.clone());
+    let answering = tokio::spawn(server::serve(meanwhile, app, until_prepared.clone()));
+    let prepared = prepare(config, health).await;
+    until_prepared.cancel();
+    answering.await??;
+    Ok((prepared?, TcpListener::from_std(listener)?))
+}
+
 /// Waits for Postgres, and brings its schema up to date.
-async fn prepare(config: &Config) -> anyhow::Result<Store> {
+async fn prepare(config: &Config, health: &Health) -> anyhow::Result<Store> {
     let deadline = Instant::now() + STORE_WAIT;
     let owner = config.migration_database_url.as_ref().unwrap_or(&config.database_url);
     // Else a role named like the schema would look for the migrations made so far in there.
     let owner = owner.clone().options([("search_path", "public")]);
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner);
-    while let Err(error) = pool.acquire().await {
+    health.failing("postgres", "not reached yet");
+    // Not by a pool, which would keep to itself why it can't connect.
+    while let Err(error) = connect(&owner).await {
         if !is_connection_lost(&error) || Instant::now() > deadline {
-            return Err(error).context("DATABASE_URL (--database-url): Postgres can't be used");
+            return Err(error).context("DATABASE_URL or MIGRATION_DATABASE_URL: Postgres can't be used");
         }
+        health.failing("postgres", format!("Postgres can't be reached: {error}"));
         tracing::warn!(%error, "waiting for Postgres");
-        sleep(Duration::from_secs(1)).await;
+        sleep(CHECK_EVERY).await;
     }
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner);
     let store = store::prepare(&pool, config.partitions).await?;
     if config.migration_database_url.is_some() {
         store::grant(&pool, config.database_url.get_username()).await?;
     }
     pool.close().await;
     Ok(store)
+}
+
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<()> {
+    let connection = timeout(CONNECT, PgConnection::connect_with(options)).await;
+    connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await
 }
 
 fn read_pool(config: &Config, connections: u32) -> PgPool {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
 use sqlx::postgres::PgConnectOptions;
@@ -36,7 +37,7 @@ pub enum Action {
 /// The settings of the service.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Where to answer HTTP.
+    /// Where to answer HTTP, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8081")]
     pub projection_addr: SocketAddr,
     /// The database of the views, as `postgres://user:password@host:port/database`. The user must be able to create
@@ -50,7 +51,7 @@ pub struct Config {
     #[command(flatten)]
     pub kafka: KafkaConfig,
     /// The consumer group: instances of one group share the partitions.
-    #[arg(long, env, default_value = "passbook-projection")]
+    #[arg(long, env, default_value = "passbook-projection", value_parser = NonEmptyStringValueParser::new())]
     pub kafka_group: String,
     /// Names this instance in the group for good, so that it takes its partitions back at once after a restart. Two
     /// instances must not have the same.

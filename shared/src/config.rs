@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::str::FromStr;
 
-use clap::builder::TypedValueParser;
+use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command, ValueEnum};
 use sqlx::postgres::PgConnectOptions;
@@ -24,7 +24,8 @@ pub struct LogConfig {
     /// How log lines are written.
     #[arg(long, env, value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// What is logged: a level, or levels by module as in `info,command_service::relay=debug`.
+    /// What is logged: a level, or levels by module as in `info,command_service::relay=debug`. The Kafka client's own
+    /// words are left out (readiness tells how it is) unless named, as in `info,librdkafka=info`.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log_level: String,
 }
@@ -33,10 +34,10 @@ pub struct LogConfig {
 #[derive(Debug, Clone, Args)]
 pub struct KafkaConfig {
     /// Kafka's bootstrap servers, as `host:port`, separated by commas.
-    #[arg(long, env, default_value = "127.0.0.1:9092")]
+    #[arg(long, env, default_value = "127.0.0.1:9092", value_parser = NonEmptyStringValueParser::new())]
     pub kafka_brokers: String,
     /// The topic that mirrors the log.
-    #[arg(long, env, default_value = "passbook.events")]
+    #[arg(long, env, default_value = "passbook.events", value_parser = NonEmptyStringValueParser::new())]
     pub kafka_topic: String,
     /// Further settings of librdkafka as `name=value`, separated by commas (`security.protocol=SASL_SSL`, …).
     #[arg(long, env, value_delimiter = ',', value_parser = name_and_value, hide_env_values = true)]

@@ -34,10 +34,21 @@ pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 /// The whole application of a service, from its own `routes`. `service` names it in metrics, as in `command`.
 pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
-    router
+    let router = router
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
         .fallback(|| async { Problem::not_found("no such route; GET /docs lists them").into_response() })
-        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() });
+    layered(service, router)
+}
+
+/// What a service is until its store was reached for the first time: it lives, and says what it waits for.
+pub fn waiting(service: &'static str, health: Health) -> Router {
+    let (router, _) = OpenApiRouter::new().merge(operations::routes(health)).split_for_parts();
+    layered(service, router.fallback(|| async { Problem::store_unavailable() }))
+}
+
+fn layered(service: &'static str, router: Router) -> Router {
+    router
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let said = panic.downcast_ref::<String>().map(String::as_str);

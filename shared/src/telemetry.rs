@@ -24,7 +24,8 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 /// # Errors
 /// A `log_level` that can't be read, or a second call.
 pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_level)
+    let quiet = if config.log_level.contains("rdkafka") { "" } else { ",rdkafka=off,librdkafka=off" };
+    let filter = EnvFilter::try_new(format!("{}{quiet}", config.log_level))
         .with_context(|| format!("RUST_LOG (--log-level) can't be read: `{}`", config.log_level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {

@@ -52,6 +52,8 @@ impl FromStr for Timestamp {
             .map(|moment| moment.to_utc().trunc_subsecs(6))
             .ok()
             .filter(in_range)
+            // Postgres has no leap seconds.
+            .filter(|moment| moment.timestamp_subsec_nanos() < 1_000_000_000)
             .map(Self)
             .ok_or_else(|| format!("`{text}` is not an RFC 3339 time such as 2026-11-24T12:00:00.000000Z"))
     }
@@ -79,7 +81,7 @@ mod tests {
         let moment: Timestamp = "2026-11-24T14:00:00.1234567+02:00".parse().unwrap();
         assert_eq!(moment.to_string(), "2026-11-24T12:00:00.123456Z");
         assert_eq!(Timestamp::from_micros(moment.as_micros()), Some(moment));
-        for bad in ["", "2026-11-24", "yesterday", "-0001-01-01T00:00:00Z"] {
+        for bad in ["", "2026-11-24", "yesterday", "-0001-01-01T00:00:00Z", "2016-12-31T23:59:60Z"] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
     }

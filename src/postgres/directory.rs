@@ -5,8 +5,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::binaries::Binaries;
@@ -70,10 +72,7 @@ impl Directory {
             return Ok(());
         }
         let unfinished = self.home.join("data.new");
-        if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished)
-                .with_context(|| format!("{} can't be removed", unfinished.display()))?;
-        }
+        remove_unfinished(&unfinished).await?;
         let password = self.home.join("password");
         secrets::write_private(&password, secrets.admin.as_bytes())?;
         if let Some(user) = &self.user {
@@ -187,4 +186,21 @@ fn make_private(path: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(path)
         .with_context(|| format!("{} can't be made", path.display()))
+}
+
+/// How long what a killed launcher had begun may still be at work.
+const LEFTOVER: Duration = Duration::from_secs(15);
+
+/// Removes what an `initdb` left that was cut off; one whose launcher was killed may still be at work for a moment.
+async fn remove_unfinished(unfinished: &Path) -> anyhow::Result<()> {
+    let deadline = Instant::now() + LEFTOVER;
+    while unfinished.exists() {
+        match std::fs::remove_dir_all(unfinished) {
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).with_context(|| format!("{} can't be removed", unfinished.display()));
+            }
+            Ok(()) | Err(_) => sleep(Duration::from_millis(200)).await,
+        }
+    }
+    Ok(())
 }

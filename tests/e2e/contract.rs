@@ -1,6 +1,8 @@
 //! The HTTP contract as a client meets it: what is refused, with which status, code and field; conditional requests;
 //! reads of the past; documents and metrics.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -266,11 +268,13 @@ async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
     ];
     for (service, counted) in counted {
         let document = service.json("/openapi.json").await?;
+        let mut names = HashSet::new();
         ensure!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "{document}");
         for (path, operations) in document["paths"].as_object().context("no paths")? {
             for (method, operation) in operations.as_object().context("no operations")? {
                 let described = operation["summary"].is_string() && operation["responses"].is_object();
                 ensure!(described, "{method} {path} is not described: {operation}");
+                ensure!(names.insert(operation["operationId"].to_string()), "{method} {path} has another's name");
             }
         }
         let docs = service.get("/docs/").await?.text().await?;

@@ -82,7 +82,7 @@ async fn embedded_postgres() -> anyhow::Result<String> {
     let data_dir = directory.join("postgres").display().to_string();
     let arguments = ["postgres", "--until-stdin-closes", "--data-dir", &data_dir].map(str::to_owned);
     let mut process = Process::start(&arguments, &directory.join("postgres.out"))?;
-    let admin = first_lines(&mut process, 3).await?.pop().unwrap_or_default();
+    let admin = first_lines(&mut process, 4).await?.pop().unwrap_or_default();
     // It ends with this process, whose end closes its input.
     std::mem::forget(process);
     admin.strip_suffix("/postgres").map(str::to_owned).with_context(|| format!("`{admin}` is no URL"))
@@ -134,10 +134,17 @@ impl Kafka {
         matches!(self.kind, Kind::Container(_))
     }
 
+    /// Runs one of Kafka's own tools, `kafka-….sh`, in its container.
+    pub(crate) async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let Kind::Container(id) = &self.kind else { bail!("the in-process broker has no tools") };
+        let path = format!("/opt/kafka/bin/{name}");
+        docker(&[&["exec", id, &path, "--bootstrap-server", "localhost:9094"], arguments].concat()).await
+    }
+
     /// Holds it still: connections stay, nothing is answered.
     pub(crate) async fn pause(&self) -> anyhow::Result<()> {
         match &self.kind {
-            Kind::Container(id) => docker(&["pause", id]).await,
+            Kind::Container(id) => docker(&["pause", id]).await.map(drop),
             Kind::Broker(process) => process.signal(Signal::SIGSTOP),
         }
     }
@@ -145,7 +152,7 @@ impl Kafka {
     /// Lets it go on.
     pub(crate) async fn resume(&self) -> anyhow::Result<()> {
         match &self.kind {
-            Kind::Container(id) => docker(&["unpause", id]).await,
+            Kind::Container(id) => docker(&["unpause", id]).await.map(drop),
             Kind::Broker(process) => process.signal(Signal::SIGCONT),
         }
     }
@@ -159,9 +166,10 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
         ("PROCESS_ROLES", "broker,controller"),
         ("CONTROLLER_QUORUM_VOTERS", "1@localhost:9093"),
         ("CONTROLLER_LISTENER_NAMES", "CONTROLLER"),
-        ("LISTENERS", "PLAINTEXT://:9092,CONTROLLER://:9093"),
-        ("ADVERTISED_LISTENERS", &format!("PLAINTEXT://{address}")),
-        ("LISTENER_SECURITY_PROTOCOL_MAP", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        // The second is for Kafka's own tools, within the container.
+        ("LISTENERS", "PLAINTEXT://:9092,TOOLS://:9094,CONTROLLER://:9093"),
+        ("ADVERTISED_LISTENERS", &format!("PLAINTEXT://{address},TOOLS://localhost:9094")),
+        ("LISTENER_SECURITY_PROTOCOL_MAP", "PLAINTEXT:PLAINTEXT,TOOLS:PLAINTEXT,CONTROLLER:PLAINTEXT"),
         ("INTER_BROKER_LISTENER_NAME", "PLAINTEXT"),
         ("AUTO_CREATE_TOPICS_ENABLE", "false"),
         ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
@@ -223,10 +231,10 @@ fn share(container: ContainerAsync<GenericImage>) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn docker(arguments: &[&str]) -> anyhow::Result<()> {
+async fn docker(arguments: &[&str]) -> anyhow::Result<String> {
     let output = tokio::process::Command::new("docker").args(arguments).output().await?;
     if !output.status.success() {
         bail!("docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -23,6 +23,7 @@ mod contract;
 mod killed;
 mod launcher;
 mod outages;
+mod replay;
 mod topic;
 mod unreadable;
 mod writing;

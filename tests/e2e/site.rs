@@ -159,6 +159,11 @@ impl Service {
         self.options.insert(option.to_owned(), value.to_owned());
     }
 
+    /// Leaves an option out, from the next start on.
+    pub(crate) fn unset(&mut self, option: &str) {
+        self.options.remove(option);
+    }
+
     /// Starts it (again).
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         let options = self.options.iter().map(|(option, value)| format!("--{option}={value}"));

@@ -108,6 +108,9 @@ pub(super) async fn events(
     if query.after.is_some() {
         return Err(Problem::malformed("after", "needs `partition`"));
     }
+    if query.from.zip(query.to).is_some_and(|(from, to)| from > to) {
+        return Err(Problem::malformed("from", "is after `to`"));
+    }
     let event_type = query.event_type.as_deref();
     if event_type.is_some_and(|event_type| !AccountEvent::TYPES.contains(&event_type)) {
         return Err(Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", "))));

@@ -23,7 +23,7 @@ const OPENED_BY_KEY: Uuid = Uuid::from_u128(0x6b1d_9ed3_4f0c_4f4e_8d4f_0d6a_6a6f
 
 /// A new account.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
 #[schema(example = json!({"owner": "customer-4711", "currency": "EUR", "initial_deposit": 100_000}))]
 pub(super) struct OpenAccountRequest {
     /// Made if absent: from the `Idempotency-Key` if there is one, so that a repeat finds the same account.

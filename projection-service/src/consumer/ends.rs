@@ -149,7 +149,8 @@ async fn measure(ends: &Ends, views: &Views, health: &Health) {
     }
 }
 
-struct Quiet;
+/// Of a client whose troubles are told by whoever uses it.
+pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -97,7 +97,7 @@ pub(super) struct Asked {
 ///
 /// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says, at first unknown
 /// accounts too), so a client sees what its own command did.
-#[utoipa::path(get, path = "/v1/accounts/{id}", tag = "accounts",
+#[utoipa::path(get, operation_id = "account", path = "/v1/accounts/{id}", tag = "accounts",
     params(
         ("id" = Uuid, Path, description = "The account"),
         Asked,

@@ -75,7 +75,7 @@ struct Bucket {
 /// Closing balances over time, for charts
 ///
 /// At most 1,000 buckets; the first and the last are cut to the time asked for.
-#[utoipa::path(get, path = "/v1/accounts/{id}/balances", tag = "accounts",
+#[utoipa::path(get, operation_id = "balances", path = "/v1/accounts/{id}/balances", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(

@@ -31,10 +31,11 @@ impl AppState {
             return Err(Problem::malformed("min_version", "must be a version, from 1"));
         }
         let found = self.wait(headers, On::Account(account_id, wanted), wanted).await?;
-        if found >= wanted {
-            return Ok(());
+        match found {
+            found if found >= wanted => Ok(()),
+            0 => Err(Problem::account_not_found(account_id)),
+            found => Err(of_account(account_id, found, wanted)),
         }
-        Err(of_account(account_id, found, wanted))
     }
 
     /// Waits until the views have got to a position, as long as the request lets it.

@@ -67,7 +67,7 @@ pub(super) struct Statement {
 /// The statement of an account, newest first
 ///
 /// `opening_balance` and `closing_balance` are those of the whole period, whatever the page and the type.
-#[utoipa::path(get, path = "/v1/accounts/{id}/entries", tag = "accounts",
+#[utoipa::path(get, operation_id = "entries", path = "/v1/accounts/{id}/entries", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(

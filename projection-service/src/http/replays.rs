@@ -23,7 +23,7 @@ pub(super) use stream::{__path_stream, stream};
 
 /// A replay to be begun.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
 pub(super) struct ReplayRequest {
     /// From where.
     from: From,
@@ -89,7 +89,7 @@ pub(super) struct Replays {
 /// From the beginning, a new generation of the views is built beside the live one, compared with it, and takes over;
 /// otherwise the live views are taken back and the events applied again, in one transaction a partition. Queries are
 /// answered all the while. One replay at a time.
-#[utoipa::path(post, path = "/admin/replays", tag = "operations", request_body = ReplayRequest,
+#[utoipa::path(post, operation_id = "begin_replay", path = "/admin/replays", tag = "operations", request_body = ReplayRequest,
     responses(
         (status = 202, description = "It was asked for", body = ReplayView,
             headers(("Location" = String, description = "Where to look how it stands"))),
@@ -120,8 +120,11 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
                     let detail = format!("the log has no partition {partition}");
                     return Err(Problem::malformed(format!("from.partition_offsets.{partition}"), detail));
                 }
-                if *offset < 0 {
-                    return Err(Problem::malformed(format!("from.partition_offsets.{partition}"), "is less than 0"));
+                let read =
+                    partitions.iter().find(|c| c.partition == *partition).and_then(|c| c.kafka_offset).unwrap_or(0);
+                if !(0..=read).contains(offset) {
+                    let detail = format!("must be from 0 to {read}, up to which it was read");
+                    return Err(Problem::malformed(format!("from.partition_offsets.{partition}"), detail));
                 }
             }
             match offsets.is_empty() {
@@ -142,7 +145,7 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
 }
 
 /// The newest replays
-#[utoipa::path(get, path = "/admin/replays", tag = "operations",
+#[utoipa::path(get, operation_id = "replays", path = "/admin/replays", tag = "operations",
     responses((status = 200, description = "Newest first", body = Replays), Problems))]
 pub(super) async fn list(axum::extract::State(state): State<AppState>) -> Result<Json<Replays>, Problem> {
     let found = state.views.read(replays::newest(state.views.pool()?)).await?;
@@ -150,7 +153,7 @@ pub(super) async fn list(axum::extract::State(state): State<AppState>) -> Result
 }
 
 /// How a replay stands
-#[utoipa::path(get, path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "replay", path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
     responses((status = 200, description = "How it stands", body = ReplayView), OneProblems))]
 pub(super) async fn get(
     axum::extract::State(state): State<AppState>,
@@ -162,7 +165,7 @@ pub(super) async fn get(
 /// Cancel a replay
 ///
 /// What it has built is dropped, and the live views are as if it had not been. One that has ended stays as it is.
-#[utoipa::path(delete, path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
+#[utoipa::path(delete, operation_id = "cancel_replay", path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
     responses((status = 202, description = "It ends", body = ReplayView), OneProblems))]
 pub(super) async fn cancel(
     axum::extract::State(state): State<AppState>,

@@ -87,7 +87,7 @@ pub(super) struct Asked {
 /// All accounts together
 ///
 /// Sums are at most half a second old, and never older than `at_least`.
-#[utoipa::path(get, path = "/v1/stats", tag = "accounts",
+#[utoipa::path(get, operation_id = "stats", path = "/v1/stats", tag = "accounts",
     params(Asked, Wait),
     responses((status = 200, description = "The sums", body = Stats), Problems))]
 pub(super) async fn get(

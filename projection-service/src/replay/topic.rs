@@ -11,6 +11,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::consumer::client::set_unless_given;
+use crate::consumer::ends::Quiet;
 use crate::consumer::record::Record;
 
 /// The most records handed over at once, and the most bytes they were read from.
@@ -74,7 +75,7 @@ fn read_to_end(
     }
 }
 
-fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
+fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
     let mut config = kafka.client("passbook-projection-replay");
     let settings = [
         ("group.id", "passbook-projection-replay"),
@@ -90,5 +91,5 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
     for (name, value) in settings {
         set_unless_given(&mut config, kafka, name, value);
     }
-    config.create()
+    config.create_with_context(Quiet)
 }

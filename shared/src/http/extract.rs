@@ -19,10 +19,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        if let Some((name, _)) = form_pairs(query).find(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER)) {
+            return Err(Problem::malformed(name, "is not UTF-8"));
+        }
         let reader = serde_urlencoded::Deserializer::new(form_pairs(query));
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
             let path = error.path().to_string();
             let detail = error.into_inner().to_string();
+            let detail = detail.replace("invalid digit found in string", "must be a whole number");
             Problem::malformed(field(&path, &detail, "query"), detail)
         })
     }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use super::problem::Problem;
 
 /// The most bytes the headers of a request may have, names and values together. The server underneath has limits of
-/// its own, 64 KiB in all and 100 fields: it answers 431 too then, but can't be told to say so in a problem.
+/// its own, 64 KiB in all and 1,000 fields, and closes the connection beyond them.
 pub const HEADERS_LIMIT: usize = 16 * 1024;
 
 /// What the server bears.

@@ -115,9 +115,20 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// For a read that failed: `store_unavailable` if Postgres is away or has no time, else logged and `internal_error`.
+    /// 503 `overloaded`: the store has no time for this read.
+    pub fn reads_overloaded() -> Self {
+        let detail = "the store did not answer in time: too many ask, or it is away";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+    }
+
+    /// For a read that failed: `overloaded` if it took too long, `store_unavailable` if Postgres is away, else logged and
+    /// `internal_error`.
     pub fn from_store(error: &sqlx::Error) -> Self {
-        if is_connection_lost(error) || is_unavailable(error) {
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            // Readiness tells which of the two it is; here it would be a line a request.
+            tracing::debug!(%error, "a read took too long");
+            Self::reads_overloaded()
+        } else if is_connection_lost(error) || is_unavailable(error) {
             tracing::warn!(%error, "the store can't be read now");
             Self::store_unavailable()
         } else {

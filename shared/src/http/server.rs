@@ -24,6 +24,8 @@ use super::observe;
 
 /// The most a connection reads ahead, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
+/// The most headers of a request.
+const MAX_HEADERS: usize = 1_000;
 /// How long a connection that is one too many may take to ask, and to be told.
 const REFUSAL: Duration = Duration::from_secs(5);
 
@@ -32,9 +34,12 @@ const REFUSAL: Duration = Duration::from_secs(5);
 /// # Errors
 /// It is taken, or not ours; `variable` names the setting it came from.
 pub async fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| {
-        format!("can't listen on {addr}: is another process using the port? Choose another with {variable}")
-    })
+    TcpListener::bind(addr).await.with_context(|| cannot_listen(addr, variable))
+}
+
+/// What is said when an address can't be had; why, is in the error that it is said of.
+pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
+    format!("can't listen on {addr}: if another process is using the port, choose another with {variable}")
 }
 
 /// Answers requests until the shutdown, then lets those that run finish.
@@ -53,6 +58,8 @@ pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationTok
 pub async fn serve_within(limits: Limits, listener: TcpListener, app: Router, shutdown: CancellationToken) {
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.headers).pipeline_flush(true).max_buf_size(READ_AHEAD);
+    // Their size is limited elsewhere, with a problem as the answer.
+    http.max_headers(MAX_HEADERS);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {

@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Follow a replay
 ///
 /// Server-Sent Events named `replay`, each with a whole replay as JSON; the last has a state in which it has ended.
-#[utoipa::path(get, path = "/admin/replays/{replay_id}/stream", tag = "operations",
+#[utoipa::path(get, operation_id = "replay_stream", path = "/admin/replays/{replay_id}/stream", tag = "operations",
     params(("replay_id" = Uuid, Path)),
     responses(
         (status = 200, description = "How it stands, again and again", body = String, content_type = "text/event-stream"),

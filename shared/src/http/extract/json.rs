@@ -80,11 +80,18 @@ pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let detail = error.into_inner().to_string();
+        let detail = said(&error.into_inner());
         Problem::malformed(field(&path, &detail, "body"), detail)
     })?;
     reader.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
     Ok(value)
+}
+
+/// What serde says of a value, for people: a place in the text says nothing about a field.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    if error.is_data() { text.strip_suffix(&place).unwrap_or(&text).to_owned() } else { text }
 }
 
 #[cfg(test)]
