@@ -26,6 +26,7 @@ async fn pair_with_history(name: &'static str, commands: usize) -> anyhow::Resul
     projection.unset("kafka-group-instance");
     projection.start()?;
     more(&pair, commands).await?;
+    pair.holds(&[]).await?;
     Ok(pair)
 }
 

@@ -85,6 +85,8 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
         ("auto.offset.reset", "earliest"),
         ("allow.auto.create.topics", "false"),
         ("fetch.queue.backoff.ms", "10"),
+        // How soon the end is told.
+        ("fetch.wait.max.ms", "20"),
         ("queued.min.messages", "20000"),
         ("queued.max.messages.kbytes", "16384"),
     ];
