@@ -9,7 +9,7 @@ mod applier;
 pub(crate) mod client;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod ends;
-mod fold;
+pub(crate) mod fold;
 pub(crate) mod known;
 mod link;
 mod reader;

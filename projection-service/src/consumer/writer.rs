@@ -19,7 +19,7 @@ use crate::feed::Feed;
 use crate::store::apply::apply;
 use crate::store::generations;
 use crate::store::source::Source;
-use crate::store::{accounts, quarantine, source};
+use crate::store::{accounts, discarded, quarantine, source};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A batch that takes longer is given up: the connection may be dead without saying so.
@@ -150,7 +150,8 @@ async fn load(connection: &mut PgConnection, records: &[Record], known: &mut Acc
     unknown.sort_unstable();
     unknown.dedup();
     let states = accounts::states(&mut *connection, &unknown).await?;
-    let waiting = quarantine::waiting(&mut *connection, &unknown).await?;
+    let waiting = quarantine::among(&mut *connection, &unknown).await?;
+    known.discard(discarded::among(&mut *connection, &unknown).await?);
     for id in unknown {
         let state = states.get(&id).map_or(Known::Absent, |state| Known::State(*state));
         known.set(id, if waiting.contains(&id) { Known::Quarantined } else { state });

@@ -48,7 +48,8 @@ pub(super) fn json(metadata: Option<&Metadata>) -> Option<String> {
     metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_string(metadata).ok())
 }
 
-/// The state of an account after an event, by the event's version.
+/// The state of an account after an event, by the event's version; if that event was discarded, as the one before it left
+/// the account.
 ///
 /// # Errors
 /// As any query.
@@ -56,8 +57,8 @@ pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
                 a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count
-           FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version = $2
-          WHERE a.account_id = $1",
+           FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version <= $2
+          WHERE a.account_id = $1 AND a.version >= $2 ORDER BY h.version DESC LIMIT 1",
     )
     .bind(account_id)
     .bind(version)
