@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::AppState;
-use crate::store::{accounts, checkpoints};
+use super::account::with_quarantine;
+use crate::store::{accounts, checkpoints, quarantine};
 use crate::waiting::{On, Place};
 
 /// How often to look at what another instance may have applied.
@@ -33,7 +34,9 @@ impl AppState {
         if found >= wanted {
             return Ok(());
         }
-        Err(of_account(account_id, found, wanted))
+        // It may not get there before somebody has settled that.
+        let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
+        Err(with_quarantine(of_account(account_id, found, wanted), since))
     }
 
     /// Waits until the views have got to a position, as long as the request lets it.
