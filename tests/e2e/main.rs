@@ -22,6 +22,7 @@ mod cancelled;
 mod killed;
 mod launcher;
 mod outages;
+mod quarantine;
 mod topic;
 mod unreadable;
 mod writing;
