@@ -94,6 +94,21 @@ pub async fn discard(connection: &mut PgConnection, id: i64, reason: &str) -> Re
     settle(transaction, &row, account_id, done.applied).await
 }
 
+/// Tries again all that is set aside in a generation that nobody writes: one that was kept while, in the live one, events
+/// were settled.
+///
+/// # Errors
+/// As any query.
+pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for account_id in quarantine::accounts(&mut *connection).await? {
+        let mut transaction = connection.begin().await?;
+        let mut known = known(&mut transaction, account_id).await?;
+        apply_in_order(&mut transaction, account_id, &mut known).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
 /// What could not be applied, of the live generation, with its partition held: until the transaction ends nobody writes
 /// it, begins a replay, or makes another generation live.
 async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Unsettled> {

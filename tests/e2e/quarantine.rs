@@ -113,6 +113,30 @@ async fn an_event_that_is_known_by_now_is_applied_with_what_waits_up_to_the_next
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_is_taken_up_again_knows_what_was_discarded_since() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("quarantine_kept").await?, 1).await?;
+    let (commands, views) = (pair.command()?, pair.projection()?);
+    let account = open(&commands, Uuid::new_v4()).await?;
+    for (version, event_type) in [(2, "MoneyBurnt"), (3, "MoneyDeposited")] {
+        append(&pair.site, account, version, event_type).await?;
+    }
+    set_aside(&views, account, 1).await?;
+    replayed(&views, &json!("beginning")).await?;
+    let row = set_aside(&views, account, 1).await?;
+    let settled = settle(&views, &row, "discard", &json!({"reason": "a test"})).await?;
+    ensure!(settled == (200, json!({"applied": 1, "left": 0})), "{settled:?}");
+
+    replayed(&views, &json!({"generation": 1})).await?;
+    let state = views.json("/admin/projection").await?;
+    ensure!(state["generation"] == 1 && state["quarantined"] == 0, "{state}");
+    let shown = views.json(&format!("/v1/accounts/{account}")).await?;
+    ensure!(shown["version"] == 3 && shown["balance"] == 1, "{shown}");
+    append(&pair.site, account, 4, "MoneyDeposited").await?;
+    views.json(&format!("/v1/accounts/{account}?min_version=4")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_partition_of_which_too_much_would_be_set_aside_stops_and_says_so() -> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new("quarantine_share").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);

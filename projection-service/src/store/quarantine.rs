@@ -149,6 +149,16 @@ pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Re
     Ok(ids.into_iter().collect())
 }
 
+/// Every account that has an event set aside.
+///
+/// # Errors
+/// As any query.
+pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits")
+        .fetch_all(executor)
+        .await
+}
+
 /// Since when an account waits, if it does.
 ///
 /// # Errors
