@@ -1,5 +1,6 @@
 //! Documents in the quarantine, read again with the upcasters of this version of the program.
 
+use passbook_shared::partition::partition_of;
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
@@ -40,9 +41,12 @@ pub(super) async fn retry(mut transaction: Transaction<'_, Postgres>, row: &Quar
             return Err(Unsettled::StillUnapplicable(unreadable.reason.clone()));
         }
     };
-    let ours = source::find(&mut transaction).await?.map(|source| source.store_id);
-    if ours != event.store_id {
-        return Err(Unsettled::StillUnapplicable("it is an event of another store: discard it".to_owned()));
+    let ours = source::find(&mut transaction).await?.is_some_and(|source| {
+        Some(source.store_id) == event.store_id
+            && partition_of(event.recorded.account_id, source.partitions) == row.partition
+    });
+    if !ours {
+        return Err(Unsettled::StillUnapplicable("it is an event of another store's log: discard it".to_owned()));
     }
     let checkpoint = checkpoints::hold_one(&mut transaction, row.partition).await?;
     let mut sequence = Sequence::new(&[checkpoint]);

@@ -1,11 +1,13 @@
 //! What was set aside, tried again and thrown away.
 
 use passbook_shared::cloud_event;
+use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use projection_service::quarantine::{Settled, Unsettled, discard, retry};
 use projection_service::replay::asked::From;
-use projection_service::store::apply::{SetAside, apply};
+use projection_service::store::apply::{Move, SetAside, apply};
+use projection_service::store::source::{self, Source};
 use projection_service::store::{accounts, checkpoints, discarded, history, quarantine, replays};
 use sqlx::PgPool;
 
@@ -187,8 +189,9 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     let database = database().await;
     let pool = &database.pool;
     let mut connection = pool.acquire().await.unwrap();
-    write(&mut connection, id(2), &[(opened("o"), at(1)), (deposited(1), at(2))]).await;
-    let mut batch = batch(2, id(2), &[]);
+    let other = (2..).map(id).find(|account| partition_of(*account, 12) == PARTITION).unwrap();
+    write(&mut connection, other, &[(opened("o"), at(1)), (deposited(1), at(2))]).await;
+    let mut batch = batch(2, other, &[]);
     batch.checkpoints[0].to = 2;
     batch.quarantine = vec![SetAside {
         position: None,
@@ -204,10 +207,20 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     apply(&mut connection, &batch).await.unwrap();
     assert_eq!(quarantine::count(pool).await.unwrap(), 0, "read again, it is passed over");
 
-    batch.quarantine[0].document = document(3, "MoneyDeposited");
+    let of_other =
+        |document: Vec<u8>| String::from_utf8(document).unwrap().replace(&id(1).to_string(), &other.to_string());
+    batch.quarantine[0].document = of_other(document(3, "MoneyDeposited")).into();
     apply(&mut connection, &batch).await.unwrap();
     let number = head(pool).await;
-    assert!(
-        matches!(retry(&mut connection, number).await, Err(Unsettled::StillUnapplicable(why)) if why.contains("store"))
-    );
+    let refused = retry(&mut connection, number).await;
+    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("store")), "{refused:?}");
+    source::remember(&mut connection, Source { store_id: id(9), partitions: 12 }).await.unwrap();
+    assert_eq!(retry(&mut connection, number).await.unwrap(), Settled { applied: 1, left: 0 }, "it is next in the log");
+    assert_eq!(accounts::find(pool, other).await.unwrap().unwrap().state.version, 3);
+    assert_eq!((checkpoints::position(pool, PARTITION).await.unwrap(), epoch(pool).await), (3, 1));
+
+    batch.checkpoints[0] = Move { epoch: 1, from: 3, to: 3, ..batch.checkpoints[0] };
+    apply(&mut connection, &batch).await.unwrap();
+    let refused = retry(&mut connection, head(pool).await).await;
+    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")), "{refused:?}");
 }
