@@ -79,7 +79,8 @@ BEGIN
     CREATE INDEX accounts_by_owner ON accounts (owner, opened_at, account_id);
 
     -- Each event of each account with the state it left: statements, the past, and going back are look-ups here.
-    -- Versions are dense from 1 and `recorded_at` never falls from one to the next, so one key serves both.
+    -- Versions are dense from 1, except where an event was discarded, and `recorded_at` never falls from one to the next,
+    -- so one key serves both.
     CREATE TABLE history (
         account_id uuid NOT NULL,
         version bigint NOT NULL,
@@ -122,7 +123,12 @@ BEGIN
     );
     -- The same record may be read again after a topic was made anew.
     CREATE UNIQUE INDEX quarantine_record_is_once ON quarantine (partition, kafka_offset) WHERE account_id IS NULL;
-    CREATE INDEX quarantine_by_account ON quarantine (account_id, version) WHERE account_id IS NOT NULL;
+    -- What waits, in the order of the log.
+    CREATE INDEX quarantine_by_account ON quarantine (account_id, position) WHERE account_id IS NOT NULL;
+    -- What the others wait behind, one an account: whether an account is in quarantine costs the same however many wait.
+    CREATE INDEX quarantine_heads ON quarantine (account_id) WHERE account_id IS NOT NULL AND NOT waits;
+    -- How many could not be applied lately. Empty as a rule.
+    CREATE INDEX quarantine_failures ON quarantine (partition, position) WHERE NOT waits;
 END $body$;
 
 -- Makes a generation the live one: for whoever asks afterwards all at once. The writers of the one before it, which is

@@ -73,26 +73,40 @@ BEGIN
           FROM unnest(quarantine_partitions, quarantine_positions, quarantine_offsets, quarantine_account_ids,
                       quarantine_versions, quarantine_waits, quarantine_reasons, quarantine_documents)
             AS q (partition, position, kafka_offset, account_id, version, waits, reason, document)
+         -- A record that is no event and was discarded may be read again.
+         WHERE q.account_id IS NOT NULL OR NOT EXISTS (
+               SELECT FROM projection.discarded AS d
+                WHERE d.account_id IS NULL AND d.partition = q.partition AND d.kafka_offset = q.kafka_offset
+                  AND d.document = q.document)
         ON CONFLICT DO NOTHING;
     END IF;
 END $$;
 
 -- The version of an account as recorded at a moment; 0 if it was not there yet. `newest` is its present version. Looks
--- at about log2(newest) rows by their key: versions are dense, and times never fall from one to the next.
+-- at about log2(newest) rows by their key: times never fall from one version to the next. A version whose event was
+-- discarded has no row: then the row before it counts, and its version is what is given.
 CREATE FUNCTION projection.version_at(account uuid, newest bigint, moment timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     low bigint := 0;
     high bigint := newest;
     middle bigint;
+    there bigint;
+    its timestamptz;
+    found bigint := 0;
 BEGIN
     WHILE low < high LOOP
         middle := (low + high + 1) / 2;
-        IF (SELECT h.recorded_at <= moment FROM history AS h WHERE h.account_id = account AND h.version = middle) THEN
+        SELECT h.version, h.recorded_at INTO there, its FROM history AS h
+         WHERE h.account_id = account AND h.version > low AND h.version <= middle ORDER BY h.version DESC LIMIT 1;
+        IF there IS NULL THEN
             low := middle;
+        ELSIF its <= moment THEN
+            low := middle;
+            found := there;
         ELSE
-            high := middle - 1;
+            high := there - 1;
         END IF;
     END LOOP;
-    RETURN low;
+    RETURN found;
 END $$;

@@ -32,22 +32,31 @@ CREATE TABLE projection.replays (
 CREATE INDEX replays_by_time ON projection.replays (asked_at);
 
 -- The version of an account at a position of its partition; 0 if it was not there yet. `newest` is its present version.
+-- Versions whose events were discarded have no row, as in `version_at`.
 CREATE FUNCTION projection.version_at_position(account uuid, newest bigint, place bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     low bigint := 0;
     high bigint := newest;
     middle bigint;
+    there bigint;
+    its bigint;
+    found bigint := 0;
 BEGIN
     WHILE low < high LOOP
         middle := (low + high + 1) / 2;
-        IF (SELECT h.position <= place FROM history AS h WHERE h.account_id = account AND h.version = middle) THEN
+        SELECT h.version, h.position INTO there, its FROM history AS h
+         WHERE h.account_id = account AND h.version > low AND h.version <= middle ORDER BY h.version DESC LIMIT 1;
+        IF there IS NULL THEN
             low := middle;
+        ELSIF its <= place THEN
+            low := middle;
+            found := there;
         ELSE
-            high := middle - 1;
+            high := there - 1;
         END IF;
     END LOOP;
-    RETURN low;
+    RETURN found;
 END $$;
 
 -- Takes the views of a partition, in the generation in the `search_path`, back to a position, by their own history.
@@ -68,6 +77,12 @@ BEGIN
            status = h.status
       FROM rewound AS r JOIN history AS h ON h.account_id = r.account_id AND h.version = r.version
      WHERE a.account_id = r.account_id;
+    -- Discarded events up to there stay passed over: they are not read again, and what follows on them is.
+    UPDATE accounts AS a SET last_activity = d.recorded_at, version = d.version, position = d.position
+      FROM (SELECT DISTINCT ON (e.account_id) e.account_id, e.recorded_at, e.version, e.position
+              FROM projection.discarded AS e JOIN rewound AS r USING (account_id)
+             WHERE e.position <= to_position AND e.passed_over ORDER BY e.account_id, e.version DESC) AS d
+     WHERE a.account_id = d.account_id AND d.version > a.version;
     DELETE FROM quarantine AS q
      WHERE q.partition = of_partition AND (q.position > to_position OR q.position IS NULL AND q.kafka_offset >= read_from);
     UPDATE checkpoints AS c

@@ -67,6 +67,13 @@ pub struct Config {
     /// waiting. An event that comes alone is applied at once; under load this is what makes batches.
     #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub apply_pace_ms: u64,
+    /// The largest share of the recent events of a partition that may be set aside because they can't be applied, in
+    /// percent. If more fail (and 50 at least), the partition stops and readiness says why. 100: never.
+    #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=100))]
+    pub quarantine_limit_percent: i64,
+    /// How many events of a partition are the recent ones.
+    #[arg(long, env, default_value_t = 1_000, value_parser = clap::value_parser!(i64).range(50..=1_000_000))]
+    pub quarantine_window: i64,
 }
 
 impl Config {

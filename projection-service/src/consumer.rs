@@ -9,12 +9,14 @@ mod applier;
 pub(crate) mod client;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod ends;
-mod fold;
+pub(crate) mod fold;
 pub(crate) mod known;
 mod link;
 mod reader;
 pub(crate) mod record;
 pub(crate) mod sequence;
+/// How large a share of the events may fail.
+pub mod share;
 pub(crate) mod writer;
 
 use std::sync::Arc;
@@ -31,6 +33,8 @@ use applier::{Applier, Pace};
 use ends::Ends;
 use link::Link;
 use reader::Reader;
+use share::Limit;
+use writer::Writer;
 
 /// What the consumer needs.
 #[derive(Debug)]
@@ -47,6 +51,8 @@ pub struct Consumer {
     pub max_batch: usize,
     /// The least time from one transaction to the next under load.
     pub pace: std::time::Duration,
+    /// How large a share of the events may fail.
+    pub limit: Limit,
     /// The log itself.
     pub feed: Feed,
     /// Queries that wait.
@@ -66,7 +72,7 @@ pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
     let link = Arc::new(Link::default());
     let applier = Applier::new(
         Pace { max_batch: consumer.max_batch, least: consumer.pace },
-        consumer.database.clone(),
+        Writer::new(consumer.database.clone(), consumer.feed.clone(), consumer.limit),
         parcels,
         Arc::clone(&link),
         consumer.feed.clone(),

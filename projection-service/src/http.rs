@@ -8,6 +8,7 @@ mod behind;
 mod documented;
 mod entries;
 mod page;
+mod quarantine;
 mod replays;
 mod stats;
 
@@ -47,6 +48,11 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(balances::list))
         .routes(routes!(stats::get))
         .routes(routes!(admin::projection))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::discarded))
+        .routes(routes!(quarantine::get))
+        .routes(routes!(quarantine::retry))
+        .routes(routes!(quarantine::discard))
         .routes(routes!(replays::ask, replays::list))
         .routes(routes!(replays::get, replays::cancel))
         .routes(routes!(replays::stream))

@@ -9,6 +9,8 @@ pub mod feed;
 pub mod http;
 /// What an event makes of an account's view: pure.
 pub mod projection;
+/// What was set aside, tried again or thrown away.
+pub mod quarantine;
 /// Past events, read again.
 pub mod replay;
 /// The views in Postgres.

@@ -22,6 +22,12 @@ pub(crate) fn quarantined(number: usize) {
     counter!("passbook_projection_quarantined_total").increment(number as u64);
 }
 
+/// How many records and events are set aside now.
+pub(crate) fn in_quarantine(number: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("passbook_projection_quarantined_events").set(number as f64);
+}
+
 /// A batch was not applied, and reading starts over from the checkpoints.
 pub(crate) fn started_over() {
     counter!("passbook_projection_restarts_total").increment(1);

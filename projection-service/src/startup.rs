@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::config::{Action, Cli, Config};
 use crate::consumer::ends::{self, Ends};
+use crate::consumer::share::Limit;
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState};
@@ -102,6 +103,7 @@ async fn consume(
         database,
         max_batch: config.apply_batch as usize,
         pace: Duration::from_millis(config.apply_pace_ms),
+        limit: Limit { percent: config.quarantine_limit_percent, window: config.quarantine_window },
         feed,
         waiting,
         ends,

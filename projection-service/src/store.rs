@@ -6,6 +6,8 @@ pub mod accounts;
 pub mod apply;
 /// How far each partition has been applied.
 pub mod checkpoints;
+/// What was thrown away.
+pub mod discarded;
 /// Complete sets of views, one of them live.
 pub mod generations;
 /// One row an event, with the state after it.

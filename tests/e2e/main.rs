@@ -23,6 +23,7 @@ mod contract;
 mod killed;
 mod launcher;
 mod outages;
+mod quarantine;
 mod replay;
 mod topic;
 mod unreadable;

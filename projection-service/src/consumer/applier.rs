@@ -3,6 +3,7 @@
 //! There is no linger: what comes alone is applied at once. Under load a transaction starts no sooner than a pace after
 //! the one before it, and what has come by then is its batch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
 use passbook_shared::timestamp::Timestamp;
-use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::link::{Applied, Link, Parcel};
 use super::record::Record;
 use super::sequence::{Sequence, Verdict};
-use super::writer::{WriteError, Writer};
+use super::writer::{Failing, WriteError, Writer};
 use crate::feed::{Feed, Page};
 use crate::metrics;
 use crate::store::apply::OUTRUN;
@@ -28,6 +28,7 @@ use crate::store::source::Source;
 use crate::waiting::Waiting;
 
 mod filling;
+mod stopping;
 
 /// How records are gathered.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +69,10 @@ pub(super) struct Applier {
     pending_bytes: usize,
     /// Whose log the records are of, as soon as one was seen.
     store_id: Option<Uuid>,
+    /// Partitions of which nothing is applied, because too many of their events can't be.
+    stopped: BTreeMap<Partition, Failing>,
+    /// When to look whether they may go on.
+    look_again_at: Instant,
     /// Pages of the log on their way.
     pages: JoinSet<(Partition, Page)>,
     started: Instant,
@@ -79,7 +84,7 @@ pub(super) struct Applier {
 impl Applier {
     pub(super) fn new(
         pace: Pace,
-        database: PgConnectOptions,
+        writer: Writer,
         parcels: mpsc::Receiver<Parcel>,
         link: Arc<Link>,
         feed: Feed,
@@ -88,7 +93,7 @@ impl Applier {
     ) -> Self {
         Self {
             pace,
-            writer: Writer::new(database, feed.clone()),
+            writer,
             parcels,
             link,
             feed,
@@ -100,6 +105,8 @@ impl Applier {
             pending: Vec::new(),
             pending_bytes: 0,
             store_id: None,
+            stopped: BTreeMap::new(),
+            look_again_at: Instant::now(),
             pages: JoinSet::new(),
             started: Instant::now(),
             failures: 0,
@@ -115,6 +122,7 @@ impl Applier {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                () = sleep_until(self.look_again_at), if !self.stopped.is_empty() => self.look_again().await,
                 Some(page) = self.pages.join_next(), if !full => {
                     if let Ok((partition, page)) = page {
                         self.take_page(partition, page);
@@ -150,7 +158,7 @@ impl Applier {
                 self.forget();
                 self.epoch = epoch;
                 self.partitions = partitions;
-                self.sequence = Sequence::new(&checkpoints);
+                self.sequence = self.sequence_of(checkpoints);
                 self.health.ok("feed");
                 if !self.refused {
                     self.health.ok("projection");
@@ -248,7 +256,7 @@ impl Applier {
                 metrics::quarantined(written.quarantined);
                 self.settle(&pending);
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(error),
         }
     }
 
@@ -273,22 +281,22 @@ impl Applier {
         self.health.ok("projection");
     }
 
-    fn fail(&mut self, error: &WriteError) {
+    fn fail(&mut self, error: WriteError) {
         let (first, longest) = BACKOFF;
         let mut pause = first.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(longest);
         self.failures += 1;
         match error {
-            WriteError::Store(error) if violated_constraint(error) == Some(OUTRUN) => {
+            WriteError::Store(error) if violated_constraint(&error) == Some(OUTRUN) => {
                 tracing::info!("the views were changed by another: starting over from the checkpoints");
                 if self.failures == 1 {
                     pause = Duration::ZERO;
                 }
             }
-            WriteError::Store(error) if is_connection_lost(error) => {
+            WriteError::Store(error) if is_connection_lost(&error) => {
                 self.health.degraded("projection", "Postgres is away: events are applied when it is back");
                 tracing::warn!(%error, "a batch was cut off: starting over from the checkpoints");
             }
-            WriteError::Store(error) if is_unavailable(error) => {
+            WriteError::Store(error) if is_unavailable(&error) => {
                 self.health.degraded("projection", format!("Postgres can't apply events now: {error}"));
                 tracing::info!(%error, "a batch has to wait: starting over from the checkpoints");
             }
@@ -299,8 +307,13 @@ impl Applier {
             }
             WriteError::Foreign(reason) => {
                 self.refused = true;
-                self.health.failing("projection", reason.clone());
+                self.health.failing("projection", reason);
                 pause = FOREIGN_PAUSE;
+            }
+            WriteError::TooManyFail(failing) => {
+                self.failures = 0;
+                pause = Duration::ZERO;
+                self.stop(failing);
             }
         }
         self.start_over(pause);

@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::client::{log, set_unless_given};
 use crate::metrics;
-use crate::store::{Views, checkpoints};
+use crate::store::{Views, checkpoints, quarantine};
 
 const EVERY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -143,6 +143,9 @@ async fn measure(ends: &Ends, views: &Views, health: &Health) {
                 if let Some(lag) = ends.lag(checkpoint.partition, checkpoint.kafka_offset) {
                     metrics::lag(checkpoint.partition, lag.events, lag.millis);
                 }
+            }
+            if let Ok(number) = views.read(quarantine::count(pool)).await {
+                metrics::in_quarantine(number);
             }
         }
         Err(error) => health.failing("postgres", format!("the views can't be read: {error}")),

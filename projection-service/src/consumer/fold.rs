@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 
 use passbook_shared::event::AccountEvent;
+use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
 use super::known::{Accounts, Known};
 use super::record::{Event, Record, Unreadable, document};
 use super::sequence::Sequence;
-use crate::projection::{Entry, project};
+use crate::projection::{AccountState, Entry, project};
 use crate::store::apply::{Batch, Changed, Move, Opened, SetAside};
 use crate::store::history::Row;
 
@@ -76,6 +77,10 @@ impl<'e> Folding<'e, '_> {
             },
             Err(unreadable) => unreadable.clone(),
         };
+        if self.known.is_discarded(event.recorded.position) {
+            self.pass_over(&event.recorded, before);
+            return;
+        }
         self.known.set(event.recorded.account_id, Known::Quarantined);
         self.set_aside(record, Some(event), set_aside);
     }
@@ -87,8 +92,23 @@ impl<'e> Folding<'e, '_> {
             let partition = recorded.position.partition;
             self.batch.opened.push(Opened { account_id, opened_at: recorded_at, partition, account });
         }
-        self.known.set(account_id, Known::State(entry.after));
-        let changed = Changed { account_id, last_activity: recorded_at, position, state: entry.after };
+        self.change(recorded, entry.after);
+        let event_type = decoded.event_type();
+        self.batch.history.push(Row { account_id, position, recorded_at, event_type, entry });
+    }
+
+    /// The account goes on without an event that was discarded. If it was next, the account's version moves past it, so
+    /// that the one behind it is next; it leaves no history, which stays a fold of the events that can be applied.
+    fn pass_over(&mut self, recorded: &RecordedEvent, before: Option<AccountState>) {
+        if let Some(before) = before.filter(|before| recorded.version == before.version + 1) {
+            self.change(recorded, AccountState { version: recorded.version, ..before });
+        }
+    }
+
+    fn change(&mut self, recorded: &RecordedEvent, after: AccountState) {
+        let (account_id, position) = (recorded.account_id, recorded.position.number);
+        self.known.set(account_id, Known::State(after));
+        let changed = Changed { account_id, last_activity: recorded.recorded_at, position, state: after };
         let accounts = &mut self.batch.accounts;
         match self.rows.entry(account_id) {
             Occupied(row) => accounts[*row.get()] = changed,
@@ -97,8 +117,6 @@ impl<'e> Folding<'e, '_> {
                 accounts.push(changed);
             }
         }
-        let event_type = decoded.event_type();
-        self.batch.history.push(Row { account_id, position, recorded_at, event_type, entry });
     }
 
     fn set_aside(&mut self, record: &Record, event: Option<&Event>, why: Unreadable) {

@@ -1,8 +1,9 @@
 //! The states of accounts between batches: what the views hold, without asking them. Right as long as nobody else
 //! goes on with our partitions, which the checkpoints tell with each batch; forgotten when they do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use passbook_shared::position::Position;
 use uuid::Uuid;
 
 use crate::projection::AccountState;
@@ -23,6 +24,8 @@ pub(crate) enum Known {
 pub(crate) struct Accounts {
     young: HashMap<Uuid, Known>,
     old: HashMap<Uuid, Known>,
+    /// Events of theirs that were discarded: few.
+    discarded: HashSet<Position>,
 }
 
 const CAPACITY: usize = 100_000;
@@ -46,8 +49,19 @@ impl Accounts {
         }
     }
 
+    /// Their accounts go on without these events, if they can't be applied.
+    pub(crate) fn discard(&mut self, events: impl IntoIterator<Item = Position>) {
+        self.discarded.extend(events);
+    }
+
+    /// Whether an event was discarded.
+    pub(crate) fn is_discarded(&self, event: Position) -> bool {
+        self.discarded.contains(&event)
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
+        self.discarded.clear();
         self.young.clear();
         self.old.clear();
     }

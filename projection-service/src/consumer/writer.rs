@@ -3,8 +3,10 @@
 //! Its commits wait for the disk. Without that they would be a twentieth faster, and after a crash of Postgres a view
 //! could be older than one that was seen before.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
@@ -15,11 +17,15 @@ use super::fold::fold;
 use super::known::{Accounts, Known};
 use super::record::Record;
 use super::sequence::Sequence;
+use super::share::Limit;
 use crate::feed::Feed;
-use crate::store::apply::apply;
+use crate::store::apply::{Batch, apply};
 use crate::store::generations;
 use crate::store::source::Source;
-use crate::store::{accounts, quarantine, source};
+use crate::store::{accounts, discarded, quarantine, source};
+
+mod failing;
+pub(crate) use failing::Failing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A batch that takes longer is given up: the connection may be dead without saying so.
@@ -33,6 +39,8 @@ pub(crate) struct Writer {
     known: Accounts,
     /// Whose log the views are of, as the database has it.
     source: Option<Source>,
+    /// How many of the events may fail.
+    limit: Limit,
 }
 
 /// What a batch did.
@@ -53,11 +61,35 @@ pub(crate) enum WriteError {
     /// The records are of another log than the views.
     #[error("{0}")]
     Foreign(String),
+    /// More events of these partitions can't be applied than may be set aside: nothing of the batch was applied.
+    #[error("too many events can't be applied")]
+    TooManyFail(Vec<Failing>),
 }
 
 impl Writer {
-    pub(crate) fn new(database: PgConnectOptions, feed: Feed) -> Self {
-        Self { database, feed, connection: None, known: Accounts::default(), source: None }
+    pub(crate) fn new(database: PgConnectOptions, feed: Feed, limit: Limit) -> Self {
+        Self { database, feed, connection: None, known: Accounts::default(), source: None, limit }
+    }
+
+    /// How many of the events may fail.
+    pub(crate) fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// Those of the partitions that would still have too many. On a connection of its own: another generation may be
+    /// live by now.
+    pub(crate) async fn still_failing(
+        &self,
+        failing: impl Iterator<Item = &Failing>,
+    ) -> sqlx::Result<BTreeSet<Partition>> {
+        let mut connection = connect(&self.database).await?;
+        let mut still = BTreeSet::new();
+        for failing in failing {
+            if failing.is_too_much(&mut connection, self.limit).await? {
+                still.insert(failing.partition);
+            }
+        }
+        Ok(still)
     }
 
     /// Forgets all it knows, its connection too: what was under way there may still be.
@@ -92,7 +124,13 @@ impl Writer {
         if let Some(seen) = source.filter(|_| self.source.is_none()) {
             self.source = agree(connection, &self.feed, seen).await?;
         }
-        Ok(write(connection, records, sequence, &mut self.known).await?)
+        load(connection, records, &mut self.known).await?;
+        let batch = fold(records, sequence, &mut self.known);
+        let failing = failing::find(connection, self.limit, &batch.quarantine).await?;
+        if !failing.is_empty() {
+            return Err(WriteError::TooManyFail(failing));
+        }
+        Ok(write_batch(connection, &batch).await?)
     }
 }
 
@@ -105,8 +143,11 @@ pub(crate) async fn write(
     known: &mut Accounts,
 ) -> sqlx::Result<Written> {
     load(connection, records, known).await?;
-    let batch = fold(records, sequence, known);
-    apply(connection, &batch).await?;
+    write_batch(connection, &fold(records, sequence, known)).await
+}
+
+async fn write_batch(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<Written> {
+    apply(connection, batch).await?;
     Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
 }
 
@@ -152,7 +193,8 @@ async fn load(connection: &mut PgConnection, records: &[Record], known: &mut Acc
     unknown.sort_unstable();
     unknown.dedup();
     let states = accounts::states(&mut *connection, &unknown).await?;
-    let waiting = quarantine::waiting(&mut *connection, &unknown).await?;
+    let waiting = quarantine::among(&mut *connection, &unknown).await?;
+    known.discard(discarded::among(&mut *connection, &unknown).await?);
     for id in unknown {
         let state = states.get(&id).map_or(Known::Absent, |state| Known::State(*state));
         known.set(id, if waiting.contains(&id) { Known::Quarantined } else { state });

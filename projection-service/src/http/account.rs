@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::documented::{ACCOUNT, Responses, Wait, account_problems};
 use crate::store::accounts::{self, Account};
-use crate::store::history;
+use crate::store::{history, quarantine};
 
 /// An account. Amounts in minor units of its currency.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -55,6 +55,10 @@ pub(super) struct AccountView {
     /// Of the newest event in this view.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
+    /// Since when later events of it are set aside, which could not be applied; absent as a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    quarantined_since: Option<Timestamp>,
 }
 
 impl From<Account> for AccountView {
@@ -74,6 +78,7 @@ impl From<Account> for AccountView {
             last_activity: account.last_activity,
             version: state.version,
             position: account.position,
+            quarantined_since: account.quarantined_since,
         }
     }
 }
@@ -82,7 +87,7 @@ impl From<Account> for AccountView {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
-    /// As it was after the event with this version.
+    /// As it was after the event with this version; as the one before it left it, if that event was discarded.
     #[param(minimum = 1)]
     version: Option<i64>,
     /// As recorded at this time. Not together with `version`.
@@ -122,7 +127,8 @@ pub(super) async fn get(
     state.until_version(&headers, account_id, asked.min_version).await?;
     let account = find(&state, account_id, &asked).await?;
     let tag = etag(account.state.version);
-    if none_match(&headers, &tag) {
+    // That there are events it does not show is no part of its version: who asks is told each time.
+    if account.quarantined_since.is_none() && none_match(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
     Ok(([(ETAG, tag)], axum::Json(AccountView::from(account))).into_response())
@@ -144,15 +150,35 @@ async fn find(state: &AppState, account_id: Uuid, asked: &Asked) -> Result<Accou
         Some(moment) => state.views.read(history::as_of(pool, account_id, moment)).await?,
         None => state.views.read(accounts::find(pool, account_id)).await?,
     };
-    found.ok_or_else(|| Problem::account_not_found(account_id))
+    match found {
+        Some(account) => Ok(account),
+        None => Err(state.no_account(account_id).await?),
+    }
+}
+
+impl AppState {
+    /// 404: there is no view of an account. Its events may be set aside, the opening among them.
+    pub(super) async fn no_account(&self, account_id: Uuid) -> Result<Problem, Problem> {
+        let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
+        let problem = Problem::account_not_found(account_id);
+        Ok(with_quarantine(problem, since))
+    }
+}
+
+/// The problem, with the moment since when events of the account are set aside, if any are.
+pub(super) fn with_quarantine(problem: Problem, since: Option<Timestamp>) -> Problem {
+    match since {
+        Some(since) => problem.with("quarantined_since", since.to_string()),
+        None => problem,
+    }
 }
 
 async fn no_version(state: &AppState, account_id: Uuid) -> Result<Problem, Problem> {
     let newest = state.views.read(accounts::version(state.views.pool()?, account_id)).await?;
-    Ok(newest.map_or_else(
-        || Problem::account_not_found(account_id),
-        |newest| Problem::version_not_found(account_id, newest),
-    ))
+    match newest {
+        Some(newest) => Ok(Problem::version_not_found(account_id, newest)),
+        None => state.no_account(account_id).await,
+    }
 }
 
 struct Problems;

@@ -4,15 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
-use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, problems};
+use super::quarantine::QuarantinedView;
 use super::replays::ReplayView;
-use crate::store::quarantine::{self, Quarantined};
-use crate::store::{checkpoints, generations, replays};
+use crate::store::{checkpoints, generations, quarantine, replays};
 
 /// How much of the quarantine is shown.
 const NEWEST: i64 = 10;
@@ -55,40 +53,6 @@ struct PartitionView {
     /// How long the oldest of them has been there, in milliseconds, to the second.
     #[schema(minimum = 0, examples(0))]
     lag_ms: Option<i64>,
-}
-
-/// A record or an event that could not be applied.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Quarantined)]
-struct QuarantinedView {
-    #[schema(minimum = 1, examples(1))]
-    id: i64,
-    /// Absent if not even that could be read.
-    account_id: Option<Uuid>,
-    #[schema(minimum = 0, examples(3))]
-    partition: Partition,
-    /// Its place there in the log, if that could be read.
-    #[schema(minimum = 1, examples(1042))]
-    position: Option<i64>,
-    /// Its place there in the topic, if it was read there.
-    #[schema(minimum = 0, examples(1041))]
-    offset: Option<i64>,
-    /// Why it was not applied.
-    #[schema(examples("unknown event type `MoneyBurnt`"))]
-    reason: String,
-    /// Later events of its account that wait behind it.
-    #[schema(minimum = 0, examples(0))]
-    waiting: i64,
-    /// When it was set aside.
-    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
-    since: Timestamp,
-}
-
-impl From<Quarantined> for QuarantinedView {
-    fn from(row: Quarantined) -> Self {
-        let Quarantined { id, account_id, partition, position, kafka_offset, reason, waiting, since } = row;
-        Self { id, account_id, partition, position, offset: kafka_offset, reason, waiting, since }
-    }
 }
 
 /// How the projection stands

@@ -56,6 +56,10 @@ pub(super) struct Balances {
     currency: String,
     interval: Interval,
     data: Vec<Bucket>,
+    /// Since when later events of the account are set aside, which could not be applied; absent as a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    quarantined_since: Option<Timestamp>,
 }
 
 /// The balance at the end of a bucket of time.
@@ -90,7 +94,9 @@ pub(super) async fn list(
     state.until_version(&headers, account_id, asked.min_version).await?;
     let pool = state.views.pool()?;
     let account = state.views.read(accounts::find(pool, account_id)).await?;
-    let account = account.ok_or_else(|| Problem::account_not_found(account_id))?;
+    let Some(account) = account else {
+        return Err(state.no_account(account_id).await?);
+    };
 
     let from = asked.from.map_or(account.opened_at, |from| from.max(account.opened_at));
     let to = asked.to.map_or_else(Timestamp::now, |to| to.min(Timestamp::now()));
@@ -103,7 +109,13 @@ pub(super) async fn list(
         .zip(balances)
         .map(|((from, to), balance)| Bucket { from: *from, to: *to, balance })
         .collect();
-    Ok(Json(Balances { account_id, currency: account.currency, interval: asked.interval, data }))
+    Ok(Json(Balances {
+        account_id,
+        currency: account.currency,
+        interval: asked.interval,
+        data,
+        quarantined_since: account.quarantined_since,
+    }))
 }
 
 /// Where buckets begin and end; nothing if there is no time between `from` and `to`.

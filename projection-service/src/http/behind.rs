@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::AppState;
-use crate::store::{accounts, checkpoints};
+use super::account::with_quarantine;
+use crate::store::{accounts, checkpoints, quarantine};
 use crate::waiting::On;
 
 /// How soon to look at what another instance may have applied, and how long to wait at most before looking again:
@@ -31,11 +32,16 @@ impl AppState {
             return Err(Problem::malformed("min_version", "must be a version, from 1"));
         }
         let found = self.wait(headers, On::Account(account_id, wanted), wanted).await?;
-        match found {
-            found if found >= wanted => Ok(()),
-            0 => Err(Problem::account_not_found(account_id)),
-            found => Err(of_account(account_id, found, wanted)),
+        if found >= wanted {
+            return Ok(());
         }
+        // It may not get there before somebody has settled that.
+        let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
+        let problem = match found {
+            0 => Problem::account_not_found(account_id),
+            found => of_account(account_id, found, wanted),
+        };
+        Err(with_quarantine(problem, since))
     }
 
     /// Waits until the views have got to a position, as long as the request lets it.

@@ -57,6 +57,10 @@ pub(super) struct Statement {
     /// The balance when the period ended.
     #[schema(examples(125_000))]
     closing_balance: i64,
+    /// Since when later events of the account are set aside, which could not be applied; absent as a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    quarantined_since: Option<Timestamp>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -86,7 +90,9 @@ pub(super) async fn list(
 
     let pool = state.views.pool()?;
     let period = state.views.read(history::period(pool, account_id, asked.from, asked.to, asked.as_of)).await?;
-    let period = period.ok_or_else(|| Problem::account_not_found(account_id))?;
+    let Some(period) = period else {
+        return Err(state.no_account(account_id).await?);
+    };
     let before = before.map_or(period.last + 1, |before| before.min(period.last + 1));
     let entries = history::entries(pool, account_id, (period.after, before), event_type, limit + 1);
     let mut found = state.views.read(entries).await?;
@@ -96,6 +102,7 @@ pub(super) async fn list(
         data: found.into_iter().map(|entry| EntryView::of(entry, period.partition)).collect(),
         opening_balance: period.opening_balance,
         closing_balance: period.closing_balance,
+        quarantined_since: period.quarantined_since,
         has_more,
     }))
 }

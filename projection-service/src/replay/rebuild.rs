@@ -5,10 +5,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row};
 
+use super::asked::From;
 use super::error::ReplayError;
 use super::loading::Loading;
 use super::progress::Progress;
 use super::{Ground, Positions};
+use crate::quarantine;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::generations::{self, Generation};
 use crate::store::replays::{self, Replay};
@@ -71,6 +73,9 @@ impl<'a> Rebuild<'a> {
         if generations::live(&mut self.connection).await? == self.generation {
             // An earlier run got so far.
             return Ok(());
+        }
+        if matches!(self.replay.asked_for, From::Generation(_)) {
+            quarantine::retry_all(&mut self.building).await?;
         }
         self.approach().await?;
         replays::compare(&mut self.connection, self.replay.replay_id).await?;

@@ -29,6 +29,8 @@ pub struct Account {
     pub state: AccountState,
     /// Of the newest event.
     pub position: Position,
+    /// Since when later events of it are set aside, if any are.
+    pub quarantined_since: Option<Timestamp>,
 }
 
 impl FromRow<'_, PgRow> for Account {
@@ -42,6 +44,7 @@ impl FromRow<'_, PgRow> for Account {
             last_activity: row.try_get("last_activity")?,
             state: state(row)?,
             position,
+            quarantined_since: row.try_get("quarantined_since")?,
         })
     }
 }
@@ -85,9 +88,11 @@ pub async fn states(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::R
 /// As any query.
 pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT account_id, owner, currency, opened_at, last_activity, version, position, partition, status, balance,
-                held, overdraft_limit, transaction_count
-           FROM accounts WHERE account_id = $1",
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+                    AS quarantined_since
+           FROM accounts AS a WHERE a.account_id = $1",
     )
     .bind(account_id)
     .fetch_optional(pool)
@@ -164,9 +169,11 @@ pub async fn list(
     };
     let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
     let mut sql = QueryBuilder::<Postgres>::new(
-        "SELECT account_id, owner, currency, opened_at, last_activity, version, position, partition, status, balance,
-                held, overdraft_limit, transaction_count
-           FROM accounts WHERE true",
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+                    AS quarantined_since
+           FROM accounts AS a WHERE true",
     );
     restrict(&mut sql, filter);
     if let Some((key, account_id)) = after {

@@ -70,6 +70,18 @@ pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sq
         .map(Option::unwrap_or_default)
 }
 
+/// The views of a partition were changed behind their writer's back: it begins anew.
+///
+/// # Errors
+/// As any query.
+pub async fn raise_epoch(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<()> {
+    sqlx::query("UPDATE checkpoints SET epoch = epoch + 1 WHERE partition = $1")
+        .bind(partition)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
 /// Every partition's checkpoint; none of them moves until the transaction ends.
 ///
 /// # Errors

@@ -40,6 +40,16 @@ pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnect
     Ok(connection)
 }
 
+/// Has the statements of a transaction work on the generation that is live now, and gives that.
+///
+/// # Errors
+/// As any query.
+pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation> {
+    let generation = live(&mut *transaction).await?;
+    sqlx::query("SELECT set_config('search_path', $1, true)").bind(generation.schema()).execute(transaction).await?;
+    Ok(generation)
+}
+
 /// Brings the schema up to date. Instances that start at once wait for each other: migrations hold an advisory lock.
 ///
 /// # Errors

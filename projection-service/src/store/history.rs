@@ -48,16 +48,19 @@ pub(super) fn json(metadata: Option<&Metadata>) -> Option<String> {
     metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_string(metadata).ok())
 }
 
-/// The state of an account after an event, by the event's version.
+/// The state of an account after an event, by the event's version; if that event was discarded, as the one before it left
+/// the account.
 ///
 /// # Errors
 /// As any query.
 pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count
-           FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version = $2
-          WHERE a.account_id = $1",
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+                    AS quarantined_since
+           FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version <= $2
+          WHERE a.account_id = $1 AND a.version >= $2 ORDER BY h.version DESC LIMIT 1",
     )
     .bind(account_id)
     .bind(version)
@@ -72,7 +75,9 @@ pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::
 pub async fn as_of(pool: &PgPool, account_id: Uuid, moment: Timestamp) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+                    AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id
                 AND h.version = projection.version_at(a.account_id, a.version, $2)
           WHERE a.account_id = $1",
@@ -96,6 +101,8 @@ pub struct Period {
     pub opening_balance: i64,
     /// The balance when it ended.
     pub closing_balance: i64,
+    /// Since when later events of the account are set aside, if any are.
+    pub quarantined_since: Option<Timestamp>,
 }
 
 /// The period recorded from `from` until before `to`, both open if absent, and up to `as_of`; nothing if there is no
@@ -115,7 +122,8 @@ pub async fn period(
                 coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = $1 AND h.version = least(v.after, v.last)), 0) AS opening_balance,
                 coalesce((SELECT h.balance FROM history AS h
-                           WHERE h.account_id = $1 AND h.version = v.last), 0) AS closing_balance
+                           WHERE h.account_id = $1 AND h.version = v.last), 0) AS closing_balance,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = $1 AND NOT q.waits LIMIT 1) AS quarantined_since
            FROM (SELECT a.partition,
                         projection.version_at($1, a.version, coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
                         projection.version_at($1, a.version, least($3 - interval '1 microsecond', $4, 'infinity')) AS last

@@ -1,4 +1,5 @@
-//! What was set aside, and the accounts that wait.
+//! What was set aside, and the accounts that wait. Of each account one event could not be applied; all later ones wait
+//! behind it.
 
 use std::collections::HashSet;
 
@@ -28,16 +29,111 @@ pub struct Quarantined {
     pub since: Timestamp,
 }
 
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT q.id, q.account_id, q.partition, q.position, q.kafka_offset, q.reason, q.since,
+                    (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id AND w.waits) AS waiting
+               FROM quarantine AS q WHERE NOT q.waits ",
+            $rest
+        )
+    };
+}
+
 /// What could not be applied, the newest first.
 ///
 /// # Errors
 /// As any query.
 pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
+    sqlx::query_as(select!("ORDER BY q.id DESC LIMIT $1")).bind(limit).fetch_all(executor).await
+}
+
+/// What could not be applied, the oldest first, after a number.
+///
+/// # Errors
+/// As any query.
+pub async fn list(executor: impl PgExecutor<'_>, after: i64, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
+    sqlx::query_as(select!("AND q.id > $1 ORDER BY q.id LIMIT $2")).bind(after).bind(limit).fetch_all(executor).await
+}
+
+/// What could not be applied and has this number.
+///
+/// # Errors
+/// As any query.
+pub async fn find(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Quarantined>> {
+    sqlx::query_as(select!("AND q.id = $1")).bind(id).fetch_optional(executor).await
+}
+
+/// The value of a record.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Document {
+    /// As it was read.
+    pub raw: Vec<u8>,
+    /// The same.
+    pub base64: String,
+}
+
+/// The value of what has this number.
+///
+/// # Errors
+/// As any query.
+pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
-        "SELECT q.id, q.account_id, q.partition, q.position, q.kafka_offset, q.reason, q.since,
-                (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id AND w.waits) AS waiting
-           FROM quarantine AS q WHERE NOT q.waits ORDER BY q.id DESC LIMIT $1",
+        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64
+           FROM quarantine WHERE id = $1",
     )
+    .bind(id)
+    .fetch_optional(executor)
+    .await
+}
+
+/// An event of an account, as it was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Waiting {
+    /// Its number.
+    pub id: i64,
+    /// Where it was found.
+    pub partition: Partition,
+    /// Its place there in the topic, if it was read there.
+    pub kafka_offset: Option<i64>,
+    /// Its place there in the log.
+    pub position: i64,
+    /// Its place in its account.
+    pub version: i64,
+    /// The record's value.
+    pub document: Vec<u8>,
+}
+
+/// Events of an account, after a position, in the order of the log: the one that could not be applied comes first.
+///
+/// # Errors
+/// As any query.
+pub async fn of_account(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    sqlx::query_as(
+        "SELECT id, partition, kafka_offset, position, version, document FROM quarantine
+          WHERE account_id = $1 AND position > $2 ORDER BY position LIMIT $3",
+    )
+    .bind(account_id)
+    .bind(after)
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+}
+
+/// Versions and positions of the events of an account that wait, in order.
+///
+/// # Errors
+/// As any query.
+pub async fn waiting(executor: impl PgExecutor<'_>, account_id: Uuid, limit: i64) -> sqlx::Result<Vec<(i64, i64)>> {
+    sqlx::query_as(
+        "SELECT version, position FROM quarantine WHERE account_id = $1 AND waits ORDER BY position LIMIT $2",
+    )
+    .bind(account_id)
     .bind(limit)
     .fetch_all(executor)
     .await
@@ -47,12 +143,31 @@ pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
 ///
 /// # Errors
 /// As any query.
-pub async fn waiting(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Result<HashSet<Uuid>> {
-    let ids: Vec<Uuid> = sqlx::query_scalar("SELECT DISTINCT account_id FROM quarantine WHERE account_id = ANY ($1)")
-        .bind(accounts)
-        .fetch_all(executor)
-        .await?;
+pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Result<HashSet<Uuid>> {
+    let sql = "SELECT account_id FROM quarantine WHERE account_id = ANY ($1) AND NOT waits";
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(accounts).fetch_all(executor).await?;
     Ok(ids.into_iter().collect())
+}
+
+/// Every account that has an event set aside.
+///
+/// # Errors
+/// As any query.
+pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits")
+        .fetch_all(executor)
+        .await
+}
+
+/// Since when an account waits, if it does.
+///
+/// # Errors
+/// As any query.
+pub async fn since(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
+    sqlx::query_scalar("SELECT since FROM quarantine WHERE account_id = $1 AND NOT waits")
+        .bind(account_id)
+        .fetch_optional(executor)
+        .await
 }
 
 /// How many records and events are set aside.
@@ -61,4 +176,61 @@ pub async fn waiting(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::
 /// As any query.
 pub async fn count(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM quarantine").fetch_one(executor).await
+}
+
+/// How many are set aside of an account.
+///
+/// # Errors
+/// As any query.
+pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM quarantine WHERE account_id = $1")
+        .bind(account_id)
+        .fetch_one(executor)
+        .await
+}
+
+/// The places of what could not be applied of a partition, after one of them, in order: in the log, or, of records that
+/// are no events, in the topic.
+///
+/// # Errors
+/// As any query.
+pub async fn failures(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+    after_position: i64,
+    after_offset: i64,
+) -> sqlx::Result<Vec<(Option<i64>, Option<i64>)>> {
+    sqlx::query_as(
+        "SELECT position, kafka_offset FROM quarantine
+          WHERE partition = $1 AND NOT waits AND position > $2
+          UNION ALL
+         SELECT position, kafka_offset FROM quarantine
+          WHERE partition = $1 AND account_id IS NULL AND kafka_offset > $3",
+    )
+    .bind(partition)
+    .bind(after_position)
+    .bind(after_offset)
+    .fetch_all(executor)
+    .await
+}
+
+/// They are set aside no longer.
+///
+/// # Errors
+/// As any query.
+pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM quarantine WHERE id = ANY ($1)").bind(ids).execute(executor).await.map(drop)
+}
+
+/// It could not be applied, for this reason: later events of its account wait behind it.
+///
+/// # Errors
+/// As any query.
+pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE quarantine SET waits = false, reason = $2 WHERE id = $1")
+        .bind(id)
+        .bind(reason)
+        .execute(executor)
+        .await
+        .map(drop)
 }

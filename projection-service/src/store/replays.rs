@@ -188,6 +188,16 @@ pub async fn ask(connection: &mut PgConnection, asked_for: &From, keep: bool) ->
     Ok(Ok(asked))
 }
 
+/// The replay that runs, or is next; if none is, none begins until the transaction ends.
+///
+/// # Errors
+/// As any query; `lock_not_available` if others hold the table for 2 s.
+pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Replay>> {
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
+    sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
+    next(transaction).await
+}
+
 /// The replay that runs, or is next.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod postgres;
+mod quarantined;
 
 use passbook_shared::event::{AccountEvent, AccountOpened, AccountStatus, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -211,7 +212,7 @@ async fn what_is_set_aside_is_kept_once_and_known_by_its_account() {
         apply(&mut connection, &batch).await.unwrap();
     }
     assert_eq!(quarantine::count(&database.pool).await.unwrap(), 2);
-    let waiting = quarantine::waiting(&database.pool, &[id(1), id(2)]).await.unwrap();
+    let waiting = quarantine::among(&database.pool, &[id(1), id(2)]).await.unwrap();
     assert_eq!(waiting.into_iter().collect::<Vec<_>>(), [id(1)]);
 }
 

@@ -112,3 +112,32 @@ fn what_waits_is_kept_as_the_topic_carries_it() {
     assert_eq!(read.store_id, was.store_id);
     assert_eq!(serde_json::to_value(&read.recorded).unwrap(), serde_json::to_value(&was.recorded).unwrap());
 }
+
+#[test]
+fn a_discarded_event_is_passed_over_if_it_still_can_not_be_applied() {
+    let records = [
+        event(1, 1, 1, "AccountOpened", OPENED),
+        event(1, 2, 2, "AccountMelted", "{}"),
+        event(1, 3, 3, "MoneyDeposited", DEPOSITED),
+        event(1, 3, 4, "MoneyDeposited", DEPOSITED),
+        event(2, 1, 5, "AccountMelted", "{}"),
+    ];
+    let discarded = |numbers: &[i64]| {
+        let mut known = Accounts::default();
+        known.discard(numbers.iter().map(|number| Position { partition: 3, number: *number }));
+        known
+    };
+    let mut known = discarded(&[2, 3, 4, 5]);
+    let batch = fold(&records, &Sequence::default(), &mut known);
+    assert_eq!(batch.quarantine, []);
+    let history: Vec<_> = batch.history.iter().map(|row| row.entry.after.version).collect();
+    assert_eq!(history, [1, 3], "none of what was passed over, and what can be applied is");
+    let account = batch.accounts[0];
+    assert_eq!((account.state.version, account.state.balance, account.position), (3, 125, 3));
+    assert_eq!(batch.accounts.len(), 1, "without its opening there is no account");
+
+    let mut known = discarded(&[2]);
+    let batch = fold(&records[..2], &Sequence::default(), &mut known);
+    let account = batch.accounts[0];
+    assert_eq!((account.state.version, account.state.balance, account.position), (2, 100, 2), "past the hole");
+}

@@ -1,0 +1,97 @@
+//! `GET /admin/quarantine/discarded`: what was thrown away, and why.
+
+use axum::Json;
+use axum::extract::State;
+use passbook_shared::http::extract::Query;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
+use passbook_shared::timestamp::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{Asked, DocumentView, ListProblems, cursor, read_cursor};
+use crate::http::AppState;
+use crate::http::page::{cut, limit};
+use crate::store::discarded::{self, Discarded};
+
+/// A record or an event that was thrown away.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Discarded)]
+struct DiscardedView {
+    #[schema(minimum = 1, examples(1))]
+    id: i64,
+    /// Absent if not even that could be read.
+    account_id: Option<Uuid>,
+    #[schema(minimum = 0, examples(3))]
+    partition: Partition,
+    /// Its place there in the log, if that could be read.
+    #[schema(minimum = 1, examples(1042))]
+    position: Option<i64>,
+    /// Its place there in the topic, if it was read there.
+    #[schema(minimum = 0, examples(1041))]
+    offset: Option<i64>,
+    /// Its place in its account.
+    #[schema(minimum = 1, examples(7))]
+    version: Option<i64>,
+    /// Why it was set aside.
+    #[schema(examples("event type `MoneyBurnt` is not known to this version of the program"))]
+    reason: String,
+    /// When that was.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    since: Timestamp,
+    /// Why it was thrown away.
+    #[schema(examples("written by a test of ours, INC-4711"))]
+    discard_reason: String,
+    /// When that was.
+    #[schema(value_type = String, format = DateTime, examples("2026-11-24T13:00:00.000000Z"))]
+    discarded_at: Timestamp,
+    #[serde(flatten)]
+    document: DocumentView,
+}
+
+impl From<Discarded> for DiscardedView {
+    fn from(row: Discarded) -> Self {
+        Self {
+            id: row.id,
+            account_id: row.account_id,
+            partition: row.partition,
+            position: row.position,
+            offset: row.kafka_offset,
+            version: row.version,
+            reason: row.reason,
+            since: row.since,
+            discard_reason: row.discard_reason,
+            discarded_at: row.discarded_at,
+            document: DocumentView::of(row.document, row.document_base64),
+        }
+    }
+}
+
+/// What was thrown away, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct DiscardedPage {
+    data: Vec<DiscardedView>,
+    /// For the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Whether there is a next page.
+    has_more: bool,
+}
+
+/// What was thrown away, newest first
+///
+/// Kept for good, whatever generation of the views is live. Views that are made anew pass over the same events again,
+/// unless they can be applied by then.
+#[utoipa::path(get, path = "/admin/quarantine/discarded", tag = "operations", params(Asked),
+    responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
+pub(in crate::http) async fn discarded(
+    State(state): State<AppState>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<DiscardedPage>, Problem> {
+    let limit = limit(asked.limit)?;
+    let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), read_cursor)?;
+    let mut found = state.views.read(discarded::list(state.views.pool()?, before, limit + 1)).await?;
+    let has_more = cut(&mut found, limit);
+    let next_cursor = found.last().filter(|_| has_more).map(|last| cursor(last.id));
+    Ok(Json(DiscardedPage { data: found.into_iter().map(DiscardedView::from).collect(), next_cursor, has_more }))
+}

@@ -1,0 +1,226 @@
+//! What was set aside, tried again and thrown away.
+
+use passbook_shared::cloud_event;
+use passbook_shared::partition::partition_of;
+use passbook_shared::position::Position;
+use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use projection_service::quarantine::{Settled, Unsettled, discard, retry};
+use projection_service::replay::asked::From;
+use projection_service::store::apply::{Move, SetAside, apply};
+use projection_service::store::source::{self, Source};
+use projection_service::store::{accounts, checkpoints, discarded, history, quarantine, replays};
+use sqlx::PgPool;
+
+use super::{PARTITION, at, batch, database, deposited, id, opened, write};
+
+const DEPOSITED: &str = r#"{"amount":25}"#;
+
+/// The document of an event of account 1, whose versions are its positions.
+fn document(version: i64, event_type: &str) -> Vec<u8> {
+    let event = RecordedEvent {
+        event_id: id(100 + u128::try_from(version).unwrap()),
+        account_id: id(1),
+        event_type: event_type.to_owned(),
+        version,
+        position: Position { partition: PARTITION, number: version },
+        schema_version: 1,
+        recorded_at: at(version),
+        data: serde_json::value::RawValue::from_string(DEPOSITED.to_owned()).unwrap(),
+        metadata: EventMetadata { command_id: id(4), context: CommandContext::default() },
+    };
+    let mut document = Vec::new();
+    cloud_event::encode(&event, id(9), &mut document).unwrap();
+    document
+}
+
+fn set_aside(version: i64, event_type: &str, waits: bool) -> SetAside {
+    SetAside {
+        partition: PARTITION,
+        position: Some(version),
+        kafka_offset: Some(version - 1),
+        account: Some((id(1), version)),
+        waits,
+        reason: if waits { "waits".to_owned() } else { "not known".to_owned() },
+        document: document(version, event_type),
+    }
+}
+
+/// Account 1 is opened with 100; of these types are its further events, all set aside.
+async fn given(pool: &PgPool, types: &[&str]) {
+    let mut connection = pool.acquire().await.unwrap();
+    write(&mut connection, id(1), &[(opened("o"), at(1))]).await;
+    let mut batch = batch(1, id(1), &[]);
+    batch.checkpoints[0].to = 1 + i64::try_from(types.len()).unwrap();
+    batch.quarantine =
+        types.iter().zip(2..).map(|(event_type, version)| set_aside(version, event_type, version > 2)).collect();
+    apply(&mut connection, &batch).await.unwrap();
+}
+
+/// The number of what the others wait behind.
+async fn head(pool: &PgPool) -> i64 {
+    let found = quarantine::list(pool, 0, 10).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0].id
+}
+
+async fn epoch(pool: &PgPool) -> i64 {
+    checkpoints::all(pool).await.unwrap()[usize::try_from(PARTITION).unwrap()].epoch
+}
+
+async fn versions(pool: &PgPool) -> Vec<i64> {
+    let sql = "SELECT version FROM history WHERE account_id = $1 ORDER BY version";
+    sqlx::query_scalar(sql).bind(id(1)).fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with_all_behind_it() {
+    let database = database().await;
+    let pool = &database.pool;
+    given(pool, &["MoneyBurnt", "MoneyDeposited", "MoneyBurnt", "MoneyDeposited"]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let first = head(pool).await;
+    let refused = retry(&mut connection, first).await.unwrap_err();
+    assert!(matches!(&refused, Unsettled::StillUnapplicable(reason) if reason.contains("`MoneyBurnt`")), "{refused}");
+    assert_eq!(epoch(pool).await, 0, "nothing of the views was changed");
+    let kept = quarantine::find(pool, first).await.unwrap().unwrap();
+    assert!(kept.reason.contains("`MoneyBurnt`") && kept.waiting == 3, "{kept:?}");
+
+    let repair = "UPDATE quarantine SET document = $2 WHERE id = $1";
+    let repaired = document(2, "MoneyDeposited");
+    sqlx::query(repair).bind(first).bind(repaired).execute(pool).await.unwrap();
+    assert_eq!(retry(&mut connection, first).await.unwrap(), Settled { applied: 2, left: 2 });
+    let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    assert_eq!((account.state.balance, account.state.version, account.position.number), (150, 3, 3));
+    assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 2, 3], 1));
+
+    let second = quarantine::find(pool, head(pool).await).await.unwrap().unwrap();
+    assert_eq!((second.position, second.waiting), (Some(4), 1), "the next that is not known: {second:?}");
+    let waiting = quarantine::waiting(pool, id(1), 10).await.unwrap();
+    assert_eq!(waiting, [(5, 5)]);
+    let behind = waiting[0].1;
+    let number: i64 =
+        sqlx::query_scalar("SELECT id FROM quarantine WHERE position = $1").bind(behind).fetch_one(pool).await.unwrap();
+    assert!(matches!(retry(&mut connection, number).await, Err(Unsettled::NotThere(_))), "it only waits");
+    assert!(matches!(retry(&mut connection, first).await, Err(Unsettled::NotThere(_))), "it is gone");
+}
+
+#[tokio::test]
+async fn what_was_discarded_leaves_a_hole_that_the_past_and_going_back_see_through() {
+    let database = database().await;
+    let pool = &database.pool;
+    given(pool, &["MoneyBurnt", "MoneyDeposited", "MoneyDeposited"]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let settled = discard(&mut connection, head(pool).await, "a test's").await.unwrap();
+    assert_eq!(settled, Settled { applied: 2, left: 0 });
+    assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 3, 4], 1));
+    let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    assert_eq!((account.state.balance, account.state.version, account.state.transaction_count), (150, 4, 3));
+    let thrown = discarded::list(pool, i64::MAX, 10).await.unwrap();
+    assert_eq!(thrown.len(), 1);
+    assert_eq!((thrown[0].version, thrown[0].discard_reason.as_str()), (Some(2), "a test's"));
+    assert_eq!((thrown[0].reason.as_str(), thrown[0].document.clone()), ("not known", document(2, "MoneyBurnt")));
+
+    for (moment, balance) in [(1, 100), (2, 100), (3, 125), (4, 150), (50, 150)] {
+        let then = history::as_of(pool, id(1), at(moment)).await.unwrap().unwrap();
+        assert_eq!(then.state.balance, balance, "as of {moment}");
+    }
+    let shown = history::at_version(pool, id(1), 2).await.unwrap().unwrap();
+    assert_eq!((shown.state.version, shown.state.balance), (1, 100), "as the one before it left it");
+    let period = history::period(pool, id(1), Some(at(2)), None, None).await.unwrap().unwrap();
+    assert_eq!((period.after, period.last, period.opening_balance, period.closing_balance), (1, 4, 100, 150));
+
+    for (position, version, balance) in [(3, 3, 125), (2, 2, 100), (1, 1, 100)] {
+        let rewind = "SELECT projection.rewind($1, $2, 0)";
+        sqlx::query(rewind).bind(PARTITION).bind(i64::from(position)).execute(pool).await.unwrap();
+        let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+        let found = (account.state.version, account.position.number, account.state.balance, account.last_activity);
+        assert_eq!(found, (version, position.into(), balance, at(version)), "back at {position}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_an_account_can_be_discarded_and_its_opening_too() {
+    let database = database().await;
+    let pool = &database.pool;
+    given(pool, &["MoneyBurnt"]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    assert_eq!(discard(&mut connection, head(pool).await, "x").await.unwrap(), Settled { applied: 0, left: 0 });
+    let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    assert_eq!((account.state.version, account.position.number, account.last_activity), (2, 2, at(2)));
+    assert_eq!(history::as_of(pool, id(1), at(9)).await.unwrap().unwrap().state.version, 1);
+
+    let mut batch = batch(2, id(1), &[]);
+    batch.checkpoints[0].epoch = 1;
+    batch.checkpoints[0].to = 4;
+    let of_two = |set_aside: SetAside| SetAside {
+        document: String::from_utf8(set_aside.document).unwrap().replace(&id(1).to_string(), &id(2).to_string()).into(),
+        account: set_aside.account.map(|(_, version)| (id(2), version)),
+        ..set_aside
+    };
+    batch.quarantine = vec![of_two(set_aside(3, "AccountMelted", false)), of_two(set_aside(4, "MoneyDeposited", true))];
+    apply(&mut connection, &batch).await.unwrap();
+    let settled = discard(&mut connection, head(pool).await, "x").await.unwrap();
+    assert_eq!(settled, Settled { applied: 0, left: 1 }, "what follows has no account to be applied to");
+    assert!(quarantine::find(pool, head(pool).await).await.unwrap().unwrap().reason.contains("is next"));
+    assert_eq!(discard(&mut connection, head(pool).await, "x").await.unwrap(), Settled { applied: 0, left: 0 });
+    assert!(accounts::find(pool, id(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_can_be_applied_is_not_discarded_and_nothing_is_while_a_replay_is_open() {
+    let database = database().await;
+    let pool = &database.pool;
+    given(pool, &["MoneyDeposited"]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let number = head(pool).await;
+    assert!(matches!(discard(&mut connection, number, "x").await, Err(Unsettled::Applicable)));
+    let changed = "UPDATE quarantine SET document = $1";
+    sqlx::query(changed).bind(document(7, "MoneyDeposited")).execute(pool).await.unwrap();
+    for refused in [discard(&mut connection, number, "x").await, retry(&mut connection, number).await] {
+        assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("changed")), "{refused:?}");
+    }
+    let replay = replays::ask(&mut connection, &From::Beginning, false).await.unwrap().unwrap();
+    assert!(matches!(retry(&mut connection, number).await, Err(Unsettled::Replaying(id)) if id == replay.replay_id));
+    assert!(discarded::list(pool, i64::MAX, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_event_is_discarded_for_good() {
+    let database = database().await;
+    let pool = &database.pool;
+    let mut connection = pool.acquire().await.unwrap();
+    let other = (2..).map(id).find(|account| partition_of(*account, 12) == PARTITION).unwrap();
+    write(&mut connection, other, &[(opened("o"), at(1)), (deposited(1), at(2))]).await;
+    let mut batch = batch(2, other, &[]);
+    batch.checkpoints[0].to = 2;
+    batch.quarantine = vec![SetAside {
+        position: None,
+        account: None,
+        document: b"\0\xff".to_vec(),
+        ..set_aside(2, "MoneyDeposited", false)
+    }];
+    apply(&mut connection, &batch).await.unwrap();
+    let number = head(pool).await;
+    assert!(matches!(retry(&mut connection, number).await, Err(Unsettled::StillUnapplicable(_))));
+    discard(&mut connection, number, "not ours").await.unwrap();
+    assert_eq!(discarded::list(pool, i64::MAX, 10).await.unwrap()[0].document_base64, "AP8=");
+    apply(&mut connection, &batch).await.unwrap();
+    assert_eq!(quarantine::count(pool).await.unwrap(), 0, "read again, it is passed over");
+
+    let of_other =
+        |document: Vec<u8>| String::from_utf8(document).unwrap().replace(&id(1).to_string(), &other.to_string());
+    batch.quarantine[0].document = of_other(document(3, "MoneyDeposited")).into();
+    apply(&mut connection, &batch).await.unwrap();
+    let number = head(pool).await;
+    let refused = retry(&mut connection, number).await;
+    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("store")), "{refused:?}");
+    source::remember(&mut connection, Source { store_id: id(9), partitions: 12 }).await.unwrap();
+    assert_eq!(retry(&mut connection, number).await.unwrap(), Settled { applied: 1, left: 0 }, "it is next in the log");
+    assert_eq!(accounts::find(pool, other).await.unwrap().unwrap().state.version, 3);
+    assert_eq!((checkpoints::position(pool, PARTITION).await.unwrap(), epoch(pool).await), (3, 1));
+
+    batch.checkpoints[0] = Move { epoch: 1, from: 3, to: 3, ..batch.checkpoints[0] };
+    apply(&mut connection, &batch).await.unwrap();
+    let refused = retry(&mut connection, head(pool).await).await;
+    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")), "{refused:?}");
+}
