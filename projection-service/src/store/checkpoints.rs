@@ -50,6 +50,19 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>>
     .await
 }
 
+/// A partition's checkpoint, if there is one.
+///
+/// # Errors
+/// As any query.
+pub async fn find(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<Option<Checkpoint>> {
+    sqlx::query_as(
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1",
+    )
+    .bind(partition)
+    .fetch_optional(executor)
+    .await
+}
+
 /// A partition's position; 0 if nothing of it was applied.
 ///
 /// # Errors
