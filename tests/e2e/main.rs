@@ -24,4 +24,5 @@ mod launcher;
 mod outages;
 mod topic;
 mod unreadable;
+mod verify;
 mod writing;

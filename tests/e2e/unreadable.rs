@@ -79,7 +79,7 @@ async fn an_event_that_is_not_known_sets_its_account_aside_and_no_other() -> any
     .await
 }
 
-async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
+pub(crate) async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
     let body = json!({"account_id": id, "owner": "somebody", "currency": "EUR"});
     let response = commands.post("/v1/accounts", None, &body).await?;
     ensure!(response.status() == 201, "{}", response.text().await?);
@@ -87,7 +87,7 @@ async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
 }
 
 /// Appends an event without the command-service.
-async fn append(site: &Site, account: Uuid, version: i64, event_type: &str) -> anyhow::Result<()> {
+pub(crate) async fn append(site: &Site, account: Uuid, version: i64, event_type: &str) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&site.database_url).await?;
     sqlx::query(
         "WITH head AS (
