@@ -13,6 +13,7 @@ mod fold;
 pub mod jobs;
 mod partition;
 mod progress;
+mod recent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! One partition of the log, folded to what the views should hold of it. Pure; it remembers the accounts, and of the
 //! events only the last ones.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use passbook_shared::event::AccountEvent;
 use passbook_shared::money::Currency;
@@ -15,6 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::difference::{Difference, Findings, What};
+use super::recent::Recent;
 use crate::projection::{AccountState, project};
 use crate::store::history::Row;
 
@@ -203,26 +204,6 @@ impl Folded {
             Standing::Whole | Standing::Aside => self.applied.as_ref().map_or(0, |applied| applied.state.version),
             Standing::Lost => self.version,
         }
-    }
-}
-
-/// The ids of the last events: at least `CAPACITY` of them, and at most twice as many. One that is there again after
-/// more than that is found by its time.
-#[derive(Debug, Default)]
-struct Recent {
-    young: HashSet<Uuid>,
-    old: HashSet<Uuid>,
-}
-
-impl Recent {
-    const CAPACITY: usize = 25_000;
-
-    /// Whether it is not among them yet.
-    fn insert(&mut self, event_id: Uuid) -> bool {
-        if self.young.len() == Self::CAPACITY {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(event_id) && !self.old.contains(&event_id)
     }
 }
 
