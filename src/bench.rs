@@ -61,6 +61,8 @@ enum Name {
     Relay,
     /// 1,000,000 events of the topic into empty views (measured after `relay`)
     Replay,
+    /// The same views compared with the log (measured after `replay`)
+    Verify,
 }
 
 /// Runs the benchmarks.
@@ -84,8 +86,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if names.contains(&Name::Http) || names.contains(&Name::Latency) {
         verified = Some(http::http(&ground, time, names.contains(&Name::Latency), &mut report).await?);
     }
-    if names.contains(&Name::Relay) || names.contains(&Name::Replay) {
-        let replayed = mirror::mirror(&ground, names.contains(&Name::Replay), &mut report).await?;
+    let last = [Name::Verify, Name::Replay, Name::Relay].into_iter().find(|name| names.contains(name));
+    if let Some(last) = last {
+        let replayed = mirror::mirror(&ground, last, &mut report).await?;
         verified = match (verified, replayed) {
             (Some(before), Some(replayed)) => Some(before && replayed),
             (before, replayed) => before.or(replayed),

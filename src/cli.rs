@@ -1,8 +1,10 @@
 //! The command line of `passbook`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use projection_service::operate::ReplayOptions;
 
 use crate::launcher;
 
@@ -31,6 +33,10 @@ pub enum Part {
     Postgres(PostgresOptions),
     /// The in-process Kafka broker alone; prints its address
     Broker(BrokerOptions),
+    /// Has the running Passbook read past events again, and follows it to its end
+    Replay(ReplayPart),
+    /// Has the running Passbook compare its views with the log; exit code 0 if they are what it says
+    Verify(Running),
     /// Measures what Passbook can do on this machine
     Bench(Box<crate::bench::Options>),
 }
@@ -72,6 +78,25 @@ pub struct BrokerOptions {
     /// When it ends.
     #[command(flatten)]
     pub end: End,
+}
+
+/// A Passbook that runs.
+#[derive(Debug, Args)]
+pub struct Running {
+    /// Where its queries are answered.
+    #[arg(long, env, default_value = "127.0.0.1:8081")]
+    pub projection_addr: SocketAddr,
+}
+
+/// Of `passbook replay`.
+#[derive(Debug, Args)]
+pub struct ReplayPart {
+    /// Whose views.
+    #[command(flatten)]
+    pub running: Running,
+    /// What to read again.
+    #[command(flatten)]
+    pub replay: ReplayOptions,
 }
 
 /// When a part ends, beside at SIGINT and SIGTERM.

@@ -6,6 +6,7 @@ use clap::Parser;
 use passbook::cli::{Cli, Part};
 use passbook::{bench, launcher, part};
 use passbook_shared::process;
+use projection_service::operate;
 
 /// Requests are many small allocations on few threads.
 #[global_allocator]
@@ -20,6 +21,8 @@ fn main() -> ExitCode {
             Some(Part::ProjectionService(cli)) => projection_service::run(*cli).await,
             Some(Part::Postgres(options)) => part::postgres(options).await,
             Some(Part::Broker(options)) => part::broker(options).await,
+            Some(Part::Replay(part)) => operate::replay(part.running.projection_addr, &part.replay).await,
+            Some(Part::Verify(running)) => operate::verify(running.projection_addr).await,
             Some(Part::Bench(options)) => bench::run(*options).await,
         }
     })

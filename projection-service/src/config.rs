@@ -32,6 +32,8 @@ pub enum Action {
     Healthcheck,
     /// Have the service on PROJECTION_ADDR read past events again, and follow it to its end.
     Replay(ReplayOptions),
+    /// Have the service on PROJECTION_ADDR compare its views with the log; exit code 0 if they are what it says.
+    Verify,
 }
 
 /// The settings of the service.

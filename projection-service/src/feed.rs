@@ -79,6 +79,23 @@ impl Feed {
         self.page(partition, after, PAGE).await
     }
 
+    /// At most `limit` events of a partition after a position, as the log has them: with its holes, if it has any.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn as_is(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
+        let page = self.ask(partition, after, limit).await?;
+        let mut last = after;
+        for event in &page.events {
+            if event.position.partition != partition || event.position.number <= last {
+                let expected = format!("a position after {partition}-{last}");
+                return Err(FeedError::OutOfOrder { expected, found: event.position.to_string() });
+            }
+            last = event.position.number;
+        }
+        Ok(page)
+    }
+
     /// The event at a position, if the log reaches so far.
     ///
     /// # Errors
@@ -120,14 +137,19 @@ impl Feed {
     }
 
     async fn page(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
-        let asked = [("partition", partition.to_string()), ("after", after.to_string()), ("limit", limit.to_string())];
-        let (source, body): (_, Body) = self.get(self.url("v1/events", &asked)).await?;
-        for (event, number) in body.data.iter().zip(after + 1..) {
+        let page = self.ask(partition, after, limit).await?;
+        for (event, number) in page.events.iter().zip(after + 1..) {
             if event.position.partition != partition || event.position.number != number {
                 let expected = format!("{partition}-{number}");
                 return Err(FeedError::OutOfOrder { expected, found: event.position.to_string() });
             }
         }
+        Ok(page)
+    }
+
+    async fn ask(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
+        let asked = [("partition", partition.to_string()), ("after", after.to_string()), ("limit", limit.to_string())];
+        let (source, body): (_, Body) = self.get(self.url("v1/events", &asked)).await?;
         Ok(Page { source, events: body.data, has_more: body.has_more })
     }
 

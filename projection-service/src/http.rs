@@ -11,6 +11,7 @@ mod page;
 mod quarantine;
 mod replays;
 mod stats;
+mod verify;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use utoipa_axum::routes;
 
 use crate::consumer::ends::Ends;
 use crate::store::Views;
+use crate::verify::jobs::Jobs;
 use crate::waiting::Waiting;
 use stats::Cache;
 
@@ -29,13 +31,14 @@ pub struct AppState {
     views: Views,
     waiting: Arc<Waiting>,
     ends: Arc<Ends>,
+    verifications: Arc<Jobs>,
     stats: Arc<Cache>,
 }
 
 impl AppState {
     /// Answers from these.
-    pub fn new(views: Views, waiting: Arc<Waiting>, ends: Arc<Ends>) -> Self {
-        Self { views, waiting, ends, stats: Arc::default() }
+    pub fn new(views: Views, waiting: Arc<Waiting>, ends: Arc<Ends>, verifications: Arc<Jobs>) -> Self {
+        Self { views, waiting, ends, verifications, stats: Arc::default() }
     }
 }
 
@@ -56,5 +59,7 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(replays::ask, replays::list))
         .routes(routes!(replays::get, replays::cancel))
         .routes(routes!(replays::stream))
+        .routes(routes!(verify::ask))
+        .routes(routes!(verify::get))
         .with_state(state)
 }

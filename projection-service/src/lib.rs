@@ -15,6 +15,8 @@ pub mod quarantine;
 pub mod replay;
 /// The views in Postgres.
 pub mod store;
+/// Whether the views are what the log says.
+pub mod verify;
 /// Queries that wait for what they ask for.
 pub mod waiting;
 

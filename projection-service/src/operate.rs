@@ -1,6 +1,7 @@
 //! What operators ask of a running service from the command line: a client of its HTTP API.
 
 mod replay;
+mod verify;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
 
 pub use replay::{ReplayOptions, replay};
+pub use verify::verify;
 
 /// How often to ask how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(500);

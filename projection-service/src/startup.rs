@@ -24,6 +24,8 @@ use crate::operate;
 use crate::replay::{self, Ground};
 use crate::store::Views;
 use crate::store::generations;
+use crate::verify;
+use crate::verify::jobs::Jobs;
 use crate::waiting::Waiting;
 
 /// How long to wait before trying to reach Postgres again.
@@ -39,6 +41,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         None => {}
         Some(Action::Healthcheck) => return healthcheck(cli.config.projection_addr).await,
         Some(Action::Replay(options)) => return operate::replay(cli.config.projection_addr, options).await,
+        Some(Action::Verify) => return operate::verify(cli.config.projection_addr).await,
     }
     telemetry::start_log(&cli.log)?;
     let shutdown = shutdown::on_signal()?;
@@ -60,16 +63,19 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.failing("postgres", "not reached yet");
     health.degraded("kafka", "not reached yet");
     let (views, waiting, ends) = (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
+    let verifications = Arc::<Jobs>::default();
     let mut tasks = Tasks::new(shutdown);
 
-    let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends));
+    let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends), Arc::clone(&verifications));
     let router = shared_http::app("projection", http::routes(state), health.clone());
     tasks.spawn("http", server::serve(listener, router, tasks.shutdown()));
     let watching =
         ends::watch(config.kafka.clone(), Arc::clone(&ends), views.clone(), health.clone(), tasks.shutdown());
     tasks.spawn("topic watch", watching);
+    let compared = verify::Ground { database: database.clone(), feed: feed.clone() };
     let consuming = consume(config, database, feed, views.clone(), waiting, ends, health, tasks.shutdown());
     tasks.spawn("consumer", consuming);
+    tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
 
     tracing::info!(addr = %local_addr, "projection-service answers");

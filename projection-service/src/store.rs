@@ -12,6 +12,8 @@ pub mod discarded;
 pub mod generations;
 /// One row an event, with the state after it.
 pub mod history;
+/// The sender's labels as the views hold them.
+pub(crate) mod labels;
 /// What was set aside.
 pub mod quarantine;
 /// Replays that were asked for.

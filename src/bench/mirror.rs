@@ -1,4 +1,5 @@
-//! `relay` and `replay`: a long log into an empty topic, and a full topic into empty views.
+//! `relay`, `replay` and `verify`: a long log into an empty topic, a full topic into empty views, and those views
+//! compared with the log.
 
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use anyhow::bail;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::Name;
 use super::ground::{Ground, Site};
 use super::library::Library;
 use super::load::Connection;
@@ -19,8 +21,8 @@ const ACCOUNTS: usize = 10_000;
 const RELAYED: usize = 500_000;
 const REPLAYED: usize = 1_000_000;
 
-/// Events per second of each; the replay only if asked for. Whether the views equal the log, if they were made.
-pub(super) async fn mirror(ground: &Ground, replay_too: bool, report: &mut Report) -> anyhow::Result<Option<bool>> {
+/// Events per second of each, as far as the last one asked for. Whether the views equal the log, if they were made.
+pub(super) async fn mirror(ground: &Ground, last: Name, report: &mut Report) -> anyhow::Result<Option<bool>> {
     let site = ground.site().await?;
     let mut events = write(&site, RELAYED).await?;
     let started = Instant::now();
@@ -30,7 +32,7 @@ pub(super) async fn mirror(ground: &Ground, replay_too: bool, report: &mut Repor
     report.line("relay", Some(&value));
     report.put("relay", value);
     let mut verified = None;
-    if replay_too {
+    if last != Name::Relay {
         command.stop().await?;
         events += write(&site, REPLAYED - RELAYED).await?;
         command = Process::command(&site).await?;
@@ -41,7 +43,15 @@ pub(super) async fn mirror(ground: &Ground, replay_too: bool, report: &mut Repor
         let value = json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
         report.line("replay", Some(&value));
         report.put("replay", value);
+        let started = Instant::now();
         verified = Some(verify::equal(command.addr, projection.addr).await?);
+        if last == Name::Verify {
+            let took = started.elapsed();
+            let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
+            let value = json!({"events": events, "events_per_second": per_second(events, took), "seconds": seconds});
+            report.line("verify", Some(&value));
+            report.put("verify", value);
+        }
         projection.stop().await?;
     }
     command.stop().await?;

@@ -27,4 +27,5 @@ mod quarantine;
 mod replay;
 mod topic;
 mod unreadable;
+mod verify;
 mod writing;

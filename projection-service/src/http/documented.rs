@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn every_problem_has_an_example() {
-        let state = AppState::new(Views::default(), Default::default(), Default::default());
+        let state = AppState::new(Views::default(), Default::default(), Default::default(), Default::default());
         let document = serde_json::to_value(routes(state).into_openapi()).unwrap();
         let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
         let mut seen = 0;

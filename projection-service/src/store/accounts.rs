@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::projection::AccountState;
 
+/// Rows with all their columns, to be compared with what they should be.
+pub mod whole;
+
 /// An account as it stands, or as it stood. Amounts in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {

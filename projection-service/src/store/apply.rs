@@ -9,6 +9,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::history::{self, Row};
+use super::labels;
 use crate::projection::AccountState;
 
 /// What a batch changes.
@@ -113,7 +114,7 @@ pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Re
 
 async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row<'_>]) -> sqlx::Result<()> {
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
-    let metadata = |opened: &Opened<'_>| history::json(Some(&opened.account.metadata));
+    let metadata = |opened: &Opened<'_>| labels::text(Some(&opened.account.metadata));
     sqlx::query(
         "SELECT projection.apply(
             $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18, $19, $20, $21, $22,
@@ -155,7 +156,7 @@ async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row
     .bind(column(history, |h| h.entry.after.status.as_str()))
     .bind(column(history, |h| h.event_type))
     .bind(column(history, |h| h.entry.reference))
-    .bind(column(history, |h| history::json(h.entry.metadata)))
+    .bind(column(history, |h| labels::text(h.entry.metadata)))
     .bind(column(quarantine, |q| q.partition))
     .bind(column(quarantine, |q| q.position))
     .bind(column(quarantine, |q| q.kafka_offset))

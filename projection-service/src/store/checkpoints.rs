@@ -58,6 +58,19 @@ pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>>
     sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED").fetch_all(connection).await
 }
 
+/// A partition's checkpoint, if there is one.
+///
+/// # Errors
+/// As any query.
+pub async fn find(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<Option<Checkpoint>> {
+    sqlx::query_as(
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1",
+    )
+    .bind(partition)
+    .fetch_optional(executor)
+    .await
+}
+
 /// A partition's position; 0 if nothing of it was applied.
 ///
 /// # Errors

@@ -50,6 +50,19 @@ pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation
     Ok(generation)
 }
 
+/// A connection in a transaction that sees the live generation as it is now, however long it looks, whichever is live
+/// later. It can only read, and ends with the connection.
+///
+/// # Errors
+/// Postgres is away, or refuses.
+pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection).await?;
+    let schema = live(&mut connection).await?.schema();
+    sqlx::query("SELECT set_config('search_path', $1, true)").bind(schema).execute(&mut connection).await?;
+    Ok(connection)
+}
+
 /// Brings the schema up to date. Instances that start at once wait for each other: migrations hold an advisory lock.
 ///
 /// # Errors

@@ -1,7 +1,6 @@
 //! One row an event, with the state after it: the past, statements, balances over time.
 
 use passbook_shared::partition::Partition;
-use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -10,6 +9,8 @@ use super::accounts::Account;
 use crate::projection;
 
 mod copy;
+/// Rows with all their columns, to be compared with what they should be.
+pub mod whole;
 
 /// An event, to be kept.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +42,6 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
         .await?;
     copy.send(copy::encode(rows)).await?;
     copy.finish().await.map(drop)
-}
-
-/// Labels as JSON, if there are any.
-pub(super) fn json(metadata: Option<&Metadata>) -> Option<String> {
-    metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_string(metadata).ok())
 }
 
 /// The state of an account after an event, by the event's version; if that event was discarded, as the one before it left

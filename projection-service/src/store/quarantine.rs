@@ -1,11 +1,11 @@
 //! What was set aside, and the accounts that wait. Of each account one event could not be applied; all later ones wait
 //! behind it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
-use sqlx::{FromRow, PgExecutor};
+use sqlx::{FromRow, PgExecutor, Row};
 use uuid::Uuid;
 
 /// A record or an event that could not be applied.
@@ -233,4 +233,54 @@ pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx:
         .execute(executor)
         .await
         .map(drop)
+}
+
+/// The accounts of a partition that have events set aside, each with the position of the first of them.
+///
+/// # Errors
+/// As any query.
+pub async fn first_positions(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<HashMap<Uuid, i64>> {
+    let rows = sqlx::query(
+        "SELECT account_id, min(position) FROM quarantine
+          WHERE partition = $1 AND account_id IS NOT NULL AND position IS NOT NULL GROUP BY account_id",
+    )
+    .bind(partition)
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// The documents of events of a partition that are set aside, by their positions; each with its account and version.
+///
+/// # Errors
+/// As any query.
+pub async fn documents(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+    accounts: &[Uuid],
+    positions: &[i64],
+) -> sqlx::Result<HashMap<i64, (Uuid, i64, Vec<u8>)>> {
+    let rows = sqlx::query(
+        "SELECT q.position, q.account_id, q.version, q.document
+           FROM quarantine AS q JOIN unnest($2::uuid[], $3::bigint[]) AS k (account_id, position)
+                ON q.account_id = k.account_id AND q.position = k.position
+          WHERE q.partition = $1",
+    )
+    .bind(partition)
+    .bind(accounts)
+    .bind(positions)
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))).collect()
+}
+
+/// How much of a partition is set aside: records and events, and how many of them are known to be events.
+///
+/// # Errors
+/// As any query.
+pub async fn counts(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<(i64, i64)> {
+    sqlx::query_as("SELECT count(*), count(account_id) FROM quarantine WHERE partition = $1")
+        .bind(partition)
+        .fetch_one(executor)
+        .await
 }

@@ -3,7 +3,8 @@
 
 use passbook_shared::timestamp::Timestamp;
 
-use super::{Row, json};
+use super::Row;
+use crate::store::labels;
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const FIELDS: i16 = 14;
@@ -32,7 +33,7 @@ pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
         bytes(&mut out, after.status.as_str().as_bytes());
         bytes(&mut out, row.event_type.as_bytes());
         optional(&mut out, row.entry.reference.map(str::as_bytes), bytes);
-        optional(&mut out, json(row.entry.metadata), jsonb);
+        optional(&mut out, labels::text(row.entry.metadata), jsonb);
     }
     out.extend_from_slice(&(-1_i16).to_be_bytes());
     out

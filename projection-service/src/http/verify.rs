@@ -1,0 +1,138 @@
+//! `/admin/verify`: the views compared with the log.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
+use passbook_shared::http::extract::Path;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::position::Position;
+use passbook_shared::timestamp::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::AppState;
+use super::documented::{Responses, problems};
+use crate::verify::difference::Difference;
+use crate::verify::jobs::{Job, State as Standing};
+
+/// A verification.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Verification)]
+pub(super) struct VerificationView {
+    id: Uuid,
+    /// One of `running`, `done` (all was compared, whatever was found) and `failed`.
+    #[schema(pattern = "^(running|done|failed)$", examples("done"))]
+    state: &'static str,
+    /// Events of the log that were folded and compared.
+    #[schema(minimum = 0, examples(1_000_000))]
+    events: i64,
+    /// Events to fold in all, as it was at the start; null until it is known.
+    #[schema(minimum = 0, examples(1_000_000))]
+    events_total: Option<i64>,
+    /// Accounts compared.
+    #[schema(minimum = 0, examples(10_000))]
+    accounts: i64,
+    /// Records and events in quarantine. They are no differences, as long as all that should be there is.
+    #[schema(minimum = 0, examples(0))]
+    quarantined: i64,
+    /// How much is not as the log says, so far.
+    #[schema(minimum = 0, examples(0))]
+    differences: u64,
+    /// The first of that, at most 20.
+    samples: Vec<Difference>,
+    /// Where each partition is compared: as far as the views had got.
+    #[schema(value_type = Vec<String>, examples(json!(["0-83312", "1-83341"])))]
+    positions: Vec<Position>,
+    /// What kept it from comparing all.
+    error: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    asked_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ended_at: Option<Timestamp>,
+}
+
+impl From<Job> for VerificationView {
+    fn from(job: Job) -> Self {
+        let positions = job.positions.into_iter().map(|(partition, number)| Position { partition, number });
+        Self {
+            id: job.id,
+            state: match job.state {
+                Standing::Running => "running",
+                Standing::Done => "done",
+                Standing::Failed => "failed",
+            },
+            events: job.events,
+            events_total: job.events_total,
+            accounts: job.accounts,
+            quarantined: job.quarantined,
+            differences: job.findings.count,
+            samples: job.findings.samples,
+            positions: positions.collect(),
+            error: job.error,
+            asked_at: job.asked_at,
+            ended_at: job.ended_at,
+        }
+    }
+}
+
+/// Compare the views with the log
+///
+/// The whole log is folded, and every account and every entry of the live views is compared with what that gives, while
+/// commands and queries go on: each partition at the position that its views have when it is looked at. One at a time.
+#[utoipa::path(post, path = "/admin/verify", tag = "operations",
+    responses(
+        (status = 202, description = "It was asked for", body = VerificationView,
+            headers(("Location" = String, description = "Where to look how it stands"))),
+        AskProblems,
+    ))]
+pub(super) async fn ask(
+    State(state): State<AppState>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VerificationView>), Problem> {
+    // Not before there are views.
+    state.views.pool()?;
+    let job = state.verifications.ask().map_err(verify_running)?;
+    let location = format!("/admin/verify/{}", job.id);
+    Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(job.into())))
+}
+
+/// How a verification stands
+///
+/// An instance remembers its last 20.
+#[utoipa::path(get, path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
+    responses((status = 200, description = "How it stands", body = VerificationView), OneProblems))]
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<VerificationView>, Problem> {
+    let job = state.verifications.find(id).ok_or_else(|| verify_not_found(id))?;
+    Ok(Json(job.into()))
+}
+
+fn verify_running(id: Uuid) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "verify_running", format!("verification {id} is not at its end"))
+        .with("verify_id", id.to_string())
+}
+
+fn verify_not_found(id: Uuid) -> Problem {
+    let detail = format!("this instance knows of no verification {id} (any more)");
+    Problem::new(StatusCode::NOT_FOUND, "verify_not_found", detail)
+}
+
+const EXAMPLE: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b62);
+
+struct AskProblems;
+
+impl utoipa::IntoResponses for AskProblems {
+    fn responses() -> Responses {
+        problems([verify_running(EXAMPLE)])
+    }
+}
+
+struct OneProblems;
+
+impl utoipa::IntoResponses for OneProblems {
+    fn responses() -> Responses {
+        problems([Problem::malformed("verify_id", "is not a UUID"), verify_not_found(EXAMPLE)])
+    }
+}

@@ -1,0 +1,68 @@
+//! `verify`: has the views compared with the log, and shows what was found.
+
+use std::net::SocketAddr;
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{ASK_EVERY, Service};
+use crate::verify::difference::Difference;
+
+#[derive(Debug, Deserialize)]
+struct Verification {
+    id: Uuid,
+    state: String,
+    events: u64,
+    events_total: Option<u64>,
+    accounts: u64,
+    quarantined: u64,
+    differences: u64,
+    samples: Vec<Difference>,
+    error: Option<String>,
+}
+
+/// Has the service at an address compare its views with the log, and waits for what it finds.
+///
+/// # Errors
+/// The service does not answer or refuses, something keeps it from comparing all, or there are differences.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
+    let service = Service::at(addr)?;
+    let mut job: Verification = service.send(service.client.post(service.url("/admin/verify"))).await?;
+    let path = format!("/admin/verify/{}", job.id);
+    println!("verification {}; how it stands: {}", job.id, service.url(&path));
+    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
+        "{msg:14} {bar:30} {human_pos} of {human_len} events, {per_sec}, {eta} left",
+    )?);
+    while job.state == "running" {
+        bar.set_length(job.events_total.unwrap_or_default().max(job.events));
+        bar.set_position(job.events);
+        bar.set_message(format!("{} differences", job.differences));
+        tokio::time::sleep(ASK_EVERY).await;
+        job = service.send(service.client.get(service.url(&path))).await?;
+    }
+    bar.finish_and_clear();
+    tell(&job)
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell(job: &Verification) -> anyhow::Result<()> {
+    let Verification { state, events, accounts, quarantined, differences, samples, .. } = job;
+    println!("{state}: {events} events, {accounts} accounts, {differences} differences");
+    if *quarantined > 0 {
+        println!("{quarantined} records and events are in quarantine, which is no difference");
+    }
+    for sample in samples {
+        println!("  {}", serde_json::to_string(sample)?);
+    }
+    if let Some(error) = &job.error {
+        bail!("not all was compared: {error}");
+    }
+    match differences {
+        0 => Ok(()),
+        1 => bail!("the views are not what the log says: 1 difference"),
+        more => bail!("the views are not what the log says: {more} differences"),
+    }
+}

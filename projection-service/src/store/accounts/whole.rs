@@ -1,0 +1,86 @@
+//! Rows with all their columns, to be compared with what they should be.
+
+use futures_util::TryStreamExt;
+use passbook_shared::partition::Partition;
+use passbook_shared::timestamp::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::store::labels;
+
+/// All that is kept of an account. Text is as it is stored, whatever somebody has made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the columns, as the table's definition explains them")]
+pub struct Whole<'r> {
+    pub account_id: Uuid,
+    pub opened_at: Timestamp,
+    pub last_activity: Timestamp,
+    pub version: i64,
+    pub position: i64,
+    pub balance: i64,
+    pub held: i64,
+    pub overdraft_limit: i64,
+    pub transaction_count: i64,
+    pub partition: Partition,
+    pub status: &'r str,
+    pub currency: &'r str,
+    pub owner: &'r str,
+    pub metadata: Option<Value>,
+}
+
+impl<'r> Whole<'r> {
+    fn read(row: &'r PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            account_id: row.try_get(0)?,
+            opened_at: row.try_get(1)?,
+            last_activity: row.try_get(2)?,
+            version: row.try_get(3)?,
+            position: row.try_get(4)?,
+            balance: row.try_get(5)?,
+            held: row.try_get(6)?,
+            overdraft_limit: row.try_get(7)?,
+            transaction_count: row.try_get(8)?,
+            partition: row.try_get(9)?,
+            status: row.try_get(10)?,
+            currency: row.try_get(11)?,
+            owner: row.try_get(12)?,
+            metadata: labels::read(row.try_get(13)?)?,
+        })
+    }
+}
+
+/// Gives every account of a partition to `each`.
+///
+/// # Errors
+/// As any query.
+pub async fn each_of(
+    connection: &mut PgConnection,
+    partition: Partition,
+    mut each: impl FnMut(&Whole<'_>) + Send,
+) -> sqlx::Result<()> {
+    let mut rows = sqlx::query(
+        "SELECT account_id, opened_at, last_activity, version, position, balance, held, overdraft_limit,
+                transaction_count, partition, status, currency, owner, metadata::text
+           FROM accounts WHERE partition = $1",
+    )
+    .bind(partition)
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        each(&Whole::read(&row)?);
+    }
+    Ok(())
+}
+
+/// Accounts in a partition that a log of so many does not have.
+///
+/// # Errors
+/// As any query.
+pub async fn outside(connection: &mut PgConnection, partitions: Partition) -> sqlx::Result<Vec<(Uuid, Partition)>> {
+    sqlx::query_as("SELECT account_id, partition FROM accounts WHERE partition < 0 OR partition >= $1")
+        .bind(partitions)
+        .fetch_all(connection)
+        .await
+}

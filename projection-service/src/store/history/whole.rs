@@ -1,0 +1,149 @@
+//! Rows with all their columns, to be compared with what they should be.
+
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use passbook_shared::timestamp::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::projection::Entry;
+use crate::store::labels;
+
+/// All that is kept of an event. Text is as it is stored, whatever somebody has made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "the columns, as the table's definition explains them")]
+pub struct Whole<'r> {
+    pub account_id: Uuid,
+    pub version: i64,
+    pub position: i64,
+    pub recorded_at: Timestamp,
+    pub amount: Option<i64>,
+    pub balance: i64,
+    pub held: i64,
+    pub overdraft_limit: i64,
+    pub transaction_count: i64,
+    pub effective_at: Option<Timestamp>,
+    pub status: &'r str,
+    #[serde(rename = "type")]
+    pub event_type: &'r str,
+    pub reference: Option<&'r str>,
+    pub metadata: Option<Value>,
+}
+
+impl<'e> From<&super::Row<'e>> for Whole<'e> {
+    fn from(row: &super::Row<'e>) -> Self {
+        let Entry { after, amount, reference, effective_at, metadata } = row.entry;
+        Self {
+            account_id: row.account_id,
+            version: after.version,
+            position: row.position,
+            recorded_at: row.recorded_at,
+            amount,
+            balance: after.balance,
+            held: after.held,
+            overdraft_limit: after.overdraft_limit,
+            transaction_count: after.transaction_count,
+            effective_at,
+            status: after.status.as_str(),
+            event_type: row.event_type,
+            reference,
+            metadata: labels::value(metadata),
+        }
+    }
+}
+
+impl<'r> Whole<'r> {
+    /// The row that a query of this file gives, from its second column on.
+    fn read(row: &'r PgRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            account_id: row.try_get(1)?,
+            version: row.try_get(2)?,
+            position: row.try_get(3)?,
+            recorded_at: row.try_get(4)?,
+            amount: row.try_get(5)?,
+            balance: row.try_get(6)?,
+            held: row.try_get(7)?,
+            overdraft_limit: row.try_get(8)?,
+            transaction_count: row.try_get(9)?,
+            effective_at: row.try_get(10)?,
+            status: row.try_get(11)?,
+            event_type: row.try_get(12)?,
+            reference: row.try_get(13)?,
+            metadata: labels::read(row.try_get(14)?)?,
+        })
+    }
+}
+
+/// Gives those of the rows of these accounts and versions that are there to `each`, with their place in the list.
+///
+/// # Errors
+/// As any query.
+pub async fn each_of(
+    connection: &mut PgConnection,
+    accounts: &[Uuid],
+    versions: &[i64],
+    mut each: impl FnMut(usize, &Whole<'_>) + Send,
+) -> sqlx::Result<()> {
+    // `OFFSET 0` keeps Postgres from reading the whole table to find a small part of it.
+    let mut rows = sqlx::query(
+        "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount, h.balance, h.held,
+                h.overdraft_limit, h.transaction_count, h.effective_at, h.status, h.type, h.reference, h.metadata::text
+           FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS k (account_id, version, number)
+          CROSS JOIN LATERAL (
+                SELECT account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
+                       transaction_count, effective_at, status, type, reference, metadata
+                  FROM history WHERE account_id = k.account_id AND version = k.version OFFSET 0) AS h",
+    )
+    .bind(accounts)
+    .bind(versions)
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let place: i64 = row.try_get(0)?;
+        each(usize::try_from(place).unwrap_or_default(), &Whole::read(&row)?);
+    }
+    Ok(())
+}
+
+/// The rows of these accounts that have a version beyond the one given with the account, or below 1.
+pub fn beyond<'c>(
+    connection: &'c mut PgConnection,
+    accounts: &'c [Uuid],
+    versions: &'c [i64],
+) -> BoxStream<'c, sqlx::Result<(Uuid, i64, i64)>> {
+    sqlx::query_as(
+        "SELECT h.account_id, h.version, h.position
+           FROM unnest($1::uuid[], $2::bigint[]) AS k (account_id, version)
+          CROSS JOIN LATERAL (
+                SELECT account_id, version, position FROM history
+                 WHERE account_id = k.account_id AND version > k.version
+                 UNION ALL
+                SELECT account_id, version, position FROM history
+                 WHERE account_id = k.account_id AND version < 1 AND version <= k.version) AS h",
+    )
+    .bind(accounts)
+    .bind(versions)
+    .fetch(connection)
+}
+
+/// Accounts that have a history, and are not in `accounts`. Looks at one row of each account.
+///
+/// # Errors
+/// As any query.
+pub async fn without_account(connection: &mut PgConnection) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar(
+        "WITH RECURSIVE ids AS (
+            (SELECT h.account_id FROM history AS h ORDER BY h.account_id LIMIT 1)
+             UNION ALL
+            SELECT (SELECT h.account_id FROM history AS h WHERE h.account_id > i.account_id
+                     ORDER BY h.account_id LIMIT 1)
+              FROM ids AS i WHERE i.account_id IS NOT NULL)
+         SELECT i.account_id FROM ids AS i
+          WHERE i.account_id IS NOT NULL
+            AND NOT EXISTS (SELECT FROM accounts AS a WHERE a.account_id = i.account_id)",
+    )
+    .fetch_all(connection)
+    .await
+}

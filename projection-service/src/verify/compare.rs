@@ -1,0 +1,136 @@
+//! What was found, compared with what the log says. Pure.
+
+use passbook_shared::cloud_event;
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::difference::{Difference, Findings, What};
+use super::fold::{Applied, Folded, Last, Standing};
+use crate::store::accounts::whole::Whole as Account;
+use crate::store::checkpoints::Checkpoint;
+use crate::store::history::whole::Whole as Entry;
+use crate::store::labels;
+
+/// The columns that differ, as both have them.
+fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, Value)> {
+    if expected == found {
+        return None;
+    }
+    let (Value::Object(expected), Value::Object(found)) = (json!(expected), json!(found)) else { return None };
+    let differing = |own: &Map<String, Value>, other: &Map<String, Value>| {
+        let columns = own.iter().filter(|(name, value)| other.get(*name) != Some(value));
+        Value::Object(columns.map(|(name, value)| (name.clone(), value.clone())).collect())
+    };
+    Some((differing(&expected, &found), differing(&found, &expected)))
+}
+
+/// A row of history; nothing if it is not there.
+pub(super) fn entry(partition: Partition, expected: &Entry<'_>, found: Option<&Entry<'_>>, findings: &mut Findings) {
+    let of = |what| Difference::new(what, partition, Some(expected.account_id), Some(expected.version));
+    match found {
+        None => findings.add(|| Difference {
+            expected: json!({ "type": expected.event_type, "position": expected.position }),
+            ..of(What::HistoryMissing)
+        }),
+        Some(found) => {
+            if let Some((expected, found)) = columns(expected, found) {
+                findings.add(|| Difference { expected, found, ..of(What::HistoryDiffers) });
+            }
+        }
+    }
+}
+
+/// A row of history that the log does not have.
+pub(super) fn entry_too_many(partition: Partition, account_id: Uuid, version: i64, position: i64) -> Difference {
+    let found = json!({ "position": position });
+    Difference { found, ..Difference::new(What::HistoryTooMany, partition, Some(account_id), Some(version)) }
+}
+
+/// A row of accounts, and what the log has of that account.
+pub(super) fn account(partition: Partition, folded: Option<&Folded>, found: &Account<'_>, findings: &mut Findings) {
+    let of = |what| Difference::new(what, partition, Some(found.account_id), None);
+    if folded.is_some_and(|folded| folded.standing == Standing::Lost) {
+        return;
+    }
+    match folded.and_then(|folded| folded.applied.as_ref()) {
+        None => findings.add(|| Difference {
+            found: json!({ "version": found.version, "position": found.position }),
+            ..of(What::AccountTooMany)
+        }),
+        Some(applied) => {
+            if let Some((expected, found)) = columns(&row(partition, found.account_id, applied), found) {
+                findings.add(|| Difference { expected, found, ..of(What::AccountDiffers) });
+            }
+        }
+    }
+}
+
+/// An account that the views do not have.
+pub(super) fn account_missing(partition: Partition, account_id: Uuid, folded: &Folded, findings: &mut Findings) {
+    if let (Some(applied), Standing::Whole | Standing::Aside) = (&folded.applied, folded.standing) {
+        findings.add(|| Difference {
+            expected: json!({ "version": applied.state.version, "position": applied.position }),
+            ..Difference::new(What::AccountMissing, partition, Some(account_id), None)
+        });
+    }
+}
+
+fn row(partition: Partition, account_id: Uuid, applied: &Applied) -> Account<'_> {
+    let state = &applied.state;
+    Account {
+        account_id,
+        opened_at: applied.opened_at,
+        last_activity: applied.last_activity,
+        version: state.version,
+        position: applied.position,
+        balance: state.balance,
+        held: state.held,
+        overdraft_limit: state.overdraft_limit,
+        transaction_count: state.transaction_count,
+        partition,
+        status: state.status.as_str(),
+        currency: applied.currency.code(),
+        owner: &applied.owner,
+        metadata: labels::value(applied.metadata.as_deref()),
+    }
+}
+
+/// A partition's checkpoint, and the last event that the log has up to its position.
+pub(super) fn checkpoint(found: &Checkpoint, last: Option<Last>, findings: &mut Findings) {
+    let expected = match last {
+        Some(Last { position, event_id, recorded_at }) => (position, Some(event_id), Some(recorded_at)),
+        None => (0, None, None),
+    };
+    let row = |(position, event_id, recorded_at): (i64, _, _)| json!({ "position": position, "event_id": event_id, "recorded_at": recorded_at });
+    let found_row = (found.position, found.event_id, found.recorded_at);
+    if expected != found_row {
+        findings.add(|| Difference {
+            expected: row(expected),
+            found: row(found_row),
+            ..Difference::new(What::Checkpoint, found.partition, None, None)
+        });
+    }
+}
+
+/// What is in quarantine in the place of an event: its version, and its document.
+pub(super) fn set_aside(event: &RecordedEvent, found: Option<&(Uuid, i64, Vec<u8>)>, findings: &mut Findings) {
+    let partition = event.position.partition;
+    let of = |what| Difference::new(what, partition, Some(event.account_id), Some(event.version));
+    let expected = (event.version, Some(event.event_id));
+    let Some((_, version, document)) = found else {
+        let expected = json!({ "event_id": event.event_id, "position": event.position });
+        findings.add(|| Difference { expected, ..of(What::QuarantineMissing) });
+        return;
+    };
+    let found = (*version, cloud_event::decode(document).ok().map(|(recorded, _)| recorded.event_id));
+    if found != expected {
+        let row = |(version, event_id): (i64, Option<Uuid>)| json!({ "version": version, "event_id": event_id });
+        findings.add(|| Difference { expected: row(expected), found: row(found), ..of(What::QuarantineDiffers) });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+use passbook_shared::recorded_event::{CommandContext, EventMetadata};
+use serde_json::value::RawValue;
+
+use super::*;
+
+const OPENED: &str = r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
+const DEPOSITED: &str = r#"{"amount":25}"#;
+
+/// The event at a position, recorded so many seconds after midnight; ids are the positions.
+fn event(number: i64, account: u128, version: i64, event_type: &str) -> RecordedEvent {
+    RecordedEvent {
+        event_id: Uuid::from_u128(number.unsigned_abs().into()),
+        account_id: Uuid::from_u128(account),
+        event_type: event_type.to_owned(),
+        version,
+        position: Position { partition: 3, number },
+        schema_version: if event_type == "AccountOpened" { 2 } else { 1 },
+        recorded_at: Timestamp::from_micros(number * 1_000_000).unwrap(),
+        data: RawValue::from_string(if event_type == "AccountOpened" { OPENED } else { DEPOSITED }.to_owned()).unwrap(),
+        metadata: EventMetadata { command_id: Uuid::nil(), context: CommandContext::default() },
+    }
+}
+
+/// What each event comes to (R: a row, A: set aside, L: lost), and what is found in the log.
+fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<What>) {
+    let aside = aside.iter().map(|(account, position)| (Uuid::from_u128(*account), *position));
+    let (mut fold, mut findings) = (Fold::new(3, aside.collect()), Findings::default());
+    let steps = events.iter().map(|event| match fold.take(event, &event.decode(), &mut findings) {
+        Step::Row(_) => 'R',
+        Step::Aside => 'A',
+        Step::Lost => 'L',
+    });
+    let steps = steps.collect();
+    (fold, steps, findings.samples.into_iter().map(|difference| difference.what).collect())
+}
+
+fn history(fold: &Fold, account: u128) -> i64 {
+    fold.accounts[&Uuid::from_u128(account)].history()
+}
+
+#[test]
+fn a_whole_log_is_a_row_each_and_no_difference() {
+    let events = [
+        event(1, 1, 1, "AccountOpened"),
+        event(2, 2, 1, "AccountOpened"),
+        event(3, 1, 2, "MoneyDeposited"),
+        event(4, 2, 2, "AccountClosed"),
+    ];
+    let (fold, steps, found) = fold(&[], &events);
+    assert_eq!((steps.as_str(), found), ("RRRR", vec![]));
+    let applied = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap();
+    assert_eq!((applied.state.balance, applied.position, &*applied.owner), (125, 3, "customer-4711"));
+    assert_eq!((fold.last.unwrap().position, history(&fold, 2)), (4, 2));
+}
+
+#[test]
+fn a_missing_event_is_told_once_and_the_rest_of_its_account_is_not_compared() {
+    let events = [
+        event(1, 1, 1, "AccountOpened"),
+        event(3, 1, 3, "MoneyDeposited"),
+        event(4, 1, 4, "MoneyDeposited"),
+        event(5, 2, 1, "AccountOpened"),
+    ];
+    let (fold, steps, found) = fold(&[], &events);
+    assert_eq!((steps.as_str(), found), ("RLLR", vec![What::LogPositions, What::LogVersions]));
+    assert_eq!((history(&fold, 1), history(&fold, 2)), (4, 1));
+}
+
+#[test]
+fn an_event_that_is_there_twice_is_found() {
+    let again =
+        |number, version| RecordedEvent { event_id: Uuid::from_u128(2), ..event(number, 1, version, "MoneyDeposited") };
+    let mut late = again(3, 3);
+    late.recorded_at = event(2, 1, 2, "MoneyDeposited").recorded_at;
+    let begin = [event(1, 1, 1, "AccountOpened"), event(2, 1, 2, "MoneyDeposited")];
+
+    let same_version = [&begin[..], &[again(3, 2), event(4, 1, 3, "MoneyDeposited")]].concat();
+    assert_eq!(fold(&[], &same_version).1, "RRLR");
+    assert_eq!(fold(&[], &same_version).2, [What::LogEventTwice, What::LogVersions]);
+    let as_if_new = [&begin[..], &[late]].concat();
+    assert_eq!(fold(&[], &as_if_new).2, [What::LogEventTwice]);
+    let mut of_old = event(3, 1, 3, "MoneyDeposited");
+    of_old.recorded_at = begin[0].recorded_at;
+    assert_eq!(fold(&[], &[&begin[..], &[of_old]].concat()).2, [What::LogTime]);
+}
+
+#[test]
+fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
+    let events = [event(1, 1, 1, "AccountOpened"), event(2, 1, 2, "MoneyBurnt"), event(3, 1, 3, "MoneyDeposited")];
+    let (aside, steps, found) = fold(&[(1, 2)], &events);
+    assert_eq!((steps.as_str(), found, history(&aside, 1)), ("RAA", vec![], 1));
+    // What this version of the program could apply, too: it was set aside, and nobody has tried again.
+    assert_eq!(fold(&[(1, 1)], &events).1, "AAA");
+    let (_, steps, found) = fold(&[], &events);
+    assert_eq!((steps.as_str(), found), ("RLL", vec![What::NotSetAside]));
+    let out_of_order = [event(1, 1, 1, "MoneyDeposited"), event(2, 2, 1, "AccountOpened")];
+    assert_eq!(fold(&[], &out_of_order).2, [What::NotSetAside]);
+}

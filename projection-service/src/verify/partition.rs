@@ -1,0 +1,158 @@
+//! One partition of the views, in one snapshot, compared with the log up to where the snapshot is.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::recorded_event::RecordedEvent;
+use serde_json::json;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::difference::{Difference, Findings, What};
+use super::error::VerifyError;
+use super::fold::{Fold, Step};
+use super::progress::Progress;
+use super::{Ground, compare};
+use crate::store::checkpoints::{self, Checkpoint};
+use crate::store::history::whole::Whole;
+use crate::store::source::Source;
+use crate::store::{accounts, generations, history, quarantine};
+
+/// Events compared at once: as many as the feed gives.
+const PAGE: usize = 5_000;
+/// Accounts whose history is looked at for more than there should be, at once.
+const SOME_ACCOUNTS: usize = 1_000;
+/// A query that takes longer is given up: the connection may be dead without saying so.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
+
+struct Looking {
+    log: Source,
+    partition: Partition,
+    snapshot: PgConnection,
+    fold: Fold,
+    progress: Progress,
+    /// Events of the log that should be in quarantine, and are.
+    set_aside: i64,
+}
+
+/// Compares a partition; `orphans` are accounts that would be in it, and have a history and nothing else.
+pub(super) async fn verify(
+    ground: Ground,
+    log: Source,
+    partition: Partition,
+    orphans: Vec<Uuid>,
+    progress: Progress,
+) -> Result<(), VerifyError> {
+    let mut snapshot = in_time(generations::snapshot_live(&ground.options())).await?;
+    let none = Checkpoint { partition, position: 0, epoch: 0, kafka_offset: None, event_id: None, recorded_at: None };
+    let checkpoint = in_time(checkpoints::find(&mut snapshot, partition)).await?.unwrap_or(none);
+    progress.looks_at(partition, checkpoint.position);
+    let fold = Fold::new(partition, in_time(quarantine::first_positions(&mut snapshot, partition)).await?);
+    let mut looking = Looking { log, partition, snapshot, fold, progress, set_aside: 0 };
+
+    let mut after = 0;
+    while after < checkpoint.position {
+        let page = ground.feed.as_is(partition, after, PAGE).await?;
+        if page.source != log {
+            return Err(VerifyError::LogChanged);
+        }
+        let Some(last) = page.events.last() else { break };
+        after = last.position.number;
+        let mut events = page.events;
+        events.retain(|event| event.position.number <= checkpoint.position);
+        looking.events(&events).await?;
+    }
+    let mut findings = Findings::default();
+    compare::checkpoint(&checkpoint, looking.fold.last, &mut findings);
+    looking.rest(orphans, findings).await
+}
+
+impl Looking {
+    /// Compares the history of these events, which are next.
+    async fn events(&mut self, events: &[RecordedEvent]) -> Result<(), VerifyError> {
+        let mut findings = Findings::default();
+        let decoded: Vec<_> = events.iter().map(RecordedEvent::decode).collect();
+        let (mut rows, mut aside) = (Vec::new(), Vec::new());
+        for (event, decoded) in events.iter().zip(&decoded) {
+            match self.fold.take(event, decoded, &mut findings) {
+                Step::Row(row) => rows.push(Whole::from(&row)),
+                Step::Aside => aside.push(event),
+                Step::Lost => {}
+            }
+        }
+        // In the order of the table's key, Postgres finds its places faster.
+        rows.sort_unstable_by_key(|row| (row.account_id, row.version));
+        let (accounts, versions): (Vec<_>, Vec<_>) = rows.iter().map(|row| (row.account_id, row.version)).unzip();
+        let mut found = vec![false; rows.len()];
+        let each = history::whole::each_of(&mut self.snapshot, &accounts, &versions, |place, row| {
+            found[place] = true;
+            compare::entry(self.partition, &rows[place], Some(row), &mut findings);
+        });
+        in_time(each).await?;
+        for (row, _) in rows.iter().zip(found).filter(|(_, found)| !found) {
+            compare::entry(self.partition, row, None, &mut findings);
+        }
+        self.aside(&aside, &mut findings).await?;
+        self.progress.folded(events.len(), findings);
+        Ok(())
+    }
+
+    /// Compares what is in quarantine with these events, which should be.
+    async fn aside(&mut self, events: &[&RecordedEvent], findings: &mut Findings) -> Result<(), VerifyError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let places = events.iter().map(|event| (event.account_id, event.position.number));
+        let (accounts, positions): (Vec<_>, Vec<_>) = places.unzip();
+        let documents = quarantine::documents(&mut self.snapshot, self.partition, &accounts, &positions);
+        let documents = in_time(documents).await?;
+        for event in events {
+            let document = documents.get(&event.position.number);
+            self.set_aside += i64::from(document.is_some());
+            compare::set_aside(event, document, findings);
+        }
+        Ok(())
+    }
+
+    /// Compares the accounts as the log has left them, and looks for what is there beside.
+    async fn rest(mut self, orphans: Vec<Uuid>, mut findings: Findings) -> Result<(), VerifyError> {
+        let (partition, folded) = (self.partition, &self.fold.accounts);
+        let mut seen = HashSet::new();
+        let each = accounts::whole::each_of(&mut self.snapshot, partition, |found| {
+            seen.insert(found.account_id);
+            compare::account(partition, folded.get(&found.account_id), found, &mut findings);
+        });
+        in_time(each).await?;
+        for (account_id, folded) in folded.iter().filter(|(account_id, _)| !seen.contains(*account_id)) {
+            compare::account_missing(partition, *account_id, folded, &mut findings);
+        }
+        // One that is here by mistake has its history, and its place, in another partition.
+        seen.retain(|account_id| partition_of(*account_id, self.log.partitions) == partition);
+        seen.extend(orphans);
+        seen.extend(folded.keys());
+        let ends: Vec<_> = seen.iter().map(|id| (*id, folded.get(id).map_or(0, |folded| folded.history()))).collect();
+        for some in ends.chunks(SOME_ACCOUNTS) {
+            let (accounts, versions): (Vec<_>, Vec<_>) = some.iter().copied().unzip();
+            let mut beyond = history::whole::beyond(&mut self.snapshot, &accounts, &versions);
+            while let Some((account_id, version, position)) = in_time(beyond.try_next()).await? {
+                findings.add(|| compare::entry_too_many(partition, account_id, version, position));
+            }
+        }
+        let (quarantined, events) = in_time(quarantine::counts(&mut self.snapshot, partition)).await?;
+        if events > self.set_aside {
+            findings.add(|| Difference {
+                expected: json!({ "events": self.set_aside }),
+                found: json!({ "events": events }),
+                ..Difference::new(What::QuarantineTooMany, partition, None, None)
+            });
+        }
+        self.progress.done_with(folded.len(), quarantined, findings);
+        Ok(())
+    }
+}
+
+async fn in_time<T>(query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    tokio::time::timeout(QUERY_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
