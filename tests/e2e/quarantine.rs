@@ -12,6 +12,7 @@ use crate::ground::PARTITIONS;
 use crate::process::eventually;
 use crate::site::{Pair, Site};
 use crate::unreadable::{append, open};
+use crate::verify;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_good() -> anyhow::Result<()> {
@@ -55,6 +56,7 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     let shown = views.json(&format!("/v1/accounts/{account}")).await?;
     ensure!(shown["version"] == 3 && shown["balance"] == 1 && shown.get("quarantined_since").is_none(), "{shown}");
     ensure!(entries(&views, account).await? == [3, 1]);
+    verify::finds_nothing(&views).await?;
     let thrown = views.json("/admin/quarantine/discarded").await?;
     let first = &thrown["data"][0];
     ensure!(first["discard_reason"] == "nobody burns money" && first["version"] == 2, "{thrown}");

@@ -15,6 +15,7 @@ use crate::ground::{self, Kafka, TOPICS};
 use crate::load::Acknowledged;
 use crate::process::{Process, free_address};
 use crate::truth::{self, Log};
+use crate::verify;
 
 /// Databases, topic and group of one test.
 pub(crate) struct Site {
@@ -140,7 +141,11 @@ impl Pair {
         for service in self.commands.iter_mut().chain(&mut self.projections) {
             service.ready().await?;
         }
-        truth::holds(&self.command()?, &self.projection()?, acknowledged).await
+        let log = truth::holds(&self.command()?, &self.projection()?, acknowledged).await?;
+        if log.iter().any(|events| !events.is_empty()) {
+            verify::finds_nothing(&self.projections[0].client()?).await?;
+        }
+        Ok(log)
     }
 }
 

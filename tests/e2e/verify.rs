@@ -42,7 +42,7 @@ async fn found(projection: &Client) -> anyhow::Result<(u64, BTreeSet<String>, Va
     Ok((job["differences"].as_u64().context("no count")?, kinds, job))
 }
 
-async fn finds_nothing(projection: &Client) -> anyhow::Result<Value> {
+pub(crate) async fn finds_nothing(projection: &Client) -> anyhow::Result<Value> {
     let (differences, _, job) = found(projection).await?;
     ensure!(differences == 0 && job["events"].as_i64() > Some(0), "{job}");
     Ok(job)

@@ -1,5 +1,7 @@
 //! What somebody threw away: kept for good, and of all generations of the views.
 
+use std::collections::HashSet;
+
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
@@ -64,6 +66,21 @@ pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Re
     .fetch_all(executor)
     .await?;
     Ok(found.into_iter().map(|(partition, number)| Position { partition, number }).collect())
+}
+
+/// The positions of events of a partition that were thrown away.
+///
+/// # Errors
+/// As any query.
+pub async fn positions(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<HashSet<i64>> {
+    let found: Vec<i64> = sqlx::query_scalar(
+        "SELECT position FROM projection.discarded
+          WHERE partition = $1 AND account_id IS NOT NULL AND position IS NOT NULL",
+    )
+    .bind(partition)
+    .fetch_all(executor)
+    .await?;
+    Ok(found.into_iter().collect())
 }
 
 /// What is known of an event beside what the quarantine has.

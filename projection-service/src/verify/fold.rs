@@ -1,7 +1,7 @@
 //! One partition of the log, folded to what the views should hold of it. Pure; it remembers the accounts, and of the
 //! events only the last ones.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use passbook_shared::event::AccountEvent;
 use passbook_shared::money::Currency;
@@ -26,6 +26,8 @@ pub(super) struct Fold {
     pub(super) accounts: HashMap<Uuid, Folded>,
     /// Accounts with events in quarantine, each with the position of the first.
     aside: HashMap<Uuid, i64>,
+    /// Positions of events that were discarded: their accounts go on without them, if they can't be applied.
+    discarded: HashSet<i64>,
     pub(super) last: Option<Last>,
     recent: Recent,
 }
@@ -79,13 +81,15 @@ pub(super) enum Step<'e> {
     Row(Row<'e>),
     /// A place in quarantine.
     Aside,
+    /// Nothing: it was discarded.
+    Discarded,
     /// That can't be said.
     Lost,
 }
 
 impl Fold {
-    pub(super) fn new(partition: Partition, aside: HashMap<Uuid, i64>) -> Self {
-        Self { partition, accounts: HashMap::new(), aside, last: None, recent: Recent::default() }
+    pub(super) fn new(partition: Partition, aside: HashMap<Uuid, i64>, discarded: HashSet<i64>) -> Self {
+        Self { partition, accounts: HashMap::new(), aside, discarded, last: None, recent: Recent::default() }
     }
 
     /// The log goes on with this event.
@@ -130,6 +134,10 @@ impl Fold {
                 account.apply(event, decoded, entry.after);
                 let (recorded_at, event_type) = (event.recorded_at, decoded.event_type());
                 Step::Row(Row { account_id, position, recorded_at, event_type, entry })
+            }
+            Err(_) if self.discarded.contains(&position) => {
+                account.pass_over(event);
+                Step::Discarded
             }
             Err(reason) => {
                 account.standing = Standing::Lost;
@@ -195,6 +203,14 @@ impl Folded {
                 | AccountEvent::AccountUnfrozen(_)
                 | AccountEvent::AccountClosed(_),
             ) => {}
+        }
+    }
+
+    /// The views have no history of an event that was discarded; if it was next, the account has moved past it.
+    fn pass_over(&mut self, event: &RecordedEvent) {
+        if let Some(applied) = self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version) {
+            applied.state.version = event.version;
+            (applied.position, applied.last_activity) = (event.position.number, event.recorded_at);
         }
     }
 

@@ -18,7 +18,7 @@ use super::{Ground, compare};
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::history::whole::Whole;
 use crate::store::source::Source;
-use crate::store::{accounts, generations, history, quarantine};
+use crate::store::{accounts, discarded, generations, history, quarantine};
 
 /// Events compared at once: as many as the feed gives.
 const PAGE: usize = 5_000;
@@ -49,7 +49,8 @@ pub(super) async fn verify(
     let none = Checkpoint { partition, position: 0, epoch: 0, kafka_offset: None, event_id: None, recorded_at: None };
     let checkpoint = in_time(checkpoints::find(&mut snapshot, partition)).await?.unwrap_or(none);
     progress.looks_at(partition, checkpoint.position);
-    let fold = Fold::new(partition, in_time(quarantine::first_positions(&mut snapshot, partition)).await?);
+    let aside = in_time(quarantine::first_positions(&mut snapshot, partition)).await?;
+    let fold = Fold::new(partition, aside, in_time(discarded::positions(&mut snapshot, partition)).await?);
     let mut looking = Looking { log, partition, snapshot, fold, progress, set_aside: 0 };
 
     let mut after = 0;
@@ -79,7 +80,7 @@ impl Looking {
             match self.fold.take(event, decoded, &mut findings) {
                 Step::Row(row) => rows.push(Whole::from(&row)),
                 Step::Aside => aside.push(event),
-                Step::Lost => {}
+                Step::Discarded | Step::Lost => {}
             }
         }
         // In the order of the table's key, Postgres finds its places faster.

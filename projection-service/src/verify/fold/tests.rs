@@ -21,13 +21,19 @@ fn event(number: i64, account: u128, version: i64, event_type: &str) -> Recorded
     }
 }
 
-/// What each event comes to (R: a row, A: set aside, L: lost), and what is found in the log.
 fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<What>) {
+    fold_without(&[], aside, events)
+}
+
+/// What each event comes to (R: a row, A: set aside, D: discarded, L: lost), and what is found in the log.
+fn fold_without(discarded: &[i64], aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<What>) {
     let aside = aside.iter().map(|(account, position)| (Uuid::from_u128(*account), *position));
-    let (mut fold, mut findings) = (Fold::new(3, aside.collect()), Findings::default());
+    let (mut fold, mut findings) =
+        (Fold::new(3, aside.collect(), discarded.iter().copied().collect()), Findings::default());
     let steps = events.iter().map(|event| match fold.take(event, &event.decode(), &mut findings) {
         Step::Row(_) => 'R',
         Step::Aside => 'A',
+        Step::Discarded => 'D',
         Step::Lost => 'L',
     });
     let steps = steps.collect();
@@ -95,4 +101,21 @@ fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
     assert_eq!((steps.as_str(), found), ("RLL", vec![What::NotSetAside]));
     let out_of_order = [event(1, 1, 1, "MoneyDeposited"), event(2, 2, 1, "AccountOpened")];
     assert_eq!(fold(&[], &out_of_order).2, [What::NotSetAside]);
+}
+
+#[test]
+fn an_account_goes_on_without_what_was_discarded() {
+    let events = [
+        event(1, 1, 1, "AccountOpened"),
+        event(2, 1, 2, "MoneyBurnt"),
+        event(3, 1, 3, "MoneyDeposited"),
+        event(4, 2, 1, "MoneyBurnt"),
+    ];
+    let (fold, steps, found) = fold_without(&[2, 4], &[], &events);
+    assert_eq!((steps.as_str(), found.len(), history(&fold, 1), history(&fold, 2)), ("RDRD", 0, 3, 0));
+    let (fold, steps, _) = fold_without(&[2], &[], &events[..2]);
+    assert_eq!((steps.as_str(), history(&fold, 1)), ("RD", 2));
+    // What can be applied is, even so.
+    let (_, steps, _) = fold_without(&[1], &[], &events[..1]);
+    assert_eq!(steps, "R");
 }
