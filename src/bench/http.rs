@@ -77,8 +77,8 @@ fn taken(before: &BTreeMap<&'static str, f64>, after: &BTreeMap<&'static str, f6
     Value::Object(taken.collect::<Map<_, _>>())
 }
 
-/// At half the load the pair could bear: how long an answer takes, and how long from it to the view.
-async fn latency(
+/// At a load of so many commands a second: how long an answer takes, and how long from it to the view.
+pub(super) async fn latency(
     command: SocketAddr,
     projection: SocketAddr,
     accounts: &Arc<[Uuid]>,

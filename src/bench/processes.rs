@@ -68,6 +68,14 @@ impl Process {
         Ok(())
     }
 
+    /// The most memory it has had, in MiB.
+    pub(super) fn peak_mib(&self) -> anyhow::Result<u64> {
+        let id = self.child.id().context("a service ended by itself")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        Ok(peak.context("no VmHWM")?.parse::<u64>()? / 1024)
+    }
+
     fn id(&self) -> Option<u32> {
         self.child.id()
     }

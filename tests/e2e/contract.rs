@@ -202,6 +202,7 @@ async fn headers_paths_and_routes_are_checked_too() -> anyhow::Result<()> {
         ],
     )
     .await?;
+    pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
     check(
         &pair.projections[0],
         &[

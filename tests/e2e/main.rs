@@ -20,6 +20,7 @@ mod truth;
 
 mod cancelled;
 mod contract;
+mod foreign;
 mod killed;
 mod launcher;
 mod outages;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
@@ -17,6 +18,7 @@ use crate::client::Client;
 use crate::load::Load;
 use crate::process::eventually;
 use crate::site::{Pair, Site};
+use crate::verify;
 
 /// A pair with some history, whose projection leaves its group at once when it is stopped.
 async fn pair_with_history(name: &'static str, commands: usize) -> anyhow::Result<Pair> {
@@ -185,6 +187,32 @@ async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> a
     Ok(())
 }
 
+/// Asked for on the command line; and retention has cut off the topic's head.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_topic_has_lost_is_replayed_from_the_log() -> anyhow::Result<()> {
+    let mut pair = pair_with_history("trimmed_replay", 300).await?;
+    let (views, log) = (pair.projection()?, pair.holds(&[]).await?);
+    let mut lost = 0;
+    if pair.site.kafka.has_admin() {
+        let (admin, options) = pair.site.admin()?;
+        let mut trim = TopicPartitionList::new();
+        for (partition, events) in (0..).zip(&log) {
+            lost += events.len() / 2;
+            trim.add_partition_offset(&pair.site.topic, partition, Offset::Offset(i64::try_from(events.len() / 2)?))?;
+        }
+        let trimmed = admin.delete_records(&trim, &options).await?;
+        trimmed.elements().iter().try_for_each(|element| element.error())?;
+    }
+    let addr = format!("--projection-addr={}", pair.projections[0].addr);
+    let (done, output) = verify::by_command(&["replay".to_owned(), addr, "--from-beginning".to_owned()]).await?;
+    ensure!(done && output.contains("generation 2 is live; 0 of its rows"), "{output}");
+    let told = output.contains(&format!("{lost} of them were not in the topic, and came from the log"));
+    ensure!(told || lost == 0, "{output}");
+    let replay = ended(&views).await?;
+    ensure!(replay["events_from_log"] == lost && generation(&views).await? == 2, "{lost} were lost: {replay}");
+    pair.holds(&[]).await.map(drop)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_replay_at_a_time_and_it_can_be_cancelled() -> anyhow::Result<()> {
     let mut pair = pair_with_history("cancelled_replay", 300).await?;
@@ -227,9 +255,7 @@ async fn a_replay_whose_service_is_killed_at_random_gets_to_its_end() -> anyhow:
         let replay = ended(&views).await?;
         let done = replay["state"] == "done" && replay["differences"] == 0;
         ensure!(done, "round {round}, {kills} kills: {replay}");
-        if round % 5 == 0 {
-            pair.holds(&[]).await?;
-        }
+        verify::finds_nothing(&views).await?;
     }
     pair.holds(&[]).await?;
     let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;

@@ -53,7 +53,7 @@ async fn by_launcher(projection: &Service) -> anyhow::Result<(bool, String)> {
     by_command(&["verify".to_owned(), format!("--projection-addr={}", projection.addr)]).await
 }
 
-async fn by_command(arguments: &[String]) -> anyhow::Result<(bool, String)> {
+pub(crate) async fn by_command(arguments: &[String]) -> anyhow::Result<(bool, String)> {
     let log = tempfile::Builder::new().prefix("verify").tempfile_in(directory()?)?.into_temp_path();
     let mut process = Process::start(arguments, &log)?;
     let status = process.ended().await?;

@@ -85,7 +85,7 @@ pub(super) struct Asked {
 ///
 /// An event that can't be decoded or applied is set aside. Later events of its account wait behind it, in order; other
 /// accounts go on.
-#[utoipa::path(get, path = "/admin/quarantine", tag = "operations", params(Asked),
+#[utoipa::path(get, operation_id = "quarantine", path = "/admin/quarantine", tag = "operations", params(Asked),
     responses((status = 200, description = "The page", body = QuarantinePage), ListProblems))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -145,7 +145,7 @@ struct WaitingView {
 }
 
 /// What could not be applied, with its document
-#[utoipa::path(get, path = "/admin/quarantine/{id}", tag = "operations", params(("id" = i64, Path)),
+#[utoipa::path(get, operation_id = "quarantined", path = "/admin/quarantine/{id}", tag = "operations", params(("id" = i64, Path)),
     responses((status = 200, description = "What was set aside", body = WholeView), OneProblems))]
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<WholeView>, Problem> {
     let id = number(&id)?;

@@ -80,7 +80,7 @@ impl From<Job> for VerificationView {
 ///
 /// The whole log is folded, and every account and every entry of the live views is compared with what that gives, while
 /// commands and queries go on: each partition at the position that its views have when it is looked at. One at a time.
-#[utoipa::path(post, path = "/admin/verify", tag = "operations",
+#[utoipa::path(post, operation_id = "begin_verification", path = "/admin/verify", tag = "operations",
     responses(
         (status = 202, description = "It was asked for", body = VerificationView,
             headers(("Location" = String, description = "Where to look how it stands"))),
@@ -99,7 +99,7 @@ pub(super) async fn ask(
 /// How a verification stands
 ///
 /// An instance remembers its last 20.
-#[utoipa::path(get, path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "verification", path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
     responses((status = 200, description = "How it stands", body = VerificationView), OneProblems))]
 pub(super) async fn get(
     State(state): State<AppState>,

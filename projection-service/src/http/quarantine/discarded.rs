@@ -82,7 +82,7 @@ pub(in crate::http) struct DiscardedPage {
 ///
 /// Kept for good, whatever generation of the views is live. Views that are made anew pass over the same events again,
 /// unless they can be applied by then.
-#[utoipa::path(get, path = "/admin/quarantine/discarded", tag = "operations", params(Asked),
+#[utoipa::path(get, operation_id = "discarded", path = "/admin/quarantine/discarded", tag = "operations", params(Asked),
     responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
 pub(in crate::http) async fn discarded(
     State(state): State<AppState>,

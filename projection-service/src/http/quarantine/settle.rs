@@ -45,7 +45,7 @@ pub(in crate::http) struct DiscardRequest {
 ///
 /// With what this version of the program knows. Then all that waits behind it is applied, in order, until an event can't
 /// be: that one stays with its new reason, and those behind it go on waiting. All in one transaction.
-#[utoipa::path(post, path = "/admin/quarantine/{id}/retry", tag = "operations", params(("id" = i64, Path)),
+#[utoipa::path(post, operation_id = "retry_quarantined", path = "/admin/quarantine/{id}/retry", tag = "operations", params(("id" = i64, Path)),
     responses((status = 200, description = "It was applied", body = SettledView), RetryProblems))]
 pub(in crate::http) async fn retry(
     State(state): State<AppState>,
@@ -58,7 +58,7 @@ pub(in crate::http) async fn retry(
 ///
 /// That is recorded with its reason and its document. What waits behind it is applied without it, in one transaction: the
 /// account's version moves past it, and its history has no entry for it. What can be applied is not thrown away.
-#[utoipa::path(post, path = "/admin/quarantine/{id}/discard", tag = "operations", params(("id" = i64, Path)),
+#[utoipa::path(post, operation_id = "discard_quarantined", path = "/admin/quarantine/{id}/discard", tag = "operations", params(("id" = i64, Path)),
     request_body = DiscardRequest,
     responses((status = 200, description = "It was thrown away", body = SettledView), DiscardProblems))]
 pub(in crate::http) async fn discard(
