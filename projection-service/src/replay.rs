@@ -37,7 +37,8 @@ pub struct Ground {
 
 impl Ground {
     fn options(&self) -> PgConnectOptions {
-        self.database.clone().application_name("passbook-projection-replay")
+        // Much of it takes long, and should.
+        self.database.clone().application_name("passbook-projection-replay").disable_statement_logging()
     }
 
     /// A connection to what is of all generations.

@@ -127,6 +127,7 @@ async fn a_log_that_was_restored_is_noticed_and_everything_can_be_made_anew_from
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     }
     pair.commands[0].start()?;
+    pair.commands[0].ready().await?;
     pair.projections[0].start()?;
     let load = Load::start(&commands, 8, 10).await?;
     load.further(50).await?;

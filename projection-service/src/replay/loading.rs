@@ -65,17 +65,14 @@ impl<'a> Loading<'a> {
             self.write_if_full().await?;
         }
         drop(chunks);
-        while !self.is_there() {
-            let events = self.page().await?;
-            self.progress.add_from_log(events);
-        }
+        self.fill(self.target).await?;
         self.write().await
     }
 
     /// Reads the log alone: for what is new, that is at once there.
     pub(super) async fn by_log(mut self) -> Result<(), ReplayError> {
         while !self.is_there() {
-            self.page().await?;
+            self.page(self.target).await?;
         }
         self.write().await
     }
@@ -105,23 +102,34 @@ impl<'a> Loading<'a> {
             // Another event than was applied: the live views will say so.
             Verdict::Skip | Verdict::Forked => {}
             Verdict::Hole { .. } => {
-                while self.sequence.hole(partition).is_some() && !self.is_there() {
-                    let events = self.page().await?;
-                    self.progress.add_from_log(events);
+                self.fill(self.target.min(position - 1)).await?;
+                let is_next = position <= self.target
+                    && self.sequence.of_topic(partition, position, event.recorded.event_id, offset) == Verdict::Next;
+                if is_next {
+                    self.push(record);
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes the page of the log that is next; gives how many events it had.
-    async fn page(&mut self) -> Result<usize, ReplayError> {
+    /// Takes from the log what the topic does not have, up to a position.
+    async fn fill(&mut self, up_to: i64) -> Result<(), ReplayError> {
+        while self.accepted() < up_to {
+            let events = self.page(up_to).await?;
+            self.progress.add_from_log(events);
+        }
+        Ok(())
+    }
+
+    /// Takes the page of the log that is next, up to a position; gives how many events it had.
+    async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
         let page = self.ground.feed.events(self.partition, after).await?;
         if page.events.is_empty() {
             return Err(ReplayError::LogEnds { partition: self.partition, position: self.target });
         }
-        let wanted = |event: &RecordedEvent| event.position.number <= self.target;
+        let wanted = |event: &RecordedEvent| event.position.number <= up_to;
         let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
         let count = events.len();
         for event in events {
