@@ -25,6 +25,9 @@ CREATE UNIQUE INDEX generations_one_is_live ON projection.generations (live) WHE
 -- `search_path`, so that no statement names a schema.
 CREATE SCHEMA views;
 
+-- Numbers what is set aside.
+CREATE SEQUENCE projection.quarantine_ids;
+
 -- Makes the tables of a generation.
 CREATE FUNCTION projection.create_generation(generation integer) RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
@@ -105,7 +108,8 @@ BEGIN
 
     -- Records and events that could not be applied, and those of the same accounts that wait behind them in order.
     CREATE TABLE quarantine (
-        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        -- One sequence for all generations: a number that somebody has written down never means another event.
+        id bigint PRIMARY KEY DEFAULT nextval('projection.quarantine_ids'),
         -- Where it was found: in the log (if that much could be read) and in the topic (if it was read there).
         partition smallint NOT NULL,
         position bigint,

@@ -26,3 +26,18 @@ CREATE TABLE projection.discarded (
 );
 CREATE INDEX discarded_by_account ON projection.discarded (account_id, position) WHERE account_id IS NOT NULL;
 CREATE INDEX discarded_records ON projection.discarded (partition, kafka_offset) WHERE account_id IS NULL;
+
+-- How many accounts of the live generation are further than in another, which has events of theirs set aside.
+CREATE FUNCTION projection.behind(of_generation integer, live_generation integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    behind bigint;
+BEGIN
+    EXECUTE format(
+        'SELECT count(DISTINCT q.account_id)
+           FROM %1$I.quarantine AS q
+           JOIN %2$I.accounts AS a ON a.account_id = q.account_id
+           LEFT JOIN %1$I.accounts AS b ON b.account_id = q.account_id
+          WHERE a.version > coalesce(b.version, 0)', 'views_' || of_generation, 'views_' || live_generation)
+    INTO behind;
+    RETURN behind;
+END $$;

@@ -172,9 +172,9 @@ struct Done {
 /// Applies what waits of an account, and keeps what can't be.
 async fn apply_in_order(transaction: &mut PgConnection, account_id: Uuid, known: &mut Accounts) -> sqlx::Result<Done> {
     let mut done = Done { passed: 0, applied: 0, refused: None };
+    let mut after = 0;
     while done.refused.is_none() {
-        // Those before are not there any more.
-        let waiting = quarantine::of_account(&mut *transaction, account_id, 0, CHUNK).await?;
+        let waiting = quarantine::of_account(&mut *transaction, account_id, after, CHUNK).await?;
         let mut records: Vec<Record> = waiting.iter().map(|event| record::of_account(account_id, event)).collect();
         if let Some(unreadable) = records.iter().position(|record| record.content.is_err()) {
             records.truncate(unreadable + 1);
@@ -189,6 +189,7 @@ async fn apply_in_order(transaction: &mut PgConnection, account_id: Uuid, known:
         done.applied += batch.history.len();
 
         let (passed, rest) = waiting.split_at(records.len() - set_aside.len());
+        after = passed.last().map_or(after, |event| event.position);
         let passed: Vec<i64> = passed.iter().map(|event| event.id).collect();
         quarantine::remove(&mut *transaction, &passed).await?;
         done.passed += passed.len();

@@ -20,6 +20,8 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use crate::feed::Feed;
 use crate::store::generations::Generation;
+use crate::store::source::{self, Source};
+use error::ReplayError;
 pub use runner::run;
 
 /// What replays work with.
@@ -39,6 +41,17 @@ impl Ground {
     fn options(&self) -> PgConnectOptions {
         // Much of it takes long, and should.
         self.database.clone().application_name("passbook-projection-replay").disable_statement_logging()
+    }
+
+    /// Whose log the views are of; whose the command-service's is, if they are empty.
+    async fn source(&self) -> Result<Source, ReplayError> {
+        let log = self.feed.source().await?;
+        let ours = source::find(&mut self.connect().await?).await?.unwrap_or(log);
+        if log == ours {
+            Ok(ours)
+        } else {
+            Err(ReplayError::Foreign { what: "command-service's log", found: log, ours })
+        }
     }
 
     /// A connection to what is of all generations.

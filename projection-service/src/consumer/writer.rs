@@ -18,7 +18,7 @@ use super::known::{Accounts, Known};
 use super::record::Record;
 use super::sequence::Sequence;
 use super::share::Limit;
-use crate::feed::Feed;
+use crate::feed::{Feed, FeedError};
 use crate::store::apply::{Batch, apply};
 use crate::store::generations;
 use crate::store::source::Source;
@@ -58,6 +58,9 @@ pub(crate) enum WriteError {
     /// Postgres refused, or is away.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
+    /// The views are empty, and the command-service can't be asked whose log they are to be of.
+    #[error("the views are empty, and whose log they are to be of can't be asked: {0}")]
+    Unasked(#[from] FeedError),
     /// The records are of another log than the views.
     #[error("{0}")]
     Foreign(String),
@@ -122,7 +125,7 @@ impl Writer {
             none => none.insert(connect(&self.database).await?),
         };
         if let Some(seen) = source.filter(|_| self.source.is_none()) {
-            self.source = agree(connection, &self.feed, seen).await?;
+            self.source = Some(agree(connection, &self.feed, seen).await?);
         }
         load(connection, records, &mut self.known).await?;
         let batch = fold(records, sequence, &mut self.known);
@@ -161,17 +164,15 @@ async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
 
 /// Whether what is read is of the log that the views are of. Of which that is, is written down before the first event;
 /// the topic's word is not enough for that: it may be another installation's, or be growing to its partitions.
-async fn agree(connection: &mut PgConnection, feed: &Feed, seen: Source) -> Result<Option<Source>, WriteError> {
+async fn agree(connection: &mut PgConnection, feed: &Feed, seen: Source) -> Result<Source, WriteError> {
     if let Some(ours) = source::find(connection).await? {
-        return if ours == seen { Ok(Some(ours)) } else { Err(foreign("topic", seen, "views", ours)) };
+        return if ours == seen { Ok(ours) } else { Err(foreign("topic", seen, "views", ours)) };
     }
-    match feed.source().await {
-        Ok(log) if log == seen => Ok(Some(source::remember(connection, seen).await?)),
-        Ok(log) => Err(foreign("topic", seen, "command-service's log", log)),
-        Err(error) => {
-            tracing::debug!(%error, "whose log it is can't be asked yet");
-            Ok(None)
-        }
+    let log = feed.source().await?;
+    if log == seen {
+        Ok(source::remember(connection, seen).await?)
+    } else {
+        Err(foreign("topic", seen, "command-service's log", log))
     }
 }
 

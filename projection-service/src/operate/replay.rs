@@ -15,6 +15,9 @@ use uuid::Uuid;
 use super::{ASK_EVERY, Service};
 use crate::replay::asked::From;
 
+/// How often the service may fail to answer before it is given up: for a minute.
+const PATIENCE: u32 = 120;
+
 /// What a replay is asked for with.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayOptions {
@@ -101,12 +104,18 @@ pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result
     let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
         "{msg:10} {bar:30} {human_pos} of {human_len} events, {per_sec}, {eta} left",
     )?);
+    let mut silent = 0;
     while replay.ended_at.is_none() {
         bar.set_length(replay.events_total.unwrap_or_default());
         bar.set_position(replay.events_done);
         bar.set_message(replay.error.clone().unwrap_or_else(|| replay.state.clone()));
         tokio::time::sleep(ASK_EVERY).await;
-        replay = service.send(service.client.get(service.url(&path))).await?;
+        // The replay goes on whether or not it can be looked at: also after a restart of the service.
+        match service.send(service.client.get(service.url(&path))).await {
+            Ok(now) => (replay, silent) = (now, 0),
+            Err(error) if silent == PATIENCE => return Err(error),
+            Err(_) => silent += 1,
+        }
     }
     bar.finish_and_clear();
     tell(&replay)
@@ -119,7 +128,7 @@ fn tell(replay: &Replay) -> anyhow::Result<()> {
     if *events_from_log > 0 {
         println!("{events_from_log} of them were not in the topic, and came from the log");
     }
-    if let (Some(generation), Some(differences)) = (replay.generation, replay.differences) {
+    if let (Some(generation), Some(differences), "done") = (replay.generation, replay.differences, state.as_str()) {
         println!("generation {generation} is live; {differences} of its rows were not as in the one before");
     }
     for sample in &replay.samples {

@@ -1,12 +1,13 @@
 //! Why a replay did not go on.
 
 use passbook_shared::partition::Partition;
-use passbook_shared::store_error::{is_connection_lost, violated_constraint};
+use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 use crate::feed::FeedError;
 use crate::store::apply::OUTRUN;
+use crate::store::source::Source;
 
 #[derive(Debug, Error)]
 pub(super) enum ReplayError {
@@ -18,6 +19,17 @@ pub(super) enum ReplayError {
     Kafka(#[from] KafkaError),
     #[error("the log ends before position {partition}-{position}, which the live views have passed: was it restored?")]
     LogEnds { partition: Partition, position: i64 },
+    #[error(
+        "the {what} is of store {} with {} partitions, the views are of store {} with {}: nothing is replayed. Is KAFKA_TOPIC \
+         or COMMAND_SERVICE_URL another installation's?",
+        .found.store_id, .found.partitions, .ours.store_id, .ours.partitions
+    )]
+    Foreign { what: &'static str, found: Source, ours: Source },
+    #[error(
+        "{0} events that the live views have can't be applied by this version: views would go back. The live ones stay as \
+         they are; see what the log says of the events that were set aside"
+    )]
+    WouldGoBack(i64),
     #[error("there is no generation {0}")]
     NoGeneration(i32),
     #[error("cancelled")]
@@ -29,12 +41,13 @@ impl ReplayError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => {
-                let busy = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03");
-                is_connection_lost(error) || busy || violated_constraint(error) == Some(OUTRUN)
+                is_connection_lost(error) || is_unavailable(error) || violated_constraint(error) == Some(OUTRUN)
             }
             Self::Feed(FeedError::Request(_)) | Self::Kafka(_) => true,
             Self::Feed(FeedError::Nameless | FeedError::OutOfOrder { .. })
             | Self::LogEnds { .. }
+            | Self::Foreign { .. }
+            | Self::WouldGoBack(_)
             | Self::NoGeneration(_)
             | Self::Cancelled => false,
         }

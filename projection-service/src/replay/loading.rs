@@ -1,6 +1,6 @@
 //! Events of one partition, read again and applied: from the topic as long as it has them, else from the log.
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
 
@@ -9,10 +9,11 @@ use super::error::ReplayError;
 use super::progress::Progress;
 use super::topic;
 use crate::consumer::known::Accounts;
-use crate::consumer::record::Record;
+use crate::consumer::record::{Event, Record};
 use crate::consumer::sequence::{Sequence, Verdict};
 use crate::consumer::writer::write;
 use crate::store::checkpoints::Checkpoint;
+use crate::store::source::Source;
 
 /// Events applied in one transaction, at most, and what they take in bytes, about.
 const BATCH: (usize, usize) = (20_000, 16 << 20);
@@ -24,6 +25,8 @@ pub(super) struct Loading<'a> {
     /// Sees the views that are written.
     connection: &'a mut PgConnection,
     partition: Partition,
+    /// Whose log it is: nothing of another is applied.
+    source: Source,
     sequence: Sequence,
     known: Accounts,
     pending: Vec<Record>,
@@ -37,6 +40,7 @@ impl<'a> Loading<'a> {
         ground: &'a Ground,
         progress: &'a Progress,
         connection: &'a mut PgConnection,
+        source: Source,
         from: &Checkpoint,
         target: i64,
     ) -> Self {
@@ -45,6 +49,7 @@ impl<'a> Loading<'a> {
             progress,
             connection,
             partition: from.partition,
+            source,
             sequence: Sequence::new(std::slice::from_ref(from)),
             known: Accounts::default(),
             pending: Vec::new(),
@@ -57,7 +62,8 @@ impl<'a> Loading<'a> {
     pub(super) async fn by_topic(mut self, offset: i64) -> Result<(), ReplayError> {
         let mut chunks = topic::read(&self.ground.kafka, self.partition, offset);
         while !self.is_there()
-            && let Some(records) = chunks.recv().await
+            // What Kafka does not give, the log has.
+            && let Some(Ok(records)) = chunks.recv().await
         {
             for record in records {
                 self.take(record).await?;
@@ -93,6 +99,7 @@ impl<'a> Loading<'a> {
             }
             return Ok(());
         };
+        check_source(event, partition, self.source)?;
         let position = event.recorded.position.number;
         if self.is_there() && position > self.target {
             return Ok(());
@@ -126,6 +133,10 @@ impl<'a> Loading<'a> {
     async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
         let page = self.ground.feed.events(self.partition, after).await?;
+        if page.source != self.source {
+            let (found, ours) = (page.source, self.source);
+            return Err(ReplayError::Foreign { what: "command-service's log", found, ours });
+        }
         if page.events.is_empty() {
             return Err(ReplayError::LogEnds { partition: self.partition, position: self.target });
         }
@@ -162,4 +173,13 @@ impl<'a> Loading<'a> {
         }
         Ok(())
     }
+}
+
+/// Fails if a record of the topic is not of this log, or is where it would not be in a log of as many partitions.
+pub(super) fn check_source(event: &Event, partition: Partition, ours: Source) -> Result<(), ReplayError> {
+    let store_id = event.store_id.unwrap_or(ours.store_id);
+    if store_id == ours.store_id && partition_of(event.recorded.account_id, ours.partitions) == partition {
+        return Ok(());
+    }
+    Err(ReplayError::Foreign { what: "topic", found: Source { store_id, ..ours }, ours })
 }

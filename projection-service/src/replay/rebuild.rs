@@ -1,9 +1,12 @@
 //! A full replay: a new generation of the views is loaded beside the live one, compared with it at the same positions,
 //! and takes over. Until then queries are answered from the live one, which goes on following the log.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row};
+use tokio::time::sleep;
 
 use super::asked::From;
 use super::error::ReplayError;
@@ -14,9 +17,15 @@ use crate::quarantine;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::generations::{self, Generation};
 use crate::store::replays::{self, Replay};
+use crate::store::source::Source;
 
 /// So many events behind the live views is near: the rest takes a moment.
 const NEAR: i64 = 2_000;
+/// How often to go after them at most.
+const PASSES: u32 = 10;
+/// How often to try to switch, and how soon again.
+const SWITCHES: u32 = 50;
+const SWITCH_AGAIN: Duration = Duration::from_millis(200);
 /// Differences shown.
 const SAMPLES: i32 = 20;
 
@@ -29,6 +38,7 @@ pub(super) struct Rebuild<'a> {
     connection: PgConnection,
     /// To what is built.
     building: PgConnection,
+    source: Source,
 }
 
 /// The generation that a replay builds or takes up again; made now, if it is yet to be made.
@@ -45,6 +55,7 @@ pub(super) async fn generation(
         return Ok(generation);
     }
     let mut transaction = connection.begin().await?;
+    sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
     if !replay.keep {
         for generation in generations::all(&mut *transaction).await? {
             generations::discard(&mut transaction, generation).await?;
@@ -65,7 +76,8 @@ impl<'a> Rebuild<'a> {
     ) -> Result<Self, ReplayError> {
         let connection = ground.connect().await?;
         let building = ground.connect_to(generation).await?;
-        Ok(Self { ground, progress, replay, generation, connection, building })
+        let source = ground.source().await?;
+        Ok(Self { ground, progress, replay, generation, connection, building, source })
     }
 
     /// From where the generation stands to its taking over.
@@ -90,7 +102,7 @@ impl<'a> Rebuild<'a> {
 
     /// Loads until it is near the live views, which move on meanwhile; its history has its key then.
     async fn approach(&mut self) -> Result<(), ReplayError> {
-        loop {
+        for pass in 1.. {
             let mut live = generations::connect_live(&self.ground.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
             checkpoints::ensure(&mut self.building, i16::try_from(targets.len()).unwrap_or(i16::MAX)).await?;
@@ -108,16 +120,18 @@ impl<'a> Rebuild<'a> {
             let mut transaction = self.building.begin().await?;
             generations::index(&mut transaction, self.generation).await?;
             transaction.commit().await?;
-            if missing <= NEAR {
-                return Ok(());
+            // Under a load as fast as this it does not get nearer.
+            if missing <= NEAR || pass == PASSES {
+                break;
             }
         }
+        Ok(())
     }
 
     async fn load(&self, behind: Vec<(Checkpoint, i64)>) -> Result<(), ReplayError> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
             let mut connection = self.ground.connect_to(self.generation).await?;
-            let loading = Loading::new(self.ground, self.progress, &mut connection, &checkpoint, target);
+            let loading = Loading::new(self.ground, self.progress, &mut connection, self.source, &checkpoint, target);
             loading.by_topic(checkpoint.kafka_offset.unwrap_or(0)).await
         };
         stream::iter(behind).map(load).buffer_unordered(self.ground.at_once).try_collect::<Vec<()>>().await.map(drop)
@@ -128,7 +142,7 @@ impl<'a> Rebuild<'a> {
         let mut live = generations::connect_live(&self.ground.database).await?;
         let mut seeing = self.ground.connect().await?;
         let mut held = live.begin().await?;
-        meet(self.ground, self.progress, &mut held, &mut self.building).await?;
+        self.meet(&mut held).await?;
         // What this transaction sees is as it is now, however long it looks.
         let mut seeing = seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let before = generations::live(&mut *seeing).await?;
@@ -143,29 +157,42 @@ impl<'a> Rebuild<'a> {
     }
 
     async fn switch(&mut self) -> Result<(), ReplayError> {
-        let mut live = generations::connect_live(&self.ground.database).await?;
-        let mut held = live.begin().await?;
-        meet(self.ground, self.progress, &mut held, &mut self.building).await?;
-        generations::make_live(&mut held, self.generation).await?;
-        held.commit().await?;
+        let mut tries = 1;
+        // Behind a long query the switch would wait, and all other queries behind the switch.
+        while let Err(error) = self.try_switch().await {
+            if !error.may_pass() || tries == SWITCHES {
+                return Err(error);
+            }
+            tries += 1;
+            sleep(SWITCH_AGAIN).await;
+        }
         tracing::info!(generation = self.generation.0, "the new views are live");
         Ok(())
     }
-}
 
-/// Holds the live views where they are as long as the transaction lasts, and brings the others to the same positions.
-async fn meet(
-    ground: &Ground,
-    progress: &Progress,
-    live: &mut PgConnection,
-    building: &mut PgConnection,
-) -> Result<(), ReplayError> {
-    let targets = positions(&checkpoints::hold(live).await?);
-    for checkpoint in checkpoints::all(&mut *building).await? {
-        let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
-        Loading::new(ground, progress, building, &checkpoint, target).by_log().await?;
+    async fn try_switch(&mut self) -> Result<(), ReplayError> {
+        let mut live = generations::connect_live(&self.ground.database).await?;
+        let before = generations::live(&mut live).await?;
+        let mut held = live.begin().await?;
+        self.meet(&mut held).await?;
+        let behind = generations::behind(&mut held, self.generation, before).await?;
+        if behind > 0 {
+            return Err(ReplayError::WouldGoBack(behind));
+        }
+        generations::make_live(&mut held, self.generation).await?;
+        Ok(held.commit().await?)
     }
-    Ok(())
+
+    /// Holds the live views where they are as long as the transaction lasts, and brings the others to the same positions.
+    async fn meet(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
+        let Self { ground, progress, source, building, .. } = self;
+        let targets = positions(&checkpoints::hold(live).await?);
+        for checkpoint in checkpoints::all(&mut *building).await? {
+            let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
+            Loading::new(ground, progress, building, *source, &checkpoint, target).by_log().await?;
+        }
+        Ok(())
+    }
 }
 
 fn positions(checkpoints: &[Checkpoint]) -> Positions {

@@ -2,7 +2,6 @@
 //! transaction. Who reads sees the views as they were, then as they are, and at no time older ones.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
@@ -10,7 +9,7 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::error::ReplayError;
-use super::loading::Loading;
+use super::loading::{Loading, check_source};
 use super::progress::Progress;
 use super::{Ground, topic};
 use crate::consumer::known::Accounts;
@@ -19,6 +18,7 @@ use crate::consumer::sequence::Sequence;
 use crate::consumer::writer::write;
 use crate::store::checkpoints;
 use crate::store::generations;
+use crate::store::quarantine;
 
 /// Where a partition goes back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,13 @@ async fn one_partition(
     partition: Partition,
     back: Back,
 ) -> Result<(), ReplayError> {
+    let source = ground.source().await?;
     let mut transaction = live.begin().await?;
     let before = checkpoints::hold_one(&mut transaction, partition).await?;
     if back.position >= before.position {
         return Ok(());
     }
+    let (_, set_aside) = quarantine::counts(&mut *transaction, partition).await?;
     sqlx::query("SELECT projection.rewind($1, $2, $3)")
         .bind(partition)
         .bind(back.position)
@@ -64,7 +66,11 @@ async fn one_partition(
         .execute(&mut *transaction)
         .await?;
     let from = checkpoints::hold_one(&mut transaction, partition).await?;
-    Loading::new(ground, progress, &mut transaction, &from, before.position).by_topic(back.offset).await?;
+    Loading::new(ground, progress, &mut transaction, source, &from, before.position).by_topic(back.offset).await?;
+    let (_, set_aside_now) = quarantine::counts(&mut *transaction, partition).await?;
+    if set_aside_now > set_aside {
+        return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
+    }
     transaction.commit().await?;
     tracing::info!(partition, from = back.position, to = before.position, "events were applied again");
     Ok(())
@@ -72,10 +78,11 @@ async fn one_partition(
 
 /// Applies all events of an account again.
 pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uuid) -> Result<(), ReplayError> {
-    let partition = partition_of(account_id, ground.feed.source().await?.partitions);
+    let partition = partition_of(account_id, ground.source().await?.partitions);
     let mut live = connect(ground).await?;
     let mut transaction = live.begin().await?;
     let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
+    let set_aside = quarantine::count_of(&mut *transaction, account_id).await?;
     sqlx::query("SELECT projection.forget_account($1, $2)")
         .bind(account_id)
         .bind(partition)
@@ -91,6 +98,10 @@ pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uu
         write(&mut transaction, &records, &Sequence::default(), &mut known).await?;
         progress.add(records.len());
         progress.go_on()?;
+    }
+    let set_aside_now = quarantine::count_of(&mut *transaction, account_id).await?;
+    if set_aside_now > set_aside {
+        return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
     }
     transaction.commit().await?;
     Ok(())
@@ -122,28 +133,28 @@ pub(super) async fn to_time(ground: &Ground, moment: Timestamp) -> Result<BTreeM
     Ok(back)
 }
 
-/// Which positions are at these offsets of the topic.
+/// Which positions are at these offsets of the topic. Of an offset that the topic has lost it is only known that the
+/// position is not behind it: the topic holds each position once, or more often.
 pub(super) async fn to_offsets(
     ground: &Ground,
     offsets: &BTreeMap<Partition, i64>,
 ) -> Result<BTreeMap<Partition, Back>, ReplayError> {
-    const SILENCE: Duration = Duration::from_secs(30);
+    let source = ground.source().await?;
     let mut back = BTreeMap::new();
     for (partition, offset) in offsets {
         let mut chunks = topic::read(&ground.kafka, *partition, *offset);
-        let find = async {
-            while let Some(records) = chunks.recv().await {
-                let position = |record: &Record| Some(record.content.as_ref().ok()?.recorded.position.number);
-                if let Some(position) = records.iter().find_map(position) {
-                    return Some(position);
-                }
-            }
-            None
-        };
-        // Nothing there: nothing to go back for.
-        if let Ok(Some(first)) = tokio::time::timeout(SILENCE, find).await {
-            back.insert(*partition, Back { position: first - 1, offset: *offset });
+        let mut first = None;
+        while first.is_none()
+            && let Some(records) = chunks.recv().await
+        {
+            first = records?.into_iter().find(|record| record.content.is_ok());
         }
+        // At the end of the topic there is nothing to go back for.
+        let Some(Record { offset: Some(found), content: Ok(event), .. }) = first else { continue };
+        check_source(&event, *partition, source)?;
+        let before = event.recorded.position.number - 1;
+        let position = if found > *offset { before.min(*offset) } else { before };
+        back.insert(*partition, Back { position, offset: *offset });
     }
     Ok(back)
 }

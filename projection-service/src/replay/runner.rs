@@ -34,7 +34,7 @@ pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<
             () = shutdown.cancelled() => break,
         };
         if let Err(error) = looked {
-            tracing::debug!(%error, "replays can't be looked for");
+            tracing::warn!(%error, "replays can't be looked for, or the one that is open can't go on");
             connection = None;
         }
         tokio::select! { () = tokio::time::sleep(LOOK_EVERY) => {}, () = shutdown.cancelled() => {} }
@@ -65,6 +65,9 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
     let error = loop {
         // What it is now: an earlier run may have made its generation.
         let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
+        if replay.cancel {
+            break Some(ReplayError::Cancelled);
+        }
         let done = applied(ground, &replay).await?;
         let progress = Progress::new(done, replay.events_from_log);
         let ended = tokio::select! {

@@ -21,14 +21,19 @@ const CHUNKS: usize = 12;
 /// Kafka may be silent for so long.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Records from an offset on; ends at the end of the partition, or when Kafka does not give it: whoever misses some has
-/// the log. Ends early when the receiver is dropped.
-pub(super) fn read(kafka: &KafkaConfig, partition: Partition, from: i64) -> mpsc::Receiver<Vec<Record>> {
+/// Records from an offset on; ends at the end of the partition, or with an error when Kafka does not give it. Ends early
+/// when the receiver is dropped.
+pub(super) fn read(
+    kafka: &KafkaConfig,
+    partition: Partition,
+    from: i64,
+) -> mpsc::Receiver<Result<Vec<Record>, KafkaError>> {
     let (sender, records) = mpsc::channel(CHUNKS);
     let kafka = kafka.clone();
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read_to_end(&kafka, partition, from, &sender) {
-            tracing::warn!(%error, partition, "the topic can't be read to its end, the log has the rest");
+            tracing::warn!(%error, partition, "the topic can't be read to its end");
+            let _ = sender.blocking_send(Err(error));
         }
     });
     records
@@ -38,7 +43,7 @@ fn read_to_end(
     kafka: &KafkaConfig,
     partition: Partition,
     from: i64,
-    sender: &mpsc::Sender<Vec<Record>>,
+    sender: &mpsc::Sender<Result<Vec<Record>, KafkaError>>,
 ) -> Result<(), KafkaError> {
     let consumer = consumer(kafka)?;
     let mut assignment = TopicPartitionList::new();
@@ -62,10 +67,9 @@ fn read_to_end(
             None if sender.is_closed() => return Ok(()),
             None => Ok(false),
         };
-        let ended = ended.inspect_err(|_| heard = Instant::now());
         if records.len() >= most || bytes >= most_bytes || ended != Ok(false) {
             bytes = 0;
-            if sender.blocking_send(std::mem::replace(&mut records, Vec::with_capacity(most))).is_err() {
+            if sender.blocking_send(Ok(std::mem::replace(&mut records, Vec::with_capacity(most)))).is_err() {
                 return Ok(());
             }
         }

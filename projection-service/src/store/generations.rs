@@ -138,11 +138,20 @@ pub async fn discard(connection: &mut PgConnection, generation: Generation) -> s
     Ok(())
 }
 
+/// How many accounts of the live generation have events that the other has set aside: they would go back.
+///
+/// # Errors
+/// As any query.
+pub async fn behind(connection: &mut PgConnection, other: Generation, live: Generation) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT projection.behind($1, $2)").bind(other.0).bind(live.0).fetch_one(connection).await
+}
+
 /// Makes a generation the live one, for whoever asks afterwards all at once.
 ///
 /// # Errors
 /// As any query.
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
+    sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
     sqlx::query("SELECT projection.make_live($1)").bind(generation.0).execute(connection).await.map(drop)
 }
 

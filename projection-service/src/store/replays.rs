@@ -157,13 +157,26 @@ pub async fn notice(connection: &mut PgConnection, asked_for: &From) -> sqlx::Re
     .map(drop)
 }
 
+/// Whoever reset the offsets has taken that back: what was noticed is of no account.
+///
+/// # Errors
+/// As any query.
+pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'").execute(connection).await.map(drop)
+}
+
 /// Kafka has our note again: what was noticed may run.
 ///
 /// # Errors
 /// As any query.
 pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let sql = "UPDATE projection.replays SET state = 'waiting' WHERE state = 'noticed'";
-    sqlx::query(sql).execute(connection).await.map(drop)
+    // Mostly there is nothing, and the table may be locked while something is settled.
+    let sql = "SELECT EXISTS (SELECT FROM projection.replays WHERE state = 'noticed')";
+    if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
+        let sql = "UPDATE projection.replays SET state = 'waiting' WHERE state = 'noticed'";
+        sqlx::query(sql).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// Asks for a replay, if none is open; gives it, or the open one.
@@ -230,9 +243,9 @@ pub async fn newest(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Replay>> 
 pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE projection.replays
-            SET cancel = true, state = CASE state WHEN 'waiting' THEN 'cancelled' ELSE state END,
-                ended_at = CASE state WHEN 'waiting' THEN clock_timestamp() END
-          WHERE replay_id = $1 AND state IN ('waiting', 'running', 'comparing')",
+            SET cancel = true, state = CASE WHEN state IN ('noticed', 'waiting') THEN 'cancelled' ELSE state END,
+                ended_at = CASE WHEN state IN ('noticed', 'waiting') THEN clock_timestamp() END
+          WHERE replay_id = $1 AND state IN ('noticed', 'waiting', 'running', 'comparing')",
     )
     .bind(id)
     .execute(executor)
@@ -248,7 +261,7 @@ pub async fn begin(executor: impl PgExecutor<'_>, id: Uuid, generation: Generati
     sqlx::query(
         "UPDATE projection.replays
             SET state = 'running', generation = $2, started_at = coalesce(started_at, clock_timestamp())
-          WHERE replay_id = $1",
+          WHERE replay_id = $1 AND ended_at IS NULL",
     )
     .bind(id)
     .bind(generation.0)

@@ -41,6 +41,7 @@ impl Applier {
                 self.health.failing("projection", format!("events can't be applied: {error}"));
                 tracing::error!(%error, "a batch was refused: starting over from the checkpoints");
             }
+            error @ WriteError::Unasked(_) => self.health.degraded("projection", error.to_string()),
             WriteError::Foreign(reason) => {
                 self.refused = true;
                 self.health.failing("projection", reason);

@@ -33,13 +33,18 @@ impl Reader {
         }
         // Read now: another instance may have put the notes on.
         let committed = committed(consumer, topic, checkpoints)?;
-        if committed.values().any(|committed| !committed.noted) {
+        if committed.is_empty() {
+            self.in_time(replays::forget(connection))?;
+        } else if committed.values().any(|committed| !committed.noted) {
             match by_offsets(&committed, checkpoints) {
                 Some(asked_for) => {
                     tracing::info!(?asked_for, "the group's offsets were reset: replaying");
                     self.in_time(replays::notice(connection, &asked_for))?;
                 }
-                None => tracing::info!("the group's offsets were reset to where the views are, or beyond: going on"),
+                None => {
+                    tracing::info!("the group's offsets were reset to where the views are, or beyond: going on");
+                    self.in_time(replays::forget(connection))?;
+                }
             }
             note(consumer, topic, checkpoints)?;
         }
