@@ -61,7 +61,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     let health = Health::default();
     health.failing("postgres", "not reached yet");
-    health.degraded("kafka", "not reached yet");
+    health.failing("kafka", "not reached yet");
     let (views, waiting, ends) = (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
     let verifications = Arc::<Jobs>::default();
     let mut tasks = Tasks::new(shutdown);
