@@ -148,6 +148,47 @@ async fn reset(pair: &mut Pair, how: &[&str], leads: Leads) -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_instances_that_start_at_once_agree_on_a_reset() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("reset_two").await?, 2).await?;
+    if !pair.site.kafka.has_admin() {
+        eprintln!("the in-process broker has no tools to reset offsets with");
+        return Ok(());
+    }
+    more(&pair, 300).await?;
+    pair.holds(&[]).await?;
+    for round in 1..=3 {
+        for projection in &mut pair.projections {
+            projection.stop().await?;
+            projection.unset("kafka-group-instance");
+        }
+        let topic = pair.site.topic.clone();
+        let how = ["--group", pair.site.name, "--reset-offsets", "--to-earliest", "--topic", &topic, "--execute"];
+        // Those that had lasting names are members until Kafka has missed them for a while.
+        let reset = async || pair.site.kafka.tool("kafka-consumer-groups.sh", &how).await;
+        eventually("the group has no members, and its offsets are reset", async || {
+            let said = reset().await?;
+            ensure!(said.contains("NEW-OFFSET"), "{said}");
+            Ok(())
+        })
+        .await?;
+        for projection in &mut pair.projections {
+            projection.start()?;
+        }
+        let views = pair.projections[0].client()?;
+        eventually("the replay was noticed", async || {
+            let count = replays(&views).await?.len();
+            ensure!(count == round, "{count} replays");
+            Ok(())
+        })
+        .await?;
+        ensure!(ended(&views).await?["state"] == "done");
+        pair.holds(&[]).await?;
+        ensure!(replays(&views).await?.len() == round, "it was noticed twice");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> anyhow::Result<()> {
     let mut pair = pair_with_history("asked_for", 300).await?;
     let views = pair.projection()?;

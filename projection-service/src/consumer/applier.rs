@@ -178,10 +178,8 @@ impl Applier {
             }
             return;
         };
-        if let Some(store_id) = event.store_id
-            && *self.store_id.get_or_insert(store_id) != store_id
-        {
-            self.refuse_store(partition, offset, store_id);
+        if *self.store_id.get_or_insert(event.store_id) != event.store_id {
+            self.refuse_store(partition, offset, event.store_id);
             return;
         }
         let recorded = &event.recorded;
@@ -225,7 +223,7 @@ impl Applier {
         }
         for event in page.events {
             if self.sequence.of_log(partition, event.position.number, event.event_id) == Verdict::Next {
-                self.accept(Record::of_feed(event));
+                self.accept(Record::of_feed(event, page.source.store_id));
             }
         }
         if let Some(after) = self.sequence.hole(partition) {

@@ -4,6 +4,7 @@ use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::upcast::DecodeError;
 use uuid::Uuid;
 
 /// A record of the topic, or an event of the feed.
@@ -22,8 +23,8 @@ pub(crate) struct Record {
 pub(crate) struct Event {
     /// With its place in the log.
     pub(crate) recorded: RecordedEvent,
-    /// Whose log; absent if it is of the feed.
-    pub(crate) store_id: Option<Uuid>,
+    /// Whose log.
+    pub(crate) store_id: Uuid,
     /// What happened.
     pub(crate) decoded: Result<AccountEvent, Unreadable>,
 }
@@ -57,7 +58,7 @@ impl Record {
             })
             .map(|(recorded, store_id)| {
                 let decoded = recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), document));
-                Event { recorded, store_id: Some(store_id), decoded }
+                Event { recorded, store_id, decoded }
             })
             .map_err(|reason| Unreadable::new(&reason, document));
         Self { partition, offset: Some(offset), content }
@@ -73,22 +74,22 @@ impl Record {
             }
     }
 
-    /// An event as the feed gives it.
-    pub(crate) fn of_feed(recorded: RecordedEvent) -> Self {
-        let decoded =
-            recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), &document(&recorded, None)));
+    /// An event as the feed of this store's log gives it.
+    pub(crate) fn of_feed(recorded: RecordedEvent, store_id: Uuid) -> Self {
+        let unreadable = |error: DecodeError| Unreadable::new(&error.to_string(), &document(&recorded, store_id));
+        let decoded = recorded.decode().map_err(unreadable);
         Self {
             partition: recorded.position.partition,
             offset: None,
-            content: Ok(Event { recorded, store_id: None, decoded }),
+            content: Ok(Event { recorded, store_id, decoded }),
         }
     }
 }
 
-/// The event as the topic carries it.
-pub(crate) fn document(recorded: &RecordedEvent, store_id: Option<Uuid>) -> Vec<u8> {
+/// The event as the topic carries it: byte for byte what the relay writes.
+pub(crate) fn document(recorded: &RecordedEvent, store_id: Uuid) -> Vec<u8> {
     let mut document = Vec::new();
     // Plain data: there is nothing that could fail.
-    let _ = cloud_event::encode(recorded, store_id.unwrap_or_default(), &mut document);
+    let _ = cloud_event::encode(recorded, store_id, &mut document);
     document
 }

@@ -42,8 +42,7 @@ pub(super) async fn retry(mut transaction: Transaction<'_, Postgres>, row: &Quar
         }
     };
     let ours = source::find(&mut transaction).await?.is_some_and(|source| {
-        Some(source.store_id) == event.store_id
-            && partition_of(event.recorded.account_id, source.partitions) == row.partition
+        source.store_id == event.store_id && partition_of(event.recorded.account_id, source.partitions) == row.partition
     });
     if !ours {
         return Err(Unsettled::StillUnapplicable("it is an event of another store's log: discard it".to_owned()));

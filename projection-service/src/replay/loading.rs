@@ -145,7 +145,7 @@ impl<'a> Loading<'a> {
         let count = events.len();
         for event in events {
             if self.sequence.of_log(self.partition, event.position.number, event.event_id) == Verdict::Next {
-                self.push(Record::of_feed(event));
+                self.push(Record::of_feed(event, self.source.store_id));
             }
         }
         self.write_if_full().await?;
@@ -177,7 +177,7 @@ impl<'a> Loading<'a> {
 
 /// Fails if a record of the topic is not of this log, or is where it would not be in a log of as many partitions.
 pub(super) fn check_source(event: &Event, partition: Partition, ours: Source) -> Result<(), ReplayError> {
-    let store_id = event.store_id.unwrap_or(ours.store_id);
+    let store_id = event.store_id;
     if store_id == ours.store_id && partition_of(event.recorded.account_id, ours.partitions) == partition {
         return Ok(());
     }

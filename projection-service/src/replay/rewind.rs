@@ -78,7 +78,8 @@ async fn one_partition(
 
 /// Applies all events of an account again.
 pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uuid) -> Result<(), ReplayError> {
-    let partition = partition_of(account_id, ground.source().await?.partitions);
+    let source = ground.source().await?;
+    let partition = partition_of(account_id, source.partitions);
     let mut live = connect(ground).await?;
     let mut transaction = live.begin().await?;
     let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
@@ -94,7 +95,7 @@ pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uu
         has_more = more && events.iter().all(|event| event.position.number <= checkpoint.position);
         events.retain(|event| event.position.number <= checkpoint.position);
         after += i64::try_from(events.len()).unwrap_or_default();
-        let records: Vec<Record> = events.into_iter().map(Record::of_feed).collect();
+        let records: Vec<Record> = events.into_iter().map(|event| Record::of_feed(event, source.store_id)).collect();
         write(&mut transaction, &records, &Sequence::default(), &mut known).await?;
         progress.add(records.len());
         progress.go_on()?;
