@@ -36,6 +36,8 @@ const COMMIT_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait for the batch under way when partitions are given up.
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long the client may take to stop reading a partition.
+const STOPPING: Duration = Duration::from_millis(300);
 /// How long the client may take to leave the group.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -65,6 +67,8 @@ pub(super) struct Reader {
     held: Vec<Record>,
     watchdog: Watchdog,
     committed_at: Instant,
+    /// When the client was last told which partitions to read.
+    told_at: Option<Instant>,
 }
 
 impl Reader {
@@ -89,6 +93,7 @@ impl Reader {
             held: Vec::new(),
             watchdog: Watchdog::default(),
             committed_at: Instant::now(),
+            told_at: None,
         }
     }
 
@@ -103,6 +108,8 @@ impl Reader {
             consumer.subscribe(&[&kafka.kafka_topic])?;
             while !self.shutdown.is_cancelled() && self.turn(&consumer) {}
             self.release(&consumer);
+            // Leaving, too, gives up partitions.
+            self.let_stop();
             leave(consumer);
         }
         Ok(())
@@ -199,9 +206,19 @@ impl Reader {
         if settled {
             self.commit(consumer);
         }
+        self.let_stop();
         if let Err(error) = consumer.unassign() {
             tracing::warn!(%error, "partitions could not be given up");
         }
+    }
+
+    /// To be called before the client is told again which partitions to read: told twice while it still stops reading
+    /// one, librdkafka stops it twice, and ends the process by an assertion (`rktp_started`).
+    fn let_stop(&mut self) {
+        if let Some(rest) = self.told_at.and_then(|at| STOPPING.checked_sub(at.elapsed())) {
+            std::thread::sleep(rest);
+        }
+        self.told_at = Some(Instant::now());
     }
 
     /// Tells Kafka how far the views are, with our note.

@@ -16,6 +16,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 /// How often to look again at a topic that is not of our log.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
 
+/// How soon to ask again whose log it is.
+const UNASKED_PAUSE: Duration = Duration::from_millis(500);
+
 impl Applier {
     pub(super) fn fail(&mut self, error: WriteError) {
         let (first, longest) = BACKOFF;
@@ -41,7 +44,10 @@ impl Applier {
                 self.health.failing("projection", format!("events can't be applied: {error}"));
                 tracing::error!(%error, "a batch was refused: starting over from the checkpoints");
             }
-            error @ WriteError::Unasked(_) => self.health.degraded("projection", error.to_string()),
+            error @ WriteError::Unasked(_) => {
+                self.health.degraded("projection", error.to_string());
+                pause = pause.max(UNASKED_PAUSE);
+            }
             WriteError::Foreign(reason) => {
                 self.refused = true;
                 self.health.failing("projection", reason);

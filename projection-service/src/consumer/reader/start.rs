@@ -67,6 +67,7 @@ impl Reader {
             let offset = checkpoint.kafka_offset.map_or(Offset::Beginning, Offset::Offset);
             from.add_partition_offset(topic, checkpoint.partition.into(), offset)?;
         }
+        self.let_stop();
         consumer.assign(&from)?;
         self.held.clear();
         self.link.forget_applied();
