@@ -3,7 +3,7 @@
 # no 500, no undocumented status, no answer that breaks its schema.
 # Usage: tests/fuzz.sh PASSBOOK [EXAMPLES]; PASSBOOK is the program, EXAMPLES how many requests an operation and phase.
 set -euo pipefail
-passbook=$1 examples=${2:-40}
+passbook=$(realpath "$1") examples=${2:-40}
 work=$(mktemp -d)
 # Postgres's own user has to get in.
 chmod 755 "$work"
@@ -17,6 +17,8 @@ until grep -q "Passbook is ready" "$work/log"; do
   kill -0 "$running" || { cat "$work/log"; exit 1; }
   sleep 0.2
 done
+# Where it leaves what it caches.
+cd "$work"
 for port in 20480 20481; do
   # Streams are left out: each would be read to its end.
   "$work/python/bin/schemathesis" run "http://127.0.0.1:$port/openapi.json" --max-examples "$examples" --no-color \
