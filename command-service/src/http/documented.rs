@@ -107,7 +107,7 @@ pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> R
         command_headers::key_missing(),
         limits::body_too_slow(Limits::default().body),
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body may have at most 2097152 bytes"),
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "the body must be JSON"),
+        Problem::unsupported_media_type(),
     ];
     responses(before.into_iter().chain(refusals).chain(undecided.iter().map(problems::undecided)))
 }

@@ -247,13 +247,8 @@ struct AskProblems;
 
 impl utoipa::IntoResponses for AskProblems {
     fn responses() -> Responses {
-        let unsupported = Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "the body must be JSON, with `Content-Type: application/json`",
-        );
         let malformed =
             Problem::malformed("from", "unknown variant `begining`, expected one of `beginning`, `time`, …");
-        problems([malformed, replay_running(EXAMPLE), unsupported])
+        problems([malformed, replay_running(EXAMPLE), Problem::unsupported_media_type()])
     }
 }

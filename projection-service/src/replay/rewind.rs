@@ -19,6 +19,7 @@ use crate::consumer::writer::write;
 use crate::store::checkpoints;
 use crate::store::generations;
 use crate::store::quarantine;
+use crate::store::source::Source;
 
 /// Where a partition goes back to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +36,13 @@ pub(super) async fn partitions(
     progress: &Progress,
     back: &BTreeMap<Partition, Back>,
 ) -> Result<(), ReplayError> {
+    let source = ground.source().await?;
     let mut live = connect(ground).await?;
     let standing = checkpoints::all(&mut live).await?;
     let behind = standing.iter().filter_map(|c| Some((c.position - back.get(&c.partition)?.position).max(0)));
     progress.set_total(behind.sum());
     for (partition, back) in back {
-        one_partition(ground, progress, &mut live, *partition, *back).await?;
+        one_partition(ground, progress, &mut live, source, *partition, *back).await?;
     }
     Ok(())
 }
@@ -49,10 +51,10 @@ async fn one_partition(
     ground: &Ground,
     progress: &Progress,
     live: &mut PgConnection,
+    source: Source,
     partition: Partition,
     back: Back,
 ) -> Result<(), ReplayError> {
-    let source = ground.source().await?;
     let mut transaction = live.begin().await?;
     let before = checkpoints::hold_one(&mut transaction, partition).await?;
     if back.position >= before.position {

@@ -135,12 +135,7 @@ struct DiscardProblems;
 
 impl utoipa::IntoResponses for DiscardProblems {
     fn responses() -> Responses {
-        let unsupported = Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "the body must be JSON, with `Content-Type: application/json`",
-        );
         let malformed = Problem::malformed("reason", "text of 0 characters, where 1 to 500 are allowed");
-        documented([malformed, problem(Unsettled::Applicable), unsupported])
+        documented([malformed, problem(Unsettled::Applicable), Problem::unsupported_media_type()])
     }
 }
