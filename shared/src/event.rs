@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::money::{Amount, Currency, amount_or_zero};
 use crate::text::{Metadata, Owner, Reference};
@@ -18,6 +19,22 @@ pub enum AccountEvent {
     MoneyDeposited(MoneyMoved),
     /// Money went out.
     MoneyWithdrawn(MoneyMoved),
+    /// Money went out to another account of this store; the same append has its [`AccountEvent::MoneyReceived`].
+    MoneySent(TransferLeg),
+    /// Money came in from another account of this store.
+    MoneyReceived(TransferLeg),
+    /// Some of the balance was set aside.
+    HoldPlaced(HoldPlaced),
+    /// Money that was set aside went out, all or part; the rest of that hold was given free.
+    HoldCaptured(HoldCaptured),
+    /// What was set aside was given free.
+    HoldReleased(HoldReleased),
+    /// The same, because its time was over.
+    HoldExpired(HoldExpired),
+    /// An earlier deposit, withdrawal or leg of a transfer was undone.
+    EntryReversed(EntryReversed),
+    /// The available money may go so far below 0 from now on.
+    OverdraftLimitSet(OverdraftLimitSet),
     /// From now on no money goes out (nor in, where the freeze says so).
     AccountFrozen(AccountFrozen),
     /// The freeze ended.
@@ -58,6 +75,156 @@ pub struct MoneyMoved {
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+}
+
+/// Payload of [`AccountEvent::MoneySent`] and [`AccountEvent::MoneyReceived`]: one of the two legs of a transfer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferLeg {
+    /// What both legs share.
+    pub transfer_id: Uuid,
+    /// The other leg's account.
+    pub counterparty: Uuid,
+    /// The other leg's version in that account.
+    pub counterparty_version: i64,
+    /// How much, in minor units.
+    pub amount: Amount,
+    /// What for, in the sender's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// When it counts from, if not from when it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
+    /// The sender's own labels.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// Payload of [`AccountEvent::HoldPlaced`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldPlaced {
+    /// Unique in the account, for good.
+    pub hold_id: Uuid,
+    /// How much is set aside, in minor units.
+    pub amount: Amount,
+    /// When it ends by itself, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What for, in the sender's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// The sender's own labels.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// Payload of [`AccountEvent::HoldCaptured`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldCaptured {
+    /// Of the hold that ends with this.
+    pub hold_id: Uuid,
+    /// How much went out, in minor units.
+    pub amount: Amount,
+    /// The rest of the hold, in minor units; 0 or more.
+    #[serde(deserialize_with = "amount_or_zero")]
+    pub released: i64,
+    /// When the hold would have ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What for, in the sender's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// The sender's own labels.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// Payload of [`AccountEvent::HoldReleased`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldReleased {
+    /// Of the hold that ends with this.
+    pub hold_id: Uuid,
+    /// How much was set aside, in minor units.
+    pub amount: Amount,
+    /// When the hold would have ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Why, in the sender's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reference>,
+}
+
+/// Payload of [`AccountEvent::HoldExpired`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldExpired {
+    /// Of the hold that ends with this.
+    pub hold_id: Uuid,
+    /// How much was set aside, in minor units.
+    pub amount: Amount,
+    /// When its time was over.
+    pub expires_at: Timestamp,
+}
+
+/// Payload of [`AccountEvent::EntryReversed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryReversed {
+    /// The version of the entry that is undone.
+    pub version: i64,
+    /// What that entry is; money goes the other way now.
+    pub entry: ReversibleEntry,
+    /// How much, in minor units: all of it.
+    pub amount: Amount,
+    /// Where the transfer's other leg is undone, if the entry is a leg of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<ReversedTransfer>,
+    /// Why, in the sender's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+    /// The sender's own labels.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
+}
+
+/// What can be reversed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReversibleEntry {
+    /// [`AccountEvent::MoneyDeposited`].
+    Deposit,
+    /// [`AccountEvent::MoneyWithdrawn`].
+    Withdrawal,
+    /// [`AccountEvent::MoneySent`].
+    TransferSent,
+    /// [`AccountEvent::MoneyReceived`].
+    TransferReceived,
+}
+
+/// The transfer that a reversal undoes, and its other leg.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReversedTransfer {
+    /// What both legs share.
+    pub transfer_id: Uuid,
+    /// The other leg's account.
+    pub counterparty: Uuid,
+    /// The version in that account of its own [`AccountEvent::EntryReversed`].
+    pub counterparty_version: i64,
+}
+
+impl EntryReversed {
+    /// What it adds to the balance, in minor units; negative where it takes money out.
+    pub fn movement(&self) -> i64 {
+        match self.entry {
+            ReversibleEntry::Deposit | ReversibleEntry::TransferReceived => -self.amount.get(),
+            ReversibleEntry::Withdrawal | ReversibleEntry::TransferSent => self.amount.get(),
+        }
+    }
+}
+
+/// Payload of [`AccountEvent::OverdraftLimitSet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverdraftLimitSet {
+    /// How far below 0 the available money may go, in minor units; 0 or more.
+    #[serde(deserialize_with = "amount_or_zero")]
+    pub limit: i64,
 }
 
 /// Payload of [`AccountEvent::AccountFrozen`].
@@ -101,10 +268,53 @@ impl AccountStatus {
     }
 }
 
+/// How a hold stands, as answers and views name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HoldStatus {
+    /// Its money is set aside.
+    Open,
+    /// It went out, all or part.
+    Captured,
+    /// It was given free.
+    Released,
+    /// Its time was over.
+    Expired,
+}
+
+impl HoldStatus {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Open, Self::Captured, Self::Released, Self::Expired];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Captured => "captured",
+            Self::Released => "released",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 impl AccountEvent {
     /// The name of every type of event, as stored.
-    pub const TYPES: [&'static str; 6] =
-        ["AccountOpened", "MoneyDeposited", "MoneyWithdrawn", "AccountFrozen", "AccountUnfrozen", "AccountClosed"];
+    pub const TYPES: [&'static str; 14] = [
+        "AccountOpened",
+        "MoneyDeposited",
+        "MoneyWithdrawn",
+        "MoneySent",
+        "MoneyReceived",
+        "HoldPlaced",
+        "HoldCaptured",
+        "HoldReleased",
+        "HoldExpired",
+        "EntryReversed",
+        "OverdraftLimitSet",
+        "AccountFrozen",
+        "AccountUnfrozen",
+        "AccountClosed",
+    ];
 
     /// The type's name, as stored and as the topic carries it.
     pub fn event_type(&self) -> &'static str {
@@ -112,6 +322,14 @@ impl AccountEvent {
             Self::AccountOpened(_) => "AccountOpened",
             Self::MoneyDeposited(_) => "MoneyDeposited",
             Self::MoneyWithdrawn(_) => "MoneyWithdrawn",
+            Self::MoneySent(_) => "MoneySent",
+            Self::MoneyReceived(_) => "MoneyReceived",
+            Self::HoldPlaced(_) => "HoldPlaced",
+            Self::HoldCaptured(_) => "HoldCaptured",
+            Self::HoldReleased(_) => "HoldReleased",
+            Self::HoldExpired(_) => "HoldExpired",
+            Self::EntryReversed(_) => "EntryReversed",
+            Self::OverdraftLimitSet(_) => "OverdraftLimitSet",
             Self::AccountFrozen(_) => "AccountFrozen",
             Self::AccountUnfrozen(_) => "AccountUnfrozen",
             Self::AccountClosed(_) => "AccountClosed",
@@ -124,6 +342,14 @@ impl AccountEvent {
             Self::AccountOpened(_) => 2,
             Self::MoneyDeposited(_)
             | Self::MoneyWithdrawn(_)
+            | Self::MoneySent(_)
+            | Self::MoneyReceived(_)
+            | Self::HoldPlaced(_)
+            | Self::HoldCaptured(_)
+            | Self::HoldReleased(_)
+            | Self::HoldExpired(_)
+            | Self::EntryReversed(_)
+            | Self::OverdraftLimitSet(_)
             | Self::AccountFrozen(_)
             | Self::AccountUnfrozen(_)
             | Self::AccountClosed(_) => 1,
@@ -139,6 +365,13 @@ impl AccountEvent {
         match self {
             Self::AccountOpened(data) => to_raw_value(data),
             Self::MoneyDeposited(data) | Self::MoneyWithdrawn(data) => to_raw_value(data),
+            Self::MoneySent(data) | Self::MoneyReceived(data) => to_raw_value(data),
+            Self::HoldPlaced(data) => to_raw_value(data),
+            Self::HoldCaptured(data) => to_raw_value(data),
+            Self::HoldReleased(data) => to_raw_value(data),
+            Self::HoldExpired(data) => to_raw_value(data),
+            Self::EntryReversed(data) => to_raw_value(data),
+            Self::OverdraftLimitSet(data) => to_raw_value(data),
             Self::AccountFrozen(data) => to_raw_value(data),
             Self::AccountUnfrozen(data) | Self::AccountClosed(data) => to_raw_value(data),
         }
@@ -155,6 +388,14 @@ impl AccountEvent {
             "AccountOpened" => Self::AccountOpened(serde_json::from_str(data)?),
             "MoneyDeposited" => Self::MoneyDeposited(serde_json::from_str(data)?),
             "MoneyWithdrawn" => Self::MoneyWithdrawn(serde_json::from_str(data)?),
+            "MoneySent" => Self::MoneySent(serde_json::from_str(data)?),
+            "MoneyReceived" => Self::MoneyReceived(serde_json::from_str(data)?),
+            "HoldPlaced" => Self::HoldPlaced(serde_json::from_str(data)?),
+            "HoldCaptured" => Self::HoldCaptured(serde_json::from_str(data)?),
+            "HoldReleased" => Self::HoldReleased(serde_json::from_str(data)?),
+            "HoldExpired" => Self::HoldExpired(serde_json::from_str(data)?),
+            "EntryReversed" => Self::EntryReversed(serde_json::from_str(data)?),
+            "OverdraftLimitSet" => Self::OverdraftLimitSet(serde_json::from_str(data)?),
             "AccountFrozen" => Self::AccountFrozen(serde_json::from_str(data)?),
             "AccountUnfrozen" => Self::AccountUnfrozen(serde_json::from_str(data)?),
             "AccountClosed" => Self::AccountClosed(serde_json::from_str(data)?),

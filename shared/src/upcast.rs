@@ -32,7 +32,9 @@ type Upcaster = fn(&mut Map<String, Value>);
 fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
     match event_type {
         "AccountOpened" => Some(&[opened_without_initial_deposit]),
-        "MoneyDeposited" | "MoneyWithdrawn" | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
+        "MoneyDeposited" | "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "HoldPlaced" | "HoldCaptured"
+        | "HoldReleased" | "HoldExpired" | "EntryReversed" | "OverdraftLimitSet" | "AccountFrozen"
+        | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
         _ => None,
     }
 }
