@@ -13,5 +13,5 @@ mod tests;
 
 pub use account::{Account, AccountSummary, evolve};
 pub use command::Command;
-pub use decide::decide;
+pub use decide::{Decided, Given, Past, Subject, counterparty, decide};
 pub use refusal::Refusal;

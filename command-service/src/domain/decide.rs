@@ -1,25 +1,111 @@
 //! What follows from a command: events, nothing (what is asked for is so already), or a refusal.
 
-use passbook_shared::event::{AccountEvent, AccountFrozen, AccountOpened, MoneyMoved, Reason};
-use passbook_shared::money::MAX_AMOUNT;
+mod holds;
+mod money;
+mod reversal;
+mod standing;
+mod transfer;
 
-use super::account::{Account, Freeze, OpenAccount};
+use passbook_shared::event::{AccountEvent, HoldStatus};
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+use super::account::{Account, OpenAccount};
 use super::command::Command;
 use super::refusal::Refusal;
 
-/// The events that follow from a command on an account.
+/// An account that is decided on.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Which.
+    pub account_id: Uuid,
+    /// The version it is at.
+    pub version: i64,
+    /// Its state there.
+    pub account: &'a Account,
+}
+
+/// What a decision rests on beside the account.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// The other account that is touched: of [`counterparty`].
+    pub counterparty: Option<Subject<'a>>,
+    /// What the account's state does not say any more.
+    pub past: &'a Past,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What has happened that states do not keep, as far as a command needs it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The entry that a reversal is to undo, if the account has it.
+    pub entry: Option<AccountEvent>,
+    /// The version of the reversal that has undone it, if one has.
+    pub reversed_by: Option<i64>,
+    /// How the hold that a command names has ended, if the account had it and it has.
+    pub ended_hold: Option<HoldStatus>,
+    /// Another transfer has the id.
+    pub transfer_exists: bool,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// On the account, in order.
+    pub events: Vec<AccountEvent>,
+    /// On the counterparty, in the same append.
+    pub counterparty: Option<AccountEvent>,
+}
+
+/// The account beside its own that a command touches.
+pub fn counterparty(command: &Command, past: &Past) -> Option<Uuid> {
+    match command {
+        Command::Transfer(transfer) => Some(transfer.to),
+        Command::Reverse(_) => reversal::counterparty(past),
+        Command::Open(_)
+        | Command::Deposit(_)
+        | Command::Withdraw(_)
+        | Command::Hold(_)
+        | Command::Capture(_)
+        | Command::Release(_)
+        | Command::Expire(_)
+        | Command::SetOverdraftLimit(_)
+        | Command::Freeze(_)
+        | Command::Unfreeze(_)
+        | Command::Close(_) => None,
+    }
+}
+
+/// What follows from a command on an account.
 ///
 /// # Errors
 /// The rule that refuses it.
-pub fn decide(account: &Account, command: &Command) -> Result<Vec<AccountEvent>, Refusal> {
-    match command {
-        Command::Open(opening) => open(account, opening),
-        Command::Deposit(deposit) => opened(account).and_then(|account| take_in(account, deposit)),
-        Command::Withdraw(withdrawal) => opened(account).and_then(|account| give_out(account, withdrawal)),
-        Command::Freeze(freeze) => opened(account).map(|account| start_freeze(account, freeze)),
-        Command::Unfreeze(reason) => opened(account).map(|account| end_freeze(account, reason)),
-        Command::Close(reason) => opened(account).and_then(|account| close(account, reason)),
-    }
+pub fn decide(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Result<Decided, Refusal> {
+    let Given { counterparty, past, now } = given;
+    let one = |event| vec![event];
+    let events = match command {
+        Command::Open(opening) => standing::open(subject.account, opening).map(one),
+        Command::Deposit(deposit) => opened(subject.account).and_then(|own| money::take_in(own, deposit)).map(one),
+        Command::Withdraw(withdrawal) => {
+            opened(subject.account).and_then(|own| money::give_out(own, withdrawal)).map(one)
+        }
+        Command::Transfer(transfer) => return transfer::transfer(subject, transfer, counterparty, past),
+        Command::Hold(hold) => opened(subject.account).and_then(|own| holds::place(own, hold, past, now)).map(one),
+        Command::Capture(capture) => {
+            opened(subject.account).and_then(|own| holds::capture(own, capture, past, now)).map(one)
+        }
+        Command::Release(release) => {
+            opened(subject.account).and_then(|own| holds::release(own, release, past, now)).map(one)
+        }
+        Command::Expire(expire) => opened(subject.account).map(|own| holds::expire(own, expire.hold_id, now)),
+        Command::Reverse(reversal) => return reversal::reverse(subject, reversal, counterparty, past),
+        Command::SetOverdraftLimit(set) => opened(subject.account).and_then(|own| standing::set_limit(own, *set)),
+        Command::Freeze(freeze) => opened(subject.account).map(|own| standing::freeze(own, freeze)),
+        Command::Unfreeze(reason) => opened(subject.account).map(|own| standing::unfreeze(own, reason)),
+        Command::Close(reason) => opened(subject.account).and_then(|own| standing::close(own, reason)).map(one),
+    };
+    events.map(|events| Decided { events, counterparty: None })
 }
 
 fn opened(account: &Account) -> Result<&OpenAccount, Refusal> {
@@ -30,54 +116,12 @@ fn opened(account: &Account) -> Result<&OpenAccount, Refusal> {
     }
 }
 
-fn open(account: &Account, opening: &AccountOpened) -> Result<Vec<AccountEvent>, Refusal> {
-    match account {
-        Account::Unopened => Ok(vec![AccountEvent::AccountOpened(opening.clone())]),
-        Account::Open(_) | Account::Closed(_) => Err(Refusal::AccountExists),
-    }
-}
-
-fn take_in(account: &OpenAccount, deposit: &MoneyMoved) -> Result<Vec<AccountEvent>, Refusal> {
-    if account.freeze.is_some_and(|freeze| freeze.block_credits) {
-        return Err(Refusal::AccountFrozen);
-    }
-    if account.balance > MAX_AMOUNT - deposit.amount.get() {
-        return Err(Refusal::AmountOverflow);
-    }
-    Ok(vec![AccountEvent::MoneyDeposited(deposit.clone())])
-}
-
-fn give_out(account: &OpenAccount, withdrawal: &MoneyMoved) -> Result<Vec<AccountEvent>, Refusal> {
-    if account.freeze.is_some() {
-        return Err(Refusal::AccountFrozen);
-    }
-    let (available, overdraft_limit) = (account.available(), account.overdraft_limit);
-    if available - withdrawal.amount.get() < -overdraft_limit {
-        return Err(Refusal::InsufficientFunds { available, overdraft_limit });
-    }
-    if account.balance - withdrawal.amount.get() < -MAX_AMOUNT {
-        return Err(Refusal::AmountOverflow);
-    }
-    Ok(vec![AccountEvent::MoneyWithdrawn(withdrawal.clone())])
-}
-
-fn start_freeze(account: &OpenAccount, freeze: &AccountFrozen) -> Vec<AccountEvent> {
-    if account.freeze == Some(Freeze { block_credits: freeze.block_credits }) {
-        return Vec::new();
-    }
-    vec![AccountEvent::AccountFrozen(freeze.clone())]
-}
-
-fn end_freeze(account: &OpenAccount, reason: &Reason) -> Vec<AccountEvent> {
-    if account.freeze.is_none() {
-        return Vec::new();
-    }
-    vec![AccountEvent::AccountUnfrozen(reason.clone())]
-}
-
-fn close(account: &OpenAccount, reason: &Reason) -> Result<Vec<AccountEvent>, Refusal> {
-    if account.balance != 0 {
-        return Err(Refusal::BalanceNotZero { balance: account.balance });
-    }
-    Ok(vec![AccountEvent::AccountClosed(reason.clone())])
+/// The other account, on which something is to happen; its refusals are told as such.
+fn on_counterparty<'a, T>(
+    counterparty: Option<Subject<'a>>,
+    check: impl FnOnce(&'a OpenAccount) -> Result<T, Refusal>,
+) -> Result<(Subject<'a>, T), Refusal> {
+    let subject = counterparty.ok_or(Refusal::AccountNotFound)?;
+    let of_it = |refusal| Refusal::Counterparty { account_id: subject.account_id, refusal: Box::new(refusal) };
+    opened(subject.account).and_then(check).map(|checked| (subject, checked)).map_err(of_it)
 }

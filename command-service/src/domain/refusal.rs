@@ -1,6 +1,9 @@
 //! The ways in which the domain says no.
 
+use passbook_shared::event::HoldStatus;
+use passbook_shared::money::Currency;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// Why a command is not done. Kept as JSON under the command's idempotency key, so names and fields stay readable
 /// for ever.
@@ -27,8 +30,68 @@ pub enum Refusal {
         /// What is on it, in minor units.
         balance: i64,
     },
+    /// Only an account without open holds can be closed.
+    HoldsOpen {
+        /// How many there are.
+        holds: usize,
+    },
     /// The balance would leave what can be held exactly.
     AmountOverflow,
+    /// The other account of a transfer does not allow it.
+    Counterparty {
+        /// That account.
+        account_id: Uuid,
+        /// Why not.
+        refusal: Box<Refusal>,
+    },
+    /// A transfer from an account to itself.
+    SameAccount,
+    /// A transfer between accounts of two currencies.
+    CurrencyMismatch {
+        /// Of the account that would send.
+        from: Currency,
+        /// Of the account that would receive.
+        to: Currency,
+    },
+    /// The id is another transfer's.
+    TransferExists,
+    /// The account has never had such a hold.
+    HoldNotFound,
+    /// The hold has ended.
+    HoldNotOpen {
+        /// How.
+        status: HoldStatus,
+    },
+    /// The account has, or had, a hold with that id.
+    HoldExists,
+    /// More is to be captured than was set aside.
+    HoldExceeded {
+        /// What was, in minor units.
+        amount: i64,
+    },
+    /// A hold is to end at a time that is over.
+    ExpiryPassed,
+    /// The overdraft is used beyond that limit.
+    OverdraftInUse {
+        /// `balance - held`, in minor units; below 0.
+        available: i64,
+    },
+    /// The account has no such entry.
+    EntryNotFound {
+        /// The version it is at.
+        current_version: i64,
+    },
+    /// The entry is none that can be undone.
+    NotReversible {
+        /// The type of its event.
+        #[serde(rename = "type")]
+        event_type: String,
+    },
+    /// The entry was undone before.
+    AlreadyReversed {
+        /// The version of the reversal.
+        reversed_by: i64,
+    },
     /// The account is not at the version `If-Match` expects.
     VersionMismatch {
         /// The version it is at.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::problems;
 use crate::domain::AccountSummary;
 use crate::lanes::request::Accepted;
-use crate::lanes::{Answer, Outcome};
+use crate::lanes::{Answer, Leg, Outcome};
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -55,7 +55,7 @@ pub(super) struct AnsweredEvent<'a> {
 
 impl<'a> CommandAnswer<'a> {
     /// The answer to what was done.
-    pub(super) fn of(done: &'a Accepted) -> Self {
+    pub(super) fn of(done: &'a Leg) -> Self {
         Self {
             account_id: done.account_id,
             version: done.version,
@@ -92,7 +92,7 @@ pub(super) fn respond(account_id: Uuid, answer: &Answer, done: StatusCode) -> Re
 }
 
 fn accept(accepted: &Accepted, done: StatusCode) -> Response {
-    match (serde_json::to_vec(&CommandAnswer::of(accepted)), HeaderValue::try_from(etag(accepted.version))) {
+    match (serde_json::to_vec(&CommandAnswer::of(&accepted.own)), HeaderValue::try_from(etag(accepted.own.version))) {
         (Ok(body), Ok(tag)) => {
             let json = HeaderValue::from_static("application/json");
             (done, [(CONTENT_TYPE, json), (ETAG, tag)], body).into_response()

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::answer::CommandAnswer;
 use crate::domain::{Account, evolve};
-use crate::lanes::request::Accepted;
+use crate::lanes::Leg;
 
 /// The account that examples speak of.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
@@ -70,14 +70,14 @@ fn deposited() -> Option<AccountEvent> {
 fn answer(history: &[AccountEvent]) -> Option<Value> {
     let version = i64::try_from(history.len()).ok()?;
     let event = recorded(version, history.last()?)?;
-    let accepted = Accepted {
+    let leg = Leg {
         account_id: ACCOUNT,
         version,
         position: event.position,
         account: history.iter().fold(Account::default(), evolve).summary()?,
         events: vec![Arc::new(event)],
     };
-    serde_json::to_value(CommandAnswer::of(&accepted)).ok()
+    serde_json::to_value(CommandAnswer::of(&leg)).ok()
 }
 
 fn recorded(version: i64, event: &AccountEvent) -> Option<RecordedEvent> {

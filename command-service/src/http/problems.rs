@@ -30,6 +30,54 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             let detail = format!("the balance is {balance}: an account is closed with nothing on it");
             refused("balance_not_zero", detail).with("balance", *balance)
         }
+        Refusal::HoldsOpen { holds } => {
+            let detail = format!("{holds} holds are open: an account is closed without any");
+            refused("holds_open", detail).with("holds", *holds)
+        }
+        Refusal::Counterparty { account_id, refusal } => {
+            let mut problem = self::refused(*account_id, refusal);
+            problem.facts.insert("account_id".to_owned(), account_id.to_string().into());
+            problem
+        }
+        Refusal::SameAccount => refused("same_account", "the account can't send money to itself".to_owned()),
+        Refusal::CurrencyMismatch { from, to } => {
+            let detail = format!("the account that sends is in {from}, the one that receives in {to}");
+            refused("currency_mismatch", detail).with("from_currency", from.code()).with("to_currency", to.code())
+        }
+        Refusal::TransferExists => {
+            let detail = "`transfer_id` is another transfer's: the same id is taken only with the same content";
+            Problem::new(StatusCode::CONFLICT, "transfer_exists", detail)
+        }
+        Refusal::HoldNotFound => {
+            Problem::new(StatusCode::NOT_FOUND, "hold_not_found", format!("account {account_id} has no such hold"))
+        }
+        Refusal::HoldNotOpen { status } => {
+            let detail = format!("the hold is {} already", status.as_str());
+            refused("hold_not_open", detail).with("status_of_hold", status.as_str())
+        }
+        Refusal::HoldExists => {
+            let detail = format!("account {account_id} has, or had, a hold with that id");
+            Problem::new(StatusCode::CONFLICT, "hold_exists", detail)
+        }
+        Refusal::HoldExceeded { amount } => {
+            refused("hold_exceeded", format!("the hold is over {amount}: no more can be captured"))
+                .with("held", *amount)
+        }
+        Refusal::ExpiryPassed => refused("expiry_passed", "`expires_at` is not in the future".to_owned()),
+        Refusal::OverdraftInUse { available } => {
+            let detail = format!("{available} is available: the overdraft is used beyond that limit");
+            refused("overdraft_in_use", detail).with("available", *available)
+        }
+        Refusal::EntryNotFound { current_version } => Problem::version_not_found(account_id, *current_version),
+        Refusal::NotReversible { event_type } => {
+            let detail =
+                format!("the entry is of type {event_type}: only deposits, withdrawals and transfers are reversed");
+            refused("not_reversible", detail)
+        }
+        Refusal::AlreadyReversed { reversed_by } => {
+            let detail = format!("the entry was reversed before, by version {reversed_by}");
+            refused("already_reversed", detail).with("reversed_by", *reversed_by)
+        }
         Refusal::AmountOverflow => {
             refused("amount_overflow", "the balance would leave the range of ±(2^53 - 1)".to_owned())
         }
@@ -64,6 +112,10 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
         CommandError::KeyReused => {
             let detail = "the Idempotency-Key was used on this account for another request";
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        }
+        CommandError::HeldBack => {
+            let detail = "another command of its set was not done; nothing was changed by this one";
+            Problem::new(StatusCode::CONFLICT, "held_back", detail)
         }
         CommandError::Internal => Problem::internal(),
     }

@@ -11,9 +11,9 @@ use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::look_first::Sent;
-use super::request::{Accepted, Answer, CommandError, CommandRequest, Outcome, Pending};
+use super::request::{Accepted, Answer, CommandError, CommandRequest, Leg, Outcome, Pending};
 use crate::domain::account::AccountSummary;
-use crate::domain::{Command, Refusal, decide, evolve};
+use crate::domain::{Command, Given, Past, Refusal, Subject, decide, evolve};
 use crate::log::append::{Append, NewKey};
 use crate::log::load::Loaded;
 
@@ -139,7 +139,10 @@ impl Batch {
                         EventsOf::Append(range) => events[range].to_vec(),
                         EventsOf::DryRun(events) => events,
                     };
-                    Outcome::Accepted(Accepted { account_id, version, position, account, events })
+                    Outcome::Accepted(Accepted {
+                        own: Leg { account_id, version, position, account, events },
+                        to: None,
+                    })
                 }
             };
             (index, Ok(Answer { replayed: false, outcome }))
@@ -160,7 +163,11 @@ fn judge(loaded: &Loaded, request: &CommandRequest) -> std::result::Result<Vec<A
         Some(expected) if has_version && expected != loaded.version => {
             Err(Refusal::VersionMismatch { current_version: loaded.version })
         }
-        Some(_) | None => decide(&loaded.account, &request.command),
+        Some(_) | None => {
+            let subject = Subject { account_id: request.account_id, version: loaded.version, account: &loaded.account };
+            let given = Given { counterparty: None, past: &Past::default(), now: Timestamp::now() };
+            decide(subject, &request.command, given).map(|decided| decided.events)
+        }
     }
 }
 

@@ -143,7 +143,7 @@ impl Known {
                 Ok(accepted) => {
                     // Its key was kept by an earlier attempt at this very command.
                     let command_id = pending[index].request.command_id;
-                    let own = accepted.events.iter().any(|event| event.metadata.command_id == command_id);
+                    let own = accepted.own.events.iter().any(|event| event.metadata.command_id == command_id);
                     Ok(Answer { replayed: replayed && !own, outcome: Outcome::Accepted(accepted) })
                 }
                 Err(error @ (Unanswerable::Unreadable(_) | Unanswerable::Missing(_))) => {

@@ -59,6 +59,15 @@ pub enum Outcome {
 /// A command that was done.
 #[derive(Debug, Clone)]
 pub struct Accepted {
+    /// What it did to its account.
+    pub own: Leg,
+    /// Of a transfer: what it did to the account that received.
+    pub to: Option<Leg>,
+}
+
+/// What a command did to an account.
+#[derive(Debug, Clone)]
+pub struct Leg {
     /// The account.
     pub account_id: Uuid,
     /// Its version after the command.
@@ -93,6 +102,9 @@ pub enum CommandError {
     /// The key is known, with another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
+    /// It is one of several that are done together or not at all, and another one was not.
+    #[error("another command of its set was not done")]
+    HeldBack,
     /// A defect, or a log that can't be read: in the service's log.
     #[error("the command can't be worked on")]
     Internal,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::load::{LoadResult, Loaded, Unreadable, Wanted, load};
 use super::rows::{event_columns, recorded_event};
 use crate::domain::Refusal;
-use crate::lanes::request::Accepted;
+use crate::lanes::request::{Accepted, Leg};
 
 /// An idempotency key to look up.
 #[derive(Debug, Clone, Copy)]
@@ -165,7 +165,7 @@ pub async fn rebuild(
         let Loaded { account, version, position } = loaded?;
         let account = account.summary().filter(|_| version == done.version).ok_or(Unanswerable::Missing(*done))?;
         let position = Position { partition: done.partition, number: position };
-        Ok(Accepted { account_id: done.account_id, version, position, account, events })
+        Ok(Accepted { own: Leg { account_id: done.account_id, version, position, account, events }, to: None })
     };
     Ok(done.iter().zip(states).zip(caused).map(accepted).collect())
 }

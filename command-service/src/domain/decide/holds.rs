@@ -1,0 +1,82 @@
+//! Money that is set aside: each hold ends once, by capture, release or expiry.
+
+use passbook_shared::event::{AccountEvent, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, HoldStatus};
+use passbook_shared::money::{Amount, MAX_AMOUNT};
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+use super::{Past, money};
+use crate::domain::account::{Hold, OpenAccount};
+use crate::domain::command::{Capture, Release};
+use crate::domain::refusal::Refusal;
+
+pub(super) fn place(
+    account: &OpenAccount,
+    hold: &HoldPlaced,
+    past: &Past,
+    now: Timestamp,
+) -> Result<AccountEvent, Refusal> {
+    if account.holds.contains_key(&hold.hold_id) || past.ended_hold.is_some() {
+        return Err(Refusal::HoldExists);
+    }
+    if hold.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(Refusal::ExpiryPassed);
+    }
+    money::may_go_out(account, hold.amount.get())?;
+    if account.held > MAX_AMOUNT - hold.amount.get() {
+        return Err(Refusal::AmountOverflow);
+    }
+    Ok(AccountEvent::HoldPlaced(hold.clone()))
+}
+
+pub(super) fn capture(
+    account: &OpenAccount,
+    capture: &Capture,
+    past: &Past,
+    now: Timestamp,
+) -> Result<AccountEvent, Refusal> {
+    let hold = open_hold(account, capture.hold_id, past, now)?;
+    if account.freeze.is_some() {
+        return Err(Refusal::AccountFrozen);
+    }
+    let amount = capture.amount.map_or(hold.amount, Amount::get);
+    let amount = Amount::new(amount).filter(|amount| amount.get() <= hold.amount);
+    let amount = amount.ok_or(Refusal::HoldExceeded { amount: hold.amount })?;
+    Ok(AccountEvent::HoldCaptured(HoldCaptured {
+        hold_id: capture.hold_id,
+        amount,
+        released: hold.amount - amount.get(),
+        expires_at: hold.expires_at,
+        reference: capture.reference.clone(),
+        metadata: capture.metadata.clone(),
+    }))
+}
+
+pub(super) fn release(
+    account: &OpenAccount,
+    release: &Release,
+    past: &Past,
+    now: Timestamp,
+) -> Result<AccountEvent, Refusal> {
+    let hold = open_hold(account, release.hold_id, past, now)?;
+    let amount = Amount::new(hold.amount).ok_or(Refusal::HoldNotFound)?;
+    let (hold_id, expires_at, reason) = (release.hold_id, hold.expires_at, release.reason.clone());
+    Ok(AccountEvent::HoldReleased(HoldReleased { hold_id, amount, expires_at, reason }))
+}
+
+/// Nothing, if it is not open any more or its time is not over.
+pub(super) fn expire(account: &OpenAccount, hold_id: Uuid, now: Timestamp) -> Vec<AccountEvent> {
+    let over = account.holds.get(&hold_id).filter(|hold| hold.is_over(now));
+    let expired = over.and_then(|hold| Some((Amount::new(hold.amount)?, hold.expires_at?)));
+    let event = |(amount, expires_at)| AccountEvent::HoldExpired(HoldExpired { hold_id, amount, expires_at });
+    expired.map(event).into_iter().collect()
+}
+
+/// The hold, if it can still be ended by whoever placed it.
+fn open_hold(account: &OpenAccount, hold_id: Uuid, past: &Past, now: Timestamp) -> Result<Hold, Refusal> {
+    match account.holds.get(&hold_id) {
+        Some(hold) if hold.is_over(now) => Err(Refusal::HoldNotOpen { status: HoldStatus::Expired }),
+        Some(hold) => Ok(*hold),
+        None => Err(past.ended_hold.map_or(Refusal::HoldNotFound, |status| Refusal::HoldNotOpen { status })),
+    }
+}
