@@ -63,6 +63,39 @@ CREATE TABLE passbook.commands (
     CONSTRAINT commands_key_is_unique PRIMARY KEY (partition, account_id, idempotency_key)
 );
 
+-- The holds that there ever were: an id is used once in an account, and those that are due are found. This and the two
+-- tables after it are made from the events, in the append itself.
+CREATE TABLE passbook.holds (
+    -- When it ends by itself, if it does.
+    expires_at timestamptz,
+    partition smallint NOT NULL,
+    account_id uuid NOT NULL,
+    hold_id uuid NOT NULL,
+    -- How it has ended: captured, released or expired; absent while it is open.
+    ended text,
+    CONSTRAINT holds_id_is_unique PRIMARY KEY (partition, account_id, hold_id)
+);
+CREATE INDEX holds_due ON passbook.holds (expires_at) WHERE ended IS NULL AND expires_at IS NOT NULL;
+
+-- The transfers that there ever were: an id is used once in the store. The key is the id alone, by which it can be spread.
+CREATE TABLE passbook.transfers (
+    -- Of the leg that sent.
+    version bigint NOT NULL,
+    account_id uuid NOT NULL,
+    transfer_id uuid NOT NULL,
+    CONSTRAINT transfers_id_is_unique PRIMARY KEY (transfer_id)
+);
+
+-- The entries that were undone: each once.
+CREATE TABLE passbook.reversals (
+    version bigint NOT NULL,
+    -- The version of the reversal.
+    reversed_by bigint NOT NULL,
+    partition smallint NOT NULL,
+    account_id uuid NOT NULL,
+    CONSTRAINT reversals_entry_is_reversed_once PRIMARY KEY (partition, account_id, version)
+);
+
 -- Accounts folded up to a version, every so many events: only a cache, written behind the append.
 CREATE TABLE passbook.snapshots (
     partition smallint NOT NULL,

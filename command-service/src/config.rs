@@ -55,6 +55,9 @@ pub struct Config {
     /// Refuse changes that come without an Idempotency-Key.
     #[arg(long, env, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
     pub require_idempotency_key: bool,
+    /// Days for which idempotency keys are kept.
+    #[arg(long, env, default_value_t = 7, value_parser = clap::value_parser!(u32).range(7..=36_500))]
+    pub idempotency_days: u32,
     /// Tasks that decide and append, each with its own connection to Postgres.
     #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub lanes: u16,
@@ -79,6 +82,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// How long idempotency keys are kept.
+    pub fn keep_keys(&self) -> Duration {
+        Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60)
+    }
+
     /// How long a command may wait for Postgres.
     pub fn store_patience(&self) -> Duration {
         Duration::from_millis(self.store_patience_ms)

@@ -16,6 +16,8 @@ mod metrics;
 pub mod relay;
 /// From settings to running tasks.
 pub mod startup;
+/// What happens without anybody asking for it.
+pub mod upkeep;
 
 pub use config::{Cli, Config};
 pub use startup::{run, start};

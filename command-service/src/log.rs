@@ -2,12 +2,18 @@
 
 /// The append: events, keys and checks in one call.
 pub mod append;
+/// Accounts by when their entries count from.
+pub mod effective;
 /// What the relay asks of the log.
 pub mod feed;
+/// Idempotency keys that have been kept for long enough.
+pub mod keys;
 /// Accounts folded from their newest snapshot and the events after it.
 pub mod load;
 /// What came of earlier commands, by idempotency key or command id.
 pub mod outcomes;
+/// What states do not keep, as far as commands need it.
+pub mod past;
 /// Reading the log for people and for the projection.
 pub mod read;
 /// Rows of `events`.

@@ -56,3 +56,13 @@ pub(crate) fn published(events: u64) {
 pub(crate) fn relay_reset() {
     metrics::counter!("passbook_relay_resets_total").increment(1);
 }
+
+/// So many holds had their time over, and were ended.
+pub(crate) fn holds_expired(holds: usize) {
+    metrics::counter!("passbook_holds_expired_total").increment(holds as u64);
+}
+
+/// So many idempotency keys had been kept for long enough.
+pub(crate) fn keys_forgotten(keys: u64) {
+    metrics::counter!("passbook_idempotency_keys_forgotten_total").increment(keys);
+}

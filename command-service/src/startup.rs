@@ -20,6 +20,7 @@ use crate::lanes::{LaneConfig, Lanes};
 use crate::log::store::{self, Store};
 use crate::log::{read::LogReader, snapshots};
 use crate::relay::{self, Relay};
+use crate::upkeep::Upkeep;
 
 /// How long to wait for a Postgres that is not there yet.
 const STORE_WAIT: Duration = Duration::from_secs(60);
@@ -63,7 +64,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (to_relay, from_lanes) = relay::hand_over();
     let (to_snapshots, snapshots) = snapshots::queue();
     let lane_config = LaneConfig::from(&config);
-    let lanes = Lanes::start(store.partitions, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+    // The projection's too: people who search the log don't keep holes from being filled.
+    let log = LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store);
+    let lanes = Lanes::start(log.clone(), &lane_config, &to_relay, &to_snapshots, &mut tasks);
     drop((to_relay, to_snapshots));
     let relay = Relay {
         kafka: config.kafka.clone(),
@@ -73,12 +76,20 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         health: health.clone(),
     };
     tasks.spawn("the relay", relay.run(from_lanes, shutdown.clone()));
-    tasks.spawn("the snapshots", snapshots::run(pool.clone(), snapshots));
+    let upkeep = Upkeep {
+        connect: config
+            .database_url
+            .clone()
+            .application_name("passbook-upkeep")
+            .options([("statement_timeout", "30s")]),
+        lanes: lanes.clone(),
+        keep_keys: config.keep_keys(),
+    };
+    tasks.spawn("the upkeep", upkeep.run(shutdown.clone()));
+    tasks.spawn("the snapshots", snapshots::run(pool, snapshots));
     // A connection of its own: readers that keep the others busy don't make the service unready.
     let check = read_pool(&config, 1);
     tasks.spawn("the postgres check", check_postgres(check, health.clone(), shutdown.clone()));
-    // The projection's too: people who search the log don't keep holes from being filled.
-    let log = LogReader::new(pool, read_pool(&config, FEED_CONNECTIONS), store);
     let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(listener, app, shutdown));

@@ -106,6 +106,14 @@ pub struct AccountSummary {
 }
 
 impl Account {
+    /// How many of its holds are open.
+    pub fn open_holds(&self) -> usize {
+        match self {
+            Self::Open(open) => open.holds.size(),
+            Self::Unopened | Self::Closed(_) => 0,
+        }
+    }
+
     /// How it stands; nothing if it was never opened.
     pub fn summary(&self) -> Option<AccountSummary> {
         match self {

@@ -26,6 +26,10 @@ pub(super) struct StateQuery {
     /// As it was recorded at this time.
     #[param(value_type = String, required = false, format = DateTime)]
     as_of: Option<Timestamp>,
+    /// As it was at this time by what counts from then or before, whenever that was recorded; with `version` or `as_of`: as
+    /// far as it was known there.
+    #[param(value_type = String, required = false, format = DateTime)]
+    effective_at: Option<Timestamp>,
 }
 
 /// An account, folded from its events.
@@ -43,7 +47,7 @@ pub(super) struct StateAnswer {
 
 /// The account as its events say
 ///
-/// Now; or, by one of the parameters, in the past.
+/// Now; or, by the parameters, in the past: as it was recorded then, or as it counts from then.
 #[utoipa::path(get, path = "/v1/accounts/{id}/state", tag = "log",
     params(("id" = Uuid, Path, description = "The account"), StateQuery),
     responses((status = 200, description = "How it stands, or stood", body = StateAnswer, example = json!(examples::state())), Problems))]
@@ -59,9 +63,13 @@ pub(super) async fn account_state(
         (None, Some(moment)) => state.log.version_at(account_id, moment).await?,
         (None, None) => i64::MAX,
     };
-    let loaded = state.log.state(account_id, up_to).await.map_err(unreadable)?;
+    let loaded = match query.effective_at {
+        Some(moment) => state.log.effective_at(account_id, up_to, moment).await,
+        None => state.log.state(account_id, up_to).await,
+    };
+    let loaded = loaded.map_err(unreadable)?;
     let account = loaded.account.summary().ok_or_else(|| Problem::account_not_found(account_id))?;
-    if asked.is_some_and(|asked| asked > loaded.version) {
+    if query.effective_at.is_none() && asked.is_some_and(|asked| asked > loaded.version) {
         return Err(Problem::version_not_found(account_id, loaded.version));
     }
     let partition = partition_of(account_id, state.log.store().partitions);

@@ -1,6 +1,7 @@
 //! What a lane makes of the commands it has collected, before anything is sent to Postgres: pure.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use passbook_shared::event::AccountEvent;
@@ -10,25 +11,29 @@ use passbook_shared::recorded_event::{EventMetadata, RecordedEvent};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
+use super::facts::Facts;
 use super::look_first::Sent;
-use super::request::{Accepted, Answer, CommandError, CommandRequest, Leg, Outcome, Pending};
+use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, CommandResult, Leg, Outcome, Pending};
 use crate::domain::account::AccountSummary;
-use crate::domain::{Command, Given, Past, Refusal, Subject, decide, evolve};
+use crate::domain::{Command, Decided, Given, Refusal, Subject, decide, evolve};
 use crate::log::append::{Append, NewKey};
 use crate::log::load::Loaded;
 
-/// A command's result, as its sender gets it.
-pub(super) type Result = std::result::Result<Answer, CommandError>;
+mod undo;
+
+/// A command's place: among the lane's pending ones, and among the commands of that.
+pub(super) type Place = (usize, usize);
 
 /// The states of a batch's accounts, and what is decided on them, each command on what the ones before it left.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     states: HashMap<Uuid, State>,
     counts: HashMap<Partition, i64>,
+    /// What states do not keep.
+    pub(super) facts: Facts,
     /// What is to be made durable.
     pub(super) append: Append,
-    /// Of each command decided, in order: its place among the lane's pending ones.
-    decided: Vec<(usize, Decision)>,
+    decided: Vec<(Place, Decision)>,
 }
 
 #[derive(Debug)]
@@ -43,15 +48,25 @@ struct State {
 
 #[derive(Debug)]
 enum Decision {
-    Accepted { account_id: Uuid, version: i64, account: AccountSummary, newest: Option<usize>, events: EventsOf },
+    Accepted { own: Changed, to: Option<Changed> },
     Refused(Refusal),
     Error(CommandError),
+}
+
+/// What a command does to an account.
+#[derive(Debug)]
+struct Changed {
+    account_id: Uuid,
+    version: i64,
+    account: AccountSummary,
+    newest: Option<usize>,
+    events: EventsOf,
 }
 
 #[derive(Debug)]
 enum EventsOf {
     /// A range of `append.events`.
-    Append(std::ops::Range<usize>),
+    Append(Range<usize>),
     /// Of a dry run: nobody else sees them.
     DryRun(Vec<Arc<RecordedEvent>>),
 }
@@ -59,8 +74,8 @@ enum EventsOf {
 /// What a batch has led to, once it is durable.
 #[derive(Debug)]
 pub(super) struct Finished {
-    /// Results by the place of their command among the pending ones.
-    pub(super) results: Vec<(usize, Result)>,
+    /// What became of its commands.
+    pub(super) results: Vec<(Place, CommandResult)>,
     /// All events, as they are in the log.
     pub(super) events: Vec<Arc<RecordedEvent>>,
     /// The accounts' states now, with the version each had before.
@@ -78,6 +93,11 @@ impl Batch {
         self.states.contains_key(&account_id)
     }
 
+    /// The state of an account as the batch has it.
+    pub(super) fn state(&self, account_id: Uuid) -> Option<&Loaded> {
+        self.states.get(&account_id).map(|state| &state.loaded)
+    }
+
     /// Before the batch is sent: notes the version each of its accounts is at, unless an earlier one has.
     pub(super) fn note_sent(&self, sent: &mut Sent) {
         for (account_id, state) in &self.states {
@@ -85,70 +105,153 @@ impl Batch {
         }
     }
 
-    /// Decides a command, the `index`-th of the lane's. Its key is not that of another in the batch. If its account
-    /// is not known, that is because it can't be read.
-    pub(super) fn decide(&mut self, index: usize, pending: &Pending) {
-        let request = &pending.request;
-        let Some(state) = self.states.get_mut(&request.account_id) else {
-            self.decided.push((index, Decision::Error(CommandError::Internal)));
-            return;
-        };
-        let decision = match judge(&state.loaded, request) {
-            Ok(events) if request.dry_run => dry_run(state, pending, &events),
-            Ok(events) => accept(state, &mut self.append, &mut self.counts, pending, &events),
-            Err(refusal) => Decision::Refused(refusal),
+    /// Decides what is pending, the `index`-th of the lane's, but for those of its commands that are known already. No key
+    /// in it is that of another in the batch. If an account is not known, that is because it can't be read.
+    pub(super) fn decide(&mut self, index: usize, pending: &Pending, is_known: impl Fn(Place) -> bool) {
+        // What stands or falls together can be undone.
+        let before = (pending.all_or_none || pending.is_dry_run()).then(|| self.mark(pending));
+        let mut places = (0..pending.commands.len()).map(|n| (index, n)).filter(|place| !is_known(*place));
+        let first = self.decided.len();
+        let mut failed = false;
+        for place in places.by_ref() {
+            let decision = self.decide_one(&pending.commands[place.1]);
+            failed = pending.all_or_none && !matches!(decision, Decision::Accepted { .. });
+            self.decided.push((place, decision));
+            if failed {
+                break;
+            }
+        }
+        self.decided.extend(places.map(|place| (place, Decision::Error(CommandError::HeldBack))));
+        if let Some(before) = before {
+            if failed {
+                self.undo_all(pending, before, first);
+            } else if pending.is_dry_run() {
+                self.undo_dry_run(pending, before, first);
+            }
+        }
+    }
+
+    fn decide_one(&mut self, asked: &Asked) -> Decision {
+        let decision = match self.judge(asked) {
+            Ok(Ok(decided)) => self.accept(asked, &decided).unwrap_or(Decision::Error(CommandError::Internal)),
+            Ok(Err(refusal)) => Decision::Refused(refusal),
+            Err(error) => Decision::Error(error),
         };
         let caused = match &decision {
-            Decision::Accepted { events: EventsOf::Append(range), .. } => range.len(),
+            Decision::Accepted { own: Changed { events: EventsOf::Append(range), .. }, .. } => range.len(),
             Decision::Accepted { .. } | Decision::Refused(_) | Decision::Error(_) => 0,
         };
-        // Nothing that is inserted checks the state it was decided on.
+        // Nothing that is inserted checks the states it was decided on.
         if caused == 0 {
-            self.append.asserted.push((state.partition, request.account_id, state.loaded_version));
+            self.assert(asked.accounts());
         }
-        if let Some(key) = pending.key() {
+        self.keep_key(asked, caused, &decision);
+        decision
+    }
+
+    fn judge(&self, asked: &Asked) -> Result<Result<Decided, Refusal>, CommandError> {
+        let CommandRequest { account_id, command, expected_version, .. } = &asked.request;
+        let subject = |account_id: Uuid| {
+            let Loaded { account, version, .. } = self.state(account_id).ok_or(CommandError::Internal)?;
+            Ok(Subject { account_id, version: *version, account })
+        };
+        let own = subject(*account_id)?;
+        // Where there is no account, that is what to say; but one that is to be opened is at version 0.
+        let has_version = own.version > 0 || matches!(command, Command::Open(_));
+        if expected_version.is_some_and(|expected| has_version && expected != own.version) {
+            return Ok(Err(Refusal::VersionMismatch { current_version: own.version }));
+        }
+        let counterparty = asked.counterparty.map(|(account_id, _)| subject(account_id)).transpose()?;
+        let past = self.facts.past(asked);
+        Ok(decide(own, command, Given { counterparty, past: &past, now: Timestamp::now() }))
+    }
+
+    /// What is decided becomes part of the batch.
+    fn accept(&mut self, asked: &Asked, decided: &Decided) -> Option<Decision> {
+        let own = self.change(asked.request.account_id, asked, &decided.events)?;
+        let other = match (asked.counterparty, &decided.counterparty) {
+            (Some((account_id, _)), Some(event)) => {
+                Some(self.change(account_id, asked, std::slice::from_ref(event))?)
+            }
+            (Some(_) | None, _) => None,
+        };
+        let to = other.filter(|_| matches!(asked.request.command, Command::Transfer(_)));
+        Some(Decision::Accepted { own, to })
+    }
+
+    fn change(&mut self, account_id: Uuid, asked: &Asked, events: &[AccountEvent]) -> Option<Changed> {
+        let state = self.states.get_mut(&account_id)?;
+        let first = self.append.events.len();
+        for event in events {
+            let count = self.counts.entry(state.partition).or_default();
+            let recorded = record(account_id, state, asked, event, *count + 1)?;
+            *count += 1;
+            self.facts.learn(account_id, recorded.version, event);
+            state.newest = Some(self.append.events.len());
+            state.loaded.account = evolve(std::mem::take(&mut state.loaded.account), event);
+            state.loaded.version += 1;
+            self.append.events.push(recorded);
+        }
+        let account = state.loaded.account.summary()?;
+        let events = EventsOf::Append(first..self.append.events.len());
+        Some(Changed { account_id, version: state.loaded.version, account, newest: state.newest, events })
+    }
+
+    /// What is decided relies on the versions that these accounts had before the batch.
+    fn assert(&mut self, accounts: impl Iterator<Item = (Uuid, Partition)>) {
+        for (account_id, partition) in accounts {
+            if let Some(state) = self.states.get(&account_id) {
+                self.append.asserted.push((partition, account_id, state.loaded_version));
+            }
+        }
+    }
+
+    fn keep_key(&mut self, asked: &Asked, caused: usize, decision: &Decision) {
+        let refusal = match decision {
+            Decision::Refused(refusal) => serde_json::to_string(refusal).ok(),
+            Decision::Accepted { .. } => None,
+            Decision::Error(_) => return,
+        };
+        let account_id = asked.request.account_id;
+        if let (Some(key), Some(state)) = (asked.key(), self.states.get(&account_id)) {
             self.append.keys.push(NewKey {
                 partition: state.partition,
-                account_id: request.account_id,
+                account_id,
                 key: key.to_owned(),
-                fingerprint: request.fingerprint(),
+                fingerprint: asked.request.fingerprint(),
                 version: state.loaded.version,
                 events: i16::try_from(caused).unwrap_or(i16::MAX),
-                refusal: match &decision {
-                    Decision::Refused(refusal) => serde_json::to_string(refusal).ok(),
-                    Decision::Accepted { .. } | Decision::Error(_) => None,
-                },
+                refusal,
             });
         }
-        self.decided.push((index, decision));
     }
 
     /// The results, after [`Append`] has given the events their positions.
     pub(super) fn finish(self) -> Finished {
-        let events: Vec<Arc<RecordedEvent>> = self.append.events.into_iter().map(Arc::new).collect();
+        let Self { states, append, decided, .. } = self;
+        let events: Vec<Arc<RecordedEvent>> = append.events.into_iter().map(Arc::new).collect();
         let position_of =
             |state: &Loaded, newest: Option<usize>| newest.map_or(state.position, |n| events[n].position.number);
-        let results = self.decided.into_iter().map(|(index, decision)| {
-            let outcome = match decision {
-                Decision::Error(error) => return (index, Err(error)),
-                Decision::Refused(refusal) => Outcome::Refused(refusal),
-                Decision::Accepted { account_id, version, account, newest, events: caused } => {
-                    let state = &self.states[&account_id];
-                    let position = Position { partition: state.partition, number: position_of(&state.loaded, newest) };
-                    let events = match caused {
-                        EventsOf::Append(range) => events[range].to_vec(),
-                        EventsOf::DryRun(events) => events,
-                    };
-                    Outcome::Accepted(Accepted {
-                        own: Leg { account_id, version, position, account, events },
-                        to: None,
-                    })
-                }
+        let leg = |changed: Changed| {
+            let Changed { account_id, version, account, newest, events: caused } = changed;
+            let state = &states[&account_id];
+            let position = Position { partition: state.partition, number: position_of(&state.loaded, newest) };
+            let events = match caused {
+                EventsOf::Append(range) => events[range].to_vec(),
+                EventsOf::DryRun(events) => events,
             };
-            (index, Ok(Answer { replayed: false, outcome }))
-        });
-        let results = results.collect();
-        let states = self.states.into_iter().map(|(account_id, mut state)| {
+            Leg { account_id, version, position, account, events }
+        };
+        let result = |decision| {
+            let outcome = match decision {
+                Decision::Error(error) => return Err(error),
+                Decision::Refused(refusal) => Outcome::Refused(refusal),
+                Decision::Accepted { own, to } => Outcome::Accepted(Accepted { own: leg(own), to: to.map(leg) }),
+            };
+            Ok(Answer { replayed: false, outcome })
+        };
+        let results = decided.into_iter().map(|(place, decision)| (place, result(decision))).collect();
+        let states = states.into_iter().map(|(account_id, mut state)| {
             state.loaded.position = position_of(&state.loaded, state.newest);
             (account_id, state.partition, state.loaded, state.loaded_version)
         });
@@ -156,78 +259,17 @@ impl Batch {
     }
 }
 
-fn judge(loaded: &Loaded, request: &CommandRequest) -> std::result::Result<Vec<AccountEvent>, Refusal> {
-    // Where there is no account, that is what to say; but one that is to be opened is at version 0.
-    let has_version = loaded.version > 0 || matches!(request.command, Command::Open(_));
-    match request.expected_version {
-        Some(expected) if has_version && expected != loaded.version => {
-            Err(Refusal::VersionMismatch { current_version: loaded.version })
-        }
-        Some(_) | None => {
-            let subject = Subject { account_id: request.account_id, version: loaded.version, account: &loaded.account };
-            let given = Given { counterparty: None, past: &Past::default(), now: Timestamp::now() };
-            decide(subject, &request.command, given).map(|decided| decided.events)
-        }
-    }
-}
-
-fn accept(
-    state: &mut State,
-    append: &mut Append,
-    counts: &mut HashMap<Partition, i64>,
-    pending: &Pending,
-    events: &[AccountEvent],
-) -> Decision {
-    let first = append.events.len();
-    for event in events {
-        let count = counts.entry(state.partition).or_default();
-        let Some(recorded) = record(state, pending, event, *count + 1) else {
-            return Decision::Error(CommandError::Internal);
-        };
-        *count += 1;
-        state.newest = Some(append.events.len());
-        state.loaded.account = evolve(std::mem::take(&mut state.loaded.account), event);
-        state.loaded.version += 1;
-        append.events.push(recorded);
-    }
-    accepted(state, &state.loaded, pending, EventsOf::Append(first..append.events.len()))
-}
-
-fn dry_run(state: &State, pending: &Pending, events: &[AccountEvent]) -> Decision {
-    let mut would_be = State { newest: None, loaded: state.loaded.clone(), ..*state };
-    let mut recorded = Vec::new();
-    for event in events {
-        let Some(event_recorded) = record(&would_be, pending, event, would_be.loaded.position) else {
-            return Decision::Error(CommandError::Internal);
-        };
-        would_be.loaded.account = evolve(would_be.loaded.account, event);
-        would_be.loaded.version += 1;
-        recorded.push(Arc::new(event_recorded));
-    }
-    accepted(state, &would_be.loaded, pending, EventsOf::DryRun(recorded))
-}
-
-fn accepted(state: &State, after: &Loaded, pending: &Pending, events: EventsOf) -> Decision {
-    let account_id = pending.request.account_id;
-    match after.account.summary() {
-        Some(account) => {
-            Decision::Accepted { account_id, version: after.version, account, newest: state.newest, events }
-        }
-        None => Decision::Error(CommandError::Internal),
-    }
-}
-
-fn record(state: &State, pending: &Pending, event: &AccountEvent, number: i64) -> Option<RecordedEvent> {
-    let request = &pending.request;
+fn record(account_id: Uuid, state: &State, asked: &Asked, event: &AccountEvent, number: i64) -> Option<RecordedEvent> {
+    let CommandRequest { command_id, context, .. } = &asked.request;
     Some(RecordedEvent {
         event_id: Uuid::now_v7(),
-        account_id: request.account_id,
+        account_id,
         event_type: event.event_type().to_owned(),
         version: state.loaded.version + 1,
         position: Position { partition: state.partition, number },
         schema_version: event.schema_version(),
         recorded_at: Timestamp::now(),
         data: event.data().ok()?,
-        metadata: EventMetadata { command_id: request.command_id, context: request.context.clone() },
+        metadata: EventMetadata { command_id: *command_id, context: context.clone() },
     })
 }

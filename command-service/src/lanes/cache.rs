@@ -1,4 +1,5 @@
-//! A lane's accounts: states it knows because every change to them has gone through it. Bounded by weight.
+//! Accounts of some partitions: states that are known because every change to them has gone through here. Bounded by
+//! weight.
 
 use quick_cache::Weighter;
 use quick_cache::unsync;
@@ -8,13 +9,15 @@ use crate::log::load::Loaded;
 
 /// What an entry takes beside the state itself, in bytes: key, hash table, queue.
 const OVERHEAD: u64 = 64;
+/// What an open hold takes, in bytes: itself and its place in a tree.
+const HOLD: u64 = 160;
 
 #[derive(Debug, Clone)]
 struct Bytes;
 
 impl Weighter<Uuid, Loaded> for Bytes {
-    fn weight(&self, _: &Uuid, _: &Loaded) -> u64 {
-        size_of::<Loaded>() as u64 + OVERHEAD
+    fn weight(&self, _: &Uuid, loaded: &Loaded) -> u64 {
+        size_of::<Loaded>() as u64 + OVERHEAD + HOLD * loaded.account.open_holds() as u64
     }
 }
 

@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
 use sqlx::{Connection, PgConnection};
@@ -15,10 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{Batch, Finished};
-use super::cache::Cache;
 use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
-use super::request::{CommandError, Pending};
+use super::request::{CommandError, CommandResult, Pending};
+use super::shelves::{Held, Shelves};
 use super::states::decide;
 use crate::log::append::append;
 use crate::log::snapshots::Snapshot;
@@ -36,10 +37,12 @@ const LONGEST_GATHERING: Duration = Duration::from_millis(5);
 pub(super) struct Lane {
     pub(super) name: String,
     pub(super) config: LaneConfig,
-    pub(super) queue: mpsc::Receiver<Pending>,
+    pub(super) queue: mpsc::UnboundedReceiver<Pending>,
+    /// Of the log.
+    pub(super) partitions: Partition,
     pub(super) relay: mpsc::Sender<Vec<Arc<RecordedEvent>>>,
     pub(super) snapshots: mpsc::Sender<Snapshot>,
-    pub(super) cache: Cache,
+    pub(super) shelves: Shelves,
     pub(super) connection: Option<PgConnection>,
     /// Postgres could not be reached the last time.
     pub(super) down: bool,
@@ -99,19 +102,23 @@ impl Lane {
             let _turn = self.gather(&mut waiting).await;
             metrics::lane_queue(&self.name, self.queue.len());
             // Whoever has gone away before anything was done need not be served.
-            let here = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
+            let here: Vec<Pending> = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
             let deadline = Instant::now() + self.config.patience;
             let (now, mut repeats) = split_repeats(here);
-            self.work(now, false, deadline).await;
+            let touched = now.iter().chain(&repeats).flat_map(Pending::accounts).map(|account| account.1);
+            // As long as these are held, the states in them are current, and the relay gets events in their order.
+            let Ok(mut held) = timeout_at(deadline, self.shelves.hold(touched)).await else {
+                now.into_iter().chain(repeats).for_each(|pending| fail(pending, &CommandError::StoreUnavailable));
+                continue;
+            };
+            self.work(now, &mut held, false, deadline).await;
             while !repeats.is_empty() && !self.down {
-                repeats = self.work(repeats, true, deadline).await;
+                repeats = self.work(repeats, &mut held, true, deadline).await;
             }
-            for pending in repeats {
-                answer(pending, Err(CommandError::StoreUnavailable));
-            }
+            repeats.into_iter().for_each(|pending| fail(pending, &CommandError::StoreUnavailable));
             if self.down {
                 while let Ok(pending) = self.queue.try_recv() {
-                    answer(pending, Err(CommandError::StoreUnavailable));
+                    fail(pending, &CommandError::StoreUnavailable);
                 }
             }
         }
@@ -135,7 +142,13 @@ impl Lane {
 
     /// Brings a batch to its end. Unless it looks first, no key is in it twice; if it does, what repeats a key that was
     /// not known is given back.
-    async fn work(&mut self, pending: Vec<Pending>, look_first: bool, deadline: Instant) -> Vec<Pending> {
+    async fn work(
+        &mut self,
+        pending: Vec<Pending>,
+        held: &mut Held,
+        look_first: bool,
+        deadline: Instant,
+    ) -> Vec<Pending> {
         if pending.is_empty() {
             return pending;
         }
@@ -144,18 +157,18 @@ impl Lane {
             if !self.connect(deadline).await {
                 break CommandError::StoreUnavailable;
             }
-            let attempt = timeout(self.config.attempt(), self.attempt(&pending, &mut progress)).await;
+            let attempt = timeout(self.config.attempt(), self.attempt(&pending, held, &mut progress)).await;
             match attempt.unwrap_or(Err(Failure::Lost)) {
-                Ok(finished) => return self.settle(pending, finished),
+                Ok(finished) => return self.settle(pending, held, finished),
                 // What was loaded until then is kept: the next attempt goes on from there.
                 Err(Failure::Lost) if progress.sent.is_empty() => self.connection = None,
                 Err(Failure::Lost) => {
                     progress.in_doubt = true;
                     self.connection = None;
-                    self.cache.forget_all();
+                    held.forget_all();
                 }
                 Err(Failure::Outrun) if progress.outrun < ATTEMPTS => {
-                    pending.iter().for_each(|pending| self.cache.forget(pending.request.account_id));
+                    forget(held, &pending);
                     // It is certain that nothing of this attempt was done.
                     let sent = if progress.in_doubt { progress.sent } else { Sent::default() };
                     let outrun = progress.outrun + 1;
@@ -171,10 +184,8 @@ impl Lane {
         let error = if progress.in_doubt { CommandError::OutcomeUnknown } else { error };
         // It may be in the middle of a transaction, and hold locks.
         self.connection = None;
-        for pending in pending {
-            self.cache.forget(pending.request.account_id);
-            answer(pending, Err(error.clone()));
-        }
+        forget(held, &pending);
+        pending.into_iter().for_each(|pending| fail(pending, &error));
         Vec::new()
     }
 
@@ -203,14 +214,19 @@ impl Lane {
         true
     }
 
-    async fn attempt(&mut self, pending: &[Pending], progress: &mut Progress) -> Result<Finished, Failure> {
+    async fn attempt(
+        &mut self,
+        pending: &[Pending],
+        held: &mut Held,
+        progress: &mut Progress,
+    ) -> Result<Finished, Failure> {
         let connection = self.connection.as_mut().ok_or(Failure::Lost)?;
         if progress.look_first {
-            return look_first(connection, pending, &mut progress.sent, &self.snapshots).await;
+            return look_first(connection, pending, self.partitions, &mut progress.sent, &self.snapshots).await;
         }
         let batch = match &mut progress.batch {
             Some(batch) => batch,
-            none => none.insert(decide(connection, &mut self.cache, pending, &self.snapshots).await?),
+            none => none.insert(decide(connection, held, pending, &self.snapshots).await?),
         };
         if !batch.append.is_empty() {
             batch.note_sent(&mut progress.sent);
@@ -222,13 +238,7 @@ impl Lane {
     }
 
     /// Hands on what is durable, and answers; gives back what was not decided.
-    fn settle(&mut self, pending: Vec<Pending>, finished: Finished) -> Vec<Pending> {
-        let mut pending: Vec<Option<Pending>> = pending.into_iter().map(Some).collect();
-        for (index, result) in finished.results {
-            if let Some(pending) = pending.get_mut(index).and_then(Option::take) {
-                answer(pending, result);
-            }
-        }
+    fn settle(&mut self, pending: Vec<Pending>, held: &mut Held, finished: Finished) -> Vec<Pending> {
         if !finished.events.is_empty() {
             // If the relay is behind, it reads them from the log.
             let _ = self.relay.try_send(finished.events);
@@ -237,22 +247,48 @@ impl Lane {
             if loaded.version / self.config.snapshot_every > before / self.config.snapshot_every {
                 let _ = self.snapshots.try_send(Snapshot { partition, account_id, loaded: loaded.clone() });
             }
-            self.cache.keep(account_id, loaded);
+            held.keep(account_id, partition, loaded);
         }
-        pending.into_iter().flatten().collect()
+        let mut results: Vec<Vec<Option<CommandResult>>> =
+            pending.iter().map(|pending| pending.commands.iter().map(|_| None).collect()).collect();
+        for ((index, n), result) in finished.results {
+            results[index][n] = Some(result);
+        }
+        let mut undecided = Vec::new();
+        for (pending, results) in pending.into_iter().zip(results) {
+            match results.into_iter().collect() {
+                Some(results) => answer(pending, results),
+                None => undecided.push(pending),
+            }
+        }
+        undecided
     }
 }
 
-fn answer(pending: Pending, result: super::batch::Result) {
-    metrics::command(pending.request.command.name(), &result);
-    // A sender that has gone away can ask again with its key.
-    let _ = pending.reply.send(result);
+fn forget(held: &mut Held, pending: &[Pending]) {
+    pending.iter().flat_map(Pending::accounts).for_each(|(id, partition)| held.forget(id, partition));
 }
 
-/// The commands in order, without those whose key another one before them has; and those.
+fn fail(pending: Pending, error: &CommandError) {
+    let results = pending.commands.iter().map(|_| Err(error.clone())).collect();
+    answer(pending, results);
+}
+
+fn answer(pending: Pending, results: Vec<CommandResult>) {
+    for (asked, result) in pending.commands.iter().zip(&results) {
+        metrics::command(asked.request.command.name(), result);
+    }
+    // A sender that has gone away can ask again with its key.
+    let _ = pending.reply.send(results);
+}
+
+/// What is pending in order, without that of which another before it has a name; and that.
 fn split_repeats(pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
     let mut seen = HashSet::new();
-    pending
-        .into_iter()
-        .partition(|pending| pending.key().is_none_or(|key| seen.insert((pending.request.account_id, key.to_owned()))))
+    pending.into_iter().partition(|pending| {
+        let own = pending.names();
+        let is_first = own.is_disjoint(&seen);
+        seen.extend(own);
+        is_first
+    })
 }

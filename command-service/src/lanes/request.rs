@@ -1,15 +1,16 @@
 //! A command on its way through a lane, and what becomes of it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, RecordedEvent};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
-use crate::domain::{AccountSummary, Command, Refusal};
+use crate::domain::{AccountSummary, Command, Past, Refusal};
 
 /// A command for one account.
 #[derive(Debug, Clone)]
@@ -110,19 +111,75 @@ pub enum CommandError {
     Internal,
 }
 
-pub(super) type Reply = oneshot::Sender<Result<Answer, CommandError>>;
+pub(super) type Reply = oneshot::Sender<Vec<CommandResult>>;
 
-/// A command that waits for its lane.
+/// A command's result, as its sender gets it.
+pub type CommandResult = Result<Answer, CommandError>;
+
+/// What waits for its lane: a command; or several that are decided one after the other and appended together.
 #[derive(Debug)]
 pub(super) struct Pending {
+    pub(super) commands: Vec<Asked>,
+    /// If one is not accepted, none is done.
+    pub(super) all_or_none: bool,
+    pub(super) reply: Reply,
+    /// What it takes of the lane's queue.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// A command, with what is known of it before its lane has it.
+#[derive(Debug)]
+pub(super) struct Asked {
     pub(super) request: CommandRequest,
     pub(super) partition: Partition,
-    pub(super) reply: Reply,
+    /// The other account it touches, if it does.
+    pub(super) counterparty: Option<(Uuid, Partition)>,
+    /// What can be known from the log already, because it never changes.
+    pub(super) past: Past,
+}
+
+/// What makes a command the same as another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Name {
+    Key(Uuid, String),
+    Transfer(Uuid),
 }
 
 impl Pending {
+    /// Decide and answer, but append nothing.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.commands.iter().any(|asked| asked.request.dry_run)
+    }
+
+    /// The accounts it touches.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (Uuid, Partition)> {
+        self.commands.iter().flat_map(Asked::accounts)
+    }
+
+    /// What its commands are known by, each once.
+    pub(super) fn names(&self) -> HashSet<Name> {
+        self.commands.iter().flat_map(Asked::names).collect()
+    }
+}
+
+impl Asked {
     /// The idempotency key to honour.
     pub(super) fn key(&self) -> Option<&str> {
         self.request.context.idempotency_key.as_deref().filter(|_| !self.request.dry_run)
+    }
+
+    /// The id of the transfer it is to make.
+    pub(super) fn transfer_id(&self) -> Option<Uuid> {
+        let Command::Transfer(transfer) = &self.request.command else { return None };
+        (!self.request.dry_run).then_some(transfer.transfer_id)
+    }
+
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (Uuid, Partition)> {
+        std::iter::once((self.request.account_id, self.partition)).chain(self.counterparty)
+    }
+
+    fn names(&self) -> impl Iterator<Item = Name> {
+        let key = self.key().map(|key| Name::Key(self.request.account_id, key.to_owned()));
+        key.into_iter().chain(self.transfer_id().map(Name::Transfer))
     }
 }

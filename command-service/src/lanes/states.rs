@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
+use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::batch::Batch;
-use super::cache::Cache;
+use super::facts::Facts;
 use super::lane::Failure;
 use super::request::Pending;
+use super::shelves::Held;
 use crate::domain::Command;
 use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshot;
@@ -20,25 +22,30 @@ const LOADED_AT_ONCE: usize = 64;
 /// Decides commands on the states the lane knows; those it does not, it loads.
 pub(super) async fn decide(
     connection: &mut PgConnection,
-    cache: &mut Cache,
+    held: &mut Held,
     pending: &[Pending],
     snapshots: &mpsc::Sender<Snapshot>,
 ) -> Result<Batch, Failure> {
     let mut batch = Batch::default();
-    for Pending { request, partition, .. } in pending {
-        let id = request.account_id;
-        match (cache.get(id), &request.command) {
-            _ if batch.knows(id) => {}
-            (Some(loaded), _) => batch.know(id, *partition, loaded.clone()),
+    for asked in pending.iter().flat_map(|pending| &pending.commands) {
+        for (id, partition) in asked.accounts() {
             // An opening is nearly always of a new account; if not, the unique version says so.
-            (None, Command::Open(_)) => batch.know(id, *partition, Loaded::default()),
-            (None, _) => {}
+            let opens = || matches!(asked.request.command, Command::Open(_));
+            if !batch.knows(id)
+                && let Some(loaded) = held.get(id, partition).cloned().or_else(|| opens().then(Loaded::default))
+            {
+                batch.know(id, partition, loaded);
+            }
         }
     }
     for some in pending.chunks(LOADED_AT_ONCE) {
-        load_into(connection, &mut batch, some.iter(), snapshots, |id, loaded| cache.keep(id, loaded.clone())).await?;
+        load_into(connection, &mut batch, some.iter(), snapshots, |id, partition, loaded| {
+            held.keep(id, partition, loaded.clone());
+        })
+        .await?;
     }
-    pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending));
+    Facts::load(connection, &mut batch, &pending.iter().collect::<Vec<_>>(), false).await?;
+    pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending, |_| false));
     Ok(batch)
 }
 
@@ -48,11 +55,11 @@ pub(super) async fn load_into(
     batch: &mut Batch,
     pending: impl Iterator<Item = &Pending>,
     snapshots: &mpsc::Sender<Snapshot>,
-    mut keep: impl FnMut(Uuid, &Loaded),
+    mut keep: impl FnMut(Uuid, Partition, &Loaded),
 ) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     let wanted: Vec<Wanted> = pending
-        .map(|Pending { request, partition, .. }| (request.account_id, *partition))
+        .flat_map(Pending::accounts)
         .filter(|(id, _)| !batch.knows(*id) && seen.insert(*id))
         .map(|(account_id, partition)| Wanted { partition, account_id, version: i64::MAX })
         .collect();
@@ -62,7 +69,7 @@ pub(super) async fn load_into(
     for (result, wanted) in load(connection, &wanted, Some(snapshots)).await?.into_iter().zip(wanted) {
         match result {
             Ok(loaded) => {
-                keep(wanted.account_id, &loaded);
+                keep(wanted.account_id, wanted.partition, &loaded);
                 batch.know(wanted.account_id, wanted.partition, loaded);
             }
             Err(error) => tracing::error!(%error, "an account can't be loaded"),

@@ -35,6 +35,12 @@ pub struct Unreadable {
     error: DecodeError,
 }
 
+impl Unreadable {
+    pub(super) fn new(account_id: Uuid, version: i64, error: DecodeError) -> Self {
+        Self { account_id, version, error }
+    }
+}
+
 /// Why an account could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -154,7 +160,7 @@ async fn step(
         }
         events[place] += 1;
         if let Err((version, error)) = apply(loaded, &row)? {
-            *result = Err(Unreadable { account_id: wanted[open[place]].account_id, version, error });
+            *result = Err(Unreadable::new(wanted[open[place]].account_id, version, error));
         }
     }
     let unfinished = |(index, events): (&usize, &usize)| (*events == STEP && results[*index].is_ok()).then_some(*index);
@@ -179,11 +185,7 @@ fn start_from_snapshot(loaded: &mut Loaded, row: &PgRow) -> Result<bool, sqlx::E
 /// Applies the row's event, if it has one; the inner error is that the event can't be read.
 fn apply(loaded: &mut Loaded, row: &PgRow) -> Result<Result<(), (i64, DecodeError)>, sqlx::Error> {
     let Some(version) = row.try_get::<Option<i64>, _>(4)? else { return Ok(Ok(())) };
-    let (event_type, schema_version, data): (&str, _, String) = (row.try_get(6)?, row.try_get(7)?, row.try_get(8)?);
-    let decoded = RawValue::from_string(data)
-        .map_err(DecodeError::Payload)
-        .and_then(|data| AccountEvent::decode(event_type, schema_version, &data));
-    let event = match decoded {
+    let event = match decode(row.try_get(6)?, row.try_get(7)?, row.try_get(8)?) {
         Ok(event) => event,
         Err(error) => return Ok(Err((version, error))),
     };
@@ -191,4 +193,10 @@ fn apply(loaded: &mut Loaded, row: &PgRow) -> Result<Result<(), (i64, DecodeErro
     loaded.version = version;
     loaded.position = row.try_get(5)?;
     Ok(Ok(()))
+}
+
+/// An event from its columns.
+pub(super) fn decode(event_type: &str, schema_version: i16, data: String) -> Result<AccountEvent, DecodeError> {
+    let data = RawValue::from_string(data).map_err(DecodeError::Payload)?;
+    AccountEvent::decode(event_type, schema_version, &data)
 }

@@ -1,6 +1,5 @@
 //! What came of earlier commands: by idempotency key, or by command id after a connection broke.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;
@@ -14,7 +13,7 @@ use uuid::Uuid;
 use super::load::{LoadResult, Loaded, Unreadable, Wanted, load};
 use super::rows::{event_columns, recorded_event};
 use crate::domain::Refusal;
-use crate::lanes::request::{Accepted, Leg};
+use crate::lanes::request::Leg;
 
 /// An idempotency key to look up.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +106,8 @@ pub async fn by_key(connection: &mut PgConnection, keys: &[Key<'_>]) -> Result<V
     Ok(known)
 }
 
-/// Which of these commands have caused events, among those of accounts after a version each; by command id.
+/// Which of these commands have caused events, among those of accounts after a version each: command ids, with each account
+/// that has events of it.
 ///
 /// # Errors
 /// As any query.
@@ -115,7 +115,7 @@ pub async fn by_command(
     connection: &mut PgConnection,
     commands: &[Uuid],
     accounts: &[(Partition, Uuid, i64)],
-) -> Result<HashMap<Uuid, Done>, sqlx::Error> {
+) -> Result<Vec<(Uuid, Done)>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT e.command_id, a.partition, a.account_id, max(e.version), count(*)
            FROM unnest($1, $2, $3) AS a (partition, account_id, after)
@@ -150,7 +150,7 @@ fn index(ordinality: i64) -> usize {
 pub async fn rebuild(
     connection: &mut PgConnection,
     done: &[Done],
-) -> Result<Vec<Result<Accepted, Unanswerable>>, sqlx::Error> {
+) -> Result<Vec<Result<Leg, Unanswerable>>, sqlx::Error> {
     if done.is_empty() {
         return Ok(Vec::new());
     }
@@ -161,13 +161,13 @@ pub async fn rebuild(
     };
     let states = load(connection, &done.iter().map(wanted).collect::<Vec<_>>(), None).await?;
     let caused = caused(connection, done).await?;
-    let accepted = |((done, loaded), events): ((&Done, LoadResult), Vec<Arc<RecordedEvent>>)| {
+    let leg = |((done, loaded), events): ((&Done, LoadResult), Vec<Arc<RecordedEvent>>)| {
         let Loaded { account, version, position } = loaded?;
         let account = account.summary().filter(|_| version == done.version).ok_or(Unanswerable::Missing(*done))?;
         let position = Position { partition: done.partition, number: position };
-        Ok(Accepted { own: Leg { account_id: done.account_id, version, position, account, events }, to: None })
+        Ok(Leg { account_id: done.account_id, version, position, account, events })
     };
-    Ok(done.iter().zip(states).zip(caused).map(accepted).collect())
+    Ok(done.iter().zip(states).zip(caused).map(leg).collect())
 }
 
 /// The events that commands caused, oldest first.

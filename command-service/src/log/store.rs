@@ -60,8 +60,9 @@ pub async fn grant(pool: &PgPool, role: &str) -> anyhow::Result<()> {
         "GRANT USAGE ON SCHEMA passbook TO {role};
          GRANT SELECT ON passbook.store TO {role};
          GRANT SELECT, UPDATE ON passbook.log_head TO {role};
-         GRANT SELECT, INSERT ON passbook.events, passbook.commands TO {role};
-         GRANT SELECT, INSERT, UPDATE ON passbook.snapshots TO {role};"
+         GRANT SELECT, INSERT ON passbook.events, passbook.transfers, passbook.reversals TO {role};
+         GRANT SELECT, INSERT, DELETE ON passbook.commands TO {role};
+         GRANT SELECT, INSERT, UPDATE ON passbook.snapshots, passbook.holds TO {role};"
     );
     // The role's name is quoted; nothing else in it comes from outside.
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql))

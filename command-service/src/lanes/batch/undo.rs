@@ -1,0 +1,102 @@
+//! Commands that were decided and are taken back: dry runs, and those that are done together or not at all.
+
+use std::sync::Arc;
+
+use passbook_shared::recorded_event::RecordedEvent;
+use uuid::Uuid;
+
+use super::{Batch, Changed, Decision, EventsOf, Facts, Loaded, Pending};
+use crate::lanes::CommandError;
+
+/// A batch as it was before a pending one.
+pub(super) struct Mark {
+    states: Vec<(Uuid, Loaded, Option<usize>)>,
+    facts: Facts,
+    events: usize,
+    keys: usize,
+    asserted: usize,
+}
+
+impl Batch {
+    pub(super) fn mark(&self, pending: &Pending) -> Mark {
+        let state = |(account_id, _)| {
+            let state = self.states.get(&account_id)?;
+            Some((account_id, state.loaded.clone(), state.newest))
+        };
+        Mark {
+            states: pending.accounts().filter_map(state).collect(),
+            facts: self.facts.clone(),
+            events: self.append.events.len(),
+            keys: self.append.keys.len(),
+            asserted: self.append.asserted.len(),
+        }
+    }
+
+    /// Takes back what was decided from `first` on, the last of which was not accepted. Its refusal is kept under its key,
+    /// the others have not been decided.
+    pub(super) fn undo_all(&mut self, pending: &Pending, before: Mark, first: usize) {
+        self.undo(before);
+        self.assert(pending.accounts());
+        for at in first..self.decided.len() {
+            let (place, decision) =
+                std::mem::replace(&mut self.decided[at], ((0, 0), Decision::Error(CommandError::HeldBack)));
+            let decision = match decision {
+                Decision::Accepted { .. } => Decision::Error(CommandError::HeldBack),
+                Decision::Refused(_) | Decision::Error(_) => {
+                    self.keep_key(&pending.commands[place.1], 0, &decision);
+                    decision
+                }
+            };
+            self.decided[at] = (place, decision);
+        }
+    }
+
+    /// Takes back what was decided from `first` on; the answers stay.
+    pub(super) fn undo_dry_run(&mut self, pending: &Pending, before: Mark, first: usize) {
+        let start = before.events;
+        let events = self.undo(before);
+        self.assert(pending.accounts());
+        for (_, decision) in &mut self.decided[first..] {
+            if let Decision::Accepted { own, to } = decision {
+                for changed in std::iter::once(own).chain(to) {
+                    let state = self.states.get(&changed.account_id);
+                    changed.newest = state.and_then(|state| state.newest);
+                    changed.keep_events(&events, start, state.map_or(0, |state| state.loaded.position));
+                }
+            }
+        }
+    }
+
+    /// Gives the events that are no part of the batch any more.
+    fn undo(&mut self, before: Mark) -> Vec<RecordedEvent> {
+        let events = self.append.events.split_off(before.events);
+        for event in &events {
+            if let Some(count) = self.counts.get_mut(&event.position.partition) {
+                *count -= 1;
+            }
+        }
+        self.append.keys.truncate(before.keys);
+        self.append.asserted.truncate(before.asserted);
+        self.facts = before.facts;
+        for (account_id, loaded, newest) in before.states {
+            if let Some(state) = self.states.get_mut(&account_id) {
+                (state.loaded, state.newest) = (loaded, newest);
+            }
+        }
+        events
+    }
+}
+
+impl Changed {
+    /// Keeps its events, which began at `start` in the batch, as of a dry run: they are where the account's newest event is.
+    fn keep_events(&mut self, events: &[RecordedEvent], start: usize, position: i64) {
+        if let EventsOf::Append(range) = &self.events {
+            let own = &events[range.start - start..range.end - start];
+            let kept = own.iter().cloned().map(|mut event| {
+                event.position.number = position;
+                Arc::new(event)
+            });
+            self.events = EventsOf::DryRun(kept.collect());
+        }
+    }
+}

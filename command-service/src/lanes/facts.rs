@@ -1,0 +1,134 @@
+//! What has happened that states do not keep, as far as a batch's commands need it: from the log, and from what the batch
+//! itself has decided.
+
+use std::collections::{HashMap, HashSet};
+
+use passbook_shared::event::{AccountEvent, HoldStatus};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::request::{Asked, Pending};
+use crate::domain::{Account, Command, Past};
+use crate::log::past;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Facts {
+    /// By account and hold.
+    ended_holds: HashMap<(Uuid, Uuid), HoldStatus>,
+    /// By account and version: the version of the reversal.
+    reversed: HashMap<(Uuid, i64), i64>,
+    transfers: HashSet<Uuid>,
+}
+
+impl Facts {
+    /// What a command's decision rests on.
+    pub(super) fn past(&self, asked: &Asked) -> Past {
+        let account_id = asked.request.account_id;
+        let mut past = Past::default();
+        match &asked.request.command {
+            Command::Reverse(reversal) => {
+                past.clone_from(&asked.past);
+                past.reversed_by = past.reversed_by.or(self.reversed.get(&(account_id, reversal.version)).copied());
+            }
+            Command::Transfer(transfer) => past.transfer_exists = self.transfers.contains(&transfer.transfer_id),
+            Command::Hold(_) | Command::Capture(_) | Command::Release(_) => {
+                let hold = hold_id(&asked.request.command).and_then(|id| self.ended_holds.get(&(account_id, id)));
+                past.ended_hold = hold.copied();
+            }
+            Command::Open(_)
+            | Command::Deposit(_)
+            | Command::Withdraw(_)
+            | Command::Expire(_)
+            | Command::SetOverdraftLimit(_)
+            | Command::Freeze(_)
+            | Command::Unfreeze(_)
+            | Command::Close(_) => {}
+        }
+        past
+    }
+
+    /// The batch has this event.
+    pub(super) fn learn(&mut self, account_id: Uuid, version: i64, event: &AccountEvent) {
+        let (hold_id, status) = match event {
+            AccountEvent::HoldCaptured(captured) => (captured.hold_id, HoldStatus::Captured),
+            AccountEvent::HoldReleased(released) => (released.hold_id, HoldStatus::Released),
+            AccountEvent::HoldExpired(expired) => (expired.hold_id, HoldStatus::Expired),
+            AccountEvent::EntryReversed(reversed) => {
+                self.reversed.insert((account_id, reversed.version), version);
+                return;
+            }
+            AccountEvent::MoneySent(leg) => {
+                self.transfers.insert(leg.transfer_id);
+                return;
+            }
+            AccountEvent::AccountOpened(_)
+            | AccountEvent::MoneyDeposited(_)
+            | AccountEvent::MoneyWithdrawn(_)
+            | AccountEvent::MoneyReceived(_)
+            | AccountEvent::HoldPlaced(_)
+            | AccountEvent::OverdraftLimitSet(_)
+            | AccountEvent::AccountFrozen(_)
+            | AccountEvent::AccountUnfrozen(_)
+            | AccountEvent::AccountClosed(_) => return,
+        };
+        self.ended_holds.insert((account_id, hold_id), status);
+    }
+
+    /// Learns from the log, for commands whose accounts the batch knows: how holds have ended that are not open. `all`: and
+    /// what else the constraints would refuse, which as a rule does not happen.
+    pub(super) async fn load(
+        connection: &mut PgConnection,
+        batch: &mut Batch,
+        pending: &[&Pending],
+        all: bool,
+    ) -> sqlx::Result<()> {
+        let asked = || pending.iter().flat_map(|pending| &pending.commands);
+        let holds: Vec<_> = asked().filter_map(|asked| unknown_hold(batch, asked, all)).collect();
+        if !holds.is_empty() {
+            batch.facts.ended_holds.extend(past::ended_holds(&mut *connection, &holds).await?);
+        }
+        let entries: Vec<_> = asked().filter_map(entry_to_reverse).collect();
+        if all && !entries.is_empty() {
+            for ((_, account_id, version), entry) in past::entries(connection, &entries).await? {
+                batch.facts.reversed.extend(entry.reversed_by.map(|by| ((account_id, version), by)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The entry that a command is to undo.
+pub(super) fn entry_to_reverse(asked: &Asked) -> Option<past::EntryId> {
+    let Command::Reverse(reversal) = &asked.request.command else { return None };
+    Some((asked.partition, asked.request.account_id, reversal.version))
+}
+
+/// The hold of a command, if it matters how it has ended.
+fn unknown_hold(batch: &Batch, asked: &Asked, all: bool) -> Option<past::HoldId> {
+    let (account_id, command) = (asked.request.account_id, &asked.request.command);
+    let hold_id = hold_id(command).filter(|_| all || !matches!(command, Command::Hold(_)))?;
+    let is_open = match &batch.state(account_id)?.account {
+        Account::Open(open) => open.holds.contains_key(&hold_id),
+        Account::Unopened | Account::Closed(_) => true,
+    };
+    (!is_open).then_some((asked.partition, account_id, hold_id))
+}
+
+fn hold_id(command: &Command) -> Option<Uuid> {
+    match command {
+        Command::Hold(hold) => Some(hold.hold_id),
+        Command::Capture(capture) => Some(capture.hold_id),
+        Command::Release(release) => Some(release.hold_id),
+        Command::Open(_)
+        | Command::Deposit(_)
+        | Command::Withdraw(_)
+        | Command::Transfer(_)
+        | Command::Expire(_)
+        | Command::Reverse(_)
+        | Command::SetOverdraftLimit(_)
+        | Command::Freeze(_)
+        | Command::Unfreeze(_)
+        | Command::Close(_) => None,
+    }
+}

@@ -1,0 +1,56 @@
+//! An account by when its entries count from, not by when they were recorded.
+
+use futures_util::TryStreamExt;
+use passbook_shared::event::AccountEvent;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{PgConnection, Row};
+
+use super::load::{LoadError, Loaded, Unreadable, Wanted, decode, state_at};
+use crate::domain::evolve;
+
+/// The account as it was at a moment by what counts from then or before, of the events up to `wanted.version`. `recorded` is
+/// the version it was at then. An entry counts from a time before it is recorded, never after: so it is what was recorded
+/// by then, and of the later entries those that count from then.
+///
+/// An account that was opened later, and has entries that count from before, is as if it had been opened with nothing on it.
+///
+/// # Errors
+/// See [`LoadError`].
+pub async fn effective_at(
+    connection: &mut PgConnection,
+    wanted: Wanted,
+    recorded: i64,
+    moment: Timestamp,
+) -> Result<Loaded, LoadError> {
+    let Wanted { partition, account_id, version } = wanted;
+    let recorded = recorded.min(version);
+    let mut loaded = match recorded {
+        0 => Loaded::default(),
+        version => state_at(connection, Wanted { version, ..wanted }).await?,
+    };
+    let mut rows = sqlx::query(
+        "SELECT e.version, e.position, e.type, e.schema_version, e.data::text FROM passbook.events AS e
+          WHERE e.partition = $1 AND e.account_id = $2 AND e.version > $3 AND e.version <= $4
+            AND (e.version = 1 OR (e.data ->> 'effective_at')::timestamptz <= $5)
+          ORDER BY e.version",
+    )
+    .bind(partition)
+    .bind(account_id)
+    .bind(recorded)
+    .bind(version)
+    .bind(moment)
+    .fetch(connection);
+    let mut entries = 0;
+    while let Some(row) = rows.try_next().await? {
+        let version = row.try_get(0)?;
+        let event = decode(row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        let mut event = event.map_err(|error| Unreadable::new(account_id, version, error))?;
+        if let AccountEvent::AccountOpened(opened) = &mut event {
+            opened.initial_deposit = 0;
+        } else {
+            entries += 1;
+        }
+        loaded = Loaded { account: evolve(loaded.account, &event), version, position: row.try_get(1)? };
+    }
+    Ok(if recorded == 0 && entries == 0 { Loaded::default() } else { loaded })
+}

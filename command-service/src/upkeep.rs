@@ -1,0 +1,69 @@
+//! What has to happen without anybody asking for it: holds expire, and idempotency keys are forgotten after a time. One
+//! instance of the service does it; others take over when it is gone.
+
+mod expiry;
+mod keys;
+
+use std::time::Duration;
+
+use passbook_shared::shutdown::CancellationToken;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use crate::lanes::Lanes;
+use keys::Sweep;
+
+/// Of our advisory locks; the relay's have another class.
+const LOCK: (i32, i32) = (0x7061_7373 + 1, 0);
+/// How late a hold may expire, and how soon an instance takes over.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long to wait after Postgres was away.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// The task that does it.
+#[derive(Debug)]
+pub struct Upkeep {
+    /// Where Postgres is.
+    pub connect: PgConnectOptions,
+    /// Where expiries are decided and appended.
+    pub lanes: Lanes,
+    /// How long idempotency keys are kept.
+    pub keep_keys: Duration,
+}
+
+impl Upkeep {
+    /// Works until `shutdown`.
+    ///
+    /// # Errors
+    /// None: what can't be done now is done later.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        while let Some(worked) = shutdown.run_until_cancelled(self.work()).await {
+            if let Err(error) = worked {
+                tracing::warn!(%error, "holds don't expire and keys aren't forgotten now");
+            }
+            shutdown.run_until_cancelled(sleep(AGAIN)).await;
+        }
+        Ok(())
+    }
+
+    /// Works until something fails.
+    async fn work(&self) -> sqlx::Result<()> {
+        let mut connection = self.connect.connect().await?;
+        while !lock(&mut connection).await? {
+            sleep(EVERY).await;
+        }
+        let mut sweep = Sweep::new(self.keep_keys);
+        loop {
+            let until = Instant::now() + EVERY;
+            expiry::expire_due(&mut connection, &self.lanes).await?;
+            sweep.go_on(&mut connection, until).await?;
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+/// Takes the lock, if nobody has it; it lasts as long as the connection.
+async fn lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)").bind(LOCK.0).bind(LOCK.1).fetch_one(connection).await
+}
