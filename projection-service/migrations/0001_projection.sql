@@ -15,7 +15,7 @@ CREATE TABLE projection.generations (
     generation integer PRIMARY KEY,
     -- Queries are answered from this one, and new events go into it.
     live boolean NOT NULL DEFAULT false,
-    -- False while it is loaded in bulk: its history has no key yet.
+    -- False while it is loaded in bulk: `index_generation` comes at the end.
     indexed boolean NOT NULL DEFAULT true,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -28,7 +28,7 @@ CREATE SCHEMA views;
 -- Numbers what is set aside.
 CREATE SEQUENCE projection.quarantine_ids;
 
--- Makes the tables of a generation.
+-- Makes the tables of a generation, to be filled: the indexes that only cost then are made by `index_generation`.
 CREATE FUNCTION projection.create_generation(generation integer) RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
     EXECUTE format('CREATE SCHEMA %I', 'views_' || generation);
@@ -81,7 +81,8 @@ BEGIN
     CREATE INDEX accounts_by_opening ON accounts (opened_at, account_id);
     CREATE INDEX accounts_by_owner ON accounts (owner, opened_at, account_id);
 
-    -- Each event of each account with the state it left: statements, the past, and going back are look-ups here.
+    -- Each event of each account with the state it left: statements, the past, and going back are look-ups here; so are
+    -- holds, transfers and what was reversed, which are right after a rewind for that reason.
     -- Versions are dense from 1, except where an event was discarded, and `recorded_at` never falls from one to the next,
     -- so one key serves both.
     CREATE TABLE history (
@@ -89,7 +90,7 @@ BEGIN
         version bigint NOT NULL,
         position bigint NOT NULL,
         recorded_at timestamptz NOT NULL,
-        -- What the event moved, minor units, negative for money out; absent where it is not about money.
+        -- What the event moved, minor units, negative for money out; absent where it moves no money.
         amount bigint,
         balance bigint NOT NULL,
         held bigint NOT NULL,
@@ -97,13 +98,27 @@ BEGIN
         transaction_count bigint NOT NULL,
         -- When it counts from, if not from when it was recorded.
         effective_at timestamptz,
+        -- The version of the entry it undoes; each entry is undone once.
+        reverses bigint,
+        -- Of each event of a hold: which, all that it sets aside, and when it ends by itself.
+        hold_amount bigint,
+        expires_at timestamptz,
+        hold_id uuid,
+        -- Of a leg of a transfer, and of what undoes one: which, and where the same happened to the other account.
+        transfer_id uuid,
+        counterparty uuid,
+        counterparty_version bigint,
+        -- How the event came here. This differs from one generation to the next and is not compared: where in the topic
+        -- it was read and since when it was there, both absent if it came from the log, and when it was applied.
+        kafka_offset bigint,
+        published_at timestamptz,
+        applied_at timestamptz NOT NULL DEFAULT statement_timestamp(),
         status text NOT NULL,
         type text NOT NULL,
         -- What for, or why, in the sender's words.
         reference text,
         -- The sender's labels: strings by name.
-        metadata jsonb,
-        PRIMARY KEY (account_id, version)
+        metadata jsonb
     );
 
     -- Records and events that could not be applied, and those of the same accounts that wait behind them in order.
@@ -114,6 +129,7 @@ BEGIN
         partition smallint NOT NULL,
         position bigint,
         kafka_offset bigint,
+        published_at timestamptz,
         -- Absent if the record could not even be read as an event.
         account_id uuid,
         version bigint,
@@ -135,6 +151,19 @@ BEGIN
     CREATE INDEX quarantine_failures ON quarantine (partition, position) WHERE NOT waits;
 END $body$;
 
+-- Makes the indexes of a generation that only cost while it is loaded in bulk. Those for what few rows have leave out the
+-- others, so that a deposit touches none of them.
+CREATE FUNCTION projection.index_generation(generation integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('search_path', 'views_' || generation, true);
+    ALTER TABLE history ADD PRIMARY KEY (account_id, version);
+    CREATE INDEX history_by_transfer ON history (transfer_id) WHERE transfer_id IS NOT NULL;
+    CREATE INDEX history_by_hold ON history (account_id, hold_id) WHERE hold_id IS NOT NULL;
+    CREATE INDEX history_by_reversed ON history (account_id, reverses) WHERE reverses IS NOT NULL;
+    -- Labels never change, so that updates stay in their page.
+    CREATE INDEX accounts_by_label ON accounts USING gin (metadata jsonb_path_ops) WHERE metadata IS NOT NULL;
+END $$;
+
 -- Makes a generation the live one: for whoever asks afterwards all at once. The writers of the one before it, which is
 -- kept as it stands, begin anew.
 CREATE FUNCTION projection.make_live(next integer) RETURNS void LANGUAGE plpgsql AS $$
@@ -153,5 +182,6 @@ BEGIN
 END $$;
 
 SELECT projection.create_generation(1);
+SELECT projection.index_generation(1);
 INSERT INTO projection.generations (generation) VALUES (1);
 SELECT projection.make_live(1);

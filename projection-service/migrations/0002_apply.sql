@@ -19,7 +19,11 @@ CREATE FUNCTION projection.apply(
     history_amounts bigint[], history_balances bigint[], history_held bigint[], history_overdraft_limits bigint[],
     history_transaction_counts bigint[], history_effective_at timestamptz[], history_statuses text[],
     history_types text[], history_references text[], history_metadata text[],
+    history_reverses bigint[], history_hold_amounts bigint[], history_expires_at timestamptz[], history_hold_ids uuid[],
+    history_transfer_ids uuid[], history_counterparties uuid[], history_counterparty_versions bigint[],
+    history_offsets bigint[], history_published_at timestamptz[],
     quarantine_partitions smallint[], quarantine_positions bigint[], quarantine_offsets bigint[],
+    quarantine_published_at timestamptz[],
     quarantine_account_ids uuid[], quarantine_versions bigint[], quarantine_waits boolean[], quarantine_reasons text[],
     quarantine_documents bytea[]
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -58,21 +62,31 @@ BEGIN
      WHERE a.account_id = n.account_id;
 
     INSERT INTO history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                         transaction_count, effective_at, status, type, reference, metadata)
+                         transaction_count, effective_at, status, type, reference, metadata, reverses, hold_amount,
+                         expires_at, hold_id, transfer_id, counterparty, counterparty_version, kafka_offset,
+                         published_at)
     SELECT h.account_id, h.version, h.position, h.recorded_at, h.amount, h.balance, h.held, h.overdraft_limit,
-           h.transaction_count, h.effective_at, h.status, h.type, h.reference, h.metadata::jsonb
+           h.transaction_count, h.effective_at, h.status, h.type, h.reference, h.metadata::jsonb, h.reverses,
+           h.hold_amount, h.expires_at, h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version,
+           h.kafka_offset, h.published_at
       FROM unnest(history_account_ids, history_versions, history_positions, history_recorded_at, history_amounts,
                   history_balances, history_held, history_overdraft_limits, history_transaction_counts,
-                  history_effective_at, history_statuses, history_types, history_references, history_metadata)
+                  history_effective_at, history_statuses, history_types, history_references, history_metadata,
+                  history_reverses, history_hold_amounts, history_expires_at, history_hold_ids, history_transfer_ids,
+                  history_counterparties, history_counterparty_versions, history_offsets, history_published_at)
         AS h (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit, transaction_count,
-              effective_at, status, type, reference, metadata);
+              effective_at, status, type, reference, metadata, reverses, hold_amount, expires_at, hold_id, transfer_id,
+              counterparty, counterparty_version, kafka_offset, published_at);
 
     IF cardinality(quarantine_partitions) > 0 THEN
-        INSERT INTO quarantine (partition, position, kafka_offset, account_id, version, waits, reason, document)
-        SELECT q.partition, q.position, q.kafka_offset, q.account_id, q.version, q.waits, q.reason, q.document
-          FROM unnest(quarantine_partitions, quarantine_positions, quarantine_offsets, quarantine_account_ids,
-                      quarantine_versions, quarantine_waits, quarantine_reasons, quarantine_documents)
-            AS q (partition, position, kafka_offset, account_id, version, waits, reason, document)
+        INSERT INTO quarantine (partition, position, kafka_offset, published_at, account_id, version, waits, reason,
+                                document)
+        SELECT q.partition, q.position, q.kafka_offset, q.published_at, q.account_id, q.version, q.waits, q.reason,
+               q.document
+          FROM unnest(quarantine_partitions, quarantine_positions, quarantine_offsets, quarantine_published_at,
+                      quarantine_account_ids, quarantine_versions, quarantine_waits, quarantine_reasons,
+                      quarantine_documents)
+            AS q (partition, position, kafka_offset, published_at, account_id, version, waits, reason, document)
          -- A record that is no event and was discarded may be read again.
          WHERE q.account_id IS NOT NULL OR NOT EXISTS (
                SELECT FROM projection.discarded AS d

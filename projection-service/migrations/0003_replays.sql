@@ -99,29 +99,38 @@ BEGIN
     UPDATE checkpoints AS c SET epoch = c.epoch + 1 WHERE c.partition = of_partition;
 END $$;
 
--- Rows of one generation that are not as in another: how many, and some of them, each as both have it.
+-- Rows of one generation that are not as in another: how many, and some of them, each as both have it. How events came
+-- into the views is their own in each.
 CREATE FUNCTION projection.differences(of_generation integer, from_generation integer, most integer,
                                        OUT differences bigint, OUT samples jsonb) LANGUAGE plpgsql AS $$
 DECLARE
+    delivery CONSTANT text[] := ARRAY['kafka_offset', 'published_at', 'applied_at'];
     name text;
     key text;
+    ours text;
+    theirs text;
     counted bigint;
     few jsonb;
 BEGIN
     differences := 0;
     samples := '[]';
     FOR name, key IN SELECT * FROM (VALUES ('accounts', 'account_id'), ('history', 'account_id, version')) AS v LOOP
+        SELECT string_agg(format('a.%I', c.attname), ', '), string_agg(format('b.%I', c.attname), ', ')
+          INTO ours, theirs
+          FROM pg_attribute AS c
+         WHERE c.attrelid = format('%I.%I', 'views_' || of_generation, name)::regclass
+           AND c.attnum > 0 AND NOT c.attisdropped AND c.attname <> ALL (delivery);
         EXECUTE format(
             'WITH different AS MATERIALIZED (
-                 SELECT to_jsonb(a) AS new, to_jsonb(b) AS live
+                 SELECT to_jsonb(a) - $2 AS new, to_jsonb(b) - $2 AS live
                    FROM %1$I.%3$I AS a FULL JOIN %2$I.%3$I AS b USING (%4$s)
-                  WHERE a IS DISTINCT FROM b)
+                  WHERE ROW(%5$s) IS DISTINCT FROM ROW(%6$s))
              SELECT count(*), coalesce((SELECT jsonb_agg(jsonb_build_object(''table'', %3$L, ''new'', d.new,
                                                                             ''live'', d.live))
                                           FROM (SELECT new, live FROM different LIMIT $1) AS d), ''[]'')
                FROM different',
-            'views_' || of_generation, 'views_' || from_generation, name, key)
-        INTO counted, few USING greatest(most - jsonb_array_length(samples), 0);
+            'views_' || of_generation, 'views_' || from_generation, name, key, ours, theirs)
+        INTO counted, few USING greatest(most - jsonb_array_length(samples), 0), delivery;
         differences := differences + counted;
         samples := samples || few;
     END LOOP;

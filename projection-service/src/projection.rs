@@ -1,11 +1,16 @@
 //! What an event makes of an account's view. Pure: no I/O, no clock; only the contract and std.
 
-use std::fmt;
+mod unapplicable;
 
-use passbook_shared::event::{AccountEvent, AccountStatus, MoneyMoved, Reason};
+use passbook_shared::event::{
+    AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, Reason, TransferLeg,
+};
 use passbook_shared::money::MAX_AMOUNT;
 use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+pub use self::unapplicable::Unapplicable;
 
 /// The part of an account's view that events change. Amounts in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +34,7 @@ pub struct AccountState {
 pub struct Entry<'e> {
     /// The account after it.
     pub after: AccountState,
-    /// What it moved, negative for money out; nothing if it is not about money.
+    /// What it moved, negative for money out; nothing if it moves no money.
     pub amount: Option<i64>,
     /// What for, or why.
     pub reference: Option<&'e str>,
@@ -37,40 +42,34 @@ pub struct Entry<'e> {
     pub effective_at: Option<Timestamp>,
     /// The sender's labels.
     pub metadata: Option<&'e Metadata>,
+    /// The transfer that it is a leg of, or undoes a leg of.
+    pub transfer: Option<Transfer>,
+    /// The version of the entry that it undoes.
+    pub reverses: Option<i64>,
+    /// The hold that begins or ends with it.
+    pub hold: Option<Hold>,
 }
 
-/// Why an event can't follow on a state: the log is not one that our decider wrote.
+/// A transfer as one of its two accounts sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unapplicable {
-    /// Another version was to come.
-    Version {
-        /// That.
-        expected: i64,
-        /// What came.
-        found: i64,
-    },
-    /// The first event of an account is not its opening.
-    NotOpened,
-    /// An opening of an account that is there.
-    OpenedTwice,
-    /// An event after the closing.
-    AfterClosing,
-    /// The balance would leave what an amount can be.
-    Overflow,
+pub struct Transfer {
+    /// What both legs share.
+    pub transfer_id: Uuid,
+    /// The other account.
+    pub counterparty: Uuid,
+    /// The version of the same in that account.
+    pub counterparty_version: i64,
 }
 
-impl fmt::Display for Unapplicable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Version { expected, found } => {
-                write!(f, "version {found} of the account comes where {expected} is next")
-            }
-            Self::NotOpened => f.write_str("the account's first event is not its opening"),
-            Self::OpenedTwice => f.write_str("the account is opened a second time"),
-            Self::AfterClosing => f.write_str("the account was closed before"),
-            Self::Overflow => write!(f, "the balance would be beyond {MAX_AMOUNT} minor units"),
-        }
-    }
+/// A hold, as every event of it tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// Unique in the account.
+    pub hold_id: Uuid,
+    /// All that it sets aside, in minor units, whatever is captured of it.
+    pub amount: i64,
+    /// When it ends by itself, if it does.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The entry that an event, the account's `version`th, makes on the account before it (nothing: not there yet).
@@ -97,6 +96,21 @@ pub fn project<'e>(
         AccountEvent::AccountOpened(_) => Err(Unapplicable::OpenedTwice),
         AccountEvent::MoneyDeposited(moved) => movement(after, moved.amount.get(), moved),
         AccountEvent::MoneyWithdrawn(moved) => movement(after, -moved.amount.get(), moved),
+        AccountEvent::MoneySent(leg) => transfer(after, -leg.amount.get(), leg),
+        AccountEvent::MoneyReceived(leg) => transfer(after, leg.amount.get(), leg),
+        AccountEvent::HoldPlaced(placed) => place(after, placed),
+        AccountEvent::HoldCaptured(captured) => capture(after, captured),
+        AccountEvent::HoldReleased(released) => {
+            let (hold_id, amount) = (released.hold_id, released.amount.get());
+            let entry = release(after, Hold { hold_id, amount, expires_at: released.expires_at })?;
+            Ok(Entry { reference: released.reason.as_deref(), ..entry })
+        }
+        AccountEvent::HoldExpired(expired) => {
+            let (hold_id, amount) = (expired.hold_id, expired.amount.get());
+            release(after, Hold { hold_id, amount, expires_at: Some(expired.expires_at) })
+        }
+        AccountEvent::EntryReversed(reversed) => reverse(after, reversed),
+        AccountEvent::OverdraftLimitSet(set) => Ok(Entry::of(AccountState { overdraft_limit: set.limit, ..after })),
         AccountEvent::AccountFrozen(frozen) => Ok(change(after, AccountStatus::Frozen, frozen.reason.as_deref())),
         AccountEvent::AccountUnfrozen(Reason { reason }) => Ok(change(after, AccountStatus::Open, reason.as_deref())),
         AccountEvent::AccountClosed(Reason { reason }) => Ok(change(after, AccountStatus::Closed, reason.as_deref())),
@@ -115,34 +129,103 @@ fn open(event: &AccountEvent) -> Result<Entry<'_>, Unapplicable> {
         overdraft_limit: opened.overdraft_limit,
         transaction_count: 1,
     };
-    Ok(Entry {
-        after,
-        amount: Some(opened.initial_deposit),
-        reference: None,
-        effective_at: None,
-        metadata: Some(&opened.metadata),
-    })
+    Ok(Entry { amount: Some(opened.initial_deposit), metadata: Some(&opened.metadata), ..Entry::of(after) })
 }
 
-fn movement(mut after: AccountState, amount: i64, moved: &MoneyMoved) -> Result<Entry<'_>, Unapplicable> {
-    after.balance = after
-        .balance
-        .checked_add(amount)
-        .filter(|balance| (-MAX_AMOUNT..=MAX_AMOUNT).contains(balance))
-        .ok_or(Unapplicable::Overflow)?;
-    after.transaction_count += 1;
+fn movement(before: AccountState, amount: i64, moved: &MoneyMoved) -> Result<Entry<'_>, Unapplicable> {
     Ok(Entry {
-        after,
-        amount: Some(amount),
         reference: moved.reference.as_deref(),
         effective_at: moved.effective_at,
         metadata: Some(&moved.metadata),
+        ..before.moving(amount)?
     })
 }
 
-fn change(mut after: AccountState, status: AccountStatus, reason: Option<&str>) -> Entry<'_> {
-    after.status = status;
-    Entry { after, amount: None, reference: reason, effective_at: None, metadata: None }
+fn transfer(before: AccountState, amount: i64, leg: &TransferLeg) -> Result<Entry<'_>, Unapplicable> {
+    let TransferLeg { transfer_id, counterparty, counterparty_version, .. } = *leg;
+    Ok(Entry {
+        reference: leg.reference.as_deref(),
+        effective_at: leg.effective_at,
+        metadata: Some(&leg.metadata),
+        transfer: Some(Transfer { transfer_id, counterparty, counterparty_version }),
+        ..before.moving(amount)?
+    })
+}
+
+fn place(before: AccountState, placed: &HoldPlaced) -> Result<Entry<'_>, Unapplicable> {
+    let amount = placed.amount.get();
+    Ok(Entry {
+        reference: placed.reference.as_deref(),
+        metadata: Some(&placed.metadata),
+        hold: Some(Hold { hold_id: placed.hold_id, amount, expires_at: placed.expires_at }),
+        ..Entry::of(before.holding(amount)?)
+    })
+}
+
+fn capture(before: AccountState, captured: &HoldCaptured) -> Result<Entry<'_>, Unapplicable> {
+    let amount = captured.amount.get() + captured.released;
+    Ok(Entry {
+        reference: captured.reference.as_deref(),
+        metadata: Some(&captured.metadata),
+        hold: Some(Hold { hold_id: captured.hold_id, amount, expires_at: captured.expires_at }),
+        ..before.holding(-amount)?.moving(-captured.amount.get())?
+    })
+}
+
+fn release<'e>(before: AccountState, hold: Hold) -> Result<Entry<'e>, Unapplicable> {
+    Ok(Entry { hold: Some(hold), ..Entry::of(before.holding(-hold.amount)?) })
+}
+
+fn reverse(before: AccountState, reversed: &EntryReversed) -> Result<Entry<'_>, Unapplicable> {
+    Ok(Entry {
+        reference: reversed.reference.as_deref(),
+        metadata: Some(&reversed.metadata),
+        transfer: reversed.transfer.map(|transfer| Transfer {
+            transfer_id: transfer.transfer_id,
+            counterparty: transfer.counterparty,
+            counterparty_version: transfer.counterparty_version,
+        }),
+        reverses: Some(reversed.version),
+        ..before.moving(reversed.movement())?
+    })
+}
+
+fn change(before: AccountState, status: AccountStatus, reason: Option<&str>) -> Entry<'_> {
+    Entry { reference: reason, ..Entry::of(AccountState { status, ..before }) }
+}
+
+impl AccountState {
+    /// A movement of money, of which nothing else is known yet.
+    fn moving<'e>(self, amount: i64) -> Result<Entry<'e>, Unapplicable> {
+        let balance = self.balance.checked_add(amount).filter(|balance| (-MAX_AMOUNT..=MAX_AMOUNT).contains(balance));
+        let (balance, transaction_count) = (balance.ok_or(Unapplicable::Overflow)?, self.transaction_count + 1);
+        Ok(Entry { amount: Some(amount), ..Entry::of(Self { balance, transaction_count, ..self }) })
+    }
+
+    /// With so much more set aside.
+    fn holding(self, more: i64) -> Result<Self, Unapplicable> {
+        let held = self.held.saturating_add(more);
+        if !(0..=MAX_AMOUNT).contains(&held) {
+            return Err(Unapplicable::Held { would_be: held });
+        }
+        Ok(Self { held, ..self })
+    }
+}
+
+impl Entry<'_> {
+    /// One that leaves the account so, and of which nothing else is known yet.
+    fn of(after: AccountState) -> Self {
+        Self {
+            after,
+            amount: None,
+            reference: None,
+            effective_at: None,
+            metadata: None,
+            transfer: None,
+            reverses: None,
+            hold: None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl<'e> Folding<'e, '_> {
         let set_aside = match &event.decoded {
             Ok(decoded) => match project(before.as_ref(), event.recorded.version, decoded) {
                 Ok(entry) => {
-                    self.apply(event, decoded, entry);
+                    self.apply(record, event, decoded, entry);
                     return;
                 }
                 Err(unapplicable) => {
@@ -85,7 +85,7 @@ impl<'e> Folding<'e, '_> {
         self.set_aside(record, Some(event), set_aside);
     }
 
-    fn apply(&mut self, event: &'e Event, decoded: &'e AccountEvent, entry: Entry<'e>) {
+    fn apply(&mut self, record: &Record, event: &'e Event, decoded: &'e AccountEvent, entry: Entry<'e>) {
         let recorded = &event.recorded;
         let (account_id, position, recorded_at) = (recorded.account_id, recorded.position.number, recorded.recorded_at);
         if let AccountEvent::AccountOpened(account) = decoded {
@@ -94,7 +94,16 @@ impl<'e> Folding<'e, '_> {
         }
         self.change(recorded, entry.after);
         let event_type = decoded.event_type();
-        self.batch.history.push(Row { account_id, position, recorded_at, event_type, entry });
+        let Record { offset: kafka_offset, published_at, .. } = *record;
+        self.batch.history.push(Row {
+            account_id,
+            position,
+            recorded_at,
+            event_type,
+            entry,
+            kafka_offset,
+            published_at,
+        });
     }
 
     /// The account goes on without an event that was discarded. If it was next, the account's version moves past it, so
@@ -125,6 +134,7 @@ impl<'e> Folding<'e, '_> {
             partition: record.partition,
             position: recorded.map(|recorded| recorded.position.number),
             kafka_offset: record.offset,
+            published_at: record.published_at,
             account: recorded.map(|recorded| (recorded.account_id, recorded.version)),
             waits: why.reason == WAITS,
             reason: why.reason,

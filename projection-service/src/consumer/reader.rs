@@ -173,7 +173,7 @@ impl Reader {
     fn decode(&mut self, message: &BorrowedMessage<'_>) -> Option<Record> {
         let partition = message.partition().try_into().ok()?;
         self.watchdog.read(partition, message.offset() + 1);
-        Some(Record::read(partition, message.offset(), message.payload().unwrap_or_default()))
+        Some(Record::of_topic(partition, message))
     }
 
     fn change(&mut self, consumer: &GroupConsumer, change: Change) {

@@ -4,7 +4,9 @@ use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
 use passbook_shared::upcast::DecodeError;
+use rdkafka::message::Message;
 use uuid::Uuid;
 
 /// A record of the topic, or an event of the feed.
@@ -14,6 +16,8 @@ pub(crate) struct Record {
     pub(crate) partition: Partition,
     /// Where in the topic; absent if it is of the feed.
     pub(crate) offset: Option<i64>,
+    /// Since when it is there.
+    pub(crate) published_at: Option<Timestamp>,
     /// What it holds.
     pub(crate) content: Result<Event, Unreadable>,
 }
@@ -46,8 +50,17 @@ impl Unreadable {
 }
 
 impl Record {
-    /// A record as it is in the topic. Any bytes will do.
-    pub(crate) fn read(partition: Partition, offset: i64, document: &[u8]) -> Self {
+    /// A record as it is in the topic.
+    pub(crate) fn of_topic(partition: Partition, message: &impl Message) -> Self {
+        let milliseconds = message.timestamp().to_millis();
+        Self {
+            published_at: milliseconds.and_then(|at| Timestamp::from_micros(at.checked_mul(1_000)?)),
+            ..Self::read(partition, Some(message.offset()), message.payload().unwrap_or_default())
+        }
+    }
+
+    /// A record with this value. Any bytes will do.
+    pub(crate) fn read(partition: Partition, offset: Option<i64>, document: &[u8]) -> Self {
         let content = cloud_event::decode(document)
             .and_then(|(recorded, store_id)| {
                 if recorded.position.partition == partition {
@@ -61,7 +74,7 @@ impl Record {
                 Event { recorded, store_id, decoded }
             })
             .map_err(|reason| Unreadable::new(&reason, document));
-        Self { partition, offset: Some(offset), content }
+        Self { partition, offset, published_at: None, content }
     }
 
     /// What it takes, about, in bytes.
@@ -81,6 +94,7 @@ impl Record {
         Self {
             partition: recorded.position.partition,
             offset: None,
+            published_at: None,
             content: Ok(Event { recorded, store_id, decoded }),
         }
     }

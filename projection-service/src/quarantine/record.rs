@@ -14,7 +14,10 @@ use crate::store::{checkpoints, source};
 
 /// An event of an account. Unreadable, if the document is not that event's any more.
 pub(super) fn of_account(account_id: Uuid, waiting: &Waiting) -> Record {
-    let mut record = Record::read(waiting.partition, waiting.kafka_offset.unwrap_or_default(), &waiting.document);
+    let mut record = Record {
+        published_at: waiting.published_at,
+        ..Record::read(waiting.partition, waiting.kafka_offset, &waiting.document)
+    };
     if let Ok(event) = &record.content {
         let recorded = &event.recorded;
         let found = (recorded.account_id, recorded.version, recorded.position.number);
@@ -32,7 +35,8 @@ pub(super) fn of_account(account_id: Uuid, waiting: &Waiting) -> Record {
 /// Tries again a record that was no event. If it is one now, it is applied by the rule for all: only if it is next.
 pub(super) async fn retry(mut transaction: Transaction<'_, Postgres>, row: &Quarantined) -> Result<Settled, Unsettled> {
     let document = quarantine::document(&mut *transaction, row.id).await?.ok_or(Unsettled::NotThere(row.id))?;
-    let record = Record::read(row.partition, row.kafka_offset.unwrap_or_default(), &document.raw);
+    let record =
+        Record { published_at: document.published_at, ..Record::read(row.partition, row.kafka_offset, &document.raw) };
     let event = match &record.content {
         Ok(event) => event,
         Err(unreadable) => {

@@ -6,7 +6,6 @@ use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
@@ -54,9 +53,8 @@ fn read_to_end(
     loop {
         let ended = match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(record)) => {
-                let document = record.payload().unwrap_or_default();
-                bytes += document.len();
-                records.push(Record::read(partition, record.offset(), document));
+                bytes += record.payload_len();
+                records.push(Record::of_topic(partition, &record));
                 heard = Instant::now();
                 Ok(false)
             }

@@ -81,6 +81,8 @@ pub struct SetAside {
     pub position: Option<i64>,
     /// Its place there in the topic, if it was read there.
     pub kafka_offset: Option<i64>,
+    /// Since when it is there.
+    pub published_at: Option<Timestamp>,
     /// Its account and its version there, if they could be read.
     pub account: Option<(Uuid, i64)>,
     /// Nothing is wrong with it: it waits behind another.
@@ -118,8 +120,8 @@ async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row
     sqlx::query(
         "SELECT projection.apply(
             $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
-            $37, $38, $39, $40, $41, $42, $43, $44)",
+            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44,
+            $45,  $46, $47, $48, $49, $50, $51, $52, $53, $54)",
     )
     .bind(column(checkpoints, |c| c.partition))
     .bind(column(checkpoints, |c| c.epoch))
@@ -157,9 +159,19 @@ async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row
     .bind(column(history, |h| h.event_type))
     .bind(column(history, |h| h.entry.reference))
     .bind(column(history, |h| labels::text(h.entry.metadata)))
+    .bind(column(history, |h| h.entry.reverses))
+    .bind(column(history, |h| h.entry.hold.map(|hold| hold.amount)))
+    .bind(column(history, |h| h.entry.hold.and_then(|hold| hold.expires_at).map(Timestamp::to_utc)))
+    .bind(column(history, |h| h.entry.hold.map(|hold| hold.hold_id)))
+    .bind(column(history, |h| h.entry.transfer.map(|transfer| transfer.transfer_id)))
+    .bind(column(history, |h| h.entry.transfer.map(|transfer| transfer.counterparty)))
+    .bind(column(history, |h| h.entry.transfer.map(|transfer| transfer.counterparty_version)))
+    .bind(column(history, |h| h.kafka_offset))
+    .bind(column(history, |h| h.published_at.map(Timestamp::to_utc)))
     .bind(column(quarantine, |q| q.partition))
     .bind(column(quarantine, |q| q.position))
     .bind(column(quarantine, |q| q.kafka_offset))
+    .bind(column(quarantine, |q| q.published_at.map(Timestamp::to_utc)))
     .bind(column(quarantine, |q| q.account.map(|(id, _)| id)))
     .bind(column(quarantine, |q| q.account.map(|(_, version)| version)))
     .bind(column(quarantine, |q| q.waits))

@@ -97,7 +97,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>>
     Ok(found.into_iter().map(Generation).collect())
 }
 
-/// Makes an empty generation, to be loaded in bulk: its history gets its key when all is there.
+/// Makes an empty generation, to be loaded in bulk: [`index`] is for when all is there.
 ///
 /// # Errors
 /// As any query.
@@ -106,22 +106,20 @@ pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
                    INSERT INTO projection.generations (generation, indexed)
                    SELECT max(generation) + 1, false FROM projection.generations RETURNING generation)
                SELECT generation, projection.create_generation(generation) FROM made";
-    let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
-    let generation = Generation(row.try_get(0)?);
-    change(connection, generation, "ALTER TABLE views.history DROP CONSTRAINT history_pkey").await?;
-    Ok(generation)
+    let row = sqlx::query(sql).fetch_one(connection).await?;
+    Ok(Generation(row.try_get(0)?))
 }
 
-/// Gives the history of a generation its key, if it has none yet.
+/// Gives a generation the indexes that it was loaded without, if it has none yet. To be called in a transaction.
 ///
 /// # Errors
 /// As any query.
-pub async fn index(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
+pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     let sql = "UPDATE projection.generations SET indexed = true WHERE generation = $1 AND NOT indexed";
-    if sqlx::query(sql).bind(generation.0).execute(&mut *connection).await?.rows_affected() > 0 {
-        change(connection, generation, "ALTER TABLE views.history ADD PRIMARY KEY (account_id, version)").await?;
-        change(connection, generation, "ANALYZE views.history").await?;
-        change(connection, generation, "ANALYZE views.accounts").await?;
+    if sqlx::query(sql).bind(generation.0).execute(&mut *transaction).await?.rows_affected() > 0 {
+        // Which leaves the generation in the transaction's `search_path`.
+        sqlx::query("SELECT projection.index_generation($1)").bind(generation.0).execute(&mut *transaction).await?;
+        sqlx::raw_sql("ANALYZE history, accounts").execute(transaction).await?;
     }
     Ok(())
 }
@@ -133,7 +131,9 @@ pub async fn index(connection: &mut PgConnection, generation: Generation) -> sql
 pub async fn discard(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     let sql = "DELETE FROM projection.generations WHERE generation = $1 AND NOT live";
     if sqlx::query(sql).bind(generation.0).execute(&mut *connection).await?.rows_affected() > 0 {
-        change(connection, generation, "DROP SCHEMA views CASCADE").await?;
+        let sql = format!("DROP SCHEMA {} CASCADE", generation.schema());
+        // The schema's name is made of a number.
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
     }
     Ok(())
 }
@@ -153,11 +153,4 @@ pub async fn behind(connection: &mut PgConnection, other: Generation, live: Gene
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
     sqlx::query("SELECT projection.make_live($1)").bind(generation.0).execute(connection).await.map(drop)
-}
-
-/// Runs a statement that names the schema `views`, on that of the generation instead.
-async fn change(connection: &mut PgConnection, generation: Generation, sql: &'static str) -> sqlx::Result<()> {
-    let sql = sql.replacen("views", &generation.schema(), 1);
-    // The schema's name is made of a number.
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.map(drop)
 }

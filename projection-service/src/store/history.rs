@@ -25,6 +25,10 @@ pub struct Row<'e> {
     pub event_type: &'static str,
     /// What it made of the account.
     pub entry: projection::Entry<'e>,
+    /// Where in the topic it was read; absent if it came from the log.
+    pub kafka_offset: Option<i64>,
+    /// Since when it was there.
+    pub published_at: Option<Timestamp>,
 }
 
 /// Keeps many events by COPY, which takes Postgres a third less time a row than arrays do. The driver sends the data and
@@ -36,7 +40,9 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
     let mut copy = connection
         .copy_in_raw(
             "COPY history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                           transaction_count, effective_at, status, type, reference, metadata)
+                           transaction_count, effective_at, status, type, reference, metadata, reverses, hold_amount,
+                           expires_at, hold_id, transfer_id, counterparty, counterparty_version, kafka_offset,
+                           published_at)
              FROM STDIN (FORMAT binary)",
         )
         .await?;

@@ -71,6 +71,8 @@ pub struct Document {
     pub raw: Vec<u8>,
     /// The same.
     pub base64: String,
+    /// Since when it is in the topic, if it was read there.
+    pub published_at: Option<Timestamp>,
 }
 
 /// The value of what has this number.
@@ -79,7 +81,7 @@ pub struct Document {
 /// As any query.
 pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
-        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64
+        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64, published_at
            FROM quarantine WHERE id = $1",
     )
     .bind(id)
@@ -96,6 +98,8 @@ pub struct Waiting {
     pub partition: Partition,
     /// Its place there in the topic, if it was read there.
     pub kafka_offset: Option<i64>,
+    /// Since when it is there.
+    pub published_at: Option<Timestamp>,
     /// Its place there in the log.
     pub position: i64,
     /// Its place in its account.
@@ -115,7 +119,7 @@ pub async fn of_account(
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as(
-        "SELECT id, partition, kafka_offset, position, version, document FROM quarantine
+        "SELECT id, partition, kafka_offset, published_at, position, version, document FROM quarantine
           WHERE account_id = $1 AND position > $2 ORDER BY position LIMIT $3",
     )
     .bind(account_id)

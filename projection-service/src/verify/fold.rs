@@ -133,7 +133,9 @@ impl Fold {
             Ok((decoded, entry)) => {
                 account.apply(event, decoded, entry.after);
                 let (recorded_at, event_type) = (event.recorded_at, decoded.event_type());
-                Step::Row(Row { account_id, position, recorded_at, event_type, entry })
+                // How it came into the views, the log does not know.
+                let (kafka_offset, published_at) = (None, None);
+                Step::Row(Row { account_id, position, recorded_at, event_type, entry, kafka_offset, published_at })
             }
             Err(_) if self.discarded.contains(&position) => {
                 account.pass_over(event);
@@ -199,6 +201,14 @@ impl Folded {
                 None,
                 AccountEvent::MoneyDeposited(_)
                 | AccountEvent::MoneyWithdrawn(_)
+                | AccountEvent::MoneySent(_)
+                | AccountEvent::MoneyReceived(_)
+                | AccountEvent::HoldPlaced(_)
+                | AccountEvent::HoldCaptured(_)
+                | AccountEvent::HoldReleased(_)
+                | AccountEvent::HoldExpired(_)
+                | AccountEvent::EntryReversed(_)
+                | AccountEvent::OverdraftLimitSet(_)
                 | AccountEvent::AccountFrozen(_)
                 | AccountEvent::AccountUnfrozen(_)
                 | AccountEvent::AccountClosed(_),

@@ -72,6 +72,8 @@ fn batch(from: i64, account_id: Uuid, events: &[(AccountEvent, Timestamp)]) -> B
             recorded_at: *recorded_at,
             event_type: event.event_type(),
             entry,
+            kafka_offset: Some(position - 1),
+            published_at: Some(*recorded_at),
         });
         batch.accounts = vec![Changed { account_id, last_activity: *recorded_at, position, state: entry.after }];
         state = Some(entry.after);
@@ -199,6 +201,7 @@ async fn what_is_set_aside_is_kept_once_and_known_by_its_account() {
         partition: PARTITION,
         position: None,
         kafka_offset: Some(17),
+        published_at: None,
         account: None,
         waits: false,
         reason: "not our CloudEvent".to_owned(),

@@ -38,6 +38,7 @@ fn set_aside(version: i64, event_type: &str, waits: bool) -> SetAside {
         partition: PARTITION,
         position: Some(version),
         kafka_offset: Some(version - 1),
+        published_at: Some(at(version)),
         account: Some((id(1), version)),
         waits,
         reason: if waits { "waits".to_owned() } else { "not known".to_owned() },

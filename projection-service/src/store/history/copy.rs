@@ -4,10 +4,11 @@
 use passbook_shared::timestamp::Timestamp;
 
 use super::Row;
+use crate::projection::{Hold, Transfer};
 use crate::store::labels;
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const FIELDS: i16 = 14;
+const FIELDS: i16 = 23;
 const ABSENT: i32 = -1;
 /// Postgres counts microseconds from 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -15,7 +16,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const JSONB: u8 = 1;
 
 pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER.len() + rows.len() * 192);
+    let mut out = Vec::with_capacity(HEADER.len() + rows.len() * 224);
     out.extend_from_slice(HEADER);
     for row in rows {
         let after = &row.entry.after;
@@ -34,9 +35,28 @@ pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
         bytes(&mut out, row.event_type.as_bytes());
         optional(&mut out, row.entry.reference.map(str::as_bytes), bytes);
         optional(&mut out, labels::text(row.entry.metadata), jsonb);
+        optional(&mut out, row.entry.reverses, number);
+        hold(&mut out, row.entry.hold);
+        transfer(&mut out, row.entry.transfer);
+        optional(&mut out, row.kafka_offset, number);
+        optional(&mut out, row.published_at, time);
     }
     out.extend_from_slice(&(-1_i16).to_be_bytes());
     out
+}
+
+fn hold(out: &mut Vec<u8>, hold: Option<Hold>) {
+    let Some(hold) = hold else { return absent::<3>(out) };
+    number(out, hold.amount);
+    optional(out, hold.expires_at, time);
+    bytes(out, hold.hold_id.as_bytes());
+}
+
+fn transfer(out: &mut Vec<u8>, transfer: Option<Transfer>) {
+    let Some(transfer) = transfer else { return absent::<3>(out) };
+    bytes(out, transfer.transfer_id.as_bytes());
+    bytes(out, transfer.counterparty.as_bytes());
+    number(out, transfer.counterparty_version);
 }
 
 fn number(out: &mut Vec<u8>, value: i64) {
@@ -62,8 +82,12 @@ fn jsonb(out: &mut Vec<u8>, text: String) {
 fn optional<T>(out: &mut Vec<u8>, value: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
     match value {
         Some(value) => write(out, value),
-        None => out.extend_from_slice(&ABSENT.to_be_bytes()),
+        None => absent::<1>(out),
     }
+}
+
+fn absent<const FIELDS: usize>(out: &mut Vec<u8>) {
+    out.extend_from_slice([ABSENT.to_be_bytes(); FIELDS].as_flattened());
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a field is far below 2 GiB")]

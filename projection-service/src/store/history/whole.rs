@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::projection::Entry;
 use crate::store::labels;
 
-/// All that is kept of an event. Text is as it is stored, whatever somebody has made of it.
+/// All that is kept of an event, except how it came here. Text is as it is stored, whatever somebody has made of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the columns, as the table's definition explains them")]
 pub struct Whole<'r> {
@@ -26,6 +26,13 @@ pub struct Whole<'r> {
     pub overdraft_limit: i64,
     pub transaction_count: i64,
     pub effective_at: Option<Timestamp>,
+    pub reverses: Option<i64>,
+    pub hold_amount: Option<i64>,
+    pub expires_at: Option<Timestamp>,
+    pub hold_id: Option<Uuid>,
+    pub transfer_id: Option<Uuid>,
+    pub counterparty: Option<Uuid>,
+    pub counterparty_version: Option<i64>,
     pub status: &'r str,
     #[serde(rename = "type")]
     pub event_type: &'r str,
@@ -35,7 +42,7 @@ pub struct Whole<'r> {
 
 impl<'e> From<&super::Row<'e>> for Whole<'e> {
     fn from(row: &super::Row<'e>) -> Self {
-        let Entry { after, amount, reference, effective_at, metadata } = row.entry;
+        let Entry { after, amount, reference, effective_at, metadata, transfer, reverses, hold } = row.entry;
         Self {
             account_id: row.account_id,
             version: after.version,
@@ -47,6 +54,13 @@ impl<'e> From<&super::Row<'e>> for Whole<'e> {
             overdraft_limit: after.overdraft_limit,
             transaction_count: after.transaction_count,
             effective_at,
+            reverses,
+            hold_amount: hold.map(|hold| hold.amount),
+            expires_at: hold.and_then(|hold| hold.expires_at),
+            hold_id: hold.map(|hold| hold.hold_id),
+            transfer_id: transfer.map(|transfer| transfer.transfer_id),
+            counterparty: transfer.map(|transfer| transfer.counterparty),
+            counterparty_version: transfer.map(|transfer| transfer.counterparty_version),
             status: after.status.as_str(),
             event_type: row.event_type,
             reference,
@@ -69,10 +83,17 @@ impl<'r> Whole<'r> {
             overdraft_limit: row.try_get(8)?,
             transaction_count: row.try_get(9)?,
             effective_at: row.try_get(10)?,
-            status: row.try_get(11)?,
-            event_type: row.try_get(12)?,
-            reference: row.try_get(13)?,
-            metadata: labels::read(row.try_get(14)?)?,
+            reverses: row.try_get(11)?,
+            hold_amount: row.try_get(12)?,
+            expires_at: row.try_get(13)?,
+            hold_id: row.try_get(14)?,
+            transfer_id: row.try_get(15)?,
+            counterparty: row.try_get(16)?,
+            counterparty_version: row.try_get(17)?,
+            status: row.try_get(18)?,
+            event_type: row.try_get(19)?,
+            reference: row.try_get(20)?,
+            metadata: labels::read(row.try_get(21)?)?,
         })
     }
 }
@@ -90,11 +111,14 @@ pub async fn each_of(
     // `OFFSET 0` keeps Postgres from reading the whole table to find a small part of it.
     let mut rows = sqlx::query(
         "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount, h.balance, h.held,
-                h.overdraft_limit, h.transaction_count, h.effective_at, h.status, h.type, h.reference, h.metadata::text
+                h.overdraft_limit, h.transaction_count, h.effective_at, h.reverses, h.hold_amount, h.expires_at,
+                h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version, h.status, h.type, h.reference,
+                h.metadata::text
            FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS k (account_id, version, number)
           CROSS JOIN LATERAL (
                 SELECT account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                       transaction_count, effective_at, status, type, reference, metadata
+                       transaction_count, effective_at, reverses, hold_amount, expires_at, hold_id, transfer_id,
+                       counterparty, counterparty_version, status, type, reference, metadata
                   FROM history WHERE account_id = k.account_id AND version = k.version OFFSET 0) AS h",
     )
     .bind(accounts)

@@ -97,6 +97,13 @@ fn a_row_of_history_is_compared_whole() {
         overdraft_limit: 0,
         transaction_count: 4,
         effective_at: None,
+        reverses: None,
+        hold_amount: None,
+        expires_at: None,
+        hold_id: None,
+        transfer_id: Some(ID),
+        counterparty: Some(ID),
+        counterparty_version: Some(2),
         status: "open",
         event_type: "MoneyDeposited",
         reference: Some("r"),
@@ -109,6 +116,20 @@ fn a_row_of_history_is_compared_whole() {
     assert_eq!(differences[0].expected, json!({"amount": 25, "reference": "r"}));
     assert_eq!(differences[0].found, json!({"amount": 26, "reference": null}));
     assert_eq!(found(|findings| entry(3, &right, None, findings))[0].what, What::HistoryMissing);
+
+    let wrong = [
+        Entry { reverses: Some(2), ..right.clone() },
+        Entry { hold_amount: Some(1), ..right.clone() },
+        Entry { expires_at: Some(at(9)), ..right.clone() },
+        Entry { hold_id: Some(ID), ..right.clone() },
+        Entry { transfer_id: None, ..right.clone() },
+        Entry { counterparty: Some(Uuid::nil()), ..right.clone() },
+        Entry { counterparty_version: Some(3), ..right.clone() },
+    ];
+    for wrong in wrong {
+        let differences = found(|findings| entry(3, &right, Some(&wrong), findings));
+        assert_eq!(differences[0].found.as_object().unwrap().len(), 1, "{differences:?}");
+    }
 }
 
 #[test]
