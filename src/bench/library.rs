@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use command_service::domain::Command;
 use command_service::lanes::{Answer, CommandRequest, LaneConfig, Lanes, Outcome};
+use command_service::log::read::LogReader;
 use command_service::log::{snapshots, store};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -36,7 +37,8 @@ impl Library {
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(1024);
         let (to_snapshots, snapshots) = snapshots::queue();
-        let lanes = Lanes::start(store.partitions, &LaneConfig::from(&config), &to_relay, &to_snapshots, &mut tasks);
+        let log = LogReader::new(pool.clone(), pool.clone(), store);
+        let lanes = Lanes::start(log, &LaneConfig::from(&config), &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("nothing", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::request::Accepted;
-use command_service::lanes::{Answer, CommandError, CommandRequest, LaneConfig, Lanes, Outcome};
-use command_service::log::{snapshots, store};
+use command_service::lanes::{Answer, CommandRequest, CommandResult, LaneConfig, Lanes, Leg, Outcome};
+use command_service::log::read::LogReader;
+use command_service::log::snapshots;
+use command_service::log::store::{self, Store};
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -28,7 +31,7 @@ pub(crate) struct Log {
 
 /// One instance of the service, without HTTP and Kafka.
 pub(crate) struct Instance {
-    lanes: Lanes,
+    pub(crate) lanes: Lanes,
     tasks: Tasks,
 }
 
@@ -65,7 +68,9 @@ impl Log {
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);
         let (to_snapshots, snapshots) = snapshots::queue();
-        let lanes = Lanes::start(store::DEFAULT_PARTITIONS, &config, &to_relay, &to_snapshots, &mut tasks);
+        let store = Store { store_id: Uuid::nil(), partitions: store::DEFAULT_PARTITIONS };
+        let log = LogReader::new(self.runtime_pool(), self.runtime_pool(), store);
+        let lanes = Lanes::start(log, &config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("a relay that is not there", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())
@@ -108,7 +113,7 @@ impl Log {
 }
 
 impl Instance {
-    pub(crate) async fn send(&self, request: CommandRequest) -> Result<Answer, CommandError> {
+    pub(crate) async fn send(&self, request: CommandRequest) -> CommandResult {
         self.lanes.submit(request).await
     }
 
@@ -116,6 +121,17 @@ impl Instance {
         let account = Uuid::new_v4();
         accepted(self.send(request(account, opening())).await);
         account
+    }
+
+    /// Accounts with so much on each.
+    pub(crate) async fn open_with(&self, count: usize, amount: i64) -> Vec<Uuid> {
+        let mut accounts = Vec::new();
+        for _ in 0..count {
+            let account = self.open().await;
+            accepted(self.send(request(account, Command::Deposit(money(amount)))).await);
+            accounts.push(account);
+        }
+        accounts
     }
 
     pub(crate) async fn end(self) {
@@ -141,6 +157,13 @@ pub(crate) fn money(amount: i64) -> MoneyMoved {
     MoneyMoved { amount, reference: None, effective_at: None, metadata: Metadata::default() }
 }
 
+/// From the first account to the second.
+pub(crate) fn transfer(from: Uuid, to: Uuid, amount: i64) -> CommandRequest {
+    let MoneyMoved { amount, reference, effective_at, metadata } = money(amount);
+    let transfer = Transfer { transfer_id: Uuid::new_v4(), to, amount, reference, effective_at, metadata };
+    request(from, Command::Transfer(transfer))
+}
+
 pub(crate) fn request(account_id: Uuid, command: Command) -> CommandRequest {
     let context = CommandContext::default();
     CommandRequest { account_id, command, expected_version: None, dry_run: false, command_id: Uuid::new_v4(), context }
@@ -151,8 +174,14 @@ pub(crate) fn with_key(mut request: CommandRequest, key: &str) -> CommandRequest
     request
 }
 
+/// What it did to its account.
 #[track_caller]
-pub(crate) fn accepted(answer: Result<Answer, CommandError>) -> Accepted {
+pub(crate) fn accepted(answer: CommandResult) -> Leg {
+    done(answer).own
+}
+
+#[track_caller]
+pub(crate) fn done(answer: CommandResult) -> Accepted {
     match answer.unwrap().outcome {
         Outcome::Accepted(accepted) => accepted,
         Outcome::Refused(refusal) => panic!("refused: {refusal:?}"),
@@ -160,7 +189,7 @@ pub(crate) fn accepted(answer: Result<Answer, CommandError>) -> Accepted {
 }
 
 #[track_caller]
-pub(crate) fn refused(answer: Result<Answer, CommandError>) -> Refusal {
+pub(crate) fn refused(answer: CommandResult) -> Refusal {
     match answer.unwrap().outcome {
         Outcome::Refused(refusal) => refusal,
         Outcome::Accepted(accepted) => panic!("accepted: {accepted:?}"),

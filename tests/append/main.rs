@@ -5,8 +5,14 @@
 /// Connections that break.
 mod faults;
 mod ground;
+/// Holds that end, once.
+mod holds;
 /// Accounts that are not in memory.
 mod loading;
+/// Commands that are done together or not at all.
+mod sets;
+/// Appends over two accounts.
+mod transfers;
 
 use std::sync::Arc;
 

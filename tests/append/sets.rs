@@ -1,0 +1,139 @@
+//! Commands that are done together or not at all, and many at once.
+
+use command_service::domain::{Command, Refusal};
+use command_service::lanes::{CommandError, CommandRequest, CommandResult, Outcome};
+use futures_util::future::join_all;
+use uuid::Uuid;
+
+use crate::ground::{Log, accepted, done, money, opening, refused, request, said, transfer, with_key};
+
+fn again(requests: &[CommandRequest]) -> Vec<CommandRequest> {
+    requests.iter().map(|request| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() }).collect()
+}
+
+#[track_caller]
+fn same(first: &[CommandResult], second: &[CommandResult]) {
+    let text = |results: &[CommandResult]| -> Vec<String> {
+        results.iter().map(|result| result.as_ref().map_or_else(|error| format!("{error:?}"), said)).collect()
+    };
+    assert_eq!(text(first), text(second));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_are_done_on_what_the_ones_before_left_and_a_repeat_changes_nothing() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let rich = instance.open_with(1, 100).await[0];
+    let new: Vec<Uuid> = (0..5).map(|_| Uuid::new_v4()).collect();
+    let mut set: Vec<CommandRequest> = Vec::new();
+    for (n, account) in new.iter().enumerate() {
+        set.push(with_key(request(*account, opening()), &format!("open-{n}")));
+        set.push(with_key(transfer(rich, *account, 20), &format!("fund-{n}")));
+    }
+    set.push(request(rich, Command::Withdraw(money(1))));
+    let too_much = instance.lanes.submit_together(set.clone(), true).await;
+    assert_eq!(refused(too_much[10].clone()), Refusal::InsufficientFunds { available: 0, overdraft_limit: 0 });
+    assert!(too_much[..10].iter().all(|result| result.as_ref().unwrap_err() == &CommandError::HeldBack));
+    assert_eq!(log.events().await.len(), 2, "nothing of it was done");
+
+    set.pop();
+    let first = instance.lanes.submit_together(again(&set), true).await;
+    assert!(first.iter().all(|result| !result.as_ref().unwrap().replayed));
+    assert_eq!(done(first[9].clone()).own.account.balance, 0);
+    assert_eq!(done(first[9].clone()).to.unwrap().account.balance, 20);
+    let elsewhere = log.instance();
+    for instance in [&instance, &elsewhere] {
+        let second = instance.lanes.submit_together(again(&set), true).await;
+        assert!(second.iter().all(|result| result.as_ref().unwrap().replayed));
+        same(&first, &second);
+    }
+    assert_eq!(log.events().await.len(), 2 + 15);
+    log.assert_dense().await;
+    join_all([instance.end(), elsewhere.end()]).await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_refusal_that_held_a_set_back_is_kept_under_its_key() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(3, 10).await;
+    let set = [
+        with_key(request(accounts[0], Command::Deposit(money(5))), "a"),
+        with_key(request(accounts[1], Command::Withdraw(money(11))), "b"),
+        with_key(request(accounts[2], Command::Deposit(money(5))), "c"),
+    ];
+    let first = instance.lanes.submit_together(again(&set), true).await;
+    // Now it would be accepted; but it has its answer.
+    accepted(instance.send(request(accounts[1], Command::Deposit(money(1)))).await);
+    let second = instance.lanes.submit_together(again(&set), true).await;
+    same(&first, &second);
+    assert!(matches!(second[1].as_ref().unwrap().outcome, Outcome::Refused(_)));
+    // The others of the set have none: alone, they are done.
+    assert!(!instance.send(again(&set)[0].clone()).await.unwrap().replayed);
+    assert_eq!(log.events().await.len(), 8);
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sets_that_race_are_each_whole() {
+    let log = Log::start().await;
+    let instances = [log.instance(), log.instance()];
+    let accounts = instances[0].open_with(8, 50).await;
+    let sets = (0..40_usize).map(|n| {
+        // Money goes round: every account gives 5 to the next, in an order of its own.
+        let set = (0..8).map(|k| transfer(accounts[(n + k) % 8], accounts[(n + k + 1) % 8], 5)).collect();
+        instances[n % 2].lanes.submit_together(set, true)
+    });
+    let mut whole = 0;
+    for results in join_all(sets).await {
+        let accepted = results.iter().filter(|result| result.is_ok()).count();
+        assert!(accepted == 0 || accepted == 8, "{results:?}");
+        whole += accepted / 8;
+    }
+    assert!(whole >= 20, "only {whole} were done");
+    assert_eq!(log.events().await.len(), 16 + whole * 16);
+    log.assert_dense().await;
+    join_all(instances.map(crate::ground::Instance::end)).await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_many_is_decided_on_each_others_effects_and_leaves_nothing() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let account = Uuid::new_v4();
+    let mut set = vec![
+        request(account, opening()),
+        request(account, Command::Deposit(money(7))),
+        request(account, Command::Withdraw(money(8))),
+        request(account, Command::Withdraw(money(7))),
+    ];
+    set.iter_mut().for_each(|request| request.dry_run = true);
+    let results = instance.lanes.submit_together(set, false).await;
+    assert_eq!(refused(results[2].clone()), Refusal::InsufficientFunds { available: 7, overdraft_limit: 0 });
+    let last = accepted(results[3].clone());
+    assert_eq!((last.version, last.account.balance, last.events.len()), (3, 0, 1));
+    assert_eq!(log.events().await.len(), 0);
+    assert_eq!(accepted(instance.send(request(account, opening())).await).version, 1);
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_are_each_done_or_refused_in_their_order() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(4, 3).await;
+    let many = (0..400).map(|n| with_key(request(accounts[n % 4], Command::Withdraw(money(1))), &n.to_string()));
+    let many: Vec<CommandRequest> = many.collect();
+    let first = instance.lanes.submit_each(again(&many)).await;
+    let taken = first.iter().filter(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_))).count();
+    assert_eq!(taken, 12, "as much as there was");
+    assert!(first[..12].iter().all(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_))));
+    same(&first, &instance.lanes.submit_each(again(&many)).await);
+    assert_eq!(log.events().await.len(), 8 + 12);
+    instance.end().await;
+    log.end().await;
+}

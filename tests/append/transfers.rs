@@ -1,0 +1,209 @@
+//! Appends over two accounts: both legs or none, whichever lanes and instances they go through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use command_service::domain::command::Reversal;
+use command_service::domain::{Command, Refusal};
+use command_service::lanes::{Answer, CommandError, CommandRequest, Outcome};
+use futures_util::future::join_all;
+use passbook_shared::text::Metadata;
+use uuid::Uuid;
+
+use crate::ground::{Log, accepted, done, money, refused, request, said, transfer, with_key};
+
+/// Fails unless each leg has its other one, and no transfer is there twice; gives the balances.
+async fn assert_both_legs(log: &Log) -> BTreeMap<Uuid, i64> {
+    let alone: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM passbook.events AS a
+          WHERE a.type IN ('MoneySent', 'MoneyReceived') AND 1 <> (
+                SELECT count(*) FROM passbook.events AS b
+                 WHERE b.account_id = (a.data ->> 'counterparty')::uuid AND b.type <> a.type
+                   AND b.version = (a.data ->> 'counterparty_version')::bigint
+                   AND (b.data ->> 'counterparty_version')::bigint = a.version
+                   AND b.data ->> 'transfer_id' = a.data ->> 'transfer_id' AND b.data ->> 'amount' = a.data ->> 'amount'
+                   AND b.command_id = a.command_id)",
+    )
+    .fetch_one(&log.pool)
+    .await
+    .unwrap();
+    assert_eq!(alone, 0, "legs without their other one");
+    let twice: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM (SELECT data ->> 'transfer_id' FROM passbook.events WHERE type = 'MoneySent'
+                                GROUP BY 1 HAVING count(*) > 1) AS t",
+    )
+    .fetch_one(&log.pool)
+    .await
+    .unwrap();
+    assert_eq!(twice, 0, "transfers that are there twice");
+    sqlx::query_as::<_, (Uuid, i64)>(
+        "SELECT account_id, sum(CASE WHEN type IN ('MoneySent', 'MoneyWithdrawn') THEN -1 ELSE 1 END
+                                * coalesce((data ->> 'amount')::bigint, 0))::bigint
+           FROM passbook.events GROUP BY account_id",
+    )
+    .fetch_all(&log.pool)
+    .await
+    .unwrap()
+    .into_iter()
+    .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_ring_nor_lose_money() {
+    let log = Log::start().await;
+    let instances = [Arc::new(log.instance()), Arc::new(log.instance())];
+    let accounts = instances[0].open_with(6, 1_000).await;
+    for busy in [1, 2] {
+        let writers = (0..32).map(|writer: usize| {
+            let (instance, accounts) = (Arc::clone(&instances[writer % busy]), accounts.clone());
+            tokio::spawn(async move {
+                let mut sent = 0;
+                for turn in 0..20 {
+                    let (from, to) = (accounts[(writer + turn) % 6], accounts[(writer * 5 + turn * 7 + 1) % 6]);
+                    match instance.send(transfer(from, to, 7)).await {
+                        Ok(Answer { outcome: Outcome::Accepted(accepted), .. }) => {
+                            assert_eq!(accepted.to.unwrap().account_id, to);
+                            sent += 1;
+                        }
+                        Ok(Answer { outcome: Outcome::Refused(Refusal::SameAccount), .. }) => assert_eq!(from, to),
+                        // Two instances fight for the same accounts.
+                        Err(CommandError::Conflict) => assert_eq!(busy, 2),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                sent
+            })
+        });
+        let sent: usize = join_all(writers).await.into_iter().map(Result::unwrap).sum();
+        assert!(sent > 300, "only {sent} transfers were done");
+    }
+    let balances = assert_both_legs(&log).await;
+    assert_eq!(balances.values().sum::<i64>(), 6_000);
+    for (account, balance) in balances {
+        let now = accepted(instances[0].send(request(account, Command::Deposit(money(1)))).await).account.balance;
+        assert_eq!(now, balance + 1, "the state in memory is what the log says");
+    }
+    log.assert_dense().await;
+    for instance in instances {
+        Arc::into_inner(instance).unwrap().end().await;
+    }
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_has_one_effect_by_its_key_and_by_its_id() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(2, 100).await;
+    let one = with_key(transfer(accounts[0], accounts[1], 30), "rent");
+    let again = |request: &CommandRequest| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() };
+    let mut unkeyed = again(&one);
+    unkeyed.context.idempotency_key = None;
+
+    let answers = join_all((0..30).map(|n| instance.send(again(if n % 2 == 0 { &one } else { &unkeyed })))).await;
+    let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
+    assert!(answers.iter().all(|answer| said(answer) == said(&answers[0])), "every answer is the first");
+    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    let Outcome::Accepted(first) = &answers[0].outcome else { panic!("refused") };
+    assert_eq!((first.own.account.balance, first.to.as_ref().unwrap().account.balance), (70, 130));
+
+    // Another instance knows it from the log; another content under the id is another transfer.
+    let elsewhere = log.instance();
+    assert_eq!(said(&elsewhere.send(again(&unkeyed)).await.unwrap()), said(&answers[0]));
+    let mut other = again(&unkeyed);
+    if let Command::Transfer(transfer) = &mut other.command {
+        transfer.amount = money(31).amount;
+    }
+    assert_eq!(refused(elsewhere.send(other.clone()).await), Refusal::TransferExists);
+    other.account_id = accounts[1];
+    if let Command::Transfer(transfer) = &mut other.command {
+        transfer.to = accounts[0];
+    }
+    assert_eq!(refused(elsewhere.send(other).await), Refusal::TransferExists);
+    assert_eq!(assert_both_legs(&log).await.into_values().sum::<i64>(), 200);
+    join_all([instance.end(), elsewhere.end()]).await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
+    let log = Log::start().await;
+    let instance = Arc::new(log.instance());
+    let accounts = instance.open_with(5, 10_000).await;
+    let pool = log.pool.clone();
+    let cutter = tokio::spawn(async move {
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_millis(15)).await;
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                        WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%passbook.append%'";
+            let _ = sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await;
+        }
+    });
+    let writers = (0..16).map(|writer: usize| {
+        let (instance, accounts) = (Arc::clone(&instance), accounts.clone());
+        tokio::spawn(async move {
+            let mut acknowledged = Vec::new();
+            for turn in 0..100 {
+                let mut request = transfer(accounts[(writer + turn) % 5], accounts[(writer + turn + 1) % 5], 3);
+                if turn % 2 == 0 {
+                    request = with_key(request, &format!("{writer}-{turn}"));
+                }
+                let answer = done(instance.send(request.clone()).await);
+                assert!(answer.to.is_some());
+                acknowledged.push(request.command_id);
+            }
+            acknowledged
+        })
+    });
+    let acknowledged: Vec<Uuid> =
+        join_all(writers.collect::<Vec<_>>()).await.into_iter().flat_map(Result::unwrap).collect();
+    cutter.abort();
+    let mut legs: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for (.., command, _) in log.events().await {
+        *legs.entry(command).or_default() += 1;
+    }
+    assert!(acknowledged.iter().all(|command| legs.get(command) == Some(&2)), "each once, with both legs");
+    assert_eq!(assert_both_legs(&log).await.into_values().sum::<i64>(), 50_000);
+    log.assert_dense().await;
+    Arc::into_inner(instance).unwrap().end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
+    let log = Log::start().await;
+    let (here, there) = (log.instance(), log.instance());
+    let accounts = here.open_with(2, 100).await;
+    let reverse = |account, version| {
+        request(account, Command::Reverse(Reversal { version, reference: None, metadata: Metadata::default() }))
+    };
+    let sent = done(here.send(transfer(accounts[0], accounts[1], 30)).await);
+    let received = sent.to.unwrap().version;
+
+    // From both sides and two instances at once: one of them does it.
+    let attempts = [
+        here.send(reverse(accounts[0], sent.own.version)),
+        there.send(reverse(accounts[1], received)),
+        here.send(reverse(accounts[1], received)),
+        there.send(reverse(accounts[0], sent.own.version)),
+    ];
+    let answers: Vec<Outcome> = join_all(attempts).await.into_iter().map(|answer| answer.unwrap().outcome).collect();
+    let refusals: Vec<&Refusal> = answers
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Refused(refusal) => Some(refusal),
+            Outcome::Accepted(_) => None,
+        })
+        .collect();
+    assert_eq!(refusals, [&Refusal::AlreadyReversed { reversed_by: 4 }; 3]);
+    for account in accounts {
+        let refused = refused(there.send(request(account, Command::Withdraw(money(101)))).await);
+        assert_eq!(refused, Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
+        let reversed = here.send(reverse(account, 9)).await;
+        assert_eq!(crate::ground::refused(reversed), Refusal::EntryNotFound { current_version: 4 });
+    }
+    log.assert_dense().await;
+    join_all([here.end(), there.end()]).await;
+    log.end().await;
+}
