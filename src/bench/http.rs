@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ground::Ground;
-use super::load::{Connection, deposits, open_accounts};
+use super::load::{Connection, Work, load, open_accounts};
 use super::processes::{Process, cpu_seconds};
 use super::report::{Report, rounded};
 use super::samples::Samples;
@@ -21,7 +21,7 @@ const ACCOUNTS: usize = 10_000;
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 /// Before the first measurement. A Kafka that was just started compiles its code meanwhile, and takes half of this
 /// machine for it.
-const WARM_UP: Duration = Duration::from_secs(10);
+pub(super) const WARM_UP: Duration = Duration::from_secs(10);
 /// Whose deposits are waited for in the view while the latency is measured.
 const WATCHERS: usize = 4;
 
@@ -35,14 +35,15 @@ pub(super) async fn http(
     let site = ground.site().await?;
     let command = Process::command(&site).await?;
     let projection = Process::projection(&site, &command).await?;
-    let accounts = open_accounts(command.addr, ACCOUNTS).await?;
-    deposits(command.addr, 64, &accounts, WARM_UP, None).await?;
+    let accounts = open_accounts(command.addr, ACCOUNTS, 0).await?;
+    let deposits = Work::Deposits(Arc::clone(&accounts));
+    load(command.addr, 64, &deposits, WARM_UP, None).await?;
     let mut rows = Vec::new();
     let mut at_64 = 0.0;
     for connections in CONNECTIONS {
-        deposits(command.addr, connections, &accounts, Duration::from_secs(1), None).await?;
+        load(command.addr, connections, &deposits, Duration::from_secs(1), None).await?;
         let before = cpu_seconds(&command, &projection)?;
-        let (mut samples, seconds) = deposits(command.addr, connections, &accounts, time, None).await?;
+        let (mut samples, seconds) = load(command.addr, connections, &deposits, time, None).await?;
         let cpu = taken(&before, &cpu_seconds(&command, &projection)?);
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let per_second = samples.len() as f64 / seconds;
@@ -92,7 +93,7 @@ pub(super) async fn latency(
             tokio::spawn(async move { watch(command, projection, account, &stop).await })
         })
         .collect();
-    let (mut answers, seconds) = deposits(command, 64, accounts, time, Some(rate)).await?;
+    let (mut answers, seconds) = load(command, 64, &Work::Deposits(Arc::clone(accounts)), time, Some(rate)).await?;
     stop.store(true, Ordering::Relaxed);
     let mut views = Samples::default();
     for watcher in watchers {

@@ -1,5 +1,6 @@
 //! Load over HTTP: connections that are kept, one request at a time on each.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,12 +41,14 @@ impl Connection {
         method: Method,
         path: &str,
         body: Option<String>,
+        key: Option<Uuid>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
         if body.is_some() {
-            request = request
-                .header("content-type", "application/json")
-                .header("idempotency-key", Uuid::new_v4().to_string());
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key.to_string());
         }
         let request = request.body(body.map_or_else(Body::empty, Body::from))?;
         self.sender.ready().await?;
@@ -55,7 +58,7 @@ impl Connection {
     }
 
     pub(super) async fn get(&mut self, path: &str) -> anyhow::Result<serde_json::Value> {
-        let (status, body) = self.send(Method::GET, path, None).await?;
+        let (status, body) = self.send(Method::GET, path, None, None).await?;
         if status != StatusCode::OK {
             bail!("GET {path}: {status}: {}", String::from_utf8_lossy(&body));
         }
@@ -63,7 +66,7 @@ impl Connection {
     }
 
     pub(super) async fn created(&mut self, path: &str, body: String) -> anyhow::Result<Bytes> {
-        let (status, answer) = self.send(Method::POST, path, Some(body)).await?;
+        let (status, answer) = self.send(Method::POST, path, Some(body), Some(Uuid::new_v4())).await?;
         if status != StatusCode::CREATED {
             bail!("POST {path}: {status}: {}", String::from_utf8_lossy(&answer));
         }
@@ -74,10 +77,71 @@ impl Connection {
         let body = r#"{"amount":1250,"reference":"invoice 2026-0001"}"#.to_owned();
         self.created(&format!("/v1/accounts/{account}/deposits"), body).await
     }
+
+    async fn transfer(&mut self, from: Uuid, to: Uuid) -> anyhow::Result<()> {
+        let body = format!(r#"{{"from":"{from}","to":"{to}","amount":1250,"reference":"invoice 2026-0001"}}"#);
+        self.created("/v1/transfers", body).await.map(drop)
+    }
+
+    async fn hold_and_capture(&mut self, account: Uuid) -> anyhow::Result<()> {
+        let (holds, hold) = (format!("/v1/accounts/{account}/holds"), Uuid::new_v4());
+        self.created(&holds, format!(r#"{{"hold_id":"{hold}","amount":1250,"reference":"room 12"}}"#)).await?;
+        self.created(&format!("{holds}/{hold}/capture"), r#"{"amount":1000}"#.to_owned()).await.map(drop)
+    }
+
+    /// Deposits to the accounts, a key each, in one request.
+    async fn bulk(&mut self, accounts: impl ExactSizeIterator<Item = Uuid>) -> anyhow::Result<()> {
+        const DONE: &[u8] = br#""status":201,"#;
+        let count = accounts.len();
+        let mut body = String::from(r#"{"commands":["#);
+        for (n, account) in accounts.enumerate() {
+            let (comma, key) = (if n == 0 { "" } else { "," }, Uuid::new_v4());
+            write!(
+                body,
+                r#"{comma}{{"type":"deposit","account_id":"{account}","idempotency_key":"{key}","amount":1250,"reference":"invoice 2026-0001"}}"#
+            )?;
+        }
+        body.push_str("]}");
+        let (status, answer) = self.send(Method::POST, "/v1/commands", Some(body), None).await?;
+        let done = answer.windows(DONE.len()).filter(|part| *part == DONE).count();
+        if status != StatusCode::OK || done != count {
+            bail!("POST /v1/commands: {status}: {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(())
+    }
 }
 
-/// Opens so many accounts over 64 connections.
-pub(super) async fn open_accounts(addr: SocketAddr, count: usize) -> anyhow::Result<Arc<[Uuid]>> {
+/// What the requests of a load do, each on the next of some accounts.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// A deposit.
+    Deposits(Arc<[Uuid]>),
+    /// A transfer to another of them.
+    Transfers(Arc<[Uuid]>),
+    /// A hold, and its capture in part: two requests.
+    Holds(Arc<[Uuid]>),
+    /// So many deposits at once.
+    Bulk(Arc<[Uuid]>, usize),
+}
+
+impl Work {
+    async fn once(&self, connection: &mut Connection, turn: usize) -> anyhow::Result<()> {
+        match self {
+            Self::Deposits(accounts) => connection.deposit(accounts[turn % accounts.len()]).await.map(drop),
+            Self::Transfers(accounts) => {
+                let (from, steps) = (turn % accounts.len(), 1 + turn / accounts.len() % (accounts.len() - 1));
+                connection.transfer(accounts[from], accounts[(from + steps) % accounts.len()]).await
+            }
+            Self::Holds(accounts) => connection.hold_and_capture(accounts[turn % accounts.len()]).await,
+            Self::Bulk(accounts, size) => {
+                connection.bulk((0..*size).map(|n| accounts[(turn * size + n) % accounts.len()])).await
+            }
+        }
+    }
+}
+
+/// Opens so many accounts over 64 connections, with so much on each, in minor units.
+pub(super) async fn open_accounts(addr: SocketAddr, count: usize, deposit: i64) -> anyhow::Result<Arc<[Uuid]>> {
     let accounts: Arc<[Uuid]> = (0..count).map(|_| Uuid::new_v4()).collect();
     let tasks: Vec<_> = accounts
         .chunks(count.div_ceil(64))
@@ -86,7 +150,9 @@ pub(super) async fn open_accounts(addr: SocketAddr, count: usize) -> anyhow::Res
             tokio::spawn(async move {
                 let mut connection = Connection::open(addr).await?;
                 for account in some {
-                    let body = format!(r#"{{"account_id":"{account}","owner":"bench","currency":"EUR"}}"#);
+                    let body = format!(
+                        r#"{{"account_id":"{account}","owner":"bench","currency":"EUR","initial_deposit":{deposit}}}"#
+                    );
                     connection.created("/v1/accounts", body).await?;
                 }
                 anyhow::Ok(())
@@ -99,12 +165,12 @@ pub(super) async fn open_accounts(addr: SocketAddr, count: usize) -> anyhow::Res
     Ok(accounts)
 }
 
-/// Deposits over `connections` connections for some time; at `rate` a second in all, if given, else as fast as they
+/// Works over `connections` connections for some time; at `rate` a second in all, if given, else as fast as requests
 /// are answered. The times are of answers; at a rate, from when the request was due.
-pub(super) async fn deposits(
+pub(super) async fn load(
     addr: SocketAddr,
     connections: usize,
-    accounts: &Arc<[Uuid]>,
+    work: &Work,
     time: Duration,
     rate: Option<f64>,
 ) -> anyhow::Result<(Samples, f64)> {
@@ -114,7 +180,7 @@ pub(super) async fn deposits(
     let mut tasks = Vec::new();
     for number in 0..connections {
         let mut connection = Connection::open(addr).await.context("a connection of the load")?;
-        let (stop, accounts) = (Arc::clone(&stop), Arc::clone(accounts));
+        let (stop, work) = (Arc::clone(&stop), work.clone());
         tasks.push(tokio::spawn(async move {
             let mut samples = Samples::default();
             let mut turn = number;
@@ -123,13 +189,13 @@ pub(super) async fn deposits(
                 match pace {
                     Some(pace) => {
                         tokio::time::sleep_until(due).await;
-                        connection.deposit(accounts[turn % accounts.len()]).await?;
+                        work.once(&mut connection, turn).await?;
                         samples.add(due.elapsed());
                         due += pace;
                     }
                     None => {
                         let sent = Instant::now();
-                        connection.deposit(accounts[turn % accounts.len()]).await?;
+                        work.once(&mut connection, turn).await?;
                         samples.add(sent.elapsed());
                     }
                 }

@@ -95,7 +95,7 @@ async fn full_replay(projection: &Process) -> anyhow::Result<(usize, Duration)> 
     let started = Instant::now();
     let mut connection = Connection::open(projection.addr).await?;
     let from = Some(r#"{"from":"beginning"}"#.to_owned());
-    let (status, answer) = connection.send(hyper::Method::POST, "/admin/replays", from).await?;
+    let (status, answer) = connection.send(hyper::Method::POST, "/admin/replays", from, None).await?;
     let asked: Value = serde_json::from_slice(&answer)?;
     let path = format!("/admin/replays/{}", asked["id"].as_str().with_context(|| format!("{status}: {asked}"))?);
     loop {
@@ -129,7 +129,7 @@ async fn published(command: &Process, events: usize) -> anyhow::Result<()> {
     let mut connection = Connection::open(command.addr).await?;
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let (_, metrics) = connection.send(hyper::Method::GET, "/metrics", None).await?;
+        let (_, metrics) = connection.send(hyper::Method::GET, "/metrics", None, None).await?;
         let metrics = String::from_utf8_lossy(&metrics);
         let counter = metrics.lines().find_map(|line| line.strip_prefix("passbook_relay_published_total "));
         if counter.and_then(|count| count.parse::<f64>().ok()).is_some_and(|count| count >= events as f64) {

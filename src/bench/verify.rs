@@ -44,7 +44,7 @@ pub(super) async fn caught_up(command: SocketAddr, projection: SocketAddr) -> an
 pub(super) async fn equal(command: SocketAddr, projection: SocketAddr) -> anyhow::Result<bool> {
     caught_up(command, projection).await?;
     let mut connection = Connection::open(projection).await?;
-    let (status, answer) = connection.send(Method::POST, "/admin/verify", None).await?;
+    let (status, answer) = connection.send(Method::POST, "/admin/verify", None, None).await?;
     if status != StatusCode::ACCEPTED {
         bail!("POST /admin/verify: {status}: {}", String::from_utf8_lossy(&answer));
     }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::ground::{Log, accepted, money, request, with_key};
 
 /// Cuts connections that append, until so many were cut; counts them.
-fn cut(log: &Log, most: i64) -> (Arc<AtomicI64>, JoinHandle<()>) {
+pub(crate) fn cut(log: &Log, most: i64) -> (Arc<AtomicI64>, JoinHandle<()>) {
     let (pool, count) = (log.pool.clone(), Arc::<AtomicI64>::default());
     let counting = Arc::clone(&count);
     let cutting = tokio::spawn(async move {

@@ -50,6 +50,11 @@ impl Log {
         PgPool::connect_lazy(&self.cluster.command_url()).unwrap()
     }
 
+    /// Settings of connections as the service's role.
+    pub(crate) fn runtime(&self) -> PgConnectOptions {
+        self.cluster.command_url().parse().unwrap()
+    }
+
     pub(crate) fn instance(&self) -> Instance {
         self.instance_with(Duration::from_secs(10))
     }
@@ -58,7 +63,7 @@ impl Log {
     pub(crate) fn instance_with(&self, patience: Duration) -> Instance {
         let config = LaneConfig {
             lanes: 2,
-            connect: self.cluster.command_url().parse().unwrap(),
+            connect: self.runtime(),
             queue: 4096,
             max_batch: 256,
             cache_bytes: 1 << 20,

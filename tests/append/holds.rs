@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 use crate::ground::{Log, accepted, refused, request};
 
-fn hold(account: Uuid, hold_id: Uuid, amount: i64, expires_at: Option<Timestamp>) -> CommandRequest {
+pub(crate) fn hold(account: Uuid, hold_id: Uuid, amount: i64, expires_at: Option<Timestamp>) -> CommandRequest {
     let (amount, metadata) = (Amount::new(amount).unwrap(), Metadata::default());
     request(account, Command::Hold(HoldPlaced { hold_id, amount, expires_at, reference: None, metadata }))
 }
 
-fn capture(account: Uuid, hold_id: Uuid, amount: Option<i64>) -> CommandRequest {
+pub(crate) fn capture(account: Uuid, hold_id: Uuid, amount: Option<i64>) -> CommandRequest {
     let amount = amount.map(|amount| Amount::new(amount).unwrap());
     request(account, Command::Capture(Capture { hold_id, amount, reference: None, metadata: Metadata::default() }))
 }

@@ -13,6 +13,8 @@ mod loading;
 mod sets;
 /// Appends over two accounts.
 mod transfers;
+/// What happens without anybody asking.
+mod upkeep;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use passbook_shared::text::Metadata;
 use uuid::Uuid;
 
+use crate::faults::cut;
 use crate::ground::{Log, accepted, done, money, refused, request, said, transfer, with_key};
 
 /// Fails unless each leg has its other one, and no transfer is there twice; gives the balances.
@@ -131,15 +132,7 @@ async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
     let log = Log::start().await;
     let instance = Arc::new(log.instance());
     let accounts = instance.open_with(5, 10_000).await;
-    let pool = log.pool.clone();
-    let cutter = tokio::spawn(async move {
-        for _ in 0..60 {
-            tokio::time::sleep(Duration::from_millis(15)).await;
-            let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                        WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%passbook.append%'";
-            let _ = sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await;
-        }
-    });
+    let (cut, cutter) = cut(&log, 40);
     let writers = (0..16).map(|writer: usize| {
         let (instance, accounts) = (Arc::clone(&instance), accounts.clone());
         tokio::spawn(async move {
@@ -159,6 +152,8 @@ async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
     let acknowledged: Vec<Uuid> =
         join_all(writers.collect::<Vec<_>>()).await.into_iter().flat_map(Result::unwrap).collect();
     cutter.abort();
+    let cut = cut.load(Ordering::Relaxed);
+    assert!(cut > 3, "connections were cut in the middle of appends: {cut}");
     let mut legs: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (.., command, _) in log.events().await {
         *legs.entry(command).or_default() += 1;
