@@ -14,21 +14,28 @@ CREATE FUNCTION passbook.append(
     key_partitions smallint[], key_account_ids uuid[], keys text[], fingerprints bigint[],
     key_versions bigint[], key_events smallint[], refusals text[],
     asserted_partitions smallint[], asserted_account_ids uuid[], asserted_versions bigint[]
-) RETURNS TABLE (base bigint, at timestamptz) LANGUAGE plpgsql AS $$
+) RETURNS TABLE (base bigint, recorded timestamptz) LANGUAGE plpgsql AS $$
 DECLARE
     bases bigint[] := '{}';
-    times timestamptz[] := '{}';
+    -- One time for the whole append: both legs of a transfer are there at a time, or none.
+    started timestamptz := clock_timestamp();
+    at timestamptz := started;
+    latest timestamptz;
 BEGIN
     -- In ascending order, so that two appends never wait for each other in a ring.
     FOR head IN 1 .. cardinality(head_partitions) LOOP
         UPDATE passbook.log_head
-           SET position = position + head_counts[head], recorded_at = greatest(recorded_at, clock_timestamp())
+           SET position = position + head_counts[head], recorded_at = greatest(recorded_at, started)
          WHERE partition = head_partitions[head]
-        RETURNING position - head_counts[head], recorded_at INTO STRICT base, at;
+        RETURNING position - head_counts[head], recorded_at INTO STRICT base, latest;
         bases := bases || base;
-        times := times || at;
-        RETURN NEXT;
+        at := greatest(at, latest);
     END LOOP;
+    -- Another append was waited for, or the clock was set back.
+    IF at > started THEN
+        at := greatest(at, clock_timestamp());
+        UPDATE passbook.log_head SET recorded_at = at WHERE partition = ANY (head_partitions);
+    END IF;
 
     IF cardinality(asserted_versions) > 0 AND EXISTS (
         SELECT FROM unnest(asserted_partitions, asserted_account_ids, asserted_versions) AS a (p, id, v)
@@ -42,7 +49,7 @@ BEGIN
 
     INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id, event_id,
                                  command_id, type, data, metadata)
-    SELECT bases[e.head] + e.number, e.version, times[e.head], head_partitions[e.head], e.schema_version,
+    SELECT bases[e.head] + e.number, e.version, at, head_partitions[e.head], e.schema_version,
            e.account_id, e.event_id, e.command_id, e.type, e.data::json, e.metadata::json
       FROM unnest(event_heads, event_numbers, account_ids, versions, event_ids, command_ids, types, schema_versions,
                   append.data, append.metadata)
@@ -88,4 +95,6 @@ BEGIN
           FROM unnest(key_partitions, key_account_ids, keys, fingerprints, key_versions, key_events, refusals)
             AS k (p, id, key, fingerprint, version, events, refusal);
     END IF;
+
+    RETURN QUERY SELECT b, at FROM unnest(bases) WITH ORDINALITY AS b (b, n) ORDER BY n;
 END $$;

@@ -2,6 +2,8 @@
 //! dense, keys and versions are honoured, whatever races or breaks.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+/// When entries count from.
+mod effective;
 /// Connections that break.
 mod faults;
 mod ground;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, ensure};
-use passbook_shared::event::AccountEvent;
+use passbook_shared::event::{AccountEvent, TransferLeg};
 use passbook_shared::recorded_event::RecordedEvent;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ struct Folded {
 pub(crate) async fn holds(command: &Client, projection: &Client, acknowledged: &[Acknowledged]) -> anyhow::Result<Log> {
     let log = read_log(command).await?;
     is_dense(&log)?;
+    both_legs_are_there(&log)?;
     holds_once(&log, acknowledged)?;
     views_equal(&log, projection).await?;
     Ok(log)
@@ -71,17 +72,49 @@ fn is_dense(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each leg of a transfer, and each of its reversal, has its other one: of the same command, at the same time.
+fn both_legs_are_there(log: &Log) -> anyhow::Result<()> {
+    let mut legs: HashMap<(Uuid, i64), (&RecordedEvent, Uuid, i64, Uuid, i64)> = HashMap::new();
+    for event in log.iter().flatten() {
+        let (amount, transfer_id, counterparty, version) = match event.decode()? {
+            AccountEvent::MoneySent(leg) => {
+                (-leg.amount.get(), leg.transfer_id, leg.counterparty, leg.counterparty_version)
+            }
+            AccountEvent::MoneyReceived(leg) => {
+                (leg.amount.get(), leg.transfer_id, leg.counterparty, leg.counterparty_version)
+            }
+            AccountEvent::EntryReversed(reversed) => match reversed.transfer {
+                Some(leg) => (reversed.movement(), leg.transfer_id, leg.counterparty, leg.counterparty_version),
+                None => continue,
+            },
+            _ => continue,
+        };
+        legs.insert((event.account_id, event.version), (event, counterparty, version, transfer_id, amount));
+    }
+    for (event, counterparty, version, transfer_id, amount) in legs.values() {
+        let other = legs.get(&(*counterparty, *version)).with_context(|| format!("{event:?} has no other leg"))?;
+        ensure!(
+            (other.1, other.2, other.3, other.4) == (event.account_id, event.version, *transfer_id, -amount)
+                && other.0.metadata == event.metadata
+                && other.0.recorded_at == event.recorded_at,
+            "{event:?} has as its other leg {:?}",
+            other.0
+        );
+    }
+    Ok(())
+}
+
 /// Each acknowledged command is in the log once, where its answer said; no key is there twice.
 fn holds_once(log: &Log, acknowledged: &[Acknowledged]) -> anyhow::Result<()> {
-    let mut by_key: HashMap<&str, &RecordedEvent> = HashMap::new();
+    let mut by_key: HashMap<(Uuid, &str), &RecordedEvent> = HashMap::new();
     for event in log.iter().flatten() {
         if let Some(key) = event.metadata.context.idempotency_key.as_deref() {
-            let other = by_key.insert(key, event);
+            let other = by_key.insert((event.account_id, key), event);
             ensure!(other.is_none(), "the key {key} is in the log twice, the second time at {}", event.position);
         }
     }
     for one in acknowledged {
-        let event = by_key.get(one.key.as_str()).with_context(|| format!("{one:?} is not in the log"))?;
+        let event = by_key.get(&(one.account, one.key.as_str())).with_context(|| format!("{one:?} is not in the log"))?;
         ensure!(
             event.account_id == one.account
                 && event.version == one.version
@@ -176,19 +209,50 @@ fn fold(log: &Log) -> anyhow::Result<BTreeMap<Uuid, Folded>> {
 
 impl Folded {
     fn apply(&mut self, event: &RecordedEvent, decoded: &AccountEvent) {
-        let (amount, status, reference) = match decoded {
-            AccountEvent::AccountOpened(opened) => (Some(opened.initial_deposit), Some("open"), None),
-            AccountEvent::MoneyDeposited(moved) => (Some(moved.amount.get()), None, moved.reference.as_ref()),
-            AccountEvent::MoneyWithdrawn(moved) => (Some(-moved.amount.get()), None, moved.reference.as_ref()),
-            AccountEvent::AccountFrozen(_) => (None, Some("frozen"), None),
-            AccountEvent::AccountUnfrozen(_) => (None, Some("open"), None),
-            AccountEvent::AccountClosed(_) => (None, Some("closed"), None),
+        let text = |text: &Option<passbook_shared::text::Reference>| json!(text);
+        // What it moves, what it sets aside, and what more its entry says.
+        let (amount, held, says) = match decoded {
+            AccountEvent::AccountOpened(opened) => (Some(opened.initial_deposit), 0, json!({ "reference": null })),
+            AccountEvent::MoneyDeposited(moved) => {
+                (Some(moved.amount.get()), 0, json!({ "reference": text(&moved.reference) }))
+            }
+            AccountEvent::MoneyWithdrawn(moved) => {
+                (Some(-moved.amount.get()), 0, json!({ "reference": text(&moved.reference) }))
+            }
+            AccountEvent::MoneySent(leg) => (Some(-leg.amount.get()), 0, of_leg(leg)),
+            AccountEvent::MoneyReceived(leg) => (Some(leg.amount.get()), 0, of_leg(leg)),
+            AccountEvent::HoldPlaced(placed) => (None, placed.amount.get(), json!({})),
+            AccountEvent::HoldCaptured(captured) => (
+                Some(-captured.amount.get()),
+                -captured.amount.get() - captured.released,
+                json!({ "hold_id": captured.hold_id, "reference": text(&captured.reference) }),
+            ),
+            AccountEvent::HoldReleased(released) => (None, -released.amount.get(), json!({})),
+            AccountEvent::HoldExpired(expired) => (None, -expired.amount.get(), json!({})),
+            AccountEvent::EntryReversed(reversed) => {
+                (Some(reversed.movement()), 0, json!({ "reverses": reversed.version }))
+            }
+            AccountEvent::OverdraftLimitSet(set) => {
+                self.view["overdraft_limit"] = set.limit.into();
+                (None, 0, json!({}))
+            }
+            AccountEvent::AccountFrozen(_) | AccountEvent::AccountUnfrozen(_) | AccountEvent::AccountClosed(_) => {
+                (None, 0, json!({}))
+            }
+        };
+        let status = match decoded {
+            AccountEvent::AccountFrozen(_) => Some("frozen"),
+            AccountEvent::AccountUnfrozen(_) => Some("open"),
+            AccountEvent::AccountClosed(_) => Some("closed"),
+            _ => None,
         };
         let view = &mut self.view;
         let number = |value: &Value| value.as_i64().unwrap_or_default();
         let balance = number(&view["balance"]) + amount.unwrap_or_default();
+        let held = number(&view["held"]) + held;
         view["balance"] = balance.into();
-        view["available"] = balance.into();
+        view["held"] = held.into();
+        view["available"] = (balance - held).into();
         if let Some(status) = status {
             view["status"] = status.into();
         }
@@ -196,12 +260,26 @@ impl Folded {
         view["last_activity"] = json!(event.recorded_at);
         view["version"] = event.version.into();
         view["position"] = json!(event.position);
+        if let AccountEvent::EntryReversed(reversed) = decoded
+            && let Some(entry) = self.entries.iter_mut().find(|entry| entry["version"] == reversed.version)
+        {
+            entry["reversed_by"] = event.version.into();
+        }
         // A statement is of money; what else happened is not in it.
         if let Some(amount) = amount {
-            self.entries.push(json!({
+            let mut entry = json!({
                 "version": event.version, "position": event.position, "type": event.event_type, "amount": amount,
-                "balance": balance, "recorded_at": event.recorded_at, "reference": reference,
-            }));
+                "balance": balance, "recorded_at": event.recorded_at, "reversed_by": null,
+            });
+            if let (Some(entry), Value::Object(says)) = (entry.as_object_mut(), says) {
+                entry.extend(says);
+            }
+            self.entries.push(entry);
         }
     }
+}
+
+/// What an entry says of a leg of a transfer.
+fn of_leg(leg: &TransferLeg) -> Value {
+    json!({ "transfer_id": leg.transfer_id, "counterparty": leg.counterparty, "reference": leg.reference })
 }

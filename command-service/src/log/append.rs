@@ -100,7 +100,7 @@ async fn call(
         (!context.is_empty()).then(|| serde_json::to_string(context).unwrap_or_default())
     };
     sqlx::query(
-        "SELECT base, at FROM passbook.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+        "SELECT base, recorded FROM passbook.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
          $17, $18, $19, $20, $21, $22)",
     )
     .bind(partitions)

@@ -1,0 +1,119 @@
+//! Where an entry has come from, statements that stay as they are, labels that are found, and many commands in one request.
+
+use anyhow::{Context, ensure};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::done;
+use crate::site::{Pair, Site};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_tells_its_whole_way() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("explained").await?, 1).await?;
+    let (client, views) = (pair.command()?, pair.projection()?);
+    let account = client.open().await?;
+    let answer = client.deposit(account, Some("order-4711"), 250).await?;
+    let way = views.json(&format!("/v1/accounts/{account}/entries/2")).await;
+    let way = match way {
+        Ok(way) => way,
+        // Not there yet.
+        Err(_) => {
+            views.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
+            views.json(&format!("/v1/accounts/{account}/entries/2")).await?
+        }
+    };
+    let event = &answer["events"][0];
+    ensure!(way["event"]["event_id"] == event["event_id"] && way["position"] == answer["position"], "{way}");
+    ensure!(way["command"]["idempotency_key"] == "order-4711" && way["command"]["command_id"].is_string(), "{way}");
+    ensure!(way["entry"]["amount"] == 250 && way["entry"]["balance"] == 1_000_250, "{way}");
+    ensure!(way["kafka"]["topic"] == pair.site.topic.as_str() && way["kafka"]["offset"].is_i64(), "{way}");
+    let moments = ["recorded_at", "published_at", "applied_at"].map(|name| way[name].as_str().unwrap_or_default());
+    ensure!(moments.iter().all(|moment| moment.ends_with('Z')) && moments[0] <= moments[2], "{way}");
+    ensure!(moments[0] == event["recorded_at"], "{way}");
+    let none = views.get(&format!("/v1/accounts/{account}/entries/9")).await?;
+    ensure!(none.status() == StatusCode::NOT_FOUND, "{}", none.status());
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("statement").await?, 1).await?;
+    let (client, views) = (pair.command()?, pair.projection()?);
+    let account = client.open().await?;
+    let backdated = json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": {"till": "3", "shift": "late"}});
+    done(&client, &format!("/v1/accounts/{account}/deposits"), backdated).await?;
+    let last = client.deposit(account, None, 5).await?;
+    let as_of = last["events"][0]["recorded_at"].as_str().context("no time")?;
+    let statement = |more: &str| format!("/v1/accounts/{account}/entries?as_of={as_of}&from=2026-01-01T00:00:00Z{more}");
+    views.json(&statement("&min_version=3")).await?;
+    let first = views.json(&statement("")).await?;
+    ensure!(first["opening_balance"] == 0 && first["closing_balance"] == 1_000_075, "{first}");
+    ensure!(first["data"][1]["effective_at"] == "2026-01-31T12:00:00.000000Z", "{first}");
+    let labelled = views.json(&statement("&metadata[till]=3&metadata[shift]=late")).await?;
+    ensure!(labelled["data"].as_array().is_some_and(|data| data.len() == 1 && data[0]["amount"] == 70), "{labelled}");
+    ensure!(views.json(&statement("&metadata[till]=4")).await?["data"] == json!([]));
+
+    done(&client, &format!("/v1/accounts/{account}/reversals"), json!({"version": 2})).await?;
+    let now = views.json(&format!("/v1/accounts/{account}/entries?min_version=4")).await?;
+    ensure!(now["closing_balance"] == 1_000_005 && now["data"][2]["reversed_by"] == 4, "{now}");
+    ensure!(views.json(&statement("")).await? == first, "it has changed");
+
+    // As it counts from then, not as it was recorded.
+    let state = async |query: &str| client.json(&format!("/v1/accounts/{account}/state?{query}")).await;
+    let effective = state("effective_at=2026-02-01T00:00:00Z").await?;
+    ensure!(effective["account"]["balance"] == 70, "{effective}");
+    let recorded = client.get(&format!("/v1/accounts/{account}/state?as_of=2026-02-01T00:00:00Z")).await?;
+    ensure!(recorded.status() == StatusCode::NOT_FOUND, "{}", recorded.status());
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_commands_in_one_request_are_answered_in_their_order() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("bulk").await?, 1).await?;
+    let (client, views) = (pair.command()?, pair.projection()?);
+    let accounts: Vec<Uuid> = (0..100).map(|_| Uuid::new_v4()).collect();
+    let opening = |(n, account): (usize, &Uuid)| {
+        json!({"type": "open", "account_id": account, "owner": format!("customer-{n}"), "currency": "EUR",
+               "initial_deposit": 100, "metadata": {"branch": if n % 2 == 0 { "north" } else { "south" }},
+               "idempotency_key": format!("open-{n}")})
+    };
+    let openings: Vec<Value> = accounts.iter().enumerate().map(opening).collect();
+    let bulk = async |body: &Value| -> anyhow::Result<(StatusCode, String)> {
+        let response = client.post("/v1/commands", None, body).await?;
+        Ok((response.status(), response.text().await?))
+    };
+    let statuses = |text: &str| -> anyhow::Result<Vec<i64>> {
+        let answer: Value = serde_json::from_str(text)?;
+        let results = answer["results"].as_array().context("no results")?;
+        Ok(results.iter().filter_map(|result| result["status"].as_i64()).collect())
+    };
+    let (status, first) = bulk(&json!({ "commands": openings })).await?;
+    ensure!(status == StatusCode::OK && statuses(&first)? == [201; 100], "{status}: {first}");
+    let (_, again) = bulk(&json!({ "commands": openings })).await?;
+    ensure!(again.replace(r#","replayed":true"#, "") == first.replace(r#","replayed":false"#, ""), "{first}\n{again}");
+
+    // Around in a ring, in one append; then once more with one that can't be.
+    let around = |amount: i64| -> Vec<Value> {
+        let next = |n: usize| json!({"type": "transfer", "from": accounts[n], "to": accounts[(n + 1) % 100], "amount": amount});
+        (0..100).map(next).collect()
+    };
+    let (status, answer) = bulk(&json!({"atomic": true, "commands": around(100)})).await?;
+    ensure!(status == StatusCode::OK && statuses(&answer)? == [201; 100], "{status}: {answer}");
+    let mut broken = around(1);
+    broken[42]["amount"] = 102.into();
+    let (status, answer) = bulk(&json!({"atomic": true, "commands": broken})).await?;
+    let problem: Value = serde_json::from_str(&answer)?;
+    ensure!(
+        status == StatusCode::UNPROCESSABLE_ENTITY && problem["index"] == 42 && problem["code"] == "insufficient_funds",
+        "{status}: {answer}"
+    );
+    let (status, answer) = bulk(&json!({ "commands": broken })).await?;
+    let mut expected = [201; 100];
+    expected[42] = 422;
+    ensure!(status == StatusCode::OK && statuses(&answer)? == expected, "{status}: {answer}");
+    pair.holds(&[]).await?;
+    let found = views.json("/v1/accounts?metadata[branch]=north&limit=200").await?;
+    ensure!(found["data"].as_array().is_some_and(|data| data.len() == 50), "{found}");
+    Ok(())
+}
