@@ -1,5 +1,7 @@
 //! `GET /v1/accounts/{id}`: an account now, at a version, or at a time.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +17,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{ACCOUNT, Responses, Wait, account_problems};
+use super::labels::labels;
 use crate::store::accounts::{self, Account};
 use crate::store::{history, quarantine};
 
@@ -52,6 +55,8 @@ pub(super) struct AccountView {
     /// Of the newest event in this view.
     #[schema(minimum = 1, examples(7))]
     version: i64,
+    /// The opener's labels.
+    metadata: BTreeMap<String, String>,
     /// Of the newest event in this view.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
@@ -77,6 +82,7 @@ impl From<Account> for AccountView {
             opened_at: account.opened_at,
             last_activity: account.last_activity,
             version: state.version,
+            metadata: labels(account.metadata.as_deref()),
             position: account.position,
             quarantined_since: account.quarantined_since,
         }

@@ -77,12 +77,14 @@ impl utoipa::IntoParams for Wait {
 mod tests {
     use serde_json::Value;
 
-    use crate::http::{AppState, routes};
+    use crate::feed::Feed;
+    use crate::http::{AppState, Log, routes};
     use crate::store::Views;
 
     #[test]
     fn every_problem_has_an_example() {
-        let state = AppState::new(Views::default(), Default::default(), Default::default(), Default::default());
+        let log = Log { feed: Feed::new(&"http://localhost".parse().unwrap()).unwrap(), topic: "topic".into() };
+        let state = AppState::new(Views::default(), Default::default(), Default::default(), Default::default(), log);
         let document = serde_json::to_value(routes(state).into_openapi()).unwrap();
         let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
         let mut seen = 0;
