@@ -47,6 +47,8 @@ pub(super) struct AccountView {
     /// Opening (1) and every movement of money.
     #[schema(minimum = 1, examples(7))]
     transaction_count: i64,
+    /// The opener's labels.
+    metadata: BTreeMap<String, String>,
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     opened_at: Timestamp,
     /// The time of the newest event.
@@ -55,8 +57,6 @@ pub(super) struct AccountView {
     /// Of the newest event in this view.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// The opener's labels.
-    metadata: BTreeMap<String, String>,
     /// Of the newest event in this view.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
@@ -79,10 +79,10 @@ impl From<Account> for AccountView {
             available: state.balance - state.held,
             overdraft_limit: state.overdraft_limit,
             transaction_count: state.transaction_count,
+            metadata: labels(account.metadata.as_deref()),
             opened_at: account.opened_at,
             last_activity: account.last_activity,
             version: state.version,
-            metadata: labels(account.metadata.as_deref()),
             position: account.position,
             quarantined_since: account.quarantined_since,
         }

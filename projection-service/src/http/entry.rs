@@ -82,7 +82,7 @@ struct LoggedEvent {
 /// A place in Kafka.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct KafkaPlace {
-    #[schema(examples("passbook.account-events"))]
+    #[schema(examples("passbook.events"))]
     topic: String,
     #[schema(minimum = 0, examples(3))]
     partition: Partition,
