@@ -15,6 +15,8 @@ use crate::store::source::Source;
 
 /// Events asked for at once.
 const PAGE: usize = 2_000;
+/// The same, of one account.
+const ACCOUNT_PAGE: usize = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -117,10 +119,25 @@ impl Feed {
     /// # Errors
     /// As [`Feed::events`]; that the log has no such account is an empty page.
     pub async fn of_account(&self, account_id: Uuid, after: i64) -> Result<(Vec<RecordedEvent>, bool), FeedError> {
-        let url = self.url(
-            &format!("v1/accounts/{account_id}/events"),
-            &[("after_version", after.to_string()), ("limit", 1_000.to_string())],
-        );
+        self.account_page(account_id, after, ACCOUNT_PAGE).await
+    }
+
+    /// An account's event with a version, if the log has it.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn event_of(&self, account_id: Uuid, version: i64) -> Result<Option<RecordedEvent>, FeedError> {
+        Ok(self.account_page(account_id, version - 1, 1).await?.0.pop())
+    }
+
+    async fn account_page(
+        &self,
+        account_id: Uuid,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<RecordedEvent>, bool), FeedError> {
+        let asked = [("after_version", after.to_string()), ("limit", limit.to_string())];
+        let url = self.url(&format!("v1/accounts/{account_id}/events"), &asked);
         let response = self.client.get(url).send().await?;
         if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok((Vec::new(), false));

@@ -7,10 +7,14 @@ mod balances;
 mod behind;
 mod documented;
 mod entries;
+mod entry;
+mod holds;
+mod labels;
 mod page;
 mod quarantine;
 mod replays;
 mod stats;
+mod transfer;
 mod verify;
 
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::consumer::ends::Ends;
+use crate::feed::Feed;
 use crate::store::Views;
 use crate::verify::jobs::Jobs;
 use crate::waiting::Waiting;
@@ -32,14 +37,24 @@ pub struct AppState {
     waiting: Arc<Waiting>,
     ends: Arc<Ends>,
     verifications: Arc<Jobs>,
+    log: Log,
     stats: Arc<Cache>,
 }
 
 impl AppState {
     /// Answers from these.
-    pub fn new(views: Views, waiting: Arc<Waiting>, ends: Arc<Ends>, verifications: Arc<Jobs>) -> Self {
-        Self { views, waiting, ends, verifications, stats: Arc::default() }
+    pub fn new(views: Views, waiting: Arc<Waiting>, ends: Arc<Ends>, verifications: Arc<Jobs>, log: Log) -> Self {
+        Self { views, waiting, ends, verifications, log, stats: Arc::default() }
     }
+}
+
+/// Where what the views show came from. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The log itself.
+    pub feed: Feed,
+    /// The topic that mirrors it.
+    pub topic: Arc<str>,
 }
 
 /// The routes, with their documentation.
@@ -48,6 +63,9 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(account::get))
         .routes(routes!(accounts::list))
         .routes(routes!(entries::list))
+        .routes(routes!(entry::get))
+        .routes(routes!(holds::list))
+        .routes(routes!(transfer::get))
         .routes(routes!(balances::list))
         .routes(routes!(stats::get))
         .routes(routes!(admin::projection))

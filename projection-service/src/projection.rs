@@ -1,15 +1,14 @@
 //! What an event makes of an account's view. Pure: no I/O, no clock; only the contract and std.
 
+mod entry;
 mod unapplicable;
 
 use passbook_shared::event::{
     AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, Reason, TransferLeg,
 };
 use passbook_shared::money::MAX_AMOUNT;
-use passbook_shared::text::Metadata;
-use passbook_shared::timestamp::Timestamp;
-use uuid::Uuid;
 
+pub use self::entry::{Entry, Hold, Transfer};
 pub use self::unapplicable::Unapplicable;
 
 /// The part of an account's view that events change. Amounts in minor units.
@@ -27,49 +26,6 @@ pub struct AccountState {
     pub overdraft_limit: i64,
     /// Opening and every movement of money.
     pub transaction_count: i64,
-}
-
-/// An event as the account's history keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry<'e> {
-    /// The account after it.
-    pub after: AccountState,
-    /// What it moved, negative for money out; nothing if it moves no money.
-    pub amount: Option<i64>,
-    /// What for, or why.
-    pub reference: Option<&'e str>,
-    /// When it counts from, if not from when it was recorded.
-    pub effective_at: Option<Timestamp>,
-    /// The sender's labels.
-    pub metadata: Option<&'e Metadata>,
-    /// The transfer that it is a leg of, or undoes a leg of.
-    pub transfer: Option<Transfer>,
-    /// The version of the entry that it undoes.
-    pub reverses: Option<i64>,
-    /// The hold that begins or ends with it.
-    pub hold: Option<Hold>,
-}
-
-/// A transfer as one of its two accounts sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transfer {
-    /// What both legs share.
-    pub transfer_id: Uuid,
-    /// The other account.
-    pub counterparty: Uuid,
-    /// The version of the same in that account.
-    pub counterparty_version: i64,
-}
-
-/// A hold, as every event of it tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hold {
-    /// Unique in the account.
-    pub hold_id: Uuid,
-    /// All that it sets aside, in minor units, whatever is captured of it.
-    pub amount: i64,
-    /// When it ends by itself, if it does.
-    pub expires_at: Option<Timestamp>,
 }
 
 /// The entry that an event, the account's `version`th, makes on the account before it (nothing: not there yet).
@@ -209,22 +165,6 @@ impl AccountState {
             return Err(Unapplicable::Held { would_be: held });
         }
         Ok(Self { held, ..self })
-    }
-}
-
-impl Entry<'_> {
-    /// One that leaves the account so, and of which nothing else is known yet.
-    fn of(after: AccountState) -> Self {
-        Self {
-            after,
-            amount: None,
-            reference: None,
-            effective_at: None,
-            metadata: None,
-            transfer: None,
-            reverses: None,
-            hold: None,
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::consumer::ends::{self, Ends};
 use crate::consumer::share::Limit;
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
-use crate::http::{self, AppState};
+use crate::http::{self, AppState, Log};
 use crate::operate;
 use crate::replay::{self, Ground};
 use crate::store::Views;
@@ -66,7 +66,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let verifications = Arc::<Jobs>::default();
     let mut tasks = Tasks::new(shutdown);
 
-    let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends), Arc::clone(&verifications));
+    let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
+    let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends), Arc::clone(&verifications), log);
     let router = shared_http::app("projection", http::routes(state), health.clone());
     tasks.spawn("http", server::serve(listener, router, tasks.shutdown()));
     let watching =

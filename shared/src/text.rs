@@ -61,6 +61,21 @@ impl Metadata {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// One more.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people: the key or the value, the key is there already, or there are too many.
+    pub fn insert(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let key = Text::new(key).map_err(|error| format!("the key: {error}"))?;
+        if self.0.len() == Self::MAX_KEYS && !self.0.contains_key(&key) {
+            return Err(format!("more than {} keys", Self::MAX_KEYS));
+        }
+        match self.0.insert(key, Text::new(value)?) {
+            Some(_) => Err("the key is there twice".to_owned()),
+            None => Ok(()),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Metadata {

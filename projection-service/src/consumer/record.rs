@@ -107,3 +107,27 @@ pub(crate) fn document(recorded: &RecordedEvent, store_id: Uuid) -> Vec<u8> {
     let _ = cloud_event::encode(recorded, store_id, &mut document);
     document
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::Timestamp::{self as At, CreateTime, LogAppendTime, NotAvailable};
+    use rdkafka::message::OwnedMessage;
+
+    use super::*;
+
+    #[test]
+    fn a_record_knows_since_when_it_is_in_the_topic_whatever_kafka_says_of_that() {
+        let published_at = |at: At| {
+            let message = OwnedMessage::new(Some(b"{}".to_vec()), None, "topic".to_owned(), at, 3, 17, None);
+            let record = Record::of_topic(3, &message);
+            assert_eq!(record.offset, Some(17));
+            record.published_at.map(|at| at.to_string())
+        };
+        let moment = Some("2026-11-24T12:00:00.004000Z".to_owned());
+        assert_eq!(published_at(CreateTime(1_795_521_600_004)), moment);
+        assert_eq!(published_at(LogAppendTime(1_795_521_600_004)), moment);
+        for none in [NotAvailable, CreateTime(-1), CreateTime(i64::MAX), CreateTime(i64::MIN)] {
+            assert_eq!(published_at(none), None);
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! `GET /v1/accounts/{id}`: an account now, at a version, or at a time.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +17,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{ACCOUNT, Responses, Wait, account_problems};
+use super::labels::labels;
 use crate::store::accounts::{self, Account};
 use crate::store::{history, quarantine};
 
@@ -44,6 +47,8 @@ pub(super) struct AccountView {
     /// Opening (1) and every movement of money.
     #[schema(minimum = 1, examples(7))]
     transaction_count: i64,
+    /// The opener's labels.
+    metadata: BTreeMap<String, String>,
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     opened_at: Timestamp,
     /// The time of the newest event.
@@ -74,6 +79,7 @@ impl From<Account> for AccountView {
             available: state.balance - state.held,
             overdraft_limit: state.overdraft_limit,
             transaction_count: state.transaction_count,
+            metadata: labels(account.metadata.as_deref()),
             opened_at: account.opened_at,
             last_activity: account.last_activity,
             version: state.version,

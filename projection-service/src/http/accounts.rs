@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountStatus;
-use passbook_shared::http::extract::Query;
+use passbook_shared::http::extract::QueryWithMetadata;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::money::Currency;
 use passbook_shared::position::Position;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::AppState;
 use super::account::AccountView;
 use super::documented::{Responses, Wait, list_problems};
+use super::labels::LabelsAsked;
 use super::page::{cut, limit};
 use crate::store::accounts::{self, Filter, Sort, SortBy};
 use cursor::Cursor;
@@ -99,11 +100,11 @@ pub(super) struct AccountPage {
 /// Pages follow each other by the value they are ordered by: an account whose balance changes between two pages may be
 /// seen on both or on neither.
 #[utoipa::path(get, operation_id = "accounts", path = "/v1/accounts", tag = "accounts",
-    params(Asked, Wait),
+    params(Asked, LabelsAsked, Wait),
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Query(asked): Query<Asked>,
+    QueryWithMetadata(asked, metadata): QueryWithMetadata<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<AccountPage>, Problem> {
     let limit = limit(asked.limit)?;
@@ -116,6 +117,7 @@ pub(super) async fn list(
         status: asked.status,
         min_balance: asked.min_balance,
         max_balance: asked.max_balance,
+        metadata,
     };
     let after = after.map(|cursor| (cursor.key, cursor.account_id));
     let pool = state.views.pool()?;

@@ -7,13 +7,13 @@ use passbook_shared::http::headers::prefer_wait;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use super::AppState;
 use super::account::with_quarantine;
 use crate::store::{accounts, checkpoints, quarantine};
-use crate::waiting::On;
+use crate::waiting::{On, Place};
 
 /// How soon to look at what another instance may have applied, and how long to wait at most before looking again:
 /// many that wait for long must not keep Postgres from others.
@@ -31,7 +31,8 @@ impl AppState {
         if wanted < 1 {
             return Err(Problem::malformed("min_version", "must be a version, from 1"));
         }
-        let found = self.wait(headers, On::Account(account_id, wanted), wanted).await?;
+        let deadline = Instant::now() + prefer_wait(headers);
+        let found = self.wait(deadline, On::Account(account_id, wanted), wanted).await?;
         if found >= wanted {
             return Ok(());
         }
@@ -55,7 +56,8 @@ impl AppState {
         {
             return Err(no_partition(partition, last.partition));
         }
-        let number = self.wait(headers, On::Partition(partition, wanted.number), wanted.number).await?;
+        let deadline = Instant::now() + prefer_wait(headers);
+        let number = self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
         if number >= wanted.number {
             return Ok(());
         }
@@ -63,19 +65,10 @@ impl AppState {
     }
 
     /// The number found when the wanted one is reached, or when the time is up.
-    async fn wait(&self, headers: &HeaderMap, on: On, wanted: i64) -> sqlx::Result<i64> {
-        let deadline = Instant::now() + prefer_wait(headers);
+    pub(super) async fn wait(&self, deadline: Instant, on: On, wanted: i64) -> sqlx::Result<i64> {
         // Before the first look, so that nothing is applied unseen between the two.
-        let mut place = self.waiting.wait(on);
-        let (mut pause, longest) = LOOK_AGAIN;
-        loop {
-            let found = self.look(on).await?;
-            if found >= wanted || Instant::now() >= deadline {
-                return Ok(found);
-            }
-            let _ = timeout_at((Instant::now() + pause).min(deadline), place.woken()).await;
-            pause = (pause * 2).min(longest);
-        }
+        let place = self.waiting.wait(on);
+        look_again(deadline, Some(place), || self.look(on), |found| *found >= wanted).await
     }
 
     async fn look(&self, on: On) -> sqlx::Result<i64> {
@@ -84,6 +77,31 @@ impl AppState {
             On::Account(id, _) => self.views.read(accounts::version(pool, id)).await.map(Option::unwrap_or_default),
             On::Partition(partition, _) => self.views.read(checkpoints::position(pool, partition)).await,
         }
+    }
+}
+
+/// What is found when it is as wanted, or when the time is up. Looks again when `place` is woken, and now and then.
+pub(super) async fn look_again<T, Found>(
+    deadline: Instant,
+    mut place: Option<Place>,
+    look: impl Fn() -> Found,
+    is_wanted: impl Fn(&T) -> bool,
+) -> sqlx::Result<T>
+where
+    Found: Future<Output = sqlx::Result<T>>,
+{
+    let (mut pause, longest) = LOOK_AGAIN;
+    loop {
+        let found = look().await?;
+        if is_wanted(&found) || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        let next = (Instant::now() + pause).min(deadline);
+        match &mut place {
+            Some(place) => drop(timeout_at(next, place.woken()).await),
+            None => sleep_until(next).await,
+        }
+        pause = (pause * 2).min(longest);
     }
 }
 

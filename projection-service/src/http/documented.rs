@@ -75,15 +75,32 @@ impl utoipa::IntoParams for Wait {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
-    use crate::http::{AppState, routes};
+    use crate::feed::Feed;
+    use crate::http::{AppState, Log, routes};
     use crate::store::Views;
+
+    fn document() -> Value {
+        let log = Log { feed: Feed::new(&"http://localhost".parse().unwrap()).unwrap(), topic: "topic".into() };
+        let state = AppState::new(Views::default(), Default::default(), Default::default(), Default::default(), log);
+        serde_json::to_value(routes(state).into_openapi()).unwrap()
+    }
+
+    #[test]
+    fn labels_are_asked_for_as_a_deep_object() {
+        let document = document();
+        for list in ["/v1/accounts", "/v1/accounts/{id}/entries"] {
+            let parameters = document["paths"][list]["get"]["parameters"].as_array().unwrap();
+            let metadata = parameters.iter().find(|parameter| parameter["name"] == "metadata").unwrap();
+            assert_eq!((&metadata["in"], &metadata["style"]), (&json!("query"), &json!("deepObject")));
+            assert_eq!(metadata["schema"]["additionalProperties"]["type"], json!("string"));
+        }
+    }
 
     #[test]
     fn every_problem_has_an_example() {
-        let state = AppState::new(Views::default(), Default::default(), Default::default(), Default::default());
-        let document = serde_json::to_value(routes(state).into_openapi()).unwrap();
+        let document = document();
         let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
         let mut seen = 0;
         for responses in operations.map(|(_, operation)| operation["responses"].as_object().unwrap()) {

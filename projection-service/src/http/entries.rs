@@ -1,12 +1,12 @@
 //! `GET /v1/accounts/{id}/entries`: the statement.
 
-mod entry;
+mod line;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountEvent;
-use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::extract::{Path, QueryWithMetadata};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,11 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, Wait, account_problems};
-use super::page::{cut, limit, not_ours};
+use super::labels::LabelsAsked;
+use super::page::{cut, limit, read_version, write_version};
 use crate::store::history;
-use entry::EntryView;
+use crate::store::history::entries::{self, Filter};
+pub(super) use line::EntryView;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -70,19 +72,19 @@ pub(super) struct Statement {
 
 /// The statement of an account, newest first
 ///
-/// `opening_balance` and `closing_balance` are those of the whole period, whatever the page and the type.
+/// `opening_balance` and `closing_balance` are those of the whole period, whatever the page, the type and the labels.
 #[utoipa::path(get, operation_id = "entries", path = "/v1/accounts/{id}/entries", tag = "accounts",
-    params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
+    params(("id" = Uuid, Path, description = "The account"), Asked, LabelsAsked, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
-    Query(asked): Query<Asked>,
+    QueryWithMetadata(asked, metadata): QueryWithMetadata<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<Statement>, Problem> {
     let limit = limit(asked.limit)?;
     let event_type = asked.event_type.as_deref().map(known_type).transpose()?;
-    let before = asked.cursor.as_deref().map(read_cursor).transpose()?;
+    let before = asked.cursor.as_deref().map(read_version).transpose()?;
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));
     }
@@ -93,12 +95,17 @@ pub(super) async fn list(
     let Some(period) = period else {
         return Err(state.no_account(account_id).await?);
     };
-    let before = before.map_or(period.last + 1, |before| before.min(period.last + 1));
-    let entries = history::entries(pool, account_id, (period.after, before), event_type, limit + 1);
-    let mut found = state.views.read(entries).await?;
+    let filter = Filter {
+        after: period.after,
+        before: before.map_or(period.last + 1, |before| before.min(period.last + 1)),
+        event_type,
+        metadata: &metadata,
+        known: period.known,
+    };
+    let mut found = state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     Ok(Json(Statement {
-        next_cursor: found.last().filter(|_| has_more).map(|last| format!("{:016x}", last.version)),
+        next_cursor: found.last().filter(|_| has_more).map(|last| write_version(last.version)),
         data: found.into_iter().map(|entry| EntryView::of(entry, period.partition)).collect(),
         opening_balance: period.opening_balance,
         closing_balance: period.closing_balance,
@@ -116,13 +123,6 @@ fn known_type(asked: &str) -> Result<&'static str, Problem> {
         .into_iter()
         .find(|known| *known == asked)
         .ok_or_else(|| Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", "))))
-}
-
-/// The version before which the page begins, 16 hexadecimal digits.
-fn read_cursor(text: &str) -> Result<i64, Problem> {
-    let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let version = i64::from_str_radix(text, 16).ok().filter(|_| digits);
-    version.ok_or_else(not_ours)
 }
 
 struct Problems;

@@ -23,6 +23,18 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
     has_more
 }
 
+/// The cursor of a list that is ordered by version: 16 hexadecimal digits.
+pub(super) fn write_version(last: i64) -> String {
+    format!("{last:016x}")
+}
+
+/// The version before which such a list goes on.
+pub(super) fn read_version(cursor: &str) -> Result<i64, Problem> {
+    let digits = cursor.len() == 16 && cursor.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let version = i64::from_str_radix(cursor, 16).ok().filter(|_| digits);
+    version.ok_or_else(not_ours)
+}
+
 /// A cursor that can't be read.
 pub(super) fn not_ours() -> Problem {
     Problem::malformed("cursor", "is not one of ours")

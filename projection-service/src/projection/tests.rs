@@ -2,7 +2,9 @@ use passbook_shared::event::{
     AccountFrozen, AccountOpened, HoldExpired, HoldReleased, OverdraftLimitSet, ReversedTransfer, ReversibleEntry,
 };
 use passbook_shared::money::Amount;
-use passbook_shared::text::Text;
+use passbook_shared::text::{Metadata, Text};
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
 
 use super::*;
 

@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use passbook_shared::event::AccountStatus;
 use passbook_shared::money::Currency;
 use passbook_shared::position::Position;
+use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
+use super::labels;
 use crate::projection::AccountState;
 
 /// Rows with all their columns, to be compared with what they should be.
@@ -28,6 +30,8 @@ pub struct Account {
     pub opened_at: Timestamp,
     /// The time of the newest event.
     pub last_activity: Timestamp,
+    /// The opener's labels, as JSON.
+    pub metadata: Option<String>,
     /// What events change.
     pub state: AccountState,
     /// Of the newest event.
@@ -45,6 +49,7 @@ impl FromRow<'_, PgRow> for Account {
             currency: row.try_get("currency")?,
             opened_at: row.try_get("opened_at")?,
             last_activity: row.try_get("last_activity")?,
+            metadata: row.try_get("metadata")?,
             state: state(row)?,
             position,
             quarantined_since: row.try_get("quarantined_since")?,
@@ -92,7 +97,7 @@ pub async fn states(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::R
 pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
-                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a WHERE a.account_id = $1",
@@ -123,6 +128,8 @@ pub struct Filter {
     pub min_balance: Option<i64>,
     /// With at most this balance.
     pub max_balance: Option<i64>,
+    /// With all of these labels.
+    pub metadata: Metadata,
 }
 
 /// What a list is ordered by; accounts alike in it are ordered by id.
@@ -173,7 +180,7 @@ pub async fn list(
     let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
     let mut sql = QueryBuilder::<Postgres>::new(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
-                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a WHERE true",
@@ -207,6 +214,7 @@ fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(most) = filter.max_balance {
         sql.push(" AND balance <= ").push_bind(most);
     }
+    labels::restrict(sql, "metadata", &filter.metadata);
 }
 
 /// Accounts alike in status and currency, together.

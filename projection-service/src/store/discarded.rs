@@ -83,6 +83,18 @@ pub async fn positions(executor: impl PgExecutor<'_>, partition: Partition) -> s
     Ok(found.into_iter().collect())
 }
 
+/// Whether an account's event with this version was thrown away.
+///
+/// # Errors
+/// As any query.
+pub async fn contains(executor: impl PgExecutor<'_>, account_id: Uuid, version: i64) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM projection.discarded WHERE account_id = $1 AND version = $2)")
+        .bind(account_id)
+        .bind(version)
+        .fetch_one(executor)
+        .await
+}
+
 /// What is known of an event beside what the quarantine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {

@@ -2,13 +2,19 @@
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::accounts::Account;
 use crate::projection;
 
 mod copy;
+/// The lines of a statement.
+pub mod entries;
+/// What is or was set aside.
+pub mod holds;
+/// Transfers, each with two legs.
+pub mod transfers;
 /// Rows with all their columns, to be compared with what they should be.
 pub mod whole;
 
@@ -58,7 +64,7 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
 pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version <= $2
@@ -77,7 +83,7 @@ pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::
 pub async fn as_of(pool: &PgPool, account_id: Uuid, moment: Timestamp) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id
@@ -99,6 +105,8 @@ pub struct Period {
     pub after: i64,
     /// The version it was at when the period ended.
     pub last: i64,
+    /// The version it was at as far as is to be known: what came later has not happened yet.
+    pub known: i64,
     /// The balance when the period began, in minor units.
     pub opening_balance: i64,
     /// The balance when it ended.
@@ -120,7 +128,7 @@ pub async fn period(
     as_of: Option<Timestamp>,
 ) -> sqlx::Result<Option<Period>> {
     sqlx::query_as(
-        "SELECT v.partition, least(v.after, v.last) AS after, v.last,
+        "SELECT v.partition, least(v.after, v.last) AS after, v.last, v.known,
                 coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = $1 AND h.version = least(v.after, v.last)), 0) AS opening_balance,
                 coalesce((SELECT h.balance FROM history AS h
@@ -128,7 +136,9 @@ pub async fn period(
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = $1 AND NOT q.waits LIMIT 1) AS quarantined_since
            FROM (SELECT a.partition,
                         projection.version_at($1, a.version, coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
-                        projection.version_at($1, a.version, least($3 - interval '1 microsecond', $4, 'infinity')) AS last
+                        projection.version_at($1, a.version, least($3 - interval '1 microsecond', $4, 'infinity')) AS last,
+                        CASE WHEN $4 IS NULL THEN a.version
+                             ELSE projection.version_at($1, a.version, $4) END AS known
                    FROM accounts AS a WHERE a.account_id = $1) AS v",
     )
     .bind(account_id)
@@ -137,57 +147,6 @@ pub async fn period(
     .bind(as_of.map(Timestamp::to_utc))
     .fetch_optional(pool)
     .await
-}
-
-/// One event of an account.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Entry {
-    /// Its place in the account.
-    pub version: i64,
-    /// Its place in the partition.
-    pub position: i64,
-    /// Its type.
-    #[sqlx(rename = "type")]
-    pub event_type: String,
-    /// What it moved, in minor units, negative for money out.
-    pub amount: Option<i64>,
-    /// The balance after it.
-    pub balance: i64,
-    /// When it was committed to the log.
-    pub recorded_at: Timestamp,
-    /// When it counts from, if not from when it was recorded.
-    pub effective_at: Option<Timestamp>,
-    /// What for, or why.
-    pub reference: Option<String>,
-    /// The sender's labels, as JSON.
-    pub metadata: Option<String>,
-}
-
-/// Entries of an account with versions after `after` and before `before`, newest first: of one type, or all that are
-/// about money.
-///
-/// # Errors
-/// As any query.
-pub async fn entries(
-    pool: &PgPool,
-    account_id: Uuid,
-    (after, before): (i64, i64),
-    event_type: Option<&str>,
-    limit: i64,
-) -> sqlx::Result<Vec<Entry>> {
-    let mut sql = QueryBuilder::<Postgres>::new(
-        "SELECT version, position, type, amount, balance, recorded_at, effective_at, reference, metadata::text AS metadata
-           FROM history WHERE account_id = ",
-    );
-    sql.push_bind(account_id);
-    sql.push(" AND version > ").push_bind(after);
-    sql.push(" AND version < ").push_bind(before);
-    match event_type {
-        Some(event_type) => sql.push(" AND type = ").push_bind(event_type.to_owned()),
-        None => sql.push(" AND amount IS NOT NULL"),
-    };
-    sql.push(" ORDER BY version DESC LIMIT ").push_bind(limit);
-    sql.build_query_as().fetch_all(pool).await
 }
 
 /// The balance of an account just before each of the moments, in minor units; 0 before it was opened.

@@ -2,10 +2,18 @@
 
 use passbook_shared::text::Metadata;
 use serde_json::Value;
+use sqlx::{Postgres, QueryBuilder};
 
 /// As text for Postgres.
 pub(super) fn text(metadata: Option<&Metadata>) -> Option<String> {
     metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_string(metadata).ok())
+}
+
+/// Restricts a query whose `WHERE` is begun to rows that have all of these in the column.
+pub(super) fn restrict(sql: &mut QueryBuilder<Postgres>, column: &'static str, wanted: &Metadata) {
+    if let Some(wanted) = text(Some(wanted)) {
+        sql.push(" AND ").push(column).push(" @> ").push_bind(wanted).push("::jsonb");
+    }
 }
 
 /// To be compared with what [`read`] gives.

@@ -76,6 +76,7 @@ pub(super) struct Applied {
 
 /// What the views should have of an event.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are rows, which a box each would only slow down")]
 pub(super) enum Step<'e> {
     /// A row of history.
     Row(Row<'e>),

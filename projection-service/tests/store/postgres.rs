@@ -16,6 +16,8 @@ use uuid::Uuid;
 /// An empty database with the views' schema, and the server it is in, if that was started for it.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
+    /// Where it is.
+    pub(crate) options: PgConnectOptions,
     _server: Option<Server>,
 }
 
@@ -45,7 +47,8 @@ impl Database {
         let options = options.database(&name);
         let pool = PgPool::connect_with(options.clone()).await.unwrap();
         generations::migrate(&pool).await.unwrap();
-        Self { pool: PgPool::connect_with(Generation(1).options(&options)).await.unwrap(), _server: server }
+        let pool = PgPool::connect_with(Generation(1).options(&options)).await.unwrap();
+        Self { pool, options, _server: server }
     }
 }
 

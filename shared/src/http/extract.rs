@@ -1,6 +1,9 @@
 //! Extractors whose refusals are problems that name the field.
 
 mod json;
+mod metadata;
+
+use std::borrow::Cow;
 
 use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, RawPathParams};
@@ -8,6 +11,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 pub use self::json::{Json, OptionalJson, from_json};
+pub use self::metadata::QueryWithMetadata;
 use super::problem::Problem;
 
 /// The query of the URL. What it is read into should refuse unknown fields.
@@ -19,21 +23,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
-        if let Some((name, _)) = form_pairs(query).find(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER)) {
-            return Err(Problem::malformed(name, "is not UTF-8"));
-        }
-        let reader = serde_urlencoded::Deserializer::new(form_pairs(query));
-        serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
-            let path = error.path().to_string();
-            let detail = error.into_inner().to_string();
-            let detail = detail.replace("invalid digit found in string", "must be a whole number");
-            Problem::malformed(field(&path, &detail, "query"), detail)
-        })
+        drop(pairs(query)?);
+        read(query).map(Self)
     }
 }
 
-fn form_pairs(query: &str) -> form_urlencoded::Parse<'_> {
-    form_urlencoded::parse(query.as_bytes())
+/// The parameters of a query, decoded.
+fn pairs(query: &str) -> Result<impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>, Problem> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let is_broken = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+    match pairs.clone().find(|(name, value)| is_broken(name) || is_broken(value)) {
+        Some((name, _)) => Err(Problem::malformed(name, "is not UTF-8")),
+        None => Ok(pairs),
+    }
+}
+
+fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = error.into_inner().to_string();
+        let detail = detail.replace("invalid digit found in string", "must be a whole number");
+        Problem::malformed(field(&path, &detail, "query"), detail)
+    })
 }
 
 /// The parameters of the path, by name.

@@ -71,11 +71,16 @@ pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
 
 /// How long `Prefer: wait=2` (seconds, RFC 7240) lets a query wait; 1 s if absent or not understood, at most 10 s.
 pub fn prefer_wait(headers: &HeaderMap) -> Duration {
+    preferred_wait(headers).unwrap_or(DEFAULT_WAIT)
+}
+
+/// The same, only where it is asked for.
+pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split([',', ';']))
         .filter_map(|preference| preference.trim().split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
         .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
-        .map_or(DEFAULT_WAIT, |seconds: u32| Duration::from_secs(seconds.into()).min(LONGEST_WAIT))
+        .map(|seconds: u32| Duration::from_secs(seconds.into()).min(LONGEST_WAIT))
 }

@@ -100,6 +100,43 @@ fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it
     assert_eq!(known.get(Uuid::from_u128(1)), Some(Known::Quarantined));
 }
 
+const HOLD: &str = "00000000-0000-0000-0000-0000000000a1";
+
+#[test]
+fn a_row_says_how_its_event_came_and_what_it_is_of() {
+    let leg = format!(r#"{{"transfer_id":"{HOLD}","counterparty":"{HOLD}","counterparty_version":7,"amount":40}}"#);
+    let hold = format!(r#"{{"hold_id":"{HOLD}","amount":30}}"#);
+    let mut records = [
+        event(1, 1, 1, "AccountOpened", OPENED),
+        event(1, 2, 2, "MoneySent", &leg),
+        event(1, 3, 3, "HoldPlaced", &hold),
+        event(1, 4, 4, "HoldReleased", &hold),
+        event(1, 5, 5, "EntryReversed", r#"{"version":2,"entry":"withdrawal","amount":40}"#),
+        event(1, 6, 6, "OverdraftLimitSet", r#"{"limit":500}"#),
+    ];
+    let published_at = Some("2026-11-24T12:00:01Z".parse().unwrap());
+    records[1].published_at = published_at;
+    let Ok(of_log) = &records[2].content else { panic!() };
+    records[2] = Record::of_feed(of_log.recorded.clone(), of_log.store_id);
+    let batch = fold(&records, &Sequence::default(), &mut Accounts::default());
+    let came: Vec<_> = batch.history.iter().map(|row| (row.kafka_offset, row.published_at)).collect();
+    assert_eq!(came[..4], [(Some(0), None), (Some(1), published_at), (None, None), (Some(3), None)]);
+    let held: Vec<_> = batch.history.iter().map(|row| (row.entry.after.balance, row.entry.after.held)).collect();
+    assert_eq!(held, [(100, 0), (60, 0), (60, 30), (60, 0), (100, 0), (100, 0)]);
+    let of: Vec<_> = batch.history.iter().map(|row| (row.entry.transfer.is_some(), row.entry.hold.is_some())).collect();
+    assert_eq!(of[..4], [(false, false), (true, false), (false, true), (false, true)]);
+    assert_eq!((batch.history[4].entry.reverses, batch.accounts[0].state.overdraft_limit), (Some(2), 500));
+}
+
+#[test]
+fn a_hold_that_ends_and_never_began_is_set_aside() {
+    let hold = format!(r#"{{"hold_id":"{HOLD}","amount":30}}"#);
+    let records = [event(1, 1, 1, "AccountOpened", OPENED), event(1, 2, 2, "HoldReleased", &hold)];
+    let batch = fold(&records, &Sequence::default(), &mut Accounts::default());
+    assert_eq!((batch.history.len(), batch.quarantine.len()), (1, 1));
+    assert!(batch.quarantine[0].reason.contains("set aside by holds would be -30"), "{:?}", batch.quarantine);
+}
+
 #[test]
 fn what_waits_is_kept_as_the_topic_carries_it() {
     let records = [event(1, 1, 1, "AccountOpened", OPENED)];

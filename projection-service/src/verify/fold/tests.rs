@@ -16,8 +16,18 @@ fn event(number: i64, account: u128, version: i64, event_type: &str) -> Recorded
         position: Position { partition: 3, number },
         schema_version: if event_type == "AccountOpened" { 2 } else { 1 },
         recorded_at: Timestamp::from_micros(number * 1_000_000).unwrap(),
-        data: RawValue::from_string(if event_type == "AccountOpened" { OPENED } else { DEPOSITED }.to_owned()).unwrap(),
+        data: RawValue::from_string(data(event_type).to_owned()).unwrap(),
         metadata: EventMetadata { command_id: Uuid::nil(), context: CommandContext::default() },
+    }
+}
+
+fn data(event_type: &str) -> &'static str {
+    match event_type {
+        "AccountOpened" => OPENED,
+        "HoldPlaced" => r#"{"hold_id":"00000000-0000-0000-0000-0000000000a1","amount":30}"#,
+        "HoldReleased" => r#"{"hold_id":"00000000-0000-0000-0000-0000000000a1","amount":31}"#,
+        "EntryReversed" => r#"{"version":2,"entry":"deposit","amount":25}"#,
+        _ => DEPOSITED,
     }
 }
 
@@ -57,6 +67,16 @@ fn a_whole_log_is_a_row_each_and_no_difference() {
     let applied = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap();
     assert_eq!((applied.state.balance, applied.position, &*applied.owner), (125, 3, "customer-4711"));
     assert_eq!((fold.last.unwrap().position, history(&fold, 2)), (4, 2));
+}
+
+#[test]
+fn holds_and_reversals_are_rows_and_what_no_decider_wrote_should_be_set_aside() {
+    let types = ["AccountOpened", "MoneyDeposited", "HoldPlaced", "EntryReversed", "HoldReleased"];
+    let events: Vec<_> = types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
+    let (fold, steps, found) = fold(&[], &events);
+    assert_eq!((steps.as_str(), found), ("RRRRL", vec![What::NotSetAside]));
+    let state = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap().state;
+    assert_eq!((state.balance, state.held, state.transaction_count), (100, 30, 3));
 }
 
 #[test]

@@ -8,12 +8,13 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::store::history::Entry;
+use crate::http::labels::labels;
+use crate::store::history::entries::Entry;
 
 /// One line of a statement.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Entry)]
-pub(super) struct EntryView {
+pub(in crate::http) struct EntryView {
     /// Its place in the account.
     #[schema(minimum = 1, examples(7))]
     version: i64,
@@ -41,16 +42,23 @@ pub(super) struct EntryView {
     reference: Option<String>,
     /// The other account of a transfer.
     counterparty: Option<Uuid>,
-    /// The transfer it is a leg of.
+    /// The transfer it is a leg of, or undoes a leg of.
     transfer_id: Option<Uuid>,
+    /// The hold that it is about.
+    hold_id: Option<Uuid>,
+    /// The version of the entry that it undoes.
+    #[schema(examples(5))]
+    reverses: Option<i64>,
+    /// The version of the entry that undoes it; null if none does, or not yet at `as_of`.
+    #[schema(examples(9))]
+    reversed_by: Option<i64>,
     /// The sender's labels.
     metadata: BTreeMap<String, String>,
 }
 
 impl EntryView {
     /// An entry of an account in this partition.
-    pub(super) fn of(entry: Entry, partition: Partition) -> Self {
-        let metadata = entry.metadata.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+    pub(in crate::http) fn of(entry: Entry, partition: Partition) -> Self {
         Self {
             version: entry.version,
             position: Position { partition, number: entry.position },
@@ -60,9 +68,12 @@ impl EntryView {
             recorded_at: entry.recorded_at,
             effective_at: entry.effective_at.unwrap_or(entry.recorded_at),
             reference: entry.reference,
-            counterparty: None,
-            transfer_id: None,
-            metadata,
+            counterparty: entry.counterparty,
+            transfer_id: entry.transfer_id,
+            hold_id: entry.hold_id,
+            reverses: entry.reverses,
+            reversed_by: entry.reversed_by,
+            metadata: labels(entry.metadata.as_deref()),
         }
     }
 }

@@ -1,0 +1,144 @@
+//! `GET /v1/accounts/{id}/holds`: what is or was set aside.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use passbook_shared::event::HoldStatus;
+use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::problem::Problem;
+use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::AppState;
+use super::documented::{Responses, Wait, account_problems};
+use super::labels::labels;
+use super::page::{cut, limit, read_version, write_version};
+use crate::store::accounts;
+use crate::store::history::holds::{self, Hold};
+
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Only those that stand so.
+    #[param(inline)]
+    status: Option<HoldStatus>,
+    /// At most so many.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<i64>,
+    /// `next_cursor` of the page before; the other parameters must be that page's too.
+    #[param(pattern = "^[0-7][0-9a-f]{15}$")]
+    cursor: Option<String>,
+    /// Wait until the view has got to this version.
+    #[param(minimum = 1)]
+    min_version: Option<i64>,
+}
+
+/// A page of holds, newest first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct HoldPage {
+    data: Vec<HoldView>,
+    /// Since when later events of the account are set aside, which could not be applied; absent as a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    quarantined_since: Option<Timestamp>,
+    /// For the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Whether there is a next page.
+    has_more: bool,
+}
+
+/// A hold. Amounts in minor units of the account's currency.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Hold)]
+struct HoldView {
+    hold_id: Uuid,
+    /// All that was set aside.
+    #[schema(minimum = 1, examples(5_000))]
+    amount: i64,
+    /// How much of that went out; the rest was given free.
+    #[schema(minimum = 0, examples(3_000))]
+    captured: i64,
+    status: HoldStatus,
+    /// When it ends by itself, if it does.
+    #[schema(value_type = Option<String>, format = DateTime, examples("2026-12-01T00:00:00.000000Z"))]
+    expires_at: Option<Timestamp>,
+    /// What for, in the sender's words.
+    #[schema(examples("room 12"))]
+    reference: Option<String>,
+    /// The labels it was placed with.
+    metadata: BTreeMap<String, String>,
+    /// The version of the account that placed it.
+    #[schema(minimum = 2, examples(7))]
+    placed_version: i64,
+    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    placed_at: Timestamp,
+    /// The version of the account that ended it.
+    #[schema(minimum = 3, examples(9))]
+    ended_version: Option<i64>,
+    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-26T09:30:00.000000Z"))]
+    ended_at: Option<Timestamp>,
+}
+
+impl From<Hold> for HoldView {
+    fn from(hold: Hold) -> Self {
+        let Hold { hold_id, amount, captured, status, expires_at, reference, .. } = hold;
+        let Hold { metadata, placed_version, placed_at, ended_version, ended_at, .. } = hold;
+        let metadata = labels(metadata.as_deref());
+        Self {
+            hold_id,
+            amount,
+            captured,
+            status,
+            expires_at,
+            reference,
+            metadata,
+            placed_version,
+            placed_at,
+            ended_version,
+            ended_at,
+        }
+    }
+}
+
+/// The holds of an account, newest first
+///
+/// One whose time is over is open until the log says that it has expired.
+#[utoipa::path(get, operation_id = "holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
+    params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
+    responses((status = 200, description = "The page", body = HoldPage), Problems))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<HoldPage>, Problem> {
+    let limit = limit(asked.limit)?;
+    let before = asked.cursor.as_deref().map(read_version).transpose()?.unwrap_or(i64::MAX);
+    state.until_version(&headers, account_id, asked.min_version).await?;
+
+    let pool = state.views.pool()?;
+    let Some(account) = state.views.read(accounts::find(pool, account_id)).await? else {
+        return Err(state.no_account(account_id).await?);
+    };
+    let mut found = state.views.read(holds::list(pool, account_id, before, asked.status, limit + 1)).await?;
+    let has_more = cut(&mut found, limit);
+    Ok(Json(HoldPage {
+        next_cursor: found.last().filter(|_| has_more).map(|last| write_version(last.placed_version)),
+        data: found.into_iter().map(HoldView::from).collect(),
+        quarantined_since: account.quarantined_since,
+        has_more,
+    }))
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        account_problems([])
+    }
+}

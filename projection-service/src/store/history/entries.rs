@@ -1,0 +1,120 @@
+//! Entries of an account: the lines of its statement, and one of them with the way it came.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::text::Metadata;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::store::labels;
+
+/// One event of an account.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Entry {
+    /// Its place in the account.
+    pub version: i64,
+    /// Its place in the partition.
+    pub position: i64,
+    /// Its type.
+    #[sqlx(rename = "type")]
+    pub event_type: String,
+    /// What it moved, in minor units, negative for money out.
+    pub amount: Option<i64>,
+    /// The balance after it.
+    pub balance: i64,
+    /// When it was committed to the log.
+    pub recorded_at: Timestamp,
+    /// When it counts from, if not from when it was recorded.
+    pub effective_at: Option<Timestamp>,
+    /// What for, or why.
+    pub reference: Option<String>,
+    /// The other account of its transfer.
+    pub counterparty: Option<Uuid>,
+    /// Its transfer.
+    pub transfer_id: Option<Uuid>,
+    /// Its hold.
+    pub hold_id: Option<Uuid>,
+    /// The version of the entry that it undoes.
+    pub reverses: Option<i64>,
+    /// The version of the entry that undoes it, as far as is to be known.
+    pub reversed_by: Option<i64>,
+    /// The sender's labels, as JSON.
+    pub metadata: Option<String>,
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at, h.effective_at, h.reference,
+                h.counterparty, h.transfer_id, h.hold_id, h.reverses, h.metadata::text AS metadata,
+                (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id AND r.reverses = h.version"
+    };
+}
+
+/// Which entries of an account a list is of; each filter that is there must hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Filter<'a> {
+    /// With versions after this one.
+    pub after: i64,
+    /// With versions before this one.
+    pub before: i64,
+    /// Of this type; without it, all that are about money.
+    pub event_type: Option<&'a str>,
+    /// With all of these labels.
+    pub metadata: &'a Metadata,
+    /// What was undone by a later version than this is told as if it was not.
+    pub known: i64,
+}
+
+/// Entries of an account, newest first.
+///
+/// # Errors
+/// As any query.
+pub async fn list(pool: &PgPool, account_id: Uuid, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Entry>> {
+    let mut sql = QueryBuilder::<Postgres>::new(concat!(columns!(), " AND r.version <= "));
+    sql.push_bind(filter.known).push(") AS reversed_by FROM history AS h WHERE h.account_id = ").push_bind(account_id);
+    sql.push(" AND h.version > ").push_bind(filter.after);
+    sql.push(" AND h.version < ").push_bind(filter.before);
+    match filter.event_type {
+        Some(event_type) => sql.push(" AND h.type = ").push_bind(event_type.to_owned()),
+        None => sql.push(" AND h.amount IS NOT NULL"),
+    };
+    labels::restrict(&mut sql, "h.metadata", filter.metadata);
+    sql.push(" ORDER BY h.version DESC LIMIT ").push_bind(limit);
+    sql.build_query_as().fetch_all(pool).await
+}
+
+/// An entry, and how it came into the views.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Delivered {
+    /// The entry.
+    #[sqlx(flatten)]
+    pub entry: Entry,
+    /// Where its account lives in the log, and in the topic.
+    pub partition: Partition,
+    /// Where in the topic it was read; absent if it came from the log.
+    pub kafka_offset: Option<i64>,
+    /// Since when it was there.
+    pub published_at: Option<Timestamp>,
+    /// When it was applied.
+    pub applied_at: Timestamp,
+    /// To which views.
+    pub generation: i32,
+}
+
+/// The entry of an account that has this version.
+///
+/// # Errors
+/// As any query.
+pub async fn find(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Delivered>> {
+    sqlx::query_as(concat!(
+        columns!(),
+        ") AS reversed_by, a.partition, h.kafka_offset, h.published_at, h.applied_at,
+                (SELECT g.generation FROM projection.generations AS g WHERE g.live) AS generation
+           FROM history AS h JOIN accounts AS a ON a.account_id = h.account_id
+          WHERE h.account_id = $1 AND h.version = $2"
+    ))
+    .bind(account_id)
+    .bind(version)
+    .fetch_optional(pool)
+    .await
+}
