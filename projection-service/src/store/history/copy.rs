@@ -16,7 +16,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const JSONB: u8 = 1;
 
 pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER.len() + rows.len() * 224);
+    let mut out = Vec::with_capacity(HEADER.len() + rows.len() * 256);
     out.extend_from_slice(HEADER);
     for row in rows {
         let after = &row.entry.after;
