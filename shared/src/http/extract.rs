@@ -1,5 +1,6 @@
 //! Extractors whose refusals are problems that name the field.
 
+mod fields;
 mod json;
 
 use axum::RequestPartsExt;
@@ -7,7 +8,8 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-pub use self::json::{Json, OptionalJson, from_json};
+pub use self::fields::Fields;
+pub use self::json::{Json, JsonText, OptionalJson, from_json};
 use super::problem::Problem;
 
 /// The query of the URL. What it is read into should refuse unknown fields.
