@@ -12,6 +12,7 @@ mod whole;
 
 mod account_events;
 mod account_state;
+mod bulk;
 mod capture;
 mod close;
 mod deposit;
@@ -61,6 +62,7 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(freeze::freeze))
         .routes(routes!(unfreeze::unfreeze))
         .routes(routes!(close::close))
+        .routes(routes!(bulk::commands))
         .routes(routes!(account_events::account_events))
         .routes(routes!(account_state::account_state))
         .routes(routes!(events::events));

@@ -13,6 +13,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, ResponseBuilder};
 
 use super::answer::{AnsweredEvent, AnsweredHold, CommandAnswer, HoldAnswer, TransferAnswer};
+use super::bulk::BulkAnswer;
 use super::{command_headers, examples, problems};
 use crate::domain::Refusal;
 use crate::lanes::CommandError;
@@ -42,6 +43,7 @@ use crate::lanes::CommandError;
         HoldAnswer,
         AnsweredHold,
         TransferAnswer,
+        BulkAnswer,
     ))
 )]
 pub(super) struct Document;

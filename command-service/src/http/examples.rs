@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use self::happened::recorded;
 use super::answer::{Body, Shape};
-use crate::domain::{Account, evolve};
+use super::bulk;
+use crate::domain::{Account, Refusal, evolve};
 use crate::lanes::request::Accepted;
-use crate::lanes::Leg;
+use crate::lanes::{Answer, Leg, Outcome};
 
 /// The account that examples speak of.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
@@ -68,6 +69,17 @@ pub(super) fn freeze() -> Option<Value> {
     answer(Shape::Account, [happened::opened()?, happened::frozen()])
 }
 
+/// The answer to two commands, one of which was refused.
+pub(super) fn bulk() -> Option<Value> {
+    let own = leg(ACCOUNT, &[happened::opened()?, happened::deposited()?])?;
+    let outcomes = [
+        Outcome::Accepted(Accepted { own, to: None }),
+        Outcome::Refused(Refusal::InsufficientFunds { available: 125_000, overdraft_limit: 0 }),
+    ];
+    let results = outcomes.map(|outcome| Ok(Answer { replayed: false, outcome }));
+    serde_json::from_slice(&bulk::example(&results).ok()?).ok()
+}
+
 /// A page of events.
 pub(super) fn page() -> Option<Value> {
     let event = |version, event| recorded(ACCOUNT, version, &event);
@@ -111,7 +123,7 @@ mod tests {
     #[test]
     fn there_are_examples() {
         let answers = [opening(), deposit(), transfer(), hold(), capture(), release(), reversal(), overdraft_limit()];
-        for example in answers.into_iter().chain([freeze(), page(), state()]) {
+        for example in answers.into_iter().chain([freeze(), bulk(), page(), state()]) {
             assert!(example.is_some());
         }
     }
