@@ -4,6 +4,7 @@ mod answer;
 mod command_headers;
 mod documented;
 mod examples;
+mod made_id;
 mod problems;
 mod schemas;
 mod submit;
@@ -11,13 +12,20 @@ mod whole;
 
 mod account_events;
 mod account_state;
+mod bulk;
+mod capture;
 mod close;
 mod deposit;
 mod events;
 mod freeze;
+mod hold;
 mod movement;
 mod open_account;
+mod overdraft_limit;
 mod reason;
+mod release;
+mod reverse;
+mod transfer;
 mod unfreeze;
 mod withdraw;
 
@@ -45,9 +53,16 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(open_account::open_account))
         .routes(routes!(deposit::deposit))
         .routes(routes!(withdraw::withdraw))
+        .routes(routes!(transfer::transfer))
+        .routes(routes!(hold::hold))
+        .routes(routes!(capture::capture))
+        .routes(routes!(release::release))
+        .routes(routes!(reverse::reverse))
+        .routes(routes!(overdraft_limit::set_overdraft_limit))
         .routes(routes!(freeze::freeze))
         .routes(routes!(unfreeze::unfreeze))
         .routes(routes!(close::close))
+        .routes(routes!(bulk::commands))
         .routes(routes!(account_events::account_events))
         .routes(routes!(account_state::account_state))
         .routes(routes!(events::events));

@@ -114,7 +114,8 @@ fn holds_once(log: &Log, acknowledged: &[Acknowledged]) -> anyhow::Result<()> {
         }
     }
     for one in acknowledged {
-        let event = by_key.get(&(one.account, one.key.as_str())).with_context(|| format!("{one:?} is not in the log"))?;
+        let event =
+            by_key.get(&(one.account, one.key.as_str())).with_context(|| format!("{one:?} is not in the log"))?;
         ensure!(
             event.account_id == one.account
                 && event.version == one.version

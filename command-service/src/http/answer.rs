@@ -1,105 +1,84 @@
-//! What a command that was done is answered with. A function of its outcome alone: a repeat gets the same bytes.
+//! What a command is answered with. A function of its outcome alone: a repeat gets the same bytes.
+
+mod body;
+mod hold;
 
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use passbook_shared::http::headers::etag;
-use passbook_shared::position::Position;
-use passbook_shared::recorded_event::RecordedEvent;
-use passbook_shared::timestamp::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
+use passbook_shared::http::problem::Problem;
 use uuid::Uuid;
 
+pub(super) use self::body::{AnsweredEvent, Body, CommandAnswer, HoldAnswer, Shape, TransferAnswer};
+pub(super) use self::hold::AnsweredHold;
 use super::problems;
-use crate::domain::AccountSummary;
-use crate::lanes::request::Accepted;
-use crate::lanes::{Answer, Leg, Outcome};
+use crate::domain::Command;
+use crate::lanes::{Answer, Outcome};
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The account after the command, and the events that the command caused.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct CommandAnswer<'a> {
-    account_id: Uuid,
-    /// The account's version after the command; also the `ETag`.
-    #[schema(minimum = 1, examples(7))]
-    version: i64,
-    /// Where the account's newest event is in the log: partition and position. For `at_least` of a query.
-    #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
-    position: Position,
-    account: &'a AccountSummary,
-    /// Oldest first; none if what was asked for was so already.
-    events: Vec<AnsweredEvent<'a>>,
+/// How a command is answered if it is accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// The status.
+    pub(super) status: StatusCode,
+    shape: Shape,
 }
 
-/// An event that a command caused.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct AnsweredEvent<'a> {
-    event_id: Uuid,
-    #[serde(rename = "type")]
-    #[schema(examples("MoneyDeposited"))]
-    event_type: &'a str,
-    /// Its place in the account, from 1.
-    #[schema(minimum = 1, examples(7))]
-    version: i64,
-    /// Its place in the log.
-    #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
-    position: Position,
-    #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
-    recorded_at: Timestamp,
-    /// What happened.
-    #[schema(value_type = Object, examples(json!({"amount": 25_000})))]
-    data: &'a RawValue,
-}
+impl Form {
+    /// Of an entry on one account.
+    pub(super) const ENTRY: Self = Self { status: StatusCode::CREATED, shape: Shape::Account };
 
-impl<'a> CommandAnswer<'a> {
-    /// The answer to what was done.
-    pub(super) fn of(done: &'a Leg) -> Self {
-        Self {
-            account_id: done.account_id,
-            version: done.version,
-            position: done.position,
-            account: &done.account,
-            events: done.events.iter().map(|event| AnsweredEvent::of(event)).collect(),
+    /// The form for a command; a dry run has made nothing.
+    pub(super) fn of(command: &Command, dry_run: bool) -> Self {
+        let made = match command {
+            Command::Open(_) | Command::Deposit(_) | Command::Withdraw(_) | Command::Reverse(_) => Self::ENTRY,
+            Command::Transfer(_) => Self { shape: Shape::Transfer, ..Self::ENTRY },
+            Command::Hold(_) | Command::Capture(_) | Command::Release(_) | Command::Expire(_) => {
+                Self { shape: Shape::Hold, ..Self::ENTRY }
+            }
+            Command::SetOverdraftLimit(_) | Command::Freeze(_) | Command::Unfreeze(_) | Command::Close(_) => {
+                Self { status: StatusCode::OK, ..Self::ENTRY }
+            }
+        };
+        if dry_run { Self { status: StatusCode::OK, ..made } } else { made }
+    }
+
+    /// What is told of an outcome.
+    ///
+    /// # Errors
+    /// The problem that a refusal is.
+    pub(super) fn tell(self, account_id: Uuid, outcome: &Outcome) -> Result<Body<'_>, Problem> {
+        match outcome {
+            Outcome::Refused(refusal) => Err(problems::refused(account_id, refusal)),
+            Outcome::Accepted(accepted) => Body::of(accepted, self.shape).ok_or_else(|| {
+                tracing::error!(account.id = %account_id, "the events of a command are not what its answer needs");
+                Problem::internal()
+            }),
         }
     }
 }
 
-impl<'a> AnsweredEvent<'a> {
-    fn of(event: &'a RecordedEvent) -> Self {
-        Self {
-            event_id: event.event_id,
-            event_type: &event.event_type,
-            version: event.version,
-            position: event.position,
-            recorded_at: event.recorded_at,
-            data: &event.data,
-        }
-    }
-}
-
-/// The response to a command that was decided; `done` is the status if it was accepted.
-pub(super) fn respond(account_id: Uuid, answer: &Answer, done: StatusCode) -> Response {
-    let mut response = match &answer.outcome {
-        Outcome::Accepted(accepted) => accept(accepted, done),
-        Outcome::Refused(refusal) => problems::refused(account_id, refusal).into_response(),
-    };
+/// The response to a command that was decided.
+pub(super) fn respond(account_id: Uuid, answer: &Answer, form: Form) -> Response {
+    let told = form.tell(account_id, &answer.outcome);
+    let mut response = told.and_then(|body| written(&body, form.status)).unwrap_or_else(IntoResponse::into_response);
     if answer.replayed {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     response
 }
 
-fn accept(accepted: &Accepted, done: StatusCode) -> Response {
-    match (serde_json::to_vec(&CommandAnswer::of(&accepted.own)), HeaderValue::try_from(etag(accepted.own.version))) {
-        (Ok(body), Ok(tag)) => {
+fn written(body: &Body<'_>, status: StatusCode) -> Result<Response, Problem> {
+    match (serde_json::to_vec(body), HeaderValue::try_from(etag(body.version()))) {
+        (Ok(bytes), Ok(tag)) => {
             let json = HeaderValue::from_static("application/json");
-            (done, [(CONTENT_TYPE, json), (ETAG, tag)], body).into_response()
+            Ok((status, [(CONTENT_TYPE, json), (ETAG, tag)], bytes).into_response())
         }
-        (body, _) => {
-            tracing::error!(error = ?body.err(), "an answer can't be written");
-            passbook_shared::http::problem::Problem::internal().into_response()
+        (bytes, _) => {
+            tracing::error!(error = ?bytes.err(), "an answer can't be written");
+            Err(Problem::internal())
         }
     }
 }

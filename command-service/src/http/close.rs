@@ -1,7 +1,6 @@
 //! `POST /v1/accounts/{id}/close`
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use passbook_shared::http::extract::{OptionalJson, Path};
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::command_headers::CommandHeaders;
 use super::documented::{Changed, Responses, command_problems};
-use super::reason::{ReasonRequest, reason};
+use super::reason::ReasonRequest;
 use super::submit::submit;
 use crate::domain::{Command, Refusal};
 
@@ -25,13 +24,18 @@ pub(super) async fn close(
     headers: CommandHeaders,
     OptionalJson(request): OptionalJson<Option<ReasonRequest>>,
 ) -> Response {
-    submit(&state, account_id, headers, Command::Close(reason(request)), StatusCode::OK).await
+    submit(&state, account_id, headers, Command::Close(request.unwrap_or_default().into())).await
 }
 
 struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        command_problems([Refusal::AccountNotFound, Refusal::AccountClosed, Refusal::BalanceNotZero { balance: 1250 }])
+        command_problems([
+            Refusal::AccountNotFound,
+            Refusal::AccountClosed,
+            Refusal::BalanceNotZero { balance: 1250 },
+            Refusal::HoldsOpen { holds: 2 },
+        ])
     }
 }

@@ -1,7 +1,6 @@
 //! `POST /v1/accounts/{id}/deposits`
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use passbook_shared::http::extract::{Json, Path};
 use passbook_shared::http::problem::Problem;
@@ -26,7 +25,7 @@ pub(super) async fn deposit(
     Json(request): Json<MovementRequest>,
 ) -> Result<Response, Problem> {
     let command = Command::Deposit(request.into_movement(Timestamp::now())?);
-    Ok(submit(&state, account_id, headers, command, StatusCode::CREATED).await)
+    Ok(submit(&state, account_id, headers, command).await)
 }
 
 struct Problems;

@@ -10,9 +10,10 @@ use passbook_shared::http::problem::{FieldError, Problem};
 use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Header, Ref, ResponseBuilder};
 
-use super::answer::{AnsweredEvent, CommandAnswer};
+use super::answer::{AnsweredEvent, AnsweredHold, CommandAnswer, HoldAnswer, TransferAnswer};
+use super::bulk::BulkAnswer;
 use super::{command_headers, examples, problems};
 use crate::domain::Refusal;
 use crate::lanes::CommandError;
@@ -34,7 +35,16 @@ use crate::lanes::CommandError;
         (name = "log", description = "Read what happened, as it was recorded"),
         (name = "operations", description = "Run the service"),
     ),
-    components(schemas(Problem, FieldError, CommandAnswer, AnsweredEvent))
+    components(schemas(
+        Problem,
+        FieldError,
+        CommandAnswer,
+        AnsweredEvent,
+        HoldAnswer,
+        AnsweredHold,
+        TransferAnswer,
+        BulkAnswer,
+    ))
 )]
 pub(super) struct Document;
 
@@ -51,31 +61,43 @@ pub(super) struct Changed;
 impl utoipa::IntoResponses for Created {
     fn responses() -> Responses {
         let location = text_header("The account: `/v1/accounts/{id}`");
-        let created = answered("The account is open", examples::opening()).header("Location", location).build();
-        BTreeMap::from([("201".to_owned(), created.into()), ("200".to_owned(), dry_run(examples::opening()))])
+        let created = answered(ACCOUNT, "The account is open", examples::opening()).header("Location", location);
+        let mut responses = made(ACCOUNT, "", examples::opening());
+        responses.insert("201".to_owned(), created.build().into());
+        responses
     }
 }
 
 impl utoipa::IntoResponses for Entered {
     fn responses() -> Responses {
-        let entered = answered("The money has moved", examples::deposit()).build();
-        BTreeMap::from([("201".to_owned(), entered.into()), ("200".to_owned(), dry_run(examples::deposit()))])
+        made(ACCOUNT, "The money has moved", examples::deposit())
     }
 }
 
 impl utoipa::IntoResponses for Changed {
     fn responses() -> Responses {
-        let description = "The account is so, now or already; with `dry_run`, it would be";
-        BTreeMap::from([("200".to_owned(), answered(description, examples::freeze()).build().into())])
+        changed(examples::freeze())
     }
 }
 
-fn dry_run(example: Option<Value>) -> RefOr<Response> {
-    answered("With `dry_run`: it would have been done", example).build().into()
+/// The schema of most answers.
+const ACCOUNT: &str = "CommandAnswer";
+
+/// The answer, of a schema, to a command that has made something (201), or would have (200, dry run).
+pub(super) fn made(schema: &str, description: &str, example: Option<Value>) -> Responses {
+    let dry_run = answered(schema, "With `dry_run`: it would have been done", example.clone());
+    let made = answered(schema, description, example);
+    BTreeMap::from([("201".to_owned(), made.build().into()), ("200".to_owned(), dry_run.build().into())])
 }
 
-fn answered(description: &str, example: Option<Value>) -> ResponseBuilder {
-    let schema = Ref::from_schema_name("CommandAnswer");
+/// The answer to a command after which the account is as was asked for.
+pub(super) fn changed(example: Option<Value>) -> Responses {
+    let description = "The account is so, now or already; with `dry_run`, it would be";
+    BTreeMap::from([("200".to_owned(), answered(ACCOUNT, description, example).build().into())])
+}
+
+fn answered(schema: &str, description: &str, example: Option<Value>) -> ResponseBuilder {
+    let schema = Ref::from_schema_name(schema);
     ResponseBuilder::new()
         .description(description)
         .content("application/json", ContentBuilder::new().schema(Some(schema)).example(example).build())
@@ -90,26 +112,31 @@ fn text_header(description: &str) -> Header {
 
 /// What any command on an account may be answered with instead, beside the refusals of its own.
 pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> Responses {
+    let mismatch = Refusal::VersionMismatch { current_version: 8 };
+    let refusals = refusals.into_iter().chain([mismatch]).map(|refusal| problems::refused(examples::ACCOUNT, &refusal));
+    let reused = problems::undecided(&CommandError::KeyReused);
+    responses(any_command("amount", "Idempotency-Key").into_iter().chain(refusals).chain([reused]))
+}
+
+/// What any request with commands may be answered with: one whose `malformed` field is no amount, for example, or that
+/// lacks its `key`.
+pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
+    let detail = "invalid value: integer `0`, expected an integer of minor units from 1";
     let undecided = [
         CommandError::Conflict,
-        CommandError::KeyReused,
         CommandError::Overloaded,
         CommandError::OutcomeUnknown,
         CommandError::StoreUnavailable,
         CommandError::Internal,
     ];
-    let malformed =
-        Problem::malformed("amount", "invalid value: integer `0`, expected an integer of minor units from 1");
-    let mismatch = Refusal::VersionMismatch { current_version: 8 };
-    let refusals = refusals.into_iter().chain([mismatch]).map(|refusal| problems::refused(examples::ACCOUNT, &refusal));
     let before = [
-        malformed,
-        command_headers::key_missing(),
+        Problem::malformed(malformed, detail),
+        command_headers::key_missing(key),
         limits::body_too_slow(Limits::default().body),
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body may have at most 2097152 bytes"),
         Problem::unsupported_media_type(),
     ];
-    responses(before.into_iter().chain(refusals).chain(undecided.iter().map(problems::undecided)))
+    before.into_iter().chain(undecided.iter().map(problems::undecided)).collect()
 }
 
 /// What any request that reads the log may be answered with instead, beside problems of its own.

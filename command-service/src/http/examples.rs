@@ -1,42 +1,89 @@
-//! Answers for the documentation, made of the types that real ones are made of.
+//! Answers for the documentation, made by the code that makes real ones.
+
+mod happened;
 
 use std::sync::Arc;
 
-use passbook_shared::event::{AccountEvent, AccountFrozen, AccountOpened, MoneyMoved};
-use passbook_shared::money::{Amount, Currency};
-use passbook_shared::position::Position;
-use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
-use passbook_shared::text::{Metadata, Owner, Reference};
-use passbook_shared::timestamp::Timestamp;
+use passbook_shared::event::AccountEvent;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::CommandAnswer;
-use crate::domain::{Account, evolve};
-use crate::lanes::Leg;
+use self::happened::recorded;
+use super::answer::{Body, Shape};
+use super::bulk;
+use crate::domain::{Account, Refusal, evolve};
+use crate::lanes::request::Accepted;
+use crate::lanes::{Answer, Leg, Outcome};
 
 /// The account that examples speak of.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
+/// The one that money is sent to.
+pub(super) const OTHER: Uuid = Uuid::from_u128(0x0199_0d2c_7b10_7c41_8e52_93d7_0a4c_1f88);
+/// A hold on the account.
+pub(super) const HOLD: Uuid = Uuid::from_u128(0x0199_0d2d_11a3_7e02_a6f9_4b3c_7d52_e016);
 
 /// The answer to an opening.
 pub(super) fn opening() -> Option<Value> {
-    answer(&[opened()?])
+    answer(Shape::Account, [happened::opened()?])
 }
 
 /// The answer to a deposit.
 pub(super) fn deposit() -> Option<Value> {
-    answer(&[opened()?, deposited()?])
+    answer(Shape::Account, [happened::opened()?, happened::deposited()?])
+}
+
+/// The answer to a transfer.
+pub(super) fn transfer() -> Option<Value> {
+    let own = leg(ACCOUNT, &[happened::opened()?, AccountEvent::MoneySent(happened::leg(OTHER)?)])?;
+    let to = leg(OTHER, &[happened::opened()?, AccountEvent::MoneyReceived(happened::leg(ACCOUNT)?)])?;
+    told(&Accepted { own, to: Some(to) }, Shape::Transfer)
+}
+
+/// The answer to a hold.
+pub(super) fn hold() -> Option<Value> {
+    answer(Shape::Hold, [happened::opened()?, happened::held()?])
+}
+
+/// The answer to the capture of a hold.
+pub(super) fn capture() -> Option<Value> {
+    answer(Shape::Hold, [happened::opened()?, happened::held()?, happened::captured()?])
+}
+
+/// The answer to the release of a hold.
+pub(super) fn release() -> Option<Value> {
+    answer(Shape::Hold, [happened::opened()?, happened::held()?, happened::released()?])
+}
+
+/// The answer to the reversal of a deposit.
+pub(super) fn reversal() -> Option<Value> {
+    answer(Shape::Account, [happened::opened()?, happened::deposited()?, happened::reversed()?])
+}
+
+/// The answer to a change of the overdraft limit.
+pub(super) fn overdraft_limit() -> Option<Value> {
+    answer(Shape::Account, [happened::opened()?, happened::limited()])
 }
 
 /// The answer to a freeze.
 pub(super) fn freeze() -> Option<Value> {
-    let frozen = AccountFrozen { reason: Reference::new("court order").ok(), block_credits: true };
-    answer(&[opened()?, AccountEvent::AccountFrozen(frozen)])
+    answer(Shape::Account, [happened::opened()?, happened::frozen()])
+}
+
+/// The answer to two commands, one of which was refused.
+pub(super) fn bulk() -> Option<Value> {
+    let own = leg(ACCOUNT, &[happened::opened()?, happened::deposited()?])?;
+    let outcomes = [
+        Outcome::Accepted(Accepted { own, to: None }),
+        Outcome::Refused(Refusal::InsufficientFunds { available: 125_000, overdraft_limit: 0 }),
+    ];
+    let results = outcomes.map(|outcome| Ok(Answer { replayed: false, outcome }));
+    serde_json::from_slice(&bulk::example(&results).ok()?).ok()
 }
 
 /// A page of events.
 pub(super) fn page() -> Option<Value> {
-    let events = [recorded(1, &opened()?)?, recorded(2, &deposited()?)?];
+    let event = |version, event| recorded(ACCOUNT, version, &event);
+    let events = [event(1, happened::opened()?)?, event(2, happened::deposited()?)?];
     Some(json!({ "data": events, "has_more": false }))
 }
 
@@ -47,60 +94,36 @@ pub(super) fn state() -> Option<Value> {
     Some(answer)
 }
 
-fn opened() -> Option<AccountEvent> {
-    Some(AccountEvent::AccountOpened(AccountOpened {
-        owner: Owner::new("customer-4711").ok()?,
-        currency: "EUR".parse::<Currency>().ok()?,
-        initial_deposit: 100_000,
-        overdraft_limit: 0,
-        metadata: Metadata::default(),
-    }))
-}
-
-fn deposited() -> Option<AccountEvent> {
-    Some(AccountEvent::MoneyDeposited(MoneyMoved {
-        amount: Amount::new(25_000)?,
-        reference: Reference::new("INV-2026-0042").ok(),
-        effective_at: None,
-        metadata: Metadata::default(),
-    }))
-}
-
 /// What the last event of a history was answered with.
-fn answer(history: &[AccountEvent]) -> Option<Value> {
+fn answer<const N: usize>(shape: Shape, history: [AccountEvent; N]) -> Option<Value> {
+    told(&Accepted { own: leg(ACCOUNT, &history)?, to: None }, shape)
+}
+
+fn told(accepted: &Accepted, shape: Shape) -> Option<Value> {
+    serde_json::to_value(Body::of(accepted, shape)?).ok()
+}
+
+/// What the last event of a history did to the account.
+fn leg(account_id: Uuid, history: &[AccountEvent]) -> Option<Leg> {
     let version = i64::try_from(history.len()).ok()?;
-    let event = recorded(version, history.last()?)?;
-    let leg = Leg {
-        account_id: ACCOUNT,
+    let event = recorded(account_id, version, history.last()?)?;
+    Some(Leg {
+        account_id,
         version,
         position: event.position,
         account: history.iter().fold(Account::default(), evolve).summary()?,
         events: vec![Arc::new(event)],
-    };
-    serde_json::to_value(CommandAnswer::of(&leg)).ok()
-}
-
-fn recorded(version: i64, event: &AccountEvent) -> Option<RecordedEvent> {
-    let id = |kind: u128| Uuid::from_u128(ACCOUNT.as_u128() + (kind << 64) + u128::from(version.unsigned_abs()));
-    let context = CommandContext { idempotency_key: Some(format!("order-{version}")), ..CommandContext::default() };
-    Some(RecordedEvent {
-        event_id: id(1),
-        account_id: ACCOUNT,
-        event_type: event.event_type().to_owned(),
-        version,
-        position: Position { partition: 3, number: 1040 + version },
-        schema_version: event.schema_version(),
-        recorded_at: "2026-11-24T12:00:00Z".parse::<Timestamp>().ok()?,
-        data: event.data().ok()?,
-        metadata: EventMetadata { command_id: id(2), context },
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn there_are_examples() {
-        for example in [super::opening(), super::deposit(), super::freeze(), super::page(), super::state()] {
+        let answers = [opening(), deposit(), transfer(), hold(), capture(), release(), reversal(), overdraft_limit()];
+        for example in answers.into_iter().chain([freeze(), bulk(), page(), state()]) {
             assert!(example.is_some());
         }
     }

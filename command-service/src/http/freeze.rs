@@ -1,7 +1,6 @@
 //! `POST /v1/accounts/{id}/freeze`
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use passbook_shared::event::AccountFrozen;
 use passbook_shared::http::extract::{OptionalJson, Path};
@@ -26,6 +25,14 @@ pub(super) struct FreezeRequest {
     block_credits: Option<bool>,
 }
 
+impl FreezeRequest {
+    /// What is asked for.
+    pub(super) fn into_command(self) -> Command {
+        let Self { reason, block_credits } = self;
+        Command::Freeze(AccountFrozen { reason, block_credits: block_credits.unwrap_or(false) })
+    }
+}
+
 /// Let no money out
 ///
 /// Nor in, with `block_credits`. A frozen account may be frozen again in another way.
@@ -38,9 +45,7 @@ pub(super) async fn freeze(
     headers: CommandHeaders,
     OptionalJson(request): OptionalJson<Option<FreezeRequest>>,
 ) -> Response {
-    let FreezeRequest { reason, block_credits } = request.unwrap_or_default();
-    let command = Command::Freeze(AccountFrozen { reason, block_credits: block_credits.unwrap_or(false) });
-    submit(&state, account_id, headers, command, StatusCode::OK).await
+    submit(&state, account_id, headers, request.unwrap_or_default().into_command()).await
 }
 
 struct Problems;

@@ -31,9 +31,18 @@ impl MovementRequest {
     /// 400 `malformed_request` if it is to count from a time that is yet to come.
     pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
         let Self { amount, reference, effective_at, metadata } = self;
-        if effective_at.is_some_and(|at| at > now) {
-            return Err(Problem::malformed("effective_at", format!("is in the future: it is {now} now")));
-        }
+        not_in_the_future(effective_at, now)?;
         Ok(MoneyMoved { amount, reference, effective_at, metadata: metadata.unwrap_or_default() })
+    }
+}
+
+/// Whether money may count from then.
+///
+/// # Errors
+/// 400 `malformed_request` if that time is yet to come.
+pub(super) fn not_in_the_future(effective_at: Option<Timestamp>, now: Timestamp) -> Result<(), Problem> {
+    match effective_at {
+        Some(at) if at > now => Err(Problem::malformed("effective_at", format!("is in the future: it is {now} now"))),
+        Some(_) | None => Ok(()),
     }
 }

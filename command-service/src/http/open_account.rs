@@ -44,6 +44,21 @@ pub(super) struct OpenAccountRequest {
 #[serde(transparent)]
 struct AmountOrZero(#[serde(deserialize_with = "amount_or_zero")] i64);
 
+impl OpenAccountRequest {
+    /// What is asked for, and the account it is asked of.
+    pub(super) fn into_command(self, key: Option<&str>) -> (Uuid, Command) {
+        let made = || key.map_or_else(Uuid::new_v4, |key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes()));
+        let opening = AccountOpened {
+            owner: self.owner,
+            currency: self.currency,
+            initial_deposit: self.initial_deposit.map_or(0, |amount| amount.0),
+            overdraft_limit: self.overdraft_limit.map_or(0, |amount| amount.0),
+            metadata: self.metadata.unwrap_or_default(),
+        };
+        (self.account_id.unwrap_or_else(made), Command::Open(opening))
+    }
+}
+
 /// Open an account
 #[utoipa::path(post, path = "/v1/accounts", tag = "commands", params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
@@ -52,17 +67,8 @@ pub(super) async fn open_account(
     headers: CommandHeaders,
     Json(request): Json<OpenAccountRequest>,
 ) -> Response {
-    let key = headers.context.idempotency_key.as_deref();
-    let made = || key.map_or_else(Uuid::new_v4, |key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes()));
-    let account_id = request.account_id.unwrap_or_else(made);
-    let opening = AccountOpened {
-        owner: request.owner,
-        currency: request.currency,
-        initial_deposit: request.initial_deposit.map_or(0, |amount| amount.0),
-        overdraft_limit: request.overdraft_limit.map_or(0, |amount| amount.0),
-        metadata: request.metadata.unwrap_or_default(),
-    };
-    let mut response = submit(&state, account_id, headers, Command::Open(opening), StatusCode::CREATED).await;
+    let (account_id, command) = request.into_command(headers.context.idempotency_key.as_deref());
+    let mut response = submit(&state, account_id, headers, command).await;
     if response.status() == StatusCode::CREATED
         && let Ok(location) = HeaderValue::try_from(format!("/v1/accounts/{account_id}"))
     {

@@ -21,7 +21,9 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             refused("account_frozen", format!("account {account_id} is frozen, in the direction the money was to go"))
         }
         Refusal::InsufficientFunds { available, overdraft_limit } => {
-            let detail = format!("{available} is available, and the overdraft limit is {overdraft_limit}");
+            let detail = format!(
+                "on account {account_id}, {available} is available, and the overdraft limit is {overdraft_limit}"
+            );
             refused("insufficient_funds", detail)
                 .with("available", *available)
                 .with("overdraft_limit", *overdraft_limit)
@@ -35,9 +37,7 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             refused("holds_open", detail).with("holds", *holds)
         }
         Refusal::Counterparty { account_id, refusal } => {
-            let mut problem = self::refused(*account_id, refusal);
-            problem.facts.insert("account_id".to_owned(), account_id.to_string().into());
-            problem
+            self::refused(*account_id, refusal).with("account_id", account_id.to_string())
         }
         Refusal::SameAccount => refused("same_account", "the account can't send money to itself".to_owned()),
         Refusal::CurrencyMismatch { from, to } => {
@@ -79,7 +79,8 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             refused("already_reversed", detail).with("reversed_by", *reversed_by)
         }
         Refusal::AmountOverflow => {
-            refused("amount_overflow", "the balance would leave the range of ±(2^53 - 1)".to_owned())
+            let detail = format!("an amount of account {account_id} would leave the range of ±(2^53 - 1)");
+            refused("amount_overflow", detail)
         }
         Refusal::VersionMismatch { current_version } => {
             let detail = format!("the account is at version {current_version}, which is not what If-Match expects");

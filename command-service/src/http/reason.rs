@@ -15,7 +15,8 @@ pub(super) struct ReasonRequest {
     reason: Option<Reference>,
 }
 
-/// What is to be recorded, body or not.
-pub(super) fn reason(request: Option<ReasonRequest>) -> Reason {
-    Reason { reason: request.and_then(|request| request.reason) }
+impl From<ReasonRequest> for Reason {
+    fn from(request: ReasonRequest) -> Self {
+        Self { reason: request.reason }
+    }
 }

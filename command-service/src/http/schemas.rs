@@ -10,21 +10,43 @@ const NO_NUL: &str = r"^[^\u0000]*$";
 
 /// Minor units, 1 or more.
 pub(super) fn amount() -> Object {
-    ObjectBuilder::from(minor_units(1)).schema_type(Type::Integer).examples([25_000]).build()
+    minor_units(1).schema_type(Type::Integer).examples([25_000]).build()
+}
+
+/// Minor units, 1 or more; all there is, if absent or null.
+pub(super) fn optional_amount() -> Object {
+    let description = "In minor units; all, if absent";
+    minor_units(1).schema_type(or_null(Type::Integer)).description(Some(description)).examples([3_000]).build()
+}
+
+/// Minor units, 0 or more.
+pub(super) fn amount_or_zero() -> Object {
+    minor_units(0).schema_type(Type::Integer).examples([50_000]).build()
 }
 
 /// Minor units, 0 or more; may be absent or null.
 pub(super) fn optional_amount_or_zero() -> Object {
-    ObjectBuilder::from(minor_units(0)).schema_type(or_null(Type::Integer)).examples([0]).build()
+    minor_units(0).schema_type(or_null(Type::Integer)).examples([0]).build()
 }
 
-fn minor_units(least: i64) -> Object {
-    ObjectBuilder::new()
-        .description(Some("In minor units"))
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-        .minimum(Some(least))
-        .maximum(Some(MAX_AMOUNT))
-        .build()
+fn minor_units(least: i64) -> ObjectBuilder {
+    whole(least).description(Some("In minor units"))
+}
+
+/// The version of an entry.
+pub(super) fn version() -> Object {
+    whole(1).schema_type(Type::Integer).description(Some("The entry's version in the account")).examples([2]).build()
+}
+
+/// The version an account is expected to be at; may be absent or null.
+pub(super) fn optional_expected_version() -> Object {
+    let description = "The version the account must be at, as `If-Match` says for a single command";
+    whole(0).schema_type(or_null(Type::Integer)).description(Some(description)).examples([7]).build()
+}
+
+fn whole(least: i64) -> ObjectBuilder {
+    let int64 = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    ObjectBuilder::new().format(Some(int64)).minimum(Some(least)).maximum(Some(MAX_AMOUNT))
 }
 
 /// An ISO 4217 code that is in use.
@@ -54,12 +76,19 @@ pub(super) fn optional_reference() -> Object {
 
 /// A time that is not in the future; may be absent or null.
 pub(super) fn optional_past_time() -> Object {
+    optional_time().description(Some("When it counts from, if not from now; not in the future")).build()
+}
+
+/// A time that is in the future; may be absent or null.
+pub(super) fn optional_expiry() -> Object {
+    optional_time().description(Some("When it ends by itself, if it does; in the future")).build()
+}
+
+fn optional_time() -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(or_null(Type::String))
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-        .description(Some("When it counts from, if not from now; not in the future"))
         .examples(["2026-01-31T12:00:00Z"])
-        .build()
 }
 
 /// Labels; may be absent or null.

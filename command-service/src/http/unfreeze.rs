@@ -1,7 +1,6 @@
 //! `POST /v1/accounts/{id}/unfreeze`
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use passbook_shared::http::extract::{OptionalJson, Path};
 use uuid::Uuid;
@@ -9,7 +8,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::command_headers::CommandHeaders;
 use super::documented::{Changed, Responses, command_problems};
-use super::reason::{ReasonRequest, reason};
+use super::reason::ReasonRequest;
 use super::submit::submit;
 use crate::domain::{Command, Refusal};
 
@@ -23,7 +22,7 @@ pub(super) async fn unfreeze(
     headers: CommandHeaders,
     OptionalJson(request): OptionalJson<Option<ReasonRequest>>,
 ) -> Response {
-    submit(&state, account_id, headers, Command::Unfreeze(reason(request)), StatusCode::OK).await
+    submit(&state, account_id, headers, Command::Unfreeze(request.unwrap_or_default().into())).await
 }
 
 struct Problems;

@@ -1,5 +1,6 @@
 //! Extractors whose refusals are problems that name the field.
 
+mod fields;
 mod json;
 mod metadata;
 
@@ -10,7 +11,8 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-pub use self::json::{Json, OptionalJson, from_json};
+pub use self::fields::Fields;
+pub use self::json::{Json, JsonText, OptionalJson, from_json};
 pub use self::metadata::QueryWithMetadata;
 use super::problem::Problem;
 

@@ -34,11 +34,14 @@ pub fn visible_ascii<'a>(headers: &'a HeaderMap, name: &str, longest: usize) -> 
     if values.next().is_some() {
         return Err(Problem::malformed(name, "is given more than once"));
     }
-    let bytes = value.as_bytes();
-    let fits = (1..=longest).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
-    let text = value.to_str().ok().filter(|_| fits);
+    let text = value.to_str().ok().filter(|text| is_visible_ascii(text, longest));
     text.map(Some)
         .ok_or_else(|| Problem::malformed(name, format!("must be 1 to {longest} visible ASCII characters, no spaces")))
+}
+
+/// Whether the text is 1 to `longest` characters of visible ASCII, no spaces.
+pub fn is_visible_ascii(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// The version `If-Match` expects; `*` (any version) expects nothing in particular.

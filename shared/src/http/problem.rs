@@ -82,6 +82,16 @@ impl Problem {
         problem
     }
 
+    /// The same, of fields that belong to what is at `path`.
+    #[must_use]
+    pub fn within(mut self, path: &str) -> Self {
+        if let Some(error) = self.errors.first_mut() {
+            error.field = format!("{path}.{}", error.field);
+            self.detail = format!("`{}`: {}", error.field, error.detail);
+        }
+        self
+    }
+
     /// 404 `not_found`.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)

@@ -47,7 +47,8 @@ async fn conserved(name: &'static str, instances: usize) -> anyhow::Result<()> {
     for number in 0..CLIENTS {
         clients.spawn(transfers(client.clone(), Arc::clone(&accounts), number, end.clone()));
     }
-    let sums = tokio::spawn(watch(pair.site.database_url.clone(), pair.site.projection_database_url.clone(), end.clone()));
+    let sums =
+        tokio::spawn(watch(pair.site.database_url.clone(), pair.site.projection_database_url.clone(), end.clone()));
     let until = Instant::now() + TIME;
     for turn in 0.. {
         let moment = Duration::from_millis(1_000 + 8 * u64::from(Uuid::new_v4().as_bytes()[0]));

@@ -41,11 +41,13 @@ async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new("statement").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = client.open().await?;
-    let backdated = json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": {"till": "3", "shift": "late"}});
+    let backdated =
+        json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": {"till": "3", "shift": "late"}});
     done(&client, &format!("/v1/accounts/{account}/deposits"), backdated).await?;
     let last = client.deposit(account, None, 5).await?;
     let as_of = last["events"][0]["recorded_at"].as_str().context("no time")?;
-    let statement = |more: &str| format!("/v1/accounts/{account}/entries?as_of={as_of}&from=2026-01-01T00:00:00Z{more}");
+    let statement =
+        |more: &str| format!("/v1/accounts/{account}/entries?as_of={as_of}&from=2026-01-01T00:00:00Z{more}");
     views.json(&statement("&min_version=3")).await?;
     let first = views.json(&statement("")).await?;
     ensure!(first["opening_balance"] == 0 && first["closing_balance"] == 1_000_075, "{first}");

@@ -41,7 +41,8 @@ async fn holds_expire_at_their_time_though_the_service_was_down() -> anyhow::Res
     pair.commands[0].ready().await?;
     let all = eventually("the second has expired", async || {
         let all = views.json(&format!("{holds}?limit=10")).await?;
-        let statuses: Vec<&str> = all["data"].as_array().into_iter().flatten().filter_map(|h| h["status"].as_str()).collect();
+        let statuses: Vec<&str> =
+            all["data"].as_array().into_iter().flatten().filter_map(|h| h["status"].as_str()).collect();
         ensure!(statuses == ["open", "open", "expired", "expired"], "{all}");
         Ok(all)
     })

@@ -48,7 +48,8 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_changes_nothing() -> anyhow::Result<()> {
+async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_changes_nothing() -> anyhow::Result<()>
+{
     let mut pair = Pair::start(Site::new("reversal_refused").await?, 1).await?;
     let client = pair.command()?;
     let [one, other] = [client.open().await?, client.open().await?];
@@ -61,7 +62,8 @@ async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_
     done(&client, &format!("/v1/accounts/{other}/deposits"), json!({"amount": 200})).await?;
     let answer = done(&client, &reversals, json!({"version": version})).await?;
     ensure!(answer["account"]["balance"] == 1_000_000, "{answer}");
-    let problem = refused(&client, "/v1/transfers", json!({"from": one, "to": one, "amount": 1}), "same_account").await?;
+    let problem =
+        refused(&client, "/v1/transfers", json!({"from": one, "to": one, "amount": 1}), "same_account").await?;
     ensure!(problem["status"] == 422, "{problem}");
     let nobody = uuid::Uuid::new_v4();
     let transfer = json!({"from": one, "to": nobody, "amount": 1});

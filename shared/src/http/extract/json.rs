@@ -5,7 +5,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned};
 use tokio::time::timeout;
 
 use super::field;
@@ -21,11 +21,23 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonText(body) = JsonText::from_request(request, state).await?;
+        from_json(&body).map(Self)
+    }
+}
+
+/// A body that is said to be JSON, for [`from_json`]: what it is read into may borrow from it.
+#[derive(Debug)]
+pub struct JsonText(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
         }
-        let body = read(request, state).await?;
-        from_json(&body).map(Self)
+        read(request, state).await.map(Self)
     }
 }
 
@@ -71,19 +83,26 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 ///
 /// # Errors
 /// 400 `malformed_request` with the path of the field.
-pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
     // Left to itself, serde would also read a struct's fields from an array, by their order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::malformed("body", "must be a JSON object"));
     }
+    // To know the path of each field costs more than the reading itself: only where something is wrong.
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let detail = said(&error.into_inner());
-        Problem::malformed(field(&path, &detail, "body"), detail)
-    })?;
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(malformed)?;
     reader.end().map_err(|error| Problem::malformed("body", error.to_string()))?;
     Ok(value)
+}
+
+/// 400 `malformed_request` that names the field.
+pub(super) fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = error.path().to_string();
+    let detail = said(&error.into_inner());
+    Problem::malformed(field(&path, &detail, "body"), detail)
 }
 
 /// What serde says of a value, for people: a place in the text says nothing about a field.

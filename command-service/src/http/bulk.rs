@@ -1,0 +1,149 @@
+//! `POST /v1/commands`
+
+mod command;
+mod results;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use passbook_shared::http::documented::responses;
+use passbook_shared::http::extract::{Fields, JsonText, from_json};
+use passbook_shared::http::problem::Problem;
+use passbook_shared::recorded_event::CommandContext;
+use passbook_shared::timestamp::Timestamp;
+use serde::Deserialize;
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use uuid::Uuid;
+
+use self::command::Read;
+pub(super) use self::results::example;
+pub(super) use self::schema::{BulkAnswer, BulkRequest};
+use super::answer::Form;
+use super::command_headers::{BulkHeaders, key_missing};
+use super::documented::{Responses, any_command};
+use super::{AppState, examples};
+use crate::lanes::CommandRequest;
+
+/// How many commands a request may have.
+const MOST: usize = 1_000;
+
+/// The body, its commands not read yet.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+struct Bulk<'a> {
+    atomic: Option<bool>,
+    #[serde(borrow)]
+    commands: Vec<Fields<'a>>,
+}
+
+/// The same, read: a request to the lanes for each command, and how its result is told.
+#[derive(Debug)]
+struct Set {
+    atomic: bool,
+    requests: Vec<CommandRequest>,
+    asked: Vec<Asked>,
+}
+
+/// How the result of one of the commands is told.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    account_id: Uuid,
+    form: Form,
+}
+
+/// Many commands at once
+///
+/// Each by itself, with a result each, in their order; or, with `atomic`, all or none: one after the other on what the
+/// ones before it left, and if one is refused (422, with its `index`), nothing is done. A command has the fields of the
+/// request for it alone, and its `type`, `account_id`, and keys of its own.
+#[utoipa::path(post, path = "/v1/commands", tag = "commands", params(BulkHeaders),
+    request_body = BulkRequest, responses(Done, Problems))]
+pub(super) async fn commands(
+    State(state): State<AppState>,
+    headers: BulkHeaders,
+    JsonText(body): JsonText,
+) -> Result<Response, Problem> {
+    let dry_run = headers.dry_run;
+    let Set { atomic, requests, asked } = read(&body, &headers, state.require_idempotency_key && !dry_run)?;
+    // Dry runs, too, are to see what the ones before them would have left.
+    let results = match atomic || dry_run {
+        true => state.lanes.submit_together(requests, atomic).await,
+        false => state.lanes.submit_each(requests).await,
+    };
+    if atomic && let Some(problem) = results::first_not_done(&asked, &results) {
+        return Err(problem);
+    }
+    let body = results::write(&asked, &results)?;
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// What is asked of the lanes.
+///
+/// # Errors
+/// 400 that names the field.
+fn read(body: &[u8], headers: &BulkHeaders, key_required: bool) -> Result<Set, Problem> {
+    let Bulk { atomic, commands } = from_json(body)?;
+    let (atomic, most) = (atomic.unwrap_or(false), commands.len());
+    if !(1..=MOST).contains(&most) {
+        return Err(Problem::malformed("commands", format!("must be 1 to {MOST} commands")));
+    }
+    let now = Timestamp::now();
+    let mut set = Set { atomic, requests: Vec::with_capacity(most), asked: Vec::with_capacity(most) };
+    for (index, fields) in commands.into_iter().enumerate() {
+        let read = command::read(fields, now).and_then(|read| match &read.idempotency_key {
+            None if key_required => Err(key_missing("idempotency_key")),
+            Some(_) | None => Ok(read),
+        });
+        let read = read.map_err(|problem| problem.within(&format!("commands[{index}]")))?;
+        let Read { account_id, command, idempotency_key, expected_version } = read;
+        let BulkHeaders { dry_run, context } = headers;
+        let (dry_run, command_id) = (*dry_run, Uuid::now_v7());
+        let context = CommandContext { idempotency_key, ..context.clone() };
+        set.asked.push(Asked { account_id, form: Form::of(&command, dry_run) });
+        set.requests.push(CommandRequest { account_id, command, expected_version, dry_run, command_id, context });
+    }
+    if atomic {
+        no_key_twice(&set.requests)?;
+    }
+    Ok(set)
+}
+
+/// Of two with one key the second would be a repeat, which does nothing: no set of which all is done.
+fn no_key_twice(requests: &[CommandRequest]) -> Result<(), Problem> {
+    let mut keys = HashSet::new();
+    for (index, request) in requests.iter().enumerate() {
+        let of_account = request.context.idempotency_key.as_deref().map(|key| (request.account_id, key));
+        if of_account.is_some_and(|of_account| !keys.insert(of_account)) {
+            let detail = "is that of another command of the set on this account";
+            return Err(Problem::malformed(format!("commands[{index}].idempotency_key"), detail));
+        }
+    }
+    Ok(())
+}
+
+struct Done;
+
+impl utoipa::IntoResponses for Done {
+    fn responses() -> Responses {
+        let schema = Ref::from_schema_name("BulkAnswer");
+        let content = ContentBuilder::new().schema(Some(schema)).example(examples::bulk()).build();
+        let description = "What became of each command, in their order; with `atomic`, all are done";
+        let response = ResponseBuilder::new().description(description).content("application/json", content).build();
+        Responses::from([("200".to_owned(), response.into())])
+    }
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        responses(
+            any_command("commands[3].amount", "commands[3].idempotency_key").into_iter().chain(results::not_done()),
+        )
+    }
+}

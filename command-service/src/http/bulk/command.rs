@@ -1,0 +1,109 @@
+//! One of many commands: the request for it alone, and beside it what that has in its path and headers.
+
+use passbook_shared::http::extract::Fields;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::Command;
+use crate::http::capture::CaptureRequest;
+use crate::http::command_headers::IdempotencyKey;
+use crate::http::freeze::FreezeRequest;
+use crate::http::hold::HoldRequest;
+use crate::http::movement::MovementRequest;
+use crate::http::open_account::OpenAccountRequest;
+use crate::http::overdraft_limit::OverdraftLimitRequest;
+use crate::http::reason::ReasonRequest;
+use crate::http::reverse::ReversalRequest;
+use crate::http::transfer::TransferRequest;
+use crate::http::whole::{LARGEST, Number};
+
+/// What a command says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CommandType {
+    Open,
+    Deposit,
+    Withdraw,
+    Transfer,
+    Hold,
+    Capture,
+    Release,
+    Reverse,
+    SetOverdraftLimit,
+    Freeze,
+    Unfreeze,
+    Close,
+}
+
+/// A command that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) account_id: Uuid,
+    pub(super) command: Command,
+    pub(super) idempotency_key: Option<String>,
+    pub(super) expected_version: Option<i64>,
+}
+
+/// The command that an object's fields are.
+///
+/// # Errors
+/// 400 `malformed_request` that names the field.
+pub(super) fn read(mut fields: Fields<'_>, now: Timestamp) -> Result<Read, Problem> {
+    let command_type = fields.need("type")?;
+    let key: Option<IdempotencyKey> = fields.take("idempotency_key")?.flatten();
+    let expected: Option<Number<0, LARGEST>> = fields.take("expected_version")?.flatten();
+    let idempotency_key = key.map(|IdempotencyKey(key)| key);
+    let (account_id, command) = command(command_type, fields, idempotency_key.as_deref(), now)?;
+    Ok(Read { account_id, command, idempotency_key, expected_version: expected.map(Number::get) })
+}
+
+fn command(
+    command_type: CommandType,
+    fields: Fields<'_>,
+    key: Option<&str>,
+    now: Timestamp,
+) -> Result<(Uuid, Command), Problem> {
+    match command_type {
+        CommandType::Open => Ok(fields.rest::<OpenAccountRequest>()?.into_command(key)),
+        CommandType::Transfer => fields.rest::<TransferRequest>()?.into_command(key, now),
+        CommandType::Deposit => {
+            on_account(fields, |_, fields| Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?)))
+        }
+        CommandType::Withdraw => {
+            on_account(fields, |_, fields| Ok(Command::Withdraw(fields.rest::<MovementRequest>()?.into_movement(now)?)))
+        }
+        CommandType::Hold => {
+            on_account(fields, |account_id, fields| Ok(fields.rest::<HoldRequest>()?.into_command(account_id, key)))
+        }
+        CommandType::Capture => on_account(fields, |_, mut fields| {
+            let hold_id = fields.need("hold_id")?;
+            Ok(fields.rest::<CaptureRequest>()?.into_command(hold_id))
+        }),
+        CommandType::Release => on_account(fields, |_, mut fields| {
+            let hold_id = fields.need("hold_id")?;
+            Ok(fields.rest::<ReasonRequest>()?.into_release(hold_id))
+        }),
+        CommandType::Reverse => on_account(fields, |_, fields| Ok(fields.rest::<ReversalRequest>()?.into_command())),
+        CommandType::SetOverdraftLimit => {
+            on_account(fields, |_, fields| Ok(fields.rest::<OverdraftLimitRequest>()?.into_command()))
+        }
+        CommandType::Freeze => on_account(fields, |_, fields| Ok(fields.rest::<FreezeRequest>()?.into_command())),
+        CommandType::Unfreeze => {
+            on_account(fields, |_, fields| Ok(Command::Unfreeze(fields.rest::<ReasonRequest>()?.into())))
+        }
+        CommandType::Close => {
+            on_account(fields, |_, fields| Ok(Command::Close(fields.rest::<ReasonRequest>()?.into())))
+        }
+    }
+}
+
+/// A command whose account is in the path of the request for it alone.
+fn on_account<'a>(
+    mut fields: Fields<'a>,
+    read: impl FnOnce(Uuid, Fields<'a>) -> Result<Command, Problem>,
+) -> Result<(Uuid, Command), Problem> {
+    let account_id = fields.need("account_id")?;
+    Ok((account_id, read(account_id, fields)?))
+}

@@ -1,0 +1,65 @@
+//! `PUT /v1/accounts/{id}/overdraft-limit`
+
+use axum::extract::State;
+use axum::response::Response;
+use passbook_shared::event::OverdraftLimitSet;
+use passbook_shared::http::extract::{Json, Path};
+use passbook_shared::money::amount_or_zero;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::command_headers::CommandHeaders;
+use super::documented::{Responses, changed, command_problems};
+use super::submit::submit;
+use super::{AppState, examples, schemas};
+use crate::domain::{Command, Refusal};
+
+/// How far below 0 the available money may go.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[schema(example = json!({"limit": 50_000}))]
+pub(super) struct OverdraftLimitRequest {
+    #[serde(deserialize_with = "amount_or_zero")]
+    #[schema(schema_with = schemas::amount_or_zero)]
+    limit: i64,
+}
+
+impl OverdraftLimitRequest {
+    /// What is asked for.
+    pub(super) fn into_command(self) -> Command {
+        Command::SetOverdraftLimit(OverdraftLimitSet { limit: self.limit })
+    }
+}
+
+/// Set how far below 0 the available money may go
+#[utoipa::path(put, path = "/v1/accounts/{id}/overdraft-limit", tag = "commands",
+    params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
+    request_body = OverdraftLimitRequest, responses(Done, Problems))]
+pub(super) async fn set_overdraft_limit(
+    State(state): State<AppState>,
+    Path(account_id): Path<Uuid>,
+    headers: CommandHeaders,
+    Json(request): Json<OverdraftLimitRequest>,
+) -> Response {
+    submit(&state, account_id, headers, request.into_command()).await
+}
+
+struct Done;
+
+impl utoipa::IntoResponses for Done {
+    fn responses() -> Responses {
+        changed(examples::overdraft_limit())
+    }
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        command_problems([
+            Refusal::AccountNotFound,
+            Refusal::AccountClosed,
+            Refusal::OverdraftInUse { available: -1_250 },
+        ])
+    }
+}

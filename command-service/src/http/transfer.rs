@@ -1,0 +1,100 @@
+//! `POST /v1/transfers`
+
+use axum::extract::State;
+use axum::response::Response;
+use passbook_shared::http::extract::Json;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::money::{Amount, Currency};
+use passbook_shared::text::{Metadata, Reference};
+use passbook_shared::timestamp::Timestamp;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::command_headers::CommandHeaders;
+use super::documented::{Responses, command_problems, made};
+use super::made_id::made_id;
+use super::movement::not_in_the_future;
+use super::submit::submit;
+use super::{AppState, examples, schemas};
+use crate::domain::command::Transfer;
+use crate::domain::{Command, Refusal};
+
+/// Of transfers that were sent with a key and no id. Never to be changed.
+const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6b34);
+
+/// Money that goes from one account to another.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[schema(example = json!({"from": examples::ACCOUNT, "to": examples::OTHER, "amount": 25_000, "reference": "rent 2026-12"}))]
+pub(super) struct TransferRequest {
+    /// The account that sends. `If-Match` and `Idempotency-Key` are its.
+    from: Uuid,
+    /// The account that receives.
+    to: Uuid,
+    #[schema(schema_with = schemas::amount)]
+    amount: Amount,
+    #[schema(schema_with = schemas::optional_reference)]
+    reference: Option<Reference>,
+    /// Made if absent: from `from` and the `Idempotency-Key` if there is one. Another transfer can't have it.
+    transfer_id: Option<Uuid>,
+    #[schema(schema_with = schemas::optional_past_time)]
+    effective_at: Option<Timestamp>,
+    #[schema(schema_with = schemas::optional_metadata)]
+    metadata: Option<Metadata>,
+}
+
+impl TransferRequest {
+    /// What is asked for, and the account that sends.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    pub(super) fn into_command(self, key: Option<&str>, now: Timestamp) -> Result<(Uuid, Command), Problem> {
+        let Self { from, to, amount, reference, transfer_id, effective_at, metadata } = self;
+        not_in_the_future(effective_at, now)?;
+        let transfer_id = transfer_id.unwrap_or_else(|| made_id(SENT_BY_KEY, from, key));
+        let metadata = metadata.unwrap_or_default();
+        Ok((from, Command::Transfer(Transfer { transfer_id, to, amount, reference, effective_at, metadata })))
+    }
+}
+
+/// Send money to another account
+///
+/// Both accounts in one step, or neither. What the account that receives does not allow is told with its `account_id`.
+#[utoipa::path(post, path = "/v1/transfers", tag = "commands", params(CommandHeaders),
+    request_body = TransferRequest, responses(Done, Problems))]
+pub(super) async fn transfer(
+    State(state): State<AppState>,
+    headers: CommandHeaders,
+    Json(request): Json<TransferRequest>,
+) -> Result<Response, Problem> {
+    let key = headers.context.idempotency_key.as_deref();
+    let (from, command) = request.into_command(key, Timestamp::now())?;
+    Ok(submit(&state, from, headers, command).await)
+}
+
+struct Done;
+
+impl utoipa::IntoResponses for Done {
+    fn responses() -> Responses {
+        made("TransferAnswer", "The money has moved; the `ETag` is that of `from`", examples::transfer())
+    }
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        let of_receiver = |refusal| Refusal::Counterparty { account_id: examples::OTHER, refusal: Box::new(refusal) };
+        let [from, to] = ["EUR", "JPY"].map(|code| code.parse::<Currency>().ok());
+        let mismatch = from.zip(to).map(|(from, to)| Refusal::CurrencyMismatch { from, to });
+        command_problems(mismatch.into_iter().chain([
+            Refusal::AccountNotFound,
+            Refusal::TransferExists,
+            Refusal::SameAccount,
+            Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
+            Refusal::AccountClosed,
+            Refusal::AccountFrozen,
+            of_receiver(Refusal::AmountOverflow),
+        ]))
+    }
+}

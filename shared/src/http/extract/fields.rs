@@ -1,0 +1,123 @@
+//! JSON objects whose fields say what the rest of them is to be read into.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::MapDeserializer;
+use serde::de::{self, Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::json::malformed;
+use crate::http::problem::Problem;
+
+/// The fields of a JSON object, not read yet. Some are taken by name, the rest is read into a struct: as serde's
+/// `flatten` and `tag` do, but without losing sight of what is unknown, there twice, or wrong in which field.
+#[derive(Debug)]
+pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// The value of a field that must be there.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is missing, is there twice, or can't be read.
+    pub fn need<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<T, Problem> {
+        self.take(name)?.ok_or_else(|| Problem::malformed(name, format!("missing field `{name}`")))
+    }
+
+    /// The value of a field that may be absent (nothing) or, where `T` allows that, null.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is there twice or can't be read.
+    pub fn take<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<Option<T>, Problem> {
+        let Some(place) = self.0.iter().position(|(known, _)| known == name) else { return Ok(None) };
+        let (_, value) = self.0.remove(place);
+        if self.0.iter().any(|(known, _)| known == name) {
+            return Err(Problem::malformed(name, format!("duplicate field `{name}`")));
+        }
+        // The same way as a field of the rest, so that the same is said of it.
+        let read = T::deserialize(value).or_else(|_| serde_path_to_error::deserialize(value).map_err(malformed));
+        read.map(Some).map_err(|problem| match problem.errors.into_iter().next() {
+            Some(error) => Problem::malformed(name, error.detail),
+            None => Problem::malformed(name, problem.detail),
+        })
+    }
+
+    /// The value that all fields which were not taken make up.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` that names the field.
+    pub fn rest<T: Deserialize<'a>>(self) -> Result<T, Problem> {
+        let object = || MapDeserializer::new(self.0.iter().map(|(name, value)| (name.as_ref(), *value)));
+        T::deserialize(object()).or_else(|_| serde_path_to_error::deserialize(object()).map_err(malformed))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+/// [`Cow`] by itself is never read as borrowed.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> de::Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(8);
+        while let Some((Name(name), value)) = entries.next_entry()? {
+            fields.push((name, value));
+        }
+        Ok(Fields(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Rest {
+        number: u8,
+        list: Option<Vec<u8>>,
+    }
+
+    fn read(text: &str) -> Result<(String, Rest), Problem> {
+        let mut fields: Fields<'_> = crate::http::extract::from_json(text.as_bytes())?;
+        Ok((fields.need("name")?, fields.rest()?))
+    }
+
+    #[test]
+    fn fields_are_taken_in_any_order_and_the_rest_is_read() {
+        let (name, rest) = read(r#"{"number": 1, "n\u0061me": "a\n", "list": null}"#).unwrap();
+        assert_eq!((name.as_str(), rest), ("a\n", Rest { number: 1, list: None }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, field) in [
+            (r#"{"number":1}"#, "name"),
+            (r#"{"name":null,"number":1}"#, "name"),
+            (r#"{"name":"a","number":1,"name":"a"}"#, "name"),
+            (r#"{"name":"a"}"#, "number"),
+            (r#"{"name":"a","number":1,"number":1}"#, "number"),
+            (r#"{"name":"a","number":256}"#, "number"),
+            (r#"{"name":"a","number":1,"list":[1,"2"]}"#, "list[1]"),
+            (r#"{"name":"a","number":1,"other":2}"#, "other"),
+        ] {
+            let problem = read(text).unwrap_err();
+            assert_eq!(problem.errors[0].field, field, "{text}: {}", problem.detail);
+            assert!(!problem.detail.contains(" at line "), "{}", problem.detail);
+        }
+    }
+}
