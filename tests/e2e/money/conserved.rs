@@ -1,10 +1,12 @@
 //! Opposing transfers at full speed while the service that does them is killed: no ring of waiting, and no cent more or
 //! less, at any moment, in the log or in the views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use passbook_shared::event::AccountEvent;
 use passbook_shared::shutdown::CancellationToken;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -59,27 +61,36 @@ async fn conserved(name: &'static str, instances: usize) -> anyhow::Result<()> {
         pair.commands[turn % instances].kill_and_start().await?;
     }
     end.cancel();
-    let mut acknowledged = Vec::new();
+    let (mut legs, mut transfers) = (Vec::new(), BTreeSet::new());
     while let Some(ended) = clients.join_next().await {
-        acknowledged.extend(ended??);
+        let (own_legs, own) = ended??;
+        legs.extend(own_legs);
+        transfers.extend(own);
     }
     let looks = sums.await??;
-    ensure!(acknowledged.len() > 1_000 && looks > 50, "{} transfers, {looks} looks", acknowledged.len());
+    ensure!(transfers.len() > 1_000 && looks > 50, "{} transfers, {looks} looks", transfers.len());
     // Among the rest: each leg has its other one.
-    let log = pair.holds(&acknowledged).await?;
-    let sent = log.iter().flatten().filter(|event| event.event_type == "MoneySent").count();
-    ensure!(sent >= acknowledged.len(), "{sent} transfers in the log, {} acknowledged", acknowledged.len());
+    let log = pair.holds(&legs).await?;
+    let mut sent = BTreeSet::new();
+    for event in log.iter().flatten() {
+        if let AccountEvent::MoneySent(leg) = event.decode()? {
+            ensure!(sent.insert(leg.transfer_id), "transfer {} is there twice", leg.transfer_id);
+        }
+    }
+    // Each client has waited for its answers.
+    ensure!(sent == transfers, "{} transfers in the log, {} acknowledged", sent.len(), transfers.len());
     at_any_time(&pair.projection()?, &accounts, &log).await
 }
 
-/// Transfers from one account to another, until the end; each until it is acknowledged.
+/// Transfers from one account to another, until the end; each until it is acknowledged. Gives the legs of those that have
+/// a key, and the ids of all.
 async fn transfers(
     client: Client,
     accounts: Arc<[Uuid]>,
     number: usize,
     end: CancellationToken,
-) -> anyhow::Result<Vec<Acknowledged>> {
-    let mut acknowledged = Vec::new();
+) -> anyhow::Result<(Vec<Acknowledged>, Vec<Uuid>)> {
+    let (mut legs, mut transfers) = (Vec::new(), Vec::new());
     for turn in number.. {
         if end.is_cancelled() {
             break;
@@ -105,7 +116,7 @@ async fn transfers(
         ensure!(answer["from"]["account_id"] == json!(from) && answer["to"]["account_id"] == json!(to), "{answer}");
         if let Some(key) = sent_key {
             for leg in ["from", "to"] {
-                acknowledged.push(Acknowledged {
+                legs.push(Acknowledged {
                     account: answer[leg]["account_id"].as_str().context("no account")?.parse()?,
                     key: key.to_owned(),
                     position: answer[leg]["position"].as_str().context("no position")?.to_owned(),
@@ -113,8 +124,9 @@ async fn transfers(
                 });
             }
         }
+        transfers.push(transfer_id);
     }
-    Ok(acknowledged)
+    Ok((legs, transfers))
 }
 
 /// What is on all accounts, again and again, each time as one moment of the database; gives how often.
