@@ -3,7 +3,13 @@
 mod closing;
 mod deposits;
 mod freezing;
+mod holds;
+mod log;
 mod model;
 mod opening;
+mod overdraft_limit;
+mod reversals;
+mod sequences;
 mod specification;
+mod transfers;
 mod withdrawals;

@@ -21,6 +21,21 @@ fn nor_is_one_that_is_overdrawn() {
 }
 
 #[test]
+fn nor_is_one_with_open_holds_over_or_not() {
+    let history = || given([opened_with_overdraft(0, 500), held_until(20, Some(5))]);
+    history().when(close()).then_refused(Refusal::HoldsOpen { holds: 1 });
+    history().at(5).when(close()).then_refused(Refusal::HoldsOpen { holds: 1 });
+    given([opened_with_overdraft(0, 500), held(20), released(20)]).when(close()).then([closed()]);
+    let overdrawn = given([opened_with_overdraft(0, 500), held(20), withdrawn(1)]);
+    overdrawn.when(close()).then_refused(Refusal::BalanceNotZero { balance: -1 });
+}
+
+#[test]
+fn one_whose_money_went_to_another_is() {
+    given([opened_with(100), sent(100, 2)]).and(OTHER, [opened_with(0)]).when(close()).then([closed()]);
+}
+
+#[test]
 fn a_frozen_account_may_be_closed() {
     given([opened_with(0), frozen()]).when(close()).then([closed()]);
 }

@@ -1,7 +1,7 @@
 use passbook_shared::money::MAX_AMOUNT;
 
 use super::specification::*;
-use crate::domain::account::OpenAccount;
+use crate::domain::account::{Holds, OpenAccount};
 use crate::domain::{Account, Command, Refusal};
 
 #[test]
@@ -24,6 +24,7 @@ fn what_it_starts_with_is_its_balance() {
         held: 0,
         overdraft_limit: 5_000,
         freeze: None,
+        holds: Holds::default(),
     };
     given([opened_with_overdraft(10_000, 5_000)]).then_it_is(&Account::Open(account));
 }
@@ -41,7 +42,10 @@ fn a_closed_account_is_not_opened_again() {
 
 #[test]
 fn nothing_but_opening_can_be_asked_of_an_account_that_is_not_there() {
-    for command in [deposit(1), withdraw(1), Command::Freeze(freeze(false)), unfreeze(), close()] {
+    let money =
+        [deposit(1), withdraw(1), send(1), reverse(1), hold(1), capture(HOLD, None), release(HOLD), expire(HOLD)];
+    let standing = [set_limit(1), Command::Freeze(freeze(false)), unfreeze(), close()];
+    for command in money.into_iter().chain(standing) {
         given([]).when(command).then_refused(Refusal::AccountNotFound);
     }
 }

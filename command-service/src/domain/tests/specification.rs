@@ -1,34 +1,64 @@
 //! `given(events).when(command).then(events)`, and short names for what the tests speak of.
 
-use passbook_shared::event::{AccountEvent, AccountFrozen, AccountOpened, MoneyMoved, Reason};
-use passbook_shared::money::Amount;
-use passbook_shared::text::{Metadata, Owner, Reference};
+mod words;
 
-use crate::domain::{Account, Command, Refusal, decide, evolve};
+use passbook_shared::event::AccountEvent;
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
 
-/// An account with a history.
+pub(super) use self::words::*;
+use super::log::Log;
+use crate::domain::{Account, Command, Decided, Refusal};
+
+/// The account that is spoken of.
+pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0xA);
+/// One that it sends money to or gets some from.
+pub(super) const OTHER: Uuid = Uuid::from_u128(0xB);
+
+/// An account with a history, and perhaps others.
 #[must_use]
-pub(super) struct Given(Account);
+pub(super) struct Given {
+    log: Log,
+    now: Timestamp,
+}
 
 /// What was decided.
 #[must_use]
-pub(super) struct When(Result<Vec<AccountEvent>, Refusal>);
+pub(super) struct When(Result<Decided, Refusal>);
 
-/// An account to which this has happened.
+/// The account, to which this has happened.
 pub(super) fn given(history: impl IntoIterator<Item = AccountEvent>) -> Given {
-    Given(history.into_iter().fold(Account::default(), |account, event| evolve(account, &event)))
+    Given { log: Log::default(), now: at(0) }.and(ACCOUNT, history)
 }
 
 impl Given {
-    /// Asks this of it.
+    /// Another account, to which that has happened.
+    pub(super) fn and(mut self, account_id: Uuid, history: impl IntoIterator<Item = AccountEvent>) -> Self {
+        history.into_iter().for_each(|event| self.log.append(account_id, event));
+        self
+    }
+
+    /// It is so late.
+    pub(super) fn at(self, seconds: i64) -> Self {
+        Self { now: at(seconds), ..self }
+    }
+
+    /// Asks this of the account.
     pub(super) fn when(self, command: Command) -> When {
-        When(decide(&self.0, &command))
+        When(self.log.decide(ACCOUNT, &command, self.now))
     }
 
     /// How it stands.
     #[track_caller]
     pub(super) fn then_it_is(self, account: &Account) {
-        assert_eq!(&self.0, account);
+        assert_eq!(self.log.account(ACCOUNT), account);
+    }
+
+    /// How much of its money is set aside, and how much is there to go out.
+    #[track_caller]
+    pub(super) fn then_it_has(self, held: i64, available: i64) {
+        let summary = self.log.account(ACCOUNT).summary().expect("it was opened");
+        assert_eq!((summary.held, summary.available), (held, available));
     }
 }
 
@@ -36,7 +66,13 @@ impl When {
     /// These events follow.
     #[track_caller]
     pub(super) fn then(self, events: impl IntoIterator<Item = AccountEvent>) {
-        assert_eq!(self.0, Ok(events.into_iter().collect()));
+        assert_eq!(self.0, Ok(Decided { events: events.into_iter().collect(), counterparty: None }));
+    }
+
+    /// This follows on the account, and that on the other.
+    #[track_caller]
+    pub(super) fn then_on_both(self, own: AccountEvent, other: AccountEvent) {
+        assert_eq!(self.0, Ok(Decided { events: vec![own], counterparty: Some(other) }));
     }
 
     /// It is accepted, and nothing follows: what is asked for is so already.
@@ -50,79 +86,10 @@ impl When {
     pub(super) fn then_refused(self, refusal: Refusal) {
         assert_eq!(self.0, Err(refusal));
     }
-}
 
-pub(super) fn opening(initial_deposit: i64, overdraft_limit: i64) -> AccountOpened {
-    AccountOpened {
-        owner: Owner::new("customer-4711").unwrap(),
-        currency: "EUR".parse().unwrap(),
-        initial_deposit,
-        overdraft_limit,
-        metadata: Metadata::default(),
+    /// It is refused because of the other account.
+    #[track_caller]
+    pub(super) fn then_refused_by_other(self, refusal: Refusal) {
+        self.then_refused(Refusal::Counterparty { account_id: OTHER, refusal: Box::new(refusal) });
     }
-}
-
-pub(super) fn money(minor_units: i64) -> MoneyMoved {
-    MoneyMoved {
-        amount: Amount::new(minor_units).unwrap(),
-        reference: Some(Reference::new("INV-1").unwrap()),
-        effective_at: None,
-        metadata: Metadata::default(),
-    }
-}
-
-pub(super) fn because(reason: &str) -> Reason {
-    Reason { reason: Some(Reference::new(reason).unwrap()) }
-}
-
-pub(super) fn freeze(block_credits: bool) -> AccountFrozen {
-    AccountFrozen { reason: because("court order").reason, block_credits }
-}
-
-pub(super) fn opened_with(balance: i64) -> AccountEvent {
-    AccountEvent::AccountOpened(opening(balance, 0))
-}
-
-pub(super) fn opened_with_overdraft(balance: i64, overdraft_limit: i64) -> AccountEvent {
-    AccountEvent::AccountOpened(opening(balance, overdraft_limit))
-}
-
-pub(super) fn deposited(minor_units: i64) -> AccountEvent {
-    AccountEvent::MoneyDeposited(money(minor_units))
-}
-
-pub(super) fn withdrawn(minor_units: i64) -> AccountEvent {
-    AccountEvent::MoneyWithdrawn(money(minor_units))
-}
-
-pub(super) fn frozen() -> AccountEvent {
-    AccountEvent::AccountFrozen(freeze(false))
-}
-
-pub(super) fn frozen_both_ways() -> AccountEvent {
-    AccountEvent::AccountFrozen(freeze(true))
-}
-
-pub(super) fn unfrozen() -> AccountEvent {
-    AccountEvent::AccountUnfrozen(because("lifted"))
-}
-
-pub(super) fn closed() -> AccountEvent {
-    AccountEvent::AccountClosed(because("moved away"))
-}
-
-pub(super) fn deposit(minor_units: i64) -> Command {
-    Command::Deposit(money(minor_units))
-}
-
-pub(super) fn withdraw(minor_units: i64) -> Command {
-    Command::Withdraw(money(minor_units))
-}
-
-pub(super) fn unfreeze() -> Command {
-    Command::Unfreeze(because("lifted"))
-}
-
-pub(super) fn close() -> Command {
-    Command::Close(because("moved away"))
 }

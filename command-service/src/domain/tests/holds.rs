@@ -1,0 +1,129 @@
+use passbook_shared::event::{AccountEvent, HoldCaptured, HoldReleased, HoldStatus};
+use passbook_shared::money::MAX_AMOUNT;
+use uuid::Uuid;
+
+use super::specification::*;
+use crate::domain::Refusal;
+
+const UNKNOWN: Uuid = Uuid::from_u128(0x99);
+
+#[test]
+fn what_is_set_aside_is_not_available_and_still_there() {
+    given([opened_with(100)]).when(hold(100)).then([held(100)]);
+    given([opened_with(100), held(30)]).then_it_has(30, 70);
+}
+
+#[test]
+fn no_more_is_set_aside_than_there_is() {
+    given([opened_with(100), withdrawn(30)])
+        .when(hold(71))
+        .then_refused(Refusal::InsufficientFunds { available: 70, overdraft_limit: 0 });
+    given([opened_with_overdraft(100, 50)]).when(hold(150)).then([held(150)]);
+    given([opened_with(100), held(30)])
+        .when(withdraw(71))
+        .then_refused(Refusal::InsufficientFunds { available: 70, overdraft_limit: 0 });
+}
+
+#[test]
+fn what_is_set_aside_stays_within_what_json_holds_exactly() {
+    let other = AccountEvent::HoldPlaced(hold_of(UNKNOWN, MAX_AMOUNT, None));
+    given([opened_with_overdraft(MAX_AMOUNT, MAX_AMOUNT), other]).when(hold(1)).then_refused(Refusal::AmountOverflow);
+}
+
+#[test]
+fn a_hold_id_is_taken_once_in_an_account_for_good() {
+    for ended in [None, Some(captured(30, 0)), Some(released(30)), Some(expired(30, 5))] {
+        let history = [opened_with(100), held(30)].into_iter().chain(ended);
+        given(history).when(hold(1)).then_refused(Refusal::HoldExists);
+    }
+    given([opened_with(100)]).and(OTHER, [opened_with(100), held(30)]).when(hold(1)).then([held(1)]);
+}
+
+#[test]
+fn a_hold_is_not_placed_to_end_at_once() {
+    given([opened_with(100)]).at(5).when(hold_until(1, Some(5))).then_refused(Refusal::ExpiryPassed);
+    given([opened_with(100)]).at(5).when(hold_until(1, Some(6))).then([held_until(1, Some(6))]);
+}
+
+#[test]
+fn a_capture_takes_all_or_a_part_and_gives_the_rest_free() {
+    given([opened_with(100), held(30)]).when(capture(HOLD, None)).then([captured(30, 0)]);
+    given([opened_with(100), held(30)]).when(capture(HOLD, Some(30))).then([captured(30, 0)]);
+    given([opened_with(100), held(30)]).when(capture(HOLD, Some(10))).then([captured(10, 20)]);
+    given([opened_with(100), held(30), captured(10, 20)]).then_it_has(0, 90);
+}
+
+#[test]
+fn and_no_more_than_was_set_aside() {
+    given([opened_with(100), held(30)])
+        .when(capture(HOLD, Some(31)))
+        .then_refused(Refusal::HoldExceeded { amount: 30 });
+}
+
+#[test]
+fn a_release_gives_all_free() {
+    given([opened_with(100), held(30)]).when(release(HOLD)).then([released(30)]);
+    given([opened_with(100), held(30), released(30)]).then_it_has(0, 100);
+}
+
+#[test]
+fn a_hold_ends_once_and_says_how_it_has() {
+    for (end, status) in [
+        (captured(30, 0), HoldStatus::Captured),
+        (released(30), HoldStatus::Released),
+        (expired(30, 5), HoldStatus::Expired),
+    ] {
+        let history = || given([opened_with(100), held(30), end.clone()]);
+        history().when(capture(HOLD, None)).then_refused(Refusal::HoldNotOpen { status });
+        history().when(release(HOLD)).then_refused(Refusal::HoldNotOpen { status });
+        history().when(expire(HOLD)).then_nothing();
+    }
+}
+
+#[test]
+fn a_hold_that_never_was_is_not_found() {
+    given([opened_with(100), held(30)]).when(capture(UNKNOWN, None)).then_refused(Refusal::HoldNotFound);
+    given([opened_with(100), held(30)]).when(release(UNKNOWN)).then_refused(Refusal::HoldNotFound);
+    given([opened_with(100), held(30)]).when(expire(UNKNOWN)).then_nothing();
+    let of_other = given([opened_with(100)]).and(OTHER, [opened_with(100), held(30)]);
+    of_other.when(release(HOLD)).then_refused(Refusal::HoldNotFound);
+}
+
+#[test]
+fn from_its_time_on_a_hold_is_over_whether_or_not_that_is_recorded() {
+    let history = || given([opened_with(100), held_until(30, Some(5))]).at(5);
+    let over = Refusal::HoldNotOpen { status: HoldStatus::Expired };
+    history().when(capture(HOLD, None)).then_refused(over.clone());
+    history().when(release(HOLD)).then_refused(over);
+    history().when(expire(HOLD)).then([expired(30, 5)]);
+    given([opened_with(100), held_until(30, Some(5)), expired(30, 5)]).then_it_has(0, 100);
+}
+
+#[test]
+fn and_not_before() {
+    let history = || given([opened_with(100), held_until(30, Some(5))]).at(4);
+    let (amount, expires_at) = (passbook_shared::money::Amount::new(30).unwrap(), Some(at(5)));
+    let AccountEvent::HoldCaptured(taken) = captured(30, 0) else { unreachable!() };
+    let AccountEvent::HoldReleased(freed) = released(30) else { unreachable!() };
+    history().when(capture(HOLD, None)).then([AccountEvent::HoldCaptured(HoldCaptured { expires_at, ..taken })]);
+    history().when(release(HOLD)).then([AccountEvent::HoldReleased(HoldReleased { amount, expires_at, ..freed })]);
+    history().when(expire(HOLD)).then_nothing();
+    given([opened_with(100), held(30)]).at(1_000_000).when(expire(HOLD)).then_nothing();
+}
+
+#[test]
+fn a_frozen_account_neither_sets_aside_nor_gives_out_what_is_and_gives_it_free() {
+    let history = || given([opened_with(100), held_until(30, Some(5)), frozen()]);
+    history().when(hold(1)).then_refused(Refusal::HoldExists);
+    given([opened_with(100), frozen()]).when(hold(1)).then_refused(Refusal::AccountFrozen);
+    history().when(capture(HOLD, None)).then_refused(Refusal::AccountFrozen);
+    history().at(5).when(expire(HOLD)).then([expired(30, 5)]);
+    given([opened_with(100), held(30), frozen()]).when(release(HOLD)).then([released(30)]);
+}
+
+#[test]
+fn a_closed_account_has_no_holds() {
+    for command in [hold(1), capture(HOLD, None), release(HOLD), expire(HOLD)] {
+        given([opened_with(0), closed()]).when(command).then_refused(Refusal::AccountClosed);
+    }
+}

@@ -1,0 +1,125 @@
+use passbook_shared::event::AccountEvent;
+use passbook_shared::event::ReversibleEntry::{Deposit, TransferReceived, TransferSent, Withdrawal};
+use passbook_shared::money::MAX_AMOUNT;
+
+use super::specification::*;
+use crate::domain::Refusal;
+
+/// The other account's leg of [`TRANSFER`].
+fn other_received(amount: i64, version: i64) -> AccountEvent {
+    AccountEvent::MoneyReceived(leg(TRANSFER, amount, ACCOUNT, version))
+}
+
+fn other_sent(amount: i64, version: i64) -> AccountEvent {
+    AccountEvent::MoneySent(leg(TRANSFER, amount, ACCOUNT, version))
+}
+
+#[test]
+fn a_deposit_is_taken_back_and_a_withdrawal_is_given_back() {
+    given([opened_with(100), deposited(30)]).when(reverse(2)).then([reversed(2, Deposit, 30)]);
+    given([opened_with(100), withdrawn(30)]).when(reverse(2)).then([reversed(2, Withdrawal, 30)]);
+    given([opened_with(100), deposited(30), reversed(2, Deposit, 30)]).then_it_has(0, 100);
+    given([opened_with(100), withdrawn(30), reversed(2, Withdrawal, 30)]).then_it_has(0, 100);
+}
+
+#[test]
+fn a_transfer_is_undone_on_both_accounts_by_whoever_asks() {
+    given([opened_with(100), sent(60, 3)])
+        .and(OTHER, [opened_with(0), deposited(5), other_received(60, 2)])
+        .when(reverse(2))
+        .then_on_both(
+            leg_reversed(2, TransferSent, 60, (OTHER, 4)),
+            leg_reversed(3, TransferReceived, 60, (ACCOUNT, 3)),
+        );
+    given([opened_with(0), received(60, 2)])
+        .and(OTHER, [opened_with(100), other_sent(60, 2)])
+        .when(reverse(2))
+        .then_on_both(
+            leg_reversed(2, TransferReceived, 60, (OTHER, 3)),
+            leg_reversed(2, TransferSent, 60, (ACCOUNT, 3)),
+        );
+    given([opened_with(100), sent(60, 3), leg_reversed(2, TransferSent, 60, (OTHER, 4))]).then_it_has(0, 100);
+}
+
+#[test]
+fn an_entry_is_undone_once() {
+    given([opened_with(100), deposited(30), deposited(30), reversed(2, Deposit, 30)])
+        .when(reverse(2))
+        .then_refused(Refusal::AlreadyReversed { reversed_by: 4 });
+    given([opened_with(100), deposited(30), deposited(30), reversed(2, Deposit, 30)])
+        .when(reverse(3))
+        .then([reversed(3, Deposit, 30)]);
+}
+
+#[test]
+fn also_by_the_other_account() {
+    given([opened_with(100), sent(60, 2), leg_reversed(2, TransferSent, 60, (OTHER, 3))])
+        .and(OTHER, [opened_with(0), other_received(60, 2), leg_reversed(2, TransferReceived, 60, (ACCOUNT, 3))])
+        .when(reverse(2))
+        .then_refused(Refusal::AlreadyReversed { reversed_by: 3 });
+}
+
+#[test]
+fn an_entry_that_is_not_there_is_not_found() {
+    for version in [0, 2, i64::MAX] {
+        let history = given([opened_with(100)]).and(OTHER, [opened_with(100), deposited(1)]);
+        history.when(reverse(version)).then_refused(Refusal::EntryNotFound { current_version: 1 });
+    }
+}
+
+#[test]
+fn nothing_but_money_that_has_moved_is_undone() {
+    for event in [held(30), captured(30, 0), released(30), expired(30, 5), limited(7), frozen(), unfrozen()] {
+        let event_type = event.event_type().to_owned();
+        given([opened_with(100), event]).when(reverse(2)).then_refused(Refusal::NotReversible { event_type });
+    }
+    let opening = "AccountOpened".to_owned();
+    given([opened_with(100)]).when(reverse(1)).then_refused(Refusal::NotReversible { event_type: opening });
+    let reversal = "EntryReversed".to_owned();
+    given([opened_with(100), deposited(30), reversed(2, Deposit, 30)])
+        .when(reverse(3))
+        .then_refused(Refusal::NotReversible { event_type: reversal });
+}
+
+#[test]
+fn what_is_taken_back_must_be_available() {
+    given([opened_with(0), deposited(30), withdrawn(10)])
+        .when(reverse(2))
+        .then_refused(Refusal::InsufficientFunds { available: 20, overdraft_limit: 0 });
+    given([opened_with_overdraft(0, 10), deposited(30), withdrawn(10)])
+        .when(reverse(2))
+        .then([reversed(2, Deposit, 30)]);
+    let spent = [opened_with(0), other_received(60, 2), withdrawn(1)];
+    given([opened_with(100), sent(60, 2)])
+        .and(OTHER, spent)
+        .when(reverse(2))
+        .then_refused_by_other(Refusal::InsufficientFunds { available: 59, overdraft_limit: 0 });
+}
+
+#[test]
+fn what_is_given_back_must_fit() {
+    given([opened_with(MAX_AMOUNT), withdrawn(30), deposited(30)])
+        .when(reverse(2))
+        .then_refused(Refusal::AmountOverflow);
+}
+
+#[test]
+fn a_freeze_keeps_money_from_being_taken_back_and_from_being_given_back_if_it_says_so() {
+    given([opened_with(0), deposited(30), frozen()]).when(reverse(2)).then_refused(Refusal::AccountFrozen);
+    given([opened_with(30), withdrawn(30), frozen()]).when(reverse(2)).then([reversed(2, Withdrawal, 30)]);
+    given([opened_with(30), withdrawn(30), frozen_both_ways()]).when(reverse(2)).then_refused(Refusal::AccountFrozen);
+    given([opened_with(100), sent(60, 2)])
+        .and(OTHER, [opened_with(0), other_received(60, 2), frozen()])
+        .when(reverse(2))
+        .then_refused_by_other(Refusal::AccountFrozen);
+}
+
+#[test]
+fn closed_accounts_keep_their_entries() {
+    let history = || [opened_with(0), deposited(30), withdrawn(30), closed()];
+    given(history()).when(reverse(2)).then_refused(Refusal::AccountClosed);
+    given([opened_with(100), sent(60, 2)])
+        .and(OTHER, [opened_with(0), other_received(60, 2), withdrawn(60), closed()])
+        .when(reverse(2))
+        .then_refused_by_other(Refusal::AccountClosed);
+}

@@ -1,0 +1,169 @@
+//! Any sequence of any commands on a few accounts, against the model: 100,000 of them in all, in parts that put their
+//! weight on different rules.
+
+mod bookkeeping;
+mod steps;
+
+use passbook_shared::event::{AccountEvent, HoldStatus};
+use passbook_shared::money::MAX_AMOUNT;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use self::bookkeeping::{counterparty_of, from_outside, holds_end_once, legs_match, undone_once};
+use self::steps::{ACCOUNTS, Kind, Step, steps};
+use super::log::Log;
+use super::model::{Kept, Model};
+use super::specification::at;
+use crate::domain::account::OpenAccount;
+use crate::domain::{Account, evolve};
+
+use Kind::{
+    Capture, Close, Deposit, Expire, Freeze, Hold, Open, Release, Reverse, SetOverdraftLimit, Transfer, Unfreeze,
+    Withdraw,
+};
+
+#[rustfmt::skip]
+const ALL: &[Kind] = &[
+    Open, Deposit, Deposit, Withdraw, Withdraw, Transfer, Transfer, Transfer, Hold, Hold, Capture, Release, Expire, Reverse,
+    Reverse, Reverse, SetOverdraftLimit, Freeze, Unfreeze, Unfreeze, Close,
+];
+#[rustfmt::skip]
+const HOLDS: &[Kind] = &[
+    Deposit, Withdraw, Hold, Hold, Hold, Hold, Capture, Capture, Release, Expire, SetOverdraftLimit, Freeze, Unfreeze, Unfreeze,
+    Close,
+];
+#[rustfmt::skip]
+const TRANSFERS: &[Kind] = &[
+    Deposit, Withdraw, Transfer, Transfer, Transfer, Transfer, Reverse, Reverse, Reverse, Reverse, Freeze, Unfreeze, Unfreeze, Close,
+];
+
+/// Sends so many random sequences through decider and model.
+fn run(sequences: u32, kinds: &'static [Kind], largest: i64) {
+    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(sequences) };
+    TestRunner::new(config).run(&steps(kinds, largest), |steps| sequence(&steps)).unwrap();
+}
+
+#[test]
+fn of_all_commands() {
+    run(40_000, ALL, 1_000);
+}
+
+#[test]
+fn of_amounts_at_the_end_of_the_scale() {
+    run(20_000, ALL, MAX_AMOUNT);
+}
+
+#[test]
+fn of_holds_and_a_clock() {
+    run(20_000, HOLDS, 100);
+}
+
+#[test]
+fn of_transfers_and_reversals() {
+    run(20_000, TRANSFERS, 100);
+}
+
+fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
+    let (mut log, mut model, mut now, mut brought_in) = (Log::default(), Model::default(), 0, 0_i128);
+    for step in steps {
+        now += step.later;
+        let (account_id, command) = step.command(&log, now);
+        let decided = log.decide(account_id, &command, at(now));
+        prop_assert_eq!(&decided, &log.decide(account_id, &command, at(now)), "the same, asked again");
+        let asked = model.ask(account_id, &command, at(now));
+        prop_assert_eq!(decided.as_ref().map(|_| ()).map_err(Clone::clone), asked, "{:?}", command);
+        let Ok(decided) = decided else { continue };
+        let counterparty = decided.events.first().and_then(counterparty_of);
+        prop_assert_eq!(counterparty.is_some(), decided.counterparty.is_some());
+        let own = decided.events.into_iter().map(|event| (account_id, event));
+        for (account_id, event) in own.chain(counterparty.zip(decided.counterparty)) {
+            brought_in += from_outside(&event);
+            log.append(account_id, event);
+        }
+        stands_as(&log, &model)?;
+        prop_assert_eq!(model.accounts.values().map(|account| account.balance).sum::<i128>(), brought_in);
+    }
+    for (_, happened) in log.accounts() {
+        prop_assert_eq!(&happened.events.iter().fold(Account::default(), evolve), &happened.account);
+        undone_once(&happened.events)?;
+        holds_end_once(&happened.events)?;
+    }
+    legs_match(&log)
+}
+
+/// Each account is as the model has it.
+fn stands_as(log: &Log, model: &Model) -> Result<(), TestCaseError> {
+    for account_id in ACCOUNTS {
+        let (Some(summary), Some(kept)) = (log.account(account_id).summary(), model.accounts.get(&account_id)) else {
+            prop_assert!(log.events(account_id).is_empty() && !model.accounts.contains_key(&account_id));
+            continue;
+        };
+        prop_assert_eq!(log.events(account_id).len(), kept.entries.len());
+        let status = if kept.closed {
+            "closed"
+        } else if kept.no_money_out {
+            "frozen"
+        } else {
+            "open"
+        };
+        prop_assert_eq!(summary.status.as_str(), status);
+        prop_assert_eq!(i128::from(summary.balance), kept.balance);
+        prop_assert_eq!(i128::from(summary.held), kept.held());
+        prop_assert_eq!(i128::from(summary.available), kept.available());
+        prop_assert_eq!(i128::from(summary.overdraft_limit), kept.limit);
+        prop_assert!(summary.available >= -summary.overdraft_limit);
+        prop_assert!(summary.balance.abs() <= MAX_AMOUNT && (0..=MAX_AMOUNT).contains(&summary.held));
+        if let Account::Open(open) = log.account(account_id) {
+            holds_as(open, kept)?;
+        }
+    }
+    Ok(())
+}
+
+fn holds_as(open: &OpenAccount, kept: &Kept) -> Result<(), TestCaseError> {
+    let is_open = |hold_id| kept.holds.get(hold_id).is_some_and(|hold| hold.status == HoldStatus::Open);
+    prop_assert!(open.holds.keys().all(is_open));
+    prop_assert_eq!(open.holds.values().map(|hold| i128::from(hold.amount)).sum::<i128>(), kept.held());
+    Ok(())
+}
+
+#[test]
+fn events_and_states_survive_being_stored() {
+    let stored = |steps: Vec<Step>| {
+        let (mut log, mut now) = (Log::default(), 0);
+        for step in steps {
+            now += step.later;
+            let (account_id, command) = step.command(&log, now);
+            for event in log.decide(account_id, &command, at(now)).unwrap_or_default().events {
+                let data = event.data().unwrap();
+                let read = AccountEvent::decode(event.event_type(), event.schema_version(), &data).unwrap();
+                prop_assert_eq!(&read, &event);
+                log.append(account_id, read);
+            }
+            let state = serde_json::to_string(log.account(account_id)).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Account>(&state).unwrap(), log.account(account_id));
+        }
+        Ok(())
+    };
+    TestRunner::new(ProptestConfig::with_cases(2_000)).run(&steps(ALL, MAX_AMOUNT), stored).unwrap();
+}
+
+#[test]
+fn no_log_however_wrong_breaks_the_fold() {
+    // Events that were decided for any account, on another, whose decider may never have let them happen.
+    let shuffled = |steps: Vec<Step>| {
+        let (mut log, mut wrong) = (Log::default(), Log::default());
+        for (n, step) in steps.into_iter().enumerate() {
+            let (account_id, command) = step.command(&log, 0);
+            for event in log.decide(account_id, &command, at(0)).unwrap_or_default().events {
+                log.append(account_id, event.clone());
+                wrong.append(ACCOUNTS[n % 2], event);
+            }
+            let _ = wrong.decide(ACCOUNTS[n % 2], &command, at(0));
+            let summary = wrong.account(ACCOUNTS[n % 2]).summary();
+            prop_assert!(summary.is_none_or(|summary| summary.balance.abs() <= MAX_AMOUNT));
+        }
+        Ok(())
+    };
+    TestRunner::new(ProptestConfig::with_cases(2_000)).run(&steps(ALL, MAX_AMOUNT), shuffled).unwrap();
+}

@@ -1,0 +1,133 @@
+//! What must be so in any log, as a bookkeeper would say.
+
+use std::collections::HashSet;
+
+use passbook_shared::event::{AccountEvent, EntryReversed, ReversibleEntry};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use crate::domain::tests::log::{Log, ended, place};
+
+/// What an event has brought in from outside of all accounts. Money that goes from one to the other is none.
+pub(super) fn from_outside(event: &AccountEvent) -> i128 {
+    let amount = match event {
+        AccountEvent::AccountOpened(opened) => opened.initial_deposit,
+        AccountEvent::MoneyDeposited(deposit) => deposit.amount.get(),
+        AccountEvent::MoneyWithdrawn(withdrawal) => -withdrawal.amount.get(),
+        AccountEvent::HoldCaptured(captured) => -captured.amount.get(),
+        AccountEvent::EntryReversed(reversed) => match reversed.entry {
+            ReversibleEntry::Deposit => -reversed.amount.get(),
+            ReversibleEntry::Withdrawal => reversed.amount.get(),
+            ReversibleEntry::TransferSent | ReversibleEntry::TransferReceived => 0,
+        },
+        AccountEvent::MoneySent(_)
+        | AccountEvent::MoneyReceived(_)
+        | AccountEvent::HoldPlaced(_)
+        | AccountEvent::HoldReleased(_)
+        | AccountEvent::HoldExpired(_)
+        | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::AccountFrozen(_)
+        | AccountEvent::AccountUnfrozen(_)
+        | AccountEvent::AccountClosed(_) => 0,
+    };
+    amount.into()
+}
+
+/// The account that the event's other leg is on, if it has one.
+pub(super) fn counterparty_of(event: &AccountEvent) -> Option<Uuid> {
+    match event {
+        AccountEvent::MoneySent(leg) | AccountEvent::MoneyReceived(leg) => Some(leg.counterparty),
+        AccountEvent::EntryReversed(reversed) => reversed.transfer.map(|transfer| transfer.counterparty),
+        AccountEvent::AccountOpened(_)
+        | AccountEvent::MoneyDeposited(_)
+        | AccountEvent::MoneyWithdrawn(_)
+        | AccountEvent::HoldPlaced(_)
+        | AccountEvent::HoldCaptured(_)
+        | AccountEvent::HoldReleased(_)
+        | AccountEvent::HoldExpired(_)
+        | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::AccountFrozen(_)
+        | AccountEvent::AccountUnfrozen(_)
+        | AccountEvent::AccountClosed(_) => None,
+    }
+}
+
+/// No entry of the account is undone twice.
+pub(super) fn undone_once(events: &[AccountEvent]) -> Result<(), TestCaseError> {
+    let mut undone = HashSet::new();
+    for event in events {
+        if let AccountEvent::EntryReversed(reversed) = event {
+            prop_assert!(undone.insert(reversed.version), "version {} twice", reversed.version);
+        }
+    }
+    Ok(())
+}
+
+/// Each hold of the account is placed once, and then ends at most once.
+pub(super) fn holds_end_once(events: &[AccountEvent]) -> Result<(), TestCaseError> {
+    for (n, event) in events.iter().enumerate() {
+        if let AccountEvent::HoldPlaced(placed) = event {
+            let is_same =
+                |other: &&AccountEvent| matches!(other, AccountEvent::HoldPlaced(o) if o.hold_id == placed.hold_id);
+            prop_assert_eq!(events.iter().filter(is_same).count(), 1);
+            let ends = |events: &[AccountEvent]| events.iter().filter(|e| ended(e, placed.hold_id).is_some()).count();
+            prop_assert_eq!(ends(&events[..n]), 0);
+            prop_assert!(ends(&events[n..]) <= 1);
+        }
+    }
+    Ok(())
+}
+
+/// Each leg of a transfer, or of its reversal, names the other one, which names it; no transfer is there twice.
+pub(super) fn legs_match(log: &Log) -> Result<(), TestCaseError> {
+    let mut transfers = HashSet::new();
+    for (account_id, happened) in log.accounts() {
+        for (version, event) in (1..).zip(&happened.events) {
+            match event {
+                AccountEvent::MoneySent(sent) => {
+                    prop_assert!(transfers.insert(sent.transfer_id));
+                    let other = at(log, sent.counterparty, sent.counterparty_version);
+                    let Some(AccountEvent::MoneyReceived(received)) = other else {
+                        return Err(TestCaseError::fail(format!("{other:?} received {sent:?}")));
+                    };
+                    prop_assert_eq!((received.counterparty, received.counterparty_version), (account_id, version));
+                    prop_assert_eq!((received.transfer_id, received.amount), (sent.transfer_id, sent.amount));
+                }
+                AccountEvent::MoneyReceived(received) => {
+                    let other = at(log, received.counterparty, received.counterparty_version);
+                    prop_assert!(matches!(other, Some(AccountEvent::MoneySent(_))), "{:?} sent {:?}", other, received);
+                }
+                AccountEvent::EntryReversed(reversed) => undone_as_it_was(log, account_id, version, reversed)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn undone_as_it_was(log: &Log, account_id: Uuid, version: i64, undo: &EntryReversed) -> Result<(), TestCaseError> {
+    let entry = at(log, account_id, undo.version);
+    let (amount, leg) = match (undo.entry, entry) {
+        (ReversibleEntry::Deposit, Some(AccountEvent::MoneyDeposited(moved)))
+        | (ReversibleEntry::Withdrawal, Some(AccountEvent::MoneyWithdrawn(moved))) => (moved.amount, None),
+        (ReversibleEntry::TransferSent, Some(AccountEvent::MoneySent(leg)))
+        | (ReversibleEntry::TransferReceived, Some(AccountEvent::MoneyReceived(leg))) => (leg.amount, Some(leg)),
+        _ => return Err(TestCaseError::fail(format!("{undo:?} of {entry:?}"))),
+    };
+    prop_assert_eq!(undo.amount, amount);
+    prop_assert_eq!(undo.transfer.is_some(), leg.is_some());
+    let Some((transfer, leg)) = undo.transfer.zip(leg) else { return Ok(()) };
+    prop_assert_eq!((transfer.transfer_id, transfer.counterparty), (leg.transfer_id, leg.counterparty));
+    let other = at(log, transfer.counterparty, transfer.counterparty_version);
+    let Some(AccountEvent::EntryReversed(other)) = other else {
+        return Err(TestCaseError::fail(format!("{other:?} beside {undo:?}")));
+    };
+    prop_assert_eq!(other.version, leg.counterparty_version);
+    let named = other.transfer.map(|other| (other.counterparty, other.counterparty_version));
+    prop_assert_eq!(named, Some((account_id, version)));
+    Ok(())
+}
+
+fn at(log: &Log, account_id: Uuid, version: i64) -> Option<&AccountEvent> {
+    log.events(account_id).get(place(version)?)
+}

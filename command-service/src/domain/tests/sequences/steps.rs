@@ -1,0 +1,156 @@
+//! Random steps, small numbers that become commands once it is known what they meet: an id that is there, a version
+//! that is close, all that is available.
+
+use passbook_shared::event::{AccountEvent, AccountOpened};
+use passbook_shared::money::MAX_AMOUNT;
+use proptest::prelude::*;
+use proptest::sample::select;
+use uuid::Uuid;
+
+use crate::domain::Command;
+use crate::domain::tests::log::Log;
+use crate::domain::tests::specification::*;
+
+/// The accounts. The last one is in another currency.
+pub(super) const ACCOUNTS: [Uuid; 4] = [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), Uuid::from_u128(4)];
+
+/// Who is asked how often: what builds up needs several commands on one account.
+const WHO: &[usize] = &[0, 0, 0, 0, 0, 1, 1, 2, 3];
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Open,
+    Deposit,
+    Withdraw,
+    Transfer,
+    Hold,
+    Capture,
+    Release,
+    Expire,
+    Reverse,
+    SetOverdraftLimit,
+    Freeze,
+    Unfreeze,
+    Close,
+}
+
+/// One command, but for what it meets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    kind: Kind,
+    who: usize,
+    whom: usize,
+    amount: i64,
+    /// Chooses an id, a version, a variant.
+    choice: i64,
+    /// By how many seconds the clock moves before it.
+    pub(super) later: i64,
+}
+
+/// All steps of a run; the first ones open accounts, or some of them.
+pub(super) fn steps(kinds: &'static [Kind], largest: i64) -> impl Strategy<Value = Vec<Step>> {
+    let openings = proptest::array::uniform4((amount_or_zero(largest), 0..12_i64));
+    let step = (select(kinds), select(WHO), 0..4_usize, amount(largest), 0..60_i64, 0..3_i64)
+        .prop_map(|(kind, who, whom, amount, choice, later)| Step { kind, who, whom, amount, choice, later });
+    (openings, prop::collection::vec(step, 1..40)).prop_map(|(openings, rest)| {
+        let open = |(who, (amount, choice))| Step { kind: Kind::Open, who, whom: who, amount, choice, later: 0 };
+        // One in twelve is not there from the start.
+        let openings = (0..).zip(openings).map(open).filter(|step| step.choice > 0);
+        openings.chain(rest).collect()
+    })
+}
+
+/// Amounts that meet each other often, and those at the end of the scale.
+fn amount(largest: i64) -> impl Strategy<Value = i64> {
+    prop_oneof![6 => 1..=5_i64, 2 => Just(100), 1 => 1..=largest, 1 => largest - 3..=largest]
+}
+
+fn amount_or_zero(largest: i64) -> impl Strategy<Value = i64> {
+    prop_oneof![1 => Just(0), 3 => amount(largest)]
+}
+
+impl Step {
+    /// What is asked, and of which account.
+    pub(super) fn command(self, log: &Log, now: i64) -> (Uuid, Command) {
+        let Self { kind, who, amount, choice, .. } = self;
+        let account_id = ACCOUNTS[who];
+        let command = match kind {
+            Kind::Open => Command::Open(self.opening()),
+            Kind::Deposit => deposit(amount),
+            Kind::Withdraw => withdraw(self.going_out(log)),
+            Kind::Transfer => transfer(id(choice), self.receiver(), self.going_out(log)),
+            Kind::Hold => {
+                let expires_at = (choice % 4 > 0).then(|| at(now + choice % 7));
+                let hold_id = if choice % 10 == 0 { self.hold_id(log) } else { id(choice) };
+                Command::Hold(hold_of(hold_id, self.going_out(log), expires_at))
+            }
+            Kind::Capture => capture(self.hold_id(log), (choice % 2 > 0).then_some(amount)),
+            Kind::Release => release(self.hold_id(log)),
+            Kind::Expire => expire(self.hold_id(log)),
+            Kind::Reverse => reverse(self.version(log)),
+            Kind::SetOverdraftLimit => set_limit(if choice % 3 == 0 { 0 } else { amount }),
+            Kind::Freeze => Command::Freeze(freeze(choice % 2 == 0)),
+            Kind::Unfreeze => unfreeze(),
+            Kind::Close => close(),
+        };
+        (account_id, command)
+    }
+
+    fn opening(self) -> AccountOpened {
+        let mut opening = opening(self.amount, if self.choice % 2 == 0 { 0 } else { self.amount });
+        if self.who == ACCOUNTS.len() - 1 {
+            opening.currency = "JPY".parse().unwrap();
+        }
+        opening
+    }
+
+    /// Now and then all there is, or nothing would ever be closed.
+    fn going_out(self, log: &Log) -> i64 {
+        let available = log.account(ACCOUNTS[self.who]).summary().map_or(0, |summary| summary.available);
+        if self.choice % 5 == 0 && (1..=MAX_AMOUNT).contains(&available) { available } else { self.amount }
+    }
+
+    /// Mostly another one, in the same currency.
+    fn receiver(self) -> Uuid {
+        let any = self.choice % 8 == 0;
+        ACCOUNTS[if any { self.whom } else { (self.who + 1 + self.whom % 2) % 3 }]
+    }
+
+    /// One of the account's holds, ended or not, or one that never was.
+    fn hold_id(self, log: &Log) -> Uuid {
+        let placed = |event: &AccountEvent| match event {
+            AccountEvent::HoldPlaced(placed) => Some(placed.hold_id),
+            _ => None,
+        };
+        let placed: Vec<Uuid> = log.events(ACCOUNTS[self.who]).iter().filter_map(placed).collect();
+        let chosen = self.chosen(placed.len() + usize::from(self.choice % 4 == 0));
+        chosen.and_then(|chosen| placed.get(chosen)).copied().unwrap_or(Uuid::max())
+    }
+
+    /// Mostly that of an entry that can be undone.
+    fn version(self, log: &Log) -> i64 {
+        let events = log.events(ACCOUNTS[self.who]);
+        let moved = |event: &AccountEvent| {
+            matches!(
+                event,
+                AccountEvent::MoneyDeposited(_)
+                    | AccountEvent::MoneyWithdrawn(_)
+                    | AccountEvent::MoneySent(_)
+                    | AccountEvent::MoneyReceived(_)
+            )
+        };
+        let moved: Vec<i64> = (1..).zip(events).filter(|(_, event)| moved(event)).map(|(version, _)| version).collect();
+        let any = self.choice % (i64::try_from(events.len()).unwrap() + 2);
+        let chosen = self.chosen(moved.len()).filter(|_| self.choice % 5 > 0);
+        chosen.map_or(any, |chosen| moved[chosen])
+    }
+
+    fn chosen(self, of: usize) -> Option<usize> {
+        usize::try_from(self.choice).unwrap().checked_rem(of)
+    }
+}
+
+fn id(choice: i64) -> Uuid {
+    Uuid::from_u128(choice.cast_unsigned().into())
+}

@@ -1,0 +1,235 @@
+//! Short names for events and commands. Amounts in minor units.
+
+use passbook_shared::event::{
+    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased,
+    MoneyMoved, OverdraftLimitSet, Reason, ReversedTransfer, ReversibleEntry, TransferLeg,
+};
+use passbook_shared::money::Amount;
+use passbook_shared::text::{Metadata, Owner, Reference};
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+use super::OTHER;
+use crate::domain::Command;
+use crate::domain::command::{Capture, Expire, Release, Reversal, Transfer};
+
+pub(in super::super) const TRANSFER: Uuid = Uuid::from_u128(0x7);
+pub(in super::super) const HOLD: Uuid = Uuid::from_u128(0x8);
+
+/// A moment, so many seconds after the one at which tests begin.
+pub(in super::super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000).unwrap()
+}
+
+fn reference(text: &str) -> Option<Reference> {
+    Some(Reference::new(text).unwrap())
+}
+
+pub(in super::super) fn opening(initial_deposit: i64, overdraft_limit: i64) -> AccountOpened {
+    AccountOpened {
+        owner: Owner::new("customer-4711").unwrap(),
+        currency: "EUR".parse().unwrap(),
+        initial_deposit,
+        overdraft_limit,
+        metadata: Metadata::default(),
+    }
+}
+
+pub(in super::super) fn money(minor_units: i64) -> MoneyMoved {
+    MoneyMoved {
+        amount: Amount::new(minor_units).unwrap(),
+        reference: reference("INV-1"),
+        effective_at: None,
+        metadata: Metadata::default(),
+    }
+}
+
+pub(in super::super) fn because(reason: &str) -> Reason {
+    Reason { reason: reference(reason) }
+}
+
+pub(in super::super) fn freeze(block_credits: bool) -> AccountFrozen {
+    AccountFrozen { reason: because("court order").reason, block_credits }
+}
+
+pub(in super::super) fn opened_with(balance: i64) -> AccountEvent {
+    AccountEvent::AccountOpened(opening(balance, 0))
+}
+
+pub(in super::super) fn opened_with_overdraft(balance: i64, overdraft_limit: i64) -> AccountEvent {
+    AccountEvent::AccountOpened(opening(balance, overdraft_limit))
+}
+
+pub(in super::super) fn deposited(minor_units: i64) -> AccountEvent {
+    AccountEvent::MoneyDeposited(money(minor_units))
+}
+
+pub(in super::super) fn withdrawn(minor_units: i64) -> AccountEvent {
+    AccountEvent::MoneyWithdrawn(money(minor_units))
+}
+
+pub(in super::super) fn frozen() -> AccountEvent {
+    AccountEvent::AccountFrozen(freeze(false))
+}
+
+pub(in super::super) fn frozen_both_ways() -> AccountEvent {
+    AccountEvent::AccountFrozen(freeze(true))
+}
+
+pub(in super::super) fn unfrozen() -> AccountEvent {
+    AccountEvent::AccountUnfrozen(because("lifted"))
+}
+
+pub(in super::super) fn closed() -> AccountEvent {
+    AccountEvent::AccountClosed(because("moved away"))
+}
+
+pub(in super::super) fn deposit(minor_units: i64) -> Command {
+    Command::Deposit(money(minor_units))
+}
+
+pub(in super::super) fn withdraw(minor_units: i64) -> Command {
+    Command::Withdraw(money(minor_units))
+}
+
+pub(in super::super) fn unfreeze() -> Command {
+    Command::Unfreeze(because("lifted"))
+}
+
+pub(in super::super) fn close() -> Command {
+    Command::Close(because("moved away"))
+}
+
+pub(in super::super) fn limited(limit: i64) -> AccountEvent {
+    AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit })
+}
+
+pub(in super::super) fn set_limit(limit: i64) -> Command {
+    Command::SetOverdraftLimit(OverdraftLimitSet { limit })
+}
+
+/// [`TRANSFER`], to or from [`OTHER`], whose leg is of that version there.
+pub(in super::super) fn sent(minor_units: i64, other_version: i64) -> AccountEvent {
+    AccountEvent::MoneySent(leg(TRANSFER, minor_units, OTHER, other_version))
+}
+
+pub(in super::super) fn received(minor_units: i64, other_version: i64) -> AccountEvent {
+    AccountEvent::MoneyReceived(leg(TRANSFER, minor_units, OTHER, other_version))
+}
+
+pub(in super::super) fn leg(
+    transfer_id: Uuid,
+    minor_units: i64,
+    counterparty: Uuid,
+    counterparty_version: i64,
+) -> TransferLeg {
+    TransferLeg {
+        transfer_id,
+        counterparty,
+        counterparty_version,
+        amount: Amount::new(minor_units).unwrap(),
+        reference: reference("rent"),
+        effective_at: None,
+        metadata: Metadata::default(),
+    }
+}
+
+pub(in super::super) fn send(minor_units: i64) -> Command {
+    transfer(TRANSFER, OTHER, minor_units)
+}
+
+pub(in super::super) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) -> Command {
+    Command::Transfer(Transfer {
+        transfer_id,
+        to,
+        amount: Amount::new(minor_units).unwrap(),
+        reference: reference("rent"),
+        effective_at: None,
+        metadata: Metadata::default(),
+    })
+}
+
+/// [`HOLD`], which ends by itself after so many seconds.
+pub(in super::super) fn held_until(minor_units: i64, seconds: Option<i64>) -> AccountEvent {
+    AccountEvent::HoldPlaced(hold_of(HOLD, minor_units, seconds.map(at)))
+}
+
+pub(in super::super) fn held(minor_units: i64) -> AccountEvent {
+    held_until(minor_units, None)
+}
+
+pub(in super::super) fn hold_of(hold_id: Uuid, minor_units: i64, expires_at: Option<Timestamp>) -> HoldPlaced {
+    let amount = Amount::new(minor_units).unwrap();
+    HoldPlaced { hold_id, amount, expires_at, reference: reference("room 12"), metadata: Metadata::default() }
+}
+
+pub(in super::super) fn captured(minor_units: i64, released: i64) -> AccountEvent {
+    AccountEvent::HoldCaptured(HoldCaptured {
+        hold_id: HOLD,
+        amount: Amount::new(minor_units).unwrap(),
+        released,
+        expires_at: None,
+        reference: reference("two nights"),
+        metadata: Metadata::default(),
+    })
+}
+
+pub(in super::super) fn released(minor_units: i64) -> AccountEvent {
+    let (amount, reason) = (Amount::new(minor_units).unwrap(), reference("cancelled"));
+    AccountEvent::HoldReleased(HoldReleased { hold_id: HOLD, amount, expires_at: None, reason })
+}
+
+pub(in super::super) fn expired(minor_units: i64, seconds: i64) -> AccountEvent {
+    let amount = Amount::new(minor_units).unwrap();
+    AccountEvent::HoldExpired(HoldExpired { hold_id: HOLD, amount, expires_at: at(seconds) })
+}
+
+pub(in super::super) fn hold_until(minor_units: i64, seconds: Option<i64>) -> Command {
+    Command::Hold(hold_of(HOLD, minor_units, seconds.map(at)))
+}
+
+pub(in super::super) fn hold(minor_units: i64) -> Command {
+    hold_until(minor_units, None)
+}
+
+pub(in super::super) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Command {
+    let amount = minor_units.map(|minor_units| Amount::new(minor_units).unwrap());
+    Command::Capture(Capture { hold_id, amount, reference: reference("two nights"), metadata: Metadata::default() })
+}
+
+pub(in super::super) fn release(hold_id: Uuid) -> Command {
+    Command::Release(Release { hold_id, reason: reference("cancelled") })
+}
+
+pub(in super::super) fn expire(hold_id: Uuid) -> Command {
+    Command::Expire(Expire { hold_id })
+}
+
+pub(in super::super) fn reverse(version: i64) -> Command {
+    Command::Reverse(Reversal { version, reference: reference("twice"), metadata: Metadata::default() })
+}
+
+pub(in super::super) fn reversed(version: i64, entry: ReversibleEntry, minor_units: i64) -> AccountEvent {
+    AccountEvent::EntryReversed(reversal_of(version, entry, minor_units, None))
+}
+
+/// Of a leg of [`TRANSFER`]; the other leg is undone by that version of its account.
+pub(in super::super) fn leg_reversed(
+    version: i64,
+    entry: ReversibleEntry,
+    minor_units: i64,
+    (counterparty, counterparty_version): (Uuid, i64),
+) -> AccountEvent {
+    let transfer = ReversedTransfer { transfer_id: TRANSFER, counterparty, counterparty_version };
+    AccountEvent::EntryReversed(reversal_of(version, entry, minor_units, Some(transfer)))
+}
+
+fn reversal_of(
+    version: i64,
+    entry: ReversibleEntry,
+    minor_units: i64,
+    transfer: Option<ReversedTransfer>,
+) -> EntryReversed {
+    let (amount, reference) = (Amount::new(minor_units).unwrap(), reference("twice"));
+    EntryReversed { version, entry, amount, transfer, reference, metadata: Metadata::default() }
+}
