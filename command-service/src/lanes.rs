@@ -174,10 +174,13 @@ impl Lanes {
         Ok(asked)
     }
 
+    /// What touches one shelf goes to its lane. But what touches two accounts all goes one way: more of it in one append.
     fn lane_of(&self, commands: &[Asked]) -> usize {
-        let mut shelves = commands.iter().flat_map(Asked::accounts).map(|(_, partition)| self.shelves.of(partition));
+        let mut shelves = commands.iter().map(|asked| self.shelves.of(asked.partition));
         let first = shelves.next().unwrap_or_default();
-        if shelves.all(|shelf| shelf == first) { first } else { self.queues.len() - 1 }
+        let one_shelf =
+            shelves.all(|shelf| shelf == first) && commands.iter().all(|asked| asked.counterparty.is_none());
+        if one_shelf { first } else { self.queues.len() - 1 }
     }
 
     /// Hands commands to their lane, once it has room for them, and gives where the answer will come.

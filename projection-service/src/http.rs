@@ -3,6 +3,7 @@
 mod account;
 mod accounts;
 mod admin;
+mod as_of;
 mod balances;
 mod behind;
 mod documented;
@@ -10,6 +11,7 @@ mod entries;
 mod entry;
 mod holds;
 mod labels;
+mod log;
 mod page;
 mod quarantine;
 mod replays;

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use uuid::Uuid;
 
-use super::AppState;
 use super::documented::{Responses, Wait, account_problems};
 use super::labels::LabelsAsked;
 use super::page::{cut, limit, read_version, write_version};
+use super::{AppState, log};
 use crate::store::history;
 use crate::store::history::entries::{self, Filter};
 pub(super) use line::EntryView;
@@ -35,7 +35,8 @@ pub(super) struct Asked {
     /// Recorded before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
-    /// As known at this time: nothing recorded later. A statement asked for with the same `as_of` is always the same.
+    /// As known at this time: nothing recorded later. A statement asked for with the same `as_of` is always the same: one
+    /// as of a moment ago waits until all that was recorded by then is in the view.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
     /// At most so many.
@@ -89,6 +90,7 @@ pub(super) async fn list(
         return Err(Problem::malformed("from", "is after `to`"));
     }
     state.until_version(&headers, account_id, asked.min_version).await?;
+    state.until_recorded(&headers, account_id, asked.as_of).await?;
 
     let pool = state.views.pool()?;
     let period = state.views.read(history::period(pool, account_id, asked.from, asked.to, asked.as_of)).await?;
@@ -129,6 +131,6 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([])
+        account_problems([log::log_unavailable()])
     }
 }

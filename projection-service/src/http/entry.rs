@@ -1,7 +1,5 @@
 //! `GET /v1/accounts/{id}/entries/{version}`: the whole way of one entry, from its command to the view.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,14 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::AppState;
 use super::documented::{ACCOUNT, Responses, Wait, account_problems};
 use super::entries::EntryView;
+use super::{AppState, log};
 use crate::store::accounts;
 use crate::store::history::entries;
-
-/// How long the log may take.
-const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -136,15 +131,10 @@ pub(super) async fn get(
 impl AppState {
     /// The event as the log has it, which must be the one that the views have.
     async fn logged(&self, account_id: Uuid, version: i64, position: Position) -> Result<RecordedEvent, Problem> {
-        let asked = tokio::time::timeout(LOG_TIMEOUT, self.log.feed.event_of(account_id, version)).await;
-        let why = match asked {
-            Ok(Ok(Some(event))) if event.position == position => return Ok(event),
-            Ok(Ok(_)) => "the command-service's log does not have the event there: is it of this log?".to_owned(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the command-service took too long".to_owned(),
-        };
-        tracing::warn!(account.id = %account_id, account.version = version, error = %why, "the log can't be asked");
-        Err(log_unavailable())
+        match log::asked(self.log.feed.event_of(account_id, version)).await? {
+            Some(event) if event.position == position => Ok(event),
+            Some(_) | None => Err(log::unavailable("it does not have the event there: is it of this log?")),
+        }
     }
 }
 
@@ -162,15 +152,10 @@ fn discarded(account_id: Uuid, version: i64) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "entry_not_found", detail)
 }
 
-fn log_unavailable() -> Problem {
-    let detail = "the command-service, which has the event and its command, can't be asked now";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", detail).retry_after(1)
-}
-
 struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([Problem::version_not_found(ACCOUNT, 6), discarded(ACCOUNT, 5), log_unavailable()])
+        account_problems([Problem::version_not_found(ACCOUNT, 6), discarded(ACCOUNT, 5), log::log_unavailable()])
     }
 }

@@ -1,6 +1,7 @@
 //! Where an entry has come from, statements that stay as they are, labels that are found, and many commands in one request.
 
 use anyhow::{Context, ensure};
+use passbook_shared::timestamp::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -60,6 +61,20 @@ async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
     let now = views.json(&format!("/v1/accounts/{account}/entries?min_version=4")).await?;
     ensure!(now["closing_balance"] == 1_000_005 && now["data"][2]["reversed_by"] == 4, "{now}");
     ensure!(views.json(&statement("")).await? == first, "it has changed");
+
+    // As of now, though the view may not be there yet; more comes right behind it.
+    for round in 0..3 {
+        let answer = client.deposit(account, None, 1).await?;
+        let now = Timestamp::now();
+        let path = format!("/v1/accounts/{account}/entries?as_of={now}&limit=1");
+        let (first, later) = tokio::join!(views.json(&path), client.deposit(account, None, 1_000));
+        let (first, later) = (first?, later?);
+        ensure!(first["data"][0]["version"] == answer["version"], "{round}: {first}, not {answer}");
+        views.json(&format!("/v1/accounts/{account}?min_version={}", later["version"])).await?;
+        ensure!(views.json(&path).await? == first, "it has changed");
+    }
+    let problem = views.get(&format!("/v1/accounts/{account}/entries?as_of=2999-01-01T00:00:00Z")).await?;
+    ensure!(problem.status() == StatusCode::BAD_REQUEST, "{}", problem.status());
 
     // As it counts from then, not as it was recorded.
     let state = async |query: &str| client.json(&format!("/v1/accounts/{account}/state?{query}")).await;
