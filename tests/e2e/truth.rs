@@ -74,7 +74,13 @@ fn is_dense(log: &Log) -> anyhow::Result<()> {
 
 /// Each leg of a transfer, and each of its reversal, has its other one: of the same command, at the same time.
 fn both_legs_are_there(log: &Log) -> anyhow::Result<()> {
-    let mut legs: HashMap<(Uuid, i64), (&RecordedEvent, Uuid, i64, Uuid, i64)> = HashMap::new();
+    struct Leg<'l> {
+        event: &'l RecordedEvent,
+        other: (Uuid, i64),
+        transfer_id: Uuid,
+        amount: i64,
+    }
+    let mut legs: HashMap<(Uuid, i64), Leg<'_>> = HashMap::new();
     for event in log.iter().flatten() {
         let (amount, transfer_id, counterparty, version) = match event.decode()? {
             AccountEvent::MoneySent(leg) => {
@@ -89,16 +95,18 @@ fn both_legs_are_there(log: &Log) -> anyhow::Result<()> {
             },
             _ => continue,
         };
-        legs.insert((event.account_id, event.version), (event, counterparty, version, transfer_id, amount));
+        let leg = Leg { event, other: (counterparty, version), transfer_id, amount };
+        legs.insert((event.account_id, event.version), leg);
     }
-    for (event, counterparty, version, transfer_id, amount) in legs.values() {
-        let other = legs.get(&(*counterparty, *version)).with_context(|| format!("{event:?} has no other leg"))?;
+    for (own, leg) in &legs {
+        let other = legs.get(&leg.other).with_context(|| format!("{:?} has no other leg", leg.event))?;
         ensure!(
-            (other.1, other.2, other.3, other.4) == (event.account_id, event.version, *transfer_id, -amount)
-                && other.0.metadata == event.metadata
-                && other.0.recorded_at == event.recorded_at,
-            "{event:?} has as its other leg {:?}",
-            other.0
+            (other.other, other.transfer_id, other.amount) == (*own, leg.transfer_id, -leg.amount)
+                && other.event.metadata == leg.event.metadata
+                && other.event.recorded_at == leg.event.recorded_at,
+            "{:?} has as its other leg {:?}",
+            leg.event,
+            other.event
         );
     }
     Ok(())

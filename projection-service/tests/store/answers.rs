@@ -216,7 +216,7 @@ async fn holds_and_labels_are_told_and_asked_for() {
         (reversed_received(2, id(7), id(1), 5), at(40)),
     ];
     write(&mut database.pool.acquire().await.unwrap(), id(2), &undone).await;
-    let service = Service::of(&database, None).await;
+    let service = Service::of(&database, Some(&command_service().await)).await;
     let holds = format!("/v1/accounts/{}/holds", id(1));
     let hold = json!({
         "hold_id": id(11), "amount": 50, "captured": 30, "status": "captured", "expires_at": at(900),
@@ -253,4 +253,7 @@ async fn holds_and_labels_are_told_and_asked_for() {
     assert_eq!(undone(now), [Value::Null, Value::Null, json!(4), Value::Null]);
     let then = service.get(&format!("{entries}?as_of={}", at(35))).await.1;
     assert_eq!(undone(then), [Value::Null, Value::Null, Value::Null]);
+    // Whether it will stay so, only the log can tell.
+    let alone = Service::of(&database, None).await.get(&format!("{entries}?as_of={}", at(35))).await;
+    assert_eq!((alone.0, &alone.1["code"]), (503, &json!("log_unavailable")));
 }
