@@ -71,9 +71,10 @@ pub(super) async fn commands(
     let dry_run = headers.dry_run;
     let Set { atomic, requests, asked } = read(&body, &headers, state.require_idempotency_key && !dry_run)?;
     // Dry runs, too, are to see what the ones before them would have left.
-    let results = match atomic || dry_run {
-        true => state.lanes.submit_together(requests, atomic).await,
-        false => state.lanes.submit_each(requests).await,
+    let results = if atomic || dry_run {
+        state.lanes.submit_together(requests, atomic).await
+    } else {
+        state.lanes.submit_each(requests).await
     };
     if atomic && let Some(problem) = results::first_not_done(&asked, &results) {
         return Err(problem);

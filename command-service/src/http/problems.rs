@@ -121,3 +121,25 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
         CommandError::Internal => Problem::internal(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_other_account_does_not_allow_is_told_of_that_account() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for (refusal, status, code) in [
+            (Refusal::AccountNotFound, 404, "account_not_found"),
+            (Refusal::AccountClosed, 422, "account_closed"),
+            (Refusal::AccountFrozen, 422, "account_frozen"),
+            (Refusal::AmountOverflow, 422, "amount_overflow"),
+            (Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 }, 422, "insufficient_funds"),
+        ] {
+            let problem = refused(own, &Refusal::Counterparty { account_id: other, refusal: Box::new(refusal) });
+            assert_eq!((problem.status, problem.code.as_str()), (status, code));
+            assert_eq!(problem.facts["account_id"], other.to_string());
+            assert!(problem.detail.contains(&other.to_string()), "{}", problem.detail);
+        }
+    }
+}

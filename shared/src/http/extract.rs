@@ -64,8 +64,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         let Ok(given) = parts.extract::<RawPathParams>().await else {
             return Err(Problem::malformed("path", "is not UTF-8"));
         };
-        let names: Vec<&str> = given.iter().map(|(name, _)| name).collect();
-        let detail = if names.iter().all(|name| name.ends_with("id")) { "is not a UUID" } else { "can't be read" };
+        let is_id = |name: &str| name.ends_with("id");
+        let wrong = |(name, value): &(&str, &str)| !is_id(name) || uuid::Uuid::try_parse(value).is_err();
+        let names: Vec<&str> = given.iter().filter(wrong).map(|(name, _)| name).collect();
+        let detail = if names.iter().all(|name| is_id(name)) { "is not a UUID" } else { "can't be read" };
         Err(Problem::malformed(names.join(", "), detail))
     }
 }

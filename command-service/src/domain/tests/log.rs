@@ -90,7 +90,7 @@ pub(super) fn place(version: i64) -> Option<usize> {
 }
 
 /// How the event has ended the hold, if it has.
-pub(super) fn ended(event: &AccountEvent, of: Uuid) -> Option<HoldStatus> {
+fn ended(event: &AccountEvent, of: Uuid) -> Option<HoldStatus> {
     match event {
         AccountEvent::HoldCaptured(captured) => (captured.hold_id == of).then_some(HoldStatus::Captured),
         AccountEvent::HoldReleased(released) => (released.hold_id == of).then_some(HoldStatus::Released),

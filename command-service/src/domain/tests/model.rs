@@ -1,5 +1,7 @@
 //! A few accounts as a child would keep them: flags on what there is instead of events. i128, so that no sum overflows.
 
+mod holds;
+mod standing;
 mod undo;
 
 use std::collections::HashMap;
@@ -9,6 +11,7 @@ use passbook_shared::money::{Currency, MAX_AMOUNT};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
+use self::holds::KeptHold;
 use crate::domain::command::Transfer;
 use crate::domain::{Command, Refusal};
 
@@ -31,13 +34,6 @@ pub(super) struct Kept {
     pub(super) holds: HashMap<Uuid, KeptHold>,
     /// One a version.
     pub(super) entries: Vec<Entry>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) struct KeptHold {
-    amount: i128,
-    expires_at: Option<Timestamp>,
-    pub(super) status: HoldStatus,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -88,16 +84,6 @@ impl Kept {
     fn next_version(&self) -> i64 {
         i64::try_from(self.entries.len()).unwrap() + 1
     }
-
-    fn open_hold(&mut self, hold_id: Uuid, now: Timestamp) -> Result<&mut KeptHold, Refusal> {
-        let hold = self.holds.get_mut(&hold_id).ok_or(Refusal::HoldNotFound)?;
-        let over = hold.expires_at.is_some_and(|expires_at| expires_at <= now);
-        match hold.status {
-            HoldStatus::Open if over => Err(Refusal::HoldNotOpen { status: HoldStatus::Expired }),
-            HoldStatus::Open => Ok(hold),
-            status => Err(Refusal::HoldNotOpen { status }),
-        }
-    }
 }
 
 impl Model {
@@ -126,10 +112,10 @@ impl Model {
                 own.moves("MoneyWithdrawn", -i128::from(withdrawal.amount.get()), None);
             }
             Command::Hold(_) | Command::Capture(_) | Command::Release(_) | Command::Expire(_) => {
-                ask_of_hold(self.open(account_id)?, command, now)?;
+                holds::ask(self.open(account_id)?, command, now)?;
             }
             Command::SetOverdraftLimit(_) | Command::Freeze(_) | Command::Unfreeze(_) | Command::Close(_) => {
-                stand(self.open(account_id)?, command)?;
+                standing::ask(self.open(account_id)?, command)?;
             }
         }
         Ok(())
@@ -174,88 +160,4 @@ impl Model {
         self.open(to)?.moves("MoneyReceived", amount, Some((from, from_version)));
         Ok(())
     }
-}
-
-fn ask_of_hold(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(), Refusal> {
-    let (event_type, goes_out) = match command {
-        Command::Hold(hold) => {
-            let (amount, expires_at) = (i128::from(hold.amount.get()), hold.expires_at);
-            if own.holds.contains_key(&hold.hold_id) {
-                return Err(Refusal::HoldExists);
-            }
-            if expires_at.is_some_and(|expires_at| expires_at <= now) {
-                return Err(Refusal::ExpiryPassed);
-            }
-            own.out(amount)?;
-            if own.held() + amount > MAX_AMOUNT.into() {
-                return Err(Refusal::AmountOverflow);
-            }
-            own.holds.insert(hold.hold_id, KeptHold { amount, expires_at, status: HoldStatus::Open });
-            ("HoldPlaced", 0)
-        }
-        Command::Capture(capture) => {
-            let frozen = own.no_money_out;
-            let hold = own.open_hold(capture.hold_id, now)?;
-            let amount = capture.amount.map_or(hold.amount, |amount| amount.get().into());
-            if frozen {
-                return Err(Refusal::AccountFrozen);
-            }
-            if amount > hold.amount {
-                return Err(Refusal::HoldExceeded { amount: hold.amount.try_into().unwrap() });
-            }
-            hold.status = HoldStatus::Captured;
-            ("HoldCaptured", amount)
-        }
-        Command::Release(release) => {
-            own.open_hold(release.hold_id, now)?.status = HoldStatus::Released;
-            ("HoldReleased", 0)
-        }
-        Command::Expire(expire) => match own.holds.get_mut(&expire.hold_id) {
-            Some(hold) if hold.status == HoldStatus::Open && hold.expires_at.is_some_and(|at| at <= now) => {
-                hold.status = HoldStatus::Expired;
-                ("HoldExpired", 0)
-            }
-            _ => return Ok(()),
-        },
-        _ => unreachable!("not of holds"),
-    };
-    own.balance -= goes_out;
-    own.note(event_type);
-    Ok(())
-}
-
-fn stand(own: &mut Kept, command: &Command) -> Result<(), Refusal> {
-    match command {
-        Command::SetOverdraftLimit(set) if own.limit == set.limit.into() => {}
-        Command::SetOverdraftLimit(set) if own.available() < -i128::from(set.limit) => {
-            return Err(Refusal::OverdraftInUse { available: own.available().try_into().unwrap() });
-        }
-        Command::SetOverdraftLimit(set) => {
-            own.limit = set.limit.into();
-            own.note("OverdraftLimitSet");
-        }
-        Command::Freeze(freeze) if own.no_money_out && own.no_money_in == freeze.block_credits => {}
-        Command::Freeze(freeze) => {
-            (own.no_money_out, own.no_money_in) = (true, freeze.block_credits);
-            own.note("AccountFrozen");
-        }
-        Command::Unfreeze(_) if !own.no_money_out => {}
-        Command::Unfreeze(_) => {
-            (own.no_money_out, own.no_money_in) = (false, false);
-            own.note("AccountUnfrozen");
-        }
-        Command::Close(_) => {
-            if own.balance != 0 {
-                return Err(Refusal::BalanceNotZero { balance: own.balance.try_into().unwrap() });
-            }
-            match own.holds.values().filter(|hold| hold.status == HoldStatus::Open).count() {
-                0 => own.closed = true,
-                holds => return Err(Refusal::HoldsOpen { holds }),
-            }
-            own.no_money_out = false;
-            own.note("AccountClosed");
-        }
-        _ => unreachable!("not of how it stands"),
-    }
-    Ok(())
 }

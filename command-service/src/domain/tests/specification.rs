@@ -1,12 +1,14 @@
 //! `given(events).when(command).then(events)`, and short names for what the tests speak of.
 
-mod words;
+mod commands;
+mod events;
 
 use passbook_shared::event::AccountEvent;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-pub(super) use self::words::*;
+pub(super) use self::commands::*;
+pub(super) use self::events::*;
 use super::log::Log;
 use crate::domain::{Account, Command, Decided, Refusal};
 

@@ -73,23 +73,30 @@ fn write_one(body: &mut Vec<u8>, asked: Asked, became: &Became) -> serde_json::R
 
 /// Of a set of which all is to be done or nothing: the problem of the first command that was not, if one was not.
 pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Problem> {
-    let not_done = asked.iter().zip(results).enumerate().filter_map(|(index, (asked, became))| match became {
-        Ok(Answer { outcome: Outcome::Accepted(_), .. }) | Err(CommandError::HeldBack) => None,
-        Ok(Answer { outcome: Outcome::Refused(refusal), .. }) => {
-            Some(of_set(index, problems::refused(asked.account_id, refusal)))
+    let mut held_back = false;
+    for (index, (asked, became)) in asked.iter().zip(results).enumerate() {
+        match became {
+            Ok(Answer { outcome: Outcome::Accepted(_), .. }) => {}
+            Ok(Answer { outcome: Outcome::Refused(refusal), .. }) => {
+                return Some(of_set(index, problems::refused(asked.account_id, refusal)));
+            }
+            Err(error @ CommandError::KeyReused) => return Some(of_set(index, problems::undecided(error))),
+            Err(CommandError::HeldBack) => held_back = true,
+            // What befalls the set as a whole.
+            Err(
+                error @ (CommandError::Overloaded
+                | CommandError::ShuttingDown
+                | CommandError::StoreUnavailable
+                | CommandError::OutcomeUnknown
+                | CommandError::Conflict
+                | CommandError::Internal),
+            ) => return Some(problems::undecided(error)),
         }
-        Err(error @ CommandError::KeyReused) => Some(of_set(index, problems::undecided(error))),
-        // What befalls the set as a whole.
-        Err(
-            error @ (CommandError::Overloaded
-            | CommandError::ShuttingDown
-            | CommandError::StoreUnavailable
-            | CommandError::OutcomeUnknown
-            | CommandError::Conflict
-            | CommandError::Internal),
-        ) => Some(problems::undecided(error)),
-    });
-    not_done.into_iter().next()
+    }
+    held_back.then(|| {
+        tracing::error!("the commands of a set were held back, and none of them was refused");
+        Problem::internal()
+    })
 }
 
 /// The problem of a command, as that of the set that it keeps from being done.

@@ -1,12 +1,12 @@
 //! What must be so in any log, as a bookkeeper would say.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use passbook_shared::event::{AccountEvent, EntryReversed, ReversibleEntry};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::domain::tests::log::{Log, ended, place};
+use crate::domain::tests::log::{Log, place};
 
 /// What an event has brought in from outside of all accounts. Money that goes from one to the other is none.
 pub(super) fn from_outside(event: &AccountEvent) -> i128 {
@@ -63,17 +63,23 @@ pub(super) fn undone_once(events: &[AccountEvent]) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// Each hold of the account is placed once, and then ends at most once.
+/// Each hold of the account is placed once, and then ends at most once, as a whole.
 pub(super) fn holds_end_once(events: &[AccountEvent]) -> Result<(), TestCaseError> {
-    for (n, event) in events.iter().enumerate() {
-        if let AccountEvent::HoldPlaced(placed) = event {
-            let is_same =
-                |other: &&AccountEvent| matches!(other, AccountEvent::HoldPlaced(o) if o.hold_id == placed.hold_id);
-            prop_assert_eq!(events.iter().filter(is_same).count(), 1);
-            let ends = |events: &[AccountEvent]| events.iter().filter(|e| ended(e, placed.hold_id).is_some()).count();
-            prop_assert_eq!(ends(&events[..n]), 0);
-            prop_assert!(ends(&events[n..]) <= 1);
-        }
+    let mut open = HashMap::new();
+    let mut placed = HashSet::new();
+    for event in events {
+        let (hold_id, amount, expires_at) = match event {
+            AccountEvent::HoldPlaced(hold) => {
+                prop_assert!(placed.insert(hold.hold_id));
+                open.insert(hold.hold_id, (hold.amount.get(), hold.expires_at));
+                continue;
+            }
+            AccountEvent::HoldCaptured(end) => (end.hold_id, end.amount.get() + end.released, end.expires_at),
+            AccountEvent::HoldReleased(end) => (end.hold_id, end.amount.get(), end.expires_at),
+            AccountEvent::HoldExpired(end) => (end.hold_id, end.amount.get(), Some(end.expires_at)),
+            _ => continue,
+        };
+        prop_assert_eq!(open.remove(&hold_id), Some((amount, expires_at)));
     }
     Ok(())
 }

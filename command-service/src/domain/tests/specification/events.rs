@@ -1,4 +1,4 @@
-//! Short names for events and commands. Amounts in minor units.
+//! Short names for events. Amounts in minor units.
 
 use passbook_shared::event::{
     AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased,
@@ -10,8 +10,6 @@ use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::OTHER;
-use crate::domain::Command;
-use crate::domain::command::{Capture, Expire, Release, Reversal, Transfer};
 
 pub(in super::super) const TRANSFER: Uuid = Uuid::from_u128(0x7);
 pub(in super::super) const HOLD: Uuid = Uuid::from_u128(0x8);
@@ -21,7 +19,7 @@ pub(in super::super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000).unwrap()
 }
 
-fn reference(text: &str) -> Option<Reference> {
+pub(super) fn reference(text: &str) -> Option<Reference> {
     Some(Reference::new(text).unwrap())
 }
 
@@ -84,28 +82,8 @@ pub(in super::super) fn closed() -> AccountEvent {
     AccountEvent::AccountClosed(because("moved away"))
 }
 
-pub(in super::super) fn deposit(minor_units: i64) -> Command {
-    Command::Deposit(money(minor_units))
-}
-
-pub(in super::super) fn withdraw(minor_units: i64) -> Command {
-    Command::Withdraw(money(minor_units))
-}
-
-pub(in super::super) fn unfreeze() -> Command {
-    Command::Unfreeze(because("lifted"))
-}
-
-pub(in super::super) fn close() -> Command {
-    Command::Close(because("moved away"))
-}
-
 pub(in super::super) fn limited(limit: i64) -> AccountEvent {
     AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit })
-}
-
-pub(in super::super) fn set_limit(limit: i64) -> Command {
-    Command::SetOverdraftLimit(OverdraftLimitSet { limit })
 }
 
 /// [`TRANSFER`], to or from [`OTHER`], whose leg is of that version there.
@@ -132,21 +110,6 @@ pub(in super::super) fn leg(
         effective_at: None,
         metadata: Metadata::default(),
     }
-}
-
-pub(in super::super) fn send(minor_units: i64) -> Command {
-    transfer(TRANSFER, OTHER, minor_units)
-}
-
-pub(in super::super) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) -> Command {
-    Command::Transfer(Transfer {
-        transfer_id,
-        to,
-        amount: Amount::new(minor_units).unwrap(),
-        reference: reference("rent"),
-        effective_at: None,
-        metadata: Metadata::default(),
-    })
 }
 
 /// [`HOLD`], which ends by itself after so many seconds.
@@ -182,31 +145,6 @@ pub(in super::super) fn released(minor_units: i64) -> AccountEvent {
 pub(in super::super) fn expired(minor_units: i64, seconds: i64) -> AccountEvent {
     let amount = Amount::new(minor_units).unwrap();
     AccountEvent::HoldExpired(HoldExpired { hold_id: HOLD, amount, expires_at: at(seconds) })
-}
-
-pub(in super::super) fn hold_until(minor_units: i64, seconds: Option<i64>) -> Command {
-    Command::Hold(hold_of(HOLD, minor_units, seconds.map(at)))
-}
-
-pub(in super::super) fn hold(minor_units: i64) -> Command {
-    hold_until(minor_units, None)
-}
-
-pub(in super::super) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Command {
-    let amount = minor_units.map(|minor_units| Amount::new(minor_units).unwrap());
-    Command::Capture(Capture { hold_id, amount, reference: reference("two nights"), metadata: Metadata::default() })
-}
-
-pub(in super::super) fn release(hold_id: Uuid) -> Command {
-    Command::Release(Release { hold_id, reason: reference("cancelled") })
-}
-
-pub(in super::super) fn expire(hold_id: Uuid) -> Command {
-    Command::Expire(Expire { hold_id })
-}
-
-pub(in super::super) fn reverse(version: i64) -> Command {
-    Command::Reverse(Reversal { version, reference: reference("twice"), metadata: Metadata::default() })
 }
 
 pub(in super::super) fn reversed(version: i64, entry: ReversibleEntry, minor_units: i64) -> AccountEvent {

@@ -1,0 +1,71 @@
+//! Short names for commands. Amounts in minor units.
+
+use passbook_shared::event::OverdraftLimitSet;
+use passbook_shared::money::Amount;
+use passbook_shared::text::Metadata;
+use uuid::Uuid;
+
+use super::OTHER;
+use super::events::{HOLD, TRANSFER, at, because, hold_of, money, reference};
+use crate::domain::Command;
+use crate::domain::command::{Capture, Expire, Release, Reversal, Transfer};
+
+pub(in super::super) fn deposit(minor_units: i64) -> Command {
+    Command::Deposit(money(minor_units))
+}
+
+pub(in super::super) fn withdraw(minor_units: i64) -> Command {
+    Command::Withdraw(money(minor_units))
+}
+
+pub(in super::super) fn unfreeze() -> Command {
+    Command::Unfreeze(because("lifted"))
+}
+
+pub(in super::super) fn close() -> Command {
+    Command::Close(because("moved away"))
+}
+
+pub(in super::super) fn set_limit(limit: i64) -> Command {
+    Command::SetOverdraftLimit(OverdraftLimitSet { limit })
+}
+
+pub(in super::super) fn send(minor_units: i64) -> Command {
+    transfer(TRANSFER, OTHER, minor_units)
+}
+
+pub(in super::super) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) -> Command {
+    Command::Transfer(Transfer {
+        transfer_id,
+        to,
+        amount: Amount::new(minor_units).unwrap(),
+        reference: reference("rent"),
+        effective_at: None,
+        metadata: Metadata::default(),
+    })
+}
+
+pub(in super::super) fn hold_until(minor_units: i64, seconds: Option<i64>) -> Command {
+    Command::Hold(hold_of(HOLD, minor_units, seconds.map(at)))
+}
+
+pub(in super::super) fn hold(minor_units: i64) -> Command {
+    hold_until(minor_units, None)
+}
+
+pub(in super::super) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Command {
+    let amount = minor_units.map(|minor_units| Amount::new(minor_units).unwrap());
+    Command::Capture(Capture { hold_id, amount, reference: reference("two nights"), metadata: Metadata::default() })
+}
+
+pub(in super::super) fn release(hold_id: Uuid) -> Command {
+    Command::Release(Release { hold_id, reason: reference("cancelled") })
+}
+
+pub(in super::super) fn expire(hold_id: Uuid) -> Command {
+    Command::Expire(Expire { hold_id })
+}
+
+pub(in super::super) fn reverse(version: i64) -> Command {
+    Command::Reverse(Reversal { version, reference: reference("twice"), metadata: Metadata::default() })
+}
