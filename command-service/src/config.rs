@@ -65,7 +65,7 @@ pub struct Config {
     #[arg(long, env, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub lane_queue: u32,
     /// The most commands in one append.
-    #[arg(long, env, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub lane_batch: u32,
     /// Account states each lane keeps in memory, in MiB.
     #[arg(long, env, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]

@@ -70,7 +70,8 @@ pub(super) async fn http(
     Ok(verified)
 }
 
-fn taken(before: &BTreeMap<&'static str, f64>, after: &BTreeMap<&'static str, f64>) -> Value {
+/// What each program has taken between two looks.
+pub(super) fn taken(before: &BTreeMap<&'static str, f64>, after: &BTreeMap<&'static str, f64>) -> Value {
     let taken = after.iter().map(|(program, seconds)| {
         let tenths = (seconds - before.get(program).copied().unwrap_or_default()) * 10.0;
         ((*program).to_owned(), Value::from(tenths.round() / 10.0))

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::Name;
 use super::ground::Ground;
-use super::http::WARM_UP;
+use super::http::{WARM_UP, taken};
 use super::load::{Work, load, open_accounts};
-use super::processes::Process;
+use super::processes::{Process, cpu_seconds};
 use super::report::{Report, rounded};
 use super::samples::Samples;
 use super::verify;
@@ -35,9 +35,11 @@ pub(super) async fn money(
     load(command.addr, CONNECTIONS, &Work::Deposits(accounts.clone()), WARM_UP, None).await?;
     let measure = async |connections, work: &Work| {
         load(command.addr, connections, work, Duration::from_secs(1), None).await?;
-        let measured = load(command.addr, connections, work, time, None).await?;
+        let before = cpu_seconds(&command, &projection)?;
+        let (samples, seconds) = load(command.addr, connections, work, time, None).await?;
+        let cpu = taken(&before, &cpu_seconds(&command, &projection)?);
         verify::caught_up(command.addr, projection.addr).await?;
-        anyhow::Ok(measured)
+        anyhow::Ok(Measured { samples, seconds, cpu })
     };
     if names.contains(&Name::Transfers) {
         let mut rows = Vec::new();
@@ -68,10 +70,17 @@ pub(super) async fn money(
     Ok(verified)
 }
 
+struct Measured {
+    samples: Samples,
+    seconds: f64,
+    cpu: Value,
+}
+
 /// Each sample is of so many commands.
-fn figures(name: &str, commands: usize, (mut samples, seconds): (Samples, f64)) -> Value {
+fn figures(name: &str, commands: usize, measured: Measured) -> Value {
+    let Measured { mut samples, seconds, cpu } = measured;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let per_second = (samples.len() * commands) as f64 / seconds;
     let (p50, p99) = (samples.quantile(0.5), samples.quantile(0.99));
-    json!({ name: rounded(per_second), "p50_ms": p50, "p99_ms": p99 })
+    json!({ name: rounded(per_second), "p50_ms": p50, "p99_ms": p99, "cpu_seconds": cpu })
 }
