@@ -22,21 +22,20 @@ use crate::site::{Pair, Site};
 
 const CLIENTS: usize = 64;
 const ACCOUNTS: usize = 10;
-const TIME: Duration = Duration::from_secs(60);
 /// On all accounts together, as [`Client::open`] makes them.
 const TOTAL: i64 = 1_000_000 * ACCOUNTS as i64;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opposing_transfers_conserve_money_while_the_service_is_killed() -> anyhow::Result<()> {
-    conserved("transfers_conserved_1", 1).await
+    conserved("transfers_conserved_1", 1, Duration::from_secs(60)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opposing_transfers_conserve_money_while_services_are_killed_with_two_of_each() -> anyhow::Result<()> {
-    conserved("transfers_conserved_2", 2).await
+    conserved("transfers_conserved_2", 2, Duration::from_secs(20)).await
 }
 
-async fn conserved(name: &'static str, instances: usize) -> anyhow::Result<()> {
+async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new(name).await?, instances).await?;
     let client = pair.command()?;
     let mut accounts = Vec::new();
@@ -51,7 +50,7 @@ async fn conserved(name: &'static str, instances: usize) -> anyhow::Result<()> {
     }
     let sums =
         tokio::spawn(watch(pair.site.database_url.clone(), pair.site.projection_database_url.clone(), end.clone()));
-    let until = Instant::now() + TIME;
+    let until = Instant::now() + time;
     for turn in 0.. {
         let moment = Duration::from_millis(1_000 + 8 * u64::from(Uuid::new_v4().as_bytes()[0]));
         sleep(moment.min(until.saturating_duration_since(Instant::now()))).await;
@@ -68,7 +67,7 @@ async fn conserved(name: &'static str, instances: usize) -> anyhow::Result<()> {
         transfers.extend(own);
     }
     let looks = sums.await??;
-    ensure!(transfers.len() > 1_000 && looks > 50, "{} transfers, {looks} looks", transfers.len());
+    ensure!(transfers.len() > 1_000 && looks > 20, "{} transfers, {looks} looks", transfers.len());
     // Among the rest: each leg has its other one.
     let log = pair.holds(&legs).await?;
     let mut sent = BTreeSet::new();
