@@ -12,25 +12,25 @@ pub mod request;
 mod shelves;
 mod states;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::shutdown::Tasks;
-use passbook_shared::upcast::DecodeError;
+use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::domain::{self, Past};
-use crate::log::past::EntryId;
-use crate::log::read::LogReader;
+use crate::domain::{self, Command};
+use crate::log::past::{self, EntryId};
 use crate::log::snapshots::Snapshot;
 use crate::metrics;
 pub use config::LaneConfig;
 use lane::Lane;
 pub use request::{Answer, CommandError, CommandRequest, CommandResult, Leg, Outcome};
-use request::{Asked, Pending};
+use request::{Asked, Name, Pending};
 use shelves::Shelves;
 
 /// The way into the lanes. Cheap to clone.
@@ -39,7 +39,10 @@ pub struct Lanes {
     /// One a shelf; and behind them, for commands that touch several shelves, one more.
     queues: Arc<[Queue]>,
     shelves: Shelves,
-    log: LogReader,
+    /// Of the log.
+    partitions: Partition,
+    /// For reading what is to be reversed.
+    entries: PgPool,
     patience: Duration,
 }
 
@@ -52,10 +55,11 @@ struct Queue {
 }
 
 impl Lanes {
-    /// Starts the lanes of a log. They hand what they append to `relay`, and states worth keeping to `snapshots`; each ends
+    /// Starts the lanes of a log of so many partitions, from which entries can be read by that pool. They hand what they append to `relay`, and states worth keeping to `snapshots`; each ends
     /// when the last clone of this is gone and its queue is empty.
     pub fn start(
-        log: LogReader,
+        partitions: Partition,
+        entries: PgPool,
         config: &LaneConfig,
         relay: &mpsc::Sender<Vec<Arc<RecordedEvent>>>,
         snapshots: &mpsc::Sender<Snapshot>,
@@ -70,7 +74,7 @@ impl Lanes {
                 name: n.to_string(),
                 config: config.clone(),
                 queue,
-                partitions: log.store().partitions,
+                partitions,
                 relay: relay.clone(),
                 snapshots: snapshots.clone(),
                 shelves: shelves.clone(),
@@ -85,7 +89,7 @@ impl Lanes {
                 size: config.queue.try_into().unwrap_or(u32::MAX),
             }
         });
-        Self { queues: queues.collect(), shelves, log, patience: config.patience }
+        Self { queues: queues.collect(), shelves, partitions, entries, patience: config.patience }
     }
 
     /// Decides and appends a command, and gives what became of it once that is durable. A caller that goes away
@@ -94,82 +98,70 @@ impl Lanes {
     /// # Errors
     /// See [`CommandError`]; none but `OutcomeUnknown` leaves anything in the log.
     pub async fn submit(&self, request: CommandRequest) -> CommandResult {
-        let name = request.command.name();
-        let sent = match self.prepare(vec![request]).await {
-            Ok(asked) => self.send(asked, false, Duration::ZERO).await,
-            Err(error) => Err(error),
-        };
-        match sent {
-            Ok(answer) => one(answer).await,
-            Err(error) => refused(name, error),
-        }
+        let mut results = self.send(vec![request], false, Instant::now()).await;
+        results.pop().unwrap_or(Err(CommandError::Internal))
     }
 
-    /// Has many commands decided and appended, each by itself; the results are in their order. Those for which there is no
-    /// room wait for it.
+    /// Has many commands decided and appended, each by itself; the results are in their order. Those on one account are
+    /// decided in their order; all are, if one touches two accounts. Where there is no room, they wait for it.
     pub async fn submit_each(&self, requests: Vec<CommandRequest>) -> Vec<CommandResult> {
-        let names: Vec<&'static str> = requests.iter().map(|request| request.command.name()).collect();
-        let asked = match self.prepare(requests).await {
-            Ok(asked) => asked,
-            Err(error) => return names.into_iter().map(|name| refused(name, error.clone())).collect(),
-        };
-        let mut sent = Vec::with_capacity(asked.len());
-        for asked in asked {
-            sent.push(self.send(vec![asked], false, self.patience).await);
+        let deadline = Instant::now() + self.patience;
+        let across = |request: &CommandRequest| matches!(request.command, Command::Transfer(_) | Command::Reverse(_));
+        let mut results = Vec::with_capacity(requests.len());
+        if requests.iter().any(across) {
+            for stretch in without_repeats(requests) {
+                results.extend(self.send(stretch, false, deadline).await);
+            }
+            return results;
         }
-        let mut results = Vec::with_capacity(sent.len());
-        for (name, sent) in names.into_iter().zip(sent) {
-            results.push(match sent {
-                Ok(answer) => one(answer).await,
-                Err(error) => refused(name, error),
-            });
+        let mut sent = Vec::with_capacity(requests.len());
+        for request in requests {
+            let name = request.command.name();
+            let asked = Asked::new(request, self.partitions);
+            sent.push((name, self.hand_over(vec![asked], false, deadline).await));
+        }
+        for (name, answer) in sent {
+            results.extend(answered(&[name], answer).await);
         }
         results
     }
 
     /// Has many commands decided one after the other and appended together; `all_or_none`: if one is not accepted, none
-    /// is done, and the others get [`CommandError::HeldBack`]. Either all are dry runs or none is. The results are in
-    /// their order.
+    /// is done, and the others get [`CommandError::HeldBack`]. Either all are dry runs or none is, and no key is in it twice.
+    /// The results are in their order.
     pub async fn submit_together(&self, requests: Vec<CommandRequest>, all_or_none: bool) -> Vec<CommandResult> {
+        self.send(requests, all_or_none, Instant::now() + self.patience).await
+    }
+
+    /// Hands commands to their lane, once it has room for them, and gives what became of them.
+    async fn send(&self, requests: Vec<CommandRequest>, all_or_none: bool, deadline: Instant) -> Vec<CommandResult> {
         let names: Vec<&'static str> = requests.iter().map(|request| request.command.name()).collect();
-        let sent = match self.prepare(requests).await {
-            Ok(asked) => self.send(asked, all_or_none, self.patience).await,
+        let answer = match self.prepare(requests).await {
+            Ok(commands) => self.hand_over(commands, all_or_none, deadline).await,
             Err(error) => Err(error),
         };
-        match sent {
-            Ok(answer) => {
-                answer.await.unwrap_or_else(|_| names.iter().map(|_| Err(CommandError::OutcomeUnknown)).collect())
-            }
-            Err(error) => names.into_iter().map(|name| refused(name, error.clone())).collect(),
-        }
+        answered(&names, answer).await
     }
 
     /// Learns what the log says for good: of which account the other leg of a transfer to be reversed is.
     async fn prepare(&self, requests: Vec<CommandRequest>) -> Result<Vec<Asked>, CommandError> {
-        let partitions = self.log.store().partitions;
-        let mut asked: Vec<Asked> = requests
-            .into_iter()
-            .map(|request| {
-                let partition = partition_of(request.account_id, partitions);
-                Asked { request, partition, counterparty: None, past: Past::default() }
-            })
-            .collect();
+        let mut asked: Vec<Asked> = requests.into_iter().map(|request| Asked::new(request, self.partitions)).collect();
         let entries: Vec<EntryId> = asked.iter().filter_map(facts::entry_to_reverse).collect();
         if !entries.is_empty() {
-            let found = self.log.entries(&entries).await.map_err(|error| {
+            let found = timeout(self.patience, past::entries(&self.entries, &entries)).await;
+            let found = found.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
                 tracing::warn!(%error, "entries to be reversed can't be read now");
                 CommandError::StoreUnavailable
             })?;
             for asked in &mut asked {
                 if let Some(entry) = facts::entry_to_reverse(asked).and_then(|id| found.get(&id)) {
-                    asked.past.reversed_by = entry.reversed_by;
-                    asked.past.entry = Some(entry.event.as_ref().map_err(unreadable)?.clone());
+                    asked.know(entry);
                 }
             }
         }
         for asked in &mut asked {
             let counterparty = domain::counterparty(&asked.request.command, &asked.past);
-            asked.counterparty = counterparty.map(|id| (id, partition_of(id, partitions)));
+            asked.counterparty = counterparty.map(|id| (id, partition_of(id, self.partitions)));
         }
         Ok(asked)
     }
@@ -183,16 +175,15 @@ impl Lanes {
         if one_shelf { first } else { self.queues.len() - 1 }
     }
 
-    /// Hands commands to their lane, once it has room for them, and gives where the answer will come.
-    async fn send(
+    async fn hand_over(
         &self,
         commands: Vec<Asked>,
         all_or_none: bool,
-        patience: Duration,
+        deadline: Instant,
     ) -> Result<oneshot::Receiver<Vec<CommandResult>>, CommandError> {
         let lane = self.lane_of(&commands);
         let queue = &self.queues[lane];
-        let Some(room) = queue.room(commands.len(), patience).await else {
+        let Some(room) = queue.room(commands.len(), deadline).await else {
             metrics::lane_queue(&lane.to_string(), queue.size as usize);
             return Err(CommandError::Overloaded);
         };
@@ -204,29 +195,50 @@ impl Lanes {
 }
 
 impl Queue {
-    /// Room for so many commands, if there is some in time; those that are more than all there is take all.
-    async fn room(&self, commands: usize, patience: Duration) -> Option<OwnedSemaphorePermit> {
+    /// Room for so many commands, if there is some by then; those that are more than all there is take all.
+    async fn room(&self, commands: usize, deadline: Instant) -> Option<OwnedSemaphorePermit> {
         let wanted = u32::try_from(commands).unwrap_or(u32::MAX).min(self.size);
         match Arc::clone(&self.room).try_acquire_many_owned(wanted) {
             Ok(room) => Some(room),
-            Err(_) if patience.is_zero() => None,
-            Err(_) => timeout(patience, Arc::clone(&self.room).acquire_many_owned(wanted)).await.ok()?.ok(),
+            Err(_) => timeout_at(deadline, Arc::clone(&self.room).acquire_many_owned(wanted)).await.ok()?.ok(),
         }
     }
 }
 
-/// A lane that ends without an answer has panicked, perhaps after it had sent the command.
-async fn one(answer: oneshot::Receiver<Vec<CommandResult>>) -> CommandResult {
-    answer.await.ok().and_then(|mut results| results.pop()).unwrap_or(Err(CommandError::OutcomeUnknown))
+/// The requests in their order, in stretches in none of which a key or the id of a transfer is there twice.
+fn without_repeats(requests: Vec<CommandRequest>) -> Vec<Vec<CommandRequest>> {
+    let (mut stretches, mut seen) = (vec![Vec::new()], HashSet::new());
+    for request in requests {
+        let names: Vec<Name> = request.names().collect();
+        if names.iter().any(|name| seen.contains(name)) {
+            stretches.push(Vec::new());
+            seen.clear();
+        }
+        seen.extend(names);
+        if let Some(stretch) = stretches.last_mut() {
+            stretch.push(request);
+        }
+    }
+    stretches
 }
 
-fn refused(command: &'static str, error: CommandError) -> CommandResult {
-    let refused = Err(error);
-    metrics::command(command, &refused);
-    refused
+/// What has become of commands that were handed over, or were not.
+async fn answered(
+    commands: &[&'static str],
+    answer: Result<oneshot::Receiver<Vec<CommandResult>>, CommandError>,
+) -> Vec<CommandResult> {
+    match answer {
+        // A lane that ends without an answer has panicked, perhaps after it had sent the commands.
+        Ok(answer) => answer.await.unwrap_or_else(|_| fail(commands, &CommandError::OutcomeUnknown)),
+        Err(error) => fail(commands, &error),
+    }
 }
 
-fn unreadable(error: &DecodeError) -> CommandError {
-    tracing::error!(%error, "an entry to be reversed can't be read");
-    CommandError::Internal
+fn fail(commands: &[&'static str], error: &CommandError) -> Vec<CommandResult> {
+    let refused = |command: &&'static str| {
+        let refused = Err(error.clone());
+        metrics::command(command, &refused);
+        refused
+    };
+    commands.iter().map(refused).collect()
 }

@@ -26,6 +26,8 @@ use crate::upkeep::Upkeep;
 const STORE_WAIT: Duration = Duration::from_secs(60);
 /// For reading one partition of the log.
 const FEED_CONNECTIONS: u32 = 2;
+/// For reading what is to be reversed.
+const ENTRY_CONNECTIONS: u32 = 2;
 /// How long a connection to Postgres may take.
 const CONNECT: Duration = Duration::from_secs(5);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
@@ -66,7 +68,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let lane_config = LaneConfig::from(&config);
     // The projection's too: people who search the log don't keep holes from being filled.
     let log = LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store);
-    let lanes = Lanes::start(log.clone(), &lane_config, &to_relay, &to_snapshots, &mut tasks);
+    // And commands don't wait for readers.
+    let entries = read_pool(&config, ENTRY_CONNECTIONS);
+    let lanes = Lanes::start(store.partitions, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
     drop((to_relay, to_snapshots));
     let relay = Relay {
         kafka: config.kafka.clone(),

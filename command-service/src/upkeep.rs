@@ -12,6 +12,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use tokio::time::{Instant, sleep};
 
 use crate::lanes::Lanes;
+use crate::log::in_time;
 use keys::Sweep;
 
 /// Of our advisory locks; the relay's have another class.
@@ -38,7 +39,8 @@ impl Upkeep {
     /// # Errors
     /// None: what can't be done now is done later.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        while let Some(worked) = shutdown.run_until_cancelled(self.work()).await {
+        let mut sweep = Sweep::new(self.keep_keys);
+        while let Some(worked) = shutdown.run_until_cancelled(self.work(&mut sweep)).await {
             if let Err(error) = worked {
                 tracing::warn!(%error, "holds don't expire and keys aren't forgotten now");
             }
@@ -48,12 +50,11 @@ impl Upkeep {
     }
 
     /// Works until something fails.
-    async fn work(&self) -> sqlx::Result<()> {
-        let mut connection = self.connect.connect().await?;
+    async fn work(&self, sweep: &mut Sweep) -> sqlx::Result<()> {
+        let mut connection = in_time(self.connect.connect()).await?;
         while !lock(&mut connection).await? {
             sleep(EVERY).await;
         }
-        let mut sweep = Sweep::new(self.keep_keys);
         loop {
             let until = Instant::now() + EVERY;
             expiry::expire_due(&mut connection, &self.lanes).await?;
@@ -65,5 +66,6 @@ impl Upkeep {
 
 /// Takes the lock, if nobody has it; it lasts as long as the connection.
 async fn lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)").bind(LOCK.0).bind(LOCK.1).fetch_one(connection).await
+    let sql = "SELECT pg_try_advisory_lock($1, $2)";
+    in_time(sqlx::query_scalar(sql).bind(LOCK.0).bind(LOCK.1).fetch_one(connection)).await
 }

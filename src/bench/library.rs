@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use command_service::domain::Command;
 use command_service::lanes::{Answer, CommandRequest, LaneConfig, Lanes, Outcome};
-use command_service::log::read::LogReader;
 use command_service::log::{snapshots, store};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -37,8 +36,9 @@ impl Library {
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(1024);
         let (to_snapshots, snapshots) = snapshots::queue();
-        let log = LogReader::new(pool.clone(), pool.clone(), store);
-        let lanes = Lanes::start(log, &LaneConfig::from(&config), &to_relay, &to_snapshots, &mut tasks);
+        let lane_config = LaneConfig::from(&config);
+        let entries = pool.clone();
+        let lanes = Lanes::start(store.partitions, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("nothing", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

@@ -7,9 +7,8 @@ use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::request::Accepted;
 use command_service::lanes::{Answer, CommandRequest, CommandResult, LaneConfig, Lanes, Leg, Outcome};
-use command_service::log::read::LogReader;
 use command_service::log::snapshots;
-use command_service::log::store::{self, Store};
+use command_service::log::store;
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -73,9 +72,8 @@ impl Log {
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);
         let (to_snapshots, snapshots) = snapshots::queue();
-        let store = Store { store_id: Uuid::nil(), partitions: store::DEFAULT_PARTITIONS };
-        let log = LogReader::new(self.runtime_pool(), self.runtime_pool(), store);
-        let lanes = Lanes::start(log, &config, &to_relay, &to_snapshots, &mut tasks);
+        let entries = self.runtime_pool();
+        let lanes = Lanes::start(store::DEFAULT_PARTITIONS, entries, &config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("a relay that is not there", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

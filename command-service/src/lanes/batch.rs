@@ -16,7 +16,7 @@ use super::look_first::Sent;
 use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, CommandResult, Leg, Outcome, Pending};
 use crate::domain::account::AccountSummary;
 use crate::domain::{Command, Decided, Given, Refusal, Subject, decide, evolve};
-use crate::log::append::{Append, NewKey};
+use crate::log::append::Append;
 use crate::log::load::Loaded;
 
 mod undo;
@@ -68,7 +68,7 @@ enum EventsOf {
     /// A range of `append.events`.
     Append(Range<usize>),
     /// Of a dry run: nobody else sees them.
-    DryRun(Vec<Arc<RecordedEvent>>),
+    DryRun(Vec<RecordedEvent>),
 }
 
 /// What a batch has led to, once it is durable.
@@ -156,14 +156,42 @@ impl Batch {
             Ok(Subject { account_id, version: *version, account })
         };
         let own = subject(*account_id)?;
+        if asked.is_unreadable {
+            return Err(CommandError::Internal);
+        }
         // Where there is no account, that is what to say; but one that is to be opened is at version 0.
         let has_version = own.version > 0 || matches!(command, Command::Open(_));
         if expected_version.is_some_and(|expected| has_version && expected != own.version) {
             return Ok(Err(Refusal::VersionMismatch { current_version: own.version }));
         }
+        if let Command::Reverse(reversal) = command
+            && asked.past.entry.is_none()
+            && reversal.version <= own.version
+        {
+            return self.made_since(*account_id, reversal.version);
+        }
         let counterparty = asked.counterparty.map(|(account_id, _)| subject(account_id)).transpose()?;
         let past = self.facts.past(asked);
         Ok(decide(own, command, Given { counterparty, past: &past, now: Timestamp::now() }))
+    }
+
+    /// The entry that is to be reversed was not there when it was looked for. It is reversed once it is in the log.
+    fn made_since(&self, account_id: Uuid, version: i64) -> Result<Result<Decided, Refusal>, CommandError> {
+        match self.states.get(&account_id).map(|state| state.loaded_version) {
+            Some(current_version) if version > current_version => Ok(Err(Refusal::EntryNotFound { current_version })),
+            Some(_) | None => Err(CommandError::Conflict),
+        }
+    }
+
+    /// Commands that were decided and of which nothing is inserted that a constraint could refuse, dry runs included.
+    pub(super) fn unchecked<'p>(&self, pending: &'p [Pending]) -> Vec<&'p Asked> {
+        let is_unchecked = |decision: &Decision| match decision {
+            Decision::Accepted { own, .. } => matches!(own.events, EventsOf::DryRun(_)),
+            Decision::Refused(_) => true,
+            Decision::Error(_) => false,
+        };
+        let asked = |(place, _): &(Place, Decision)| &pending[place.0].commands[place.1];
+        self.decided.iter().filter(|(_, decision)| is_unchecked(decision)).map(asked).collect()
     }
 
     /// What is decided becomes part of the batch.
@@ -212,17 +240,8 @@ impl Batch {
             Decision::Accepted { .. } => None,
             Decision::Error(_) => return,
         };
-        let account_id = asked.request.account_id;
-        if let (Some(key), Some(state)) = (asked.key(), self.states.get(&account_id)) {
-            self.append.keys.push(NewKey {
-                partition: state.partition,
-                account_id,
-                key: key.to_owned(),
-                fingerprint: asked.request.fingerprint(),
-                version: state.loaded.version,
-                events: i16::try_from(caused).unwrap_or(i16::MAX),
-                refusal,
-            });
+        if let Some(state) = self.states.get(&asked.request.account_id) {
+            self.append.keys.extend(asked.new_key(state.loaded.version, caused, refusal));
         }
     }
 
@@ -238,7 +257,9 @@ impl Batch {
             let position = Position { partition: state.partition, number: position_of(&state.loaded, newest) };
             let events = match caused {
                 EventsOf::Append(range) => events[range].to_vec(),
-                EventsOf::DryRun(events) => events,
+                EventsOf::DryRun(events) => {
+                    events.into_iter().map(|event| Arc::new(RecordedEvent { position, ..event })).collect()
+                }
             };
             Leg { account_id, version, position, account, events }
         };

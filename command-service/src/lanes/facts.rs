@@ -75,6 +75,11 @@ impl Facts {
         self.ended_holds.insert((account_id, hold_id), status);
     }
 
+    /// Ids that are other transfers'.
+    pub(super) fn take(&mut self, transfers: HashSet<Uuid>) {
+        self.transfers.extend(transfers);
+    }
+
     /// Learns from the log, for commands whose accounts the batch knows: how holds have ended that are not open. `all`: and
     /// what else the constraints would refuse, which as a rule does not happen.
     pub(super) async fn load(
@@ -84,7 +89,8 @@ impl Facts {
         all: bool,
     ) -> sqlx::Result<()> {
         let asked = || pending.iter().flat_map(|pending| &pending.commands);
-        let holds: Vec<_> = asked().filter_map(|asked| unknown_hold(batch, asked, all)).collect();
+        let is_asked = |asked: &&Asked| all || !matches!(asked.request.command, Command::Hold(_));
+        let holds: Vec<_> = asked().filter(is_asked).filter_map(|asked| unknown_hold(batch, asked)).collect();
         if !holds.is_empty() {
             batch.facts.ended_holds.extend(past::ended_holds(&mut *connection, &holds).await?);
         }
@@ -96,6 +102,31 @@ impl Facts {
         }
         Ok(())
     }
+
+    /// Whether the log knows better than what these commands were decided on: what they were refused for, or would have been
+    /// done in a dry run, no constraint checks.
+    pub(super) async fn are_outrun(
+        connection: &mut PgConnection,
+        batch: &Batch,
+        unchecked: &[&Asked],
+    ) -> sqlx::Result<bool> {
+        let transfers: Vec<Uuid> = unchecked.iter().filter_map(|asked| asked.transfer_id()).collect();
+        if !transfers.is_empty() && !past::transfers(&mut *connection, &transfers).await?.is_empty() {
+            return Ok(true);
+        }
+        let places = |asked: &&&Asked| matches!(asked.request.command, Command::Hold(_));
+        let holds: Vec<_> = unchecked.iter().filter(places).filter_map(|asked| unknown_hold(batch, asked)).collect();
+        if !holds.is_empty() && !past::ended_holds(&mut *connection, &holds).await?.is_empty() {
+            return Ok(true);
+        }
+        let not_reversed = |asked: &&&Asked| batch.facts.past(asked).reversed_by.is_none();
+        let entries: Vec<_> =
+            unchecked.iter().filter(not_reversed).filter_map(|asked| entry_to_reverse(asked)).collect();
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        Ok(past::entries(connection, &entries).await?.values().any(|entry| entry.reversed_by.is_some()))
+    }
 }
 
 /// The entry that a command is to undo.
@@ -105,9 +136,9 @@ pub(super) fn entry_to_reverse(asked: &Asked) -> Option<past::EntryId> {
 }
 
 /// The hold of a command, if it matters how it has ended.
-fn unknown_hold(batch: &Batch, asked: &Asked, all: bool) -> Option<past::HoldId> {
-    let (account_id, command) = (asked.request.account_id, &asked.request.command);
-    let hold_id = hold_id(command).filter(|_| all || !matches!(command, Command::Hold(_)))?;
+fn unknown_hold(batch: &Batch, asked: &Asked) -> Option<past::HoldId> {
+    let account_id = asked.request.account_id;
+    let hold_id = hold_id(&asked.request.command)?;
     let is_open = match &batch.state(account_id)?.account {
         Account::Open(open) => open.holds.contains_key(&hold_id),
         Account::Unopened | Account::Closed(_) => true,

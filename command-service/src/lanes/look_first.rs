@@ -39,7 +39,7 @@ pub(super) async fn look_first(
     touched.dedup();
     lock_heads(&mut transaction, &touched).await?;
 
-    let known = Known::find(&mut transaction, pending, partitions, sent).await?;
+    let mut known = Known::find(&mut transaction, pending, partitions, sent).await?;
     // Of those with one name, the first; what becomes of the others is in the log then.
     let mut names = HashSet::new();
     let mut open = Vec::new();
@@ -56,7 +56,9 @@ pub(super) async fn look_first(
     load_into(&mut transaction, &mut batch, open.iter().map(|open| open.1), snapshots, |_, _, _| {}).await?;
     let opened: Vec<&Pending> = open.iter().map(|open| open.1).collect();
     Facts::load(&mut transaction, &mut batch, &opened, true).await?;
+    batch.facts.take(std::mem::take(&mut known.taken));
     open.iter().for_each(|(index, pending)| batch.decide(*index, pending, |place| known.has(place)));
+    batch.append.keys.append(&mut known.keys);
     if !batch.append.is_empty() {
         batch.note_sent(sent);
         let started = Instant::now();

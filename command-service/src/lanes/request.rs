@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, RecordedEvent};
 use thiserror::Error;
@@ -11,6 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
 use crate::domain::{AccountSummary, Command, Past, Refusal};
+use crate::log::append::NewKey;
+use crate::log::past::Entry;
 
 /// A command for one account.
 #[derive(Debug, Clone)]
@@ -36,6 +38,22 @@ impl CommandRequest {
         let body = serde_json::to_vec(&(&self.command, self.expected_version)).unwrap_or_default();
         let (hash, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, &body).as_u64_pair();
         hash.cast_signed()
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.context.idempotency_key.as_deref().filter(|_| !self.dry_run)
+    }
+
+    fn transfer_id(&self) -> Option<Uuid> {
+        let Command::Transfer(transfer) = &self.command else { return None };
+        Some(transfer.transfer_id)
+    }
+
+    /// What it is known by; a dry run by nothing.
+    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+        let key = self.key().map(|key| Name::Key(self.account_id, key.to_owned()));
+        let transfer = self.transfer_id().filter(|_| !self.dry_run);
+        key.into_iter().chain(transfer.map(Name::Transfer))
     }
 }
 
@@ -136,6 +154,8 @@ pub(super) struct Asked {
     pub(super) counterparty: Option<(Uuid, Partition)>,
     /// What can be known from the log already, because it never changes.
     pub(super) past: Past,
+    /// What is in the log of that can't be read.
+    pub(super) is_unreadable: bool,
 }
 
 /// What makes a command the same as another.
@@ -158,28 +178,53 @@ impl Pending {
 
     /// What its commands are known by, each once.
     pub(super) fn names(&self) -> HashSet<Name> {
-        self.commands.iter().flat_map(Asked::names).collect()
+        self.commands.iter().flat_map(|asked| asked.request.names()).collect()
     }
 }
 
 impl Asked {
+    /// A command for the log of so many partitions, of which nothing is known yet.
+    pub(super) fn new(request: CommandRequest, partitions: Partition) -> Self {
+        let partition = partition_of(request.account_id, partitions);
+        Self { request, partition, counterparty: None, past: Past::default(), is_unreadable: false }
+    }
+
     /// The idempotency key to honour.
     pub(super) fn key(&self) -> Option<&str> {
-        self.request.context.idempotency_key.as_deref().filter(|_| !self.request.dry_run)
+        self.request.key()
+    }
+
+    /// The key to be kept with what has come of it: the account's version, how many events it caused, or why it was refused.
+    pub(super) fn new_key(&self, version: i64, events: usize, refusal: Option<String>) -> Option<NewKey> {
+        self.key().map(|key| NewKey {
+            partition: self.partition,
+            account_id: self.request.account_id,
+            key: key.to_owned(),
+            fingerprint: self.request.fingerprint(),
+            version,
+            events: i16::try_from(events).unwrap_or(i16::MAX),
+            refusal,
+        })
     }
 
     /// The id of the transfer it is to make.
     pub(super) fn transfer_id(&self) -> Option<Uuid> {
-        let Command::Transfer(transfer) = &self.request.command else { return None };
-        (!self.request.dry_run).then_some(transfer.transfer_id)
+        self.request.transfer_id()
     }
 
     pub(super) fn accounts(&self) -> impl Iterator<Item = (Uuid, Partition)> {
         std::iter::once((self.request.account_id, self.partition)).chain(self.counterparty)
     }
 
-    fn names(&self) -> impl Iterator<Item = Name> {
-        let key = self.key().map(|key| Name::Key(self.request.account_id, key.to_owned()));
-        key.into_iter().chain(self.transfer_id().map(Name::Transfer))
+    /// What the log has of the entry it is to undo.
+    pub(super) fn know(&mut self, entry: &Entry) {
+        self.past.reversed_by = entry.reversed_by;
+        match &entry.event {
+            Ok(event) => self.past.entry = Some(event.clone()),
+            Err(error) => {
+                tracing::error!(%error, "an entry to be reversed can't be read");
+                self.is_unreadable = true;
+            }
+        }
     }
 }

@@ -46,6 +46,9 @@ pub(super) async fn decide(
     }
     Facts::load(connection, &mut batch, &pending.iter().collect::<Vec<_>>(), false).await?;
     pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending, |_| false));
+    if Facts::are_outrun(connection, &batch, &batch.unchecked(pending)).await? {
+        return Err(Failure::Outrun);
+    }
     Ok(batch)
 }
 

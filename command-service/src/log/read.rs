@@ -4,8 +4,6 @@
 /// Events of a type and a time, across partitions.
 pub mod search;
 
-use std::collections::HashMap;
-
 use futures_util::{Stream, TryStreamExt};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
@@ -17,7 +15,6 @@ use uuid::Uuid;
 use super::effective::effective_at;
 use super::in_time;
 use super::load::{LoadError, Loaded, Wanted, state_at};
-use super::past::{Entry, EntryId, entries};
 use super::rows::{event_columns, recorded_event};
 use super::store::Store;
 
@@ -122,14 +119,6 @@ impl LogReader {
         let wanted = Wanted { partition: partition_of(account_id, self.store.partitions), account_id, version };
         let load = async { effective_at(&mut *self.pool.acquire().await?, wanted, recorded, moment).await };
         in_time(load).await
-    }
-
-    /// Those of the entries that are there, and whether they were undone.
-    ///
-    /// # Errors
-    /// As any query.
-    pub async fn entries(&self, wanted: &[EntryId]) -> Result<HashMap<EntryId, Entry>, sqlx::Error> {
-        in_time(entries(&self.pool, wanted)).await
     }
 
     /// The version an account had as recorded at a moment; 0 if it was not yet opened.

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use crate::domain::Command;
 use crate::domain::command::Expire;
-use crate::lanes::{CommandRequest, Lanes};
+use crate::lanes::request::Accepted;
+use crate::lanes::{Answer, CommandRequest, CommandResult, Lanes, Outcome};
+use crate::log::in_time;
 use crate::log::past::{DueHold, due_holds};
 use crate::metrics;
 
@@ -21,15 +23,21 @@ pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> 
     let now = Timestamp::now();
     let mut last = None;
     loop {
-        let due = due_holds(&mut *connection, now, last, PAGE).await?;
+        let due = in_time(due_holds(&mut *connection, now, last, PAGE)).await?;
         let commands = due.iter().map(expire).collect();
         let results = lanes.submit_each(commands).await;
-        metrics::holds_expired(results.iter().filter(|result| result.is_ok()).count());
+        metrics::holds_expired(results.iter().filter(|result| has_expired(result)).count());
         if due.len() < PAGE {
             return Ok(());
         }
         last = due.last().copied();
     }
+}
+
+/// Else it has ended in another way meanwhile, or could not be ended now.
+fn has_expired(result: &CommandResult) -> bool {
+    let Ok(Answer { outcome: Outcome::Accepted(Accepted { own, .. }), .. }) = result else { return false };
+    !own.events.is_empty()
 }
 
 fn expire(hold: &DueHold) -> CommandRequest {

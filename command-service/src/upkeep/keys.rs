@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
-use crate::log::keys;
+use crate::log::{in_time, keys};
 use crate::metrics;
 
 /// Pages of the table (8 KiB each) at a time, and the pause after them: 16 MiB/s at most.
@@ -31,10 +31,10 @@ impl Sweep {
     /// Goes on with the pass, until `until` or its end.
     pub(super) async fn go_on(&mut self, connection: &mut PgConnection, until: Instant) -> sqlx::Result<()> {
         while Instant::now() >= self.next_pass && Instant::now() < until {
-            let forgotten = keys::forget(connection, self.page..self.page + PAGES, self.keep).await?;
+            let forgotten = in_time(keys::forget(connection, self.page..self.page + PAGES, self.keep)).await?;
             metrics::keys_forgotten(forgotten);
             self.page += PAGES;
-            if self.page >= keys::pages(connection).await? {
+            if self.page >= in_time(keys::pages(connection)).await? {
                 (self.page, self.next_pass) = (0, Instant::now() + EVERY);
             }
             sleep(PAUSE).await;

@@ -1,7 +1,5 @@
 //! Commands that were decided and are taken back: dry runs, and those that are done together or not at all.
 
-use std::sync::Arc;
-
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
@@ -59,9 +57,8 @@ impl Batch {
         for (_, decision) in &mut self.decided[first..] {
             if let Decision::Accepted { own, to } = decision {
                 for changed in std::iter::once(own).chain(to) {
-                    let state = self.states.get(&changed.account_id);
-                    changed.newest = state.and_then(|state| state.newest);
-                    changed.keep_events(&events, start, state.map_or(0, |state| state.loaded.position));
+                    changed.newest = self.states.get(&changed.account_id).and_then(|state| state.newest);
+                    changed.keep_events(&events, start);
                 }
             }
         }
@@ -89,14 +86,9 @@ impl Batch {
 
 impl Changed {
     /// Keeps its events, which began at `start` in the batch, as of a dry run: they are where the account's newest event is.
-    fn keep_events(&mut self, events: &[RecordedEvent], start: usize, position: i64) {
+    fn keep_events(&mut self, events: &[RecordedEvent], start: usize) {
         if let EventsOf::Append(range) = &self.events {
-            let own = &events[range.start - start..range.end - start];
-            let kept = own.iter().cloned().map(|mut event| {
-                event.position.number = position;
-                Arc::new(event)
-            });
-            self.events = EventsOf::DryRun(kept.collect());
+            self.events = EventsOf::DryRun(events[range.start - start..range.end - start].to_vec());
         }
     }
 }

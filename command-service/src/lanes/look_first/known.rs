@@ -1,6 +1,6 @@
 //! Commands that have their outcome already: by key, by transfer id, or because an earlier attempt at them was done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use passbook_shared::event::{AccountEvent, TransferLeg};
 use passbook_shared::partition::{Partition, partition_of};
@@ -11,8 +11,9 @@ use super::super::batch::Place;
 use super::super::lane::Failure;
 use super::super::request::{Accepted, Answer, Asked, CommandError, CommandResult, Leg, Outcome, Pending};
 use super::Sent;
+use crate::domain::Command;
 use crate::domain::command::Transfer;
-use crate::domain::{Command, Refusal};
+use crate::log::append::NewKey;
 use crate::log::outcomes::{Done, Kept, Key, Unanswerable, by_command, by_key, rebuild};
 use crate::log::past;
 
@@ -21,19 +22,12 @@ use crate::log::past;
 pub(super) struct Known {
     partitions: Partition,
     answers: HashMap<Place, CommandResult>,
-    /// Done, and still to be told how.
-    done: HashMap<Place, (Done, How)>,
-}
-
-/// How it is known that a command was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// Its key says so.
-    Key,
-    /// A transfer with its id was done.
-    Transfer,
-    /// An earlier attempt at it was done.
-    Own,
+    /// Done, and still to be told; whether by an earlier request (else by an earlier attempt at this one).
+    done: HashMap<Place, (Done, bool)>,
+    /// Keys of transfers that were done by their id, and are to be kept with what was done.
+    pub(super) keys: Vec<NewKey>,
+    /// Ids that are another transfer's.
+    pub(super) taken: HashSet<Uuid>,
 }
 
 impl Known {
@@ -44,7 +38,8 @@ impl Known {
         partitions: Partition,
         sent: &Sent,
     ) -> Result<Self, Failure> {
-        let mut known = Self { partitions, answers: HashMap::new(), done: HashMap::new() };
+        let mut known =
+            Self { partitions, answers: HashMap::new(), done: HashMap::new(), keys: Vec::new(), taken: HashSet::new() };
         known.find_by_key(connection, pending).await?;
         if !sent.is_empty() {
             known.find_our_own(connection, pending, sent).await?;
@@ -78,7 +73,7 @@ impl Known {
             }
             match found.kept {
                 Kept::Accepted(done) => {
-                    self.done.insert(place, (done, How::Key));
+                    self.done.insert(place, (done, true));
                 }
                 Kept::Refused(refusal) => {
                     let outcome = Outcome::Refused(refusal);
@@ -116,25 +111,43 @@ impl Known {
         for (command_id, done) in by_command(connection, &commands, &accounts).await? {
             // A transfer's other leg may be on one of the accounts, too.
             if let Some((place, _)) = asked.get(&command_id).filter(|(_, a)| a.request.account_id == done.account_id) {
-                self.done.insert(*place, (done, How::Own));
+                self.done.insert(*place, (done, false));
             }
         }
         Ok(())
     }
 
+    /// Transfers that were done by their id. The same id with other content is another's.
     async fn find_transfers(&mut self, connection: &mut PgConnection, pending: &[Pending]) -> Result<(), Failure> {
         let asked: Vec<(Place, Uuid)> = places(pending)
             .filter(|(place, _)| !self.has(*place))
             .filter_map(|(place, asked)| Some((place, asked.transfer_id()?)))
             .collect();
-        if asked.is_empty() {
-            return Ok(());
-        }
-        let found = past::transfers(connection, &asked.iter().map(|asked| asked.1).collect::<Vec<_>>()).await?;
-        for (place, transfer_id) in asked {
-            if let Some((account_id, version)) = found.get(&transfer_id).copied() {
-                self.done.insert(place, (self.done(account_id, version), How::Transfer));
-            }
+        let ids: Vec<Uuid> = asked.iter().map(|asked| asked.1).collect();
+        let found = if ids.is_empty() { HashMap::new() } else { past::transfers(&mut *connection, &ids).await? };
+        let (places, done): (Vec<Place>, Vec<Done>) = asked
+            .into_iter()
+            .filter_map(|(place, id)| {
+                found.get(&id).map(|(account_id, version)| (place, self.done(*account_id, *version)))
+            })
+            .unzip();
+        for ((place, done), told) in places.into_iter().zip(&done).zip(self.tell(connection, &done).await?) {
+            let asked = at(pending, place);
+            let told =
+                told.map_err(unanswerable).map(|accepted| is_same_transfer(asked, &accepted.own).then_some(accepted));
+            let answer = match told {
+                Ok(Some(accepted)) => {
+                    self.keys.extend(asked.new_key(done.version, 1, None));
+                    Ok(Answer { replayed: true, outcome: Outcome::Accepted(accepted) })
+                }
+                // What becomes of it is the decider's to say.
+                Ok(None) => {
+                    self.taken.extend(asked.transfer_id());
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            self.answers.insert(place, answer);
         }
         Ok(())
     }
@@ -143,7 +156,10 @@ impl Known {
     fn hold_back(&mut self, pending: &[Pending]) {
         for (index, pending) in pending.iter().enumerate().filter(|(_, pending)| pending.all_or_none) {
             let places = || (0..pending.commands.len()).map(|n| (index, n));
-            let not_done = places().find(|place| self.answers.contains_key(place));
+            let is_done = |answer: &CommandResult| {
+                answer.as_ref().is_ok_and(|answer| matches!(answer.outcome, Outcome::Accepted(_)))
+            };
+            let not_done = places().find(|place| self.answers.get(place).is_some_and(|answer| !is_done(answer)));
             if let Some(not_done) = not_done {
                 for place in places().filter(|place| *place != not_done) {
                     self.done.remove(&place);
@@ -163,9 +179,27 @@ impl Known {
         connection: &mut PgConnection,
         pending: &[Pending],
     ) -> Result<HashMap<Place, CommandResult>, Failure> {
-        let (places, done): (Vec<(Place, How)>, Vec<Done>) =
-            std::mem::take(&mut self.done).into_iter().map(|(place, (done, how))| ((place, how), done)).unzip();
-        let own = rebuild(connection, &done).await?;
+        let (places, done): (Vec<(Place, bool)>, Vec<Done>) =
+            std::mem::take(&mut self.done).into_iter().map(|(place, (done, earlier))| ((place, earlier), done)).unzip();
+        for ((place, earlier), told) in places.into_iter().zip(self.tell(connection, &done).await?) {
+            // The key may have been kept by an earlier attempt at this very command.
+            let command_id = at(pending, place).request.command_id;
+            let answer = |accepted: Accepted| {
+                let own = accepted.own.events.iter().any(|event| event.metadata.command_id == command_id);
+                Answer { replayed: earlier && !own, outcome: Outcome::Accepted(accepted) }
+            };
+            self.answers.insert(place, told.map(answer).map_err(unanswerable));
+        }
+        Ok(self.answers)
+    }
+
+    /// What was done, with the other leg where it was a transfer; one element each, in their order.
+    async fn tell(
+        &self,
+        connection: &mut PgConnection,
+        done: &[Done],
+    ) -> Result<Vec<Result<Accepted, Unanswerable>>, Failure> {
+        let own = rebuild(connection, done).await?;
         let other = |leg: &Result<Leg, Unanswerable>| {
             let sent = sent(leg.as_ref().ok()?)?;
             Some(self.done(sent.counterparty, sent.counterparty_version))
@@ -173,28 +207,18 @@ impl Known {
         let others: Vec<Option<Done>> = own.iter().map(other).collect();
         let wanted: Vec<Done> = others.iter().copied().flatten().collect();
         let mut to = rebuild(connection, &wanted).await?.into_iter();
-        for (((place, how), own), other) in places.into_iter().zip(own).zip(others) {
+        let told = |(own, other): (Result<Leg, _>, Option<Done>)| {
             let to = other.and_then(|_| to.next()).transpose();
-            let answer = match (own, to) {
-                (Ok(own), Ok(to)) => Ok(answer(at(pending, place), how, Accepted { own, to })),
-                (Err(error), _) | (_, Err(error)) => {
-                    tracing::error!(%error, "a known command can't be answered");
-                    Err(CommandError::Internal)
-                }
-            };
-            self.answers.insert(place, answer);
-        }
-        Ok(self.answers)
+            own.and_then(|own| Ok(Accepted { own, to: to? }))
+        };
+        Ok(own.into_iter().zip(others).map(told).collect())
     }
 }
 
-fn answer(asked: &Asked, how: How, done: Accepted) -> Answer {
-    if how == How::Transfer && !is_same_transfer(asked, &done.own) {
-        return Answer { replayed: false, outcome: Outcome::Refused(Refusal::TransferExists) };
-    }
-    // The key may have been kept by an earlier attempt at this very command.
-    let own = done.own.events.iter().any(|event| event.metadata.command_id == asked.request.command_id);
-    Answer { replayed: how != How::Own && !own, outcome: Outcome::Accepted(done) }
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unanswerable(error: Unanswerable) -> CommandError {
+    tracing::error!(%error, "a known command can't be answered");
+    CommandError::Internal
 }
 
 fn is_same_transfer(asked: &Asked, own: &Leg) -> bool {
