@@ -46,3 +46,21 @@ BEGIN
     END LOOP;
     RETURN before;
 END $$;
+
+-- Sees to it that nothing is recorded any more in a partition at the moment or before, and gives the last position there is;
+-- nothing, if the moment is still to come. Waits for an append that is under way.
+CREATE FUNCTION passbook.settle(of_partition smallint, moment timestamptz) RETURNS bigint LANGUAGE plpgsql STRICT AS $$
+DECLARE
+    last bigint;
+    latest timestamptz;
+BEGIN
+    IF moment >= clock_timestamp() THEN
+        RETURN NULL;
+    END IF;
+    SELECT h.position, h.recorded_at INTO STRICT last, latest
+      FROM passbook.log_head AS h WHERE h.partition = of_partition FOR UPDATE;
+    IF latest <= moment THEN
+        UPDATE passbook.log_head SET recorded_at = moment + interval '1 microsecond' WHERE partition = of_partition;
+    END IF;
+    RETURN last;
+END $$;

@@ -25,6 +25,7 @@ mod overdraft_limit;
 mod reason;
 mod release;
 mod reverse;
+mod settled;
 mod transfer;
 mod unfreeze;
 mod withdraw;
@@ -65,7 +66,8 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(bulk::commands))
         .routes(routes!(account_events::account_events))
         .routes(routes!(account_state::account_state))
-        .routes(routes!(events::events));
+        .routes(routes!(events::events))
+        .routes(routes!(settled::settled));
     events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
     router.with_state(state)
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Url};
 use serde::Deserialize;
@@ -104,6 +106,26 @@ impl Feed {
     /// As [`Feed::events`].
     pub async fn event_at(&self, partition: Partition, position: i64) -> Result<Option<RecordedEvent>, FeedError> {
         Ok(self.page(partition, position - 1, 1).await?.events.pop())
+    }
+
+    /// The position up to which a partition has all that was, and ever will have been, recorded by a moment; nothing if the
+    /// moment is still to come.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn settle(&self, partition: Partition, moment: Timestamp) -> Result<Option<Position>, FeedError> {
+        #[derive(Deserialize)]
+        struct Settled {
+            position: Position,
+        }
+        let url = self.url(&format!("v1/partitions/{partition}/settled"), &[]);
+        let asked = self.client.put(url).json(&serde_json::json!({ "as_of": moment }));
+        let response = asked.send().await?;
+        if response.status() == reqwest::StatusCode::BAD_REQUEST {
+            return Ok(None);
+        }
+        let Settled { position } = response.error_for_status()?.json().await?;
+        Ok(Some(position))
     }
 
     /// Whose log it is.

@@ -137,3 +137,34 @@ async fn many_at_once_are_each_done_or_refused_in_their_order() {
     instance.end().await;
     log.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_with_the_id_of_another_transfer_in_it_is_not_done_at_all() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(2, 100).await;
+    let done = transfer(accounts[0], accounts[1], 10);
+    accepted(instance.send(done.clone()).await);
+    let mut taken = again(std::slice::from_ref(&done)).remove(0);
+    if let Command::Transfer(transfer) = &mut taken.command {
+        transfer.amount = money(11).amount;
+    }
+    let deposit = request(accounts[0], Command::Deposit(money(50)));
+    for set in [vec![taken.clone(), deposit.clone()], vec![deposit.clone(), taken]] {
+        for dry_run in [false, true] {
+            let mut set = again(&set);
+            set.iter_mut().for_each(|request| request.dry_run = dry_run);
+            let results = instance.lanes.submit_together(set, true).await;
+            let held_back = results.iter().filter(|result| matches!(result, Err(CommandError::HeldBack))).count();
+            assert_eq!(held_back, 1, "{results:?}");
+            let refusals = results.into_iter().filter_map(|result| result.ok()).map(|answer| answer.outcome);
+            assert!(refusals.into_iter().all(|outcome| matches!(outcome, Outcome::Refused(Refusal::TransferExists))));
+        }
+    }
+    // With the same content it is that transfer, and the rest is done.
+    let results = instance.lanes.submit_together(again(&[deposit, done]), true).await;
+    assert_eq!(results.iter().map(|result| result.as_ref().unwrap().replayed).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(log.events().await.len(), 4 + 2 + 1);
+    instance.end().await;
+    log.end().await;
+}

@@ -8,6 +8,7 @@ use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::{Answer, CommandError, CommandRequest, Outcome};
 use futures_util::future::join_all;
+use passbook_shared::event::AccountFrozen;
 use passbook_shared::text::Metadata;
 use uuid::Uuid;
 
@@ -79,6 +80,8 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
         let sent: usize = join_all(writers).await.into_iter().map(Result::unwrap).sum();
         assert!(sent > 300, "only {sent} transfers were done");
     }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&log.pool).await.unwrap(), 0);
     let balances = assert_both_legs(&log).await;
     assert_eq!(balances.values().sum::<i64>(), 6_000);
     for (account, balance) in balances {
@@ -200,5 +203,39 @@ async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
     }
     log.assert_dense().await;
     join_all([here.end(), there.end()]).await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_that_was_done_is_the_same_whatever_the_accounts_are_like_now() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(2, 100).await;
+    let all = transfer(accounts[0], accounts[1], 100);
+    let first = instance.send(all.clone()).await.unwrap();
+    let again = |key: Option<&str>| {
+        let mut request = CommandRequest { command_id: Uuid::new_v4(), ..all.clone() };
+        request.context.idempotency_key = key.map(str::to_owned);
+        request
+    };
+    // Nothing is left to send, and then nothing may be sent.
+    let freeze = AccountFrozen { reason: None, block_credits: true };
+    for hindrance in [None, Some(accounts[0]), Some(accounts[1])] {
+        if let Some(account) = hindrance {
+            accepted(instance.send(request(account, Command::Freeze(freeze.clone()))).await);
+        }
+        for key in [None, Some("one"), Some("other"), Some("one")] {
+            let answer = instance.send(again(key)).await.unwrap();
+            assert_eq!((said(&answer), answer.replayed), (said(&first), true), "{hindrance:?} {key:?}");
+        }
+        let mut trial = again(None);
+        trial.dry_run = true;
+        assert_eq!(said(&instance.send(trial).await.unwrap()), said(&first));
+    }
+    // The keys it was repeated with are its own.
+    let reused = with_key(request(accounts[0], Command::Deposit(money(1))), "other");
+    assert_eq!(instance.send(reused).await.unwrap_err(), CommandError::KeyReused);
+    assert_eq!(log.events().await.len(), 4 + 2 + 2);
+    instance.end().await;
     log.end().await;
 }

@@ -57,10 +57,15 @@ pub(super) async fn account_state(
     Query(query): Query<StateQuery>,
 ) -> Result<Json<StateAnswer>, Problem> {
     let asked = query.version.map(Whole::get);
+    let partition = partition_of(account_id, state.log.store().partitions);
     let up_to = match (asked, query.as_of) {
         (Some(_), Some(_)) => return Err(Problem::malformed("as_of", "can't be combined with `version`")),
         (Some(version), None) => version,
-        (None, Some(moment)) => state.log.version_at(account_id, moment).await?,
+        (None, Some(moment)) => {
+            // So that it is answered the same whenever it is asked.
+            state.log.settle(partition, moment).await?;
+            state.log.version_at(account_id, moment).await?
+        }
         (None, None) => i64::MAX,
     };
     let loaded = match query.effective_at {
@@ -72,7 +77,6 @@ pub(super) async fn account_state(
     if query.effective_at.is_none() && asked.is_some_and(|asked| asked > loaded.version) {
         return Err(Problem::version_not_found(account_id, loaded.version));
     }
-    let partition = partition_of(account_id, state.log.store().partitions);
     let position = Position { partition, number: loaded.position };
     Ok(Json(StateAnswer { account_id, version: loaded.version, position, account }))
 }

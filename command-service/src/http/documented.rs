@@ -129,14 +129,17 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         CommandError::StoreUnavailable,
         CommandError::Internal,
     ];
-    let before = [
-        Problem::malformed(malformed, detail),
-        command_headers::key_missing(key),
+    let before = [Problem::malformed(malformed, detail), command_headers::key_missing(key)];
+    before.into_iter().chain(body_problems()).chain(undecided.iter().map(problems::undecided)).collect()
+}
+
+/// What any request with a body may be answered with instead.
+pub(super) fn body_problems() -> [Problem; 3] {
+    [
         limits::body_too_slow(Limits::default().body),
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body may have at most 2097152 bytes"),
         Problem::unsupported_media_type(),
-    ];
-    before.into_iter().chain(undecided.iter().map(problems::undecided)).collect()
+    ]
 }
 
 /// What any request that reads the log may be answered with instead, beside problems of its own.

@@ -134,7 +134,12 @@ fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {
 
 fn partition_number(asked: Whole<0, 999>, partitions: Partition) -> Result<Partition, Problem> {
     let partition = Partition::try_from(asked.get()).ok().filter(|partition| *partition < partitions);
-    partition.ok_or_else(|| Problem::malformed("partition", format!("the log has partitions 0 to {}", partitions - 1)))
+    partition.ok_or_else(|| no_partition(partitions))
+}
+
+/// 400: the log has only so many.
+pub(super) fn no_partition(partitions: Partition) -> Problem {
+    Problem::malformed("partition", format!("the log has partitions 0 to {}", partitions - 1))
 }
 
 fn event_types() -> Object {

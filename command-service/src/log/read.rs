@@ -121,6 +121,16 @@ impl LogReader {
         in_time(load).await
     }
 
+    /// Sees to it that nothing is recorded in a partition at a moment or before any more, and gives its last position; nothing
+    /// if the moment is still to come, by the store's clock.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn settle(&self, partition: Partition, moment: Timestamp) -> Result<Option<i64>, sqlx::Error> {
+        let sql = "SELECT passbook.settle($1, $2)";
+        in_time(sqlx::query_scalar(sql).bind(partition).bind(moment).fetch_one(&self.feed)).await
+    }
+
     /// The version an account had as recorded at a moment; 0 if it was not yet opened.
     ///
     /// # Errors

@@ -15,9 +15,9 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::AppState;
 use super::documented::{ACCOUNT, Responses, Wait, account_problems};
 use super::labels::labels;
+use super::{AppState, log};
 use crate::store::accounts::{self, Account};
 use crate::store::{history, quarantine};
 
@@ -96,7 +96,7 @@ pub(super) struct Asked {
     /// As it was after the event with this version; as the one before it left it, if that event was discarded.
     #[param(minimum = 1)]
     version: Option<i64>,
-    /// As recorded at this time. Not together with `version`.
+    /// As recorded at this time: the same whenever it is asked for. Not together with `version`.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
     /// Wait until the view has got to this version.
@@ -131,6 +131,7 @@ pub(super) async fn get(
         return Err(Problem::malformed("as_of", "can't be combined with `version`"));
     }
     state.until_version(&headers, account_id, asked.min_version).await?;
+    state.until_recorded(&headers, account_id, asked.as_of).await?;
     let account = find(&state, account_id, &asked).await?;
     let tag = etag(account.state.version);
     // That there are events it does not show is no part of its version: who asks is told each time.
@@ -191,6 +192,6 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([Problem::version_not_found(ACCOUNT, 7)])
+        account_problems([Problem::version_not_found(ACCOUNT, 7), log::log_unavailable()])
     }
 }

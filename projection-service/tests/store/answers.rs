@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{Path, RawQuery};
-use axum::routing::get;
+use axum::routing::{get, put};
 use passbook_shared::health::Health;
 use passbook_shared::http::app;
 use projection_service::feed::Feed;
@@ -69,11 +69,9 @@ async fn command_service() -> String {
         axum::Json(json!({"data": [event], "has_more": false}))
     };
     // Nothing is in the log that is not in the views.
-    let rest = async || {
-        let headers = [("x-store-id", id(99).to_string()), ("x-partitions", "12".to_owned())];
-        (headers, axum::Json(json!({"data": [], "has_more": false})))
-    };
-    serve(Router::new().route("/v1/accounts/{id}/events", get(events)).route("/v1/events", get(rest))).await
+    let settled = async |Path(partition): Path<i16>| axum::Json(json!({"position": format!("{partition}-0")}));
+    let router = Router::new().route("/v1/accounts/{id}/events", get(events));
+    serve(router.route("/v1/partitions/{partition}/settled", put(settled))).await
 }
 
 /// Account 1 has placed a hold and sent a transfer, which account 2 is to have as its version 2.

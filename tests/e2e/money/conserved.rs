@@ -67,7 +67,7 @@ async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyh
         transfers.extend(own);
     }
     let looks = sums.await??;
-    ensure!(transfers.len() > 1_000 && looks > 20, "{} transfers, {looks} looks", transfers.len());
+    ensure!(transfers.len() > 3_000 && looks > 20, "{} transfers, {looks} looks", transfers.len());
     // Among the rest: each leg has its other one.
     let log = pair.holds(&legs).await?;
     let mut sent = BTreeSet::new();
@@ -78,6 +78,10 @@ async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyh
     }
     // Each client has waited for its answers.
     ensure!(sent == transfers, "{} transfers in the log, {} acknowledged", sent.len(), transfers.len());
+    let mut database = PgConnection::connect(&pair.site.database_url).await?;
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&mut database).await?;
+    ensure!(deadlocks == 0, "{deadlocks} deadlocks in Postgres");
     at_any_time(&pair.projection()?, &accounts, &log).await
 }
 

@@ -1,0 +1,70 @@
+//! `PUT /v1/partitions/{partition}/settled`
+
+use axum::Json;
+use axum::extract::State;
+use passbook_shared::http::extract::{Json as Body, Path};
+use passbook_shared::http::headers::{PARTITIONS, STORE_ID};
+use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
+use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::AppState;
+use super::documented::{Responses, body_problems, read_problems};
+use super::events::no_partition;
+use crate::log::store::Store;
+
+/// What is to be settled.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[schema(example = json!({"as_of": "2026-11-24T12:00:00Z"}))]
+pub(super) struct SettleRequest {
+    /// A time that is past.
+    #[schema(value_type = String, format = DateTime)]
+    as_of: Timestamp,
+}
+
+/// What there is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({"position": "3-1042"}))]
+pub(super) struct Settled {
+    /// The partition's last position: all that was recorded by then is there or before.
+    #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$")]
+    position: Position,
+}
+
+/// Settle a partition as of a time
+///
+/// Waits for what is being appended, and sees to it that nothing is recorded in the partition at that time or before any more:
+/// whoever has read it up to the position knows all of it. The projection asks this before it tells anything as of a time.
+#[utoipa::path(put, path = "/v1/partitions/{partition}/settled", tag = "log",
+    params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition")),
+    request_body = SettleRequest,
+    responses((status = 200, description = "It is settled", body = Settled,
+        headers(
+            ("X-Store-Id" = uuid::Uuid, description = "The store whose log it is"),
+            ("X-Partitions" = i16, description = "How many partitions that log has"),
+        )), Problems))]
+pub(super) async fn settled(
+    State(state): State<AppState>,
+    Path(partition): Path<Partition>,
+    Body(request): Body<SettleRequest>,
+) -> Result<([(&'static str, String); 2], Json<Settled>), Problem> {
+    let Store { store_id, partitions } = state.log.store();
+    if !(0..partitions).contains(&partition) {
+        return Err(no_partition(partitions));
+    }
+    let number = state.log.settle(partition, request.as_of).await?;
+    let number = number.ok_or_else(|| Problem::malformed("as_of", "is not past yet"))?;
+    let whose = [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string())];
+    Ok((whose, Json(Settled { position: Position { partition, number } })))
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        read_problems([Problem::malformed("as_of", "is not past yet")].into_iter().chain(body_problems()))
+    }
+}
