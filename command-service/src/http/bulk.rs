@@ -59,8 +59,9 @@ struct Asked {
 /// Many commands at once
 ///
 /// Each by itself, with a result each, in their order; or, with `atomic`, all or none: one after the other on what the
-/// ones before it left, and if one is refused (422, with its `index`), nothing is done. A command has the fields of the
-/// request for it alone, and its `type`, `account_id`, and keys of its own.
+/// ones before it left, and if one is refused (422, with its `index`), nothing is done. Without it, commands on one account
+/// are done in their order; all are, if a transfer or a reversal is among them. A command has the fields of the request
+/// for it alone, and its `type`, `account_id`, and keys of its own. An entry can be reversed once it was answered.
 #[utoipa::path(post, path = "/v1/commands", tag = "commands", params(BulkHeaders),
     request_body = BulkRequest, responses(Done, Problems))]
 pub(super) async fn commands(

@@ -34,6 +34,8 @@ pub(super) struct Batch {
     /// What is to be made durable.
     pub(super) append: Append,
     decided: Vec<(Place, Decision)>,
+    /// A command could be made part of it only in part, which is a defect: nothing of it is to be done.
+    pub(super) is_broken: bool,
 }
 
 #[derive(Debug)]
@@ -133,7 +135,10 @@ impl Batch {
 
     fn decide_one(&mut self, asked: &Asked) -> Decision {
         let decision = match self.judge(asked) {
-            Ok(Ok(decided)) => self.accept(asked, &decided).unwrap_or(Decision::Error(CommandError::Internal)),
+            Ok(Ok(decided)) => self.accept(asked, &decided).unwrap_or_else(|| {
+                self.is_broken = true;
+                Decision::Error(CommandError::Internal)
+            }),
             Ok(Err(refusal)) => Decision::Refused(refusal),
             Err(error) => Decision::Error(error),
         };

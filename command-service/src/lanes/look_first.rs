@@ -58,6 +58,9 @@ pub(super) async fn look_first(
     Facts::load(&mut transaction, &mut batch, &opened, true).await?;
     batch.facts.take(std::mem::take(&mut known.taken));
     open.iter().for_each(|(index, pending)| batch.decide(*index, pending, |place| known.has(place)));
+    if batch.is_broken {
+        return Err(Failure::Defect);
+    }
     batch.append.keys.append(&mut known.keys);
     if !batch.append.is_empty() {
         batch.note_sent(sent);
@@ -65,10 +68,10 @@ pub(super) async fn look_first(
         append(&mut transaction, &mut batch.append).await?;
         metrics::appended(batch.append.events.len(), open.len(), started.elapsed());
     }
-    let known = known.answers(&mut transaction, pending).await?;
     transaction.commit().await?;
 
     let mut finished = batch.finish();
-    finished.results.extend(known);
+    // What was done before does not change: nobody has to wait while it is told.
+    finished.results.extend(known.answers(connection, pending).await?);
     Ok(finished)
 }

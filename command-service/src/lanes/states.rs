@@ -17,7 +17,7 @@ use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshot;
 
 /// How many commands' accounts are loaded at once: what one load has brought is kept, should the next be cut off.
-const LOADED_AT_ONCE: usize = 64;
+pub(super) const LOADED_AT_ONCE: usize = 64;
 
 /// Decides commands on the states the lane knows; those it does not, it loads.
 pub(super) async fn decide(
@@ -49,7 +49,7 @@ pub(super) async fn decide(
     if Facts::are_outrun(connection, &batch, &batch.unchecked(pending)).await? {
         return Err(Failure::Outrun);
     }
-    Ok(batch)
+    if batch.is_broken { Err(Failure::Defect) } else { Ok(batch) }
 }
 
 /// Loads the accounts of commands that a batch does not know yet; one that can't be read stays unknown to it.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::super::batch::Place;
 use super::super::lane::Failure;
 use super::super::request::{Accepted, Answer, Asked, CommandError, CommandResult, Leg, Outcome, Pending};
+use super::super::states::LOADED_AT_ONCE;
 use super::Sent;
 use crate::domain::Command;
 use crate::domain::command::Transfer;
@@ -199,20 +200,29 @@ impl Known {
         connection: &mut PgConnection,
         done: &[Done],
     ) -> Result<Vec<Result<Accepted, Unanswerable>>, Failure> {
-        let own = rebuild(connection, done).await?;
+        let own = rebuild_all(connection, done).await?;
         let other = |leg: &Result<Leg, Unanswerable>| {
             let sent = sent(leg.as_ref().ok()?)?;
             Some(self.done(sent.counterparty, sent.counterparty_version))
         };
         let others: Vec<Option<Done>> = own.iter().map(other).collect();
         let wanted: Vec<Done> = others.iter().copied().flatten().collect();
-        let mut to = rebuild(connection, &wanted).await?.into_iter();
+        let mut to = rebuild_all(connection, &wanted).await?.into_iter();
         let told = |(own, other): (Result<Leg, _>, Option<Done>)| {
             let to = other.and_then(|_| to.next()).transpose();
             own.and_then(|own| Ok(Accepted { own, to: to? }))
         };
         Ok(own.into_iter().zip(others).map(told).collect())
     }
+}
+
+/// Some at a time, so that no query takes long.
+async fn rebuild_all(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Result<Leg, Unanswerable>>, Failure> {
+    let mut legs = Vec::with_capacity(done.len());
+    for some in done.chunks(LOADED_AT_ONCE) {
+        legs.extend(rebuild(connection, some).await?);
+    }
+    Ok(legs)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]

@@ -38,7 +38,7 @@ pub struct Leg {
     pub reversed_by: Option<i64>,
 }
 
-/// The legs of a transfer that are there. Should senders have given several transfers one id, the first of them.
+/// The legs of a transfer that are there.
 ///
 /// # Errors
 /// As any query.
