@@ -154,6 +154,7 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pai
         migration_database_url: options.migration_database_url.clone().or(owner_url),
         projection_database_url: given_or(&options.projection_database_url, postgres.map(Cluster::projection_url))?,
         kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
+        in_process_broker: options.kafka_brokers.is_none(),
         kafka_topic: options.kafka_topic.clone(),
         partitions: options.partitions,
     })

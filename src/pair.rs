@@ -28,6 +28,8 @@ pub struct Settings {
     pub projection_database_url: String,
     /// Kafka's bootstrap servers.
     pub kafka_brokers: String,
+    /// Whether that is the in-process broker.
+    pub in_process_broker: bool,
     /// The topic that mirrors the log.
     pub kafka_topic: String,
     /// The partitions of a log that is yet to be made, if they are to be others than usual.
@@ -113,13 +115,18 @@ async fn projection(
     command_addr: SocketAddr,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Service> {
-    let config = config(&[
+    let mut config: projection_service::Config = config(&[
         ("--projection-addr", settings.projection_addr.to_string()),
         ("--projection-database-url", settings.projection_database_url.clone()),
         ("--command-service-url", format!("http://{command_addr}")),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
     ])?;
+    if settings.in_process_broker {
+        // It answers who waits for events only when that has waited for so long, and not when they come. First, so that
+        // KAFKA_OPTIONS may say otherwise.
+        config.kafka.kafka_options.insert(0, ("fetch.wait.max.ms".to_owned(), "10".to_owned()));
+    }
     projection_service::start(config, shutdown.clone()).await
 }
 

@@ -2,6 +2,7 @@
 //! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
 //! wrong.
 
+mod body;
 /// Problems in the API's document.
 pub mod documented;
 /// Bodies, queries, paths and headers, checked.
@@ -49,6 +50,7 @@ pub fn waiting(service: &'static str, health: Health) -> Router {
 
 fn layered(service: &'static str, router: Router) -> Router {
     router
+        .layer(axum::middleware::from_fn(body::whole))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let said = panic.downcast_ref::<String>().map(String::as_str);

@@ -1,8 +1,10 @@
 //! Commands that are done together or not at all, and many at once.
 
+use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::{CommandError, CommandRequest, CommandResult, Outcome};
 use futures_util::future::join_all;
+use passbook_shared::text::Metadata;
 use uuid::Uuid;
 
 use crate::ground::{Log, accepted, done, money, opening, refused, request, said, transfer, with_key};
@@ -165,6 +167,41 @@ async fn a_set_with_the_id_of_another_transfer_in_it_is_not_done_at_all() {
     let results = instance.lanes.submit_together(again(&[deposit, done]), true).await;
     assert_eq!(results.iter().map(|result| result.as_ref().unwrap().replayed).collect::<Vec<_>>(), [false, true]);
     assert_eq!(log.events().await.len(), 4 + 2 + 1);
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_set_has_done_it_can_undo() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(2, 100).await;
+    let reverse = |version| {
+        let metadata = Metadata::default();
+        request(accounts[0], Command::Reverse(Reversal { version, reference: None, metadata }))
+    };
+    let mut set = vec![
+        request(accounts[0], Command::Deposit(money(50))),
+        reverse(3),
+        transfer(accounts[0], accounts[1], 40),
+        reverse(5),
+    ];
+    for dry_run in [true, false] {
+        set.iter_mut().for_each(|request| request.dry_run = dry_run);
+        let results = instance.lanes.submit_together(again(&set), true).await;
+        let balances: Vec<i64> = results.into_iter().map(|result| accepted(result).account.balance).collect();
+        assert_eq!(balances, [150, 100, 60, 100]);
+    }
+    assert_eq!(log.events().await.len(), 4 + 2 + 4);
+    // And what came of it is undone with it.
+    set.push(request(accounts[0], Command::Withdraw(money(101))));
+    set[1] = reverse(7);
+    set[3] = reverse(9);
+    let results = instance.lanes.submit_together(again(&set), true).await;
+    assert_eq!(refused(results[4].clone()), Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
+    assert_eq!(accepted(instance.send(request(accounts[1], Command::Deposit(money(1)))).await).account.balance, 101);
+    assert_eq!(log.events().await.len(), 4 + 2 + 4 + 1);
+    log.assert_dense().await;
     instance.end().await;
     log.end().await;
 }

@@ -10,7 +10,7 @@ use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::account::{Account, OpenAccount};
+use super::account::{Account, OpenAccount, evolve};
 use super::command::Command;
 use super::refusal::Refusal;
 
@@ -77,11 +77,33 @@ pub fn counterparty(command: &Command, past: &Past) -> Option<Uuid> {
     }
 }
 
-/// What follows from a command on an account.
+/// What follows from a command on an account. Holds whose time is over, and whose expiry is not recorded yet, expire with it
+/// if they would be in its way.
 ///
 /// # Errors
 /// The rule that refuses it.
 pub fn decide(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Result<Decided, Refusal> {
+    let refused = match decide_as_it_is(subject, command, given) {
+        Err(refusal) if is_for_holds(&refusal) => refusal,
+        decided => return decided,
+    };
+    let expired = holds::expire_all(subject.account, given.now);
+    if expired.is_empty() {
+        return Err(refused);
+    }
+    let account = expired.iter().fold(subject.account.clone(), evolve);
+    let version = subject.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
+    let mut decided = decide_as_it_is(Subject { version, account: &account, ..subject }, command, given)?;
+    decided.events.splice(0..0, expired);
+    Ok(decided)
+}
+
+/// Whether an account without holds might not refuse it.
+fn is_for_holds(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::InsufficientFunds { .. } | Refusal::HoldsOpen { .. } | Refusal::OverdraftInUse { .. })
+}
+
+fn decide_as_it_is(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Result<Decided, Refusal> {
     let Given { counterparty, past, now } = given;
     let one = |event| vec![event];
     let events = match command {

@@ -1,13 +1,16 @@
 //! `GET /v1/accounts/{id}/state`
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::documented::{Responses, read_problems};
@@ -16,6 +19,10 @@ use super::{AppState, examples};
 use crate::domain::AccountSummary;
 use crate::log::load::LoadError;
 
+/// What is not further off is nearly there, and how soon to look whether it is.
+const NEAR: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(10);
+
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -23,7 +30,7 @@ pub(super) struct StateQuery {
     /// As it was at this version.
     #[param(value_type = i64, required = false, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
     version: Option<Whole<1, LARGEST>>,
-    /// As it was recorded at this time.
+    /// As it was recorded at this time: the same whenever it is asked for.
     #[param(value_type = String, required = false, format = DateTime)]
     as_of: Option<Timestamp>,
     /// As it was at this time by what counts from then or before, whenever that was recorded; with `version` or `as_of`: as
@@ -62,8 +69,7 @@ pub(super) async fn account_state(
         (Some(_), Some(_)) => return Err(Problem::malformed("as_of", "can't be combined with `version`")),
         (Some(version), None) => version,
         (None, Some(moment)) => {
-            // So that it is answered the same whenever it is asked.
-            state.log.settle(partition, moment).await?;
+            settle(&state, partition, moment).await?;
             state.log.version_at(account_id, moment).await?
         }
         (None, None) => i64::MAX,
@@ -79,6 +85,20 @@ pub(super) async fn account_state(
     }
     let position = Position { partition, number: loaded.position };
     Ok(Json(StateAnswer { account_id, version: loaded.version, position, account }))
+}
+
+/// Sees to it that what was recorded by a moment is told the same whenever it is asked for. One that is nearly there is waited
+/// for: clocks differ.
+async fn settle(state: &AppState, partition: Partition, moment: Timestamp) -> Result<(), Problem> {
+    let is_near = moment.as_micros() - Timestamp::now().as_micros() < NEAR.as_micros().try_into().unwrap_or(i64::MAX);
+    let deadline = Instant::now() + NEAR;
+    while state.log.settle(partition, moment).await?.is_none() {
+        if !is_near || Instant::now() > deadline {
+            return Err(Problem::malformed("as_of", format!("is in the future: it is {} now", Timestamp::now())));
+        }
+        sleep(AGAIN).await;
+    }
+    Ok(())
 }
 
 fn unreadable(error: LoadError) -> Problem {

@@ -33,7 +33,7 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             refused("balance_not_zero", detail).with("balance", *balance)
         }
         Refusal::HoldsOpen { holds } => {
-            let detail = format!("{holds} holds are open: an account is closed without any");
+            let detail = format!("open holds: {holds}; an account is closed without any");
             refused("holds_open", detail).with("holds", *holds)
         }
         Refusal::Counterparty { account_id, refusal } => {

@@ -15,11 +15,12 @@ use super::facts::Facts;
 use super::look_first::Sent;
 use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, CommandResult, Leg, Outcome, Pending};
 use crate::domain::account::AccountSummary;
-use crate::domain::{Command, Decided, Given, Refusal, Subject, decide, evolve};
+use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide, evolve};
 use crate::log::append::Append;
 use crate::log::load::Loaded;
 
 mod undo;
+use undo::Mark;
 
 /// A command's place: among the lane's pending ones, and among the commands of that.
 pub(super) type Place = (usize, usize);
@@ -34,6 +35,8 @@ pub(super) struct Batch {
     /// What is to be made durable.
     pub(super) append: Append,
     decided: Vec<(Place, Decision)>,
+    /// What is to be put back if the pending one that is decided now has to be undone.
+    before: Option<Mark>,
     /// A command could be made part of it only in part, which is a defect: nothing of it is to be done.
     pub(super) is_broken: bool,
 }
@@ -111,7 +114,9 @@ impl Batch {
     /// in it is that of another in the batch. If an account is not known, that is because it can't be read.
     pub(super) fn decide(&mut self, index: usize, pending: &Pending, is_known: impl Fn(Place) -> bool) {
         // What stands or falls together can be undone.
-        let before = (pending.all_or_none || pending.is_dry_run()).then(|| self.mark(pending));
+        if pending.all_or_none || pending.is_dry_run() {
+            self.before = Some(self.mark());
+        }
         let mut places = (0..pending.commands.len()).map(|n| (index, n)).filter(|place| !is_known(*place));
         let first = self.decided.len();
         let mut failed = false;
@@ -124,7 +129,7 @@ impl Batch {
             }
         }
         self.decided.extend(places.map(|place| (place, Decision::Error(CommandError::HeldBack))));
-        if let Some(before) = before {
+        if let Some(before) = self.before.take() {
             if failed {
                 self.undo_all(pending, before, first);
             } else if pending.is_dry_run() {
@@ -135,7 +140,7 @@ impl Batch {
 
     fn decide_one(&mut self, asked: &Asked) -> Decision {
         let decision = match self.judge(asked) {
-            Ok(Ok(decided)) => self.accept(asked, &decided).unwrap_or_else(|| {
+            Ok(Ok((decided, counterparty))) => self.accept(asked, &decided, counterparty).unwrap_or_else(|| {
                 self.is_broken = true;
                 Decision::Error(CommandError::Internal)
             }),
@@ -154,7 +159,8 @@ impl Batch {
         decision
     }
 
-    fn judge(&self, asked: &Asked) -> Result<Result<Decided, Refusal>, CommandError> {
+    /// What follows, and on which other account.
+    fn judge(&self, asked: &Asked) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
         let CommandRequest { account_id, command, expected_version, .. } = &asked.request;
         let subject = |account_id: Uuid| {
             let Loaded { account, version, .. } = self.state(account_id).ok_or(CommandError::Internal)?;
@@ -169,23 +175,24 @@ impl Batch {
         if expected_version.is_some_and(|expected| has_version && expected != own.version) {
             return Ok(Err(Refusal::VersionMismatch { current_version: own.version }));
         }
+        let (mut past, mut counterparty) =
+            (self.facts.past(asked), asked.counterparty.map(|(account_id, _)| account_id));
         if let Command::Reverse(reversal) = command
-            && asked.past.entry.is_none()
+            && past.entry.is_none()
             && reversal.version <= own.version
         {
-            return self.made_since(*account_id, reversal.version);
+            past.entry = Some(self.entry(*account_id, reversal.version).ok_or(CommandError::Conflict)?);
+            counterparty = domain::counterparty(command, &past);
         }
-        let counterparty = asked.counterparty.map(|(account_id, _)| subject(account_id)).transpose()?;
-        let past = self.facts.past(asked);
-        Ok(decide(own, command, Given { counterparty, past: &past, now: Timestamp::now() }))
+        let other = counterparty.map(subject).transpose()?;
+        let decided = decide(own, command, Given { counterparty: other, past: &past, now: Timestamp::now() });
+        Ok(decided.map(|decided| (decided, counterparty)))
     }
 
-    /// The entry that is to be reversed was not there when it was looked for. It is reversed once it is in the log.
-    fn made_since(&self, account_id: Uuid, version: i64) -> Result<Result<Decided, Refusal>, CommandError> {
-        match self.states.get(&account_id).map(|state| state.loaded_version) {
-            Some(current_version) if version > current_version => Ok(Err(Refusal::EntryNotFound { current_version })),
-            Some(_) | None => Err(CommandError::Conflict),
-        }
+    /// An entry that the batch itself has made. One that was made by another since the log was asked is not in it.
+    fn entry(&self, account_id: Uuid, version: i64) -> Option<AccountEvent> {
+        let made = |event: &&RecordedEvent| event.account_id == account_id && event.version == version;
+        self.append.events.iter().find(made)?.decode().ok()
     }
 
     /// Commands that were decided and of which nothing is inserted that a constraint could refuse, dry runs included.
@@ -200,12 +207,10 @@ impl Batch {
     }
 
     /// What is decided becomes part of the batch.
-    fn accept(&mut self, asked: &Asked, decided: &Decided) -> Option<Decision> {
+    fn accept(&mut self, asked: &Asked, decided: &Decided, counterparty: Option<Uuid>) -> Option<Decision> {
         let own = self.change(asked.request.account_id, asked, &decided.events)?;
-        let other = match (asked.counterparty, &decided.counterparty) {
-            (Some((account_id, _)), Some(event)) => {
-                Some(self.change(account_id, asked, std::slice::from_ref(event))?)
-            }
+        let other = match (counterparty, &decided.counterparty) {
+            (Some(account_id), Some(event)) => Some(self.change(account_id, asked, std::slice::from_ref(event))?),
             (Some(_) | None, _) => None,
         };
         let to = other.filter(|_| matches!(asked.request.command, Command::Transfer(_)));
@@ -214,6 +219,9 @@ impl Batch {
 
     fn change(&mut self, account_id: Uuid, asked: &Asked, events: &[AccountEvent]) -> Option<Changed> {
         let state = self.states.get_mut(&account_id)?;
+        if let Some(before) = &mut self.before {
+            before.remember(account_id, state);
+        }
         let first = self.append.events.len();
         for event in events {
             let count = self.counts.entry(state.partition).or_default();

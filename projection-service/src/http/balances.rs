@@ -10,8 +10,8 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::AppState;
 use super::documented::{Responses, Wait, account_problems};
+use super::{AppState, log};
 use crate::store::{accounts, history};
 
 /// The most buckets in an answer.
@@ -92,6 +92,9 @@ pub(super) async fn list(
         return Err(Problem::malformed("from", "is after `to`"));
     }
     state.until_version(&headers, account_id, asked.min_version).await?;
+    // What ends in the past is told the same whenever it is asked for.
+    let past = asked.to.filter(|to| *to <= Timestamp::now());
+    state.until_recorded(&headers, account_id, past).await?;
     let pool = state.views.pool()?;
     let account = state.views.read(accounts::find(pool, account_id)).await?;
     let Some(account) = account else {
@@ -153,7 +156,7 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([])
+        account_problems([log::log_unavailable()])
     }
 }
 

@@ -169,7 +169,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        if status == StatusCode::REQUEST_TIMEOUT {
+        if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE) {
             // The rest of that request is not waited for, so no other can follow it.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -6,7 +6,7 @@ use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::{Past, money};
-use crate::domain::account::{Hold, OpenAccount};
+use crate::domain::account::{Account, Hold, OpenAccount};
 use crate::domain::command::{Capture, Release};
 use crate::domain::refusal::Refusal;
 
@@ -66,10 +66,20 @@ pub(super) fn release(
 
 /// Nothing, if it is not open any more or its time is not over.
 pub(super) fn expire(account: &OpenAccount, hold_id: Uuid, now: Timestamp) -> Vec<AccountEvent> {
-    let over = account.holds.get(&hold_id).filter(|hold| hold.is_over(now));
-    let expired = over.and_then(|hold| Some((Amount::new(hold.amount)?, hold.expires_at?)));
-    let event = |(amount, expires_at)| AccountEvent::HoldExpired(HoldExpired { hold_id, amount, expires_at });
-    expired.map(event).into_iter().collect()
+    account.holds.get(&hold_id).and_then(|hold| expired(hold_id, *hold, now)).into_iter().collect()
+}
+
+/// All whose time is over.
+pub(super) fn expire_all(account: &Account, now: Timestamp) -> Vec<AccountEvent> {
+    match account {
+        Account::Open(open) => open.holds.iter().filter_map(|(id, hold)| expired(*id, *hold, now)).collect(),
+        Account::Unopened | Account::Closed(_) => Vec::new(),
+    }
+}
+
+fn expired(hold_id: Uuid, hold: Hold, now: Timestamp) -> Option<AccountEvent> {
+    let (amount, expires_at) = (Amount::new(hold.amount)?, hold.expires_at.filter(|_| hold.is_over(now))?);
+    Some(AccountEvent::HoldExpired(HoldExpired { hold_id, amount, expires_at }))
 }
 
 /// The hold, if it can still be ended by whoever placed it.

@@ -21,10 +21,10 @@ fn nor_is_one_that_is_overdrawn() {
 }
 
 #[test]
-fn nor_is_one_with_open_holds_over_or_not() {
+fn nor_is_one_with_open_holds() {
     let history = || given([opened_with_overdraft(0, 500), held_until(20, Some(5))]);
     history().when(close()).then_refused(Refusal::HoldsOpen { holds: 1 });
-    history().at(5).when(close()).then_refused(Refusal::HoldsOpen { holds: 1 });
+    history().at(5).when(close()).then([expired(20, 5), closed()]);
     given([opened_with_overdraft(0, 500), held(20), released(20)]).when(close()).then([closed()]);
     let overdrawn = given([opened_with_overdraft(0, 500), held(20), withdrawn(1)]);
     overdrawn.when(close()).then_refused(Refusal::BalanceNotZero { balance: -1 });

@@ -127,3 +127,17 @@ fn a_closed_account_has_no_holds() {
         given([opened_with(0), closed()]).when(command).then_refused(Refusal::AccountClosed);
     }
 }
+
+#[test]
+fn a_hold_whose_time_is_over_is_in_nobodys_way_before_that_is_recorded() {
+    let account = || given([opened_with(100), held_until(60, Some(5))]);
+    account().at(4).when(withdraw(41)).then_refused(Refusal::InsufficientFunds { available: 40, overdraft_limit: 0 });
+    account().at(5).when(withdraw(41)).then([expired(60, 5), withdrawn(41)]);
+    account().at(5).when(withdraw(40)).then([withdrawn(40)]);
+    account().at(5).when(withdraw(101)).then_refused(Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
+    let empty = || given([opened_with_overdraft(0, 60), held_until(60, Some(5))]);
+    empty().at(4).when(close()).then_refused(Refusal::HoldsOpen { holds: 1 });
+    empty().at(5).when(close()).then([expired(60, 5), closed()]);
+    empty().at(4).when(set_limit(0)).then_refused(Refusal::OverdraftInUse { available: -60 });
+    empty().at(5).when(set_limit(0)).then([expired(60, 5), limited(0)]);
+}

@@ -23,7 +23,7 @@ pub(super) struct Model {
 }
 
 /// One that was opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Kept {
     pub(super) closed: bool,
     currency: Currency,
@@ -87,8 +87,27 @@ impl Kept {
 }
 
 impl Model {
-    /// Does it, or gives the refusal and does nothing.
+    /// Does it, or gives the refusal and does nothing. Holds whose time is over are in nobody's way.
     pub(super) fn ask(&mut self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<(), Refusal> {
+        let refusal = match self.ask_with_all_holds(account_id, command, now) {
+            Err(
+                refusal @ (Refusal::InsufficientFunds { .. }
+                | Refusal::HoldsOpen { .. }
+                | Refusal::OverdraftInUse { .. }),
+            ) => refusal,
+            asked => return asked,
+        };
+        let Some(own) = self.accounts.get_mut(&account_id) else { return Err(refusal) };
+        let before = own.clone();
+        if !holds::expire_all(own, now) {
+            return Err(refusal);
+        }
+        self.ask_with_all_holds(account_id, command, now).inspect_err(|_| {
+            self.accounts.insert(account_id, before);
+        })
+    }
+
+    fn ask_with_all_holds(&mut self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<(), Refusal> {
         match command {
             Command::Open(_) if self.accounts.contains_key(&account_id) => return Err(Refusal::AccountExists),
             Command::Open(opening) => {

@@ -73,7 +73,7 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
         let asked = model.ask(account_id, &command, at(now));
         prop_assert_eq!(decided.as_ref().map(|_| ()).map_err(Clone::clone), asked, "{:?}", command);
         let Ok(decided) = decided else { continue };
-        let counterparty = decided.events.first().and_then(counterparty_of);
+        let counterparty = decided.events.last().and_then(counterparty_of);
         prop_assert_eq!(counterparty.is_some(), decided.counterparty.is_some());
         let own = decided.events.into_iter().map(|event| (account_id, event));
         for (account_id, event) in own.chain(counterparty.zip(decided.counterparty)) {

@@ -1,28 +1,34 @@
 //! Commands that were decided and are taken back: dry runs, and those that are done together or not at all.
 
+use std::collections::HashMap;
+
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
-use super::{Batch, Changed, Decision, EventsOf, Facts, Loaded, Pending};
+use super::{Batch, Changed, Decision, EventsOf, Facts, Loaded, Pending, State};
 use crate::lanes::CommandError;
 
-/// A batch as it was before a pending one.
+/// A batch as it was before a pending one, as far as that has changed it.
+#[derive(Debug)]
 pub(super) struct Mark {
-    states: Vec<(Uuid, Loaded, Option<usize>)>,
+    states: HashMap<Uuid, (Loaded, Option<usize>)>,
     facts: Facts,
     events: usize,
     keys: usize,
     asserted: usize,
 }
 
+impl Mark {
+    /// The account is about to change.
+    pub(super) fn remember(&mut self, account_id: Uuid, state: &State) {
+        self.states.entry(account_id).or_insert_with(|| (state.loaded.clone(), state.newest));
+    }
+}
+
 impl Batch {
-    pub(super) fn mark(&self, pending: &Pending) -> Mark {
-        let state = |(account_id, _)| {
-            let state = self.states.get(&account_id)?;
-            Some((account_id, state.loaded.clone(), state.newest))
-        };
+    pub(super) fn mark(&self) -> Mark {
         Mark {
-            states: pending.accounts().filter_map(state).collect(),
+            states: HashMap::new(),
             facts: self.facts.clone(),
             events: self.append.events.len(),
             keys: self.append.keys.len(),
@@ -75,7 +81,7 @@ impl Batch {
         self.append.keys.truncate(before.keys);
         self.append.asserted.truncate(before.asserted);
         self.facts = before.facts;
-        for (account_id, loaded, newest) in before.states {
+        for (account_id, (loaded, newest)) in before.states {
             if let Some(state) = self.states.get_mut(&account_id) {
                 (state.loaded, state.newest) = (loaded, newest);
             }

@@ -238,10 +238,9 @@ fn is_same_transfer(asked: &Asked, own: &Leg) -> bool {
         && *transfer == Transfer { transfer_id, to, amount, reference, effective_at, metadata }
 }
 
-/// What a transfer took from the account.
+/// What a transfer took from the account. Holds may have expired before it.
 fn sent(leg: &Leg) -> Option<TransferLeg> {
-    let [event] = leg.events.as_slice() else { return None };
-    match event.decode() {
+    match leg.events.last()?.decode() {
         Ok(AccountEvent::MoneySent(leg)) => Some(leg),
         Ok(_) | Err(_) => None,
     }

@@ -1,16 +1,12 @@
 //! Bodies of JSON.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::{Deserialize, DeserializeOwned};
-use tokio::time::timeout;
 
 use super::field;
-use crate::http::BODY_LIMIT;
-use crate::http::limits::{self, BodyTime};
 use crate::http::problem::Problem;
 
 /// A body of JSON. What it is read into should refuse unknown fields.
@@ -68,15 +64,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let BodyTime(time) = request.extensions().get().copied().unwrap_or_default();
-    let read = timeout(time, Bytes::from_request(request, state)).await.map_err(|_| limits::body_too_slow(time))?;
-    read.map_err(|rejection: BytesRejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("a body may have at most {BODY_LIMIT} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
-        }
-        _ => Problem::malformed("body", "could not be read to its end"),
-    })
+    // It is there: see `body`.
+    Bytes::from_request(request, state).await.map_err(|_| Problem::malformed("body", "could not be read to its end"))
 }
 
 /// The value of a whole JSON text, which is an object (or null, where the type allows that).

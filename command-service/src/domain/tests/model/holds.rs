@@ -63,6 +63,17 @@ pub(super) fn ask(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(
     Ok(())
 }
 
+/// Ends all whose time is over; whether there were any.
+pub(super) fn expire_all(own: &mut Kept, now: Timestamp) -> bool {
+    let before = own.entries.len();
+    let over = |hold: &&mut KeptHold| hold.status == HoldStatus::Open && hold.expires_at.is_some_and(|at| at <= now);
+    let over: Vec<&mut KeptHold> = own.holds.values_mut().filter(over).collect();
+    let count = over.len();
+    over.into_iter().for_each(|hold| hold.status = HoldStatus::Expired);
+    (0..count).for_each(|_| own.note("HoldExpired"));
+    own.entries.len() > before
+}
+
 fn open(own: &mut Kept, hold_id: Uuid, now: Timestamp) -> Result<&mut KeptHold, Refusal> {
     let hold = own.holds.get_mut(&hold_id).ok_or(Refusal::HoldNotFound)?;
     let over = hold.expires_at.is_some_and(|expires_at| expires_at <= now);
