@@ -153,3 +153,20 @@ async fn what_runs_past_the_grace_is_cut_off() {
     assert_eq!(to_end(&mut running).await, "");
     assert!(TcpStream::connect(server.addr).await.is_err());
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_body_leaves_the_connection_to_the_next_request() {
+    let server = start(Limits::default()).await;
+    for refused in ["POST /nowhere HTTP/1.1", "GET /echo HTTP/1.1", "POST /echo HTTP/1.1"] {
+        // The body comes in a packet of its own, and is not what its header says.
+        let head = format!("{refused}\r\nhost: test\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\n");
+        let mut stream = sent(&server, &head).await;
+        sleep(Duration::from_millis(20)).await;
+        stream.write_all(&[b'x'; 20]).await.unwrap();
+        assert!(first(&mut stream).await.starts_with("HTTP/1.1 4"), "{refused}");
+        stream.write_all(LIVE.as_bytes()).await.unwrap();
+        assert!(first(&mut stream).await.starts_with("HTTP/1.1 200 "), "{refused}");
+    }
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+}
