@@ -2,6 +2,8 @@
 //! dense, keys and versions are honoured, whatever races or breaks.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+/// Connections that break while everything is asked at once.
+mod broken;
 /// When entries count from.
 mod effective;
 /// Connections that break.
