@@ -13,6 +13,8 @@ mod ground;
 mod holds;
 /// Accounts that are not in memory.
 mod loading;
+/// Random requests, against a reference.
+mod random;
 /// Commands that are done together or not at all.
 mod sets;
 /// Appends over two accounts.
