@@ -2,6 +2,8 @@
 //! dense, keys and versions are honoured, whatever races or breaks.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+/// Connections that break while everything is asked at once.
+mod broken;
 /// When entries count from.
 mod effective;
 /// Connections that break.
@@ -11,6 +13,8 @@ mod ground;
 mod holds;
 /// Accounts that are not in memory.
 mod loading;
+/// Random requests, against a reference.
+mod random;
 /// Commands that are done together or not at all.
 mod sets;
 /// Appends over two accounts.
