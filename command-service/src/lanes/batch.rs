@@ -37,6 +37,8 @@ pub(super) struct Batch {
     decided: Vec<(Place, Decision)>,
     /// What is to be put back if the pending one that is decided now has to be undone.
     before: Option<Mark>,
+    /// The pending ones that were to be done together, and were not.
+    pub(super) failed: Vec<usize>,
     /// A command could be made part of it only in part, which is a defect: nothing of it is to be done.
     pub(super) is_broken: bool,
 }
@@ -131,6 +133,7 @@ impl Batch {
         self.decided.extend(places.map(|place| (place, Decision::Error(CommandError::HeldBack))));
         if let Some(before) = self.before.take() {
             if failed {
+                self.failed.push(index);
                 self.undo_all(pending, before, first);
             } else if pending.is_dry_run() {
                 self.undo_dry_run(pending, before, first);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::request::{Asked, Pending};
 use crate::domain::{Account, Command, Past};
+use crate::log::outcomes::{Key, by_key};
 use crate::log::past;
 
 #[derive(Debug, Clone, Default)]
@@ -104,13 +105,20 @@ impl Facts {
     }
 
     /// Whether the log knows better than what these commands were decided on: what they were refused for, or would have been
-    /// done in a dry run, no constraint checks.
+    /// done in a dry run, no constraint checks. Nor does it where a set was not done: one of it may be known to have been.
     pub(super) async fn are_outrun(
         connection: &mut PgConnection,
         batch: &Batch,
-        unchecked: &[&Asked],
+        pending: &[Pending],
     ) -> sqlx::Result<bool> {
-        let transfers: Vec<Uuid> = unchecked.iter().filter_map(|asked| asked.transfer_id()).collect();
+        let unchecked = batch.unchecked(pending);
+        let of_failed = || batch.failed.iter().flat_map(|index| &pending[*index].commands);
+        let keys: Vec<Key<'_>> = of_failed().filter_map(Asked::kept_key).collect();
+        if !keys.is_empty() && by_key(&mut *connection, &keys).await?.iter().any(Option::is_some) {
+            return Ok(true);
+        }
+        let transfers = unchecked.iter().copied().chain(of_failed());
+        let transfers: Vec<Uuid> = transfers.filter_map(Asked::transfer_id).collect();
         if !transfers.is_empty() && !past::transfers(&mut *connection, &transfers).await?.is_empty() {
             return Ok(true);
         }

@@ -61,7 +61,11 @@ pub(super) async fn look_first(
     if batch.is_broken {
         return Err(Failure::Defect);
     }
-    batch.append.keys.append(&mut known.keys);
+    for index in &batch.failed {
+        let known_of_it = (0..pending[*index].commands.len()).map(|n| (*index, n)).filter(|place| known.has(*place));
+        known.withdraw(known_of_it.collect::<Vec<_>>().into_iter());
+    }
+    batch.append.keys.extend(known.take_keys());
     if !batch.append.is_empty() {
         batch.note_sent(sent);
         let started = Instant::now();

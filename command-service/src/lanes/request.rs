@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::{AccountSummary, Command, Past, Refusal};
 use crate::log::append::NewKey;
+use crate::log::outcomes::Key;
 use crate::log::past::Entry;
 
 /// A command for one account.
@@ -192,6 +193,11 @@ impl Asked {
     /// The idempotency key to honour.
     pub(super) fn key(&self) -> Option<&str> {
         self.request.key()
+    }
+
+    /// Where its key is kept.
+    pub(super) fn kept_key(&self) -> Option<Key<'_>> {
+        self.key().map(|key| Key { partition: self.partition, account_id: self.request.account_id, key })
     }
 
     /// The key to be kept with what has come of it: the account's version, how many events it caused, or why it was refused.

@@ -46,7 +46,7 @@ pub(super) async fn decide(
     }
     Facts::load(connection, &mut batch, &pending.iter().collect::<Vec<_>>(), false).await?;
     pending.iter().enumerate().for_each(|(index, pending)| batch.decide(index, pending, |_| false));
-    if Facts::are_outrun(connection, &batch, &batch.unchecked(pending)).await? {
+    if Facts::are_outrun(connection, &batch, pending).await? {
         return Err(Failure::Outrun);
     }
     if batch.is_broken { Err(Failure::Defect) } else { Ok(batch) }

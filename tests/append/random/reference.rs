@@ -45,7 +45,7 @@ impl Reference {
         }
         let mut answers = Vec::new();
         for (n, (request, known)) in requests.iter().zip(known).enumerate() {
-            let told = known.unwrap_or_else(|| self.decide(request, &before));
+            let told = known.unwrap_or_else(|| self.decide(request));
             if all_or_none && !told.is_done() {
                 *self = before;
                 return self.none_done(requests, n, told);
@@ -84,8 +84,8 @@ impl Reference {
         }
         let Command::Transfer(transfer) = &request.command else { return None };
         let (sender, content, told) = self.transfers.get(&transfer.transfer_id)?;
-        let is_same = (sender, content) == (&request.account_id, transfer);
-        Some(if is_same { told.clone() } else { refused(Refusal::TransferExists) })
+        // Else what becomes of it is decided.
+        ((sender, content) == (&request.account_id, transfer)).then(|| told.clone())
     }
 
     /// Under its key, for good, unless there is something.
@@ -95,15 +95,14 @@ impl Reference {
         }
     }
 
-    /// `before` is what was there before the set that the request belongs to.
-    fn decide(&mut self, request: &CommandRequest, before: &Self) -> Told {
+    fn decide(&mut self, request: &CommandRequest) -> Told {
         let CommandRequest { account_id, command, expected_version, .. } = request;
         let (account, version) = (self.account(*account_id), self.version(*account_id));
         let has_version = version > 0 || matches!(command, Command::Open(_));
         if has_version && expected_version.is_some_and(|expected| expected != version) {
             return refused(Refusal::VersionMismatch { current_version: version });
         }
-        let past = self.past(*account_id, command, before);
+        let past = self.past(*account_id, command);
         let other = counterparty(command, &past).map(|id| (id, self.version(id), self.account(id)));
         let given = Given {
             counterparty: other.as_ref().map(|(account_id, version, account)| Subject {
@@ -130,13 +129,13 @@ impl Reference {
         told
     }
 
-    /// Read from all there is. An entry that is to be undone has to be there before the set.
-    fn past(&self, account_id: Uuid, command: &Command, before: &Self) -> Past {
+    /// Read from all there is.
+    fn past(&self, account_id: Uuid, command: &Command) -> Past {
         let events = || self.of(account_id).iter().map(|happened| (happened.version, &happened.event));
         let mut past = Past::default();
         match command {
             Command::Reverse(reversal) => {
-                let entry = before.of(account_id).iter().find(|happened| happened.version == reversal.version);
+                let entry = self.of(account_id).iter().find(|happened| happened.version == reversal.version);
                 past.entry = entry.map(|happened| happened.event.clone());
                 past.reversed_by = events().find_map(|(version, event)| match event {
                     AccountEvent::EntryReversed(reversed) if reversed.version == reversal.version => Some(version),
@@ -152,7 +151,7 @@ impl Reference {
                     _ => None,
                 });
             }
-            // A transfer that exists is known before anything is decided.
+            Command::Transfer(transfer) => past.transfer_exists = self.transfers.contains_key(&transfer.transfer_id),
             _ => {}
         }
         past

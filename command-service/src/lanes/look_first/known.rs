@@ -26,7 +26,7 @@ pub(super) struct Known {
     /// Done, and still to be told; whether by an earlier request (else by an earlier attempt at this one).
     done: HashMap<Place, (Done, bool)>,
     /// Keys of transfers that were done by their id, and are to be kept with what was done.
-    pub(super) keys: Vec<NewKey>,
+    keys: Vec<(Place, NewKey)>,
     /// Ids that are another transfer's.
     pub(super) taken: HashSet<Uuid>,
 }
@@ -61,11 +61,7 @@ impl Known {
     async fn find_by_key(&mut self, connection: &mut PgConnection, pending: &[Pending]) -> Result<(), Failure> {
         let with_key = |(place, asked): (Place, &'_ Asked)| asked.key().map(|_| place);
         let places: Vec<Place> = places(pending).filter_map(with_key).collect();
-        let key = |place: &Place| {
-            let asked = at(pending, *place);
-            asked.key().map(|key| Key { partition: asked.partition, account_id: asked.request.account_id, key })
-        };
-        let keys: Vec<Key<'_>> = places.iter().filter_map(key).collect();
+        let keys: Vec<Key<'_>> = places.iter().filter_map(|place| at(pending, *place).kept_key()).collect();
         for (place, found) in places.into_iter().zip(by_key(connection, &keys).await?) {
             let Some(found) = found else { continue };
             if found.fingerprint != at(pending, place).request.fingerprint() {
@@ -138,7 +134,7 @@ impl Known {
                 told.map_err(unanswerable).map(|accepted| is_same_transfer(asked, &accepted.own).then_some(accepted));
             let answer = match told {
                 Ok(Some(accepted)) => {
-                    self.keys.extend(asked.new_key(done.version, 1, None));
+                    self.keys.extend(asked.new_key(done.version, 1, None).map(|key| (place, key)));
                     Ok(Answer { replayed: true, outcome: Outcome::Accepted(accepted) })
                 }
                 // What becomes of it is the decider's to say.
@@ -162,12 +158,23 @@ impl Known {
             };
             let not_done = places().find(|place| self.answers.get(place).is_some_and(|answer| !is_done(answer)));
             if let Some(not_done) = not_done {
-                for place in places().filter(|place| *place != not_done) {
-                    self.done.remove(&place);
-                    self.answers.insert(place, Err(CommandError::HeldBack));
-                }
+                self.withdraw(places().filter(|place| *place != not_done));
             }
         }
+    }
+
+    /// Of what was to be done together with others that were not, nothing is told but that.
+    pub(super) fn withdraw(&mut self, places: impl Iterator<Item = Place>) {
+        for place in places {
+            self.done.remove(&place);
+            self.keys.retain(|(of, _)| *of != place);
+            self.answers.insert(place, Err(CommandError::HeldBack));
+        }
+    }
+
+    /// Keys to be kept now.
+    pub(super) fn take_keys(&mut self) -> impl Iterator<Item = NewKey> {
+        std::mem::take(&mut self.keys).into_iter().map(|(_, key)| key)
     }
 
     fn done(&self, account_id: Uuid, version: i64) -> Done {
