@@ -111,14 +111,13 @@ impl Facts {
         batch: &Batch,
         pending: &[Pending],
     ) -> sqlx::Result<bool> {
-        let unchecked = batch.unchecked(pending);
         let of_failed = || batch.failed.iter().flat_map(|index| &pending[*index].commands);
         let keys: Vec<Key<'_>> = of_failed().filter_map(Asked::kept_key).collect();
         if !keys.is_empty() && by_key(&mut *connection, &keys).await?.iter().any(Option::is_some) {
             return Ok(true);
         }
-        let transfers = unchecked.iter().copied().chain(of_failed());
-        let transfers: Vec<Uuid> = transfers.filter_map(Asked::transfer_id).collect();
+        let unchecked: Vec<&Asked> = batch.unchecked(pending).into_iter().chain(of_failed()).collect();
+        let transfers: Vec<Uuid> = unchecked.iter().filter_map(|asked| asked.transfer_id()).collect();
         if !transfers.is_empty() && !past::transfers(&mut *connection, &transfers).await?.is_empty() {
             return Ok(true);
         }
