@@ -5,12 +5,13 @@
 -- heads:    the partitions touched, ascending, each once; and how many events go to each.
 -- events:   one element each; `event_heads` is the index of its partition in `head_partitions`, `event_numbers` its
 --           place among the events of the batch that go there, from 1.
+-- indexed:  whether an event is among them of which a row of another table is made, too.
 -- commands: the keys to remember, one element each.
 -- asserted: accounts on whose version a command without events relies.
 CREATE FUNCTION passbook.append(
     head_partitions smallint[], head_counts int[],
     event_heads int[], event_numbers int[], account_ids uuid[], versions bigint[], event_ids uuid[],
-    command_ids uuid[], types text[], schema_versions smallint[], data text[], metadata text[],
+    command_ids uuid[], types text[], schema_versions smallint[], data text[], metadata text[], indexed boolean,
     key_partitions smallint[], key_account_ids uuid[], keys text[], fingerprints bigint[],
     key_versions bigint[], key_events smallint[], refusals text[],
     asserted_partitions smallint[], asserted_account_ids uuid[], asserted_versions bigint[]
@@ -55,38 +56,40 @@ BEGIN
                   append.data, append.metadata)
         AS e (head, number, account_id, version, event_id, command_id, type, schema_version, data, metadata);
 
-    IF 'MoneySent' = ANY (types) THEN
-        INSERT INTO passbook.transfers (transfer_id, account_id, version)
-        SELECT (e.data::json ->> 'transfer_id')::uuid, e.account_id, e.version
-          FROM unnest(types, account_ids, versions, append.data) AS e (type, account_id, version, data)
-         WHERE e.type = 'MoneySent'
-         -- In one order: two appends in other partitions that bring the same ids don't wait for each other in a ring.
-         ORDER BY 1;
-    END IF;
+    IF indexed THEN
+        IF 'MoneySent' = ANY (types) THEN
+            INSERT INTO passbook.transfers (transfer_id, account_id, version)
+            SELECT (e.data::json ->> 'transfer_id')::uuid, e.account_id, e.version
+              FROM unnest(types, account_ids, versions, append.data) AS e (type, account_id, version, data)
+             WHERE e.type = 'MoneySent'
+             -- In one order: two appends in other partitions that bring the same ids don't wait for each other in a ring.
+             ORDER BY 1;
+        END IF;
 
-    IF 'EntryReversed' = ANY (types) THEN
-        INSERT INTO passbook.reversals (partition, account_id, version, reversed_by)
-        SELECT head_partitions[e.head], e.account_id, (e.data::json ->> 'version')::bigint, e.version
-          FROM unnest(event_heads, types, account_ids, versions, append.data) AS e (head, type, account_id, version, data)
-         WHERE e.type = 'EntryReversed';
-    END IF;
+        IF 'EntryReversed' = ANY (types) THEN
+            INSERT INTO passbook.reversals (partition, account_id, version, reversed_by)
+            SELECT head_partitions[e.head], e.account_id, (e.data::json ->> 'version')::bigint, e.version
+              FROM unnest(event_heads, types, account_ids, versions, append.data) AS e (head, type, account_id, version, data)
+             WHERE e.type = 'EntryReversed';
+        END IF;
 
-    IF 'HoldPlaced' = ANY (types) THEN
-        INSERT INTO passbook.holds (partition, account_id, hold_id, expires_at)
-        SELECT head_partitions[e.head], e.account_id, (e.data::json ->> 'hold_id')::uuid,
-               (e.data::json ->> 'expires_at')::timestamptz
-          FROM unnest(event_heads, types, account_ids, append.data) AS e (head, type, account_id, data)
-         WHERE e.type = 'HoldPlaced';
-    END IF;
+        IF 'HoldPlaced' = ANY (types) THEN
+            INSERT INTO passbook.holds (partition, account_id, hold_id, expires_at)
+            SELECT head_partitions[e.head], e.account_id, (e.data::json ->> 'hold_id')::uuid,
+                   (e.data::json ->> 'expires_at')::timestamptz
+              FROM unnest(event_heads, types, account_ids, append.data) AS e (head, type, account_id, data)
+             WHERE e.type = 'HoldPlaced';
+        END IF;
 
-    IF ARRAY['HoldCaptured', 'HoldReleased', 'HoldExpired'] && types THEN
-        UPDATE passbook.holds AS h SET ended = e.ended
-          FROM (SELECT head_partitions[t.head] AS partition, t.account_id, (t.data::json ->> 'hold_id')::uuid AS hold_id,
-                       CASE t.type WHEN 'HoldCaptured' THEN 'captured' WHEN 'HoldReleased' THEN 'released'
-                                   WHEN 'HoldExpired' THEN 'expired' END AS ended
-                  FROM unnest(event_heads, types, account_ids, append.data) AS t (head, type, account_id, data)) AS e
-         WHERE e.ended IS NOT NULL
-           AND h.partition = e.partition AND h.account_id = e.account_id AND h.hold_id = e.hold_id;
+        IF ARRAY['HoldCaptured', 'HoldReleased', 'HoldExpired'] && types THEN
+            UPDATE passbook.holds AS h SET ended = e.ended
+              FROM (SELECT head_partitions[t.head] AS partition, t.account_id, (t.data::json ->> 'hold_id')::uuid AS hold_id,
+                           CASE t.type WHEN 'HoldCaptured' THEN 'captured' WHEN 'HoldReleased' THEN 'released'
+                                       WHEN 'HoldExpired' THEN 'expired' END AS ended
+                      FROM unnest(event_heads, types, account_ids, append.data) AS t (head, type, account_id, data)) AS e
+             WHERE e.ended IS NOT NULL
+               AND h.partition = e.partition AND h.account_id = e.account_id AND h.hold_id = e.hold_id;
+        END IF;
     END IF;
 
     IF cardinality(keys) > 0 THEN
@@ -96,5 +99,8 @@ BEGIN
             AS k (p, id, key, fingerprint, version, events, refusal);
     END IF;
 
-    RETURN QUERY SELECT b, at FROM unnest(bases) WITH ORDINALITY AS b (b, n) ORDER BY n;
+    recorded := at;
+    FOREACH base IN ARRAY bases LOOP
+        RETURN NEXT;
+    END LOOP;
 END $$;

@@ -196,6 +196,7 @@ async fn what_a_set_has_done_it_can_undo() {
     // And what came of it is undone with it.
     set.push(request(accounts[0], Command::Withdraw(money(101))));
     set[1] = reverse(7);
+    set[2] = transfer(accounts[0], accounts[1], 40);
     set[3] = reverse(9);
     let results = instance.lanes.submit_together(again(&set), true).await;
     assert_eq!(refused(results[4].clone()), Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });

@@ -61,6 +61,13 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
     partitions.partition_point(|p| *p < partition)
 }
 
+/// Whether a row of another table is made of the event, too: of `transfers`, `reversals` or `holds`.
+fn is_indexed(event: &RecordedEvent) -> bool {
+    const INDEXED: [&str; 6] =
+        ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
+    INDEXED.contains(&event.event_type.as_str())
+}
+
 /// Appends, in one round trip and one transaction (or within the one that is open), and gives the events their
 /// positions and times.
 ///
@@ -101,7 +108,7 @@ async fn call(
     };
     sqlx::query(
         "SELECT base, recorded FROM passbook.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-         $17, $18, $19, $20, $21, $22)",
+         $17, $18, $19, $20, $21, $22, $23)",
     )
     .bind(partitions)
     .bind(counts)
@@ -115,6 +122,7 @@ async fn call(
     .bind(column(events, |e| e.schema_version))
     .bind(column(events, |e| e.data.get()))
     .bind(column(events, context))
+    .bind(events.iter().any(is_indexed))
     .bind(column(keys, |k| k.partition))
     .bind(column(keys, |k| k.account_id))
     .bind(column(keys, |k| k.key.as_str()))
