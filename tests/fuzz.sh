@@ -27,13 +27,13 @@ ask "/v1/accounts/$account/holds" "{\"hold_id\":\"$hold\",\"amount\":90071992547
 printf '[parameters]\n"path.id" = "%s"\n"path.hold_id" = "%s"\n"path.version" = [1, 2, 3, 99]\n' "$account" "$hold" >there.toml
 : >anywhere.toml
 for config in there anywhere; do
-for port in 20480 20481; do
-  # Streams are left out: each would be read to its end.
-  "$work/python/bin/schemathesis" --config-file "$config.toml" run "http://127.0.0.1:$port/openapi.json" --max-examples "$examples" --no-color \
-    --generation-database none --exclude-path-regex '/stream$' --phases examples,coverage,fuzzing \
-    --checks status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
-  # A 503 is an answer (it tells what to wait for), a 500 is a defect.
-  if curl --silent "http://127.0.0.1:$port/metrics" | grep 'status="500"'; then exit 1; fi
-done
+  for port in 20480 20481; do
+    # Streams are left out: each would be read to its end.
+    "$work/python/bin/schemathesis" --config-file "$config.toml" run "http://127.0.0.1:$port/openapi.json" --max-examples "$examples" --no-color \
+      --generation-database none --exclude-path-regex '/stream$' --phases examples,coverage,fuzzing \
+      --checks status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
+    # A 503 is an answer (it tells what to wait for), a 500 is a defect.
+    if curl --silent "http://127.0.0.1:$port/metrics" | grep 'status="500"'; then exit 1; fi
+  done
 done
 if grep -i panicked "$work/log"; then exit 1; fi

@@ -55,8 +55,9 @@ struct Queue {
 }
 
 impl Lanes {
-    /// Starts the lanes of a log of so many partitions, from which entries can be read by that pool. They hand what they append to `relay`, and states worth keeping to `snapshots`; each ends
-    /// when the last clone of this is gone and its queue is empty.
+    /// Starts the lanes of a log of so many partitions, from which entries can be read by that pool. They hand what they
+    /// append to `relay`, and states worth keeping to `snapshots`; each ends when the last clone of this is gone and its queue
+    /// is empty.
     pub fn start(
         partitions: Partition,
         entries: PgPool,

@@ -121,8 +121,9 @@ impl Facts {
         if !transfers.is_empty() && !past::transfers(&mut *connection, &transfers).await?.is_empty() {
             return Ok(true);
         }
-        let places = |asked: &&&Asked| matches!(asked.request.command, Command::Hold(_));
-        let holds: Vec<_> = unchecked.iter().filter(places).filter_map(|asked| unknown_hold(batch, asked)).collect();
+        let places_hold = |asked: &&&Asked| matches!(asked.request.command, Command::Hold(_));
+        let holds: Vec<_> =
+            unchecked.iter().filter(places_hold).filter_map(|asked| unknown_hold(batch, asked)).collect();
         if !holds.is_empty() && !past::ended_holds(&mut *connection, &holds).await?.is_empty() {
             return Ok(true);
         }

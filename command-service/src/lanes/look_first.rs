@@ -52,19 +52,16 @@ pub(super) async fn look_first(
             names.extend(own);
         }
     }
+    let undecided: Vec<&Pending> = open.iter().map(|open| open.1).collect();
     let mut batch = Batch::default();
-    load_into(&mut transaction, &mut batch, open.iter().map(|open| open.1), snapshots, |_, _, _| {}).await?;
-    let opened: Vec<&Pending> = open.iter().map(|open| open.1).collect();
-    Facts::load(&mut transaction, &mut batch, &opened, true).await?;
+    load_into(&mut transaction, &mut batch, undecided.iter().copied(), snapshots, |_, _, _| {}).await?;
+    Facts::load(&mut transaction, &mut batch, &undecided, true).await?;
     batch.facts.take(std::mem::take(&mut known.taken));
     open.iter().for_each(|(index, pending)| batch.decide(*index, pending, |place| known.has(place)));
     if batch.is_broken {
         return Err(Failure::Defect);
     }
-    for index in &batch.failed {
-        let known_of_it = (0..pending[*index].commands.len()).map(|n| (*index, n)).filter(|place| known.has(*place));
-        known.withdraw(known_of_it.collect::<Vec<_>>().into_iter());
-    }
+    batch.failed.iter().for_each(|index| known.withdraw_known(*index, &pending[*index]));
     batch.append.keys.extend(known.take_keys());
     if !batch.append.is_empty() {
         batch.note_sent(sent);

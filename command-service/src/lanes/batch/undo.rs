@@ -41,9 +41,7 @@ impl Batch {
     pub(super) fn undo_all(&mut self, pending: &Pending, before: Mark, first: usize) {
         self.undo(before);
         self.assert(pending.accounts());
-        for at in first..self.decided.len() {
-            let (place, decision) =
-                std::mem::replace(&mut self.decided[at], ((0, 0), Decision::Error(CommandError::HeldBack)));
+        for (place, decision) in self.decided.split_off(first) {
             let decision = match decision {
                 Decision::Accepted { .. } => Decision::Error(CommandError::HeldBack),
                 Decision::Refused(_) | Decision::Error(_) => {
@@ -51,7 +49,7 @@ impl Batch {
                     decision
                 }
             };
-            self.decided[at] = (place, decision);
+            self.decided.push((place, decision));
         }
     }
 

@@ -55,7 +55,7 @@ impl Known {
     }
 
     pub(super) fn has_all(&self, index: usize, pending: &Pending) -> bool {
-        (0..pending.commands.len()).all(|n| self.has((index, n)))
+        places_of(index, pending).all(|place| self.has(place))
     }
 
     async fn find_by_key(&mut self, connection: &mut PgConnection, pending: &[Pending]) -> Result<(), Failure> {
@@ -152,7 +152,7 @@ impl Known {
     /// Of those that are done together or not at all: if one is known not to have been done, none is.
     fn hold_back(&mut self, pending: &[Pending]) {
         for (index, pending) in pending.iter().enumerate().filter(|(_, pending)| pending.all_or_none) {
-            let places = || (0..pending.commands.len()).map(|n| (index, n));
+            let places = || places_of(index, pending);
             let is_done = |answer: &CommandResult| {
                 answer.as_ref().is_ok_and(|answer| matches!(answer.outcome, Outcome::Accepted(_)))
             };
@@ -163,8 +163,14 @@ impl Known {
         }
     }
 
+    /// Those of a set that are known, once the rest of it was not done.
+    pub(super) fn withdraw_known(&mut self, index: usize, pending: &Pending) {
+        let known: Vec<Place> = places_of(index, pending).filter(|place| self.has(*place)).collect();
+        self.withdraw(known.into_iter());
+    }
+
     /// Of what was to be done together with others that were not, nothing is told but that.
-    pub(super) fn withdraw(&mut self, places: impl Iterator<Item = Place>) {
+    fn withdraw(&mut self, places: impl Iterator<Item = Place>) {
         for place in places {
             self.done.remove(&place);
             self.keys.retain(|(of, _)| *of != place);
@@ -251,6 +257,10 @@ fn sent(leg: &Leg) -> Option<TransferLeg> {
         Ok(AccountEvent::MoneySent(leg)) => Some(leg),
         Ok(_) | Err(_) => None,
     }
+}
+
+fn places_of(index: usize, pending: &Pending) -> impl Iterator<Item = Place> + use<> {
+    (0..pending.commands.len()).map(move |n| (index, n))
 }
 
 fn places(pending: &[Pending]) -> impl Iterator<Item = (Place, &Asked)> {
