@@ -119,7 +119,7 @@ impl Ground {
             let mut positions: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
             while due > 0 {
                 let record = consumer.poll(Duration::from_secs(10)).unwrap().unwrap();
-                let (event, _) = cloud_event::decode(record.payload().unwrap()).unwrap();
+                let event = cloud_event::decode(record.payload().unwrap()).unwrap().event;
                 assert_eq!(record.key().unwrap(), event.account_id.to_string().as_bytes());
                 positions.entry(record.partition()).or_default().push(event.position.number);
                 due -= 1;

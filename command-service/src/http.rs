@@ -26,16 +26,20 @@ mod reason;
 mod release;
 mod reverse;
 mod settled;
+mod store;
 mod transfer;
 mod unfreeze;
 mod withdraw;
 
+use passbook_shared::http::headers::{EPOCH, PARTITIONS, STORE_ID};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::lanes::Lanes;
 use crate::log::read::LogReader;
+use crate::log::store::Store;
+use crate::restore::standing::Standing;
 
 /// What the routes work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,8 +48,21 @@ pub struct AppState {
     pub lanes: Lanes,
     /// Where the log is read.
     pub log: LogReader,
+    /// The store's epoch and its forks.
+    pub standing: Standing,
     /// Whether a change without an `Idempotency-Key` is refused.
     pub require_idempotency_key: bool,
+}
+
+/// The headers that say whose log an answer shows.
+type Whose = [(&'static str, String); 3];
+
+impl AppState {
+    fn whose(&self) -> Whose {
+        let Store { store_id, partitions } = self.log.store();
+        let epoch = self.standing.epoch();
+        [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string()), (EPOCH, epoch.to_string())]
+    }
 }
 
 /// The routes of the service, with their documentation.
@@ -67,7 +84,8 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(account_events::account_events))
         .routes(routes!(account_state::account_state))
         .routes(routes!(events::events))
-        .routes(routes!(settled::settled));
+        .routes(routes!(settled::settled))
+        .routes(routes!(store::store));
     events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
     router.with_state(state)
 }

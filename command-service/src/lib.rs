@@ -14,6 +14,8 @@ pub mod log;
 mod metrics;
 /// From the log to the topic.
 pub mod relay;
+/// A log that was restored from a backup.
+pub mod restore;
 /// From settings to running tasks.
 pub mod startup;
 /// What happens without anybody asking for it.

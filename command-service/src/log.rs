@@ -16,6 +16,8 @@ pub mod outcomes;
 pub mod past;
 /// Reading the log for people and for the projection.
 pub mod read;
+/// Accepted restores, and forks that are yet to be resolved.
+pub mod restores;
 /// Rows of `events`.
 pub mod rows;
 /// Folded accounts, written behind the append.

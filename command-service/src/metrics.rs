@@ -66,3 +66,9 @@ pub(crate) fn holds_expired(holds: usize) {
 pub(crate) fn keys_forgotten(keys: u64) {
     metrics::counter!("passbook_idempotency_keys_forgotten_total").increment(keys);
 }
+
+/// So many partitions are forked.
+#[expect(clippy::cast_precision_loss, reason = "at most 1000")]
+pub(crate) fn forked_partitions(forks: usize) {
+    metrics::gauge!("passbook_log_forked_partitions").set(forks as f64);
+}

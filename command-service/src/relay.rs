@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::log::feed;
+use crate::log::restores;
 use crate::log::store::Store;
 use crate::metrics;
 use error::RelayError;
@@ -102,9 +103,10 @@ impl Relay {
         ends: &mut Ends,
     ) -> Result<(), RelayError> {
         let connection = timeout(CONNECT, PgConnection::connect_with(&self.connect)).await;
-        let connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let mut connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let epoch = restores::epoch(&mut connection).await?;
         topic::ensure(&self.kafka, self.store).await?;
-        let producer = Producer::start(&self.kafka, self.store, self.linger_ms)?;
+        let producer = Producer::start(&self.kafka, self.store, epoch, self.linger_ms)?;
         let watch = Watch::start(&self.kafka)?;
         let mut session =
             Session { relay: self, connection, producer, watch, sent: BTreeMap::new(), heads: Vec::new() };

@@ -20,6 +20,7 @@ use crate::lanes::{LaneConfig, Lanes};
 use crate::log::store::{self, Store};
 use crate::log::{read::LogReader, snapshots};
 use crate::relay::{self, Relay};
+use crate::restore::standing::Standing;
 use crate::upkeep::Upkeep;
 
 /// How long to wait for a Postgres that is not there yet.
@@ -61,6 +62,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (store, listener) = prepare_and_answer(&config, listener, &health, &shutdown).await?;
     let pool = read_pool(&config, config.read_connections);
     health.ok("postgres");
+    let standing = Standing::new(health.clone());
+    standing.refresh(&mut *pool.acquire().await?).await.context("the store's epoch can't be read")?;
 
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
@@ -94,7 +97,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     // A connection of its own: readers that keep the others busy don't make the service unready.
     let check = read_pool(&config, 1);
     tasks.spawn("the postgres check", check_postgres(check, health.clone(), shutdown.clone()));
-    let state = AppState { lanes, log, require_idempotency_key: config.require_idempotency_key };
+    let forks = read_pool(&config, 1);
+    tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
+    let state = AppState { lanes, log, standing, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");

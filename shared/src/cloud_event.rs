@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::epoch::{self, Epoch};
 use crate::partition::Partition;
 use crate::position::Position;
 use crate::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
@@ -27,6 +28,7 @@ struct Writing<'a> {
     time: Timestamp,
     datacontenttype: &'a str,
     storeid: Uuid,
+    epoch: Epoch,
     partition: Partition,
     #[serde(serialize_with = "as_text")]
     position: i64,
@@ -56,6 +58,9 @@ struct Reading {
     subject: Uuid,
     time: Timestamp,
     storeid: Uuid,
+    /// Absent in the records of programs that did not know epochs.
+    #[serde(default)]
+    epoch: Epoch,
     partition: Partition,
     position: String,
     version: String,
@@ -73,11 +78,22 @@ fn as_text<S: serde::Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S
     serializer.collect_str(number)
 }
 
-/// The document for an event of the store `store_id`, appended to `buffer`.
+/// An event as the topic carries it.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The event, with its place in the log.
+    pub event: RecordedEvent,
+    /// The store it is of.
+    pub store_id: Uuid,
+    /// The epoch of that store in which it was published.
+    pub epoch: Epoch,
+}
+
+/// Appends the document for an event of the store `store_id`, in its epoch, to `buffer`.
 ///
 /// # Errors
 /// None in practice: an event is plain data.
-pub fn encode(event: &RecordedEvent, store_id: Uuid, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+pub fn encode(event: &RecordedEvent, store_id: Uuid, epoch: Epoch, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
     let context = &event.metadata.context;
     serde_json::to_writer(
         buffer,
@@ -90,6 +106,7 @@ pub fn encode(event: &RecordedEvent, store_id: Uuid, buffer: &mut Vec<u8>) -> se
             time: event.recorded_at,
             datacontenttype: CONTENT_TYPE,
             storeid: store_id,
+            epoch,
             partition: event.position.partition,
             position: event.position.number,
             version: event.version,
@@ -105,14 +122,17 @@ pub fn encode(event: &RecordedEvent, store_id: Uuid, buffer: &mut Vec<u8>) -> se
     )
 }
 
-/// The event of a document, and the store it is of. Attributes this program does not know are passed over.
+/// Reads a document. Attributes this program does not know are passed over.
 ///
 /// # Errors
 /// What is wrong with the document, for people.
-pub fn decode(document: &[u8]) -> Result<(RecordedEvent, Uuid), String> {
+pub fn decode(document: &[u8]) -> Result<Decoded, String> {
     let read: Reading = serde_json::from_slice(document).map_err(|error| format!("not our CloudEvent: {error}"))?;
     if read.specversion != SPEC_VERSION {
         return Err(format!("specversion is `{}`, not {SPEC_VERSION}", read.specversion));
+    }
+    if !(0..=epoch::LARGEST).contains(&read.epoch) {
+        return Err(format!("epoch `{}` is not a number from 0 to {}", read.epoch, epoch::LARGEST));
     }
     let number = |name: &str, text: &str| {
         text.parse().ok().filter(|n: &i64| *n >= 1).ok_or_else(|| format!("{name} `{text}` is not a number from 1"))
@@ -137,7 +157,7 @@ pub fn decode(document: &[u8]) -> Result<(RecordedEvent, Uuid), String> {
             },
         },
     };
-    Ok((event, read.storeid))
+    Ok(Decoded { event, store_id: read.storeid, epoch: read.epoch })
 }
 
 #[cfg(test)]
@@ -161,12 +181,21 @@ mod tests {
             },
         };
         let mut document = Vec::new();
-        encode(&event, Uuid::from_u128(9), &mut document).unwrap();
-        let (read, store) = decode(&document).unwrap();
-        assert_eq!(store, Uuid::from_u128(9));
-        assert_eq!(serde_json::to_value(&read).unwrap(), serde_json::to_value(&event).unwrap());
+        encode(&event, Uuid::from_u128(9), 3, &mut document).unwrap();
+        let read = decode(&document).unwrap();
+        assert_eq!((read.store_id, read.epoch), (Uuid::from_u128(9), 3));
+        assert_eq!(serde_json::to_value(&read.event).unwrap(), serde_json::to_value(&event).unwrap());
         for cut in 0..document.len() {
             assert!(decode(&document[..cut]).is_err());
+        }
+        let with_epoch = |epoch: &str| {
+            let text = String::from_utf8(document.clone()).unwrap();
+            decode(text.replace("\"epoch\":3,", epoch).as_bytes()).map(|read| read.epoch)
+        };
+        assert_eq!(with_epoch(""), Ok(0));
+        assert_eq!(with_epoch("\"epoch\":1000000,"), Ok(epoch::LARGEST));
+        for wrong in ["-1", "1000001", "2147483648", "\"3\"", "null"] {
+            assert!(with_epoch(&format!("\"epoch\":{wrong},")).is_err(), "{wrong}");
         }
     }
 }

@@ -3,6 +3,8 @@
 
 /// The same as a CloudEvents document, as the topic carries it.
 pub mod cloud_event;
+/// Raised by each accepted restore of the log.
+pub mod epoch;
 /// What can have happened to an account.
 pub mod event;
 /// Amounts in minor units, and ISO 4217 currencies.
@@ -13,6 +15,8 @@ pub mod partition;
 pub mod position;
 /// An event with its place in the log, as the feed gives it.
 pub mod recorded_event;
+/// Which store it is, its epoch and its forks, as `GET /v1/store` tells.
+pub mod store_description;
 /// Checked text: lengths in characters, no NUL.
 pub mod text;
 /// Moments in UTC with microseconds.

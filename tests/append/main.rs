@@ -15,6 +15,8 @@ mod holds;
 mod loading;
 /// Random requests, against a reference.
 mod random;
+/// Forks and accepted restores.
+mod restores;
 /// Commands that are done together or not at all.
 mod sets;
 /// Appends over two accounts.

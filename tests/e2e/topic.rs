@@ -153,7 +153,7 @@ async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
         rdkafka::ClientConfig::new().set("bootstrap.servers", &site.kafka.brokers).create()?;
     for newest in log.iter().filter_map(|events| events.last()) {
         let (key, mut document) = (newest.account_id.to_string(), Vec::new());
-        cloud_event::encode(newest, store, &mut document)?;
+        cloud_event::encode(newest, store, 0, &mut document)?;
         let record =
             FutureRecord::to(&site.topic).partition(newest.position.partition.into()).key(&key).payload(&document);
         producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;

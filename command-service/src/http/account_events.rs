@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::documented::{Responses, read_problems};
 use super::events::EventPage;
 use super::whole::{LARGEST, Whole};
-use super::{AppState, examples};
+use super::{AppState, Whose, examples};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
@@ -30,18 +30,24 @@ pub(super) struct AccountEventsQuery {
 /// The events of an account, oldest first
 #[utoipa::path(get, path = "/v1/accounts/{id}/events", tag = "log",
     params(("id" = Uuid, Path, description = "The account"), AccountEventsQuery),
-    responses((status = 200, description = "Some of its events", body = EventPage, example = json!(examples::page())), Problems))]
+    responses((status = 200, description = "Some of its events", body = EventPage,
+        headers(
+            ("X-Store-Id" = Uuid, description = "The store whose log it is"),
+            ("X-Partitions" = i16, description = "How many partitions that log has"),
+            ("X-Store-Epoch" = i32, description = "The epoch of that store"),
+        ),
+        example = json!(examples::page())), Problems))]
 pub(super) async fn account_events(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<AccountEventsQuery>,
-) -> Result<Json<EventPage>, Problem> {
+) -> Result<(Whose, Json<EventPage>), Problem> {
     let after_version = query.after_version.map_or(0, Whole::get);
     let limit = query.limit.map_or(DEFAULT_LIMIT, Whole::get).unsigned_abs();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let page = state.log.account_events(account_id, after_version, limit).await?;
     let page = page.ok_or_else(|| Problem::account_not_found(account_id))?;
-    Ok(Json(page.into()))
+    Ok((state.whose(), Json(page.into())))
 }
 
 struct Problems;

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::extract::Query;
-use passbook_shared::http::headers::{PARTITIONS, STORE_ID};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -16,7 +15,7 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use super::documented::{Responses, read_problems};
 use super::whole::{LARGEST, Whole};
-use super::{AppState, examples};
+use super::{AppState, Whose, examples};
 use crate::log::read::Page;
 use crate::log::read::search::{Cursor, Found, Search};
 use crate::log::store::Store;
@@ -88,6 +87,7 @@ impl From<Found> for EventPage {
             headers(
                 ("X-Store-Id" = Uuid, description = "The store whose log it is"),
                 ("X-Partitions" = i16, description = "How many partitions that log has"),
+                ("X-Store-Epoch" = i32, description = "The epoch of that store"),
             ),
             example = json!(examples::page())),
         Problems,
@@ -95,9 +95,8 @@ impl From<Found> for EventPage {
 pub(super) async fn events(
     State(state): State<AppState>,
     Query(query): Query<EventsQuery>,
-) -> Result<([(&'static str, String); 2], Json<EventPage>), Problem> {
-    let Store { store_id, partitions } = state.log.store();
-    let whose = [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string())];
+) -> Result<(Whose, Json<EventPage>), Problem> {
+    let (whose, Store { partitions, .. }) = (state.whose(), state.log.store());
     let limit = usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
     if let Some(partition) = query.partition {
         only_with_partition(&query)?;

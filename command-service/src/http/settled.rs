@@ -3,17 +3,15 @@
 use axum::Json;
 use axum::extract::State;
 use passbook_shared::http::extract::{Json as Body, Path};
-use passbook_shared::http::headers::{PARTITIONS, STORE_ID};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::AppState;
 use super::documented::{Responses, body_problems, read_problems};
 use super::events::no_partition;
-use crate::log::store::Store;
+use super::{AppState, Whose};
 
 /// What is to be settled.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -45,20 +43,20 @@ pub(super) struct Settled {
         headers(
             ("X-Store-Id" = uuid::Uuid, description = "The store whose log it is"),
             ("X-Partitions" = i16, description = "How many partitions that log has"),
+            ("X-Store-Epoch" = i32, description = "The epoch of that store"),
         )), Problems))]
 pub(super) async fn settled(
     State(state): State<AppState>,
     Path(partition): Path<Partition>,
     Body(request): Body<SettleRequest>,
-) -> Result<([(&'static str, String); 2], Json<Settled>), Problem> {
-    let Store { store_id, partitions } = state.log.store();
+) -> Result<(Whose, Json<Settled>), Problem> {
+    let partitions = state.log.store().partitions;
     if !(0..partitions).contains(&partition) {
         return Err(no_partition(partitions));
     }
     let number = state.log.settle(partition, request.as_of).await?;
     let number = number.ok_or_else(|| Problem::malformed("as_of", "is not past yet"))?;
-    let whose = [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string())];
-    Ok((whose, Json(Settled { position: Position { partition, number } })))
+    Ok((state.whose(), Json(Settled { position: Position { partition, number } })))
 }
 
 struct Problems;

@@ -7,6 +7,7 @@ pub mod search;
 use futures_util::{Stream, TryStreamExt};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::store_description::StoreDescription;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::effective::effective_at;
 use super::in_time;
 use super::load::{LoadError, Loaded, Wanted, state_at};
+use super::restores;
 use super::rows::{event_columns, recorded_event};
 use super::store::Store;
 
@@ -47,6 +49,23 @@ impl LogReader {
     /// Whose log it is.
     pub fn store(&self) -> Store {
         self.store
+    }
+
+    /// Which store it is, its accepted restores and its forks, all as of one moment.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn describe(&self) -> Result<StoreDescription, sqlx::Error> {
+        in_time(async {
+            let mut reading = self.feed.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let epoch = restores::epoch(&mut *reading).await?;
+            let restores = restores::restores(&mut *reading).await?;
+            let forks = restores::forks(&mut *reading).await?;
+            reading.commit().await?;
+            let Store { store_id, partitions } = self.store;
+            Ok(StoreDescription { store_id, partitions, epoch, restores, forks })
+        })
+        .await
     }
 
     /// One partition of the log after a position, in order.

@@ -59,6 +59,7 @@ pub async fn grant(pool: &PgPool, role: &str) -> anyhow::Result<()> {
     let sql = format!(
         "GRANT USAGE ON SCHEMA passbook TO {role};
          GRANT SELECT ON passbook.store TO {role};
+         GRANT SELECT, INSERT ON passbook.epochs TO {role};
          GRANT SELECT, UPDATE ON passbook.log_head TO {role};
          GRANT SELECT, INSERT ON passbook.events, passbook.transfers, passbook.reversals TO {role};
          GRANT SELECT, INSERT, DELETE ON passbook.commands TO {role};

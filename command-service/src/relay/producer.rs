@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use passbook_shared::cloud_event;
 use passbook_shared::config::KafkaConfig;
+use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use rdkafka::ClientContext;
@@ -65,6 +66,7 @@ pub(super) struct Producer {
     deliveries: Arc<Deliveries>,
     topic: String,
     store_id: Uuid,
+    epoch: Epoch,
     document: Vec<u8>,
     /// Position number last given to librdkafka, by partition.
     sent: Vec<i64>,
@@ -73,7 +75,7 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn start(kafka: &KafkaConfig, store: Store, linger_ms: u32) -> Result<Self, RelayError> {
+    pub(super) fn start(kafka: &KafkaConfig, store: Store, epoch: Epoch, linger_ms: u32) -> Result<Self, RelayError> {
         let partitions = usize::from(store.partitions.unsigned_abs());
         let zeros = || (0..partitions).map(|_| AtomicI64::new(0)).collect();
         let deliveries = Arc::new(Deliveries { acknowledged: zeros(), ends: zeros(), failure: Mutex::new(None) });
@@ -92,6 +94,7 @@ impl Producer {
             deliveries,
             topic: kafka.kafka_topic.clone(),
             store_id: store.store_id,
+            epoch,
             document: Vec::with_capacity(1024),
             sent: vec![0; partitions],
             progress: (0, Instant::now()),
@@ -119,7 +122,7 @@ impl Producer {
     /// Gives an event to librdkafka; waits while its queue is full.
     pub(super) async fn publish(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
         self.document.clear();
-        cloud_event::encode(event, self.store_id, &mut self.document)?;
+        cloud_event::encode(event, self.store_id, self.epoch, &mut self.document)?;
         let mut key = [0; 36];
         let key: &str = event.account_id.hyphenated().encode_lower(&mut key);
         let position = usize::try_from(event.position.number).unwrap_or_default();

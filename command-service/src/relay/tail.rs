@@ -85,10 +85,11 @@ impl Tail {
                 Some(Ok(record)) => record,
             };
             match cloud_event::decode(record.payload().unwrap_or_default()) {
-                Ok((_, theirs)) if theirs != self.store_id => {
-                    return Err(RelayError::ForeignStore { partition, theirs, ours: self.store_id });
+                Ok(read) if read.store_id != self.store_id => {
+                    let (theirs, ours) = (read.store_id, self.store_id);
+                    return Err(RelayError::ForeignStore { partition, theirs, ours });
                 }
-                Ok((event, _)) => last = Some(event.position.number),
+                Ok(read) => last = Some(read.event.position.number),
                 Err(error) => {
                     tracing::warn!(partition, offset = record.offset(), error, "a record of the topic is not ours")
                 }

@@ -1,6 +1,6 @@
 //! What was read: a record of the topic, or an event of the log's feed.
 
-use passbook_shared::cloud_event;
+use passbook_shared::cloud_event::{self, Decoded};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -62,14 +62,11 @@ impl Record {
     /// A record with this value. Any bytes will do.
     pub(crate) fn read(partition: Partition, offset: Option<i64>, document: &[u8]) -> Self {
         let content = cloud_event::decode(document)
-            .and_then(|(recorded, store_id)| {
-                if recorded.position.partition == partition {
-                    Ok((recorded, store_id))
-                } else {
-                    Err(format!("an event of partition {} in partition {partition}", recorded.position.partition))
-                }
+            .and_then(|read| match read.event.position.partition {
+                found if found == partition => Ok(read),
+                found => Err(format!("an event of partition {found} in partition {partition}")),
             })
-            .map(|(recorded, store_id)| {
+            .map(|Decoded { event: recorded, store_id, .. }| {
                 let decoded = recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), document));
                 Event { recorded, store_id, decoded }
             })
@@ -104,7 +101,7 @@ impl Record {
 pub(crate) fn document(recorded: &RecordedEvent, store_id: Uuid) -> Vec<u8> {
     let mut document = Vec::new();
     // Plain data: there is nothing that could fail.
-    let _ = cloud_event::encode(recorded, store_id, &mut document);
+    let _ = cloud_event::encode(recorded, store_id, 0, &mut document);
     document
 }
 

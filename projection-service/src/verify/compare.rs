@@ -125,7 +125,7 @@ pub(super) fn set_aside(event: &RecordedEvent, found: Option<&(Uuid, i64, Vec<u8
         findings.add(|| Difference { expected, ..of(What::QuarantineMissing) });
         return;
     };
-    let found = (*version, cloud_event::decode(document).ok().map(|(recorded, _)| recorded.event_id));
+    let found = (*version, cloud_event::decode(document).ok().map(|read| read.event.event_id));
     if found != expected {
         let row = |(version, event_id): (i64, Option<Uuid>)| json!({ "version": version, "event_id": event_id });
         findings.add(|| Difference { expected: row(expected), found: row(found), ..of(What::QuarantineDiffers) });

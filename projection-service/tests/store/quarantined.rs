@@ -29,7 +29,7 @@ fn document(version: i64, event_type: &str) -> Vec<u8> {
         metadata: EventMetadata { command_id: id(4), context: CommandContext::default() },
     };
     let mut document = Vec::new();
-    cloud_event::encode(&event, id(9), &mut document).unwrap();
+    cloud_event::encode(&event, id(9), 0, &mut document).unwrap();
     document
 }
 

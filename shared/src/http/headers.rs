@@ -11,6 +11,8 @@ use super::problem::Problem;
 pub const STORE_ID: &str = "x-store-id";
 /// How many partitions that log has.
 pub const PARTITIONS: &str = "x-partitions";
+/// The epoch of that store.
+pub const EPOCH: &str = "x-store-epoch";
 
 /// How long a query waits for what it asked for if it does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);

@@ -24,7 +24,7 @@ fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str)
         metadata: EventMetadata { command_id: Uuid::from_u128(4), context: CommandContext::default() },
     };
     let mut document = Vec::new();
-    passbook_shared::cloud_event::encode(&recorded, Uuid::from_u128(1), &mut document).unwrap();
+    passbook_shared::cloud_event::encode(&recorded, Uuid::from_u128(1), 0, &mut document).unwrap();
     Record::read(3, Some(number - 1), &document)
 }
 
