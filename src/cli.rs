@@ -28,8 +28,8 @@ pub enum Part {
     CommandService(Box<command_service::Cli>),
     /// The projection-service alone: builds the views from the topic and answers queries
     ProjectionService(Box<projection_service::Cli>),
-    /// The embedded Postgres alone; prints four URLs, one a line: for DATABASE_URL, MIGRATION_DATABASE_URL and
-    /// PROJECTION_DATABASE_URL, and the administrator's
+    /// The embedded Postgres alone; prints five URLs, one a line: for DATABASE_URL, MIGRATION_DATABASE_URL,
+    /// PROJECTION_DATABASE_URL and PROJECTION_MIGRATION_DATABASE_URL, and the administrator's
     Postgres(PostgresOptions),
     /// The in-process Kafka broker alone; prints its address
     Broker(BrokerOptions),

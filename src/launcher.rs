@@ -3,7 +3,6 @@
 mod greeting;
 
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -12,15 +11,11 @@ use passbook_shared::config::{LogConfig, LogFormat};
 use passbook_shared::http::server;
 use passbook_shared::shutdown::{self, CancellationToken};
 use passbook_shared::telemetry;
-use sqlx::Connection;
 
 use crate::broker::Broker;
 use crate::cli::ClusterOptions;
-use crate::pair::{self, Pair};
+use crate::pair::{self, Owners, Pair};
 use crate::postgres::{self, Cluster};
-
-/// The partitions of a new log.
-const PARTITIONS: u16 = 12;
 
 /// What `passbook` is run with.
 #[derive(Debug, Clone, Args)]
@@ -37,12 +32,15 @@ pub struct Options {
     /// The log's database, as postgres://role:password@host/database; in the embedded Postgres if not given.
     #[arg(long, env, hide_env_values = true)]
     pub database_url: Option<String>,
-    /// The log's database as the owner of its tables, if DATABASE_URL's role is not to be that.
+    /// The log's database as the owner of its tables, if DATABASE_URL's role is not that.
     #[arg(long, env, hide_env_values = true)]
     pub migration_database_url: Option<String>,
     /// The views' database; in the embedded Postgres if not given.
     #[arg(long, env, hide_env_values = true)]
     pub projection_database_url: Option<String>,
+    /// The views' database as the owner of its tables, if PROJECTION_DATABASE_URL's role is not that.
+    #[arg(long, env, hide_env_values = true)]
+    pub projection_migration_database_url: Option<String>,
     /// Kafka's bootstrap servers, as host:port, separated by commas; an in-process broker if not given.
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub kafka_brokers: Option<String>,
@@ -93,15 +91,15 @@ async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
 
 async fn serve(options: &Options, postgres: Option<&mut Cluster>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut settings = settings(options, postgres.as_deref())?;
+    let owners = owners(options, postgres.as_deref());
+    let migrating =
+        pair::migrate(&settings.database_url, &settings.projection_database_url, owners, options.partitions);
+    // Told to stop meanwhile: the next start goes on.
+    let Some(store) = shutdown.run_until_cancelled(migrating).await else { return Ok(()) };
+    let partitions = u16::try_from(store?.partitions)?;
     let broker = match options.kafka_brokers {
         Some(_) => None,
-        None => {
-            let partitions = match options.partitions {
-                Some(partitions) => partitions,
-                None => stored_partitions(&settings.database_url).await.unwrap_or(PARTITIONS),
-            };
-            Some(Broker::start(std::slice::from_ref(&options.kafka_topic), partitions)?)
-        }
+        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), partitions)?),
     };
     if let Some(broker) = &broker {
         broker.address().clone_into(&mut settings.kafka_brokers);
@@ -142,29 +140,25 @@ async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
 
 fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pair::Settings> {
     let given_or = |given: &Option<String>, own: Option<String>| given.clone().or(own).context("a part is missing");
-    let database_url = given_or(&options.database_url, postgres.map(Cluster::command_url))?;
-    let owner_url = match options.database_url {
-        Some(_) => None,
-        None => postgres.map(Cluster::owner_url),
-    };
     Ok(pair::Settings {
         command_addr: options.command_addr,
         projection_addr: options.projection_addr,
-        database_url,
-        migration_database_url: options.migration_database_url.clone().or(owner_url),
+        database_url: given_or(&options.database_url, postgres.map(Cluster::command_url))?,
         projection_database_url: given_or(&options.projection_database_url, postgres.map(Cluster::projection_url))?,
         kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
         in_process_broker: options.kafka_brokers.is_none(),
         kafka_topic: options.kafka_topic.clone(),
-        partitions: options.partitions,
     })
 }
 
-/// How many partitions the log has, if there is one: the broker can't change its topic later.
-async fn stored_partitions(database_url: &str) -> Option<u16> {
-    const CONNECT: Duration = Duration::from_secs(5);
-    let connecting = sqlx::PgConnection::connect(database_url);
-    let mut connection = tokio::time::timeout(CONNECT, connecting).await.ok()?.ok()?;
-    let query = sqlx::query_scalar::<_, i16>("SELECT partitions FROM passbook.store");
-    query.fetch_one(&mut connection).await.ok()?.try_into().ok()
+/// The owners of the tables: of a database in the embedded Postgres its own.
+fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
+    let own = |given: &Option<String>, owner: fn(&Cluster) -> String| given.is_none().then(|| postgres.map(owner));
+    let (log, views) = (&options.migration_database_url, &options.projection_migration_database_url);
+    Owners {
+        migration_database_url: log.clone().or(own(&options.database_url, Cluster::owner_url).flatten()),
+        projection_migration_database_url: views
+            .clone()
+            .or(own(&options.projection_database_url, Cluster::projection_owner_url).flatten()),
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser};
+use command_service::log::store::Store;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::shutdown::{CancellationToken, Service};
 use tokio::task::JoinHandle;
@@ -22,8 +23,6 @@ pub struct Settings {
     pub projection_addr: SocketAddr,
     /// The log's database.
     pub database_url: String,
-    /// The same as the owner of its tables, if that is another role.
-    pub migration_database_url: Option<String>,
     /// The views' database.
     pub projection_database_url: String,
     /// Kafka's bootstrap servers.
@@ -32,8 +31,15 @@ pub struct Settings {
     pub in_process_broker: bool,
     /// The topic that mirrors the log.
     pub kafka_topic: String,
-    /// The partitions of a log that is yet to be made, if they are to be others than usual.
-    pub partitions: Option<u16>,
+}
+
+/// The owners of the databases' tables, where they are others than the services' own roles.
+#[derive(Debug, Clone, Default)]
+pub struct Owners {
+    /// The log's database.
+    pub migration_database_url: Option<String>,
+    /// The views' database.
+    pub projection_migration_database_url: Option<String>,
 }
 
 /// Both services, running.
@@ -97,15 +103,40 @@ impl Pair {
     }
 }
 
+/// Makes the tables of both services, or brings them up to date; returns the store. `partitions` are those of a log that
+/// is yet to be made, if they are to be others than usual.
+///
+/// # Errors
+/// A database can't be reached, or refuses.
+pub async fn migrate(
+    database_url: &str,
+    projection_database_url: &str,
+    owners: Owners,
+    partitions: Option<u16>,
+) -> anyhow::Result<Store> {
+    let service: command_service::Config = config(&[("--database-url", database_url.to_owned())])?;
+    let mut given = Vec::new();
+    given.extend(partitions.map(|partitions| ("--partitions", partitions.to_string())));
+    given.extend(owners.migration_database_url.map(|url| ("--migration-database-url", url)));
+    let migrated = command_service::migrate(&service.database_url, &config(&given)?).await;
+    let store = migrated.context("the log's tables could not be prepared")?;
+
+    let database = ("--projection-database-url", projection_database_url.to_owned());
+    let service: projection_service::Config = config(&[database])?;
+    let owner = owners.projection_migration_database_url;
+    let given: Vec<_> = owner.into_iter().map(|url| ("--projection-migration-database-url", url)).collect();
+    let migrated = projection_service::migrate(&service.projection_database_url, &config(&given)?).await;
+    migrated.context("the views' tables could not be prepared")?;
+    Ok(store)
+}
+
 async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Service> {
-    let mut given = vec![
+    let given = [
         ("--command-addr", settings.command_addr.to_string()),
         ("--database-url", settings.database_url.clone()),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
-    given.extend(settings.partitions.map(|partitions| ("--partitions", partitions.to_string())));
-    given.extend(settings.migration_database_url.clone().map(|url| ("--migration-database-url", url)));
     let config = config(&given)?;
     command_service::start(config, shutdown.clone()).await
 }

@@ -16,7 +16,13 @@ pub async fn postgres(options: PostgresOptions) -> anyhow::Result<()> {
     let settings =
         Settings { data_dir: options.cluster.data_dir, binaries: options.cluster.postgres_bin, port: options.port };
     let mut cluster = Cluster::start(&settings).await?;
-    let urls = [cluster.command_url(), cluster.owner_url(), cluster.projection_url(), cluster.admin_url("postgres")];
+    let urls = [
+        cluster.command_url(),
+        cluster.owner_url(),
+        cluster.projection_url(),
+        cluster.projection_owner_url(),
+        cluster.admin_url("postgres"),
+    ];
     say(&urls.join("\n"))?;
     tokio::select! {
         end = end(&options.end) => end?,

@@ -67,12 +67,17 @@ impl Cluster {
         self.url(databases::OWNER, &self.secrets.owner, databases::COMMAND)
     }
 
-    /// The command-service's database, as the role that may only append.
+    /// The command-service's database, as the role that reads and appends.
     pub fn command_url(&self) -> String {
         self.url(databases::COMMAND, &self.secrets.command, databases::COMMAND)
     }
 
-    /// The projection-service's database, as its owner.
+    /// The projection-service's database, as the owner of its tables.
+    pub fn projection_owner_url(&self) -> String {
+        self.url(databases::PROJECTION_OWNER, &self.secrets.projection_owner, databases::PROJECTION)
+    }
+
+    /// The projection-service's database, as the role that applies events and answers queries.
     pub fn projection_url(&self) -> String {
         self.url(databases::PROJECTION, &self.secrets.projection, databases::PROJECTION)
     }

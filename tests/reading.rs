@@ -34,9 +34,9 @@ impl Log {
         let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
         let cluster = Cluster::start(&settings).await.unwrap();
         let owner = PgPool::connect(&cluster.owner_url()).await.unwrap();
-        let store = store::prepare(&owner, Some(PARTITIONS)).await.unwrap();
         let role = cluster.command_url().parse::<PgConnectOptions>().unwrap();
-        store::grant(&owner, role.get_username()).await.unwrap();
+        let owner_options = cluster.owner_url().parse().unwrap();
+        let store = store::prepare(&owner_options, role.get_username(), Some(PARTITIONS)).await.unwrap();
         sqlx::query(
             "INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id,
                                           event_id, command_id, type, data)

@@ -54,8 +54,8 @@ impl Ground {
         let cluster = Cluster::start(&settings).await.unwrap();
         let broker = Broker::start(&[TOPIC.to_owned()], 12).unwrap();
         let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
-        let store = store::prepare(&pool, None).await.unwrap();
-        store::grant(&pool, cluster.command_url().parse::<PgConnectOptions>().unwrap().get_username()).await.unwrap();
+        let role: PgConnectOptions = cluster.command_url().parse().unwrap();
+        let store = store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None).await.unwrap();
         Self { cluster, broker, store, pool, _directory: directory }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
-use passbook_shared::partition::Partition;
 use sqlx::postgres::PgConnectOptions;
+
+use crate::migrate::MigrateOptions;
 
 /// Validates account commands, appends their events to the log and mirrors it to Kafka.
 #[derive(Debug, Parser)]
@@ -25,10 +26,12 @@ pub struct Cli {
 }
 
 /// What the program can do beside serving.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Ask the service on COMMAND_ADDR whether it is ready; exit code 0 if so.
     Healthcheck,
+    /// Make the log's tables or bring them up to date, and grant DATABASE_URL's role its rights; the service waits for it.
+    Migrate(MigrateOptions),
 }
 
 /// How the service runs.
@@ -37,15 +40,10 @@ pub struct Config {
     /// Where to answer HTTP, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub command_addr: SocketAddr,
-    /// The database of the log: `postgres://user:password@host:port/database`.
+    /// The database of the log: `postgres://user:password@host:port/database`. `command-service migrate` makes its tables;
+    /// the user needs no rights but those that it grants.
     #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
     pub database_url: PgConnectOptions,
-    /// Owner of the schema, to make and change its tables with; DATABASE_URL's role then only gets what it needs.
-    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
-    pub migration_database_url: Option<PgConnectOptions>,
-    /// Partitions of the log, for a store that is yet to be made (12 if not given); fixed from then on.
-    #[arg(long, env, value_parser = clap::value_parser!(i16).range(1..=1000))]
-    pub partitions: Option<Partition>,
     /// Kafka.
     #[command(flatten)]
     pub kafka: KafkaConfig,

@@ -12,6 +12,8 @@ pub mod lanes;
 /// The tables.
 pub mod log;
 mod metrics;
+/// The job that makes the tables.
+pub mod migrate;
 /// From the log to the topic.
 pub mod relay;
 /// A log that was restored from a backup.
@@ -22,4 +24,5 @@ pub mod startup;
 pub mod upkeep;
 
 pub use config::{Cli, Config};
+pub use migrate::migrate;
 pub use startup::{run, start};

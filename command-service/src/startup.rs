@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
+use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
 use passbook_shared::store_error::is_connection_lost;
 use passbook_shared::telemetry;
@@ -19,6 +20,7 @@ use crate::http::{self, AppState};
 use crate::lanes::{LaneConfig, Lanes};
 use crate::log::store::{self, Store};
 use crate::log::{read::LogReader, snapshots};
+use crate::migrate::migrate;
 use crate::relay::{self, Relay};
 use crate::restore::standing::Standing;
 use crate::upkeep::Upkeep;
@@ -42,6 +44,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         return healthcheck(cli.config.command_addr).await;
     }
     telemetry::start_log(&cli.log)?;
+    if let Some(Action::Migrate(options)) = &cli.action {
+        return migrate(&cli.config.database_url, options).await.map(drop);
+    }
     let shutdown = on_signal()?;
     match shutdown.run_until_cancelled(start(cli.config, shutdown.clone())).await {
         Some(service) => service?.tasks.wait().await,
@@ -124,34 +129,52 @@ async fn prepare_and_answer(
     Ok((prepared?, TcpListener::from_std(listener)?))
 }
 
-/// Waits for Postgres, and brings its schema up to date.
+/// Waits for Postgres, and for the job that makes the schema; returns the store.
 async fn prepare(config: &Config, health: &Health) -> anyhow::Result<Store> {
-    let deadline = Instant::now() + STORE_WAIT;
-    let owner = config.migration_database_url.as_ref().unwrap_or(&config.database_url);
-    // Else a role named like the schema would look for the migrations made so far in there.
-    let owner = owner.clone().options([("search_path", "public")]);
+    let mut deadline = Instant::now() + STORE_WAIT;
     health.failing("postgres", "not reached yet");
-    // Not by a pool, which would keep to itself why it can't connect.
-    while let Err(error) = connect(&owner).await {
-        if !is_connection_lost(&error) || Instant::now() > deadline {
-            return Err(error).context("DATABASE_URL or MIGRATION_DATABASE_URL: Postgres can't be used");
+    loop {
+        match find_store(&config.database_url).await {
+            Ok(Found::Store(store)) => return Ok(store),
+            Ok(Found::Waiting(why)) => {
+                health.failing("postgres", why);
+                deadline = Instant::now() + STORE_WAIT;
+            }
+            Ok(Found::TooNew(why)) => bail!("DATABASE_URL: {why}"),
+            Err(error) if !is_connection_lost(&error) || Instant::now() > deadline => {
+                return Err(error).context("DATABASE_URL: Postgres can't be used");
+            }
+            Err(error) => {
+                health.failing("postgres", format!("Postgres can't be reached: {error}"));
+                tracing::warn!(%error, "waiting for Postgres");
+            }
         }
-        health.failing("postgres", format!("Postgres can't be reached: {error}"));
-        tracing::warn!(%error, "waiting for Postgres");
         sleep(CHECK_EVERY).await;
     }
-    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(owner);
-    let store = store::prepare(&pool, config.partitions).await?;
-    if config.migration_database_url.is_some() {
-        store::grant(&pool, config.database_url.get_username()).await?;
-    }
-    pool.close().await;
-    Ok(store)
 }
 
-async fn connect(options: &PgConnectOptions) -> sqlx::Result<()> {
-    let connection = timeout(CONNECT, PgConnection::connect_with(options)).await;
-    connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await
+enum Found {
+    Store(Store),
+    Waiting(String),
+    TooNew(String),
+}
+
+/// Looks for a store that this build can use. Not by a pool, which would keep to itself why it can't connect.
+async fn find_store(database: &PgConnectOptions) -> sqlx::Result<Found> {
+    let looking = async {
+        let mut connection = PgConnection::connect_with(database).await?;
+        let found = match store::SCHEMA.standing(&mut connection).await? {
+            Standing::Usable => match store::find(&mut connection).await? {
+                Some(store) => Found::Store(store),
+                None => Found::Waiting(format!("there is no store yet: run `{}`", store::SCHEMA.job)),
+            },
+            Standing::Waiting(why) => Found::Waiting(why),
+            Standing::TooNew(why) => Found::TooNew(why),
+        };
+        connection.close().await?;
+        Ok(found)
+    };
+    timeout(CONNECT, looking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 fn read_pool(config: &Config, connections: u32) -> PgPool {

@@ -1,14 +1,18 @@
 #!/bin/bash
-# Run once, when the volume is empty: a database for each service, and the roles that use them. The owner of the log's
-# tables is not the role that appends to them.
+# Run once, when the volume is empty: for each service a database, the role that owns its tables (the jobs `migrate` have
+# its password), and the role that the service has.
 set -eu
 psql -v ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
-  -v owner="$PASSBOOK_OWNER_PASSWORD" -v command="$PASSBOOK_COMMAND_PASSWORD" -v projection="$PASSBOOK_PROJECTION_PASSWORD" <<'SQL'
+  -v owner="$PASSBOOK_OWNER_PASSWORD" -v command="$PASSBOOK_COMMAND_PASSWORD" -v projection="$PASSBOOK_PROJECTION_PASSWORD" \
+  -v projection_owner="$PASSBOOK_PROJECTION_OWNER_PASSWORD" <<'SQL'
 CREATE ROLE passbook_owner LOGIN PASSWORD :'owner';
 CREATE ROLE passbook_command LOGIN PASSWORD :'command';
+CREATE ROLE passbook_projection_owner LOGIN PASSWORD :'projection_owner';
 CREATE ROLE passbook_projection LOGIN PASSWORD :'projection';
 CREATE DATABASE passbook_command OWNER passbook_owner;
-CREATE DATABASE passbook_projection OWNER passbook_projection;
+CREATE DATABASE passbook_projection OWNER passbook_projection_owner;
 REVOKE ALL ON DATABASE passbook_command, passbook_projection FROM PUBLIC;
 GRANT CONNECT ON DATABASE passbook_command TO passbook_command;
+-- A rewind has a temporary table.
+GRANT CONNECT, TEMPORARY ON DATABASE passbook_projection TO passbook_projection;
 SQL

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::migrate::MigrateOptions;
 use crate::operate::ReplayOptions;
 
 /// Builds the account views from the log, and answers queries from them.
@@ -30,6 +31,9 @@ pub struct Cli {
 pub enum Action {
     /// Ask the service on PROJECTION_ADDR whether it is ready; exit code 0 if so.
     Healthcheck,
+    /// Make the views' tables or bring them up to date, and grant PROJECTION_DATABASE_URL's role its rights; the service
+    /// waits for it.
+    Migrate(MigrateOptions),
     /// Have the service on PROJECTION_ADDR read past events again, and follow it to its end.
     Replay(ReplayOptions),
     /// Have the service on PROJECTION_ADDR compare its views with the log; exit code 0 if they are what it says.
@@ -42,8 +46,8 @@ pub struct Config {
     /// Where to answer HTTP, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8081")]
     pub projection_addr: SocketAddr,
-    /// The database of the views, as `postgres://user:password@host:port/database`. The user must be able to create
-    /// schemas in it.
+    /// The database of the views: `postgres://user:password@host:port/database`. `projection-service migrate` makes its
+    /// tables; the user needs no rights but those that it grants.
     #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
     pub projection_database_url: PgConnectOptions,
     /// The command-service, for events that the topic does not have.

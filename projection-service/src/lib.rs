@@ -23,10 +23,13 @@ pub mod waiting;
 /// The settings.
 pub mod config;
 mod metrics;
+/// The job that makes the tables.
+pub mod migrate;
 /// What operators ask of a running service from the command line.
 pub mod operate;
 /// Starting and stopping it all.
 pub mod startup;
 
 pub use config::{Cli, Config};
+pub use migrate::migrate;
 pub use startup::{run, start};

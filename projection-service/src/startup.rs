@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::{self as shared_http, server};
+use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{self, CancellationToken, Service, Tasks};
 use passbook_shared::store_error::is_connection_lost;
 use passbook_shared::telemetry;
-use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::config::{Action, Cli, Config};
@@ -20,10 +20,11 @@ use crate::consumer::share::Limit;
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState, Log};
+use crate::migrate::migrate;
 use crate::operate;
 use crate::replay::{self, Ground};
 use crate::store::Views;
-use crate::store::generations;
+use crate::store::schema::SCHEMA;
 use crate::verify;
 use crate::verify::jobs::Jobs;
 use crate::waiting::Waiting;
@@ -38,12 +39,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A wrong setting, or a part of the service that failed.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.action {
-        None => {}
+        None | Some(Action::Migrate(_)) => {}
         Some(Action::Healthcheck) => return healthcheck(cli.config.projection_addr).await,
         Some(Action::Replay(options)) => return operate::replay(cli.config.projection_addr, options).await,
         Some(Action::Verify) => return operate::verify(cli.config.projection_addr).await,
     }
     telemetry::start_log(&cli.log)?;
+    if let Some(Action::Migrate(options)) = &cli.action {
+        return migrate(&cli.config.projection_database_url, options).await;
+    }
     let shutdown = shutdown::on_signal()?;
     start(cli.config, shutdown).await?.tasks.wait().await
 }
@@ -122,34 +126,29 @@ async fn consume(
     tasks.wait().await
 }
 
-/// Brings the schema up to date; waits for Postgres to be there.
+/// Waits for Postgres, and for the job that makes the schema.
 async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<()> {
     loop {
-        match try_prepare(database.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) if is_away(&error) => health.failing("postgres", format!("Postgres can't be reached: {error}")),
-            Err(error) => {
-                return Err(error).context("the database at PROJECTION_DATABASE_URL can't be prepared for the views");
+        match standing(&database).await {
+            Ok(Standing::Usable) => return Ok(()),
+            Ok(Standing::Waiting(why)) => health.failing("postgres", why),
+            Ok(Standing::TooNew(why)) => bail!("PROJECTION_DATABASE_URL: {why}"),
+            Err(error) if is_connection_lost(&error) => {
+                health.failing("postgres", format!("Postgres can't be reached: {error}"));
             }
+            Err(error) => return Err(error).context("PROJECTION_DATABASE_URL: Postgres can't be used"),
         }
         tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn try_prepare(database: PgConnectOptions) -> Result<(), MigrateError> {
-    let options = database.application_name("passbook-projection-start");
-    // A pool would go on trying, and keep to itself why.
-    let connection = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
-    connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await?;
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
-    generations::migrate(&pool).await?;
-    pool.close().await;
-    Ok(())
-}
-
-fn is_away(error: &MigrateError) -> bool {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => is_connection_lost(error),
-        _ => false,
-    }
+/// Checks the schema. Not by a pool, which would go on trying and keep to itself why.
+async fn standing(database: &PgConnectOptions) -> sqlx::Result<Standing> {
+    let looking = async {
+        let mut connection = database.clone().application_name("passbook-projection-start").connect().await?;
+        let standing = SCHEMA.standing(&mut connection).await?;
+        connection.close().await?;
+        Ok(standing)
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, looking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }

@@ -18,6 +18,8 @@ pub(crate) mod labels;
 pub mod quarantine;
 /// Replays that were asked for.
 pub mod replays;
+/// Migrations and rights.
+pub mod schema;
 /// Whose log the views are of.
 pub mod source;
 

@@ -32,6 +32,8 @@ pub mod health;
 pub mod http;
 /// A process, from its runtime to its exit code.
 pub mod process;
+/// The schema of a service's database.
+pub mod schema;
 /// Signals, named tasks, and their orderly end.
 pub mod shutdown;
 /// Errors of Postgres, told apart.

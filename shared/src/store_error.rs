@@ -30,3 +30,18 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
 pub fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::constraint)
 }
+
+/// Whether a table or a schema that the statement names is not there.
+pub fn is_missing(error: &sqlx::Error) -> bool {
+    has_code(error, &["42P01", "3F000"])
+}
+
+/// Whether the role lacks a right that the statement needs.
+pub fn is_forbidden(error: &sqlx::Error) -> bool {
+    has_code(error, &["42501"])
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| codes.contains(&code.as_ref()))
+}

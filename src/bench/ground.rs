@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::Options;
 use crate::broker::Broker;
+use crate::pair::{self, Owners};
 use crate::postgres::{Cluster, Settings};
 
 /// A Postgres and a Kafka.
@@ -76,9 +77,11 @@ impl Ground {
             None => Some(Arc::new(Broker::start(std::slice::from_ref(&name), PARTITIONS)?)),
         };
         let own = || broker.as_ref().map_or_else(String::new, |broker| broker.address().to_owned());
+        let (database_url, projection_database_url) = (url(&databases[0])?, url(&databases[1])?);
+        pair::migrate(&database_url, &projection_database_url, Owners::default(), None).await?;
         Ok(Site {
-            database_url: url(&databases[0])?,
-            projection_database_url: url(&databases[1])?,
+            database_url,
+            projection_database_url,
             kafka_brokers: self.kafka_brokers.clone().unwrap_or_else(own),
             kafka_topic: name,
             databases,

@@ -32,7 +32,7 @@ impl Library {
     pub(super) async fn start(site: &Site) -> anyhow::Result<Self> {
         let config: command_service::Config = pair::config(&[("--database-url", site.database_url.clone())])?;
         let pool = PgPool::connect(&site.database_url).await?;
-        let store = store::prepare(&pool, None).await?;
+        let store = store::find(&mut *pool.acquire().await?).await?.context("the store was not made")?;
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(1024);
         let (to_snapshots, snapshots) = snapshots::queue();

@@ -20,6 +20,9 @@ pub(super) struct Secrets {
     pub(super) owner: String,
     pub(super) command: String,
     pub(super) projection: String,
+    // Absent in files of earlier versions.
+    #[serde(default = "random")]
+    pub(super) projection_owner: String,
 }
 
 impl std::fmt::Debug for Secrets {
@@ -32,14 +35,29 @@ impl Secrets {
     /// Those of the data directory, made if there are none.
     pub(super) fn of(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join(FILE);
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} can't be read", path.display())),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let secrets = Self { admin: random(), owner: random(), command: random(), projection: random() };
-                write_private(&path, &serde_json::to_vec_pretty(&secrets)?)?;
-                Ok(secrets)
+        let (kept, secrets) = match std::fs::read(&path) {
+            Ok(text) => {
+                let secrets = serde_json::from_slice(&text);
+                let secrets = secrets.with_context(|| format!("{} can't be read", path.display()))?;
+                (text, secrets)
             }
-            Err(error) => Err(error).with_context(|| format!("{} can't be read", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), Self::random()),
+            Err(error) => return Err(error).with_context(|| format!("{} can't be read", path.display())),
+        };
+        let text = serde_json::to_vec_pretty(&secrets)?;
+        if text != kept {
+            write_private(&path, &text)?;
+        }
+        Ok(secrets)
+    }
+
+    fn random() -> Self {
+        Self {
+            admin: random(),
+            owner: random(),
+            command: random(),
+            projection: random(),
+            projection_owner: random(),
         }
     }
 }

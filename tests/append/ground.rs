@@ -40,8 +40,8 @@ impl Log {
         let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
         let cluster = Cluster::start(&settings).await.unwrap();
         let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
-        store::prepare(&pool, None).await.unwrap();
-        store::grant(&pool, cluster.command_url().parse::<PgConnectOptions>().unwrap().get_username()).await.unwrap();
+        let role: PgConnectOptions = cluster.command_url().parse().unwrap();
+        store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None).await.unwrap();
         Self { cluster, pool, _directory: directory }
     }
 

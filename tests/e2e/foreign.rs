@@ -126,6 +126,7 @@ async fn a_log_that_was_restored_is_noticed_and_everything_can_be_made_anew_from
     for statement in [format!("DROP DATABASE {name} WITH (FORCE)"), format!("CREATE DATABASE {name}")] {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     }
+    pair.site.migrate().await?;
     pair.commands[0].start()?;
     pair.commands[0].ready().await?;
     pair.projections[0].start()?;

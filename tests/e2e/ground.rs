@@ -82,7 +82,7 @@ async fn embedded_postgres() -> anyhow::Result<String> {
     let data_dir = directory.join("postgres").display().to_string();
     let arguments = ["postgres", "--until-stdin-closes", "--data-dir", &data_dir].map(str::to_owned);
     let mut process = Process::start(&arguments, &directory.join("postgres.out"))?;
-    let admin = first_lines(&mut process, 4).await?.pop().unwrap_or_default();
+    let admin = first_lines(&mut process, 5).await?.pop().unwrap_or_default();
     // It ends with this process, whose end closes its input.
     std::mem::forget(process);
     admin.strip_suffix("/postgres").map(str::to_owned).with_context(|| format!("`{admin}` is no URL"))

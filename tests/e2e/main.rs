@@ -23,6 +23,7 @@ mod contract;
 mod foreign;
 mod killed;
 mod launcher;
+mod migrating;
 mod money;
 mod outages;
 mod quarantine;

@@ -43,10 +43,10 @@ async fn while_postgres_hangs_commands_get_503_and_then_go_on() -> anyhow::Resul
 
 async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
     let mut site = Site::new(name).await?;
-    let (host, database) = site.database_url.rsplit_once('@').context("no host")?;
+    let (host, database) = site.command_role_url.rsplit_once('@').context("no host")?;
     let (address, database) = database.split_once('/').context("no database")?;
     let link = Link::start(address.parse()?).await?;
-    site.database_url = format!("{host}@{}/{database}", link.address);
+    site.command_role_url = format!("{host}@{}/{database}", link.address);
     let mut pair = Pair::start(site, 1).await?;
     let client = pair.command()?;
     let account = client.open().await?;

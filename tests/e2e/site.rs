@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use passbook::pair::Owners;
 use passbook_shared::http::healthcheck::healthcheck;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -20,8 +21,14 @@ use crate::verify;
 /// Databases, topic and group of one test.
 pub(crate) struct Site {
     pub(crate) name: &'static str,
+    /// The log's database as a superuser, for tests to look and to tamper.
     pub(crate) database_url: String,
+    /// The views' database as a superuser.
     pub(crate) projection_database_url: String,
+    /// The log's database as the command-service's role.
+    pub(crate) command_role_url: String,
+    /// The views' database as the projection-service's role.
+    pub(crate) projection_role_url: String,
     pub(crate) kafka: Kafka,
     pub(crate) topic: String,
     logs: PathBuf,
@@ -35,41 +42,91 @@ impl Site {
 
     /// An empty site on this Kafka.
     pub(crate) async fn on(name: &'static str, kafka: Kafka) -> anyhow::Result<Self> {
+        let site = Self::unprepared(name, kafka).await?;
+        site.migrate().await?;
+        Ok(site)
+    }
+
+    /// Databases without tables, and roles that own nothing.
+    pub(crate) async fn unprepared(name: &'static str, kafka: Kafka) -> anyhow::Result<Self> {
         let postgres = ground::postgres().await?;
+        let (_, host) = postgres.rsplit_once('@').context("no host")?;
         let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
         let databases = [format!("{name}_log"), format!("{name}_views")];
         for database in &databases {
-            sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {database}"))).execute(&mut connection).await?;
+            for statement in [
+                format!("CREATE DATABASE {database}"),
+                format!("CREATE ROLE {database} LOGIN PASSWORD '{database}'"),
+                format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+                format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {database}"),
+            ] {
+                sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+            }
         }
         connection.close().await?;
-        let [log, views] = databases.map(|database| format!("{postgres}/{database}"));
+        let [command_role_url, projection_role_url] =
+            databases.each_ref().map(|database| format!("postgres://{database}:{database}@{host}/{database}"));
+        let [database_url, projection_database_url] = databases.map(|database| format!("{postgres}/{database}"));
         let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
         if logs.exists() {
             std::fs::remove_dir_all(&logs)?;
         }
         std::fs::create_dir_all(&logs)?;
         let topic = if kafka.has_admin() { name.to_owned() } else { TOPICS[0].to_owned() };
-        Ok(Self { name, database_url: log, projection_database_url: views, kafka, topic, logs })
+        Ok(Self {
+            name,
+            database_url,
+            projection_database_url,
+            command_role_url,
+            projection_role_url,
+            kafka,
+            topic,
+            logs,
+        })
+    }
+
+    /// Makes the tables, or brings them up to date.
+    pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
+        let owners = Owners {
+            migration_database_url: Some(self.database_url.clone()),
+            projection_migration_database_url: Some(self.projection_database_url.clone()),
+        };
+        let (log, views) = (&self.command_role_url, &self.projection_role_url);
+        passbook::pair::migrate(log, views, owners, Some(ground::PARTITIONS)).await.map(drop)
     }
 
     /// A command-service, ready.
     pub(crate) async fn command(&self, name: &str) -> anyhow::Result<Service> {
-        let options = [("database-url", self.database_url.clone()), ("partitions", ground::PARTITIONS.to_string())];
-        self.service("command-service", name, "command-addr", &options).await
+        let mut service = self.command_started(name)?;
+        service.ready().await?;
+        Ok(service)
+    }
+
+    /// A command-service, started.
+    pub(crate) fn command_started(&self, name: &str) -> anyhow::Result<Service> {
+        let options = [("database-url", self.command_role_url.clone())];
+        self.service("command-service", name, "command-addr", &options)
     }
 
     /// A projection-service, ready.
     pub(crate) async fn projection(&self, name: &str, command: &Service) -> anyhow::Result<Service> {
+        let mut service = self.projection_started(name, command)?;
+        service.ready().await?;
+        Ok(service)
+    }
+
+    /// A projection-service, started.
+    pub(crate) fn projection_started(&self, name: &str, command: &Service) -> anyhow::Result<Service> {
         let options = [
-            ("projection-database-url", self.projection_database_url.clone()),
+            ("projection-database-url", self.projection_role_url.clone()),
             ("command-service-url", format!("http://{}", command.addr)),
             ("kafka-group", self.name.to_owned()),
             ("kafka-group-instance", name.to_owned()),
         ];
-        self.service("projection-service", name, "projection-addr", &options).await
+        self.service("projection-service", name, "projection-addr", &options)
     }
 
-    async fn service(
+    fn service(
         &self,
         part: &'static str,
         name: &str,
@@ -88,7 +145,6 @@ impl Site {
         service.set("kafka-brokers", &self.kafka.brokers);
         service.set("kafka-topic", &self.topic);
         service.start()?;
-        service.ready().await?;
         Ok(service)
     }
 

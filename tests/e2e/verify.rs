@@ -127,7 +127,7 @@ async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Resu
     eventually("the first has ended", async || finds_nothing(&views).await).await?;
     let (equal, output) = by_launcher(&pair.projections[0]).await?;
     ensure!(equal && output.contains(" 0 differences"), "{output}");
-    let database = format!("--projection-database-url={}", pair.site.projection_database_url);
+    let database = format!("--projection-database-url={}", pair.site.projection_role_url);
     let addr = format!("--projection-addr={}", pair.projections[0].addr);
     let (equal, output) = by_command(&["projection-service".to_owned(), database, addr, "verify".to_owned()]).await?;
     ensure!(equal && output.contains(" 0 differences"), "{output}");

@@ -1,9 +1,23 @@
-//! Which store this is, how many partitions its log has; the schema's migrations.
+//! Which store this is, and how many partitions its log has; made with the schema, by the owner.
 
 use anyhow::{Context, bail};
 use passbook_shared::partition::Partition;
-use sqlx::{PgPool, Row};
+use passbook_shared::schema::Schema;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
+
+/// The schema of the log.
+pub const SCHEMA: Schema = Schema {
+    name: "passbook",
+    migrations: || sqlx::migrate!(),
+    applied: "public._sqlx_migrations",
+    job: "command-service migrate",
+    internal: &[],
+};
+
+/// The partitions of a new store, if nobody says otherwise.
+pub const DEFAULT_PARTITIONS: Partition = 12;
 
 /// The store, as it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,27 +28,28 @@ pub struct Store {
     pub partitions: Partition,
 }
 
-/// Brings the schema up to date, and makes the store if there is none.
+/// Brings the schema up to date as its owner, makes the store if there is none, and grants the runtime role its rights.
 ///
 /// # Errors
 /// Postgres refuses, a newer program has been here, or the store has another number of partitions than asked for.
-pub async fn prepare(pool: &PgPool, partitions: Option<Partition>) -> anyhow::Result<Store> {
-    sqlx::migrate!().run(pool).await.context("the schema can't be brought up to date")?;
-    let store = find_or_make(pool, partitions.unwrap_or(DEFAULT_PARTITIONS)).await?;
+pub async fn prepare(owner: &PgConnectOptions, role: &str, partitions: Option<Partition>) -> anyhow::Result<Store> {
+    let mut connection = SCHEMA.own(owner).await?;
+    SCHEMA.migrate(&mut connection).await?;
+    make(&mut connection, partitions.unwrap_or(DEFAULT_PARTITIONS)).await?;
+    let store = find(&mut connection).await?.context("the store is gone")?;
     if let Some(asked) = partitions.filter(|asked| *asked != store.partitions) {
         bail!(
             "PARTITIONS (--partitions) is {asked}, but this store was made with {}: the number is fixed, leave it out",
             store.partitions
         );
     }
+    SCHEMA.grant(&mut connection, role, rights).await?;
+    connection.close().await?;
     Ok(store)
 }
 
-/// The partitions of a new store, if nobody says otherwise.
-pub const DEFAULT_PARTITIONS: Partition = 12;
-
-async fn find_or_make(pool: &PgPool, partitions: Partition) -> anyhow::Result<Store> {
-    // One statement, so that two services that start at once make one store.
+async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result<()> {
+    // One statement, so that there is no store without heads.
     sqlx::query(
         "WITH made AS (
             INSERT INTO passbook.store (store_id, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING partitions)
@@ -43,32 +58,27 @@ async fn find_or_make(pool: &PgPool, partitions: Partition) -> anyhow::Result<St
     )
     .bind(Uuid::new_v4())
     .bind(partitions)
-    .execute(pool)
+    .execute(owner)
     .await
     .context("the store can't be made")?;
-    let row = sqlx::query("SELECT store_id, partitions FROM passbook.store").fetch_one(pool).await?;
-    Ok(Store { store_id: row.try_get(0)?, partitions: row.try_get(1)? })
+    Ok(())
 }
 
-/// Gives a role what the service needs at run time, and no more: it can add to the log, never change it.
+/// Returns the store, if it was made.
 ///
 /// # Errors
-/// Postgres refuses.
-pub async fn grant(pool: &PgPool, role: &str) -> anyhow::Result<()> {
-    let role = format!("\"{}\"", role.replace('"', "\"\""));
-    let sql = format!(
-        "GRANT USAGE ON SCHEMA passbook TO {role};
-         GRANT SELECT ON passbook.store TO {role};
-         GRANT SELECT, INSERT ON passbook.epochs TO {role};
-         GRANT SELECT, UPDATE ON passbook.log_head TO {role};
-         GRANT SELECT, INSERT ON passbook.events, passbook.transfers, passbook.reversals TO {role};
-         GRANT SELECT, INSERT, DELETE ON passbook.commands TO {role};
-         GRANT SELECT, INSERT, UPDATE ON passbook.snapshots, passbook.holds TO {role};"
-    );
-    // The role's name is quoted; nothing else in it comes from outside.
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
-        .execute(pool)
-        .await
-        .context("the runtime role can't be granted its rights")?;
-    Ok(())
+/// As any query.
+pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Store>> {
+    let row = sqlx::query("SELECT store_id, partitions FROM passbook.store").fetch_optional(connection).await?;
+    row.map(|row| Ok(Store { store_id: row.try_get(0)?, partitions: row.try_get(1)? })).transpose()
+}
+
+/// What the service needs at run time beside reading and calling functions.
+fn rights(role: &str) -> String {
+    format!(
+        "GRANT UPDATE ON passbook.log_head TO {role};
+         GRANT INSERT ON passbook.events, passbook.transfers, passbook.reversals, passbook.epochs TO {role};
+         GRANT INSERT, DELETE ON passbook.commands TO {role};
+         GRANT INSERT, UPDATE ON passbook.snapshots, passbook.holds TO {role};"
+    )
 }

@@ -1,8 +1,7 @@
 //! Complete sets of views, one of them live. The only place that knows where a generation's tables are.
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection, PgExecutor, PgPool, Row};
+use sqlx::{ConnectOptions, PgConnection, PgExecutor};
 
 /// One complete set of views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,18 +62,6 @@ pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnec
     Ok(connection)
 }
 
-/// Brings the schema up to date. Instances that start at once wait for each other: migrations hold an advisory lock.
-///
-/// # Errors
-/// Postgres refuses, or a newer program has been here.
-pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let mut migrator: Migrator = sqlx::migrate!();
-    // A table of our own: the log may be in the same database, with migrations of its own.
-    migrator.create_schema("projection");
-    migrator.dangerous_set_table_name("projection.migrations");
-    migrator.run(pool).await
-}
-
 /// The generation that queries are answered from.
 ///
 /// # Errors
@@ -102,12 +89,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>>
 /// # Errors
 /// As any query.
 pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
-    let sql = "WITH made AS (
-                   INSERT INTO projection.generations (generation, indexed)
-                   SELECT max(generation) + 1, false FROM projection.generations RETURNING generation)
-               SELECT generation, projection.create_generation(generation) FROM made";
-    let row = sqlx::query(sql).fetch_one(connection).await?;
-    Ok(Generation(row.try_get(0)?))
+    sqlx::query_scalar("SELECT projection.add_generation()").fetch_one(connection).await.map(Generation)
 }
 
 /// Gives a generation the indexes that it was loaded without, if it has none yet. To be called in a transaction.
@@ -115,13 +97,7 @@ pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
 /// # Errors
 /// As any query.
 pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
-    let sql = "UPDATE projection.generations SET indexed = true WHERE generation = $1 AND NOT indexed";
-    if sqlx::query(sql).bind(generation.0).execute(&mut *transaction).await?.rows_affected() > 0 {
-        // Which leaves the generation in the transaction's `search_path`.
-        sqlx::query("SELECT projection.index_generation($1)").bind(generation.0).execute(&mut *transaction).await?;
-        sqlx::raw_sql("ANALYZE history, accounts").execute(transaction).await?;
-    }
-    Ok(())
+    sqlx::query("SELECT projection.finish_generation($1)").bind(generation.0).execute(transaction).await.map(drop)
 }
 
 /// Drops a generation that is not live.
@@ -129,13 +105,7 @@ pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sq
 /// # Errors
 /// As any query.
 pub async fn discard(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
-    let sql = "DELETE FROM projection.generations WHERE generation = $1 AND NOT live";
-    if sqlx::query(sql).bind(generation.0).execute(&mut *connection).await?.rows_affected() > 0 {
-        let sql = format!("DROP SCHEMA {} CASCADE", generation.schema());
-        // The schema's name is made of a number.
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
-    }
-    Ok(())
+    sqlx::query("SELECT projection.drop_generation($1)").bind(generation.0).execute(connection).await.map(drop)
 }
 
 /// How many accounts of the live generation have events that the other has set aside: they would go back.
@@ -152,5 +122,5 @@ pub async fn behind(connection: &mut PgConnection, other: Generation, live: Gene
 /// As any query.
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
-    sqlx::query("SELECT projection.make_live($1)").bind(generation.0).execute(connection).await.map(drop)
+    sqlx::query("SELECT projection.switch_to($1)").bind(generation.0).execute(connection).await.map(drop)
 }

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
 use std::time::Duration;
 
-use projection_service::store::generations::{self, Generation};
+use projection_service::store::generations::Generation;
+use projection_service::store::schema;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
@@ -44,9 +45,13 @@ impl Database {
         let name = format!("views_{}", Uuid::new_v4().simple());
         let admin = PgPoolOptions::new().connect_with(options.clone()).await.unwrap();
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
-        let options = options.database(&name);
-        let pool = PgPool::connect_with(options.clone()).await.unwrap();
-        generations::migrate(&pool).await.unwrap();
+        // The service's role owns nothing.
+        let role = format!("role_{name}");
+        let sql = format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT TEMPORARY ON DATABASE {name} TO {role}");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&admin).await.unwrap();
+        let owner = options.database(&name);
+        schema::prepare(&owner, &role).await.unwrap();
+        let options = owner.username(&role).password(&role);
         let pool = PgPool::connect_with(Generation(1).options(&options)).await.unwrap();
         Self { pool, options, _server: server }
     }

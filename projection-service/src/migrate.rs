@@ -1,0 +1,44 @@
+//! The job that owns the views' schema: migrations, and the rights of the service's role.
+
+use anyhow::Context;
+use clap::Args;
+use passbook_shared::config::DatabaseUrl;
+use passbook_shared::schema::Standing;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::store::schema::{SCHEMA, prepare};
+
+/// Settings of the job.
+#[derive(Debug, Clone, Args)]
+pub struct MigrateOptions {
+    /// Database of the views as the owner of its tables; the role in PROJECTION_DATABASE_URL gets the rights that the
+    /// service needs, and no others. If it is not given, PROJECTION_DATABASE_URL's role is the owner.
+    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
+    pub projection_migration_database_url: Option<PgConnectOptions>,
+}
+
+/// Brings the schema up to date, and grants `database`'s role its rights.
+///
+/// # Errors
+/// Postgres can't be reached or refuses, or a newer build changed the schema.
+pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> anyhow::Result<()> {
+    match &options.projection_migration_database_url {
+        Some(owner) => {
+            let prepared = prepare(owner, database.get_username()).await;
+            prepared.context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
+        }
+        None if is_usable(database).await => Ok(()),
+        None => prepare(database, database.get_username())
+            .await
+            .context("PROJECTION_MIGRATION_DATABASE_URL is not given, so PROJECTION_DATABASE_URL's role owns the tables"),
+    }
+}
+
+/// Whether a role without further rights finds nothing left to do.
+async fn is_usable(database: &PgConnectOptions) -> bool {
+    let Ok(mut connection) = database.connect().await else { return false };
+    let standing = SCHEMA.standing(&mut connection).await;
+    let _ = connection.close().await;
+    matches!(standing, Ok(Standing::Usable))
+}
