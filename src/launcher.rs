@@ -157,8 +157,10 @@ fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
     let (log, views) = (&options.migration_database_url, &options.projection_migration_database_url);
     Owners {
         migration_database_url: log.clone().or(own(&options.database_url, Cluster::owner_url).flatten()),
-        projection_migration_database_url: views
-            .clone()
-            .or(own(&options.projection_database_url, Cluster::projection_owner_url).flatten()),
+        projection_migration_database_url: views.clone().or(own(
+            &options.projection_database_url,
+            Cluster::projection_owner_url,
+        )
+        .flatten()),
     }
 }

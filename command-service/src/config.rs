@@ -31,7 +31,7 @@ pub enum Action {
     /// Ask the service on COMMAND_ADDR whether it is ready; exit code 0 if so.
     Healthcheck,
     /// Make the log's tables or bring them up to date, and grant DATABASE_URL's role its rights; the service waits for it.
-    Migrate(MigrateOptions),
+    Migrate(Box<MigrateOptions>),
 }
 
 /// How the service runs.

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
-use passbook_shared::schema::Standing;
+use passbook_shared::schema;
 use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
 use passbook_shared::store_error::is_connection_lost;
 use passbook_shared::telemetry;
@@ -164,12 +164,12 @@ async fn find_store(database: &PgConnectOptions) -> sqlx::Result<Found> {
     let looking = async {
         let mut connection = PgConnection::connect_with(database).await?;
         let found = match store::SCHEMA.standing(&mut connection).await? {
-            Standing::Usable => match store::find(&mut connection).await? {
+            schema::Standing::Usable => match store::find(&mut connection).await? {
                 Some(store) => Found::Store(store),
                 None => Found::Waiting(format!("there is no store yet: run `{}`", store::SCHEMA.job)),
             },
-            Standing::Waiting(why) => Found::Waiting(why),
-            Standing::TooNew(why) => Found::TooNew(why),
+            schema::Standing::Waiting(why) => Found::Waiting(why),
+            schema::Standing::TooNew(why) => Found::TooNew(why),
         };
         connection.close().await?;
         Ok(found)

@@ -33,7 +33,7 @@ pub enum Action {
     Healthcheck,
     /// Make the views' tables or bring them up to date, and grant PROJECTION_DATABASE_URL's role its rights; the service
     /// waits for it.
-    Migrate(MigrateOptions),
+    Migrate(Box<MigrateOptions>),
     /// Have the service on PROJECTION_ADDR read past events again, and follow it to its end.
     Replay(ReplayOptions),
     /// Have the service on PROJECTION_ADDR compare its views with the log; exit code 0 if they are what it says.

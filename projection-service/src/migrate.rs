@@ -29,9 +29,9 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
             prepared.context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
         }
         None if is_usable(database).await => Ok(()),
-        None => prepare(database, database.get_username())
-            .await
-            .context("PROJECTION_MIGRATION_DATABASE_URL is not given, so PROJECTION_DATABASE_URL's role owns the tables"),
+        None => prepare(database, database.get_username()).await.context(
+            "PROJECTION_MIGRATION_DATABASE_URL is not given, so PROJECTION_DATABASE_URL's role owns the tables",
+        ),
     }
 }
 

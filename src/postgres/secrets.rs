@@ -52,13 +52,7 @@ impl Secrets {
     }
 
     fn random() -> Self {
-        Self {
-            admin: random(),
-            owner: random(),
-            command: random(),
-            projection: random(),
-            projection_owner: random(),
-        }
+        Self { admin: random(), owner: random(), command: random(), projection: random(), projection_owner: random() }
     }
 }
 

@@ -114,8 +114,10 @@ async fn newer(
     ensure!(format!("{refused:#}").contains("ended"), "{refused:#}");
 
     // A job that has yet to run: of this build, on tables of an older one.
-    run(format!("DELETE FROM {migrations} WHERE version = (SELECT max(version) FROM {migrations} WHERE version < 9999)"))
-        .await?;
+    run(format!(
+        "DELETE FROM {migrations} WHERE version = (SELECT max(version) FROM {migrations} WHERE version < 9999)"
+    ))
+    .await?;
     run(format!("DELETE FROM {migrations} WHERE version = 9999")).await?;
     service.start()?;
     waits(&service.client()?, "this build needs version").await
