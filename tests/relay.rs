@@ -19,8 +19,9 @@ use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
+use passbook_shared::topic_record;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::value::RawValue;
@@ -121,6 +122,15 @@ impl Ground {
                 let record = consumer.poll(Duration::from_secs(10)).unwrap().unwrap();
                 let event = cloud_event::decode(record.payload().unwrap()).unwrap().event;
                 assert_eq!(record.key().unwrap(), event.account_id.to_string().as_bytes());
+                let content_type = record.headers().unwrap().get(0);
+                assert_eq!(
+                    (content_type.key, content_type.value),
+                    ("content-type", Some(&b"application/cloudevents+json"[..]))
+                );
+                let published_at = topic_record::published_at(&record).unwrap().as_millis();
+                let timestamp = event.recorded_at.as_millis().min(published_at);
+                assert!(timestamp <= Timestamp::now().as_millis());
+                assert_eq!(record.timestamp().to_millis(), Some(timestamp));
                 positions.entry(record.partition()).or_default().push(event.position.number);
                 due -= 1;
             }
@@ -213,6 +223,20 @@ async fn what_is_in_the_log_comes_into_the_topic_in_order_and_once() {
         let dense: Vec<i64> = (1..).take(positions.len()).collect();
         assert_eq!(positions, dense, "partition {partition}");
     }
+    ground.end().await;
+}
+
+/// As when the clock was set back since: a broker refuses a record from more than an hour ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_never_ahead_of_the_clock_though_its_event_is() {
+    let ground = Ground::start().await;
+    let ahead = "UPDATE passbook.log_head SET recorded_at = clock_timestamp() + interval '2 days'";
+    sqlx::query(ahead).execute(&ground.pool).await.unwrap();
+    assert!(ground.append(3).await[0].recorded_at > Timestamp::now());
+    let relay = ground.relay(ground.store);
+    // Its timestamps are looked at there.
+    ground.mirrored().await;
+    relay.end().await;
     ground.end().await;
 }
 

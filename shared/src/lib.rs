@@ -21,6 +21,8 @@ pub mod store_description;
 pub mod text;
 /// Moments in UTC with microseconds.
 pub mod timestamp;
+/// Headers and timestamp of a record of the topic.
+pub mod topic_record;
 /// Old shapes of events, turned into the newest on reading.
 pub mod upcast;
 

@@ -22,6 +22,11 @@ impl Timestamp {
         self.0.timestamp_micros()
     }
 
+    /// Whole milliseconds since 1970-01-01T00:00:00Z.
+    pub fn as_millis(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+
     /// The moment so many microseconds after 1970-01-01T00:00:00Z, if it is within the years 1 to 9999.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).filter(in_range).map(Self)

@@ -10,6 +10,8 @@ use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
+use passbook_shared::topic_record;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
@@ -126,8 +128,11 @@ impl Producer {
         let mut key = [0; 36];
         let key: &str = event.account_id.hyphenated().encode_lower(&mut key);
         let position = usize::try_from(event.position.number).unwrap_or_default();
+        let now = Timestamp::now();
         let mut record = BaseRecord::with_opaque_to(&self.topic, position)
             .partition(event.position.partition.into())
+            .timestamp(topic_record::timestamp(event.recorded_at, now))
+            .headers(topic_record::headers(now))
             .key(key)
             .payload(&self.document);
         loop {

@@ -5,6 +5,7 @@ use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
+use passbook_shared::topic_record;
 use passbook_shared::upcast::DecodeError;
 use rdkafka::message::Message;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ pub(crate) struct Record {
     pub(crate) partition: Partition,
     /// Where in the topic; absent if it is of the feed.
     pub(crate) offset: Option<i64>,
-    /// Since when it is there.
+    /// Since when it is there; absent if it is of the feed, or does not say.
     pub(crate) published_at: Option<Timestamp>,
     /// What it holds.
     pub(crate) content: Result<Event, Unreadable>,
@@ -52,9 +53,8 @@ impl Unreadable {
 impl Record {
     /// A record as it is in the topic.
     pub(crate) fn of_topic(partition: Partition, message: &impl Message) -> Self {
-        let milliseconds = message.timestamp().to_millis();
         Self {
-            published_at: milliseconds.and_then(|at| Timestamp::from_micros(at.checked_mul(1_000)?)),
+            published_at: topic_record::published_at(message),
             ..Self::read(partition, Some(message.offset()), message.payload().unwrap_or_default())
         }
     }
@@ -103,28 +103,4 @@ pub(crate) fn document(recorded: &RecordedEvent, store_id: Uuid) -> Vec<u8> {
     // Plain data: there is nothing that could fail.
     let _ = cloud_event::encode(recorded, store_id, 0, &mut document);
     document
-}
-
-#[cfg(test)]
-mod tests {
-    use rdkafka::Timestamp::{self as At, CreateTime, LogAppendTime, NotAvailable};
-    use rdkafka::message::OwnedMessage;
-
-    use super::*;
-
-    #[test]
-    fn a_record_knows_since_when_it_is_in_the_topic_whatever_kafka_says_of_that() {
-        let published_at = |at: At| {
-            let message = OwnedMessage::new(Some(b"{}".to_vec()), None, "topic".to_owned(), at, 3, 17, None);
-            let record = Record::of_topic(3, &message);
-            assert_eq!(record.offset, Some(17));
-            record.published_at.map(|at| at.to_string())
-        };
-        let moment = Some("2026-11-24T12:00:00.004000Z".to_owned());
-        assert_eq!(published_at(CreateTime(1_795_521_600_004)), moment);
-        assert_eq!(published_at(LogAppendTime(1_795_521_600_004)), moment);
-        for none in [NotAvailable, CreateTime(-1), CreateTime(i64::MAX), CreateTime(i64::MIN)] {
-            assert_eq!(published_at(none), None);
-        }
-    }
 }
