@@ -19,6 +19,7 @@ use crate::ground::PARTITIONS;
 use crate::load::Load;
 use crate::process::eventually;
 use crate::site::{Pair, Site};
+use crate::topic::lose_topic;
 use crate::verify;
 
 /// A pair with some history, whose projection leaves its group at once when it is stopped.
@@ -146,6 +147,24 @@ async fn reset(pair: &mut Pair, how: &[&str], leads: Leads) -> anyhow::Result<()
     let expected = generation_before + i64::from(leads == Leads::ToRebuild);
     ensure!(generation(&views).await? == expected, "generation {expected} was to be live");
     pair.holds(&[]).await.map(drop)
+}
+
+/// Its records have the events' own times, not that of the filling: else a time before that would be its beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_is_found_in_a_topic_that_was_filled_again() -> anyhow::Result<()> {
+    let mut pair = pair_with_history("filled_again", 300).await?;
+    if !pair.site.kafka.has_admin() {
+        eprintln!("the in-process broker has no tools to reset offsets with");
+        return Ok(());
+    }
+    let middle = passbook_shared::timestamp::Timestamp::now().to_utc().format("%Y-%m-%dT%H:%M:%S%.3f").to_string();
+    more(&pair, 300).await?;
+    lose_topic(&mut pair).await?;
+    more(&pair, 20).await?;
+    pair.holds(&[]).await?;
+    let topic = pair.site.topic.clone();
+    let how = ["--reset-offsets", "--execute", "--topic", &topic, "--to-datetime", &middle];
+    reset(&mut pair, &how, Leads::ToRewind).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,7 +63,8 @@ async fn topic_deleted_idle(name: &'static str, instances: usize) -> anyhow::Res
     pair.holds(&[]).await.map(drop)
 }
 
-async fn lose_topic(pair: &mut Pair) -> anyhow::Result<()> {
+/// Deletes the topic.
+pub(crate) async fn lose_topic(pair: &mut Pair) -> anyhow::Result<()> {
     if pair.site.kafka.has_admin() {
         let (admin, options) = pair.site.admin()?;
         for result in admin.delete_topics(&[&pair.site.topic], &options).await? {
