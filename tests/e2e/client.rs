@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -44,6 +44,11 @@ impl Client {
         let body = response.text().await?;
         ensure!(status == StatusCode::OK, "GET {path}: {status}: {body}");
         serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
+    }
+
+    /// A request to be completed and sent.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path))
     }
 
     /// A POST, whatever comes of it.

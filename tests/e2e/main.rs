@@ -19,6 +19,7 @@ mod load;
 mod truth;
 
 mod cancelled;
+mod compatibility;
 mod contract;
 mod foreign;
 mod killed;

@@ -104,8 +104,13 @@ impl Site {
 
     /// A command-service, started.
     pub(crate) fn command_started(&self, name: &str) -> anyhow::Result<Service> {
+        self.command_with(name, &[])
+    }
+
+    /// The same with further options.
+    pub(crate) fn command_with(&self, name: &str, more: &[(&str, String)]) -> anyhow::Result<Service> {
         let options = [("database-url", self.command_role_url.clone())];
-        self.service("command-service", name, "command-addr", &options)
+        self.service("command-service", name, "command-addr", &[&options[..], more].concat())
     }
 
     /// A projection-service, ready.

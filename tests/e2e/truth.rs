@@ -159,7 +159,8 @@ async fn views_equal(log: &Log, projection: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn caught_up(log: &Log, projection: &Client) -> anyhow::Result<()> {
+/// Waits until the views have applied the whole log.
+pub(crate) async fn caught_up(log: &Log, projection: &Client) -> anyhow::Result<()> {
     let heads: Vec<i64> = log.iter().map(|events| i64::try_from(events.len())).collect::<Result<_, _>>()?;
     eventually("the views have got to where the log is", async || {
         let state = projection.json("/admin/projection").await?;
