@@ -38,7 +38,7 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
     // The first to notice it has told what it is.
     let later = Fork { topic_position: 9, ..fork.clone() };
     restores::note_fork(&mut connection, 0, &later).await.unwrap();
-    assert_eq!(log.described().await.forks, [fork.clone()]);
+    assert_eq!(log.described().await.forks, std::slice::from_ref(&fork));
 
     let sql = "SELECT position, fork_noticed_at IS NOT NULL FROM passbook.log_head WHERE partition = $1";
     let head = || sqlx::query_as::<_, (i64, bool)>(sql).bind(partition).fetch_one(&log.pool);
