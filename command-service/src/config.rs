@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
+use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::migrate::MigrateOptions;
@@ -40,6 +41,9 @@ pub struct Config {
     /// Where to answer HTTP, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub command_addr: SocketAddr,
+    /// What clients may take up.
+    #[command(flatten)]
+    pub http: HttpConfig,
     /// The database of the log: `postgres://user:password@host:port/database`. `command-service migrate` makes its tables;
     /// the user needs no rights but those that it grants.
     #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]

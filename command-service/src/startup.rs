@@ -106,7 +106,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
     let state = AppState { lanes, log, standing, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
-    tasks.spawn("the HTTP server", server::serve(listener, app, shutdown));
+    tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");
     Ok(Service { local_addr, tasks })
 }
@@ -122,7 +122,7 @@ async fn prepare_and_answer(
     let until_prepared = shutdown.child_token();
     let meanwhile = TcpListener::from_std(listener.try_clone()?)?;
     let app = passbook_shared::http::waiting("command", health.clone());
-    let answering = tokio::spawn(server::serve(meanwhile, app, until_prepared.clone()));
+    let answering = tokio::spawn(server::serve(config.http, meanwhile, app, until_prepared.clone()));
     let prepared = prepare(config, health).await;
     until_prepared.cancel();
     answering.await??;

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
+use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::migrate::MigrateOptions;
@@ -46,6 +47,9 @@ pub struct Config {
     /// Where to answer HTTP, as IP:port.
     #[arg(long, env, default_value = "127.0.0.1:8081")]
     pub projection_addr: SocketAddr,
+    /// What clients may take up.
+    #[command(flatten)]
+    pub http: HttpConfig,
     /// The database of the views: `postgres://user:password@host:port/database`. `projection-service migrate` makes its
     /// tables; the user needs no rights but those that it grants.
     #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]

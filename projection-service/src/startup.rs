@@ -73,7 +73,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
     let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends), Arc::clone(&verifications), log);
     let router = shared_http::app("projection", http::routes(state), health.clone());
-    tasks.spawn("http", server::serve(listener, router, tasks.shutdown()));
+    tasks.spawn("http", server::serve(config.http, listener, router, tasks.shutdown()));
     let watching =
         ends::watch(config.kafka.clone(), Arc::clone(&ends), views.clone(), health.clone(), tasks.shutdown());
     tasks.spawn("topic watch", watching);

@@ -11,6 +11,7 @@ pub mod extract;
 pub mod headers;
 /// For the `healthcheck` subcommand.
 pub mod healthcheck;
+mod host;
 /// How much clients may take up.
 pub mod limits;
 mod observe;

@@ -3,35 +3,70 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
+use clap::{Args, value_parser};
 
 use super::problem::Problem;
 
 /// The most bytes the headers of a request may have, names and values together. The server underneath has limits of
-/// its own, 64 KiB in all and 1,000 fields, and closes the connection beyond them.
+/// its own: 64 KiB in all, and 100 fields.
 pub const HEADERS_LIMIT: usize = 16 * 1024;
 
-/// What the server bears.
+/// Settings of the HTTP server.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct HttpConfig {
+    /// Connections that may be open at once. A new one beyond them closes the one that was idle for longest.
+    #[arg(long, env, default_value_t = 4_096, value_parser = value_parser!(u32).range(8..=1_000_000))]
+    pub http_connections: u32,
+    /// Connections that one address may have open; the same as HTTP_CONNECTIONS if all clients come through one proxy. A
+    /// new one beyond them closes that address's longest idle one.
+    #[arg(long, env, default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub http_connections_per_address: u32,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { http_connections: 4_096, http_connections_per_address: 1_024 }
+    }
+}
+
+/// Bounds of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How many connections may be open at once.
+    /// Maximum number of open connections.
     pub connections: usize,
-    /// How many more are told that there are too many. What comes beyond is closed without a word.
+    /// Maximum number of open connections from one address.
+    pub per_address: usize,
+    /// Maximum number of further connections, which are answered 503 except for `/health`.
     pub refusals: usize,
-    /// How long a client may take over the headers of a request, idle time between requests included.
+    /// Time for the head of a request, from its first byte.
     pub headers: Duration,
-    /// How long a client may take over the body of a request, from its first byte to its last.
+    /// Time between two requests on a connection.
+    pub idle: Duration,
+    /// Time for the body of a request, from its first byte to its last.
     pub body: Duration,
-    /// How long requests have to finish at the end.
+    /// Time after which a client that takes nothing of its answer is cut off.
+    pub stalled: Duration,
+    /// Time for running requests at the end.
     pub grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        HttpConfig::default().into()
+    }
+}
+
+impl From<HttpConfig> for Limits {
+    fn from(config: HttpConfig) -> Self {
+        let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
-            connections: 4_096,
+            connections: size(config.http_connections),
+            per_address: size(config.http_connections_per_address),
             refusals: 256,
-            headers: Duration::from_secs(60),
+            headers: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
             body: Duration::from_secs(30),
+            stalled: Duration::from_secs(30),
             grace: Duration::from_secs(10),
         }
     }
@@ -56,10 +91,21 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Err(headers_too_large())
 }
 
-/// 431: the headers are too large.
+/// 431: the headers are too large, or too many.
 pub(super) fn headers_too_large() -> Problem {
-    let detail = format!("the headers may have at most {HEADERS_LIMIT} bytes");
+    let detail = format!("the headers may have at most {HEADERS_LIMIT} bytes, in at most 100 fields");
     Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "request_header_fields_too_large", detail)
+}
+
+/// 414: the URI is too long.
+pub(super) fn uri_too_long() -> Problem {
+    Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", "the URI of the request may have at most 65534 bytes")
+}
+
+/// 408: the head of a request was not there in time.
+pub(super) fn head_too_slow(time: Duration) -> Problem {
+    let detail = format!("the head of the request was not received within {time:?}; nothing was changed");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
 /// 408: the body was not there in time.

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, ETAG};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::limits;
+use super::{host, limits};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_REQUEST_ID: usize = 128;
@@ -21,12 +22,14 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     let method = request.method().clone();
     let span = tracing::error_span!("request", id = request_id.to_str().unwrap_or_default(), %method, route);
 
-    let mut response = match limits::check_headers(request.headers()) {
+    let checked = host::check(request.version(), request.headers());
+    let mut response = match checked.and_then(|()| limits::check_headers(request.headers())) {
         Ok(()) => next.run(request).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
 
     response.headers_mut().insert(REQUEST_ID, request_id);
+    keep_from_caches(&method, &mut response);
     let labels = [
         ("service", metrics::SharedString::const_str(service)),
         ("method", method_label(&method)),
@@ -36,6 +39,16 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     metrics::counter!("passbook_http_requests_total", &labels).increment(1);
     metrics::histogram!("passbook_http_request_seconds", &labels[..3]).record(started.elapsed());
     response
+}
+
+/// No cache keeps what an account has. What has a tag, the client itself may keep, and has to ask whether it still holds.
+fn keep_from_caches(method: &Method, response: &mut Response) {
+    let headers = response.headers_mut();
+    if headers.contains_key(CACHE_CONTROL) {
+        return;
+    }
+    let is_tagged = method == Method::GET && headers.contains_key(ETAG);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(if is_tagged { "private, no-cache" } else { "no-store" }));
 }
 
 /// Gives a response the id of its request, as each has one.
@@ -51,14 +64,15 @@ fn acceptable(id: &HeaderValue) -> bool {
     (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-fn new_id() -> HeaderValue {
+/// A fresh id.
+pub(super) fn new_id() -> HeaderValue {
     let mut text = [0; 36];
     let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
 /// A label of few values, whatever clients send.
-fn method_label(method: &axum::http::Method) -> metrics::SharedString {
+fn method_label(method: &Method) -> metrics::SharedString {
     metrics::SharedString::const_str(match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",

@@ -131,6 +131,12 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
+    /// 415 `unsupported_media_type`: a body that is compressed, or the like.
+    pub fn unsupported_coding() -> Self {
+        let detail = "the body must be sent as it is, without `Content-Encoding`";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
     /// 503 `overloaded`: the store has no time for this read.
     pub fn reads_overloaded() -> Self {
         let detail = "the store did not answer in time: too many ask, or it is away";

@@ -1,32 +1,33 @@
 //! The server: hyper with limits on time and number (axum's own has none), and an orderly end.
 
-use std::convert::Infallible;
+mod answer;
+mod connection;
+mod guest;
+mod room;
+mod unparsed;
+mod wire;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::response::IntoResponse;
-use hyper::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
-use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{self, BodyTime, Limits};
-use super::observe;
+use self::connection::Host;
+use self::room::Room;
+use super::limits::Limits;
 
 /// The most a connection reads ahead, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
-/// The most headers of a request.
-const MAX_HEADERS: usize = 1_000;
-/// How long a connection that is one too many may take to ask, and to be told.
+/// The most connections of one address that are refused at once.
+const REFUSED_PER_ADDRESS: usize = 32;
+/// Time for a connection that is one too many to ask, and to be told.
 const REFUSAL: Duration = Duration::from_secs(5);
 
 /// Takes the address.
@@ -44,75 +45,65 @@ pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
 
 /// Answers requests until the shutdown, then lets those that run finish.
 ///
+/// A connection that is one too many has the longest unused one closed. If all are at work, it is answered 503, but for
+/// `/health`: left waiting unaccepted, its client would not know why nothing happens, and a load balancer not that it is
+/// to ask another instance.
+///
 /// # Errors
 /// None at present: a connection's error is its own.
-pub async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    serve_within(Limits::default(), listener, app, shutdown).await;
-    Ok(())
-}
-
-/// The same, with limits of one's own.
-///
-/// A connection that is one too many is answered 503. Left waiting unaccepted, its client would not know why nothing
-/// happens, and a load balancer not that it is to ask another instance.
-pub async fn serve_within(limits: Limits, listener: TcpListener, app: Router, shutdown: CancellationToken) {
+pub async fn serve(
+    limits: impl Into<Limits>,
+    listener: TcpListener,
+    app: Router,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let limits = limits.into();
     let mut http = Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.headers).pipeline_flush(true).max_buf_size(READ_AHEAD);
-    // Their size is limited elsewhere, with a problem as the answer.
-    http.max_headers(MAX_HEADERS);
-    let graceful = GracefulShutdown::new();
+    // Who half-closes has asked, and waits for the answer. Times are watched by `connection`.
+    http.half_close(true).header_read_timeout(None).max_buf_size(READ_AHEAD);
+    let host = |limits, refuses| {
+        Arc::new(Host { http: http.clone(), limits, app: app.clone(), shutdown: shutdown.clone(), refuses })
+    };
+    let refused = Limits { headers: REFUSAL, idle: REFUSAL, ..limits };
+    let places = [
+        (host(limits, false), Room::new(limits.connections, limits.per_address)),
+        (host(refused, true), Room::new(limits.refusals, limits.per_address.min(REFUSED_PER_ADDRESS))),
+    ];
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            // Those that have ended make room before another is counted.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        match accepted {
+            Ok((stream, from)) => admit(&mut connections, &places, stream, from),
             Err(error) => {
                 // Out of file descriptors, or the client went away already: others may still be served.
                 tracing::warn!(%error, "a connection could not be accepted");
+                places[0].1.make_room();
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        if connections.len() < limits.connections {
-            let router = TowerToHyperService::new(app.clone());
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(BodyTime(limits.body));
-                router.call(request)
-            });
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-            connections.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection ended");
-                }
-            });
-        } else {
-            metrics::counter!("passbook_http_connections_refused_total").increment(1);
-            if connections.len() < limits.connections + limits.refusals {
-                connections.spawn(refuse(stream));
             }
         }
     }
     drop(listener);
-    if timeout(limits.grace, graceful.shutdown()).await.is_err() {
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if timeout(limits.grace, all_ended).await.is_err() {
         tracing::warn!("requests were still running after {:?} and are cut off", limits.grace);
     }
     connections.shutdown().await;
+    Ok(())
 }
 
-/// Answers the first request with 503, and closes.
-async fn refuse(stream: TcpStream) {
-    let service = service_fn(|request: Request<Incoming>| async move {
-        let mut response = limits::too_many_connections().into_response();
-        observe::identify(request.headers(), &mut response);
-        Ok::<_, Infallible>(response)
-    });
-    let connection = Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
-    let _ = timeout(REFUSAL, connection).await;
+/// Serves a new connection where there is room for it, if there is.
+fn admit(connections: &mut JoinSet<()>, places: &[(Arc<Host>, Arc<Room>)], stream: TcpStream, from: SocketAddr) {
+    let _ = stream.set_nodelay(true);
+    for (host, room) in places {
+        if let Some(seat) = room.admit(from.ip()) {
+            connections.spawn(connection::serve(Arc::clone(host), stream, seat));
+            return;
+        }
+        metrics::counter!("passbook_http_connections_refused_total").increment(1);
+    }
 }

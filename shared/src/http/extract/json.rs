@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::{Deserialize, DeserializeOwned};
 
@@ -64,6 +64,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let codings = request.headers().get_all(CONTENT_ENCODING);
+    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::unsupported_coding());
+    }
     // It is there: see `body`.
     Bytes::from_request(request, state).await.map_err(|_| Problem::malformed("body", "could not be read to its end"))
 }
@@ -73,6 +77,11 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 /// # Errors
 /// 400 `malformed_request` with the path of the field.
 pub fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
+    // A reader may pass over it (RFC 8259, section 8.1).
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    if body.starts_with(b"\xfe\xff") || body.starts_with(b"\xff\xfe") {
+        return Err(Problem::malformed("body", "has the byte order mark of UTF-16: JSON is UTF-8"));
+    }
     // Left to itself, serde would also read a struct's fields from an array, by their order.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::malformed("body", "must be a JSON object"));
@@ -134,10 +143,15 @@ mod tests {
             ("null", "body"),
             ("", "body"),
             (r#"{"name":"a"} x"#, "body"),
+            ("\u{feff}{}", "name"),
+            ("\u{feff}\u{feff}{}", "body"),
         ] {
             assert_eq!(from_json::<Outer>(body.as_bytes()).unwrap_err().errors[0].field, field, "{body}");
         }
         assert!(from_json::<Outer>(br#"{"name":"a","inner":[]}"#).is_ok());
         assert!(from_json::<Option<Outer>>(b"null").unwrap().is_none());
+        assert_eq!(from_json::<Outer>("\u{feff} {\"name\":\"a\"}".as_bytes()).unwrap().name, "a");
+        let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert!(from_json::<Outer>(&utf16).unwrap_err().detail.contains("UTF-16"));
     }
 }
