@@ -2,7 +2,10 @@
 //! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
 //! wrong.
 
-mod body;
+/// Bodies of requests.
+pub mod body;
+/// Memory that many share.
+pub mod budget;
 /// Problems in the API's document.
 pub mod documented;
 /// Bodies, queries, paths and headers, checked.
@@ -22,7 +25,6 @@ pub mod problem;
 pub mod server;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::response::IntoResponse;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,8 +53,7 @@ pub fn waiting(service: &'static str, health: Health) -> Router {
 
 fn layered(service: &'static str, router: Router) -> Router {
     router
-        .layer(axum::middleware::from_fn(body::whole))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(axum::middleware::from_fn(body::lend))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let said = panic.downcast_ref::<String>().map(String::as_str);
             let said = said.or_else(|| panic.downcast_ref::<&str>().copied());

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
 /// How long what still runs may take once the program has done all it has to. Tasks that libraries started for
@@ -20,6 +21,7 @@ pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> Exi
             return ExitCode::FAILURE;
         }
     };
+    raise_file_limit();
     let ended = runtime.block_on(program);
     let done = Instant::now();
     runtime.shutdown_timeout(LEFTOVERS);
@@ -32,6 +34,14 @@ pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> Exi
             eprintln!("{name}: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Lets the process open as many files, and so connections, as it may: what it is given at first is often 1,024.
+fn raise_file_limit() {
+    let limits = getrlimit(Resource::RLIMIT_NOFILE);
+    if let Err(error) = limits.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most)) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
     }
 }
 

@@ -157,7 +157,7 @@ impl Library {
 
 fn request(account_id: Uuid, command: Command) -> CommandRequest {
     let context = CommandContext { idempotency_key: Some(Uuid::new_v4().to_string()), ..CommandContext::default() };
-    CommandRequest { account_id, command, expected_version: None, dry_run: false, command_id: Uuid::now_v7(), context }
+    CommandRequest { account_id, command, expected_versions: None, dry_run: false, command_id: Uuid::now_v7(), context }
 }
 
 pub(super) fn opening(account_id: Uuid) -> anyhow::Result<CommandRequest> {

@@ -169,7 +169,7 @@ pub(crate) fn transfer(from: Uuid, to: Uuid, amount: i64) -> CommandRequest {
 
 pub(crate) fn request(account_id: Uuid, command: Command) -> CommandRequest {
     let context = CommandContext::default();
-    CommandRequest { account_id, command, expected_version: None, dry_run: false, command_id: Uuid::new_v4(), context }
+    CommandRequest { account_id, command, expected_versions: None, dry_run: false, command_id: Uuid::new_v4(), context }
 }
 
 pub(crate) fn with_key(mut request: CommandRequest, key: &str) -> CommandRequest {

@@ -129,9 +129,9 @@ async fn a_refusal_is_decided_on_what_is_there_not_on_what_was_cached() {
     assert_eq!((taken.version, taken.account.balance), (3, 0));
 
     let mut late = request(account, Command::Deposit(money(1)));
-    late.expected_version = Some(2);
+    late.expected_versions = Some(vec![2]);
     assert_eq!(refused(there.send(late.clone()).await), Refusal::VersionMismatch { current_version: 3 });
-    late.expected_version = Some(3);
+    late.expected_versions = Some(vec![3]);
     assert_eq!(accepted(there.send(late).await).version, 4);
     join_all([here.end(), there.end()]).await;
     log.end().await;

@@ -184,7 +184,7 @@ fn with_simpler_steps(steps: &[Step]) -> Vec<Change> {
                 Box::new(move |steps| steps[n].requests.get_mut(m).map_or((), change))
             };
             changes.push(about(|request| request.context.idempotency_key = None));
-            changes.push(about(|request| request.expected_version = None));
+            changes.push(about(|request| request.expected_versions = None));
         }
         for m in 0..step.requests.len() {
             changes.push(Box::new(move |steps| {
@@ -232,7 +232,7 @@ fn gist(told: &Told) -> String {
 }
 
 fn written(request: &CommandRequest) -> String {
-    let CommandRequest { account_id, command, expected_version, context, .. } = request;
+    let CommandRequest { account_id, command, expected_versions, context, .. } = request;
     let key = context.idempotency_key.as_deref().unwrap_or("none");
-    format!("{account_id} key {key} expects {expected_version:?}: {command:?}")
+    format!("{account_id} key {key} expects {expected_versions:?}: {command:?}")
 }

@@ -7,16 +7,20 @@ mod schema;
 mod tests;
 
 use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use passbook_shared::http::documented::responses;
 use passbook_shared::http::extract::{Fields, JsonText, from_json};
+use passbook_shared::http::limits::{self, Bounds};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::timestamp::Timestamp;
-use serde::Deserialize;
+use serde::de::{self, Deserialize, Deserializer};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use uuid::Uuid;
 
@@ -31,14 +35,48 @@ use crate::lanes::CommandRequest;
 
 /// How many commands a request may have.
 const MOST: usize = 1_000;
+const COUNT: &str = "must be 1 to 1000 commands";
+/// Bytes of the result of one command, as a rule.
+const RESULT: usize = 1024;
 
 /// The body, its commands not read yet.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
 struct Bulk<'a> {
     atomic: Option<bool>,
     #[serde(borrow)]
-    commands: Vec<Fields<'a>>,
+    commands: Elements<'a>,
+}
+
+/// As many commands as a request may have: reading stops at the next.
+#[derive(Debug)]
+struct Elements<'a>(Vec<Fields<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ElementsVisitor)
+    }
+}
+
+struct ElementsVisitor;
+
+impl<'de> de::Visitor<'de> for ElementsVisitor {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of commands")
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut elements: A) -> Result<Elements<'de>, A::Error> {
+        let mut commands = Vec::new();
+        while let Some(fields) = elements.next_element()? {
+            if commands.len() == MOST {
+                return Err(de::Error::custom(COUNT));
+            }
+            commands.push(fields);
+        }
+        Ok(Elements(commands))
+    }
 }
 
 /// The same, read: a request to the lanes for each command, and how its result is told.
@@ -66,11 +104,15 @@ struct Asked {
     request_body = BulkRequest, responses(Done, Problems))]
 pub(super) async fn commands(
     State(state): State<AppState>,
+    Extension(bounds): Extension<Arc<Bounds>>,
     headers: BulkHeaders,
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
     let dry_run = headers.dry_run;
     let Set { atomic, requests, asked } = read(&body, &headers, state.require_idempotency_key && !dry_run)?;
+    drop(body);
+    // What is done has to be answered, so the memory for that comes first.
+    let share = bounds.answers.take(asked.len() * RESULT).ok_or_else(limits::too_many_answers)?;
     // Dry runs, too, are to see what the ones before them would have left.
     let results = if atomic || dry_run {
         state.lanes.submit_together(requests, atomic).await
@@ -81,7 +123,7 @@ pub(super) async fn commands(
         return Err(problem);
     }
     let body = results::write(&asked, &results)?;
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(([(CONTENT_TYPE, "application/json")], Extension(share), body).into_response())
 }
 
 /// What is asked of the lanes.
@@ -89,10 +131,10 @@ pub(super) async fn commands(
 /// # Errors
 /// 400 that names the field.
 fn read(body: &[u8], headers: &BulkHeaders, key_required: bool) -> Result<Set, Problem> {
-    let Bulk { atomic, commands } = from_json(body)?;
+    let Bulk { atomic, commands: Elements(commands) } = from_json(body)?;
     let (atomic, most) = (atomic.unwrap_or(false), commands.len());
-    if !(1..=MOST).contains(&most) {
-        return Err(Problem::malformed("commands", format!("must be 1 to {MOST} commands")));
+    if commands.is_empty() {
+        return Err(Problem::malformed("commands", COUNT));
     }
     let now = Timestamp::now();
     let mut set = Set { atomic, requests: Vec::with_capacity(most), asked: Vec::with_capacity(most) };
@@ -107,7 +149,8 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool) -> Result<Set, P
         let (dry_run, command_id) = (*dry_run, Uuid::now_v7());
         let context = CommandContext { idempotency_key, ..context.clone() };
         set.asked.push(Asked { account_id, form: Form::of(&command, dry_run) });
-        set.requests.push(CommandRequest { account_id, command, expected_version, dry_run, command_id, context });
+        let expected_versions = expected_version.map(|version| vec![version]);
+        set.requests.push(CommandRequest { account_id, command, expected_versions, dry_run, command_id, context });
     }
     if atomic {
         no_key_twice(&set.requests)?;

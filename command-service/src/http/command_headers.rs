@@ -23,7 +23,7 @@ const LONGEST_CORRELATION_ID: usize = 128;
 #[derive(Debug)]
 pub(super) struct CommandHeaders {
     /// From `If-Match`.
-    pub(super) expected_version: Option<i64>,
+    pub(super) expected_versions: Option<Vec<i64>>,
     /// Decide and answer, but append nothing.
     pub(super) dry_run: bool,
     /// For the events' metadata.
@@ -48,7 +48,7 @@ impl FromRequestParts<AppState> for CommandHeaders {
         if state.require_idempotency_key && !dry_run && context.idempotency_key.is_none() {
             return Err(key_missing(IDEMPOTENCY_KEY));
         }
-        Ok(Self { expected_version: if_match(headers)?, dry_run, context })
+        Ok(Self { expected_versions: if_match(headers)?, dry_run, context })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
+use passbook_shared::http::body;
 pub(super) use passbook_shared::http::documented::Responses;
 use passbook_shared::http::documented::responses;
 use passbook_shared::http::limits::{self, Limits};
@@ -135,11 +135,7 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
 
 /// What any request with a body may be answered with instead.
 pub(super) fn body_problems() -> [Problem; 3] {
-    [
-        limits::body_too_slow(Limits::default().body),
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body may have at most 2097152 bytes"),
-        Problem::unsupported_media_type(),
-    ]
+    [limits::body_too_slow(Limits::default().body), body::too_large(), Problem::unsupported_media_type()]
 }
 
 /// What any request that reads the log may be answered with instead, beside problems of its own.

@@ -13,10 +13,10 @@ use crate::lanes::CommandRequest;
 ///
 /// Whatever becomes of the request from here on (its client may go away), the command goes its way in the lane.
 pub(super) async fn submit(state: &AppState, account_id: Uuid, headers: CommandHeaders, command: Command) -> Response {
-    let CommandHeaders { expected_version, dry_run, context } = headers;
+    let CommandHeaders { expected_versions, dry_run, context } = headers;
     let form = Form::of(&command, dry_run);
     let command_id = Uuid::now_v7();
-    let request = CommandRequest { account_id, command, expected_version, dry_run, command_id, context };
+    let request = CommandRequest { account_id, command, expected_versions, dry_run, command_id, context };
     match state.lanes.submit(request).await {
         Ok(answer) => respond(account_id, &answer, form),
         Err(error) => problems::undecided(&error).into_response(),

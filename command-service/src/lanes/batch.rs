@@ -164,7 +164,7 @@ impl Batch {
 
     /// What follows, and on which other account.
     fn judge(&self, asked: &Asked) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
-        let CommandRequest { account_id, command, expected_version, .. } = &asked.request;
+        let CommandRequest { account_id, command, expected_versions, .. } = &asked.request;
         let subject = |account_id: Uuid| {
             let Loaded { account, version, .. } = self.state(account_id).ok_or(CommandError::Internal)?;
             Ok(Subject { account_id, version: *version, account })
@@ -175,7 +175,7 @@ impl Batch {
         }
         // Where there is no account, that is what to say; but one that is to be opened is at version 0.
         let has_version = own.version > 0 || matches!(command, Command::Open(_));
-        if expected_version.is_some_and(|expected| has_version && expected != own.version) {
+        if expected_versions.as_ref().is_some_and(|expected| has_version && !expected.contains(&own.version)) {
             return Ok(Err(Refusal::VersionMismatch { current_version: own.version }));
         }
         let (mut past, mut counterparty) =

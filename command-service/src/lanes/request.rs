@@ -22,8 +22,8 @@ pub struct CommandRequest {
     pub account_id: Uuid,
     /// What.
     pub command: Command,
-    /// From `If-Match`: the version the account must be at.
-    pub expected_version: Option<i64>,
+    /// From `If-Match`: the account must be at one of these versions.
+    pub expected_versions: Option<Vec<i64>>,
     /// Decide and answer, but append nothing and neither look up nor keep the key.
     pub dry_run: bool,
     /// Names this request in the events it causes; fresh for each request.
@@ -36,7 +36,7 @@ impl CommandRequest {
     /// What tells this request from another under the same key: the command and `If-Match`, not the headers that
     /// may differ from one try to the next.
     pub fn fingerprint(&self) -> i64 {
-        let body = serde_json::to_vec(&(&self.command, self.expected_version)).unwrap_or_default();
+        let body = serde_json::to_vec(&(&self.command, &self.expected_versions)).unwrap_or_default();
         let (hash, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, &body).as_u64_pair();
         hash.cast_signed()
     }

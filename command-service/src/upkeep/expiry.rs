@@ -44,7 +44,7 @@ fn expire(hold: &DueHold) -> CommandRequest {
     CommandRequest {
         account_id: hold.account_id,
         command: Command::Expire(Expire { hold_id: hold.hold_id }),
-        expected_version: None,
+        expected_versions: None,
         dry_run: false,
         command_id: Uuid::now_v7(),
         context: CommandContext { actor: Some(ACTOR.to_owned()), ..CommandContext::default() },

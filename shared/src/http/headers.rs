@@ -46,23 +46,56 @@ pub fn is_visible_ascii(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The version `If-Match` expects; `*` (any version) expects nothing in particular.
+/// The versions of which `If-Match` expects one; nothing if it is absent or `*`, which any version is. Tags that no version
+/// has, weak ones among them, are passed over: if there are no others, no version will do (RFC 9110, section 13.1.1).
 ///
 /// # Errors
-/// 400 `malformed_request` if it is not one strong tag of a version.
-pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(text) = visible_ascii(headers, IF_MATCH.as_str(), 64)? else {
-        return Ok(None);
-    };
-    if text == "*" {
+/// 400 `malformed_request` if it is neither `*` nor a list of entity tags.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<i64>>, Problem> {
+    let mut values = headers.get_all(IF_MATCH).iter().peekable();
+    if values.peek().is_none() {
         return Ok(None);
     }
-    let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    version
-        .filter(|version| version.bytes().all(|b| b.is_ascii_digit()))
-        .and_then(|version| version.parse().ok())
-        .map(Some)
-        .ok_or_else(|| Problem::malformed("If-Match", "must be one account version in quotes, such as \"7\""))
+    let mut versions = Vec::new();
+    let mut is_any = false;
+    for value in values {
+        let mut rest = value.as_bytes().trim_ascii();
+        while !rest.is_empty() {
+            let (tag, behind) = first_tag(rest).ok_or_else(no_tags)?;
+            is_any |= tag == b"*";
+            versions.extend(version(tag));
+            rest = behind;
+        }
+    }
+    Ok(if is_any { None } else { Some(versions) })
+}
+
+/// The first element of a list of entity tags, and what follows on its comma.
+fn first_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
+    let opaque = list.strip_prefix(b"W/").unwrap_or(list);
+    let length = match opaque.strip_prefix(b"\"") {
+        Some(inside) => list.len() - inside.len() + inside.iter().position(|byte| *byte == b'"')? + 1,
+        None if list.starts_with(b"*") => 1,
+        // Lists may have empty elements (RFC 9110, section 5.6.1).
+        None if list.starts_with(b",") => 0,
+        None => return None,
+    };
+    let (tag, behind) = list.split_at(length);
+    match behind.trim_ascii_start() {
+        [] => Some((tag, &[])),
+        [b',', behind @ ..] => Some((tag, behind.trim_ascii_start())),
+        _ => None,
+    }
+}
+
+/// The version whose tag this is.
+fn version(tag: &[u8]) -> Option<i64> {
+    let text = str::from_utf8(tag).ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    text.parse().ok().filter(|version| etag(*version).as_bytes() == tag)
+}
+
+fn no_tags() -> Problem {
+    Problem::malformed("If-Match", "must be account versions in quotes, such as \"7\", or *")
 }
 
 /// Whether `If-None-Match` names this tag, so that the answer is 304.
@@ -88,4 +121,42 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
         .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
         .map(|seconds: u32| Duration::from_secs(seconds.into()).min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(values: &[&str]) -> Result<Option<Vec<i64>>, u16> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(IF_MATCH, value.parse().unwrap());
+        }
+        if_match(&headers).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn if_match_is_a_list_of_tags_of_which_strong_ones_of_versions_count() {
+        assert_eq!(expected(&[]), Ok(None));
+        assert_eq!(expected(&["*"]), Ok(None));
+        for (values, versions) in [
+            (vec!["\"7\""], vec![7]),
+            (vec!["\"7\", \"8\",\"9\""], vec![7, 8, 9]),
+            (vec!["\"7\"", " \"8\" "], vec![7, 8]),
+            (vec![", \"7\" ,, "], vec![7]),
+            (vec!["W/\"7\""], vec![]),
+            (vec!["W/\"7\", \"8\""], vec![8]),
+            (vec!["\"abc\""], vec![]),
+            (vec!["\"a,b\", \"8\""], vec![8]),
+            (vec!["\"03\""], vec![]),
+            (vec!["\"+3\""], vec![]),
+            (vec!["\"\""], vec![]),
+            (vec!["\"99999999999999999999\""], vec![]),
+        ] {
+            assert_eq!(expected(&values), Ok(Some(versions)), "{values:?}");
+        }
+        for bad in ["7", "\"7", "7\"", "w/\"7\"", "\"7\" \"8\"", "W/7", "**", "\"7\";q=1"] {
+            assert_eq!(expected(&[bad]), Err(400), "{bad}");
+        }
+    }
 }

@@ -5,11 +5,14 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use clap::{Args, value_parser};
 
+use super::budget::Budget;
 use super::problem::Problem;
 
 /// The most bytes the headers of a request may have, names and values together. The server underneath has limits of
 /// its own: 64 KiB in all, and 100 fields.
 pub const HEADERS_LIMIT: usize = 16 * 1024;
+
+const MIB: usize = 1024 * 1024;
 
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Copy, Args)]
@@ -21,11 +24,22 @@ pub struct HttpConfig {
     /// new one beyond them closes that address's longest idle one.
     #[arg(long, env, default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub http_connections_per_address: u32,
+    /// Memory for the bodies of all requests that are larger than 16 KiB, in MiB. What goes beyond is answered 503.
+    #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(2..=100_000))]
+    pub body_budget_mib: u32,
+    /// Memory for all answers that are larger than 64 KiB, in MiB. What goes beyond is answered 503.
+    #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(8..=100_000))]
+    pub answer_budget_mib: u32,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { http_connections: 4_096, http_connections_per_address: 1_024 }
+        Self {
+            http_connections: 4_096,
+            http_connections_per_address: 1_024,
+            body_budget_mib: 64,
+            answer_budget_mib: 64,
+        }
     }
 }
 
@@ -46,6 +60,10 @@ pub struct Limits {
     pub body: Duration,
     /// Time after which a client that takes nothing of its answer is cut off.
     pub stalled: Duration,
+    /// Bytes that large bodies of requests share.
+    pub body_budget: usize,
+    /// Bytes that large answers share.
+    pub answer_budget: usize,
     /// Time for running requests at the end.
     pub grace: Duration,
 }
@@ -67,18 +85,34 @@ impl From<HttpConfig> for Limits {
             idle: Duration::from_secs(60),
             body: Duration::from_secs(30),
             stalled: Duration::from_secs(30),
+            body_budget: size(config.body_budget_mib) * MIB,
+            answer_budget: size(config.answer_budget_mib) * MIB,
             grace: Duration::from_secs(10),
         }
     }
 }
 
-/// For the reader of a body: how long it may take. An extension of each request.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BodyTime(pub(super) Duration);
+/// Limits, and what all requests share. An extension of each request.
+#[derive(Debug)]
+pub struct Bounds {
+    /// Limits.
+    pub limits: Limits,
+    /// For bodies of requests.
+    pub bodies: Budget,
+    /// For answers.
+    pub answers: Budget,
+}
 
-impl Default for BodyTime {
+impl Bounds {
+    /// The bounds within limits.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, bodies: Budget::new(limits.body_budget), answers: Budget::new(limits.answer_budget) }
+    }
+}
+
+impl Default for Bounds {
     fn default() -> Self {
-        Self(Limits::default().body)
+        Self::new(Limits::default())
     }
 }
 
@@ -117,5 +151,17 @@ pub fn body_too_slow(time: Duration) -> Problem {
 /// 503: there are too many connections.
 pub(super) fn too_many_connections() -> Problem {
     let detail = "this instance has as many connections as it bears; nothing was changed by this request";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+}
+
+/// 503: the bodies of all requests are too large.
+pub fn too_many_bodies() -> Problem {
+    let detail = "this instance has as many large bodies as it bears; nothing was changed by this request";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
+}
+
+/// 503: the answers to all requests are too large.
+pub fn too_many_answers() -> Problem {
+    let detail = "this instance has as many large answers to send as it bears; nothing was changed by this request";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }

@@ -8,6 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::store_error::{is_connection_lost, is_unavailable};
 
+/// Maximum length of a `detail`, in bytes.
+const LONGEST_DETAIL: usize = 768;
+/// Maximum length of the name of a field, in bytes.
+const LONGEST_FIELD: usize = 256;
+
 /// An `application/problem+json` answer. `code` is stable and meant for programs, `detail` for people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
@@ -53,7 +58,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             code: code.to_owned(),
-            detail: detail.into(),
+            detail: cut(detail.into(), LONGEST_DETAIL),
             errors: Vec::new(),
             retry_after: None,
             facts: Map::new(),
@@ -76,7 +81,7 @@ impl Problem {
 
     /// 400 `malformed_request` that names the field.
     pub fn malformed(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        let (field, detail) = (field.into(), detail.into());
+        let (field, detail) = (cut(field.into(), LONGEST_FIELD), cut(detail.into(), LONGEST_DETAIL - LONGEST_FIELD));
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "malformed_request", format!("`{field}`: {detail}"));
         problem.errors.push(FieldError { field, detail });
         problem
@@ -160,6 +165,17 @@ impl Problem {
     }
 }
 
+/// The text, without its middle if it is too long: it may repeat what a request has.
+fn cut(text: String, longest: usize) -> String {
+    const MIDDLE: &str = " … ";
+    if text.len() <= longest {
+        return text;
+    }
+    let kept = longest - MIDDLE.len();
+    let (head, tail) = (text.floor_char_boundary(kept / 2), text.ceil_char_boundary(text.len() - kept / 2));
+    [&text[..head], MIDDLE, &text[tail..]].concat()
+}
+
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         Self::from_store(&error)
@@ -180,5 +196,30 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_request_has_is_repeated_only_in_part() {
+        let long = "ä".repeat(1_000_000);
+        for problem in [
+            Problem::malformed(long.clone(), "unknown field"),
+            Problem::malformed("type", format!("unknown variant `{long}`, expected `deposit`")),
+            Problem::malformed(long.clone(), long.clone()).within("commands[999]"),
+            Problem::not_found(long.clone()),
+        ] {
+            assert!(problem.detail.len() <= 1_024, "{}", problem.detail.len());
+            let body = serde_json::to_vec(&problem).unwrap();
+            assert!(body.len() < 2_500, "{}", body.len());
+        }
+        let problem = Problem::malformed("type", format!("unknown variant `{long}`, expected `deposit`"));
+        assert!(
+            problem.detail.starts_with("`type`: unknown variant `ä") && problem.detail.ends_with("expected `deposit`")
+        );
+        assert_eq!(Problem::malformed("a", "is short").detail, "`a`: is short");
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Host;
 use self::room::Room;
-use super::limits::Limits;
+use super::limits::{Bounds, Limits};
 
 /// The most a connection reads ahead, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
@@ -61,8 +61,10 @@ pub async fn serve(
     let mut http = Builder::new();
     // Who half-closes has asked, and waits for the answer. Times are watched by `connection`.
     http.half_close(true).header_read_timeout(None).max_buf_size(READ_AHEAD);
+    let bounds = Arc::new(Bounds::new(limits));
     let host = |limits, refuses| {
-        Arc::new(Host { http: http.clone(), limits, app: app.clone(), shutdown: shutdown.clone(), refuses })
+        let bounds = Arc::clone(&bounds);
+        Arc::new(Host { http: http.clone(), limits, bounds, app: app.clone(), shutdown: shutdown.clone(), refuses })
     };
     let refused = Limits { headers: REFUSAL, idle: REFUSAL, ..limits };
     let places = [

@@ -96,10 +96,10 @@ impl Reference {
     }
 
     fn decide(&mut self, request: &CommandRequest) -> Told {
-        let CommandRequest { account_id, command, expected_version, .. } = request;
+        let CommandRequest { account_id, command, expected_versions, .. } = request;
         let (account, version) = (self.account(*account_id), self.version(*account_id));
         let has_version = version > 0 || matches!(command, Command::Open(_));
-        if has_version && expected_version.is_some_and(|expected| expected != version) {
+        if has_version && expected_versions.as_ref().is_some_and(|expected| !expected.contains(&version)) {
             return refused(Refusal::VersionMismatch { current_version: version });
         }
         let past = self.past(*account_id, command);

@@ -201,7 +201,7 @@ impl Round {
             asked = with_key(asked, &format!("k{key}"));
         }
         if let Some(off) = expected {
-            asked.expected_version = Some(reference.version(asked.account_id) + off);
+            asked.expected_versions = Some(vec![reference.version(asked.account_id) + off]);
         }
         asked
     }

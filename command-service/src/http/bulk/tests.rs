@@ -47,8 +47,10 @@ fn each_type_is_read_into_its_command() {
     let types: Vec<Value> = each_type().as_array().unwrap().iter().map(|command| command["type"].clone()).collect();
     assert_eq!(set.requests.iter().map(|request| Value::from(request.command.name())).collect::<Vec<_>>(), types);
     let [opening, deposit, rest @ ..] = set.requests.as_slice() else { panic!("too few") };
-    assert_eq!(deposit.expected_version, Some(7));
-    assert!(rest.iter().all(|request| request.account_id.to_string() == ACCOUNT && request.expected_version.is_none()));
+    assert_eq!(deposit.expected_versions, Some(vec![7]));
+    assert!(
+        rest.iter().all(|request| request.account_id.to_string() == ACCOUNT && request.expected_versions.is_none())
+    );
     assert_eq!(opening.context.idempotency_key.as_deref(), Some("k"));
     assert_eq!(deposit.context.correlation_id.as_deref(), Some("trail-1"));
     assert!(!set.atomic);

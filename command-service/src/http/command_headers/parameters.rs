@@ -26,7 +26,7 @@ impl utoipa::IntoParams for CommandHeaders {
             ),
             header(
                 "If-Match",
-                "The version the account must be at, in quotes, else 412 `version_mismatch`. `*`: any.",
+                "The version the account must be at, in quotes, or a list of such, else 412 `version_mismatch`. `*`: any.",
                 version_tag(),
             ),
         ];
@@ -62,9 +62,9 @@ fn visible(longest: usize) -> ObjectBuilder {
     text().pattern(Some("^[!-~]+$")).min_length(Some(1)).max_length(Some(longest))
 }
 
-/// `"7"` or `*`.
+/// `"7"`, or several of these, or `*`.
 fn version_tag() -> Schema {
-    let tag = text().pattern(Some(r#"^"[0-9]{1,18}"$"#)).min_length(Some(3)).max_length(Some(20)).examples(["\"7\""]);
+    let tag = text().pattern(Some(r#"^"[0-9]{1,18}"(, *"[0-9]{1,18}")*$"#)).min_length(Some(3)).examples(["\"7\""]);
     OneOfBuilder::new().item(tag).item(text().enum_values(Some(["*"]))).build().into()
 }
 

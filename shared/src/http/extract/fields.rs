@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use super::json::malformed;
 use crate::http::problem::Problem;
 
+/// Maximum number of fields of an object; more than any has.
+const MOST: usize = 64;
+
 /// The fields of a JSON object, not read yet. Some are taken by name, the rest is read into a struct: as serde's
 /// `flatten` and `tag` do, but without losing sight of what is unknown, there twice, or wrong in which field.
 #[derive(Debug)]
@@ -73,8 +76,15 @@ impl<'de> de::Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Vec::with_capacity(8);
+        // Many objects may be empty.
+        let mut fields = Vec::new();
         while let Some((Name(name), value)) = entries.next_entry()? {
+            if fields.len() == MOST {
+                return Err(de::Error::custom(format_args!("has more than {MOST} fields")));
+            }
+            if fields.is_empty() {
+                fields.reserve_exact(8);
+            }
             fields.push((name, value));
         }
         Ok(Fields(fields))

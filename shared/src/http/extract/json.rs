@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::de::{Deserialize, DeserializeOwned};
 
 use super::field;
+use crate::http::body;
 use crate::http::problem::Problem;
 
 /// A body of JSON. What it is read into should refuse unknown fields.
@@ -29,11 +30,11 @@ pub struct JsonText(pub Bytes);
 impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
         }
-        read(request, state).await.map(Self)
+        read(request).await.map(Self)
     }
 }
 
@@ -44,9 +45,9 @@ pub struct OptionalJson<T>(pub T);
 impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let json = is_json(request.headers());
-        let body = read(request, state).await?;
+        let body = read(request).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -63,13 +64,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+async fn read(request: Request) -> Result<Bytes, Problem> {
     let codings = request.headers().get_all(CONTENT_ENCODING);
     if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::unsupported_coding());
     }
-    // It is there: see `body`.
-    Bytes::from_request(request, state).await.map_err(|_| Problem::malformed("body", "could not be read to its end"))
+    body::read(request).await
 }
 
 /// The value of a whole JSON text, which is an object (or null, where the type allows that).

@@ -8,9 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, Parts};
@@ -27,11 +27,14 @@ use super::guest::{Guest, Late};
 use super::room::Seat;
 use super::unparsed;
 use super::wire::Wire;
-use crate::http::limits::{self, BodyTime, Limits};
+use crate::http::budget::Share;
+use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
 
 /// Time for a client to read the last answer before its connection is closed, and to send what it was sending.
 const LINGER: Duration = Duration::from_secs(2);
+/// Bytes of an answer that need no share of the budget.
+const FREE: usize = 64 * 1024;
 /// The most that is discarded meanwhile, in bytes.
 const DISCARDED: u64 = 4 * 1024 * 1024;
 
@@ -39,7 +42,10 @@ const DISCARDED: u64 = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) http: Builder,
+    /// For connections.
     pub(super) limits: Limits,
+    /// For requests.
+    pub(super) bounds: Arc<Bounds>,
     pub(super) app: Router,
     pub(super) shutdown: CancellationToken,
     /// One too many: only health is answered.
@@ -76,7 +82,8 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, seat: Seat) {
         End::Late(Late::Idle | Late::Stalled) | End::Left => return,
     };
     if last.is_some() || guest.lingers() {
-        close(stream, &last.unwrap_or_default(), &guest).await;
+        // Apart: its buffer is not to be part of each connection.
+        Box::pin(close(stream, &last.unwrap_or_default(), &guest)).await;
     }
 }
 
@@ -90,20 +97,44 @@ async fn answer(
         // The connection is about to be closed, and the request is not executed.
         return std::future::pending().await;
     }
-    let response = if host.refuses && !request.uri().path().starts_with("/health/") {
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut response = if host.refuses && !request.uri().path().starts_with("/health/") {
         let mut response = limits::too_many_connections().into_response();
         observe::identify(request.headers(), &mut response);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     } else {
-        request.extensions_mut().insert(BodyTime(host.limits.body));
+        request.extensions_mut().insert(Arc::clone(&host.bounds));
         let Ok(response) = TowerToHyperService::new(host.app.clone()).call(request).await;
         response
     };
     if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
         guest.linger();
     }
-    Ok(response.map(|body: Body| Answer::new(body, guest)))
+    let share = match share(&mut response, &host.bounds) {
+        Some(share) => share,
+        // What was not asked to change anything may be refused still.
+        None if is_get => {
+            let mut refused = limits::too_many_answers().into_response();
+            observe::keep_id(&response, &mut refused);
+            response = refused;
+            None
+        }
+        None => None,
+    };
+    Ok(response.map(|body: Body| Answer::new(body, guest, share)))
+}
+
+/// The share of the budget for an answer, if it is so large that it needs one; nothing if there is none left. A handler
+/// that changes something takes it beforehand.
+fn share(response: &mut Response<Body>, bounds: &Bounds) -> Option<Option<Share>> {
+    if let Some(share) = response.extensions_mut().remove::<Share>() {
+        return Some(Some(share));
+    }
+    match response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(bytes) if bytes > FREE => bounds.answers.take(bytes).map(Some),
+        _ => Some(None),
+    }
 }
 
 /// Drives a connection until it is done or has to end.
