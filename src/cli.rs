@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use passbook_shared::config::address;
 use projection_service::operate::ReplayOptions;
 
 use crate::launcher;
@@ -84,7 +85,7 @@ pub struct BrokerOptions {
 #[derive(Debug, Args)]
 pub struct Running {
     /// Where its queries are answered.
-    #[arg(long, env, default_value = "127.0.0.1:8081")]
+    #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
 }
 

@@ -7,14 +7,14 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use passbook_shared::config::{LogConfig, LogFormat};
+use passbook_shared::config::{LogConfig, LogFormat, Unrepeated, address, database_url};
 use passbook_shared::http::server;
 use passbook_shared::shutdown::{self, CancellationToken};
 use passbook_shared::telemetry;
 
 use crate::broker::Broker;
 use crate::cli::ClusterOptions;
-use crate::pair::{self, Owners, Pair};
+use crate::pair::{self, Embedded, Owners, Pair};
 use crate::postgres::{self, Cluster};
 
 /// What `passbook` is run with.
@@ -23,23 +23,23 @@ pub struct Options {
     /// Of the embedded Postgres.
     #[command(flatten)]
     pub cluster: ClusterOptions,
-    /// Where commands are taken, as IP:port.
-    #[arg(long, env, default_value = "127.0.0.1:8080")]
+    /// Where commands are taken, as host:port.
+    #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = address)]
     pub command_addr: SocketAddr,
-    /// Where queries are answered, as IP:port.
-    #[arg(long, env, default_value = "127.0.0.1:8081")]
+    /// Where queries are answered, as host:port.
+    #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
     /// The log's database, as postgres://role:password@host/database; in the embedded Postgres if not given.
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub database_url: Option<String>,
     /// The log's database as the owner of its tables, if DATABASE_URL's role is not that.
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub migration_database_url: Option<String>,
     /// The views' database; in the embedded Postgres if not given.
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub projection_database_url: Option<String>,
     /// The views' database as the owner of its tables, if PROJECTION_DATABASE_URL's role is not that.
-    #[arg(long, env, hide_env_values = true)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub projection_migration_database_url: Option<String>,
     /// Kafka's bootstrap servers, as host:port, separated by commas; an in-process broker if not given.
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
@@ -58,6 +58,11 @@ pub struct Options {
     pub log_format: LogFormat,
 }
 
+/// A database's URL as it was given, if it is one.
+fn url(text: &str) -> Result<String, String> {
+    database_url(text).map(|_| text.to_owned())
+}
+
 /// Runs everything until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -68,6 +73,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Said now, not after Postgres has started.
     refuse_if_taken(options.command_addr, "--command-addr")?;
     refuse_if_taken(options.projection_addr, "--projection-addr")?;
+    pair::check_settings()?;
 
     let mut postgres = start_postgres(&options).await?;
     let ended = serve(&options, postgres.as_mut(), &shutdown).await;
@@ -148,7 +154,12 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pai
         kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
         in_process_broker: options.kafka_brokers.is_none(),
         kafka_topic: options.kafka_topic.clone(),
+        embedded: embedded(options),
     })
+}
+
+fn embedded(options: &Options) -> Embedded {
+    Embedded { log: options.database_url.is_none(), views: options.projection_database_url.is_none() }
 }
 
 /// The owners of the tables: of a database in the embedded Postgres its own.
@@ -162,5 +173,6 @@ fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
             Cluster::projection_owner_url,
         )
         .flatten()),
+        embedded: embedded(options),
     }
 }

@@ -13,8 +13,8 @@ use projection_service::operate;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
     process::run("passbook", async {
+        let cli = Cli::parse();
         match cli.part {
             None => launcher::run(cli.launcher).await,
             Some(Part::CommandService(cli)) => command_service::run(*cli).await,

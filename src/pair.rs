@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser};
 use command_service::log::store::Store;
+use passbook_shared::config::KafkaConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::shutdown::{CancellationToken, Service};
 use tokio::task::JoinHandle;
@@ -31,6 +32,17 @@ pub struct Settings {
     pub in_process_broker: bool,
     /// The topic that mirrors the log.
     pub kafka_topic: String,
+    /// Databases in the embedded Postgres.
+    pub embedded: Embedded,
+}
+
+/// Databases in the embedded Postgres, which has passwords of its own: those in variables are for others.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Embedded {
+    /// The log's.
+    pub log: bool,
+    /// The views'.
+    pub views: bool,
 }
 
 /// The owners of the databases' tables, where they are others than the services' own roles.
@@ -40,6 +52,16 @@ pub struct Owners {
     pub migration_database_url: Option<String>,
     /// The views' database.
     pub projection_migration_database_url: Option<String>,
+    /// Databases in the embedded Postgres.
+    pub embedded: Embedded,
+}
+
+/// Checks what both services take from their environment alone, before anything is started for them.
+///
+/// # Errors
+/// A variable can't be used.
+pub fn check_settings() -> anyhow::Result<()> {
+    config::<KafkaConfig>(&[])?.check()
 }
 
 /// Both services, running.
@@ -114,18 +136,28 @@ pub async fn migrate(
     owners: Owners,
     partitions: Option<u16>,
 ) -> anyhow::Result<Store> {
-    let service: command_service::Config = config(&[("--database-url", database_url.to_owned())])?;
+    let embedded = owners.embedded;
+    let service = command_config(&[("--database-url", database_url.to_owned())], embedded)?.with_passwords();
     let mut given = Vec::new();
     given.extend(partitions.map(|partitions| ("--partitions", partitions.to_string())));
     given.extend(owners.migration_database_url.map(|url| ("--migration-database-url", url)));
-    let migrated = command_service::migrate(&service.database_url, &config(&given)?).await;
+    let mut options: command_service::migrate::MigrateOptions = config(&given)?;
+    if embedded.log {
+        (options.migration_database_password, options.migration_database_password_file) = (None, None);
+    }
+    let migrated = command_service::migrate(&service.database_url, &options).await;
     let store = migrated.context("the log's tables could not be prepared")?;
 
     let database = ("--projection-database-url", projection_database_url.to_owned());
-    let service: projection_service::Config = config(&[database])?;
+    let service = projection_config(&[database], embedded)?.with_passwords();
     let owner = owners.projection_migration_database_url;
     let given: Vec<_> = owner.into_iter().map(|url| ("--projection-migration-database-url", url)).collect();
-    let migrated = projection_service::migrate(&service.projection_database_url, &config(&given)?).await;
+    let mut options: projection_service::migrate::MigrateOptions = config(&given)?;
+    if embedded.views {
+        options.projection_migration_database_password = None;
+        options.projection_migration_database_password_file = None;
+    }
+    let migrated = projection_service::migrate(&service.projection_database_url, &options).await;
     migrated.context("the views' tables could not be prepared")?;
     Ok(store)
 }
@@ -137,8 +169,23 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
-    let config = config(&given)?;
-    command_service::start(config, shutdown.clone()).await
+    command_service::start(command_config(&given, settings.embedded)?, shutdown.clone()).await
+}
+
+fn command_config(given: &[(&str, String)], embedded: Embedded) -> anyhow::Result<command_service::Config> {
+    let mut config: command_service::Config = config(given)?;
+    if embedded.log {
+        (config.database_password, config.database_password_file) = (None, None);
+    }
+    Ok(config)
+}
+
+fn projection_config(given: &[(&str, String)], embedded: Embedded) -> anyhow::Result<projection_service::Config> {
+    let mut config: projection_service::Config = config(given)?;
+    if embedded.views {
+        (config.projection_database_password, config.projection_database_password_file) = (None, None);
+    }
+    Ok(config)
 }
 
 async fn projection(
@@ -146,17 +193,17 @@ async fn projection(
     command_addr: SocketAddr,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Service> {
-    let mut config: projection_service::Config = config(&[
+    let given = [
         ("--projection-addr", settings.projection_addr.to_string()),
         ("--projection-database-url", settings.projection_database_url.clone()),
         ("--command-service-url", format!("http://{command_addr}")),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
-    ])?;
+    ];
+    let mut config = projection_config(&given, settings.embedded)?;
     if settings.in_process_broker {
-        // It answers who waits for events only when that has waited for so long, and not when they come. First, so that
-        // KAFKA_OPTIONS may say otherwise.
-        config.kafka.kafka_options.insert(0, ("fetch.wait.max.ms".to_owned(), "10".to_owned()));
+        // It answers who waits for events only when that has waited for so long, and not when they come.
+        config.kafka.set_unless_given("fetch.wait.max.ms", "10");
     }
     projection_service::start(config, shutdown.clone()).await
 }

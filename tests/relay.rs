@@ -12,7 +12,7 @@ use command_service::relay::{Relay, hand_over};
 use passbook::broker::Broker;
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::cloud_event;
-use passbook_shared::config::KafkaConfig;
+use passbook_shared::config::{KafkaConfig, KafkaOptions};
 use passbook_shared::health::{CheckState, Health};
 use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
@@ -64,7 +64,8 @@ impl Ground {
         KafkaConfig {
             kafka_brokers: self.broker.address().to_owned(),
             kafka_topic: TOPIC.to_owned(),
-            kafka_options: Vec::new(),
+            kafka_options: KafkaOptions::default(),
+            kafka_options_file: None,
         }
     }
 

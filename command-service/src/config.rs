@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
-use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
+use passbook_shared::config::{KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password};
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
@@ -38,16 +38,22 @@ pub enum Action {
 /// How the service runs.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Where to answer HTTP, as IP:port.
-    #[arg(long, env, default_value = "127.0.0.1:8080")]
+    /// Where to answer HTTP, as host:port.
+    #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = address)]
     pub command_addr: SocketAddr,
     /// What clients may take up.
     #[command(flatten)]
     pub http: HttpConfig,
     /// The database of the log: `postgres://user:password@host:port/database`. `command-service migrate` makes its tables;
     /// the user needs no rights but those that it grants.
-    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
     pub database_url: PgConnectOptions,
+    /// The password of DATABASE_URL's role, instead of one in the URL: any characters, none escaped.
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
+    pub database_password: Option<Secret>,
+    /// A file with that password.
+    #[arg(long, env, value_parser = Unrepeated(Secret::of_file), conflicts_with = "database_password")]
+    pub database_password_file: Option<Secret>,
     /// Kafka.
     #[command(flatten)]
     pub kafka: KafkaConfig,
@@ -84,6 +90,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The same, with a password that is given apart from the URL in it.
+    #[must_use]
+    pub fn with_passwords(mut self) -> Self {
+        let password = self.database_password.as_ref().or(self.database_password_file.as_ref());
+        self.database_url = with_password(self.database_url, password);
+        self
+    }
+
     /// How long idempotency keys are kept.
     pub fn keep_keys(&self) -> Duration {
         Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60)

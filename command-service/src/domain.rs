@@ -12,6 +12,6 @@ pub mod refusal;
 mod tests;
 
 pub use account::{Account, AccountSummary, evolve};
-pub use command::Command;
+pub use command::{Command, NAMES};
 pub use decide::{Decided, Given, Past, Subject, counterparty, decide};
 pub use refusal::Refusal;

@@ -16,9 +16,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use passbook_shared::fault::Fault;
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::shutdown::Tasks;
+use passbook_shared::store_error;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -32,6 +34,8 @@ use lane::Lane;
 pub use request::{Answer, CommandError, CommandRequest, CommandResult, Leg, Outcome};
 use request::{Asked, Name, Pending};
 use shelves::Shelves;
+
+static UNREAD: Fault = Fault::new("entries to be reversed can't be read");
 
 /// The way into the lanes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -81,6 +85,7 @@ impl Lanes {
                 shelves: shelves.clone(),
                 connection: None,
                 down: false,
+                why: "it was not reached yet".into(),
                 turn: Arc::clone(&turn),
             };
             tasks.spawn("a lane", lane.run());
@@ -151,8 +156,8 @@ impl Lanes {
         if !entries.is_empty() {
             let found = timeout(self.patience, past::entries(&self.entries, &entries)).await;
             let found = found.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
-                tracing::warn!(%error, "entries to be reversed can't be read now");
-                CommandError::StoreUnavailable
+                UNREAD.occurred(store_error::reason(&error));
+                CommandError::StoreUnavailable(store_error::reason(&error).into())
             })?;
             for asked in &mut asked {
                 if let Some(entry) = facts::entry_to_reverse(asked).and_then(|id| found.get(&id)) {

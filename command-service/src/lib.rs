@@ -22,6 +22,8 @@ pub mod restore;
 pub mod startup;
 /// What happens without anybody asking for it.
 pub mod upkeep;
+/// How writing to the log goes.
+pub mod writes;
 
 pub use config::{Cli, Config};
 pub use migrate::migrate;

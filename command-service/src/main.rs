@@ -11,5 +11,5 @@ use passbook_shared::process;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    process::run("command-service", command_service::run(Cli::parse()))
+    process::run("command-service", async { command_service::run(Cli::parse()).await })
 }

@@ -1,8 +1,46 @@
 //! What the command-service counts, by Prometheus's names.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::domain::NAMES;
 use crate::lanes::request::{Answer, CommandError, Outcome};
+
+/// Describes every metric and registers the counters at zero, so that a rate sees their first event.
+pub(crate) fn register() {
+    use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("passbook_commands_total", "Commands, by command and outcome.");
+    describe_counter!("passbook_events_appended_total", "Events appended to the log.");
+    describe_histogram!("passbook_append_commands_size", "Commands in one append.");
+    describe_histogram!("passbook_append_seconds", Unit::Seconds, "Time of one append.");
+    describe_gauge!(
+        "passbook_append_success_timestamp_seconds",
+        Unit::Seconds,
+        "Unix time of the last successful append or check of it."
+    );
+    describe_counter!("passbook_append_outrun_total", "Batches decided again because an account had moved on.");
+    describe_gauge!("passbook_lane_queue_commands", "Commands waiting in a lane.");
+    describe_gauge!("passbook_relay_lag_events", "Events in the log and not yet in the topic, by partition.");
+    describe_gauge!("passbook_log_forked_partitions", "Partitions whose topic has events that the log has not.");
+    describe_counter!("passbook_relay_published_total", "Events acknowledged by Kafka.");
+    describe_counter!("passbook_relay_resets_total", "Restarts of the relay from the topic's tail.");
+    describe_counter!("passbook_holds_expired_total", "Holds ended because their time was over.");
+    describe_counter!("passbook_idempotency_keys_forgotten_total", "Idempotency keys deleted after their retention.");
+    for name in [
+        "passbook_events_appended_total",
+        "passbook_append_outrun_total",
+        "passbook_relay_published_total",
+        "passbook_relay_resets_total",
+        "passbook_holds_expired_total",
+        "passbook_idempotency_keys_forgotten_total",
+    ] {
+        counter!(name).absolute(0);
+    }
+    for command in NAMES {
+        for outcome in ["accepted", "refused", "store_unavailable", "internal_error"] {
+            counter!("passbook_commands_total", "command" => command, "outcome" => outcome).absolute(0);
+        }
+    }
+}
 
 /// One command came to its end.
 pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandError>) {
@@ -12,7 +50,7 @@ pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandErro
         Ok(Answer { outcome: Outcome::Refused(_), .. }) => "refused",
         Err(CommandError::Overloaded) => "overloaded",
         Err(CommandError::ShuttingDown) => "shutting_down",
-        Err(CommandError::StoreUnavailable) => "store_unavailable",
+        Err(CommandError::StoreUnavailable(_)) => "store_unavailable",
         Err(CommandError::OutcomeUnknown) => "outcome_unknown",
         Err(CommandError::Conflict) => "conflict",
         Err(CommandError::KeyReused) => "key_reused",
@@ -28,6 +66,12 @@ pub(crate) fn appended(events: usize, commands: usize, took: Duration) {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     metrics::histogram!("passbook_append_commands_size").record(commands as f64);
     metrics::histogram!("passbook_append_seconds").record(took);
+}
+
+/// An append, or the check that appends nothing, succeeded now.
+pub(crate) fn write_succeeded() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    metrics::gauge!("passbook_append_success_timestamp_seconds").set(now.as_secs_f64());
 }
 
 /// A batch had been decided on a state that was not current.

@@ -82,10 +82,11 @@ impl Relay {
         let mut ends = Ends::new();
         while let Err(error) = self.session(&mut handed, &mut ends).await {
             metrics::relay_reset();
+            let reason = self.kafka.redacted(&error.to_string());
             if error.is_refusal() {
-                self.health.failing("relay", error.to_string());
+                self.health.failing("relay", reason);
             } else {
-                self.health.degraded("relay", error.to_string());
+                self.health.degraded("relay", reason);
             }
             if shutdown.is_cancelled() {
                 tracing::warn!("stopping with events that are not in the topic yet; the next start publishes them");

@@ -8,7 +8,7 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
 use passbook_shared::schema;
 use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
-use passbook_shared::store_error::is_connection_lost;
+use passbook_shared::store_error::{self, is_connection_lost};
 use passbook_shared::telemetry;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -20,6 +20,7 @@ use crate::http::{self, AppState};
 use crate::lanes::{LaneConfig, Lanes};
 use crate::log::store::{self, Store};
 use crate::log::{read::LogReader, snapshots};
+use crate::metrics;
 use crate::migrate::migrate;
 use crate::relay::{self, Relay};
 use crate::restore::standing::Standing;
@@ -45,7 +46,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     telemetry::start_log(&cli.log)?;
     if let Some(Action::Migrate(options)) = &cli.action {
-        return migrate(&cli.config.database_url, options).await.map(drop);
+        return migrate(&cli.config.with_passwords().database_url, options).await.map(drop);
     }
     let shutdown = on_signal()?;
     match shutdown.run_until_cancelled(start(cli.config, shutdown.clone())).await {
@@ -60,13 +61,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 /// # Errors
 /// A setting is wrong, the port is taken, or Postgres can't be reached or refuses.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+    config.kafka.check()?;
+    let config = config.with_passwords();
     telemetry::metrics();
+    metrics::register();
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
-    let health = Health::default();
+    let health = Health::new("command");
     let (store, listener) = prepare_and_answer(&config, listener, &health, &shutdown).await?;
     let pool = read_pool(&config, config.read_connections);
-    health.ok("postgres");
     let standing = Standing::new(health.clone());
     standing.refresh(&mut *pool.acquire().await?).await.context("the store's epoch can't be read")?;
 
@@ -74,6 +77,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (to_relay, from_lanes) = relay::hand_over();
     let (to_snapshots, snapshots) = snapshots::queue();
     let lane_config = LaneConfig::from(&config);
+    let writes = lane_config.writes.clone();
     // The projection's too: people who search the log don't keep holes from being filled.
     let log = LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store);
     // And commands don't wait for readers.
@@ -99,9 +103,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     };
     tasks.spawn("the upkeep", upkeep.run(shutdown.clone()));
     tasks.spawn("the snapshots", snapshots::run(pool, snapshots));
-    // A connection of its own: readers that keep the others busy don't make the service unready.
-    let check = read_pool(&config, 1);
-    tasks.spawn("the postgres check", check_postgres(check, health.clone(), shutdown.clone()));
+    let check = config.database_url.clone().application_name("passbook-check");
+    tasks.spawn("the write check", writes.check(check, store.partitions, health.clone(), shutdown.clone()));
     let forks = read_pool(&config, 1);
     tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
     let state = AppState { lanes, log, standing, require_idempotency_key: config.require_idempotency_key };
@@ -145,8 +148,7 @@ async fn prepare(config: &Config, health: &Health) -> anyhow::Result<Store> {
                 return Err(error).context("DATABASE_URL: Postgres can't be used");
             }
             Err(error) => {
-                health.failing("postgres", format!("Postgres can't be reached: {error}"));
-                tracing::warn!(%error, "waiting for Postgres");
+                health.failing("postgres", store_error::reason(&error));
             }
         }
         sleep(CHECK_EVERY).await;
@@ -183,16 +185,4 @@ fn read_pool(config: &Config, connections: u32) -> PgPool {
         .max_connections(connections)
         .acquire_timeout(config.store_patience())
         .connect_lazy_with(options)
-}
-
-async fn check_postgres(pool: PgPool, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
-    while !shutdown.is_cancelled() {
-        match timeout(CHECK_EVERY * 2, sqlx::query("SELECT 1").execute(&pool)).await {
-            Ok(Ok(_)) => health.ok("postgres"),
-            Ok(Err(error)) => health.failing("postgres", format!("Postgres can't be used: {error}")),
-            Err(_) => health.failing("postgres", "Postgres does not answer"),
-        }
-        tokio::select! { () = sleep(CHECK_EVERY) => {}, () = shutdown.cancelled() => {} }
-    }
-    Ok(())
 }

@@ -6,7 +6,9 @@ mod keys;
 
 use std::time::Duration;
 
+use passbook_shared::fault::Fault;
 use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::store_error;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 use tokio::time::{Instant, sleep};
@@ -21,6 +23,8 @@ const LOCK: (i32, i32) = (0x7061_7373 + 1, 0);
 const EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after Postgres was away.
 const AGAIN: Duration = Duration::from_secs(2);
+
+static STANDS: Fault = Fault::new("holds don't expire and idempotency keys aren't deleted");
 
 /// The task that does it.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ impl Upkeep {
         let mut sweep = Sweep::new(self.keep_keys);
         while let Some(worked) = shutdown.run_until_cancelled(self.work(&mut sweep)).await {
             if let Err(error) = worked {
-                tracing::warn!(%error, "holds don't expire and keys aren't forgotten now");
+                STANDS.occurred(store_error::reason(&error));
             }
             shutdown.run_until_cancelled(sleep(AGAIN)).await;
         }
@@ -59,6 +63,7 @@ impl Upkeep {
             let until = Instant::now() + EVERY;
             expiry::expire_due(&mut connection, &self.lanes).await?;
             sweep.go_on(&mut connection, until).await?;
+            STANDS.ended();
             tokio::time::sleep_until(until).await;
         }
     }

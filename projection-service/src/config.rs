@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
-use passbook_shared::config::{DatabaseUrl, KafkaConfig, LogConfig};
+use passbook_shared::config::{KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password};
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
@@ -44,16 +44,22 @@ pub enum Action {
 /// The settings of the service.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Where to answer HTTP, as IP:port.
-    #[arg(long, env, default_value = "127.0.0.1:8081")]
+    /// Where to answer HTTP, as host:port.
+    #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
     /// What clients may take up.
     #[command(flatten)]
     pub http: HttpConfig,
     /// The database of the views: `postgres://user:password@host:port/database`. `projection-service migrate` makes its
     /// tables; the user needs no rights but those that it grants.
-    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
     pub projection_database_url: PgConnectOptions,
+    /// The password of PROJECTION_DATABASE_URL's role, instead of one in the URL: any characters, none escaped.
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
+    pub projection_database_password: Option<Secret>,
+    /// A file with that password.
+    #[arg(long, env, value_parser = Unrepeated(Secret::of_file), conflicts_with = "projection_database_password")]
+    pub projection_database_password_file: Option<Secret>,
     /// The command-service, for events that the topic does not have.
     #[arg(long, env, default_value = "http://127.0.0.1:8080")]
     pub command_service_url: String,
@@ -84,9 +90,21 @@ pub struct Config {
     /// How many events of a partition are the recent ones.
     #[arg(long, env, default_value_t = 1_000, value_parser = clap::value_parser!(i64).range(50..=1_000_000))]
     pub quarantine_window: i64,
+    /// Seconds for which an event may exist that is not applied, while its partition does not move: then readiness fails
+    /// and says why.
+    #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub view_stall_seconds: u64,
 }
 
 impl Config {
+    /// The same, with a password that is given apart from the URL in it.
+    #[must_use]
+    pub fn with_passwords(mut self) -> Self {
+        let apart = self.projection_database_password.as_ref().or(self.projection_database_password_file.as_ref());
+        self.projection_database_url = with_password(self.projection_database_url, apart);
+        self
+    }
+
     /// The command-service's base URL.
     ///
     /// # Errors

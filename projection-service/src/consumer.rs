@@ -6,6 +6,7 @@
 //! partition, a rebalance), all that is in memory is forgotten and reading begins where the checkpoints stand.
 
 mod applier;
+mod causes;
 pub(crate) mod client;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod ends;
@@ -17,6 +18,7 @@ pub(crate) mod record;
 pub(crate) mod sequence;
 /// How large a share of the events may fail.
 pub mod share;
+mod stalled;
 pub(crate) mod writer;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::feed::Feed;
+use crate::quarantine::check::QuarantineCheck;
 use crate::waiting::Waiting;
 use applier::{Applier, Pace};
 use ends::Ends;
@@ -61,6 +64,8 @@ pub struct Consumer {
     pub ends: Arc<Ends>,
     /// Where to tell how it goes.
     pub health: Health,
+    /// Where to tell what is in quarantine.
+    pub quarantine: QuarantineCheck,
 }
 
 /// Chunks of records between the thread and the task: while a batch is applied, the next is read.
@@ -77,7 +82,7 @@ pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
         Arc::clone(&link),
         consumer.feed.clone(),
         Arc::clone(&consumer.waiting),
-        consumer.health.clone(),
+        consumer.quarantine.clone(),
     );
     let shutdown = tasks.shutdown();
     tasks.spawn("projection", async move {

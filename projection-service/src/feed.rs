@@ -71,7 +71,8 @@ impl Feed {
     /// # Errors
     /// The HTTP client can't be set up.
     pub fn new(base: &Url) -> reqwest::Result<Self> {
-        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build()?;
+        // The services are each other's neighbours: a proxy of the environment is for other places.
+        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build()?;
         Ok(Self { client, base: base.clone() })
     }
 

@@ -11,5 +11,5 @@ use projection_service::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    process::run("projection-service", projection_service::run(Cli::parse()))
+    process::run("projection-service", async { projection_service::run(Cli::parse()).await })
 }

@@ -2,8 +2,36 @@
 
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use passbook_shared::partition::Partition;
+
+/// Describes every metric and registers the counters at zero, so that a rate sees their first event.
+pub(crate) fn register() {
+    describe_counter!("passbook_projection_events_total", "Events applied to the views.");
+    describe_histogram!("passbook_projection_batch_size", "Events in one transaction.");
+    describe_histogram!("passbook_projection_apply_seconds", Unit::Seconds, "Time of one transaction.");
+    describe_histogram!(
+        "passbook_projection_delay_seconds",
+        Unit::Seconds,
+        "Time from an event's append to its view, of the last event of a batch."
+    );
+    describe_counter!("passbook_projection_quarantined_total", "Records and events put into quarantine.");
+    describe_gauge!("passbook_projection_quarantined_events", "Records and events in quarantine now.");
+    describe_counter!("passbook_projection_restarts_total", "Restarts of reading from the checkpoints.");
+    describe_counter!("passbook_projection_holes_total", "Holes of the topic filled from the log, by partition.");
+    describe_counter!("passbook_projection_rebalances_total", "Changes of this instance's partitions.");
+    describe_gauge!("passbook_projection_partitions", "Partitions that this instance applies.");
+    describe_gauge!("passbook_projection_lag_events", "Records of the topic not applied yet, by partition.");
+    describe_gauge!("passbook_projection_lag_seconds", Unit::Seconds, "Age of the oldest of them, by partition.");
+    for name in [
+        "passbook_projection_events_total",
+        "passbook_projection_quarantined_total",
+        "passbook_projection_restarts_total",
+        "passbook_projection_rebalances_total",
+    ] {
+        counter!(name).absolute(0);
+    }
+}
 
 /// A batch was applied: its events, how long its transaction took.
 pub(crate) fn applied(events: usize, took: Duration) {
@@ -50,7 +78,7 @@ pub(crate) fn lag(partition: Partition, events: i64, millis: i64) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     let (events, millis) = (events as f64, millis as f64);
     gauge!("passbook_projection_lag_events", "partition" => label.clone()).set(events);
-    gauge!("passbook_projection_lag_ms", "partition" => label).set(millis);
+    gauge!("passbook_projection_lag_seconds", "partition" => label).set(millis / 1_000.0);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use passbook_shared::config::DatabaseUrl;
+use passbook_shared::config::{Secret, Unrepeated, database_url, with_password};
 use passbook_shared::schema::Standing;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -14,8 +14,15 @@ use crate::store::schema::{SCHEMA, prepare};
 pub struct MigrateOptions {
     /// Database of the views as the owner of its tables; the role in PROJECTION_DATABASE_URL gets the rights that the
     /// service needs, and no others. If it is not given, PROJECTION_DATABASE_URL's role is the owner.
-    #[arg(long, env, hide_env_values = true, value_parser = DatabaseUrl)]
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
     pub projection_migration_database_url: Option<PgConnectOptions>,
+    /// The password of PROJECTION_MIGRATION_DATABASE_URL's role, instead of one in the URL: any characters, none escaped.
+    #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
+    pub projection_migration_database_password: Option<Secret>,
+    /// A file with that password.
+    #[arg(long, env, value_parser = Unrepeated(Secret::of_file),
+          conflicts_with = "projection_migration_database_password")]
+    pub projection_migration_database_password_file: Option<Secret>,
 }
 
 /// Brings the schema up to date, and grants `database`'s role its rights.
@@ -25,7 +32,10 @@ pub struct MigrateOptions {
 pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> anyhow::Result<()> {
     match &options.projection_migration_database_url {
         Some(owner) => {
-            let prepared = prepare(owner, database.get_username()).await;
+            let apart = options.projection_migration_database_password.as_ref();
+            let apart = apart.or(options.projection_migration_database_password_file.as_ref());
+            let owner = with_password(owner.clone(), apart);
+            let prepared = prepare(&owner, database.get_username()).await;
             prepared.context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
         }
         None if is_usable(database).await => Ok(()),

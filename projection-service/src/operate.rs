@@ -26,8 +26,8 @@ struct Service {
 
 impl Service {
     fn at(addr: SocketAddr) -> anyhow::Result<Self> {
-        let client =
-            Client::builder().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(30)).build()?;
+        let (connect, whole) = (Duration::from_secs(5), Duration::from_secs(30));
+        let client = Client::builder().no_proxy().connect_timeout(connect).timeout(whole).build()?;
         Ok(Self { client, base: format!("http://{addr}") })
     }
 

@@ -5,6 +5,8 @@
 //! passed over. That leaves a hole in the versions and nothing in the history; the view's own version and position move
 //! past it, so that what follows on it is next, and no reader sees the account go back.
 
+/// The readiness check.
+pub mod check;
 mod record;
 
 use sqlx::{Connection, PgConnection, Postgres, Transaction};

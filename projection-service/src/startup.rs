@@ -9,19 +9,21 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::{self as shared_http, server};
 use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{self, CancellationToken, Service, Tasks};
-use passbook_shared::store_error::is_connection_lost;
+use passbook_shared::store_error::{self, is_connection_lost};
 use passbook_shared::telemetry;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use crate::config::{Action, Cli, Config};
-use crate::consumer::ends::{self, Ends};
+use crate::consumer::ends::{self, Ends, Watched};
 use crate::consumer::share::Limit;
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState, Log};
+use crate::metrics;
 use crate::migrate::migrate;
 use crate::operate;
+use crate::quarantine::check::QuarantineCheck;
 use crate::replay::{self, Ground};
 use crate::store::Views;
 use crate::store::schema::SCHEMA;
@@ -46,7 +48,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     telemetry::start_log(&cli.log)?;
     if let Some(Action::Migrate(options)) = &cli.action {
-        return migrate(&cli.config.projection_database_url, options).await;
+        return migrate(&cli.config.with_passwords().projection_database_url, options).await;
     }
     let shutdown = shutdown::on_signal()?;
     start(cli.config, shutdown).await?.tasks.wait().await
@@ -57,13 +59,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 /// # Errors
 /// A wrong setting, or an address that is taken.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+    config.kafka.check()?;
+    let config = config.with_passwords();
     let database = config.projection_database_url.clone();
     let feed = Feed::new(&config.command_service()?).context("the HTTP client can't be set up")?;
     telemetry::metrics();
+    metrics::register();
     let listener = server::listen(config.projection_addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
 
-    let health = Health::default();
+    let health = Health::new("projection");
     health.failing("postgres", "not reached yet");
     health.failing("kafka", "not reached yet");
     let (views, waiting, ends) = (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
@@ -74,11 +79,20 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends), Arc::clone(&verifications), log);
     let router = shared_http::app("projection", http::routes(state), health.clone());
     tasks.spawn("http", server::serve(config.http, listener, router, tasks.shutdown()));
-    let watching =
-        ends::watch(config.kafka.clone(), Arc::clone(&ends), views.clone(), health.clone(), tasks.shutdown());
-    tasks.spawn("topic watch", watching);
+    let watched = Watched {
+        kafka: config.kafka.clone(),
+        group: config.kafka_group.clone(),
+        ends: Arc::clone(&ends),
+        views: views.clone(),
+        feed: feed.clone(),
+        stall: Duration::from_secs(config.view_stall_seconds),
+        quarantine: QuarantineCheck::new(health.clone()),
+        health: health.clone(),
+    };
+    let quarantine = watched.quarantine.clone();
+    tasks.spawn("topic watch", ends::watch(watched, tasks.shutdown()));
     let compared = verify::Ground { database: database.clone(), feed: feed.clone() };
-    let consuming = consume(config, database, feed, views.clone(), waiting, ends, health, tasks.shutdown());
+    let consuming = consume(config, database, feed, views.clone(), waiting, ends, health, quarantine, tasks.shutdown());
     tasks.spawn("consumer", consuming);
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
@@ -97,6 +111,7 @@ async fn consume(
     waiting: Arc<Waiting>,
     ends: Arc<Ends>,
     health: Health,
+    quarantine: QuarantineCheck,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::select! {
@@ -119,6 +134,7 @@ async fn consume(
         waiting,
         ends,
         health,
+        quarantine,
     };
     let mut tasks = Tasks::new(shutdown);
     consumer::spawn(consumer, &mut tasks);
@@ -134,7 +150,7 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
             Ok(Standing::Waiting(why)) => health.failing("postgres", why),
             Ok(Standing::TooNew(why)) => bail!("PROJECTION_DATABASE_URL: {why}"),
             Err(error) if is_connection_lost(&error) => {
-                health.failing("postgres", format!("Postgres can't be reached: {error}"));
+                health.failing("postgres", store_error::reason(&error));
             }
             Err(error) => return Err(error).context("PROJECTION_DATABASE_URL: Postgres can't be used"),
         }

@@ -35,6 +35,9 @@ use problem::Problem;
 /// The largest body of a request, in bytes.
 pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 
+/// What clients read until the store was reached.
+const STARTING: &str = "the service has started and has not reached it yet";
+
 /// The whole application of a service, from its own `routes`. `service` names it in metrics, as in `command`.
 pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
@@ -48,7 +51,7 @@ pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Rout
 /// What a service is until its store was reached for the first time: it lives, and says what it waits for.
 pub fn waiting(service: &'static str, health: Health) -> Router {
     let (router, _) = OpenApiRouter::new().merge(operations::routes(health)).split_for_parts();
-    layered(service, router.fallback(|| async { Problem::store_unavailable() }))
+    layered(service, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
 }
 
 fn layered(service: &'static str, router: Router) -> Router {

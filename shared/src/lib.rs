@@ -28,6 +28,9 @@ pub mod upcast;
 
 /// The settings both services have.
 pub mod config;
+mod environment;
+/// Faults that recur, logged without filling the log.
+pub mod fault;
 /// What a service says of its own condition.
 pub mod health;
 /// The HTTP server, its extractors, errors and documentation.

@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
+use crate::environment;
+
 /// How long what still runs may take once the program has done all it has to. Tasks that libraries started for
 /// themselves end at their next wait; one that never waits must not keep the process from ending.
 const LEFTOVERS: Duration = Duration::from_secs(3);
 
 /// Runs a program to its end, on as many threads as there are processors. The exit code says whether it failed; why,
-/// is on standard error.
+/// is on standard error. Called first in `main`: settings are read within `program`, in an environment without the
+/// variables of Postgres's own client.
 pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    environment::remove_postgres_variables();
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! Logs by `tracing`, metrics by `metrics` in Prometheus's format. Both are of the whole process: when the launcher
 //! runs both services in one, they share them.
 
+use std::io::IsTerminal;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::environment;
 
 /// Seconds: from a cached answer to a slow replay.
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0];
@@ -27,12 +29,18 @@ pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
     let quiet = if config.log_level.contains("rdkafka") { "" } else { ",rdkafka=off,librdkafka=off" };
     let filter = EnvFilter::try_new(format!("{}{quiet}", config.log_level))
         .with_context(|| format!("RUST_LOG (--log-level) can't be read: `{}`", config.log_level))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match config.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     }
-    .map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))
+    .map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))?;
+    if !environment::ignored().is_empty() {
+        let variables = environment::ignored().join(", ");
+        tracing::warn!(variables, "ignored: connections to Postgres are as their URLs say");
+    }
+    Ok(())
 }
 
 /// The process's metrics, collected from the first call on. Must be called within a tokio runtime.
@@ -48,6 +56,7 @@ pub fn metrics() -> &'static PrometheusHandle {
             .expect("buckets are not empty")
             .install_recorder()
             .expect("no other metrics recorder is installed");
+        describe();
         let draining = handle.clone();
         tokio::spawn(async move {
             loop {
@@ -57,4 +66,12 @@ pub fn metrics() -> &'static PrometheusHandle {
         });
         handle
     })
+}
+
+fn describe() {
+    use metrics::{Unit, counter, describe_counter, describe_histogram};
+    describe_counter!("passbook_http_requests_total", "Requests, by service, method, route and status.");
+    describe_histogram!("passbook_http_request_seconds", Unit::Seconds, "Time from a request to its answer.");
+    describe_counter!("passbook_http_connections_refused_total", "Connections refused because too many were open.");
+    counter!("passbook_http_connections_refused_total").absolute(0);
 }

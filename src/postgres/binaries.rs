@@ -70,7 +70,7 @@ impl Binaries {
         if !PROGRAMS.iter().all(|program| directory.join(program).is_file()) {
             return None;
         }
-        let output = BlockingCommand::new(directory.join("postgres")).arg("--version").output().ok()?;
+        let output = BlockingCommand::new(directory.join("postgres")).env_clear().arg("--version").output().ok()?;
         // "postgres (PostgreSQL) 18.1", "postgres (PostgreSQL) 19beta1", "postgres (PostgreSQL) 15.14 (Debian …)"
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = said.split(' ').nth(2)?;

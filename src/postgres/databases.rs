@@ -25,6 +25,8 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
         if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
             run(&mut connection, format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'")).await?;
         }
+        // A repeated idempotency key is an error to Postgres, and no line in its log: the services report their own.
+        run(&mut connection, format!("ALTER ROLE {role} SET log_min_messages = 'log'")).await?;
     }
     for (database, owner, user) in [(COMMAND, OWNER, COMMAND), (PROJECTION, PROJECTION_OWNER, PROJECTION)] {
         if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database).await? {

@@ -30,7 +30,12 @@ pub(super) struct Directory {
 impl Directory {
     /// Opens `path` as data directory, making it if it is not there.
     pub(super) fn open(path: &Path, user: Option<User>) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
+        // Where Postgres runs as another user, that one has to pass through it.
+        let mode = if user.is_some() { 0o711 } else { 0o700 };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(mode)
+            .create(path)
             .with_context(|| format!("the data directory {} can't be made; choose another", path.display()))?;
         let path = path.canonicalize().with_context(|| format!("{} can't be found", path.display()))?;
         let lock = lock(&path)?;

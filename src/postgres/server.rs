@@ -1,7 +1,8 @@
 //! The server's process.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use passbook_shared::store_error::is_connection_lost;
 use sqlx::{Connection, PgConnection};
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
@@ -22,11 +24,13 @@ use super::user::User;
 const START: Duration = Duration::from_secs(120);
 /// How long an orderly stop may take: it writes what memory holds.
 const STOP: Duration = Duration::from_secs(60);
+/// Mode of the log: for its owner alone.
+const PRIVATE: u32 = 0o600;
 /// How much of the log's end is quoted.
 const LAST_WORDS: u64 = 1_000;
 
 /// For a small machine that others use too; durable in every respect.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "listen_addresses=127.0.0.1",
     // The usual directory for it may not exist or not be ours.
     "unix_socket_directories=",
@@ -42,6 +46,9 @@ const SETTINGS: [&str; 14] = [
     "timezone=UTC",
     "log_timezone=UTC",
     "log_min_messages=warning",
+    // Statements and the details of errors hold keys and names of the services' clients.
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
 ];
 
 #[derive(Debug)]
@@ -66,8 +73,11 @@ impl Server {
         let output = OpenOptions::new()
             .append(true)
             .create(true)
+            .mode(PRIVATE)
             .open(&log)
             .with_context(|| format!("{} can't be written", log.display()))?;
+        // It may have been made by an earlier version, for all to read.
+        output.set_permissions(Permissions::from_mode(PRIVATE))?;
         let log_start = output.metadata()?.len();
         let mut command = binaries.command("postgres", user.as_ref());
         command.arg("-D").arg(directory.data()).arg("-p").arg(port.to_string());
@@ -90,6 +100,10 @@ impl Server {
             }
             match PgConnection::connect(&url).await {
                 Ok(connection) => return connection.close().await.context("the first connection broke"),
+                // Refused, and not because it is still starting: that won't pass.
+                Err(error) if !is_connection_lost(&error) => {
+                    return Err(error).context("the embedded Postgres refuses its own administrator");
+                }
                 Err(error) if Instant::now() > deadline => {
                     return Err(error).context(format!("the embedded Postgres did not start in {START:?}"));
                 }

@@ -103,7 +103,7 @@ async fn a_hot_account_whose_connection_is_cut_gets_true_answers() {
         let times = in_log.get(&command).copied().unwrap_or_default();
         match answer {
             Err(CommandError::OutcomeUnknown) => assert!(times <= 1),
-            Err(CommandError::StoreUnavailable) => assert_eq!(times, 0),
+            Err(CommandError::StoreUnavailable(_)) => assert_eq!(times, 0),
             answer => {
                 accepted(answer);
                 assert_eq!(times, 1);

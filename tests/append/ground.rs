@@ -9,6 +9,7 @@ use command_service::lanes::request::Accepted;
 use command_service::lanes::{Answer, CommandRequest, CommandResult, LaneConfig, Lanes, Leg, Outcome};
 use command_service::log::snapshots;
 use command_service::log::store;
+use command_service::writes::Writes;
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -68,6 +69,7 @@ impl Log {
             cache_bytes: 1 << 20,
             patience,
             snapshot_every: 20,
+            writes: Writes::default(),
         };
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);

@@ -23,6 +23,8 @@ mod sets;
 mod transfers;
 /// What happens without anybody asking.
 mod upkeep;
+/// The check of the write path.
+mod writes;
 
 use std::sync::Arc;
 

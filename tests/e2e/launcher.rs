@@ -14,23 +14,43 @@ use crate::client::Client;
 use crate::ground::directory;
 use crate::process::{Process, eventually, free_address};
 
-struct Launched {
-    process: Process,
+/// A launcher that says it is ready.
+pub(crate) struct Launched {
+    pub(crate) process: Process,
     data_dir: PathBuf,
-    command: SocketAddr,
-    projection: SocketAddr,
+    pub(crate) command: SocketAddr,
+    pub(crate) projection: SocketAddr,
 }
 
 fn launch(data_dir: &Path, command: SocketAddr, projection: SocketAddr) -> anyhow::Result<Process> {
     let log = data_dir.with_extension(format!("{}.out", command.port()));
+    Process::start(&arguments(data_dir, command, projection), &log)
+}
+
+fn arguments(data_dir: &Path, command: SocketAddr, projection: SocketAddr) -> Vec<String> {
     let data_dir = format!("--data-dir={}", data_dir.display());
-    Process::start(&[data_dir, format!("--command-addr={command}"), format!("--projection-addr={projection}")], &log)
+    vec![data_dir, format!("--command-addr={command}"), format!("--projection-addr={projection}")]
 }
 
 impl Launched {
-    async fn start(data_dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(data_dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(data_dir, &[], &[], &[]).await
+    }
+
+    /// The same, with further arguments, and variables set and removed.
+    pub(crate) async fn start_with(
+        data_dir: &Path,
+        further: &[String],
+        set: &[(&str, &str)],
+        removed: &[&str],
+    ) -> anyhow::Result<Self> {
         let (command, projection) = (free_address()?, free_address()?);
-        let mut process = launch(data_dir, command, projection)?;
+        let log = data_dir.with_extension(format!("{}.out", command.port()));
+        let mut arguments = arguments(data_dir, command, projection);
+        // A further one of the same name replaces it.
+        arguments.retain(|own| further.iter().all(|other| own.split('=').next() != other.split('=').next()));
+        arguments.extend_from_slice(further);
+        let mut process = Process::start_with(&arguments, set, removed, &log)?;
         process
             .eventually("the launcher says it is ready", async |output| {
                 ensure!(output.contains("Passbook is ready"), "{output}");
@@ -51,7 +71,7 @@ impl Launched {
         .await
     }
 
-    async fn shows(&self, account: uuid::Uuid, version: i64, balance: i64) -> anyhow::Result<()> {
+    pub(crate) async fn shows(&self, account: uuid::Uuid, version: i64, balance: i64) -> anyhow::Result<()> {
         let path = format!("/v1/accounts/{account}?min_version={version}");
         let view = Client::new(&[self.projection])?.json(&path).await?;
         ensure!(view["balance"] == balance, "{view}");

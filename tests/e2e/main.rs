@@ -22,6 +22,8 @@ mod cancelled;
 mod compatibility;
 mod contract;
 mod foreign;
+mod full_disk;
+mod hostile;
 mod killed;
 mod launcher;
 mod migrating;

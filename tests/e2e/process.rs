@@ -31,9 +31,24 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `passbook` with these arguments.
     pub(crate) fn start(arguments: &[String], log: &Path) -> anyhow::Result<Self> {
+        Self::start_with(arguments, &[], &[], log)
+    }
+
+    /// The same, with variables set and others removed.
+    pub(crate) fn start_with(
+        arguments: &[String],
+        set: &[(&str, &str)],
+        removed: &[&str],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let output = File::options().append(true).create(true).open(log)?;
-        let mut child = Command::new(PASSBOOK)
+        let mut command = Command::new(PASSBOOK);
+        for name in removed {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(arguments)
+            .envs(set.iter().copied())
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)

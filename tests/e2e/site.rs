@@ -90,6 +90,7 @@ impl Site {
         let owners = Owners {
             migration_database_url: Some(self.database_url.clone()),
             projection_migration_database_url: Some(self.projection_database_url.clone()),
+            ..Owners::default()
         };
         let (log, views) = (&self.command_role_url, &self.projection_role_url);
         passbook::pair::migrate(log, views, owners, Some(ground::PARTITIONS)).await.map(drop)

@@ -116,3 +116,20 @@ impl Command {
         }
     }
 }
+
+/// Every name that [`Command::name`] gives.
+pub const NAMES: [&str; 13] = [
+    "open",
+    "deposit",
+    "withdraw",
+    "transfer",
+    "hold",
+    "capture",
+    "release",
+    "expire",
+    "reverse",
+    "set_overdraft_limit",
+    "freeze",
+    "unfreeze",
+    "close",
+];

@@ -126,7 +126,7 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         CommandError::Conflict,
         CommandError::Overloaded,
         CommandError::OutcomeUnknown,
-        CommandError::StoreUnavailable,
+        CommandError::StoreUnavailable(passbook_shared::store_error::EXAMPLE.into()),
         CommandError::Internal,
     ];
     let before = [Problem::malformed(malformed, detail), command_headers::key_missing(key)];
@@ -142,7 +142,7 @@ pub(super) fn body_problems() -> [Problem; 3] {
 pub(super) fn read_problems(own: impl IntoIterator<Item = Problem>) -> Responses {
     let any = [
         Problem::malformed("limit", "must be a whole number from 1 to 1000"),
-        Problem::store_unavailable(),
+        Problem::store_unavailable(passbook_shared::store_error::EXAMPLE),
         Problem::internal(),
     ];
     responses(any.into_iter().chain(own))

@@ -100,7 +100,9 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
         CommandError::ShuttingDown => {
             unavailable("overloaded", "this instance is shutting down; nothing was changed by this command")
         }
-        CommandError::StoreUnavailable => Problem::store_unavailable(),
+        CommandError::StoreUnavailable(reason) => {
+            Problem::store_unavailable(&format!("{reason}; nothing was changed by this command"))
+        }
         CommandError::OutcomeUnknown => unavailable(
             "outcome_unknown",
             "the store went away while the command was being made durable: it may or may not have been done. A \

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::config::Config;
+use crate::writes::Writes;
 
 /// What lanes need to know.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct LaneConfig {
     pub patience: Duration,
     /// After how many events of an account a snapshot is written.
     pub snapshot_every: i64,
+    /// Where lanes tell how writing goes.
+    pub writes: Writes,
 }
 
 impl LaneConfig {
@@ -51,6 +54,7 @@ impl From<&Config> for LaneConfig {
             cache_bytes: config.lane_cache_mib * 1024 * 1024,
             patience: config.store_patience(),
             snapshot_every: config.snapshot_every,
+            writes: Writes::default(),
         }
     }
 }

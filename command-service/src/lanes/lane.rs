@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
-use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
+use passbook_shared::store_error::{self, is_connection_lost, is_unavailable, violated_constraint};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -46,6 +46,8 @@ pub(super) struct Lane {
     pub(super) connection: Option<PgConnection>,
     /// Postgres could not be reached the last time.
     pub(super) down: bool,
+    /// Why Postgres could not be used, the last time that it could not.
+    pub(super) why: Arc<str>,
     /// Of the lanes: one with few commands appends while no other with few does.
     pub(super) turn: Arc<Semaphore>,
 }
@@ -55,10 +57,10 @@ pub(super) struct Lane {
 pub(super) enum Failure {
     /// A state was not current: nothing was done.
     Outrun,
-    /// The connection is of no more use; what was sent may have been done.
-    Lost,
-    /// Postgres answers, and says that it can't work now: nothing was done.
-    Unavailable,
+    /// The connection is of no more use, and why; what was sent may have been done.
+    Lost(String),
+    /// Postgres answers, and says why it can't work now: nothing was done.
+    Unavailable(String),
     /// A defect: nothing was done.
     Defect,
 }
@@ -69,11 +71,9 @@ impl From<sqlx::Error> for Failure {
             tracing::debug!(%error, "a batch was outrun");
             Self::Outrun
         } else if is_connection_lost(&error) {
-            tracing::warn!(%error, "a lane lost its connection to Postgres");
-            Self::Lost
+            Self::Lost(store_error::reason(&error))
         } else if is_unavailable(&error) {
-            tracing::warn!(%error, "Postgres can't append now");
-            Self::Unavailable
+            Self::Unavailable(store_error::reason(&error))
         } else {
             tracing::error!(%error, "a batch failed");
             Self::Defect
@@ -108,17 +108,18 @@ impl Lane {
             let touched = now.iter().chain(&repeats).flat_map(Pending::accounts).map(|account| account.1);
             // As long as these are held, the states in them are current, and the relay gets events in their order.
             let Ok(mut held) = timeout_at(deadline, self.shelves.hold(touched)).await else {
-                now.into_iter().chain(repeats).for_each(|pending| fail(pending, &CommandError::StoreUnavailable));
+                let held = CommandError::StoreUnavailable("earlier commands on these accounts wait for it".into());
+                now.into_iter().chain(repeats).for_each(|pending| fail(pending, &held));
                 continue;
             };
             self.work(now, &mut held, false, deadline).await;
             while !repeats.is_empty() && !self.down {
                 repeats = self.work(repeats, &mut held, true, deadline).await;
             }
-            repeats.into_iter().for_each(|pending| fail(pending, &CommandError::StoreUnavailable));
+            repeats.into_iter().for_each(|pending| fail(pending, &self.unavailable()));
             if self.down {
                 while let Ok(pending) = self.queue.try_recv() {
-                    fail(pending, &CommandError::StoreUnavailable);
+                    fail(pending, &self.unavailable());
                 }
             }
         }
@@ -155,16 +156,19 @@ impl Lane {
         let mut progress = Progress { look_first, ..Progress::default() };
         let error = loop {
             if !self.connect(deadline).await {
-                break CommandError::StoreUnavailable;
+                break self.unavailable();
             }
             let attempt = timeout(self.config.attempt(), self.attempt(&pending, held, &mut progress)).await;
-            match attempt.unwrap_or(Err(Failure::Lost)) {
-                Ok(finished) => return self.settle(pending, held, finished),
+            match attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".to_owned()))) {
+                Ok(finished) => {
+                    self.config.writes.succeeded();
+                    return self.settle(pending, held, finished);
+                }
                 // What was loaded until then is kept: the next attempt goes on from there.
-                Err(Failure::Lost) if progress.sent.is_empty() => self.connection = None,
-                Err(Failure::Lost) => {
+                Err(Failure::Lost(why)) if progress.sent.is_empty() => self.lose(why),
+                Err(Failure::Lost(why)) => {
+                    self.lose(why);
                     progress.in_doubt = true;
-                    self.connection = None;
                     held.forget_all();
                 }
                 Err(Failure::Outrun) if progress.outrun < ATTEMPTS => {
@@ -176,7 +180,10 @@ impl Lane {
                     metrics::batch_outrun();
                 }
                 Err(Failure::Outrun) => break CommandError::Conflict,
-                Err(Failure::Unavailable) => break CommandError::StoreUnavailable,
+                Err(Failure::Unavailable(why)) => {
+                    self.lose(why);
+                    break self.unavailable();
+                }
                 Err(Failure::Defect) => break CommandError::Internal,
             }
         };
@@ -202,10 +209,8 @@ impl Lane {
                 }
                 Ok(Err(_)) if !self.down && Instant::now() + RECONNECT_PAUSE < deadline => sleep(RECONNECT_PAUSE).await,
                 refused => {
-                    if !self.down {
-                        let error = refused.ok().and_then(Result::err).map(|error| error.to_string());
-                        tracing::warn!(lane = self.name, error, "a lane can't reach Postgres");
-                    }
+                    let error = refused.unwrap_or(Err(sqlx::Error::PoolTimedOut)).err();
+                    self.lose(error.as_ref().map(store_error::reason).unwrap_or_default());
                     self.down = true;
                     return false;
                 }
@@ -214,13 +219,24 @@ impl Lane {
         true
     }
 
+    /// Gives up the connection, and keeps the reason for those who are to read it.
+    fn lose(&mut self, why: String) {
+        self.config.writes.failed(&why);
+        self.why = why.into();
+        self.connection = None;
+    }
+
+    fn unavailable(&self) -> CommandError {
+        CommandError::StoreUnavailable(Arc::clone(&self.why))
+    }
+
     async fn attempt(
         &mut self,
         pending: &[Pending],
         held: &mut Held,
         progress: &mut Progress,
     ) -> Result<Finished, Failure> {
-        let connection = self.connection.as_mut().ok_or(Failure::Lost)?;
+        let connection = self.connection.as_mut().ok_or_else(|| Failure::Lost(String::new()))?;
         if progress.look_first {
             return look_first(connection, pending, self.partitions, &mut progress.sent, &self.snapshots).await;
         }

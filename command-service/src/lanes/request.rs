@@ -110,9 +110,9 @@ pub enum CommandError {
     /// The service is going.
     #[error("the service is shutting down")]
     ShuttingDown,
-    /// Postgres can't be reached, or can't work now; the command was not done.
-    #[error("the store can't be reached")]
-    StoreUnavailable,
+    /// Postgres can't be reached, or can't work now, for its own reason; the command was not done.
+    #[error("the store can't be used: {0}")]
+    StoreUnavailable(Arc<str>),
     /// The command was sent to Postgres, and it can't be found out whether it was done.
     #[error("the connection to the store broke, and whether the command was done can't be found out now")]
     OutcomeUnknown,

@@ -1,9 +1,11 @@
 //! The append: one call of `passbook.append` makes many commands durable, all or nothing.
 
 use passbook_shared::partition::Partition;
-use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::position::Position;
+use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::timestamp::Timestamp;
-use sqlx::{PgConnection, Row};
+use serde_json::value::RawValue;
+use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
 /// What one append is to make durable.
@@ -135,6 +137,47 @@ async fn call(
     .bind(column(asserted, |a| a.2))
     .fetch_all(connection)
     .await
+}
+
+/// Calls the append with nothing to append to a partition: its rights, its function and the lock of the head are tried.
+///
+/// # Errors
+/// As [`append`].
+pub async fn try_nothing(connection: &mut PgConnection, partition: Partition) -> Result<(), sqlx::Error> {
+    call(connection, &Append::default(), &[partition], &[0]).await.map(drop)
+}
+
+/// Bytes of text in an event that is tried, and how many there are: together more than a page of the table has.
+const TRIED: (usize, i32) = (1_800, 5);
+
+/// Appends events to a partition and rolls them back: space on the disk is tried as well.
+///
+/// # Errors
+/// As [`append`].
+pub async fn try_events(connection: &mut PgConnection, partition: Partition) -> Result<(), sqlx::Error> {
+    let (bytes, count) = TRIED;
+    let account_id = Uuid::new_v4();
+    let event = |number: i32| RecordedEvent {
+        position: Position { partition, number: number.into() },
+        account_id,
+        version: number.into(),
+        event_id: Uuid::now_v7(),
+        event_type: "WriteCheck".to_owned(),
+        schema_version: 1,
+        data: incompressible(bytes),
+        metadata: EventMetadata { command_id: account_id, context: CommandContext::default() },
+        recorded_at: Timestamp::now(),
+    };
+    let tried = Append { events: (1..=count).map(event).collect(), ..Append::default() };
+    let mut transaction = connection.begin().await?;
+    call(&mut transaction, &tried, &[partition], &[count]).await?;
+    transaction.rollback().await
+}
+
+/// A JSON text of random digits, which are as long in the table.
+fn incompressible(bytes: usize) -> Box<RawValue> {
+    let ids: String = (0..bytes.div_ceil(32)).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    RawValue::from_string(format!("\"{ids}\"")).unwrap_or_default()
 }
 
 /// Locks the heads of partitions until the transaction ends: nothing else is appended to them meanwhile.

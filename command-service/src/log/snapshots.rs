@@ -1,6 +1,8 @@
 //! Snapshots: accounts folded up to a version, written behind the append by a task of their own.
 
+use passbook_shared::fault::Fault;
 use passbook_shared::partition::Partition;
+use passbook_shared::store_error;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -22,6 +24,8 @@ pub struct Snapshot {
     pub loaded: Loaded,
 }
 
+static UNWRITTEN: Fault = Fault::new("snapshots are not written");
+
 /// The way to the task that writes them, and that task's end of it.
 pub fn queue() -> (mpsc::Sender<Snapshot>, mpsc::Receiver<Snapshot>) {
     mpsc::channel(QUEUE)
@@ -35,7 +39,9 @@ pub async fn run(pool: PgPool, mut queue: mpsc::Receiver<Snapshot>) -> anyhow::R
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, 100).await > 0 {
         if let Err(error) = write(&pool, &waiting).await {
-            tracing::warn!(%error, count = waiting.len(), "snapshots were not written");
+            UNWRITTEN.occurred(store_error::reason(&error));
+        } else {
+            UNWRITTEN.ended();
         }
         waiting.clear();
     }

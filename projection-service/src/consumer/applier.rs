@@ -22,6 +22,7 @@ use super::sequence::{Sequence, Verdict};
 use super::writer::{Failing, Writer};
 use crate::feed::{Feed, Page};
 use crate::metrics;
+use crate::quarantine::check::QuarantineCheck;
 use crate::store::source::Source;
 use crate::waiting::Waiting;
 
@@ -54,6 +55,7 @@ pub(super) struct Applier {
     feed: Feed,
     waiting: Arc<Waiting>,
     health: Health,
+    quarantine: QuarantineCheck,
     /// Of the last assignment.
     epoch: u64,
     /// Of the topic.
@@ -85,7 +87,7 @@ impl Applier {
         link: Arc<Link>,
         feed: Feed,
         waiting: Arc<Waiting>,
-        health: Health,
+        quarantine: QuarantineCheck,
     ) -> Self {
         Self {
             pace,
@@ -94,7 +96,8 @@ impl Applier {
             link,
             feed,
             waiting,
-            health,
+            health: quarantine.health(),
+            quarantine,
             epoch: 0,
             partitions: 0,
             sequence: Sequence::default(),

@@ -2,9 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::Partition;
 use rdkafka::client::ClientContext;
@@ -14,6 +13,8 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::ends::Ends;
+
 /// A consumer of the group.
 pub(super) type GroupConsumer = BaseConsumer<Changes>;
 
@@ -21,6 +22,8 @@ pub(super) type GroupConsumer = BaseConsumer<Changes>;
 /// waits for the checkpoints, which the client's callback must not do.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
+    ends: Arc<Ends>,
+    kafka: Option<KafkaConfig>,
     queue: Mutex<VecDeque<Change>>,
     /// The consumer is being closed: there is no reader to answer any more.
     closing: AtomicBool,
@@ -55,7 +58,9 @@ impl ClientContext for Changes {
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "the Kafka client has trouble");
+        let reason = self.kafka.as_ref().map(|kafka| kafka.redacted(reason)).unwrap_or_default();
+        tracing::debug!(reason, "the Kafka client has trouble");
+        self.ends.causes.said(&error, &reason);
     }
 }
 
@@ -105,6 +110,7 @@ pub(super) fn group_consumer(
     kafka: &KafkaConfig,
     group: &str,
     instance: Option<&str>,
+    ends: &Arc<Ends>,
 ) -> anyhow::Result<GroupConsumer> {
     let mut config = kafka.client("passbook-projection");
     let settings = [
@@ -133,14 +139,13 @@ pub(super) fn group_consumer(
     if let Some(instance) = instance {
         config.set("group.instance.id", instance);
     }
-    config
-        .create_with_context(Changes::default())
-        .context("KAFKA_OPTIONS (--kafka-options) or another Kafka setting is not taken")
+    let context = Changes { ends: Arc::clone(ends), kafka: Some(kafka.clone()), ..Changes::default() };
+    config.create_with_context(context).map_err(|error| kafka.refused(&error))
 }
 
 /// What the operator says in `KAFKA_OPTIONS` goes before what we think.
 pub(crate) fn set_unless_given(config: &mut rdkafka::ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
-    if kafka.kafka_options.iter().all(|(given, _)| given != name) {
+    if !kafka.sets(name) {
         config.set(name, value);
     }
 }

@@ -7,16 +7,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use passbook_shared::config::KafkaConfig;
-use passbook_shared::health::Health;
+use passbook_shared::health::{Health, Streak};
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::store_error;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::causes::{Causes, explain, holder};
 use super::client::{log, set_unless_given};
+use super::stalled::{Stall, Stalled};
+use crate::feed::Feed;
 use crate::metrics;
+use crate::quarantine::check::QuarantineCheck;
+use crate::store::checkpoints::Checkpoint;
 use crate::store::{Views, checkpoints, quarantine};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,6 +36,8 @@ const SAMPLES: usize = 512;
 pub struct Ends {
     partitions: Mutex<BTreeMap<Partition, VecDeque<Sample>>>,
     started: AtomicBool,
+    /// Why reading may stand still.
+    pub(super) causes: Causes,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,29 +113,16 @@ impl Ends {
 ///
 /// # Errors
 /// A setting that the client does not take.
-pub async fn watch(
-    kafka: KafkaConfig,
-    ends: Arc<Ends>,
-    views: Views,
-    health: Health,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let client = Arc::new(client(&kafka)?);
+pub async fn watch(watched: Watched, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let client = Arc::new(client(&watched)?);
+    let mut stalled = Stalled::new(watched.stall);
+    let mut streak = Streak::begin(Instant::now());
     while !shutdown.is_cancelled() {
-        let (asking, topic) = (Arc::clone(&client), kafka.kafka_topic.clone());
-        let asked = tokio::task::spawn_blocking(move || ask(&asking, &topic)).await?;
-        match asked {
-            Ok(found) => {
-                ends.note(found);
-                if ends.started.load(Ordering::Acquire) {
-                    health.ok("kafka");
-                } else {
-                    health.failing("kafka", "the consumer group has not given out its partitions yet");
-                }
-            }
-            Err(error) => health.degraded("kafka", format!("{error:#}")),
+        let kafka = watched.ask_kafka(&client).await?;
+        if let Some(checkpoints) = watched.measure(&mut streak).await {
+            let stalls = stalled.look(&checkpoints, &watched.ends, &watched.feed).await;
+            watched.tell_stalls(&client, &stalls, kafka).await?;
         }
-        measure(&ends, &views, &health).await;
         tokio::select! { () = tokio::time::sleep(EVERY) => {}, () = shutdown.cancelled() => {} }
     }
     // The client may wait for Kafka to go: not in a thread of the runtime.
@@ -134,48 +130,173 @@ pub async fn watch(
     Ok(())
 }
 
-async fn measure(ends: &Ends, views: &Views, health: &Health) {
-    let Ok(pool) = views.pool() else { return };
-    match views.read(checkpoints::all(pool)).await {
-        Ok(checkpoints) => {
-            health.ok("postgres");
-            for checkpoint in checkpoints {
-                if let Some(lag) = ends.lag(checkpoint.partition, checkpoint.kafka_offset) {
-                    metrics::lag(checkpoint.partition, lag.events, lag.millis);
+/// What is watched, and where to tell of it.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// Where Kafka is.
+    pub kafka: KafkaConfig,
+    /// The consumer group.
+    pub group: String,
+    /// How far the topic reaches.
+    pub ends: Arc<Ends>,
+    /// The views.
+    pub views: Views,
+    /// The log itself.
+    pub feed: Feed,
+    /// Maximum time for which a partition may stand with an event to apply.
+    pub stall: Duration,
+    /// What is in quarantine.
+    pub quarantine: QuarantineCheck,
+    /// Where to tell how it goes.
+    pub health: Health,
+}
+
+impl Watched {
+    /// Asks Kafka where the topic ends. Returns why it could not be asked.
+    async fn ask_kafka(&self, client: &Arc<BaseConsumer<Quiet>>) -> anyhow::Result<Option<String>> {
+        let (asking, topic) = (Arc::clone(client), self.kafka.kafka_topic.clone());
+        let asked = tokio::task::spawn_blocking(move || ask(&asking, &topic)).await?;
+        Ok(match asked {
+            Ok(found) => {
+                self.ends.note(found);
+                if self.ends.started.load(Ordering::Acquire) {
+                    self.health.ok("kafka");
+                } else {
+                    let yet = "the consumer group has not given out its partitions yet".to_owned();
+                    self.health.failing("kafka", self.with_cause(yet));
                 }
+                None
             }
-            if let Ok(number) = views.read(quarantine::count(pool)).await {
-                metrics::in_quarantine(number);
+            Err(error) => {
+                let reason = self.with_cause(self.kafka.redacted(&format!("{error:#}")));
+                self.health.degraded("kafka", reason.clone());
+                Some(reason)
+            }
+        })
+    }
+
+    fn with_cause(&self, reason: String) -> String {
+        match self.ends.causes.last() {
+            Some(cause) => format!("{reason}; {cause}"),
+            None => reason,
+        }
+    }
+
+    /// Reads how far the views are.
+    async fn measure(&self, streak: &mut Streak) -> Option<Vec<Checkpoint>> {
+        let pool = self.views.pool().ok()?;
+        let checkpoints = match self.views.read(checkpoints::all(pool)).await {
+            Ok(checkpoints) => checkpoints,
+            Err(error) => {
+                if streak.failed(Instant::now()).is_some() {
+                    let reason = store_error::reason(&error);
+                    self.health.failing("postgres", format!("the views can't be read: {reason}"));
+                }
+                return None;
+            }
+        };
+        streak.succeeded(Instant::now());
+        self.health.ok("postgres");
+        for checkpoint in &checkpoints {
+            if let Some(lag) = self.ends.lag(checkpoint.partition, checkpoint.kafka_offset) {
+                metrics::lag(checkpoint.partition, lag.events, lag.millis);
             }
         }
-        Err(error) => health.failing("postgres", format!("the views can't be read: {error}")),
+        if let Ok(held) = self.views.read(quarantine::held(pool)).await {
+            metrics::in_quarantine(held.number);
+            self.quarantine.holds(held);
+        }
+        Some(checkpoints)
+    }
+
+    async fn tell_stalls(
+        &self,
+        client: &Arc<BaseConsumer<Quiet>>,
+        stalls: &[Stall],
+        kafka: Option<String>,
+    ) -> anyhow::Result<()> {
+        let Some(first) = stalls.iter().max_by_key(|stall| stall.age) else {
+            self.health.ok("views");
+            return Ok(());
+        };
+        let cause = match kafka {
+            Some(reason) => reason,
+            None => self.cause(client, first.partition).await?,
+        };
+        let Stall { partition, position, age } = first;
+        let others = match stalls.len() - 1 {
+            0 => String::new(),
+            others => format!(" ({others} more partitions stand as well)"),
+        };
+        let age = age.as_secs();
+        self.health.failing(
+            "views",
+            format!(
+                "partition {partition} stands at position {partition}-{position}{others}: the event after it has not \
+                 been applied for {age} s; {cause}"
+            ),
+        );
+        Ok(())
+    }
+
+    /// Why a partition stands while Kafka answers.
+    async fn cause(&self, client: &Arc<BaseConsumer<Quiet>>, partition: Partition) -> anyhow::Result<String> {
+        if let Some(words) = self.ends.causes.last() {
+            return Ok(words);
+        }
+        if self.ends.causes.is_given(partition) {
+            return Ok("the other checks may say why".to_owned());
+        }
+        let (asking, group, topic) = (Arc::clone(client), self.group.clone(), self.kafka.kafka_topic.clone());
+        let holder = tokio::task::spawn_blocking(move || {
+            let groups = asking.fetch_group_list(Some(&group), TIMEOUT)?;
+            Ok(holder(&groups, &topic, partition))
+        });
+        let group = &self.group;
+        Ok(match holder.await? {
+            Ok(Some(holder)) => format!("the member {holder} of the consumer group `{group}` holds the partition"),
+            Ok(None) => format!("no member of the consumer group `{group}` holds the partition"),
+            Err::<_, KafkaError>(error) => format!("Kafka does not tell who holds it: {}", explain(&error)),
+        })
     }
 }
 
 /// Of a client whose troubles are told by whoever uses it.
-pub(crate) struct Quiet;
+#[derive(Debug, Default)]
+pub(crate) struct Quiet(Option<(Arc<Ends>, KafkaConfig)>);
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
 
-    fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some((ends, kafka)) = &self.0 {
+            ends.causes.said(&error, &kafka.redacted(reason));
+        }
+    }
 }
 
 impl ConsumerContext for Quiet {}
 
 /// A client of no group.
-fn client(kafka: &KafkaConfig) -> anyhow::Result<BaseConsumer<Quiet>> {
+fn client(watched: &Watched) -> anyhow::Result<BaseConsumer<Quiet>> {
+    let kafka = &watched.kafka;
     let mut config = kafka.client("passbook-projection-ends");
     set_unless_given(&mut config, kafka, "allow.auto.create.topics", "false");
     set_unless_given(&mut config, kafka, "reconnect.backoff.max.ms", "2000");
-    config.create_with_context(Quiet).context("KAFKA_OPTIONS (--kafka-options) is not taken by the Kafka client")
+    let context = Quiet(Some((Arc::clone(&watched.ends), kafka.clone())));
+    config.create_with_context(context).map_err(|error| kafka.refused(&error))
 }
 
 /// Where each partition ends.
 fn ask(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let metadata = client.fetch_metadata(Some(topic), TIMEOUT).context("Kafka does not answer")?;
+    if let Some(error) = metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from)
+        && error != RDKafkaErrorCode::UnknownTopicOrPartition
+    {
+        bail!("the topic {topic}: {}", explain(&KafkaError::MetadataFetch(error)));
+    }
     let mut asked = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
         asked.add_partition_offset(topic, partition.id(), Offset::End)?;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use passbook_shared::fault::Fault;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -16,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::Consumer;
+use super::causes::explain;
 use super::client::{Change, GroupConsumer, group_consumer};
 use super::link::{Link, Parcel};
 use super::record::Record;
@@ -43,6 +45,13 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 /// What our note on an offset begins with: who resets offsets by a tool leaves none.
 const NOTE: &str = "passbook:";
+
+static REPLACED: Fault = Fault::new("the Kafka client can't go on, another takes over");
+
+/// Partitions for people, as in `0, 1, 7`.
+fn list(partitions: &[Partition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
 
 fn note(position: i64) -> String {
     format!("{NOTE}position={position}")
@@ -103,8 +112,8 @@ impl Reader {
     /// The client can't be made: a setting is wrong.
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         while !self.shutdown.is_cancelled() {
-            let Consumer { kafka, group, group_instance, .. } = &self.settings;
-            let consumer = group_consumer(kafka, group, group_instance.as_deref())?;
+            let Consumer { kafka, group, group_instance, ends, .. } = &self.settings;
+            let consumer = group_consumer(kafka, group, group_instance.as_deref(), ends)?;
             consumer.subscribe(&[&kafka.kafka_topic])?;
             while !self.shutdown.is_cancelled() && self.turn(&consumer) {}
             self.release(&consumer);
@@ -139,7 +148,7 @@ impl Reader {
             Ok(records) if records.is_empty() => {}
             Ok(records) => self.deliver(consumer, Parcel::Records { epoch: self.epoch, records }),
             Err(KafkaError::MessageConsumptionFatal(error)) => {
-                tracing::error!(%error, "the Kafka client can't go on, another takes over");
+                REPLACED.occurred(explain(&KafkaError::MessageConsumptionFatal(error)));
                 // As when two instances have the same KAFKA_GROUP_INSTANCE.
                 std::thread::sleep(PATIENCE);
                 return false;
@@ -162,8 +171,13 @@ impl Reader {
                     records.extend(self.decode(&message));
                 }
                 // What was read before it is not lost for it.
-                Some(Err(error)) if records.is_empty() => return Err(error),
-                Some(Err(_)) => break,
+                Some(Err(error)) => {
+                    self.settings.ends.causes.said(&error, "");
+                    if records.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
             }
             wait = Duration::ZERO;
         }
@@ -179,8 +193,9 @@ impl Reader {
     fn change(&mut self, consumer: &GroupConsumer, change: Change) {
         match change {
             Change::Given(partitions) => {
-                tracing::info!(?partitions, "partitions were given to this instance");
+                tracing::info!(partitions = list(&partitions), "partitions were given to this instance");
                 metrics::rebalanced(partitions.len());
+                self.settings.ends.causes.give(Some(partitions.clone()));
                 self.given = Some(partitions);
                 self.epoch = self.link.next_epoch();
                 self.start_at = Some(Instant::now());
@@ -197,6 +212,7 @@ impl Reader {
     fn release(&mut self, consumer: &GroupConsumer) {
         self.epoch = self.link.next_epoch();
         self.given = None;
+        self.settings.ends.causes.give(None);
         self.held_back.clear();
         self.start_at = None;
         self.held.clear();
@@ -292,7 +308,7 @@ impl Reader {
                 true
             }
             Some(Alarm::Stuck(partition)) => {
-                tracing::warn!(partition, "the Kafka client does not read what is there, another takes over");
+                REPLACED.occurred(format_args!("it does not read what is in partition {partition}"));
                 false
             }
         }

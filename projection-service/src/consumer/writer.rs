@@ -19,6 +19,7 @@ use super::record::Record;
 use super::sequence::Sequence;
 use super::share::Limit;
 use crate::feed::{Feed, FeedError};
+use crate::quarantine::check;
 use crate::store::apply::{Batch, apply};
 use crate::store::generations;
 use crate::store::source::Source;
@@ -151,6 +152,7 @@ pub(crate) async fn write(
 
 async fn write_batch(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<Written> {
     apply(connection, batch).await?;
+    check::warn(&batch.quarantine);
     Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Pro
         generation: state.views.read(generations::live(pool)).await?.0,
         partitions: partitions.collect(),
         replay: state.views.read(replays::next(pool)).await?.map(ReplayView::of),
-        quarantined: state.views.read(quarantine::count(pool)).await?,
+        quarantined: state.views.read(quarantine::held(pool)).await?.number,
         newest_quarantined: newest.into_iter().map(QuarantinedView::from).collect(),
     }))
 }

@@ -53,7 +53,9 @@ pub(super) fn list_problems() -> Responses {
 
 /// What any query of the views may be answered with instead, beside problems of its own.
 pub(super) fn problems(own: impl IntoIterator<Item = Problem>) -> Responses {
-    responses(own.into_iter().chain([Problem::store_unavailable(), Problem::internal()]))
+    responses(
+        own.into_iter().chain([Problem::store_unavailable(passbook_shared::store_error::EXAMPLE), Problem::internal()]),
+    )
 }
 
 /// `Prefer`, of queries that may wait.

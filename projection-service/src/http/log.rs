@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use passbook_shared::fault::Fault;
 use passbook_shared::http::problem::Problem;
 use tokio::time::timeout;
 
@@ -10,6 +11,8 @@ use crate::feed::FeedError;
 
 /// How long the log may take.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+
+static UNASKED: Fault = Fault::new("requests can't be answered without the command-service's log");
 
 /// What the log says, or 503 `log_unavailable`.
 pub(super) async fn asked<T>(asked: impl Future<Output = Result<T, FeedError>>) -> Result<T, Problem> {
@@ -22,7 +25,7 @@ pub(super) async fn asked<T>(asked: impl Future<Output = Result<T, FeedError>>) 
 
 /// 503: the log can't be asked. Why is for our own log.
 pub(super) fn unavailable(why: &str) -> Problem {
-    tracing::warn!(error = why, "the command-service's log can't be asked");
+    UNASKED.occurred(why);
     log_unavailable()
 }
 

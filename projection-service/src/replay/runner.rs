@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use passbook_shared::fault::Fault;
 use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::store_error;
 use sqlx::PgConnection;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -25,6 +27,9 @@ const LOG_EVERY: u32 = 10;
 /// Before another try.
 const RETRY: Duration = Duration::from_secs(1);
 
+static UNSEEN: Fault = Fault::new("replays can't be looked for, or the one that is open can't go on");
+static WAITS: Fault = Fault::new("a replay waits");
+
 /// Runs replays until the shutdown. One that is under way then goes on at the next start.
 pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut connection = None;
@@ -34,8 +39,10 @@ pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<
             () = shutdown.cancelled() => break,
         };
         if let Err(error) = looked {
-            tracing::warn!(%error, "replays can't be looked for, or the one that is open can't go on");
+            UNSEEN.occurred(store_error::reason(&error));
             connection = None;
+        } else {
+            UNSEEN.ended();
         }
         tokio::select! { () = tokio::time::sleep(LOOK_EVERY) => {}, () = shutdown.cancelled() => {} }
     }
@@ -60,7 +67,8 @@ async fn look(ground: &Ground, kept: &mut Option<PgConnection>) -> sqlx::Result<
 /// Brings a replay to its end.
 async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -> sqlx::Result<()> {
     let id = replay.replay_id;
-    tracing::info!(replay.id = %id, from = ?replay.asked_for, state = replay.state.as_str(), "replaying");
+    let from = serde_json::to_string(&replay.asked_for).unwrap_or_default();
+    tracing::info!(replay.id = %id, from,  state = replay.state.as_str(), "replaying");
     let mut waits_for = None;
     let error = loop {
         // What it is now: an earlier run may have made its generation.
@@ -78,7 +86,7 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
         match ended {
             Ok(()) => break None,
             Err(error) if error.may_pass() => {
-                tracing::warn!(%error, replay.id = %id, "a replay goes on in a moment");
+                WAITS.occurred(format_args!("replay {id}: {error}"));
                 waits_for = Some(error.to_string());
                 if replays::advance(&mut *connection, id, progress.figures(), waits_for.as_deref()).await? {
                     break Some(ReplayError::Cancelled);

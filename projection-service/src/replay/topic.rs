@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use passbook_shared::config::KafkaConfig;
+use passbook_shared::fault::Fault;
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -20,6 +21,8 @@ const CHUNKS: usize = 12;
 /// Kafka may be silent for so long.
 const SILENCE: Duration = Duration::from_secs(10);
 
+static UNREAD: Fault = Fault::new("the topic can't be read to its end");
+
 /// Records from an offset on; ends at the end of the partition, or with an error when Kafka does not give it. Ends early
 /// when the receiver is dropped.
 pub(super) fn read(
@@ -31,7 +34,7 @@ pub(super) fn read(
     let kafka = kafka.clone();
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read_to_end(&kafka, partition, from, &sender) {
-            tracing::warn!(%error, partition, "the topic can't be read to its end");
+            UNREAD.occurred(format_args!("partition {partition}: {}", kafka.redacted(&error.to_string())));
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -95,5 +98,5 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
     for (name, value) in settings {
         set_unless_given(&mut config, kafka, name, value);
     }
-    config.create_with_context(Quiet)
+    config.create_with_context(Quiet::default())
 }

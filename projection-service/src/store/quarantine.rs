@@ -174,12 +174,21 @@ pub async fn since(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Res
         .await
 }
 
-/// How many records and events are set aside.
+/// How much is in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
+pub struct Held {
+    /// Records and events.
+    pub number: i64,
+    /// Since when the oldest of them is.
+    pub oldest: Option<Timestamp>,
+}
+
+/// How much is in quarantine.
 ///
 /// # Errors
 /// As any query.
-pub async fn count(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT count(*) FROM quarantine").fetch_one(executor).await
+pub async fn held(executor: impl PgExecutor<'_>) -> sqlx::Result<Held> {
+    sqlx::query_as("SELECT count(*) AS number, min(since) AS oldest FROM quarantine").fetch_one(executor).await
 }
 
 /// How many are set aside of an account.

@@ -206,7 +206,7 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     discard(&mut connection, number, "not ours").await.unwrap();
     assert_eq!(discarded::list(pool, i64::MAX, 10).await.unwrap()[0].document_base64, "AP8=");
     apply(&mut connection, &batch).await.unwrap();
-    assert_eq!(quarantine::count(pool).await.unwrap(), 0, "read again, it is passed over");
+    assert_eq!(quarantine::held(pool).await.unwrap().number, 0, "read again, it is passed over");
 
     let of_other =
         |document: Vec<u8>| String::from_utf8(document).unwrap().replace(&id(1).to_string(), &other.to_string());

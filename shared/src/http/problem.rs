@@ -6,7 +6,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::store_error::{is_connection_lost, is_unavailable};
+use crate::fault::Fault;
+use crate::store_error::{self, is_connection_lost, is_unavailable};
+
+static UNREAD: Fault = Fault::new("requests can't be answered from Postgres");
 
 /// Maximum length of a `detail`, in bytes.
 const LONGEST_DETAIL: usize = 768;
@@ -118,9 +121,9 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not take that method")
     }
 
-    /// 503 `store_unavailable`: Postgres is away; nothing was changed.
-    pub fn store_unavailable() -> Self {
-        let detail = "the store can't be reached; nothing was changed";
+    /// 503 `store_unavailable`: Postgres can't be used now, for its own reason.
+    pub fn store_unavailable(reason: &str) -> Self {
+        let detail = format!("the store can't be used now: {reason}");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(1)
     }
 
@@ -156,8 +159,8 @@ impl Problem {
             tracing::debug!(%error, "a read took too long");
             Self::reads_overloaded()
         } else if is_connection_lost(error) || is_unavailable(error) {
-            tracing::warn!(%error, "the store can't be read now");
-            Self::store_unavailable()
+            UNREAD.occurred(store_error::reason(error));
+            Self::store_unavailable(&store_error::reason(error))
         } else {
             tracing::error!(%error, "a query failed");
             Self::internal()

@@ -86,7 +86,7 @@ pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Prob
             Err(
                 error @ (CommandError::Overloaded
                 | CommandError::ShuttingDown
-                | CommandError::StoreUnavailable
+                | CommandError::StoreUnavailable(_)
                 | CommandError::OutcomeUnknown
                 | CommandError::Conflict
                 | CommandError::Internal),

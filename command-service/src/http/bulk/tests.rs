@@ -148,7 +148,7 @@ fn a_set_is_refused_with_its_first_refusal() {
     assert!(problem["detail"].as_str().unwrap().starts_with("`commands[1]`: "));
     let missing = results::first_not_done(&asked[..1], &[refused(Refusal::AccountNotFound)]).unwrap();
     assert_eq!((missing.status, missing.code.as_str()), (422, "account_not_found"));
-    let away = results::first_not_done(&asked[..1], &[Err(CommandError::StoreUnavailable)]).unwrap();
+    let away = results::first_not_done(&asked[..1], &[Err(CommandError::StoreUnavailable("away".into()))]).unwrap();
     assert_eq!((away.status, away.retry_after, away.facts.len()), (503, Some(1), 0));
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use passbook_shared::partition::Partition;
-use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
+use passbook_shared::store_error::{is_connection_lost, is_unavailable, reason, violated_constraint};
 use uuid::Uuid;
 
 use super::Applier;
@@ -32,17 +32,15 @@ impl Applier {
                 }
             }
             WriteError::Store(error) if is_connection_lost(&error) => {
-                self.health.degraded("projection", "Postgres is away: events are applied when it is back");
-                tracing::warn!(%error, "a batch was cut off: starting over from the checkpoints");
+                let why = reason(&error);
+                self.health.degraded("projection", format!("events are applied when Postgres is back: {why}"));
             }
             WriteError::Store(error) if is_unavailable(&error) => {
-                self.health.degraded("projection", format!("Postgres can't apply events now: {error}"));
-                tracing::info!(%error, "a batch has to wait: starting over from the checkpoints");
+                self.health.degraded("projection", format!("Postgres can't apply events now: {}", reason(&error)));
             }
             WriteError::Store(error) => {
                 self.refused = true;
-                self.health.failing("projection", format!("events can't be applied: {error}"));
-                tracing::error!(%error, "a batch was refused: starting over from the checkpoints");
+                self.health.failing("projection", format!("events can't be applied: {}", reason(&error)));
             }
             error @ WriteError::Unasked(_) => {
                 self.health.degraded("projection", error.to_string());

@@ -44,10 +44,6 @@ impl Applier {
 
     fn tell_stopped(&self) {
         let limit = self.writer.limit();
-        let reasons: Vec<String> = self.stopped.values().map(|failing| failing.explain(limit)).collect();
-        match reasons.as_slice() {
-            [] => self.health.ok("quarantine"),
-            reasons => self.health.failing("quarantine", reasons.join("; ")),
-        }
+        self.quarantine.stopped(self.stopped.values().map(|failing| failing.explain(limit)).collect());
     }
 }

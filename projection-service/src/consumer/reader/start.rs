@@ -76,7 +76,11 @@ impl Reader {
             Some((checkpoint.partition, Applied { offset: checkpoint.kafka_offset?, position: checkpoint.position }))
         }));
         self.watchdog.begin(&checkpoints);
-        tracing::info!(partitions = checkpoints.len(), held_back = ?self.held_back, "reading goes on from the checkpoints");
+        tracing::info!(
+            partitions = checkpoints.len(),
+            held_back = super::list(&self.held_back),
+            "reading goes on from the checkpoints"
+        );
         Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, partitions })
     }
 

@@ -1,0 +1,122 @@
+//! Why reading may stand still: what the Kafka client said last, and who holds which partition.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use passbook_shared::partition::Partition;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::groups::GroupList;
+
+/// Time after which a word of the client explains nothing any more.
+const FRESH: Duration = Duration::from_secs(600);
+
+/// What is known of it. Shared by the clients and by those who tell.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    client: Mutex<Option<(Instant, String)>>,
+    given: Mutex<Option<Vec<Partition>>>,
+}
+
+impl Causes {
+    /// The client has trouble, in its own words without the values of settings.
+    pub(super) fn said(&self, error: &KafkaError, reason: &str) {
+        // Says nothing that the word before it has not said.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            return;
+        }
+        let words = if reason.is_empty() { explain(error) } else { reason.to_owned() };
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), words));
+    }
+
+    /// The last word of the client, with its age.
+    pub(super) fn last(&self) -> Option<String> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, words) = client.as_ref().filter(|(at, _)| at.elapsed() < FRESH)?;
+        Some(format!("the Kafka client said {} s ago: {words}", at.elapsed().as_secs()))
+    }
+
+    /// These partitions are ours.
+    pub(super) fn give(&self, partitions: Option<Vec<Partition>>) {
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+    }
+
+    /// Whether a partition is ours.
+    pub(super) fn is_given(&self, partition: Partition) -> bool {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.as_ref().is_some_and(|given| given.contains(&partition))
+    }
+}
+
+/// An error of the client, for people.
+pub(super) fn explain(error: &KafkaError) -> String {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType) => {
+            "the topic's records are compressed by a codec that this build can't read (compression.type)".to_owned()
+        }
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Kafka grants no right to the consumer group".to_owned(),
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "Kafka grants no right to read the topic".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The member of a group that holds a partition of a topic, as client id and host.
+pub(super) fn holder(groups: &GroupList, topic: &str, partition: Partition) -> Option<String> {
+    let members = groups.groups().iter().flat_map(|group| group.members());
+    let mut holding = members.filter(|member| {
+        let assigned = member.assignment().and_then(|bytes| assigned(bytes, topic));
+        assigned.is_some_and(|partitions| partitions.contains(&i32::from(partition)))
+    });
+    holding.next().map(|member| format!("`{}` at {}", member.client_id(), member.client_host().trim_start_matches('/')))
+}
+
+/// The partitions of a topic in a member's assignment, as Kafka's consumer protocol writes it: a version, then each topic
+/// with its partitions.
+fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<i32>> {
+    let mut rest = bytes.get(2..)?;
+    let mut take = |count: usize| {
+        let (taken, left) = rest.split_at_checked(count)?;
+        rest = left;
+        Some(taken)
+    };
+    let topics = i32::from_be_bytes(take(4)?.try_into().ok()?);
+    for _ in 0..topics {
+        let length = i16::from_be_bytes(take(2)?.try_into().ok()?);
+        let is_ours = take(usize::try_from(length).ok()?)? == topic.as_bytes();
+        let count = i32::from_be_bytes(take(4)?.try_into().ok()?);
+        let numbers = take(usize::try_from(count).ok()?.checked_mul(4)?)?;
+        if is_ours {
+            return Some(numbers.chunks_exact(4).map(|n| i32::from_be_bytes([n[0], n[1], n[2], n[3]])).collect());
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_read_and_a_broken_one_is_none() {
+        let mut bytes = vec![0, 1, 0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 1, 0, 0, 0, 9];
+        bytes.extend([0, 2, b'i', b't', 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 1, 0, 255, 255, 255, 255]);
+        assert_eq!(assigned(&bytes, "it"), Some(vec![3, 256]));
+        assert_eq!(assigned(&bytes, "a"), Some(vec![9]));
+        assert_eq!(assigned(&bytes, "other"), None);
+        for length in 0..30 {
+            assert_eq!(assigned(&bytes[..length], "it"), None);
+        }
+    }
+
+    #[test]
+    fn the_last_word_of_substance_is_kept() {
+        let causes = Causes::default();
+        causes.said(&KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "SSL handshake failed");
+        causes.said(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        assert_eq!(causes.last().as_deref(), Some("the Kafka client said 0 s ago: SSL handshake failed"));
+        causes.said(&KafkaError::MessageConsumption(RDKafkaErrorCode::NotImplemented), "");
+        assert!(causes.last().unwrap().contains("codec"));
+        assert!(!causes.is_given(3));
+        causes.give(Some(vec![3]));
+        assert!(causes.is_given(3) && !causes.is_given(4));
+    }
+}

@@ -1,0 +1,125 @@
+//! Notices partitions that do not move although there is an event to apply, whatever the cause.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use passbook_shared::partition::Partition;
+
+use super::ends::Ends;
+use crate::feed::Feed;
+use crate::store::checkpoints::Checkpoint;
+
+/// Maximum time between two questions to the log.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long partitions have stood.
+#[derive(Debug)]
+pub(super) struct Stalled {
+    limit: Duration,
+    standing: BTreeMap<Partition, Standing>,
+    /// Partitions of which the log had an event after their position, when it was asked last; absent if it could not be.
+    waiting: Option<BTreeSet<Partition>>,
+    asked_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    position: i64,
+    /// When an event after the position was first seen.
+    since: Option<Instant>,
+}
+
+/// A partition that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stall {
+    pub(super) partition: Partition,
+    /// Number of the last event applied.
+    pub(super) position: i64,
+    pub(super) age: Duration,
+}
+
+impl Stalled {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, standing: BTreeMap::new(), waiting: None, asked_at: None }
+    }
+
+    /// Partitions that have stood for longer than they may. The log says whether there is an event to apply; where it
+    /// can't be asked, the topic does.
+    pub(super) async fn look(&mut self, checkpoints: &[Checkpoint], ends: &Ends, feed: &Feed) -> Vec<Stall> {
+        let every = ASK_EVERY.min(self.limit / 3);
+        if self.asked_at.is_none_or(|at| at.elapsed() >= every) {
+            self.waiting = self.ask(checkpoints, feed).await;
+            self.asked_at = Some(Instant::now());
+        }
+        let waiting = self.waiting.take();
+        let behind = |checkpoint: &Checkpoint| match &waiting {
+            Some(waiting) => waiting.contains(&checkpoint.partition),
+            None => ends.lag(checkpoint.partition, checkpoint.kafka_offset).is_some_and(|lag| lag.events > 0),
+        };
+        let stalls = self.note(Instant::now(), checkpoints, behind);
+        self.waiting = waiting;
+        stalls
+    }
+
+    /// The partitions that have an event after their position in the log. Those that moved since the last question are not
+    /// asked about.
+    async fn ask(&self, checkpoints: &[Checkpoint], feed: &Feed) -> Option<BTreeSet<Partition>> {
+        let mut waiting = BTreeSet::new();
+        for Checkpoint { partition, position, .. } in checkpoints {
+            if self.standing.get(partition).is_some_and(|standing| standing.position == *position)
+                && feed.event_at(*partition, position + 1).await.ok()?.is_some()
+            {
+                waiting.insert(*partition);
+            }
+        }
+        Some(waiting)
+    }
+
+    fn note(&mut self, now: Instant, checkpoints: &[Checkpoint], behind: impl Fn(&Checkpoint) -> bool) -> Vec<Stall> {
+        self.standing.retain(|partition, _| checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition));
+        let mut stalls = Vec::new();
+        for checkpoint in checkpoints {
+            let Checkpoint { partition, position, .. } = *checkpoint;
+            let before = self.standing.get(&partition).filter(|before| before.position == position);
+            let since = match before {
+                Some(before) if behind(checkpoint) => Some(before.since.unwrap_or(now)),
+                _ => None,
+            };
+            self.standing.insert(partition, Standing { position, since });
+            let age = since.map(|since| now.duration_since(since)).filter(|age| *age >= self.limit);
+            stalls.extend(age.map(|age| Stall { partition, position, age }));
+        }
+        stalls
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(partition: Partition, position: i64) -> Checkpoint {
+        Checkpoint { partition, position, epoch: 0, kafka_offset: None, event_id: None, recorded_at: None }
+    }
+
+    #[test]
+    fn only_what_stands_with_something_to_apply_has_stalled() {
+        let mut stalled = Stalled::new(Duration::from_secs(30));
+        let begin = Instant::now();
+        let mut look = |seconds, positions: [i64; 3], behind: &[Partition]| {
+            let checkpoints: Vec<Checkpoint> = (0..).zip(positions).map(|(p, position)| at(p, position)).collect();
+            let now = begin + Duration::from_secs(seconds);
+            let stalls = stalled.note(now, &checkpoints, |checkpoint| behind.contains(&checkpoint.partition));
+            stalls.iter().map(|stall| (stall.partition, stall.position, stall.age.as_secs())).collect::<Vec<_>>()
+        };
+        assert!(look(0, [5, 5, 5], &[]).is_empty());
+        // Partition 0 stands, 1 moves, 2 has nothing to apply.
+        assert!(look(10, [5, 6, 5], &[0, 1]).is_empty());
+        assert!(look(30, [5, 7, 5], &[0, 1]).is_empty());
+        assert_eq!(look(40, [5, 8, 5], &[0, 1]), [(0, 5, 30)]);
+        assert_eq!(look(60, [5, 8, 5], &[0, 1, 2]), [(0, 5, 50)]);
+        // It moves again, and partition 1 has stood since.
+        assert_eq!(look(95, [6, 8, 5], &[0, 1, 2]), [(1, 8, 35), (2, 5, 35)]);
+        assert_eq!(look(100, [6, 9, 5], &[0, 1, 2]), [(2, 5, 40)]);
+        assert!(look(200, [6, 9, 5], &[]).is_empty());
+    }
+}

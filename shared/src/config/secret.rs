@@ -1,0 +1,121 @@
+//! Settings that are not to be repeated: passwords, and whatever may hold one.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
+use sqlx::postgres::PgConnectOptions;
+
+/// Reads a setting by a function. Unlike clap's own parsers it does not repeat what it can't read.
+#[derive(Debug, Clone, Copy)]
+pub struct Unrepeated<T>(pub fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let read = value.to_str().ok_or_else(|| "is not UTF-8".to_owned()).and_then(self.0);
+        read.map_err(|reason| {
+            let option = arg.map(ToString::to_string).unwrap_or_default();
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{option} {reason}\n")).with_cmd(command)
+        })
+    }
+}
+
+/// A password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    /// The password as it is given.
+    ///
+    /// # Errors
+    /// It is empty.
+    pub fn of_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("is empty".to_owned()) } else { Ok(Self(text.to_owned())) }
+    }
+
+    /// The password in a file, without the newline at its end.
+    ///
+    /// # Errors
+    /// The file can't be read, or is empty.
+    pub fn of_file(path: &str) -> Result<Self, String> {
+        let text = read(path)?;
+        Self::of_text(text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line)))
+    }
+}
+
+/// The text of a file that a setting names.
+pub(super) fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(Path::new(path)).map_err(|error| format!("names a file that can't be read: {error}"))
+}
+
+/// Has Postgres end a session whose host vanished without a word, and let go of its locks, within half a minute.
+const KEEPALIVE: [(&str, &str); 3] =
+    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
+
+/// Reads a database's URL.
+///
+/// # Errors
+/// It is none.
+pub fn database_url(text: &str) -> Result<PgConnectOptions, String> {
+    let is_one = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    let url = is_one.then(|| PgConnectOptions::from_str(text).ok()).flatten();
+    url.map(|url| url.options(KEEPALIVE)).ok_or_else(|| {
+        "can't be read as postgres://user:password@host:port/database. A password with one of the characters @ / # % ? : \
+         can be given in a variable of its own: the same name with PASSWORD or PASSWORD_FILE instead of URL"
+            .to_owned()
+    })
+}
+
+/// A database with a password that is given apart from its URL: it goes before the URL's.
+#[must_use]
+pub fn with_password(database: PgConnectOptions, password: Option<&Secret>) -> PgConnectOptions {
+    match password {
+        Some(Secret(password)) => database.password(password),
+        None => database,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_repeated() {
+        let option = Arg::new("database-url").long("database-url").value_parser(Unrepeated(database_url));
+        let command = Command::new("test").arg(option);
+        let read = |url: &str| command.clone().try_get_matches_from(["test", "--database-url", url]);
+        assert!(read("postgres://ada:secret@localhost:5432/log").is_ok());
+        for bad in ["postgres://ada:secret@localhost:port/log", "ada:secret@localhost", "mysql://ada:secret@localhost"]
+        {
+            let said = read(bad).unwrap_err().to_string();
+            assert!(said.contains("--database-url") && !said.contains("secret"), "{said}");
+        }
+        assert_eq!(format!("{:?}", Secret::of_text("secret").unwrap()), "Secret");
+    }
+
+    #[test]
+    fn a_password_in_a_file_may_end_with_a_newline() {
+        let path = std::env::temp_dir().join(format!("passbook-secret-{}", std::process::id()));
+        for (content, password) in [("p@/#%\n", "p@/#%"), ("p@/#%\r\n", "p@/#%"), ("two\n\n", "two\n"), (" x ", " x ")]
+        {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(Secret::of_file(path.to_str().unwrap()).unwrap().0, password);
+        }
+        std::fs::write(&path, "\n").unwrap();
+        assert_eq!(Secret::of_file(path.to_str().unwrap()).unwrap_err(), "is empty");
+        std::fs::remove_file(&path).unwrap();
+        assert!(Secret::of_file(path.to_str().unwrap()).unwrap_err().contains("can't be read"));
+    }
+}

@@ -1,0 +1,138 @@
+//! Faults that recur: logged when they begin, then with their count at growing intervals, and when they have ended.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long after a line the next one may follow: the first time, and at most.
+const INTERVALS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
+/// Time without an occurrence after which the next one is a new fault.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// A fault that may recur. Usable as a `static`.
+#[derive(Debug)]
+pub struct Fault {
+    name: &'static str,
+    run: Mutex<Option<Run>>,
+}
+
+/// Occurrences without an end between them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    count: u64,
+    since: Instant,
+    last: Instant,
+    next: Instant,
+    interval: Duration,
+}
+
+impl Run {
+    pub(crate) fn begin(now: Instant) -> Self {
+        Self { count: 1, since: now, last: now, next: now + INTERVALS.0, interval: INTERVALS.0 }
+    }
+
+    /// Counts one more occurrence. Returns whether it is due to be logged.
+    pub(crate) fn again(&mut self, now: Instant) -> bool {
+        self.count += 1;
+        self.last = now;
+        let is_due = now >= self.next;
+        if is_due {
+            self.interval = (self.interval * 3).min(INTERVALS.1);
+            self.next = now + self.interval;
+        }
+        is_due
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn seconds(&self, now: Instant) -> u64 {
+        now.duration_since(self.since).as_secs()
+    }
+}
+
+impl Fault {
+    /// A fault with a name for people, such as "holds don't expire".
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, run: Mutex::new(None) }
+    }
+
+    /// The fault has occurred. A warning the first time and when its interval is over.
+    pub fn occurred(&self, reason: impl fmt::Display) {
+        self.occurred_at(Instant::now(), &reason);
+    }
+
+    /// The fault is over. Logged if it had occurred; costs a lock otherwise.
+    pub fn ended(&self) {
+        self.ended_at(Instant::now());
+    }
+
+    fn occurred_at(&self, now: Instant, reason: &dyn fmt::Display) {
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *run {
+            Some(run) if now.duration_since(run.last) < QUIET => {
+                if run.again(now) {
+                    let (times, seconds) = (run.count(), run.seconds(now));
+                    tracing::warn!(%reason, times, seconds, "{} still", self.name);
+                }
+            }
+            _ => {
+                *run = Some(Run::begin(now));
+                tracing::warn!(%reason, "{}", self.name);
+            }
+        }
+    }
+
+    fn ended_at(&self, now: Instant) {
+        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(run) = run {
+            tracing::info!(times = run.count(), seconds = run.seconds(now), "over: {}", self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_fault_of_an_hour_is_a_dozen_lines() {
+        let lines = Lines::default();
+        let written = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || written.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let fault = Fault::new("Postgres is away");
+            let begin = Instant::now();
+            fault.ended_at(begin);
+            for second in (0..3_600).step_by(2) {
+                fault.occurred_at(begin + Duration::from_secs(second), &"connection refused");
+            }
+            fault.ended_at(begin + Duration::from_secs(3_600));
+            fault.ended_at(begin + Duration::from_secs(3_601));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!((8..=13).contains(&lines.len()), "{text}");
+        assert!(lines[0].contains("WARN") && lines[0].contains("connection refused"), "{text}");
+        assert!(lines[1].contains("Postgres is away still") && lines[1].contains("times=6"), "{text}");
+        let last = lines.last().unwrap();
+        assert!(last.contains("over: Postgres is away") && last.contains("times=1800 seconds=3600"), "{text}");
+    }
+}

@@ -1,0 +1,97 @@
+//! A disk that is full: commands and readiness give Postgres's own reason, and go on when there is space again. Mounts a
+//! small file system of its own, for which it has to be root.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::ground::directory;
+use crate::launcher::Launched;
+use crate::process::eventually;
+
+/// A file system in memory, unmounted when dropped.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(name: &str) -> anyhow::Result<Self> {
+        let path = directory()?.join(name);
+        std::fs::create_dir_all(&path)?;
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=220m,mode=0755", "tmpfs"]).arg(&path).status()?;
+        ensure!(
+            mounted.success(),
+            "a file system can't be mounted at {}: the test has to be run as root",
+            path.display()
+        );
+        Ok(Self(path))
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) -> anyhow::Result<PathBuf> {
+        let path = self.0.join("filler");
+        let mut file = std::fs::File::create(&path)?;
+        for size in [1 << 20, 4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        Ok(path)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_in_postgres_own_words_and_passes() -> anyhow::Result<()> {
+    let small = Small::mount("small")?;
+    let mut launched = Launched::start(&small.0.join("data")).await?;
+    let client = Client::new(&[launched.command])?;
+    let account = client.open().await?;
+    client.deposit(account, None, 1).await?;
+
+    let filler = small.fill()?;
+    let problem = refusal(&client, &format!("/v1/accounts/{account}/deposits")).await?;
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    ensure!(problem["code"] == "store_unavailable" && detail.contains("No space left on device"), "{problem}");
+    eventually("readiness tells the same", async || {
+        let response = client.get("/health/ready").await?;
+        let (status, health) = (response.status(), response.text().await?);
+        ensure!(status == 503 && health.contains("No space left on device"), "{status}: {health}");
+        Ok(())
+    })
+    .await?;
+    let metrics = client.get("/metrics").await?.text().await?;
+    let gauge = r#"passbook_health_check_state{service="command",check="postgres"} 2"#;
+    ensure!(metrics.contains(gauge), "{metrics}");
+
+    remove(&filler)?;
+    eventually("it is ready again", async || {
+        let response = client.get("/health/ready").await?;
+        ensure!(response.status() == 200, "{}", response.text().await?);
+        Ok(())
+    })
+    .await?;
+    client.deposit(account, Some("back"), 1).await?;
+    launched.process.stop().await
+}
+
+/// Deposits until one is refused: the pages that are there take some more.
+async fn refusal(client: &Client, path: &str) -> anyhow::Result<Value> {
+    for number in 0..2_000 {
+        let response = client.post(path, Some(&format!("full-{number}")), &json!({"amount": 1})).await?;
+        if response.status() == 503 {
+            return Ok(serde_json::from_str(&response.text().await?)?);
+        }
+    }
+    anyhow::bail!("the disk is full, and commands are still taken")
+}
+
+fn remove(filler: &Path) -> anyhow::Result<()> {
+    std::fs::remove_file(filler).context("the filler")
+}

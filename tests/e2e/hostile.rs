@@ -1,0 +1,132 @@
+//! A hostile environment: variables of other programs, a read-only TMPDIR, options with secrets. A fresh pair works, or
+//! names the variable at once.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::ground::directory;
+use crate::launcher::Launched;
+use crate::process::{Process, free_address};
+use crate::verify;
+
+/// Time within which a start that can't succeed says why.
+const SOON: Duration = Duration::from_secs(5);
+
+/// What a shell may have set for other programs.
+const OTHERS: [(&str, &str); 20] = [
+    ("http_proxy", "http://127.0.0.1:1"),
+    ("https_proxy", "http://127.0.0.1:1"),
+    ("HTTP_PROXY", "http://127.0.0.1:1"),
+    ("HTTPS_PROXY", "http://127.0.0.1:1"),
+    ("ALL_PROXY", "socks5://127.0.0.1:1"),
+    ("all_proxy", "socks5://127.0.0.1:1"),
+    ("PGHOST", "/nowhere"),
+    ("PGHOSTADDR", "192.0.2.1"),
+    ("PGPORT", "1"),
+    ("PGUSER", "somebody"),
+    ("PGPASSWORD", "something"),
+    ("PGDATABASE", "elsewhere"),
+    ("PGSSLMODE", "require"),
+    ("PGSSLROOTCERT", "/nowhere.pem"),
+    ("PGOPTIONS", "-c default_transaction_read_only=on -c search_path=nowhere"),
+    ("PGPASSFILE", "/nowhere"),
+    ("PGSERVICE", "nowhere"),
+    ("LANG", "xx"),
+    ("LC_ALL", "xx"),
+    ("TMPDIR", "/proc"),
+];
+
+fn data_dir(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(directory()?.join(name))
+}
+
+/// Each alone would be a start of some seconds; what breaks one of them breaks all together.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_pair_works_whatever_other_programs_variables_say() -> anyhow::Result<()> {
+    let mut launched = Launched::start_with(&data_dir("hostile")?, &[], &OTHERS, &["HOME"]).await?;
+    let client = Client::new(&[launched.command])?;
+    let account = client.open().await?;
+    client.deposit(account, None, 1).await?;
+    // By way of the topic, and of the log's feed.
+    launched.shows(account, 2, 1_000_001).await?;
+    verify::finds_nothing(&Client::new(&[launched.projection])?).await?;
+    let output = launched.process.output();
+    ensure!(output.contains("PGSSLMODE") && output.contains("ignored"), "what is ignored is not named: {output}");
+    ensure!(!output.contains('\u{1b}'), "escapes in a file: {output}");
+    launched.process.stop().await
+}
+
+/// The database's own log has no idempotency keys, is for its owner alone, and does not grow by a line a repeat.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_postgres_keeps_keys_out_of_its_log() -> anyhow::Result<()> {
+    let data_dir = data_dir("quiet_log")?;
+    let mut launched = Launched::start(&data_dir).await?;
+    let client = Client::new(&[launched.command])?;
+    let account = client.open().await?;
+    let log = data_dir.join("postgres.log");
+    let path = format!("/v1/accounts/{account}/deposits");
+    let mut sizes = Vec::new();
+    for _ in 0..5 {
+        client.post(&path, Some("secret-order-4711"), &json!({"amount": 1})).await?.error_for_status()?;
+        sizes.push(std::fs::metadata(&log)?.len());
+    }
+    ensure!(sizes.first() == sizes.last(), "a repeat is a line in the log: {sizes:?}");
+    let text = std::fs::read_to_string(&log)?;
+    ensure!(!text.contains("secret-order-4711"), "{text}");
+    ensure!(std::fs::metadata(&log)?.permissions().mode() & 0o777 == 0o600, "others can read the log");
+    let mode = std::fs::metadata(&data_dir)?.permissions().mode() & 0o777;
+    ensure!(mode & 0o066 == 0, "others can list the data directory: {mode:o}");
+    launched.process.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_cannot_be_used_is_named_within_5_s() -> anyhow::Result<()> {
+    let file = directory()?.join("options");
+    std::fs::write(&file, "# secrets\nssl.ca.location=/kretkret\nlinger.ms=kretkret\n")?;
+    let file = file.display().to_string();
+    for (variable, value, words) in [
+        ("RUST_LOG", "info,passbook=louder", "RUST_LOG"),
+        ("COMMAND_ADDR", "nonsense", "command-addr"),
+        ("PROJECTION_ADDR", "no-such-host.invalid:80", "projection-addr"),
+        ("DATABASE_URL", "mysql://ada:kretkret@localhost/x", "database-url"),
+        ("KAFKA_OPTIONS", "sasl.username=ada,kretkret", "kafka-options"),
+        ("KAFKA_OPTIONS", "sasl.pasword=kretkret", "`sasl.pasword`"),
+        ("KAFKA_OPTIONS", "linger.ms=kretkret", "`linger.ms`"),
+        ("KAFKA_OPTIONS_FILE", file.as_str(), "KAFKA_OPTIONS_FILE"),
+        ("KAFKA_OPTIONS_FILE", "/nowhere", "kafka-options-file"),
+    ] {
+        let (command, projection) = (free_address()?.to_string(), free_address()?.to_string());
+        let addresses = [("COMMAND_ADDR", command.as_str()), ("PROJECTION_ADDR", projection.as_str())];
+        let others = addresses.into_iter().filter(|(name, _)| *name != variable);
+        let set: Vec<(&str, &str)> = others.chain([(variable, value)]).collect();
+        let data_dir = format!("--data-dir={}", data_dir("named")?.display());
+        let log = directory()?.join(format!("named-{command}.out"));
+        let began = Instant::now();
+        let mut process = Process::start_with(&[data_dir], &set, &[], &log)?;
+        let status = process.ended().await?;
+        let output = process.output();
+        ensure!(!status.success(), "{variable}={value} is accepted: {output}");
+        ensure!(output.contains(words), "{variable}={value} is not named: {output}");
+        ensure!(!output.contains("kretkret"), "{variable}={value} is repeated: {output}");
+        let took = began.elapsed();
+        ensure!(took < SOON, "{variable}={value}: it took {took:?}");
+        eprintln!("{variable}: named after {took:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_may_be_a_name() -> anyhow::Result<()> {
+    let port = free_address()?.port();
+    let name = format!("--command-addr=localhost:{port}");
+    let mut launched = Launched::start_with(&data_dir("by_name")?, &[name], &[], &[]).await?;
+    let client = Client::new(&[([127, 0, 0, 1], port).into()])?;
+    client.open().await?;
+    launched.process.stop().await
+}
