@@ -15,7 +15,7 @@ use passbook_shared::telemetry;
 use crate::broker::Broker;
 use crate::cli::ClusterOptions;
 use crate::pair::{self, Embedded, Owners, Pair};
-use crate::postgres::{self, Cluster};
+use crate::postgres::{self, Cluster, secrets};
 
 /// What `passbook` is run with.
 #[derive(Debug, Clone, Args)]
@@ -155,6 +155,7 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pai
         in_process_broker: options.kafka_brokers.is_none(),
         kafka_topic: options.kafka_topic.clone(),
         embedded: embedded(options),
+        snapshot_key_file: secrets::snapshot_key_file(&options.cluster.data_dir)?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub in_process_broker: bool,
     /// The topic that mirrors the log.
     pub kafka_topic: String,
+    /// The secret of snapshots, unless the environment has one.
+    pub snapshot_key_file: PathBuf,
     /// Databases in the embedded Postgres.
     pub embedded: Embedded,
 }
@@ -169,7 +172,11 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
-    command_service::start(command_config(&given, settings.embedded)?, shutdown.clone()).await
+    let mut config = command_config(&given, settings.embedded)?;
+    if config.snapshot_key()?.is_none() {
+        config.snapshot_key_file = Some(settings.snapshot_key_file.clone());
+    }
+    command_service::start(config, shutdown.clone()).await
 }
 
 fn command_config(given: &[(&str, String)], embedded: Embedded) -> anyhow::Result<command_service::Config> {

@@ -6,7 +6,7 @@
 pub mod binaries;
 mod databases;
 mod directory;
-mod secrets;
+pub(crate) mod secrets;
 mod server;
 mod user;
 

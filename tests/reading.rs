@@ -5,6 +5,8 @@
 
 use command_service::log::read::LogReader;
 use command_service::log::read::search::{Cursor, Search};
+use command_service::log::snapshot_key::SnapshotKey;
+use command_service::log::snapshots::Snapshots;
 use command_service::log::store;
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::partition::partition_of;
@@ -54,7 +56,7 @@ impl Log {
         .await
         .unwrap();
         let pool = PgPool::connect_lazy_with(role);
-        let reader = LogReader::new(pool.clone(), pool, store);
+        let reader = LogReader::new(pool.clone(), pool, store, Snapshots::only_read(SnapshotKey::random()));
         Self { cluster, owner, reader, _directory: directory }
     }
 

@@ -1,15 +1,21 @@
 //! The command-service's settings.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::{Context, bail, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use passbook_shared::config::{KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password};
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::log::snapshot_key::SnapshotKey;
 use crate::migrate::MigrateOptions;
+
+/// Characters that a secret must have.
+const SHORTEST_SECRET: usize = 32;
 
 /// Validates account commands, appends their events to the log and mirrors it to Kafka.
 #[derive(Debug, Parser)]
@@ -84,6 +90,13 @@ pub struct Config {
     /// Events of an account between two of its snapshots.
     #[arg(long, env, default_value_t = 500, value_parser = clap::value_parser!(i64).range(10..=1_000_000))]
     pub snapshot_every: i64,
+    /// Secret under which snapshots are authenticated, at least 32 characters; the same for all instances. Without it each
+    /// process has a secret of its own, and passes over the snapshots of all others.
+    #[arg(long, env, hide_env_values = true)]
+    pub snapshot_key: Option<String>,
+    /// File that holds the secret instead.
+    #[arg(long, env)]
+    pub snapshot_key_file: Option<PathBuf>,
     /// Connections to Postgres for reading the log.
     #[arg(long, env, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub read_connections: u32,
@@ -101,6 +114,28 @@ impl Config {
     /// How long idempotency keys are kept.
     pub fn keep_keys(&self) -> Duration {
         Duration::from_secs(u64::from(self.idempotency_days) * 24 * 60 * 60)
+    }
+
+    /// Returns the key that authenticates snapshots, if one is given.
+    ///
+    /// # Errors
+    /// The secret can't be read, or is too short; the message names the variable.
+    pub fn snapshot_key(&self) -> anyhow::Result<Option<SnapshotKey>> {
+        let file = self.snapshot_key_file.as_ref().filter(|path| !path.as_os_str().is_empty());
+        let secret = self.snapshot_key.clone().filter(|secret| !secret.is_empty());
+        let (name, secret) = match (file, secret) {
+            (None, None) => return Ok(None),
+            (None, Some(secret)) => ("SNAPSHOT_KEY (--snapshot-key)".to_owned(), secret),
+            (Some(path), None) => {
+                let name = format!("SNAPSHOT_KEY_FILE (--snapshot-key-file): {}", path.display());
+                let secret = std::fs::read_to_string(path).with_context(|| name.clone())?;
+                (name, secret)
+            }
+            (Some(_), Some(_)) => bail!("SNAPSHOT_KEY and SNAPSHOT_KEY_FILE are both given: leave one out"),
+        };
+        let secret = secret.trim();
+        ensure!(secret.len() >= SHORTEST_SECRET, "{name}: the secret has less than {SHORTEST_SECRET} characters");
+        Ok(Some(SnapshotKey::new(secret.as_bytes())))
     }
 
     /// How long a command may wait for Postgres.

@@ -13,5 +13,6 @@ mod tests;
 
 pub use account::{Account, AccountSummary, evolve};
 pub use command::{Command, NAMES};
+pub use decide::permits::{Forbidden, OtherLeg, permits};
 pub use decide::{Decided, Given, Past, Subject, counterparty, decide};
 pub use refusal::Refusal;

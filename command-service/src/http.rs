@@ -14,6 +14,7 @@ mod account_events;
 mod account_state;
 mod bulk;
 mod capture;
+mod check;
 mod close;
 mod deposit;
 mod events;
@@ -37,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::lanes::Lanes;
+use crate::log::check::Checker;
 use crate::log::read::LogReader;
 use crate::log::store::Store;
 use crate::restore::standing::Standing;
@@ -48,6 +50,8 @@ pub struct AppState {
     pub lanes: Lanes,
     /// Where the log is read.
     pub log: LogReader,
+    /// Where it is checked.
+    pub checker: Checker,
     /// The store's epoch and its forks.
     pub standing: Standing,
     /// Whether a change without an `Idempotency-Key` is refused.
@@ -85,6 +89,7 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(account_state::account_state))
         .routes(routes!(events::events))
         .routes(routes!(settled::settled))
+        .routes(routes!(check::check))
         .routes(routes!(store::store));
     events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
     router.with_state(state)

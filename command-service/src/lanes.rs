@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::domain::{self, Command};
 use crate::log::past::{self, EntryId};
-use crate::log::snapshots::Snapshot;
+use crate::log::snapshots::Snapshots;
 use crate::metrics;
 pub use config::LaneConfig;
 use lane::Lane;
@@ -67,7 +67,7 @@ impl Lanes {
         entries: PgPool,
         config: &LaneConfig,
         relay: &mpsc::Sender<Vec<Arc<RecordedEvent>>>,
-        snapshots: &mpsc::Sender<Snapshot>,
+        snapshots: &Snapshots,
         tasks: &mut Tasks,
     ) -> Self {
         let turn = Arc::new(Semaphore::new(1));

@@ -2,6 +2,8 @@
 
 /// The append: events, keys and checks in one call.
 pub mod append;
+/// Whether the log obeys the rules, and what is kept beside it.
+pub mod check;
 /// Accounts by when their entries count from.
 pub mod effective;
 /// What the relay asks of the log.
@@ -20,6 +22,8 @@ pub mod read;
 pub mod restores;
 /// Rows of `events`.
 pub mod rows;
+/// The key that authenticates snapshots.
+pub mod snapshot_key;
 /// Folded accounts, written behind the append.
 pub mod snapshots;
 /// Which store this is; migrations.

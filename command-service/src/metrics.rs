@@ -116,3 +116,8 @@ pub(crate) fn keys_forgotten(keys: u64) {
 pub(crate) fn forked_partitions(forks: usize) {
     metrics::gauge!("passbook_log_forked_partitions").set(forks as f64);
 }
+
+/// A snapshot was not written by a service with this one's key.
+pub(crate) fn snapshot_refused() {
+    metrics::counter!("passbook_snapshots_refused_total").increment(1);
+}

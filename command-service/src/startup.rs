@@ -18,8 +18,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::config::{Action, Cli, Config};
 use crate::http::{self, AppState};
 use crate::lanes::{LaneConfig, Lanes};
+use crate::log::check::Checker;
+use crate::log::read::LogReader;
+use crate::log::snapshot_key::SnapshotKey;
+use crate::log::snapshots::{self, Snapshots};
 use crate::log::store::{self, Store};
-use crate::log::{read::LogReader, snapshots};
 use crate::metrics;
 use crate::migrate::migrate;
 use crate::relay::{self, Relay};
@@ -63,6 +66,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
+    let snapshot_key = snapshot_key(&config)?;
     telemetry::metrics();
     metrics::register();
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
@@ -75,11 +79,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
-    let (to_snapshots, snapshots) = snapshots::queue();
+    let (to_snapshots, snapshots) = snapshots::queue(snapshot_key.clone());
     let lane_config = LaneConfig::from(&config);
     let writes = lane_config.writes.clone();
     // The projection's too: people who search the log don't keep holes from being filled.
-    let log = LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store);
+    let log =
+        LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store, Snapshots::only_read(snapshot_key));
     // And commands don't wait for readers.
     let entries = read_pool(&config, ENTRY_CONNECTIONS);
     let lanes = Lanes::start(store.partitions, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
@@ -107,11 +112,20 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("the write check", writes.check(check, store.partitions, health.clone(), shutdown.clone()));
     let forks = read_pool(&config, 1);
     tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
-    let state = AppState { lanes, log, standing, require_idempotency_key: config.require_idempotency_key };
+    let check = config.database_url.clone().application_name("passbook-check").options([("statement_timeout", "30s")]);
+    let checker = Checker::new(check, store.partitions);
+    let state = AppState { lanes, log, checker, standing, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");
     Ok(Service { local_addr, tasks })
+}
+
+fn snapshot_key(config: &Config) -> anyhow::Result<SnapshotKey> {
+    Ok(config.snapshot_key()?.unwrap_or_else(|| {
+        tracing::info!("SNAPSHOT_KEY is not given: snapshots of other processes are passed over");
+        SnapshotKey::random()
+    }))
 }
 
 /// Prepares the store; meanwhile requests are answered with what is waited for.

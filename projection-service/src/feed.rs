@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use passbook_shared::log_check::LogCheck;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use reqwest::header::HeaderMap;
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -21,6 +22,8 @@ const PAGE: usize = 2_000;
 const ACCOUNT_PAGE: usize = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a check, which folds an account whole, however long it is.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The command-service's event feed. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -129,6 +132,16 @@ impl Feed {
         Ok(Some(position))
     }
 
+    /// Has the command-service check some of a partition's log.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn check(&self, partition: Partition, cursor: Option<&str>) -> Result<(Source, LogCheck), FeedError> {
+        let asked: Vec<_> = cursor.map(|cursor| ("cursor", cursor.to_owned())).into_iter().collect();
+        let url = self.url(&format!("v1/partitions/{partition}/check"), &asked);
+        self.answer(self.client.get(url).timeout(CHECK_TIMEOUT)).await
+    }
+
     /// Whose log it is.
     ///
     /// # Errors
@@ -201,7 +214,11 @@ impl Feed {
     }
 
     async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<(Source, T), FeedError> {
-        let response = self.client.get(url).send().await?.error_for_status()?;
+        self.answer(self.client.get(url)).await
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(Source, T), FeedError> {
+        let response = request.send().await?.error_for_status()?;
         let source = source(response.headers()).ok_or(FeedError::Nameless)?;
         Ok((source, response.json().await?))
     }

@@ -1,16 +1,15 @@
 //! Whether the views are what the log says: the whole log is folded, and every row of the live views is compared with
-//! what that gives.
+//! what that gives. And whether the log is what the rules allow, which the command-service checks.
 //!
 //! Nothing has to stand still for it. Each partition is looked at in one snapshot of the database, and the log is folded
 //! up to exactly the position that the snapshot's checkpoint has.
 
 mod compare;
-/// What can be found.
-pub mod difference;
 mod error;
 mod fold;
 /// Verifications that were asked for.
 pub mod jobs;
+mod log;
 mod partition;
 mod progress;
 mod recent;
@@ -29,9 +28,9 @@ use uuid::Uuid;
 use crate::feed::Feed;
 use crate::store::source::{self, Source};
 use crate::store::{accounts, checkpoints, generations, history};
-use difference::{Difference, Findings, What};
 use error::VerifyError;
 use jobs::{Jobs, State};
+use passbook_shared::difference::{Difference, Findings, What};
 use progress::Progress;
 
 /// Partitions that are looked at at the same time.
@@ -96,7 +95,12 @@ async fn verify(ground: Ground, progress: Progress) -> Result<(), VerifyError> {
             && let Some(partition) = waiting.pop_front()
         {
             let orphans = orphans.remove(&partition).unwrap_or_default();
-            looking.spawn(partition::verify(ground.clone(), log, partition, orphans, progress.clone()));
+            let (ground, progress) = (ground.clone(), progress.clone());
+            looking.spawn(async move {
+                let feed = ground.feed.clone();
+                partition::verify(ground, log, partition, orphans, progress.clone()).await?;
+                log::check(feed, log, partition, progress).await
+            });
         }
         match looking.join_next().await {
             Some(Ok(looked)) => looked?,

@@ -3,10 +3,14 @@
 
 /// The same as a CloudEvents document, as the topic carries it.
 pub mod cloud_event;
+/// What `verify` can find.
+pub mod difference;
 /// Raised by each accepted restore of the log.
 pub mod epoch;
 /// What can have happened to an account.
 pub mod event;
+/// What a check of the log has found.
+pub mod log_check;
 /// Amounts in minor units, and ISO 4217 currencies.
 pub mod money;
 /// Which partition an account lives in: Kafka's own default.

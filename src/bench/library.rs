@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use command_service::domain::Command;
 use command_service::lanes::{Answer, CommandRequest, LaneConfig, Lanes, Outcome};
+use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::{snapshots, store};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -35,7 +36,7 @@ impl Library {
         let store = store::find(&mut *pool.acquire().await?).await?.context("the store was not made")?;
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(1024);
-        let (to_snapshots, snapshots) = snapshots::queue();
+        let (to_snapshots, snapshots) = snapshots::queue(SnapshotKey::new(b"of tests and benchmarks"));
         let lane_config = LaneConfig::from(&config);
         let entries = pool.clone();
         let lanes = Lanes::start(store.partitions, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use uuid::Uuid;
 /// The cluster's superuser.
 pub(super) const ADMIN: &str = "passbook_admin";
 const FILE: &str = "postgres-secrets.json";
+const SNAPSHOT_KEY_FILE: &str = "snapshot.key";
 
 /// A password for each role.
 #[derive(Serialize, Deserialize)]
@@ -54,6 +55,16 @@ impl Secrets {
     fn random() -> Self {
         Self { admin: random(), owner: random(), command: random(), projection: random(), projection_owner: random() }
     }
+}
+
+/// The file in the data directory that holds the secret of snapshots, made if there is none.
+pub(crate) fn snapshot_key_file(data_dir: &Path) -> anyhow::Result<PathBuf> {
+    let path = data_dir.join(SNAPSHOT_KEY_FILE);
+    if !path.exists() {
+        std::fs::create_dir_all(data_dir).with_context(|| format!("{} can't be made", data_dir.display()))?;
+        write_private(&path, format!("{}{}\n", random(), random()).as_bytes())?;
+    }
+    Ok(path)
 }
 
 /// 122 random bits, in characters that need no quoting in SQL or a URL.

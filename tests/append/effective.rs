@@ -1,7 +1,6 @@
 //! Accounts by when their entries count from.
 
 use command_service::domain::Command;
-use command_service::log::read::LogReader;
 use command_service::log::store::{self, Store};
 use passbook_shared::event::MoneyMoved;
 use passbook_shared::timestamp::Timestamp;
@@ -20,7 +19,7 @@ async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
     accepted(instance.send(request(account, Command::Withdraw(from("2026-02-01T00:00:00Z", 30)))).await);
 
     let store = Store { store_id: Uuid::nil(), partitions: store::DEFAULT_PARTITIONS };
-    let reader = LogReader::new(log.runtime_pool(), log.runtime_pool(), store);
+    let reader = log.reader(store);
     for (moment, up_to, balance, version) in [
         // Nothing counts from before; then the later entries, on an account that was opened with nothing on it.
         ("2026-01-09T23:59:59Z", i64::MAX, None, 0),

@@ -7,8 +7,10 @@ use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::request::Accepted;
 use command_service::lanes::{Answer, CommandRequest, CommandResult, LaneConfig, Lanes, Leg, Outcome};
-use command_service::log::snapshots;
-use command_service::log::store;
+use command_service::log::read::LogReader;
+use command_service::log::snapshot_key::SnapshotKey;
+use command_service::log::snapshots::{self, Snapshots};
+use command_service::log::store::{self, Store};
 use command_service::writes::Writes;
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
@@ -46,6 +48,10 @@ impl Log {
         Self { cluster, pool, _directory: directory }
     }
 
+    pub(crate) fn owner(&self) -> PgConnectOptions {
+        self.cluster.owner_url().parse().unwrap()
+    }
+
     pub(crate) fn runtime_pool(&self) -> PgPool {
         PgPool::connect_lazy(&self.cluster.command_url()).unwrap()
     }
@@ -53,6 +59,10 @@ impl Log {
     /// Settings of connections as the service's role.
     pub(crate) fn runtime(&self) -> PgConnectOptions {
         self.cluster.command_url().parse().unwrap()
+    }
+
+    pub(crate) fn reader(&self, store: Store) -> LogReader {
+        LogReader::new(self.runtime_pool(), self.runtime_pool(), store, Snapshots::only_read(key()))
     }
 
     pub(crate) fn instance(&self) -> Instance {
@@ -73,7 +83,7 @@ impl Log {
         };
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);
-        let (to_snapshots, snapshots) = snapshots::queue();
+        let (to_snapshots, snapshots) = snapshots::queue(key());
         let entries = self.runtime_pool();
         let lanes = Lanes::start(store::DEFAULT_PARTITIONS, entries, &config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("a relay that is not there", async move {
@@ -115,6 +125,11 @@ impl Log {
         self.pool.close().await;
         self.cluster.stop().await.unwrap();
     }
+}
+
+/// The same for all instances.
+pub(crate) fn key() -> SnapshotKey {
+    SnapshotKey::new(b"of tests")
 }
 
 impl Instance {

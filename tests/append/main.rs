@@ -17,6 +17,8 @@ mod loading;
 mod random;
 /// Forks and accepted restores.
 mod restores;
+/// What the service's role can do.
+mod rights;
 /// Commands that are done together or not at all.
 mod sets;
 /// Appends over two accounts.

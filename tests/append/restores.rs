@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use command_service::domain::Command;
-use command_service::log::read::LogReader;
 use command_service::log::restores;
 use command_service::log::store::{self, Store};
 use passbook_shared::partition::partition_of;
@@ -16,7 +15,7 @@ impl Log {
     async fn described(&self) -> StoreDescription {
         let store_id = sqlx::query_scalar("SELECT store_id FROM passbook.store").fetch_one(&self.pool).await.unwrap();
         let store = Store { store_id, partitions: store::DEFAULT_PARTITIONS };
-        LogReader::new(self.runtime_pool(), self.runtime_pool(), store).describe().await.unwrap()
+        self.reader(store).describe().await.unwrap()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod holds;
 mod money;
+pub(super) mod permits;
 mod reversal;
 mod standing;
 mod transfer;

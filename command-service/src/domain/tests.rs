@@ -8,6 +8,7 @@ mod log;
 mod model;
 mod opening;
 mod overdraft_limit;
+mod permits;
 mod reversals;
 mod sequences;
 mod specification;

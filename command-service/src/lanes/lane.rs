@@ -22,7 +22,7 @@ use super::request::{CommandError, CommandResult, Pending};
 use super::shelves::{Held, Shelves};
 use super::states::decide;
 use crate::log::append::append;
-use crate::log::snapshots::Snapshot;
+use crate::log::snapshots::{Snapshot, Snapshots};
 use crate::metrics;
 
 /// How often a batch looks first before its commands have lost the race.
@@ -41,7 +41,7 @@ pub(super) struct Lane {
     /// Of the log.
     pub(super) partitions: Partition,
     pub(super) relay: mpsc::Sender<Vec<Arc<RecordedEvent>>>,
-    pub(super) snapshots: mpsc::Sender<Snapshot>,
+    pub(super) snapshots: Snapshots,
     pub(super) shelves: Shelves,
     pub(super) connection: Option<PgConnection>,
     /// Postgres could not be reached the last time.
@@ -261,7 +261,7 @@ impl Lane {
         }
         for (account_id, partition, loaded, before) in finished.states {
             if loaded.version / self.config.snapshot_every > before / self.config.snapshot_every {
-                let _ = self.snapshots.try_send(Snapshot { partition, account_id, loaded: loaded.clone() });
+                self.snapshots.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
             }
             held.keep(account_id, partition, loaded);
         }

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use passbook_shared::partition::Partition;
 use sqlx::{Connection, PgConnection};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::batch::{Batch, Finished};
@@ -17,7 +16,7 @@ use super::lane::Failure;
 use super::request::Pending;
 use super::states::load_into;
 use crate::log::append::{append, lock_heads};
-use crate::log::snapshots::Snapshot;
+use crate::log::snapshots::Snapshots;
 use crate::metrics;
 use known::Known;
 
@@ -31,7 +30,7 @@ pub(super) async fn look_first(
     pending: &[Pending],
     partitions: Partition,
     sent: &mut Sent,
-    snapshots: &mpsc::Sender<Snapshot>,
+    snapshots: &Snapshots,
 ) -> Result<Finished, Failure> {
     let mut transaction = connection.begin().await?;
     let mut touched: Vec<Partition> = pending.iter().flat_map(Pending::accounts).map(|account| account.1).collect();
@@ -39,7 +38,7 @@ pub(super) async fn look_first(
     touched.dedup();
     lock_heads(&mut transaction, &touched).await?;
 
-    let mut known = Known::find(&mut transaction, pending, partitions, sent).await?;
+    let mut known = Known::find(&mut transaction, pending, partitions, sent, snapshots).await?;
     // Of those with one name, the first; what becomes of the others is in the log then.
     let mut names = HashSet::new();
     let mut open = Vec::new();
@@ -73,6 +72,6 @@ pub(super) async fn look_first(
 
     let mut finished = batch.finish();
     // What was done before does not change: nobody has to wait while it is told.
-    finished.results.extend(known.answers(connection, pending).await?);
+    finished.results.extend(known.answers(connection, pending, snapshots).await?);
     Ok(finished)
 }

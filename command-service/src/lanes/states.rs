@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::batch::Batch;
@@ -14,7 +13,7 @@ use super::request::Pending;
 use super::shelves::Held;
 use crate::domain::Command;
 use crate::log::load::{Loaded, Wanted, load};
-use crate::log::snapshots::Snapshot;
+use crate::log::snapshots::Snapshots;
 
 /// How many commands' accounts are loaded at once: what one load has brought is kept, should the next be cut off.
 pub(super) const LOADED_AT_ONCE: usize = 64;
@@ -24,7 +23,7 @@ pub(super) async fn decide(
     connection: &mut PgConnection,
     held: &mut Held,
     pending: &[Pending],
-    snapshots: &mpsc::Sender<Snapshot>,
+    snapshots: &Snapshots,
 ) -> Result<Batch, Failure> {
     let mut batch = Batch::default();
     for asked in pending.iter().flat_map(|pending| &pending.commands) {
@@ -57,7 +56,7 @@ pub(super) async fn load_into(
     connection: &mut PgConnection,
     batch: &mut Batch,
     pending: impl Iterator<Item = &Pending>,
-    snapshots: &mpsc::Sender<Snapshot>,
+    snapshots: &Snapshots,
     mut keep: impl FnMut(Uuid, Partition, &Loaded),
 ) -> Result<(), Failure> {
     let mut seen = HashSet::new();
@@ -69,7 +68,7 @@ pub(super) async fn load_into(
     if wanted.is_empty() {
         return Ok(());
     }
-    for (result, wanted) in load(connection, &wanted, Some(snapshots)).await?.into_iter().zip(wanted) {
+    for (result, wanted) in load(connection, &wanted, snapshots).await?.into_iter().zip(wanted) {
         match result {
             Ok(loaded) => {
                 keep(wanted.account_id, wanted.partition, &loaded);

@@ -185,7 +185,6 @@ fn incompressible(bytes: usize) -> Box<RawValue> {
 /// # Errors
 /// As any query.
 pub async fn lock_heads(connection: &mut PgConnection, partitions: &[Partition]) -> Result<(), sqlx::Error> {
-    let sql = "SELECT FROM passbook.log_head WHERE partition = ANY ($1) ORDER BY partition FOR UPDATE";
-    sqlx::query(sql).bind(partitions).execute(connection).await?;
+    sqlx::query("SELECT passbook.lock_heads($1)").bind(partitions).execute(connection).await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgConnection, Row};
 
 use super::load::{LoadError, Loaded, Unreadable, Wanted, decode, state_at};
+use super::snapshots::Snapshots;
 use crate::domain::evolve;
 
 /// The account as it was at a moment by what counts from then or before, of the events up to `wanted.version`. `recorded` is
@@ -21,12 +22,13 @@ pub async fn effective_at(
     wanted: Wanted,
     recorded: i64,
     moment: Timestamp,
+    snapshots: &Snapshots,
 ) -> Result<Loaded, LoadError> {
     let Wanted { partition, account_id, version } = wanted;
     let recorded = recorded.min(version);
     let mut loaded = match recorded {
         0 => Loaded::default(),
-        version => state_at(connection, Wanted { version, ..wanted }).await?,
+        version => state_at(connection, Wanted { version, ..wanted }, snapshots).await?,
     };
     let mut rows = sqlx::query(
         "SELECT e.version, e.position, e.type, e.schema_version, e.data::text FROM passbook.events AS e

@@ -14,19 +14,16 @@ pub async fn pages(connection: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
-/// Deletes the keys on some of its pages that are older than `keep`; gives how many.
+/// Deletes the keys on some of its pages that are older than `keep` (a week at least), and returns how many.
 ///
 /// # Errors
 /// As any query.
 pub async fn forget(connection: &mut PgConnection, pages: Range<i64>, keep: Duration) -> sqlx::Result<u64> {
-    let sql = "DELETE FROM passbook.commands
-                WHERE ctid >= $1::text::tid AND ctid < $2::text::tid
-                  AND recorded_at < clock_timestamp() - make_interval(secs => $3)";
-    sqlx::query(sql)
-        .bind(format!("({},0)", pages.start))
-        .bind(format!("({},0)", pages.end))
+    let forgotten: i64 = sqlx::query_scalar("SELECT passbook.forget_keys($1, $2, make_interval(secs => $3))")
+        .bind(pages.start)
+        .bind(pages.end)
         .bind(keep.as_secs_f64())
-        .execute(connection)
-        .await
-        .map(|done| done.rows_affected())
+        .fetch_one(connection)
+        .await?;
+    Ok(forgotten.unsigned_abs())
 }

@@ -8,12 +8,13 @@ use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use thiserror::Error;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::snapshots::Snapshot;
+use super::snapshot_key::{ID_BYTES, Signed};
+use super::snapshots::{Snapshot, Snapshots};
 use crate::domain::account::STATE_VERSION;
 use crate::domain::{Account, evolve};
+use crate::metrics;
 
 /// An account at one of its versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,29 +80,21 @@ const STEP: usize = 20_000;
 pub async fn load(
     connection: &mut PgConnection,
     wanted: &[Wanted],
-    snapshots: Option<&mpsc::Sender<Snapshot>>,
+    snapshots: &Snapshots,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
     let mut results: Vec<LoadResult> = wanted.iter().map(|_| Ok(Loaded::default())).collect();
     let mut open: Vec<usize> = (0..wanted.len()).collect();
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
-        let step = step(connection, wanted, &open, &mut results, state_version).await?;
-        // No snapshot has state version 0: one that can't be read is only a cache that is of no use, and after the
-        // first step each account goes on from where it is.
+        open = step(connection, wanted, &open, &mut results, state_version, snapshots).await?;
+        // No snapshot has state version 0: after the first step each account goes on from where it is.
         state_version = 0;
-        open = match step {
-            Some(unfinished) => unfinished,
-            None => {
-                results.iter_mut().for_each(|result| *result = Ok(Loaded::default()));
-                (0..wanted.len()).collect()
-            }
-        };
         for index in &open {
-            if let (Some(snapshots), Ok(loaded)) = (snapshots, &results[*index])
+            if let Ok(loaded) = &results[*index]
                 && loaded.version > 0
             {
                 let Wanted { partition, account_id, .. } = wanted[*index];
-                let _ = snapshots.try_send(Snapshot { partition, account_id, loaded: loaded.clone() });
+                snapshots.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
             }
         }
     }
@@ -112,30 +105,36 @@ pub async fn load(
 ///
 /// # Errors
 /// See [`LoadError`].
-pub async fn state_at(connection: &mut PgConnection, wanted: Wanted) -> Result<Loaded, LoadError> {
-    Ok(load(connection, &[wanted], None).await?.pop().transpose()?.unwrap_or_default())
+pub async fn state_at(
+    connection: &mut PgConnection,
+    wanted: Wanted,
+    snapshots: &Snapshots,
+) -> Result<Loaded, LoadError> {
+    Ok(load(connection, &[wanted], snapshots).await?.pop().transpose()?.unwrap_or_default())
 }
 
 /// Takes those of the accounts that are `open` one step further, from snapshots of the given state version if they are
-/// at their beginning; gives those that have more events, or nothing if a snapshot can't be read.
+/// at their beginning. Returns those that have more events: one whose snapshot is not to be trusted has all of them.
 async fn step(
     connection: &mut PgConnection,
     wanted: &[Wanted],
     open: &[usize],
     results: &mut [LoadResult],
     state_version: i16,
-) -> Result<Option<Vec<usize>>, sqlx::Error> {
+    snapshots: &Snapshots,
+) -> Result<Vec<usize>, sqlx::Error> {
     let column = |value: fn(&Wanted) -> i64| open.iter().map(|index| value(&wanted[*index])).collect::<Vec<i64>>();
     let reached = |index: &usize| results[*index].as_ref().map_or(0, |loaded| loaded.version);
     let mut events = vec![0; open.len()];
+    let mut untrusted = vec![false; open.len()];
     let mut rows = sqlx::query(
         "SELECT a.n, s.version, s.position, s.state::text, e.version, e.position, e.type, e.schema_version, \
-                e.data::text
+                e.data::text, s.mac
            FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS a (partition, account_id, reached, up_to, n)
            LEFT JOIN LATERAL (
-                SELECT s.version, s.position, s.state FROM passbook.snapshots AS s
+                SELECT s.version, s.position, s.state, s.mac FROM passbook.snapshots AS s
                  WHERE s.partition = a.partition AND s.account_id = a.account_id AND s.version <= a.up_to
-                   AND s.state_version = $5
+                   AND s.state_version = $5 AND substring(s.mac FOR $7) = $8
                  ORDER BY s.version DESC LIMIT 1) AS s ON true
            LEFT JOIN LATERAL (
                 SELECT e.version, e.position, e.type, e.schema_version, e.data FROM passbook.events AS e
@@ -150,33 +149,54 @@ async fn step(
     .bind(column(|wanted| wanted.version))
     .bind(state_version)
     .bind(i64::try_from(STEP).unwrap_or(i64::MAX))
+    .bind(i32::try_from(ID_BYTES).unwrap_or(i32::MAX))
+    .bind(snapshots.key.id())
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
         let result = &mut results[open[place]];
         let Ok(loaded) = result else { continue };
-        if loaded.version == 0 && !start_from_snapshot(loaded, &row)? {
-            return Ok(None);
+        if untrusted[place] {
+            continue;
+        }
+        if loaded.version == 0 {
+            untrusted[place] = !start_from_snapshot(loaded, &wanted[open[place]], &row, snapshots)?;
+            if untrusted[place] {
+                continue;
+            }
         }
         events[place] += 1;
         if let Err((version, error)) = apply(loaded, &row)? {
             *result = Err(Unreadable::new(wanted[open[place]].account_id, version, error));
         }
     }
-    let unfinished = |(index, events): (&usize, &usize)| (*events == STEP && results[*index].is_ok()).then_some(*index);
-    Ok(Some(open.iter().zip(&events).filter_map(unfinished).collect()))
+    let has_more = |place: usize| untrusted[place] || (events[place] == STEP && results[open[place]].is_ok());
+    Ok((0..open.len()).filter(|place| has_more(*place)).map(|place| open[place]).collect())
 }
 
-fn start_from_snapshot(loaded: &mut Loaded, row: &PgRow) -> Result<bool, sqlx::Error> {
+/// Whether the account can go on from the row's snapshot, if it has one.
+fn start_from_snapshot(
+    loaded: &mut Loaded,
+    wanted: &Wanted,
+    row: &PgRow,
+    snapshots: &Snapshots,
+) -> Result<bool, sqlx::Error> {
     let Some(version) = row.try_get::<Option<i64>, _>(1)? else { return Ok(true) };
-    let position = row.try_get(2)?;
-    match serde_json::from_str(row.try_get(3)?) {
+    let Wanted { partition, account_id, .. } = *wanted;
+    let (position, state) = (row.try_get(2)?, row.try_get(3)?);
+    let signed = Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
+    if !snapshots.key.is_genuine(signed, row.try_get(9)?) {
+        metrics::snapshot_refused();
+        tracing::warn!(account.id = %account_id, version, "a snapshot was not written by this service: it is passed over");
+        return Ok(false);
+    }
+    match serde_json::from_str(state) {
         Ok(account) => {
             *loaded = Loaded { account, version, position };
             Ok(true)
         }
         Err(error) => {
-            tracing::warn!(%error, "a snapshot can't be read and is passed over");
+            tracing::warn!(account.id = %account_id, version, %error, "a snapshot can't be read: it is passed over");
             Ok(false)
         }
     }
@@ -196,7 +216,7 @@ fn apply(loaded: &mut Loaded, row: &PgRow) -> Result<Result<(), (i64, DecodeErro
 }
 
 /// An event from its columns.
-pub(super) fn decode(event_type: &str, schema_version: i16, data: String) -> Result<AccountEvent, DecodeError> {
+pub(crate) fn decode(event_type: &str, schema_version: i16, data: String) -> Result<AccountEvent, DecodeError> {
     let data = RawValue::from_string(data).map_err(DecodeError::Payload)?;
     AccountEvent::decode(event_type, schema_version, &data)
 }

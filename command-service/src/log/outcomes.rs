@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::load::{LoadResult, Loaded, Unreadable, Wanted, load};
 use super::rows::{event_columns, recorded_event};
+use super::snapshots::Snapshots;
 use crate::domain::Refusal;
 use crate::lanes::request::Leg;
 
@@ -150,6 +151,7 @@ fn index(ordinality: i64) -> usize {
 pub async fn rebuild(
     connection: &mut PgConnection,
     done: &[Done],
+    snapshots: &Snapshots,
 ) -> Result<Vec<Result<Leg, Unanswerable>>, sqlx::Error> {
     if done.is_empty() {
         return Ok(Vec::new());
@@ -159,7 +161,7 @@ pub async fn rebuild(
         account_id: *account_id,
         version: *version,
     };
-    let states = load(connection, &done.iter().map(wanted).collect::<Vec<_>>(), None).await?;
+    let states = load(connection, &done.iter().map(wanted).collect::<Vec<_>>(), snapshots).await?;
     let caused = caused(connection, done).await?;
     let leg = |((done, loaded), events): ((&Done, LoadResult), Vec<Arc<RecordedEvent>>)| {
         let Loaded { account, version, position } = loaded?;

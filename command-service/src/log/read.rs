@@ -18,6 +18,7 @@ use super::in_time;
 use super::load::{LoadError, Loaded, Wanted, state_at};
 use super::restores;
 use super::rows::{event_columns, recorded_event};
+use super::snapshots::Snapshots;
 use super::store::Store;
 
 /// A page ends early once its payloads have this many bytes, so that a few large requests can't fill the memory.
@@ -29,6 +30,7 @@ pub struct LogReader {
     pool: PgPool,
     feed: PgPool,
     store: Store,
+    snapshots: Snapshots,
 }
 
 /// Some events, in order.
@@ -42,8 +44,8 @@ pub struct Page {
 
 impl LogReader {
     /// Reads the log of a store from this pool, and partitions of it from a pool of their own.
-    pub fn new(pool: PgPool, feed: PgPool, store: Store) -> Self {
-        Self { pool, feed, store }
+    pub fn new(pool: PgPool, feed: PgPool, store: Store, snapshots: Snapshots) -> Self {
+        Self { pool, feed, store, snapshots }
     }
 
     /// Whose log it is.
@@ -125,7 +127,7 @@ impl LogReader {
     pub async fn state(&self, account_id: Uuid, version: i64) -> Result<Loaded, LoadError> {
         let partition = partition_of(account_id, self.store.partitions);
         let wanted = Wanted { partition, account_id, version };
-        let load = async { state_at(&mut *self.pool.acquire().await?, wanted).await };
+        let load = async { state_at(&mut *self.pool.acquire().await?, wanted, &self.snapshots).await };
         in_time(load).await
     }
 
@@ -136,7 +138,8 @@ impl LogReader {
     pub async fn effective_at(&self, account_id: Uuid, version: i64, moment: Timestamp) -> Result<Loaded, LoadError> {
         let recorded = self.version_at(account_id, moment).await?;
         let wanted = Wanted { partition: partition_of(account_id, self.store.partitions), account_id, version };
-        let load = async { effective_at(&mut *self.pool.acquire().await?, wanted, recorded, moment).await };
+        let load =
+            async { effective_at(&mut *self.pool.acquire().await?, wanted, recorded, moment, &self.snapshots).await };
         in_time(load).await
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::load::Loaded;
+use super::snapshot_key::{Signed, SnapshotKey};
 use crate::domain::account::STATE_VERSION;
 
 /// How many wait at most; more are not written, which costs nothing but time at a later load.
@@ -25,20 +26,49 @@ pub struct Snapshot {
 }
 
 static UNWRITTEN: Fault = Fault::new("snapshots are not written");
+/// How snapshots are found genuine, and where new ones go. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    pub(super) key: SnapshotKey,
+    queue: Option<mpsc::Sender<Snapshot>>,
+}
+
+impl Snapshots {
+    /// Reads snapshots, and writes none.
+    pub fn only_read(key: SnapshotKey) -> Self {
+        Self { key, queue: None }
+    }
+
+    /// Has a snapshot written, if there is room.
+    pub fn keep(&self, snapshot: Snapshot) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.try_send(snapshot);
+        }
+    }
+}
+
+/// What is left to write, and the key to sign it with.
+#[derive(Debug)]
+pub struct ToWrite {
+    key: SnapshotKey,
+    queue: mpsc::Receiver<Snapshot>,
+}
 
 /// The way to the task that writes them, and that task's end of it.
-pub fn queue() -> (mpsc::Sender<Snapshot>, mpsc::Receiver<Snapshot>) {
-    mpsc::channel(QUEUE)
+pub fn queue(key: SnapshotKey) -> (Snapshots, ToWrite) {
+    let (sender, queue) = mpsc::channel(QUEUE);
+    (Snapshots { key: key.clone(), queue: Some(sender) }, ToWrite { key, queue })
 }
 
 /// Writes snapshots as they come, until nobody can send any more.
 ///
 /// # Errors
 /// None: a snapshot that can't be written is not missed.
-pub async fn run(pool: PgPool, mut queue: mpsc::Receiver<Snapshot>) -> anyhow::Result<()> {
+pub async fn run(pool: PgPool, to_write: ToWrite) -> anyhow::Result<()> {
+    let ToWrite { key, mut queue } = to_write;
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, 100).await > 0 {
-        if let Err(error) = write(&pool, &waiting).await {
+        if let Err(error) = write(&pool, &key, &waiting).await {
             UNWRITTEN.occurred(store_error::reason(&error));
         } else {
             UNWRITTEN.ended();
@@ -48,23 +78,22 @@ pub async fn run(pool: PgPool, mut queue: mpsc::Receiver<Snapshot>) -> anyhow::R
     Ok(())
 }
 
-async fn write(pool: &PgPool, snapshots: &[Snapshot]) -> Result<(), sqlx::Error> {
+async fn write(pool: &PgPool, key: &SnapshotKey, snapshots: &[Snapshot]) -> Result<(), sqlx::Error> {
     let states = snapshots.iter().map(|s| serde_json::to_string(&s.loaded.account)).collect::<Result<Vec<_>, _>>();
-    sqlx::query(
-        "INSERT INTO passbook.snapshots (partition, account_id, version, position, state_version, state)
-         SELECT DISTINCT ON (s.partition, s.account_id, s.version)
-                s.partition, s.account_id, s.version, s.position, $6, s.state::json
-           FROM unnest($1, $2, $3, $4, $5) AS s (partition, account_id, version, position, state)
-         ON CONFLICT (partition, account_id, version)
-         DO UPDATE SET state_version = excluded.state_version, state = excluded.state",
-    )
-    .bind(snapshots.iter().map(|s| s.partition).collect::<Vec<_>>())
-    .bind(snapshots.iter().map(|s| s.account_id).collect::<Vec<_>>())
-    .bind(snapshots.iter().map(|s| s.loaded.version).collect::<Vec<_>>())
-    .bind(snapshots.iter().map(|s| s.loaded.position).collect::<Vec<_>>())
-    .bind(states.map_err(|error| sqlx::Error::Encode(error.into()))?)
-    .bind(STATE_VERSION)
-    .execute(pool)
-    .await?;
+    let states = states.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let mac = |(snapshot, state): (&Snapshot, &String)| {
+        let Snapshot { partition, account_id, loaded: Loaded { version, position, .. } } = *snapshot;
+        key.mac(Signed { partition, account_id, version, position, state_version: STATE_VERSION, state })
+    };
+    sqlx::query("SELECT passbook.save_snapshots($1, $2, $3, $4, $5, $6, $7)")
+        .bind(snapshots.iter().map(|s| s.partition).collect::<Vec<_>>())
+        .bind(snapshots.iter().map(|s| s.account_id).collect::<Vec<_>>())
+        .bind(snapshots.iter().map(|s| s.loaded.version).collect::<Vec<_>>())
+        .bind(snapshots.iter().map(|s| s.loaded.position).collect::<Vec<_>>())
+        .bind(STATE_VERSION)
+        .bind(&states)
+        .bind(snapshots.iter().zip(&states).map(mac).collect::<Vec<_>>())
+        .execute(pool)
+        .await?;
     Ok(())
 }

@@ -43,7 +43,7 @@ pub async fn prepare(owner: &PgConnectOptions, role: &str, partitions: Option<Pa
             store.partitions
         );
     }
-    SCHEMA.grant(&mut connection, role, rights).await?;
+    SCHEMA.grant(&mut connection, role, |_| String::new()).await?;
     connection.close().await?;
     Ok(store)
 }
@@ -71,14 +71,4 @@ async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Store>> {
     let row = sqlx::query("SELECT store_id, partitions FROM passbook.store").fetch_optional(connection).await?;
     row.map(|row| Ok(Store { store_id: row.try_get(0)?, partitions: row.try_get(1)? })).transpose()
-}
-
-/// What the service needs at run time beside reading and calling functions.
-fn rights(role: &str) -> String {
-    format!(
-        "GRANT UPDATE ON passbook.log_head TO {role};
-         GRANT INSERT ON passbook.events, passbook.transfers, passbook.reversals, passbook.epochs TO {role};
-         GRANT INSERT, DELETE ON passbook.commands TO {role};
-         GRANT INSERT, UPDATE ON passbook.snapshots, passbook.holds TO {role};"
-    )
 }

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, problems};
-use crate::verify::difference::Difference;
 use crate::verify::jobs::{Job, State as Standing};
+use passbook_shared::difference::Difference;
 
 /// A verification.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{ASK_EVERY, Service};
-use crate::verify::difference::Difference;
+use passbook_shared::difference::Difference;
 
 #[derive(Debug, Deserialize)]
 struct Verification {

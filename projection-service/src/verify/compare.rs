@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::difference::{Difference, Findings, What};
 use super::fold::{Applied, Folded, Last, Standing};
 use crate::store::accounts::whole::Whole as Account;
 use crate::store::checkpoints::Checkpoint;
 use crate::store::history::whole::Whole as Entry;
 use crate::store::labels;
+use passbook_shared::difference::{Difference, Findings, What};
 
 /// The columns that differ, as both have them.
 fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, Value)> {

@@ -14,10 +14,10 @@ use passbook_shared::upcast::DecodeError;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::difference::{Difference, Findings, What};
 use super::recent::Recent;
 use crate::projection::{AccountState, project};
 use crate::store::history::Row;
+use passbook_shared::difference::{Difference, Findings, What};
 
 /// How a partition's log goes on.
 #[derive(Debug)]

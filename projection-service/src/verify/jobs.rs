@@ -9,7 +9,7 @@ use passbook_shared::timestamp::Timestamp;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::difference::Findings;
+use passbook_shared::difference::Findings;
 
 /// How many are remembered.
 const KEPT: usize = 20;

@@ -10,7 +10,6 @@ use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::difference::{Difference, Findings, What};
 use super::error::VerifyError;
 use super::fold::{Fold, Step};
 use super::progress::Progress;
@@ -19,6 +18,7 @@ use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::history::whole::Whole;
 use crate::store::source::Source;
 use crate::store::{accounts, discarded, generations, history, quarantine};
+use passbook_shared::difference::{Difference, Findings, What};
 
 /// Events compared at once: as many as the feed gives.
 const PAGE: usize = 5_000;

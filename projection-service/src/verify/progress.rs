@@ -5,8 +5,8 @@ use std::sync::Arc;
 use passbook_shared::partition::Partition;
 use uuid::Uuid;
 
-use super::difference::Findings;
 use super::jobs::Jobs;
+use passbook_shared::difference::Findings;
 
 /// Of one job. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +41,11 @@ impl Progress {
             job.events += i64::try_from(events).unwrap_or_default();
             job.findings.merge(found);
         });
+    }
+
+    /// The check of the log has found this.
+    pub(super) fn found(&self, found: Findings) {
+        self.jobs.change(self.id, |job| job.findings.merge(found));
     }
 
     /// A partition is done: it had so many accounts, and so much in quarantine.

@@ -6,7 +6,11 @@ use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::domain::{Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve};
+use crate::domain::command::Reversal;
+use crate::domain::{
+    Account, Command, Decided, Forbidden, Given, OtherLeg, Past, Refusal, Subject, counterparty, decide, evolve,
+    permits,
+};
 
 static UNOPENED: Account = Account::Unopened;
 
@@ -44,6 +48,20 @@ impl Log {
         let past = self.past(account_id, command);
         let counterparty = counterparty(command, &past).map(|account_id| self.subject(account_id));
         decide(self.subject(account_id), command, Given { counterparty, past: &past, now })
+    }
+
+    /// Whether the rules allow the event as the account's next one.
+    pub(super) fn permits(&self, account_id: Uuid, event: &AccountEvent) -> Result<Option<OtherLeg>, Forbidden> {
+        let past = match event {
+            AccountEvent::HoldPlaced(placed) => self.past(account_id, &Command::Hold(placed.clone())),
+            AccountEvent::EntryReversed(reversed) => {
+                let (reference, metadata) = (reversed.reference.clone(), reversed.metadata.clone());
+                let reversal = Reversal { version: reversed.version, reference, metadata };
+                self.past(account_id, &Command::Reverse(reversal))
+            }
+            _ => Past::default(),
+        };
+        permits(self.subject(account_id), event, &past)
     }
 
     fn subject(&self, account_id: Uuid) -> Subject<'_> {

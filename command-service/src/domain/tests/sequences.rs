@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use self::bookkeeping::{counterparty_of, from_outside, holds_end_once, legs_match, undone_once};
 use self::steps::{ACCOUNTS, Kind, Step, steps};
-use super::log::Log;
+use super::log::{Log, place};
 use super::model::{Kept, Model};
 use super::specification::at;
 use crate::domain::account::OpenAccount;
@@ -76,9 +76,17 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
         let counterparty = decided.events.last().and_then(counterparty_of);
         prop_assert_eq!(counterparty.is_some(), decided.counterparty.is_some());
         let own = decided.events.into_iter().map(|event| (account_id, event));
+        let mut legs = Vec::new();
         for (account_id, event) in own.chain(counterparty.zip(decided.counterparty)) {
             brought_in += from_outside(&event);
+            let permitted = log.permits(account_id, &event);
+            prop_assert!(permitted.is_ok(), "{:?} is decided, and not permitted: {:?}", event, permitted);
+            legs.extend(permitted.into_iter().flatten());
             log.append(account_id, event);
+        }
+        for leg in legs {
+            let other = place(leg.version).and_then(|place| log.events(leg.account_id).get(place));
+            prop_assert_eq!(other, Some(&leg.event), "the other leg");
         }
         stands_as(&log, &model)?;
         prop_assert_eq!(model.accounts.values().map(|account| account.balance).sum::<i128>(), brought_in);

@@ -17,6 +17,7 @@ use crate::domain::command::Transfer;
 use crate::log::append::NewKey;
 use crate::log::outcomes::{Done, Kept, Key, Unanswerable, by_command, by_key, rebuild};
 use crate::log::past;
+use crate::log::snapshots::Snapshots;
 
 /// What is known of pending commands, by their place.
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl Known {
         pending: &[Pending],
         partitions: Partition,
         sent: &Sent,
+        snapshots: &Snapshots,
     ) -> Result<Self, Failure> {
         let mut known =
             Self { partitions, answers: HashMap::new(), done: HashMap::new(), keys: Vec::new(), taken: HashSet::new() };
@@ -45,7 +47,7 @@ impl Known {
         if !sent.is_empty() {
             known.find_our_own(connection, pending, sent).await?;
         }
-        known.find_transfers(connection, pending).await?;
+        known.find_transfers(connection, pending, snapshots).await?;
         known.hold_back(pending);
         Ok(known)
     }
@@ -115,7 +117,12 @@ impl Known {
     }
 
     /// Transfers that were done by their id. The same id with other content is another's.
-    async fn find_transfers(&mut self, connection: &mut PgConnection, pending: &[Pending]) -> Result<(), Failure> {
+    async fn find_transfers(
+        &mut self,
+        connection: &mut PgConnection,
+        pending: &[Pending],
+        snapshots: &Snapshots,
+    ) -> Result<(), Failure> {
         let asked: Vec<(Place, Uuid)> = places(pending)
             .filter(|(place, _)| !self.has(*place))
             .filter_map(|(place, asked)| Some((place, asked.transfer_id()?)))
@@ -128,7 +135,7 @@ impl Known {
                 found.get(&id).map(|(account_id, version)| (place, self.done(*account_id, *version)))
             })
             .unzip();
-        for ((place, done), told) in places.into_iter().zip(&done).zip(self.tell(connection, &done).await?) {
+        for ((place, done), told) in places.into_iter().zip(&done).zip(self.tell(connection, &done, snapshots).await?) {
             let asked = at(pending, place);
             let told =
                 told.map_err(unanswerable).map(|accepted| is_same_transfer(asked, &accepted.own).then_some(accepted));
@@ -192,10 +199,11 @@ impl Known {
         mut self,
         connection: &mut PgConnection,
         pending: &[Pending],
+        snapshots: &Snapshots,
     ) -> Result<HashMap<Place, CommandResult>, Failure> {
         let (places, done): (Vec<(Place, bool)>, Vec<Done>) =
             std::mem::take(&mut self.done).into_iter().map(|(place, (done, earlier))| ((place, earlier), done)).unzip();
-        for ((place, earlier), told) in places.into_iter().zip(self.tell(connection, &done).await?) {
+        for ((place, earlier), told) in places.into_iter().zip(self.tell(connection, &done, snapshots).await?) {
             // The key may have been kept by an earlier attempt at this very command.
             let command_id = at(pending, place).request.command_id;
             let answer = |accepted: Accepted| {
@@ -212,15 +220,16 @@ impl Known {
         &self,
         connection: &mut PgConnection,
         done: &[Done],
+        snapshots: &Snapshots,
     ) -> Result<Vec<Result<Accepted, Unanswerable>>, Failure> {
-        let own = rebuild_all(connection, done).await?;
+        let own = rebuild_all(connection, done, snapshots).await?;
         let other = |leg: &Result<Leg, Unanswerable>| {
             let sent = sent(leg.as_ref().ok()?)?;
             Some(self.done(sent.counterparty, sent.counterparty_version))
         };
         let others: Vec<Option<Done>> = own.iter().map(other).collect();
         let wanted: Vec<Done> = others.iter().copied().flatten().collect();
-        let mut to = rebuild_all(connection, &wanted).await?.into_iter();
+        let mut to = rebuild_all(connection, &wanted, snapshots).await?.into_iter();
         let told = |(own, other): (Result<Leg, _>, Option<Done>)| {
             let to = other.and_then(|_| to.next()).transpose();
             own.and_then(|own| Ok(Accepted { own, to: to? }))
@@ -230,10 +239,14 @@ impl Known {
 }
 
 /// Some at a time, so that no query takes long.
-async fn rebuild_all(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Result<Leg, Unanswerable>>, Failure> {
+async fn rebuild_all(
+    connection: &mut PgConnection,
+    done: &[Done],
+    snapshots: &Snapshots,
+) -> Result<Vec<Result<Leg, Unanswerable>>, Failure> {
     let mut legs = Vec::with_capacity(done.len());
     for some in done.chunks(LOADED_AT_ONCE) {
-        legs.extend(rebuild(connection, some).await?);
+        legs.extend(rebuild(connection, some, snapshots).await?);
     }
     Ok(legs)
 }

@@ -1,9 +1,10 @@
-//! What is not as it should be.
+//! What is not as it should be, in the log and in what is made of it.
 
-use passbook_shared::partition::Partition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::partition::Partition;
 
 /// Kinds of differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,6 +18,18 @@ pub enum What {
     LogEventTwice,
     /// The log: an event was recorded before the one ahead of it.
     LogTime,
+    /// The log has an event that the rules do not allow on the account before it, or without its other leg.
+    LogRule,
+    /// The head of a partition is not at the last event of the log.
+    LogHead,
+    /// A snapshot of an account is not what its events give.
+    SnapshotDiffers,
+    /// A row of `holds` is missing, is not what the events give, or is of no event.
+    HoldDiffers,
+    /// A row of `transfers` is missing, is not what the events give, or is of no event.
+    TransferDiffers,
+    /// A row of `reversals` is missing, is not what the events give, or is of no event.
+    ReversalDiffers,
     /// The log has an event that can't be applied, and that is not in quarantine.
     NotSetAside,
     /// A partition's checkpoint is not of the log's event at its position, or beyond the log's end.
@@ -64,8 +77,8 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// One of which nothing was expected and nothing found, yet.
-    pub(super) fn new(what: What, partition: Partition, account_id: Option<Uuid>, version: Option<i64>) -> Self {
+    /// Returns one of which nothing was expected and nothing found, yet.
+    pub fn new(what: What, partition: Partition, account_id: Option<Uuid>, version: Option<i64>) -> Self {
         Self { what, partition, account_id, version, expected: Value::Null, found: Value::Null }
     }
 }
@@ -82,16 +95,16 @@ pub struct Findings {
 impl Findings {
     const SAMPLES: usize = 20;
 
-    /// One more.
-    pub(super) fn add(&mut self, difference: impl FnOnce() -> Difference) {
+    /// Adds one.
+    pub fn add(&mut self, difference: impl FnOnce() -> Difference) {
         self.count += 1;
         if self.samples.len() < Self::SAMPLES {
             self.samples.push(difference());
         }
     }
 
-    /// Others, found later.
-    pub(super) fn merge(&mut self, later: Self) {
+    /// Adds others, found later.
+    pub fn merge(&mut self, later: Self) {
         self.count += later.count;
         let room = Self::SAMPLES.saturating_sub(self.samples.len());
         self.samples.extend(later.samples.into_iter().take(room));

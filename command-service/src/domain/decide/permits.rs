@@ -1,0 +1,177 @@
+//! Whether the rules allow an event that is in the log already: the command that it answers to is derived from it, and
+//! decided again on the state before it.
+
+use passbook_shared::event::{AccountEvent, TransferLeg};
+use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::timestamp::Timestamp;
+use uuid::Uuid;
+
+use super::{Decided, Given, Past, Subject, decide_as_it_is, opened, reversal};
+use crate::domain::account::{Account, Holds, OpenAccount};
+use crate::domain::command::{Capture, Command, Expire, Release, Reversal, Transfer};
+use crate::domain::refusal::Refusal;
+
+/// An event on another account without which the rules do not allow an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherLeg {
+    /// The other account.
+    pub account_id: Uuid,
+    /// Version of the event in that account.
+    pub version: i64,
+    /// The event.
+    pub event: AccountEvent,
+}
+
+/// Why the rules do not allow an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forbidden {
+    /// The command would be refused.
+    Refused(Refusal),
+    /// The command leads to these events.
+    Other(Vec<AccountEvent>),
+}
+
+/// Checks an event against the rules, on the account before it. Returns the event that must be on another account, if there
+/// must be one.
+///
+/// The clocks of the past are not known: an event that the rules allow at some time is allowed.
+///
+/// # Errors
+/// The rules do not allow it.
+pub fn permits(subject: Subject<'_>, event: &AccountEvent, past: &Past) -> Result<Option<OtherLeg>, Forbidden> {
+    match event {
+        AccountEvent::MoneyReceived(leg) => received(subject, event, leg),
+        AccountEvent::MoneySent(leg) => {
+            let account = lenient(currency(subject)?);
+            let to = Subject { account_id: leg.counterparty, version: leg.counterparty_version - 1, account: &account };
+            leads_to(subject, &command(event), Some(to), past, event)
+        }
+        AccountEvent::EntryReversed(reversed) => {
+            let account = lenient(currency(subject)?);
+            let version = reversed.transfer.map_or(0, |transfer| transfer.counterparty_version - 1);
+            let other = |account_id| Subject { account_id, version, account: &account };
+            leads_to(subject, &command(event), reversal::counterparty(past).map(other), past, event)
+        }
+        AccountEvent::AccountOpened(_)
+        | AccountEvent::MoneyDeposited(_)
+        | AccountEvent::MoneyWithdrawn(_)
+        | AccountEvent::HoldPlaced(_)
+        | AccountEvent::HoldCaptured(_)
+        | AccountEvent::HoldReleased(_)
+        | AccountEvent::HoldExpired(_)
+        | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::AccountFrozen(_)
+        | AccountEvent::AccountUnfrozen(_)
+        | AccountEvent::AccountClosed(_) => leads_to(subject, &command(event), None, past, event),
+    }
+}
+
+fn leads_to(
+    subject: Subject<'_>,
+    command: &Command,
+    counterparty: Option<Subject<'_>>,
+    past: &Past,
+    event: &AccountEvent,
+) -> Result<Option<OtherLeg>, Forbidden> {
+    let given = Given { counterparty, past, now: decided_at(event) };
+    let decided = decide_as_it_is(subject, command, given).map_err(Forbidden::Refused)?;
+    if decided.events.as_slice() != std::slice::from_ref(event) {
+        return Err(Forbidden::Other(decided.events));
+    }
+    let leg = |(Subject { account_id, version, .. }, event)| OtherLeg { account_id, version: version + 1, event };
+    Ok(counterparty.zip(decided.counterparty).map(leg))
+}
+
+/// The transfer is the sender's command; the rules of the sender are checked with its own event.
+fn received(subject: Subject<'_>, event: &AccountEvent, leg: &TransferLeg) -> Result<Option<OtherLeg>, Forbidden> {
+    let account = lenient(currency(subject)?);
+    let (account_id, version) = (leg.counterparty, leg.counterparty_version - 1);
+    let sender = Subject { account_id, version, account: &account };
+    let command = Command::Transfer(transfer(leg, subject.account_id));
+    let past = Past::default();
+    let given = Given { counterparty: Some(subject), past: &past, now: decided_at(event) };
+    let Decided { mut events, counterparty } = decide_as_it_is(sender, &command, given).map_err(Forbidden::Refused)?;
+    if counterparty.as_ref() != Some(event) {
+        return Err(Forbidden::Other(counterparty.into_iter().collect()));
+    }
+    Ok(events.pop().map(|event| OtherLeg { account_id, version: version + 1, event }))
+}
+
+/// The command that an event answers to.
+fn command(event: &AccountEvent) -> Command {
+    match event {
+        AccountEvent::AccountOpened(opened) => Command::Open(opened.clone()),
+        AccountEvent::MoneyDeposited(moved) => Command::Deposit(moved.clone()),
+        AccountEvent::MoneyWithdrawn(moved) => Command::Withdraw(moved.clone()),
+        AccountEvent::MoneySent(leg) | AccountEvent::MoneyReceived(leg) => {
+            Command::Transfer(transfer(leg, leg.counterparty))
+        }
+        AccountEvent::HoldPlaced(placed) => Command::Hold(placed.clone()),
+        AccountEvent::HoldCaptured(captured) => Command::Capture(Capture {
+            hold_id: captured.hold_id,
+            amount: Some(captured.amount),
+            reference: captured.reference.clone(),
+            metadata: captured.metadata.clone(),
+        }),
+        AccountEvent::HoldReleased(released) => {
+            Command::Release(Release { hold_id: released.hold_id, reason: released.reason.clone() })
+        }
+        AccountEvent::HoldExpired(expired) => Command::Expire(Expire { hold_id: expired.hold_id }),
+        AccountEvent::EntryReversed(reversed) => Command::Reverse(Reversal {
+            version: reversed.version,
+            reference: reversed.reference.clone(),
+            metadata: reversed.metadata.clone(),
+        }),
+        AccountEvent::OverdraftLimitSet(set) => Command::SetOverdraftLimit(*set),
+        AccountEvent::AccountFrozen(frozen) => Command::Freeze(frozen.clone()),
+        AccountEvent::AccountUnfrozen(reason) => Command::Unfreeze(reason.clone()),
+        AccountEvent::AccountClosed(reason) => Command::Close(reason.clone()),
+    }
+}
+
+fn transfer(leg: &TransferLeg, to: Uuid) -> Transfer {
+    Transfer {
+        transfer_id: leg.transfer_id,
+        to,
+        amount: leg.amount,
+        reference: leg.reference.clone(),
+        effective_at: leg.effective_at,
+        metadata: leg.metadata.clone(),
+    }
+}
+
+/// A time at which the decision may have been made: before every hold ends, or when the hold that expired did.
+fn decided_at(event: &AccountEvent) -> Timestamp {
+    match event {
+        AccountEvent::HoldExpired(expired) => expired.expires_at,
+        AccountEvent::AccountOpened(_)
+        | AccountEvent::MoneyDeposited(_)
+        | AccountEvent::MoneyWithdrawn(_)
+        | AccountEvent::MoneySent(_)
+        | AccountEvent::MoneyReceived(_)
+        | AccountEvent::HoldPlaced(_)
+        | AccountEvent::HoldCaptured(_)
+        | AccountEvent::HoldReleased(_)
+        | AccountEvent::EntryReversed(_)
+        | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::AccountFrozen(_)
+        | AccountEvent::AccountUnfrozen(_)
+        | AccountEvent::AccountClosed(_) => Timestamp::EPOCH,
+    }
+}
+
+fn currency(subject: Subject<'_>) -> Result<Currency, Forbidden> {
+    opened(subject.account).map(|own| own.currency).map_err(Forbidden::Refused)
+}
+
+/// An account that can send and receive any amount. The other account's own rules are checked with its own event.
+fn lenient(currency: Currency) -> Account {
+    Account::Open(OpenAccount {
+        currency,
+        balance: 0,
+        held: 0,
+        overdraft_limit: MAX_AMOUNT,
+        freeze: None,
+        holds: Holds::default(),
+    })
+}

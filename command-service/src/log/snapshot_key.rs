@@ -1,0 +1,110 @@
+//! The key that authenticates snapshots: whoever can write to the database, but does not have it, can't forge one.
+
+use hmac::{Hmac, KeyInit, Mac};
+use passbook_shared::partition::Partition;
+use sha2::Sha256;
+use uuid::Uuid;
+
+/// Bytes of a MAC that name its key.
+pub(super) const ID_BYTES: usize = 8;
+
+/// What a MAC covers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) partition: Partition,
+    pub(super) account_id: Uuid,
+    pub(super) version: i64,
+    pub(super) position: i64,
+    pub(super) state_version: i16,
+    /// The state as it is stored.
+    pub(super) state: &'a str,
+}
+
+/// HMAC-SHA-256 under the service's secret.
+#[derive(Clone)]
+pub struct SnapshotKey {
+    keyed: Hmac<Sha256>,
+    id: [u8; ID_BYTES],
+}
+
+impl std::fmt::Debug for SnapshotKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SnapshotKey")
+    }
+}
+
+impl SnapshotKey {
+    /// Makes a key of a secret.
+    ///
+    /// # Panics
+    /// Never: a secret of any length makes a key.
+    #[expect(clippy::expect_used, reason = "HMAC takes secrets of any length")]
+    pub fn new(secret: &[u8]) -> Self {
+        let keyed = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a secret of any length");
+        let digest = keyed.clone().chain_update(b"passbook snapshot key").finalize().into_bytes();
+        let mut id = [0; ID_BYTES];
+        id.copy_from_slice(&digest[..ID_BYTES]);
+        Self { keyed, id }
+    }
+
+    /// Makes a key that nobody else has.
+    pub fn random() -> Self {
+        let secret = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
+        Self::new(&secret)
+    }
+
+    /// Returns the first bytes of every MAC under this key.
+    pub(super) fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// Returns the MAC of a snapshot.
+    pub(super) fn mac(&self, signed: Signed<'_>) -> Vec<u8> {
+        [self.id.as_slice(), &self.keyed(signed).finalize().into_bytes()].concat()
+    }
+
+    /// Whether a snapshot was written by a service with this key.
+    pub(super) fn is_genuine(&self, signed: Signed<'_>, mac: &[u8]) -> bool {
+        mac.strip_prefix(&self.id).is_some_and(|digest| self.keyed(signed).verify_slice(digest).is_ok())
+    }
+
+    fn keyed(&self, signed: Signed<'_>) -> Hmac<Sha256> {
+        let Signed { partition, account_id, version, position, state_version, state } = signed;
+        // Of fixed lengths, but for the last.
+        self.keyed
+            .clone()
+            .chain_update(partition.to_be_bytes())
+            .chain_update(account_id.as_bytes())
+            .chain_update(version.to_be_bytes())
+            .chain_update(position.to_be_bytes())
+            .chain_update(state_version.to_be_bytes())
+            .chain_update(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_of_a_snapshot_is_authenticated_under_its_own_key() {
+        let key = SnapshotKey::new(b"a secret");
+        let (partition, account_id) = (3, Uuid::from_u128(7));
+        let signed =
+            Signed { partition, account_id, version: 500, position: 900, state_version: 2, state: r#"{"balance":1}"# };
+        let mac = key.mac(signed);
+        assert!(key.is_genuine(signed, &mac) && SnapshotKey::new(b"a secret").is_genuine(signed, &mac));
+        assert!(mac.starts_with(key.id()));
+        let altered = [
+            Signed { partition: 4, ..signed },
+            Signed { account_id: Uuid::from_u128(8), ..signed },
+            Signed { version: 501, ..signed },
+            Signed { position: 901, ..signed },
+            Signed { state_version: 3, ..signed },
+            Signed { state: r#"{"balance":2}"#, ..signed },
+        ];
+        assert!(altered.into_iter().all(|altered| !key.is_genuine(altered, &mac)));
+        assert!(!SnapshotKey::random().is_genuine(signed, &mac));
+        assert!((0..mac.len()).all(|length| !key.is_genuine(signed, &mac[..length])));
+    }
+}

@@ -1,0 +1,163 @@
+//! What the service's role can do in Postgres: read, and call the functions made for it. Nothing else.
+
+use command_service::domain::{Command, Refusal};
+use command_service::log::store::prepare;
+use passbook_shared::store_error::is_forbidden;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::ground::{Log, accepted, money, refused, request};
+
+#[derive(sqlx::FromRow)]
+struct Function {
+    name: String,
+    runs_as_owner: bool,
+    writes: bool,
+    settings: Vec<String>,
+    by_anybody: bool,
+}
+
+/// The names of the schema's tables.
+async fn tables(log: &Log) -> Vec<String> {
+    let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = 'passbook'::regnamespace AND relkind = 'r'";
+    let tables: Vec<String> = sqlx::query_scalar(sql).fetch_all(&log.pool).await.unwrap();
+    assert!(tables.len() > 8, "{tables:?}");
+    tables
+}
+
+async fn is_refused(pool: &PgPool, sql: &str) {
+    match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(pool).await {
+        Err(error) => assert!(is_forbidden(&error), "{sql}: {error}"),
+        Ok(_) => panic!("the service's role may {sql}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_the_service_writes_no_table_and_changes_no_object() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let account = instance.open().await;
+    accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
+    let role = log.runtime_pool();
+    for table in tables(&log).await {
+        let column: String = sqlx::query_scalar(
+            "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum = 1",
+        )
+        .bind(format!("passbook.{table}"))
+        .fetch_one(&log.pool)
+        .await
+        .unwrap();
+        for sql in [
+            format!("INSERT INTO passbook.{table} SELECT * FROM passbook.{table} LIMIT 0"),
+            format!("UPDATE passbook.{table} SET {column} = {column}"),
+            format!("DELETE FROM passbook.{table}"),
+            format!("TRUNCATE passbook.{table}"),
+            format!("SELECT * FROM passbook.{table} FOR UPDATE"),
+            format!("LOCK TABLE passbook.{table} IN EXCLUSIVE MODE; SELECT 1"),
+            format!("DROP TABLE passbook.{table}"),
+            format!("ALTER TABLE passbook.{table} DROP COLUMN {column}"),
+            format!("ALTER TABLE passbook.{table} DISABLE TRIGGER ALL"),
+            format!("ALTER TABLE passbook.{table} OWNER TO CURRENT_USER"),
+            format!("CREATE INDEX ON passbook.{table} ({column})"),
+            format!("COPY passbook.{table} FROM PROGRAM 'true'"),
+            format!("GRANT INSERT ON passbook.{table} TO PUBLIC"),
+        ] {
+            // A warning, and no error, where there is nothing to grant.
+            if sql.starts_with("GRANT") {
+                let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&role).await;
+            } else {
+                is_refused(&role, &sql).await;
+            }
+        }
+        sqlx::raw_sql(AssertSqlSafe(format!("SELECT * FROM passbook.{table} LIMIT 1"))).execute(&role).await.unwrap();
+    }
+    for sql in [
+        "DROP TRIGGER events_are_never_changed ON passbook.events",
+        "CREATE TABLE passbook.mine ()",
+        "CREATE TABLE public.mine ()",
+        "CREATE SCHEMA mine",
+        "DROP SCHEMA passbook CASCADE",
+        "SET session_replication_role = replica",
+        "SELECT pg_read_file('/etc/passwd')",
+        "CREATE OR REPLACE FUNCTION passbook.refuse_to_change_history() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN RETURN NULL; END'",
+        "SET ROLE passbook_owner",
+        "DELETE FROM public._sqlx_migrations",
+    ] {
+        is_refused(&role, sql).await;
+    }
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_table_and_function_there_is_has_the_rights_it_should() {
+    let log = Log::start().await;
+    // Of every migration: one to come can't forget it.
+    let functions: Vec<Function> = sqlx::query_as(
+        "SELECT p.oid::regprocedure::text AS name, p.prosecdef AS runs_as_owner,
+                p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype AS writes,
+                coalesce(p.proconfig, '{}') AS settings, p.proacl IS NULL OR p.proacl::text ~ '[{,]=' AS by_anybody
+           FROM pg_proc AS p WHERE p.pronamespace = 'passbook'::regnamespace",
+    )
+    .fetch_all(&log.pool)
+    .await
+    .unwrap();
+    assert!(functions.len() > 8);
+    for Function { name, runs_as_owner, writes, settings, by_anybody } in functions {
+        assert!(!by_anybody, "PUBLIC may execute {name}");
+        assert!(settings.contains(&"search_path=pg_catalog, passbook, pg_temp".to_owned()), "{name}: {settings:?}");
+        assert_eq!(runs_as_owner, writes, "{name}: SECURITY DEFINER is for functions that write, and for no others");
+    }
+    let granted: Vec<(String, String)> = sqlx::query_as(
+        "SELECT c.relname::text, a.privilege_type FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
+          WHERE c.relnamespace = 'passbook'::regnamespace AND a.grantee <> c.relowner",
+    )
+    .fetch_all(&log.pool)
+    .await
+    .unwrap();
+    for table in tables(&log).await {
+        let rights: Vec<&str> = granted.iter().filter(|grant| grant.0 == table).map(|grant| grant.1.as_str()).collect();
+        assert_eq!(rights, ["SELECT"], "{table}");
+    }
+
+    // Whatever an earlier version granted is taken back by the job.
+    sqlx::raw_sql("GRANT INSERT, UPDATE ON passbook.events TO passbook_command").execute(&log.pool).await.unwrap();
+    prepare(&log.owner(), "passbook_command", None).await.unwrap();
+    is_refused(&log.runtime_pool(), "INSERT INTO passbook.events SELECT * FROM passbook.events LIMIT 0").await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_was_changed_or_forged_is_passed_over() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let account = instance.open().await;
+    for _ in 0..50 {
+        accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
+    }
+    instance.end().await;
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM passbook.snapshots").fetch_one(&log.pool).await.unwrap();
+    assert!(kept > 0, "there is no snapshot to tamper with");
+
+    let too_much = Command::Withdraw(money(1_000));
+    let refuses = async |how: &str| {
+        let instance = log.instance();
+        let refusal = refused(instance.send(request(account, too_much.clone())).await);
+        assert_eq!(refusal, Refusal::InsufficientFunds { available: 50, overdraft_limit: 0 }, "{how}");
+        instance.end().await;
+    };
+    let changed = "UPDATE passbook.snapshots SET state = replace(state::text, '\"balance\":', '\"balance\":9')::json";
+    sqlx::raw_sql(changed).execute(&log.pool).await.unwrap();
+    refuses("by the owner").await;
+    // By the service's role, which may have snapshots written: with another's MAC, and with none.
+    for mac in ["s.mac", "NULL::bytea", "substring(s.mac FOR 8) || sha256('')"] {
+        let forged = format!(
+            "SELECT passbook.save_snapshots(array[s.partition], array[s.account_id], array[51::bigint],
+                                            array[s.position], s.state_version, array[s.state::text], array[{mac}])
+               FROM passbook.snapshots AS s WHERE s.account_id = '{account}' ORDER BY s.version DESC LIMIT 1"
+        );
+        sqlx::raw_sql(AssertSqlSafe(forged)).execute(&log.runtime_pool()).await.unwrap();
+        refuses(mac).await;
+    }
+    log.end().await;
+}
