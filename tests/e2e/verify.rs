@@ -3,6 +3,7 @@
 
 mod log;
 mod quarantine;
+mod rules;
 mod views;
 
 use std::collections::BTreeSet;

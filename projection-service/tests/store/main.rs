@@ -6,6 +6,7 @@ mod answers;
 mod money;
 mod postgres;
 mod quarantined;
+mod rights;
 
 use passbook_shared::event::{AccountEvent, AccountOpened, AccountStatus, MoneyMoved};
 use passbook_shared::money::Amount;
