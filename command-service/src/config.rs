@@ -39,6 +39,8 @@ pub enum Action {
     Healthcheck,
     /// Make the log's tables or bring them up to date, and grant DATABASE_URL's role its rights; the service waits for it.
     Migrate(Box<MigrateOptions>),
+    /// Check that the log obeys its rules, and that what is kept beside it is what its events give; exit code 0 if so.
+    Verify,
 }
 
 /// How the service runs.

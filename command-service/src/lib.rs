@@ -22,6 +22,7 @@ pub mod restore;
 pub mod startup;
 /// What happens without anybody asking for it.
 pub mod upkeep;
+mod verify;
 /// How writing to the log goes.
 pub mod writes;
 

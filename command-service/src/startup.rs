@@ -28,6 +28,7 @@ use crate::migrate::migrate;
 use crate::relay::{self, Relay};
 use crate::restore::standing::Standing;
 use crate::upkeep::Upkeep;
+use crate::verify::verify;
 
 /// How long to wait for a Postgres that is not there yet.
 const STORE_WAIT: Duration = Duration::from_secs(60);
@@ -50,6 +51,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::start_log(&cli.log)?;
     if let Some(Action::Migrate(options)) = &cli.action {
         return migrate(&cli.config.with_passwords().database_url, options).await.map(drop);
+    }
+    if let Some(Action::Verify) = cli.action {
+        return verify(&cli.config.with_passwords().database_url).await;
     }
     let shutdown = on_signal()?;
     match shutdown.run_until_cancelled(start(cli.config, shutdown.clone())).await {
@@ -112,8 +116,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("the write check", writes.check(check, store.partitions, health.clone(), shutdown.clone()));
     let forks = read_pool(&config, 1);
     tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
-    let check = config.database_url.clone().application_name("passbook-check").options([("statement_timeout", "30s")]);
-    let checker = Checker::new(check, store.partitions);
+    let verify =
+        config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
+    let checker = Checker::new(verify, store.partitions);
     let state = AppState { lanes, log, checker, standing, require_idempotency_key: config.require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));

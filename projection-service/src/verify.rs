@@ -68,7 +68,7 @@ pub async fn run(ground: Ground, jobs: Arc<Jobs>, shutdown: CancellationToken) -
         match (&error, jobs.find(id)) {
             (Some(error), _) => tracing::error!(verify.id = %id, error, "the views could not be compared with the log"),
             (None, Some(job)) if job.findings.count > 0 => {
-                tracing::error!(verify.id = %id, differences = job.findings.count, "the views are not what the log says");
+                tracing::error!(verify.id = %id, differences = job.findings.count, "the views are not what the log says, or the log breaks its rules");
             }
             (None, _) => tracing::info!(verify.id = %id, "the views are what the log says"),
         }

@@ -83,12 +83,12 @@ impl Difference {
     }
 }
 
-/// Differences: how many, and the first of them.
+/// Differences: how many, and some of them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Findings {
     /// How many.
     pub count: u64,
-    /// The first, at most 20.
+    /// The first 20, and the first of each kind.
     pub samples: Vec<Difference>,
 }
 
@@ -98,16 +98,21 @@ impl Findings {
     /// Adds one.
     pub fn add(&mut self, difference: impl FnOnce() -> Difference) {
         self.count += 1;
-        if self.samples.len() < Self::SAMPLES {
-            self.samples.push(difference());
-        }
+        self.show(difference());
     }
 
     /// Adds others, found later.
     pub fn merge(&mut self, later: Self) {
         self.count += later.count;
-        let room = Self::SAMPLES.saturating_sub(self.samples.len());
-        self.samples.extend(later.samples.into_iter().take(room));
+        later.samples.into_iter().for_each(|sample| self.show(sample));
+    }
+
+    /// Many of one kind do not hide another.
+    fn show(&mut self, sample: Difference) {
+        let is_first = || !self.samples.iter().any(|shown| shown.what == sample.what);
+        if self.samples.len() < Self::SAMPLES || is_first() {
+            self.samples.push(sample);
+        }
     }
 }
 
@@ -128,5 +133,9 @@ mod tests {
         findings.merge(some(30));
         assert_eq!((findings.count, findings.samples.len()), (45, 20));
         assert_eq!(findings.samples[15].version, Some(0));
+        for _ in 0..2 {
+            findings.add(|| Difference::new(What::LogRule, 3, None, None));
+        }
+        assert_eq!((findings.count, findings.samples.len()), (47, 21), "the first of each kind");
     }
 }

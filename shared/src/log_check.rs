@@ -19,7 +19,7 @@ pub struct LogCheck {
     /// Differences that were found.
     #[schema(minimum = 0, examples(0))]
     pub differences: u64,
-    /// The first of them, at most 20.
+    /// The first 20 of them, and the first of each kind.
     pub samples: Vec<Difference>,
     /// Where to go on; absent at the end of the partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]

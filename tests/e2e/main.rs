@@ -31,6 +31,7 @@ mod money;
 mod outages;
 mod quarantine;
 mod replay;
+mod rights;
 mod topic;
 mod unreadable;
 mod verify;

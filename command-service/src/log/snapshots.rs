@@ -26,6 +26,7 @@ pub struct Snapshot {
 }
 
 static UNWRITTEN: Fault = Fault::new("snapshots are not written");
+
 /// How snapshots are found genuine, and where new ones go. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Snapshots {

@@ -39,7 +39,7 @@ pub(super) struct VerificationView {
     /// How much is not as the log says, so far.
     #[schema(minimum = 0, examples(0))]
     differences: u64,
-    /// The first of that, at most 20.
+    /// The first 20, and the first of each kind.
     samples: Vec<Difference>,
     /// Where each partition is compared: as far as the views had got.
     #[schema(value_type = Vec<String>, examples(json!(["0-83312", "1-83341"])))]

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
+use passbook_shared::difference::Difference;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{ASK_EVERY, Service};
-use passbook_shared::difference::Difference;
 
 #[derive(Debug, Deserialize)]
 struct Verification {
@@ -62,7 +62,7 @@ fn tell(job: &Verification) -> anyhow::Result<()> {
     }
     match differences {
         0 => Ok(()),
-        1 => bail!("the views are not what the log says: 1 difference"),
-        more => bail!("the views are not what the log says: {more} differences"),
+        1 => bail!("the views are not what the log says, or the log breaks its rules: 1 difference"),
+        more => bail!("the views are not what the log says, or the log breaks its rules: {more} differences"),
     }
 }

@@ -60,7 +60,10 @@ async fn the_role_of_the_service_has_generations_made_switched_and_dropped() {
     let mut connection = database.pool.acquire().await.unwrap();
     let second = generations::create(&mut connection).await.unwrap();
     generations::index(&mut connection, second).await.unwrap();
-    sqlx::raw_sql("INSERT INTO views_2.checkpoints (partition, position) VALUES (3, 7)").execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql("INSERT INTO views_2.checkpoints (partition, position) VALUES (3, 7)")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     generations::make_live(&mut connection, second).await.unwrap();
     let position: i64 =
         sqlx::query_scalar("SELECT position FROM views.checkpoints").fetch_one(&mut *connection).await.unwrap();

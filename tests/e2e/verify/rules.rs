@@ -146,7 +146,9 @@ async fn a_partition_is_checked_page_by_page_in_whole_accounts() -> anyhow::Resu
     }
     let mut connection = PgConnection::connect(&pair.site.database_url).await?;
     let (all_accounts, all_events): (i64, i64) =
-        sqlx::query_as("SELECT count(DISTINCT account_id), count(*) FROM passbook.events").fetch_one(&mut connection).await?;
+        sqlx::query_as("SELECT count(DISTINCT account_id), count(*) FROM passbook.events")
+            .fetch_one(&mut connection)
+            .await?;
     ensure!((accounts, events) == (all_accounts.unsigned_abs(), all_events.unsigned_abs()), "{accounts}, {events}");
     for wrong in ["partitions/99/check", "partitions/0/check?cursor=x", "partitions/0/check?limit=0"] {
         let status = client.get(&format!("/v1/{wrong}")).await?.status();
