@@ -16,7 +16,7 @@ const PAGE: usize = 20_000;
 /// # Errors
 /// Postgres can't be reached or refuses, or there are differences.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-pub async fn verify(database: &PgConnectOptions) -> anyhow::Result<()> {
+pub(crate) async fn verify(database: &PgConnectOptions) -> anyhow::Result<()> {
     let mut connection = database.connect().await.context("DATABASE_URL: Postgres can't be used")?;
     let Store { partitions, .. } = store::find(&mut connection).await?.context("there is no store yet")?;
     let checker = Checker::new(database.clone(), partitions);
