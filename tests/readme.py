@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""Runs the commands of README.md in their order, as a newcomer would: against the launcher, and from the chapter on
+containers on against docker compose. Each must succeed, and an answer that is shown must be the answer that is given.
+
+Usage: readme.py PASSBOOK; the programs of the services are taken from beside it. Needs Docker with compose.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "fixtures"))
+from every_event import EVE, appended, request, send_all  # noqa: E402
+from running import free_port, until  # noqa: E402
+
+ROOT = HERE.parent
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
+# Changes from one run to the next: times, and ids that hold a time.
+VOLATILE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17})$")
+
+
+class Newcomer:
+    """Somebody with a shell, who starts with the launcher."""
+
+    def __init__(self, passbook, work, stack):
+        self.passbook, self.work, self.stack = Path(passbook).resolve(), Path(work), stack
+        self.command, self.projection = free_port(), free_port()
+        self.launcher, self.output, self.outputs = None, "", ""
+        programs = self.work / "bin"
+        programs.mkdir()
+        self.program(programs / "passbook", f'exec {self.passbook} "$@"')
+        for service in ("command-service", "projection-service"):
+            self.program(programs / service, f'exec docker compose exec -T {service} {service} "$@"')
+        self.environment = {
+            **os.environ,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "COMMAND_ADDR": f"127.0.0.1:{self.command}",
+            "PROJECTION_ADDR": f"127.0.0.1:{self.projection}",
+            "COMMAND_PORT": str(self.command),
+            "PROJECTION_PORT": str(self.projection),
+            "COMPOSE_PROJECT_NAME": f"readme-{os.getpid()}",
+            "COMPOSE_FILE": f"{ROOT / 'docker-compose.yml'}:{self.work / 'compose.json'}",
+        }
+
+    @staticmethod
+    def program(path, command):
+        path.write_text(f"#!/bin/sh\n{command}\n")
+        path.chmod(0o755)
+
+    def here(self, text):
+        """The text with this run's ports."""
+        return text.replace("127.0.0.1:8080", f"127.0.0.1:{self.command}").replace(
+            "127.0.0.1:8081", f"127.0.0.1:{self.projection}"
+        )
+
+    def run(self, script, problems=0):
+        """Runs a block; so many of its answers may be problems."""
+        shell = ["bash", "-euo", "pipefail", "-c", self.here(script)]
+        done = subprocess.run(shell, cwd=ROOT, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        self.output = done.stdout
+        self.outputs += done.stdout
+        refused = [answer for answer in answers(done.stdout) if isinstance(answer, dict) and "code" in answer]
+        if done.returncode or len(refused) != problems:
+            raise SystemExit(f"{script}\nexit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+    def launch(self, _):
+        arguments = [self.passbook, f"--data-dir={self.work / 'data'}"]
+        self.launcher = subprocess.Popen(arguments, env=self.environment, stdout=subprocess.DEVNULL)
+        self.stack.callback(self.stop)
+        self.ready()
+
+    def stop(self):
+        if self.launcher and self.launcher.poll() is None:
+            self.launcher.terminate()
+            self.launcher.wait()
+
+    def ready(self):
+        for port in (self.command, self.projection):
+            until("ready", lambda port=port: request(f"http://127.0.0.1:{port}", "GET", "/health/ready")[0] == 200)
+
+    def compose(self, script):
+        """Containers of the services' own Dockerfiles, with programs that are built already."""
+        self.stop()
+        image = self.work / "image"
+        for service in ("command-service", "projection-service"):
+            (image / service).mkdir(parents=True)
+            shutil.copy(self.passbook.parent / service, image / service / "program")
+            last = (ROOT / service / "Dockerfile").read_text().rpartition("\nFROM ")[2]
+            last = re.sub(r"COPY --from=build \S*/(\S+) (\S+)/\n", r"COPY \1/program \2/\1\n", last)
+            (image / service / "Dockerfile").write_text(f"FROM {last}")
+        (self.work / "compose.json").write_text("{}")
+        config = json.loads(self.docker("config", "--format=json"))
+        built = {name: {"build": {"context": str(image)}} for name, service in config["services"].items() if "build" in service}
+        (self.work / "compose.json").write_text(json.dumps({"services": built}))
+        self.stack.callback(self.docker, "down", "--volumes", "--rmi=local", "--timeout=1")
+        self.run(script)
+        send_all(f"http://127.0.0.1:{self.command}")
+
+    def docker(self, *arguments):
+        done = subprocess.run(["docker", "compose", *arguments], env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"docker compose {arguments}: {done.stderr}")
+        return done.stdout
+
+    def get(self, path):
+        return json.loads(request(f"http://127.0.0.1:{self.projection}", "GET", path)[2])
+
+    def events(self, account):
+        return json.loads(request(f"http://127.0.0.1:{self.command}", "GET", f"/v1/accounts/{account}/events")[2])["data"]
+
+    def replays(self, script):
+        self.run(script)
+        until("all replays have ended", lambda: all(replay["ended_at"] for replay in self.get("/admin/replays")["data"]))
+
+    def reset(self, script):
+        before = len(self.get("/admin/replays")["data"])
+        self.replays(script)
+        until("the reset was noticed", lambda: len(self.get("/admin/replays")["data"]) == before + 1)
+        if self.get("/admin/replays")["data"][0]["from"] != "beginning":
+            raise SystemExit(f"not a full replay: {self.get('/admin/replays')}")
+
+    def quarantine(self, script):
+        """With an event in it that this version does not know, whose retry is refused."""
+        event = appended(EVE, len(self.events(EVE)) + 1, "MoneyBurnt", "{}")
+        self.docker("exec", "-T", "postgres", "psql", "-q", "-U", "postgres", "-d", "passbook_command", "-c", event)
+        until("an event is in quarantine", lambda: self.get("/admin/quarantine")["data"])
+        number = self.get("/admin/quarantine")["data"][0]["id"]
+        self.run(script.replace("/quarantine/7/", f"/quarantine/{number}/"), problems=1)
+
+    def bench(self, _):
+        self.run("passbook bench append --seconds 1 >/dev/null")
+
+    # What is done with a block; any other is run as it is.
+    RULES = {
+        "cargo run --release\n": launch,
+        # The step of the tests that this one follows.
+        "cargo test --workspace\n": lambda *_: None,
+        "docker compose up --build --wait\n": compose,
+        "passbook replay ": replays,
+        "docker compose stop projection-service\n": reset,
+        "/admin/quarantine/7/": quarantine,
+        "cargo run --release -- bench\n": bench,
+    }
+
+
+def answers(text):
+    """The JSON values in an output, one after the other with or without line breaks."""
+    found, decoder, place = [], json.JSONDecoder(), 0
+    while (place := text.find("{", place)) >= 0:
+        try:
+            value, place = decoder.raw_decode(text, place)
+            found.append(value)
+        except json.JSONDecodeError:
+            place += 1
+    return found
+
+
+def differs(place, given, shown):
+    """The first place where an answer is not as shown."""
+    if isinstance(shown, dict) and isinstance(given, dict):
+        if set(shown) != set(given):
+            return f"{place} has {sorted(given)}, and is shown with {sorted(shown)}"
+        return next(filter(None, (differs(f"{place}.{name}", given[name], shown[name]) for name in shown)), None)
+    if isinstance(shown, list) and isinstance(given, list) and len(shown) == len(given):
+        pairs = enumerate(zip(given, shown))
+        return next(filter(None, (differs(f"{place}[{index}]", *pair) for index, pair in pairs)), None)
+    both_volatile = all(isinstance(value, str) and VOLATILE.match(value) for value in (given, shown))
+    return None if given == shown or both_volatile else f"{place} is {given!r}, and is shown as {shown!r}"
+
+
+def shape(line):
+    """A line without its numbers and ids."""
+    line = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", line)
+    return re.sub(r"\d+", "N", line)
+
+
+def follow(newcomer, language, text, used):
+    if language == "sh":
+        rule = next((rule for rule in newcomer.RULES if rule in text), None)
+        used.add(rule)
+        started = time.monotonic()
+        newcomer.RULES[rule](newcomer, text) if rule else newcomer.run(text)
+        print(f"{time.monotonic() - started:5.1f} s  {text.splitlines()[0]}", flush=True)
+    elif language == "json":
+        shown = answers(text)
+        given = answers(newcomer.output)[-len(shown) :]
+        if reason := differs("answer", given, shown):
+            raise SystemExit(f"{text}\n{reason}")
+    else:
+        if "passbook verify" in (before := newcomer.before) and "differences\n" in text:
+            newcomer.run("passbook verify")
+        said = {shape(line) for line in newcomer.outputs.splitlines()}
+        for line in newcomer.here(text).splitlines():
+            if shape(line) not in said:
+                raise SystemExit(f"nothing said: {line}\n{newcomer.outputs[-2000:]}{before[-200:]}")
+
+
+def main(passbook):
+    text = (ROOT / "README.md").read_text()
+    # Postgres's own user has to get in.
+    work = tempfile.mkdtemp()
+    os.chmod(work, 0o755)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, work)
+        newcomer, used, count, end = Newcomer(passbook, work, stack), set(), 0, 0
+        for block in BLOCK.finditer(text):
+            newcomer.before, end = text[end : block.start()], block.end()
+            follow(newcomer, block[1], block[2], used)
+            count += 1
+        if unused := set(newcomer.RULES) - used:
+            raise SystemExit(f"nothing in README.md starts with {unused}")
+    print(f"{count} passed, 0 failed")
+
+
+main(sys.argv[1])
