@@ -6,6 +6,8 @@
 pub mod body;
 /// Memory that many share.
 pub mod budget;
+/// Cursors of lists.
+pub mod cursor;
 /// Problems in the API's document.
 pub mod documented;
 /// Bodies, queries, paths and headers, checked.

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use passbook_shared::event::AccountEvent;
+use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
@@ -70,9 +71,9 @@ impl From<Page> for EventPage {
     }
 }
 
-impl From<Found> for EventPage {
-    fn from(found: Found) -> Self {
-        let next_cursor = found.next.map(|cursor| cursor.to_string());
+impl EventPage {
+    fn found(found: Found, pages: List) -> Self {
+        let next_cursor = found.next.map(|place| pages.cursor(place));
         Self { data: found.events, has_more: next_cursor.is_some(), next_cursor }
     }
 }
@@ -114,10 +115,11 @@ pub(super) async fn events(
     if event_type.is_some_and(|event_type| !AccountEvent::TYPES.contains(&event_type)) {
         return Err(Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", "))));
     }
-    let after = query.cursor.as_deref().map(str::parse::<Cursor>).transpose();
-    let after = after.map_err(|detail| Problem::malformed("cursor", detail))?;
+    let pages = List::of("events", &(event_type, query.from, query.to));
+    let read = |place: &str| place.parse::<Cursor>().ok();
+    let after = query.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
     let search = Search { event_type, from: query.from, to: query.to, after, limit };
-    Ok((whose, Json(state.log.search(&search).await?.into())))
+    Ok((whose, Json(EventPage::found(state.log.search(&search).await?, pages))))
 }
 
 fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {
@@ -151,7 +153,7 @@ fn event_types() -> Object {
 }
 
 fn cursor() -> Object {
-    let description = Some("Where the page before ended: its `next_cursor`");
+    let description = Some("`next_cursor` of the page before; `type`, `from` and `to` must be that page's, too");
     ObjectBuilder::new().schema_type(Type::String).description(description).pattern(Some(Cursor::PATTERN)).build()
 }
 

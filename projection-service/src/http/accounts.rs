@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountStatus;
+use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::QueryWithMetadata;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::money::Currency;
 use passbook_shared::position::Position;
-use passbook_shared::text::Owner;
+use passbook_shared::text::{Metadata, Owner};
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
@@ -46,14 +47,14 @@ pub(super) struct Asked {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before; the other parameters must be that page's too.
-    #[param(pattern = "^[0-9a-f]{50}$")]
+    #[param(pattern = "^[0-9a-f]{48}-[0-9a-f]{16}$")]
     cursor: Option<String>,
     /// Wait until the views have got to this position.
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
     at_least: Option<Position>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, utoipa::ToSchema)]
 enum Order {
     #[default]
     #[serde(rename = "opened_at")]
@@ -84,6 +85,14 @@ impl Order {
     }
 }
 
+impl Asked {
+    /// The list of which this is a page.
+    fn list(&self, metadata: &Metadata) -> List {
+        let Self { owner, currency, status, min_balance, max_balance, sort, .. } = self;
+        List::of("accounts", &(owner, currency, status, min_balance, max_balance, sort, metadata))
+    }
+}
+
 /// A page of accounts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct AccountPage {
@@ -109,7 +118,12 @@ pub(super) async fn list(
 ) -> Result<Json<AccountPage>, Problem> {
     let limit = limit(asked.limit)?;
     let sort = asked.sort.sort();
-    let after = asked.cursor.as_deref().map(|cursor| Cursor::read(cursor, sort)).transpose()?;
+    if asked.min_balance.zip(asked.max_balance).is_some_and(|(least, most)| least > most) {
+        return Err(Problem::malformed("min_balance", "is more than `max_balance`"));
+    }
+    let pages = asked.list(&metadata);
+    let read = |place: &str| Cursor::read(place, sort.by);
+    let after = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
     state.until_position(&headers, asked.at_least).await?;
     let filter = Filter {
         owner: asked.owner.map(|owner| owner.to_string()),
@@ -123,7 +137,7 @@ pub(super) async fn list(
     let pool = state.views.pool()?;
     let mut found = state.views.read(accounts::list(pool, &filter, sort, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| Cursor::after(last, sort).to_string());
+    let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));
     Ok(Json(AccountPage { data: found.into_iter().map(AccountView::from).collect(), next_cursor, has_more }))
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountEvent;
+use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::{Path, QueryWithMetadata};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::documented::{Responses, Wait, account_problems};
 use super::labels::LabelsAsked;
-use super::page::{cut, limit, read_version, write_version};
+use super::page::{cut, limit, read_number, write_number};
 use super::{AppState, log};
 use crate::store::history;
 use crate::store::history::entries::{self, Filter};
@@ -32,7 +33,8 @@ pub(super) struct Asked {
     /// Recorded at this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Recorded before this time.
+    /// Recorded before this time. A period that is over waits until all that was recorded in it is in the view, and is always
+    /// the same then.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// As known at this time: nothing recorded later. A statement asked for with the same `as_of` is always the same: one
@@ -43,7 +45,7 @@ pub(super) struct Asked {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before; the other parameters must be that page's too.
-    #[param(pattern = "^[0-7][0-9a-f]{15}$")]
+    #[param(pattern = "^[0-7][0-9a-f]{15}-[0-9a-f]{16}$")]
     cursor: Option<String>,
     /// Wait until the view has got to this version.
     #[param(minimum = 1)]
@@ -85,12 +87,16 @@ pub(super) async fn list(
 ) -> Result<Json<Statement>, Problem> {
     let limit = limit(asked.limit)?;
     let event_type = asked.event_type.as_deref().map(known_type).transpose()?;
-    let before = asked.cursor.as_deref().map(read_version).transpose()?;
+    let pages = List::of("entries", &(account_id, event_type, asked.from, asked.to, asked.as_of, &metadata));
+    let before = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read_number)).transpose()?;
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));
     }
     state.until_version(&headers, account_id, asked.min_version).await?;
     state.until_recorded(&headers, account_id, asked.as_of).await?;
+    if asked.as_of.is_none() {
+        state.until_over(&headers, account_id, asked.to).await?;
+    }
 
     let pool = state.views.pool()?;
     let period = state.views.read(history::period(pool, account_id, asked.from, asked.to, asked.as_of)).await?;
@@ -107,7 +113,7 @@ pub(super) async fn list(
     let mut found = state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     Ok(Json(Statement {
-        next_cursor: found.last().filter(|_| has_more).map(|last| write_version(last.version)),
+        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.version))),
         data: found.into_iter().map(|entry| EntryView::of(entry, period.partition)).collect(),
         opening_balance: period.opening_balance,
         closing_balance: period.closing_balance,

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::HoldStatus;
+use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::documented::{Responses, Wait, account_problems};
 use super::labels::labels;
-use super::page::{cut, limit, read_version, write_version};
+use super::page::{cut, limit, read_number, write_number};
 use crate::store::accounts;
 use crate::store::history::holds::{self, Hold};
 
@@ -30,7 +31,7 @@ pub(super) struct Asked {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before; the other parameters must be that page's too.
-    #[param(pattern = "^[0-7][0-9a-f]{15}$")]
+    #[param(pattern = "^[0-7][0-9a-f]{15}-[0-9a-f]{16}$")]
     cursor: Option<String>,
     /// Wait until the view has got to this version.
     #[param(minimum = 1)]
@@ -118,7 +119,8 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Json<HoldPage>, Problem> {
     let limit = limit(asked.limit)?;
-    let before = asked.cursor.as_deref().map(read_version).transpose()?.unwrap_or(i64::MAX);
+    let pages = List::of("holds", &(account_id, asked.status));
+    let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
     state.until_version(&headers, account_id, asked.min_version).await?;
 
     let pool = state.views.pool()?;
@@ -128,7 +130,7 @@ pub(super) async fn list(
     let mut found = state.views.read(holds::list(pool, account_id, before, asked.status, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     Ok(Json(HoldPage {
-        next_cursor: found.last().filter(|_| has_more).map(|last| write_version(last.placed_version)),
+        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.placed_version))),
         data: found.into_iter().map(HoldView::from).collect(),
         quarantined_since: account.quarantined_since,
         has_more,

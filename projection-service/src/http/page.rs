@@ -1,4 +1,4 @@
-//! What lists share: how long a page is, and whether there is another.
+//! What lists share: the length of a page, its end, and the place in a cursor.
 
 use passbook_shared::http::problem::Problem;
 
@@ -23,19 +23,13 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
     has_more
 }
 
-/// The cursor of a list that is ordered by version: 16 hexadecimal digits.
-pub(super) fn write_version(last: i64) -> String {
+/// A place in a list that is ordered by version or number: 16 hexadecimal digits.
+pub(super) fn write_number(last: i64) -> String {
     format!("{last:016x}")
 }
 
-/// The version before which such a list goes on.
-pub(super) fn read_version(cursor: &str) -> Result<i64, Problem> {
-    let digits = cursor.len() == 16 && cursor.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let version = i64::from_str_radix(cursor, 16).ok().filter(|_| digits);
-    version.ok_or_else(not_ours)
-}
-
-/// A cursor that can't be read.
-pub(super) fn not_ours() -> Problem {
-    Problem::malformed("cursor", "is not one of ours")
+/// The number in a cursor, behind which the list continues.
+pub(super) fn read_number(place: &str) -> Option<i64> {
+    let digits = place.len() == 16 && place.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    i64::from_str_radix(place, 16).ok().filter(|_| digits)
 }

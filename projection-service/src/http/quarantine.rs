@@ -5,6 +5,7 @@ mod settle;
 
 use axum::Json;
 use axum::extract::State;
+use passbook_shared::http::cursor::{self, List};
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, problems};
-use super::page::{cut, limit, not_ours};
+use super::page::{cut, limit, read_number, write_number};
 use crate::quarantine::Unsettled;
 use crate::store::quarantine::{self, Quarantined};
 
@@ -77,7 +78,7 @@ pub(super) struct Asked {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before.
-    #[param(pattern = "^[0-7][0-9a-f]{15}$")]
+    #[param(pattern = "^[0-7][0-9a-f]{15}-[0-9a-f]{16}$")]
     cursor: Option<String>,
 }
 
@@ -92,10 +93,11 @@ pub(super) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Json<QuarantinePage>, Problem> {
     let limit = limit(asked.limit)?;
-    let after = asked.cursor.as_deref().map_or(Ok(0), read_cursor)?;
+    let pages = List::of("quarantine", &());
+    let after = asked.cursor.as_deref().map_or(Ok(0), |cursor| pages.place(cursor, read_number))?;
     let mut found = state.views.read(quarantine::list(state.views.pool()?, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| cursor(last.id));
+    let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
     Ok(Json(QuarantinePage { data: found.into_iter().map(QuarantinedView::from).collect(), next_cursor, has_more }))
 }
 
@@ -173,21 +175,11 @@ fn not_there(id: i64) -> Problem {
     Problem::not_found(Unsettled::NotThere(id).to_string())
 }
 
-/// Where a page ended, 16 hexadecimal digits.
-fn cursor(id: i64) -> String {
-    format!("{id:016x}")
-}
-
-fn read_cursor(text: &str) -> Result<i64, Problem> {
-    let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    i64::from_str_radix(text, 16).ok().filter(|_| digits).ok_or_else(not_ours)
-}
-
 struct ListProblems;
 
 impl utoipa::IntoResponses for ListProblems {
     fn responses() -> Responses {
-        problems([not_ours()])
+        problems([cursor::unreadable()])
     }
 }
 

@@ -54,8 +54,8 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The shape of its text; all that fits it is a cursor.
-    pub const PATTERN: &'static str = "^[0-9]{1,17}-[0-9]{1,4}-[0-9]{1,18}$";
+    /// The shape of a cursor that holds it.
+    pub const PATTERN: &'static str = "^[0-9]{1,17}-[0-9]{1,4}-[0-9]{1,18}-[0-9a-f]{16}$";
 }
 
 impl fmt::Display for Cursor {
@@ -64,8 +64,12 @@ impl fmt::Display for Cursor {
     }
 }
 
+/// A text that is no place in a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoPlace;
+
 impl FromStr for Cursor {
-    type Err = &'static str;
+    type Err = NoPlace;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_digits = |part: &&str| part.bytes().all(|b| b.is_ascii_digit());
@@ -75,7 +79,7 @@ impl FromStr for Cursor {
                 let at = Timestamp::from_micros(micros.parse().ok()?)?;
                 Some(Self { at, position: position.parse().ok()? })
             })
-            .ok_or("is not the `next_cursor` of a page")
+            .ok_or(NoPlace)
     }
 }
 
@@ -90,11 +94,14 @@ struct Stretch {
 }
 
 impl LogReader {
-    /// A page of a search.
+    /// A page of a search. What was recorded before `to`, once that is past, is found the same whenever it is asked for.
     ///
     /// # Errors
     /// As any query.
     pub async fn search(&self, search: &Search<'_>) -> Result<Found, sqlx::Error> {
+        if let Some(to) = search.to {
+            self.settle_all(to).await?;
+        }
         let stretches = in_time(self.stretches(search)).await?;
         let end = stretches.iter().filter_map(|stretch| stretch.end).min();
         let page = in_time(self.merge(search, &stretches, end)).await?;

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
@@ -9,9 +10,9 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Asked, DocumentView, ListProblems, cursor, read_cursor};
+use super::{Asked, DocumentView, ListProblems};
 use crate::http::AppState;
-use crate::http::page::{cut, limit};
+use crate::http::page::{cut, limit, read_number, write_number};
 use crate::store::discarded::{self, Discarded};
 
 /// A record or an event that was thrown away.
@@ -89,9 +90,10 @@ pub(in crate::http) async fn discarded(
     Query(asked): Query<Asked>,
 ) -> Result<Json<DiscardedPage>, Problem> {
     let limit = limit(asked.limit)?;
-    let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), read_cursor)?;
+    let pages = List::of("discarded", &());
+    let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
     let mut found = state.views.read(discarded::list(state.views.pool()?, before, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| cursor(last.id));
+    let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
     Ok(Json(DiscardedPage { data: found.into_iter().map(DiscardedView::from).collect(), next_cursor, has_more }))
 }

@@ -1,0 +1,70 @@
+//! Cursors of lists: each belongs to the list whose page it ended.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::problem::Problem;
+
+/// A list: its name, filters and order, as a hash that its cursors carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct List(u64);
+
+impl List {
+    /// The list of this name. `filters` is all that decides which rows it has, and their order.
+    pub fn of(name: &str, filters: &impl Serialize) -> Self {
+        let text = serde_json::to_vec(&(name, filters)).unwrap_or_default();
+        Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).as_u64_pair().0)
+    }
+
+    /// The cursor of a page that ended at `place`.
+    pub fn cursor(self, place: impl Display) -> String {
+        format!("{place}-{:016x}", self.0)
+    }
+
+    /// The place in a cursor.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if the cursor is not of this list, or `read` finds no place in it.
+    pub fn place<T>(self, cursor: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Problem> {
+        let (place, seal) = cursor.rsplit_once('-').ok_or_else(unreadable)?;
+        let place = read(place).ok_or_else(unreadable)?;
+        if seal != format!("{:016x}", self.0) {
+            return Err(another_list());
+        }
+        Ok(place)
+    }
+}
+
+/// 400: no page ended with that.
+pub fn unreadable() -> Problem {
+    Problem::malformed("cursor", "is not the `next_cursor` of a page")
+}
+
+/// 400: a page of another list ended with that.
+pub fn another_list() -> Problem {
+    let detail = "is of a list with other filters or another order: repeat the parameters of the page it came with";
+    Problem::malformed("cursor", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_taken_by_its_own_list_only() {
+        let read = |text: &str| text.parse::<i64>().ok();
+        let list = List::of("entries", &(1, Some("MoneySent")));
+        let cursor = list.cursor(7);
+        assert_eq!(list.place(&cursor, read).unwrap(), 7);
+        for other in [List::of("entries", &(1, None::<&str>)), List::of("holds", &(1, Some("MoneySent")))] {
+            let problem = other.place(&cursor, read).unwrap_err();
+            assert_eq!((problem.status, problem.errors[0].field.as_str()), (400, "cursor"));
+            assert_eq!(problem, another_list());
+        }
+        for bad in ["", "7", "x-0000000000000000", &cursor[1..], &cursor.to_uppercase(), &format!("{cursor}0")] {
+            assert!(list.place(bad, read).is_err(), "{bad}");
+        }
+    }
+}
