@@ -5,6 +5,7 @@ mod command_headers;
 mod documented;
 mod examples;
 mod made_id;
+mod opened_id;
 mod problems;
 mod schemas;
 mod submit;
@@ -39,6 +40,7 @@ use utoipa_axum::routes;
 
 use crate::lanes::Lanes;
 use crate::log::check::Checker;
+use crate::log::clock::LogClock;
 use crate::log::read::LogReader;
 use crate::log::store::Store;
 use crate::restore::standing::Standing;
@@ -54,6 +56,8 @@ pub struct AppState {
     pub checker: Checker,
     /// The store's epoch and its forks.
     pub standing: Standing,
+    /// What time it is there.
+    pub clock: LogClock,
     /// Whether a change without an `Idempotency-Key` is refused.
     pub require_idempotency_key: bool,
 }
@@ -63,7 +67,7 @@ type Whose = [(&'static str, String); 3];
 
 impl AppState {
     fn whose(&self) -> Whose {
-        let Store { store_id, partitions } = self.log.store();
+        let Store { store_id, partitions, .. } = self.log.store();
         let epoch = self.standing.epoch();
         [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string()), (EPOCH, epoch.to_string())]
     }

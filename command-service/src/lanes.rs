@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::domain::{self, Command};
+use crate::log::clock::LogClock;
 use crate::log::past::{self, EntryId};
 use crate::log::snapshots::Snapshots;
 use crate::metrics;
@@ -59,11 +60,12 @@ struct Queue {
 }
 
 impl Lanes {
-    /// Starts the lanes of a log of so many partitions, from which entries can be read by that pool. They hand what they
+    /// Starts the lanes of a log of so many partitions and that time, from which entries can be read by that pool. They hand what they
     /// append to `relay`, and states worth keeping to `snapshots`; each ends when the last clone of this is gone and its queue
     /// is empty.
     pub fn start(
         partitions: Partition,
+        clock: LogClock,
         entries: PgPool,
         config: &LaneConfig,
         relay: &mpsc::Sender<Vec<Arc<RecordedEvent>>>,
@@ -80,6 +82,7 @@ impl Lanes {
                 config: config.clone(),
                 queue,
                 partitions,
+                clock: clock.clone(),
                 relay: relay.clone(),
                 snapshots: snapshots.clone(),
                 shelves: shelves.clone(),

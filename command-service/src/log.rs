@@ -4,6 +4,8 @@
 pub mod append;
 /// Whether the log obeys the rules, and what is kept beside it.
 pub mod check;
+/// The log's time.
+pub mod clock;
 /// Accounts by when their entries count from.
 pub mod effective;
 /// What the relay asks of the log.

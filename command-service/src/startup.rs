@@ -19,6 +19,7 @@ use crate::config::{Action, Cli, Config};
 use crate::http::{self, AppState};
 use crate::lanes::{LaneConfig, Lanes};
 use crate::log::check::Checker;
+use crate::log::clock::LogClock;
 use crate::log::read::LogReader;
 use crate::log::snapshot_key::SnapshotKey;
 use crate::log::snapshots::{self, Snapshots};
@@ -91,7 +92,11 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store, Snapshots::only_read(snapshot_key));
     // And commands don't wait for readers.
     let entries = read_pool(&config, ENTRY_CONNECTIONS);
-    let lanes = Lanes::start(store.partitions, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+    let clock = LogClock::read(&pool, store.partitions).await.context("Postgres's clock can't be read")?;
+    // A connection of its own: the time is not to wait for readers.
+    tasks.spawn("the log's clock", clock.clone().run(read_pool(&config, 1), shutdown.clone()));
+    let lanes =
+        Lanes::start(store.partitions, clock.clone(), entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
     drop((to_relay, to_snapshots));
     let relay = Relay {
         kafka: config.kafka.clone(),
@@ -119,7 +124,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let verify =
         config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
     let checker = Checker::new(verify, store.partitions);
-    let state = AppState { lanes, log, checker, standing, require_idempotency_key: config.require_idempotency_key };
+    let require_idempotency_key = config.require_idempotency_key;
+    let state = AppState { lanes, log, checker, standing, clock, require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");

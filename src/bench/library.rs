@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use command_service::domain::Command;
 use command_service::lanes::{Answer, CommandRequest, LaneConfig, Lanes, Outcome};
+use command_service::log::clock::LogClock;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::{snapshots, store};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
@@ -39,7 +40,8 @@ impl Library {
         let (to_snapshots, snapshots) = snapshots::queue(SnapshotKey::new(b"of tests and benchmarks"));
         let lane_config = LaneConfig::from(&config);
         let entries = pool.clone();
-        let lanes = Lanes::start(store.partitions, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+        let clock = LogClock::read(&pool, store.partitions).await?;
+        let lanes = Lanes::start(store.partitions, clock, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("nothing", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

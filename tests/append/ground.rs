@@ -7,6 +7,7 @@ use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::request::Accepted;
 use command_service::lanes::{Answer, CommandRequest, CommandResult, LaneConfig, Lanes, Leg, Outcome};
+use command_service::log::clock::LogClock;
 use command_service::log::read::LogReader;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::{self, Snapshots};
@@ -18,6 +19,7 @@ use passbook_shared::money::Amount;
 use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use passbook_shared::text::{Metadata, Owner};
+use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::mpsc;
@@ -71,6 +73,11 @@ impl Log {
 
     /// An instance whose commands wait for so long at most.
     pub(crate) fn instance_with(&self, patience: Duration) -> Instance {
+        self.instance_at(LogClock::new(store::DEFAULT_PARTITIONS, Timestamp::now()), patience)
+    }
+
+    /// An instance that takes that for the log's time.
+    pub(crate) fn instance_at(&self, clock: LogClock, patience: Duration) -> Instance {
         let config = LaneConfig {
             lanes: 2,
             connect: self.runtime(),
@@ -85,7 +92,8 @@ impl Log {
         let (to_relay, mut from_lanes) = mpsc::channel(16);
         let (to_snapshots, snapshots) = snapshots::queue(key());
         let entries = self.runtime_pool();
-        let lanes = Lanes::start(store::DEFAULT_PARTITIONS, entries, &config, &to_relay, &to_snapshots, &mut tasks);
+        let partitions = store::DEFAULT_PARTITIONS;
+        let lanes = Lanes::start(partitions, clock, entries, &config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("a relay that is not there", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

@@ -14,7 +14,7 @@ use crate::ground::{Log, accepted, money, request};
 impl Log {
     async fn described(&self) -> StoreDescription {
         let store_id = sqlx::query_scalar("SELECT store_id FROM passbook.store").fetch_one(&self.pool).await.unwrap();
-        let store = Store { store_id, partitions: store::DEFAULT_PARTITIONS };
+        let store = Store { store_id, partitions: store::DEFAULT_PARTITIONS, opened_by_key_alone: false };
         self.reader(store).describe().await.unwrap()
     }
 }

@@ -4,6 +4,7 @@ use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
 use command_service::lanes::{CommandError, CommandRequest, CommandResult, Outcome};
 use futures_util::future::join_all;
+use passbook_shared::event::AccountFrozen;
 use passbook_shared::text::Metadata;
 use uuid::Uuid;
 
@@ -203,6 +204,92 @@ async fn what_a_set_has_done_it_can_undo() {
     assert_eq!(accepted(instance.send(request(accounts[1], Command::Deposit(money(1)))).await).account.balance, 101);
     assert_eq!(log.events().await.len(), 4 + 2 + 4 + 1);
     log.assert_dense().await;
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_for_what_its_own_set_did_is_not_kept_under_its_key() {
+    let log = Log::start().await;
+    let (here, there) = (log.instance(), log.instance());
+    let accounts = here.open_with(2, 100).await;
+    let freeze = || request(accounts[0], Command::Freeze(AccountFrozen { reason: None, block_credits: false }));
+    let withdraw = |amount, key| with_key(request(accounts[0], Command::Withdraw(money(amount))), key);
+    // Frozen by the set, spent by the set, and told of more money than there is without the set.
+    let sets = [
+        (vec![freeze(), withdraw(10, "w1")], Refusal::AccountFrozen),
+        (
+            vec![transfer(accounts[0], accounts[1], 100), withdraw(10, "w2")],
+            Refusal::InsufficientFunds { available: 0, overdraft_limit: 0 },
+        ),
+        (
+            vec![request(accounts[0], Command::Deposit(money(1))), withdraw(102, "w3")],
+            Refusal::InsufficientFunds { available: 101, overdraft_limit: 0 },
+        ),
+    ];
+    for (set, refusal) in &sets {
+        // Also where the partitions are locked first: this instance does not know the accounts' versions.
+        for instance in [&here, &there] {
+            let results = instance.lanes.submit_together(again(set), true).await;
+            assert_eq!(refused(results[1].clone()), *refusal);
+            assert!(!results[1].as_ref().unwrap().replayed);
+            accepted(here.send(request(accounts[1], Command::Deposit(money(1)))).await);
+        }
+    }
+    for (amount, key, left) in [(10, "w1", 90), (10, "w2", 80)] {
+        assert_eq!(accepted(there.send(withdraw(amount, key)).await).account.balance, left);
+    }
+    assert!(matches!(refused(there.send(withdraw(102, "w3")).await), Refusal::InsufficientFunds { available: 80, .. }));
+    join_all([here.end(), there.end()]).await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_precondition_is_not_kept_and_is_no_part_of_the_request() {
+    let log = Log::start().await;
+    let (here, there) = (log.instance(), log.instance());
+    let account = here.open_with(1, 100).await[0];
+    let withdraw = |expected: Option<i64>| CommandRequest {
+        expected_versions: expected.map(|version| vec![version]),
+        ..with_key(request(account, Command::Withdraw(money(10))), "w")
+    };
+    for (instance, expected) in [(&here, 1), (&there, 7)] {
+        let refusal = refused(instance.send(withdraw(Some(expected))).await);
+        assert_eq!(refusal, Refusal::VersionMismatch { current_version: 2 });
+    }
+    let in_a_set = here.lanes.submit_together(vec![withdraw(Some(1))], true).await;
+    assert_eq!(refused(in_a_set[0].clone()), Refusal::VersionMismatch { current_version: 2 });
+    let first = here.send(withdraw(Some(2))).await.unwrap();
+    assert!(!first.replayed);
+    // It is done: whatever version a repeat expects, it gets that answer.
+    for expected in [None, Some(2), Some(3), Some(9)] {
+        let repeat = there.send(withdraw(expected)).await.unwrap();
+        assert_eq!((said(&repeat), repeat.replayed), (said(&first), true), "{expected:?}");
+    }
+    assert_eq!(log.events().await.len(), 3);
+    join_all([here.end(), there.end()]).await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_kept_with_its_precondition_still_answers() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let account = instance.open_with(1, 100).await[0];
+    let withdraw = CommandRequest {
+        expected_versions: Some(vec![2]),
+        ..with_key(request(account, Command::Withdraw(money(10))), "w")
+    };
+    let first = instance.send(withdraw.clone()).await.unwrap();
+    // As the versions before this one kept it: the hash of `[{"withdraw":{"amount":10}},2]`.
+    let kept = Uuid::new_v5(&Uuid::NAMESPACE_OID, br#"[{"withdraw":{"amount":10}},2]"#).as_u64_pair().0;
+    sqlx::query("UPDATE passbook.commands SET fingerprint = $1 WHERE idempotency_key = 'w'")
+        .bind(kept.cast_signed())
+        .execute(&log.pool)
+        .await
+        .unwrap();
+    let repeat = instance.send(again(&[withdraw]).remove(0)).await.unwrap();
+    assert_eq!((said(&repeat), repeat.replayed), (said(&first), true));
     instance.end().await;
     log.end().await;
 }

@@ -3,6 +3,7 @@
 mod conserved;
 mod explained;
 mod holds;
+mod periods;
 mod reversed;
 
 use anyhow::ensure;

@@ -1,16 +1,13 @@
 //! `GET /v1/accounts/{id}/state`
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::documented::{Responses, read_problems};
@@ -18,10 +15,6 @@ use super::whole::{LARGEST, Whole};
 use super::{AppState, examples};
 use crate::domain::AccountSummary;
 use crate::log::load::LoadError;
-
-/// What is not further off is nearly there, and how soon to look whether it is.
-const NEAR: Duration = Duration::from_secs(1);
-const AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +62,8 @@ pub(super) async fn account_state(
         (Some(_), Some(_)) => return Err(Problem::malformed("as_of", "can't be combined with `version`")),
         (Some(version), None) => version,
         (None, Some(moment)) => {
-            settle(&state, partition, moment).await?;
+            let settled = state.log.settle(partition, moment).await?;
+            settled.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
             state.log.version_at(account_id, moment).await?
         }
         (None, None) => i64::MAX,
@@ -85,20 +79,6 @@ pub(super) async fn account_state(
     }
     let position = Position { partition, number: loaded.position };
     Ok(Json(StateAnswer { account_id, version: loaded.version, position, account }))
-}
-
-/// Sees to it that what was recorded by a moment is told the same whenever it is asked for. One that is nearly there is waited
-/// for: clocks differ.
-async fn settle(state: &AppState, partition: Partition, moment: Timestamp) -> Result<(), Problem> {
-    let is_near = moment.as_micros() - Timestamp::now().as_micros() < NEAR.as_micros().try_into().unwrap_or(i64::MAX);
-    let deadline = Instant::now() + NEAR;
-    while state.log.settle(partition, moment).await?.is_none() {
-        if !is_near || Instant::now() > deadline {
-            return Err(Problem::malformed("as_of", format!("is in the future: it is {} now", Timestamp::now())));
-        }
-        sleep(AGAIN).await;
-    }
-    Ok(())
 }
 
 fn unreadable(error: LoadError) -> Problem {

@@ -79,12 +79,11 @@ impl<'de> de::Visitor<'de> for ElementsVisitor {
     }
 }
 
-/// The same, read: a request to the lanes for each command, and how its result is told.
+/// The same, read: a request to the lanes for each command.
 #[derive(Debug)]
 struct Set {
     atomic: bool,
     requests: Vec<CommandRequest>,
-    asked: Vec<Asked>,
 }
 
 /// How the result of one of the commands is told.
@@ -94,12 +93,19 @@ struct Asked {
     form: Form,
 }
 
+impl Asked {
+    fn of(request: &CommandRequest) -> Self {
+        Self { account_id: request.account_id, form: Form::of(&request.command, request.dry_run) }
+    }
+}
+
 /// Many commands at once
 ///
 /// Each by itself, with a result each, in their order; or, with `atomic`, all or none: one after the other on what the
 /// ones before it left, and if one is refused (422, with its `index`), nothing is done. Without it, commands on one account
 /// are done in their order; all are, if a transfer or a reversal is among them. A command has the fields of the request
-/// for it alone, and its `type`, `account_id`, and keys of its own. An entry can be reversed once it was answered.
+/// for it alone, and its `type`, `account_id`, and keys of its own. An entry can be reversed once it was answered. 503: none of
+/// the commands was decided.
 #[utoipa::path(post, path = "/v1/commands", tag = "commands", params(BulkHeaders),
     request_body = BulkRequest, responses(Done, Problems))]
 pub(super) async fn commands(
@@ -109,10 +115,13 @@ pub(super) async fn commands(
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
     let dry_run = headers.dry_run;
-    let Set { atomic, requests, asked } = read(&body, &headers, state.require_idempotency_key && !dry_run)?;
+    let Set { atomic, mut requests } =
+        read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
     drop(body);
     // What is done has to be answered, so the memory for that comes first.
-    let share = bounds.answers.take(asked.len() * RESULT).ok_or_else(limits::too_many_answers)?;
+    let share = bounds.answers.take(requests.len() * RESULT).ok_or_else(limits::too_many_answers)?;
+    state.keep_opened_ids(&mut requests).await?;
+    let asked: Vec<Asked> = requests.iter().map(Asked::of).collect();
     // Dry runs, too, are to see what the ones before them would have left.
     let results = if atomic || dry_run {
         state.lanes.submit_together(requests, atomic).await
@@ -120,6 +129,9 @@ pub(super) async fn commands(
         state.lanes.submit_each(requests).await
     };
     if atomic && let Some(problem) = results::first_not_done(&asked, &results) {
+        return Err(problem);
+    }
+    if let Some(problem) = results::none_decided(&results) {
         return Err(problem);
     }
     let body = results::write(&asked, &results)?;
@@ -130,14 +142,13 @@ pub(super) async fn commands(
 ///
 /// # Errors
 /// 400 that names the field.
-fn read(body: &[u8], headers: &BulkHeaders, key_required: bool) -> Result<Set, Problem> {
+fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) -> Result<Set, Problem> {
     let Bulk { atomic, commands: Elements(commands) } = from_json(body)?;
     let (atomic, most) = (atomic.unwrap_or(false), commands.len());
     if commands.is_empty() {
         return Err(Problem::malformed("commands", COUNT));
     }
-    let now = Timestamp::now();
-    let mut set = Set { atomic, requests: Vec::with_capacity(most), asked: Vec::with_capacity(most) };
+    let mut set = Set { atomic, requests: Vec::with_capacity(most) };
     for (index, fields) in commands.into_iter().enumerate() {
         let read = command::read(fields, now).and_then(|read| match &read.idempotency_key {
             None if key_required => Err(key_missing("idempotency_key")),
@@ -148,7 +159,6 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool) -> Result<Set, P
         let BulkHeaders { dry_run, context } = headers;
         let (dry_run, command_id) = (*dry_run, Uuid::now_v7());
         let context = CommandContext { idempotency_key, ..context.clone() };
-        set.asked.push(Asked { account_id, form: Form::of(&command, dry_run) });
         let expected_versions = expected_version.map(|version| vec![version]);
         set.requests.push(CommandRequest { account_id, command, expected_versions, dry_run, command_id, context });
     }

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::Response;
 use passbook_shared::http::extract::{Json, Path};
 use passbook_shared::http::problem::Problem;
-use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::AppState;
@@ -24,7 +23,7 @@ pub(super) async fn deposit(
     headers: CommandHeaders,
     Json(request): Json<MovementRequest>,
 ) -> Result<Response, Problem> {
-    let command = Command::Deposit(request.into_movement(Timestamp::now())?);
+    let command = Command::Deposit(request.into_movement(state.clock.now())?);
     Ok(submit(&state, account_id, headers, command).await)
 }
 

@@ -60,7 +60,7 @@ pub(super) struct Changed;
 
 impl utoipa::IntoResponses for Created {
     fn responses() -> Responses {
-        let location = text_header("The account: `/v1/accounts/{id}`");
+        let location = text_header("The account as this service has it: `/v1/accounts/{id}/state`");
         let created = answered(ACCOUNT, "The account is open", examples::opening()).header("Location", location);
         let mut responses = made(ACCOUNT, "", examples::opening());
         responses.insert("201".to_owned(), created.build().into());

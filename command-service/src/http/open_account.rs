@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use passbook_shared::event::AccountOpened;
 use passbook_shared::http::extract::Json;
 use passbook_shared::money::{Currency, amount_or_zero};
@@ -13,20 +13,17 @@ use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
 use super::documented::{Created, Responses, command_problems};
-use super::submit::submit;
+use super::opened_id::opened_id;
+use super::submit::submit_request;
 use super::{AppState, schemas};
 use crate::domain::{Command, Refusal};
-
-/// Ids of accounts that were opened with a key and no id are the UUIDv5 of the key in this namespace. Never to be
-/// changed: a repeat must find the same account.
-const OPENED_BY_KEY: Uuid = Uuid::from_u128(0x6b1d_9ed3_4f0c_4f4e_8d4f_0d6a_6a6f_b0c5);
 
 /// A new account.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
 #[schema(example = json!({"owner": "customer-4711", "currency": "EUR", "initial_deposit": 100_000}))]
 pub(super) struct OpenAccountRequest {
-    /// Made if absent: from the `Idempotency-Key` if there is one, so that a repeat finds the same account.
+    /// Made if absent: from `owner` and the `Idempotency-Key` if there is one, so that a repeat finds the same account.
     account_id: Option<Uuid>,
     #[schema(schema_with = schemas::owner)]
     owner: Owner,
@@ -47,7 +44,7 @@ struct AmountOrZero(#[serde(deserialize_with = "amount_or_zero")] i64);
 impl OpenAccountRequest {
     /// What is asked for, and the account it is asked of.
     pub(super) fn into_command(self, key: Option<&str>) -> (Uuid, Command) {
-        let made = || key.map_or_else(Uuid::new_v4, |key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes()));
+        let made = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
         let opening = AccountOpened {
             owner: self.owner,
             currency: self.currency,
@@ -55,7 +52,7 @@ impl OpenAccountRequest {
             overdraft_limit: self.overdraft_limit.map_or(0, |amount| amount.0),
             metadata: self.metadata.unwrap_or_default(),
         };
-        (self.account_id.unwrap_or_else(made), Command::Open(opening))
+        (self.account_id.unwrap_or(made), Command::Open(opening))
     }
 }
 
@@ -68,9 +65,15 @@ pub(super) async fn open_account(
     Json(request): Json<OpenAccountRequest>,
 ) -> Response {
     let (account_id, command) = request.into_command(headers.context.idempotency_key.as_deref());
-    let mut response = submit(&state, account_id, headers, command).await;
+    let mut request = [headers.request(account_id, command)];
+    if let Err(problem) = state.keep_opened_ids(&mut request).await {
+        return problem.into_response();
+    }
+    let [request] = request;
+    let account_id = request.account_id;
+    let mut response = submit_request(&state, request).await;
     if response.status() == StatusCode::CREATED
-        && let Ok(location) = HeaderValue::try_from(format!("/v1/accounts/{account_id}"))
+        && let Ok(location) = HeaderValue::try_from(format!("/v1/accounts/{account_id}/state"))
     {
         response.headers_mut().insert(LOCATION, location);
     }

@@ -35,7 +35,8 @@ pub(super) struct Settled {
 /// Settle a partition as of a time
 ///
 /// Waits for what is being appended, and sees to it that nothing is recorded in the partition at that time or before any more:
-/// whoever has read it up to the position knows all of it. The projection asks this before it tells anything as of a time.
+/// whoever has read it up to the position knows all of it. The projection asks this before it tells anything as of a time. A
+/// time that is less than a second off is waited for.
 #[utoipa::path(put, path = "/v1/partitions/{partition}/settled", tag = "log",
     params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition")),
     request_body = SettleRequest,
@@ -55,7 +56,7 @@ pub(super) async fn settled(
         return Err(no_partition(partitions));
     }
     let number = state.log.settle(partition, request.as_of).await?;
-    let number = number.ok_or_else(|| Problem::malformed("as_of", "is not past yet"))?;
+    let number = number.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
     Ok((state.whose(), Json(Settled { position: Position { partition, number } })))
 }
 
@@ -63,6 +64,10 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        read_problems([Problem::malformed("as_of", "is not past yet")].into_iter().chain(body_problems()))
+        read_problems(
+            [Problem::malformed("as_of", "is in the future: it is 2026-11-24T12:00:00.000000Z now")]
+                .into_iter()
+                .chain(body_problems()),
+        )
     }
 }

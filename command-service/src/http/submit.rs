@@ -13,12 +13,22 @@ use crate::lanes::CommandRequest;
 ///
 /// Whatever becomes of the request from here on (its client may go away), the command goes its way in the lane.
 pub(super) async fn submit(state: &AppState, account_id: Uuid, headers: CommandHeaders, command: Command) -> Response {
-    let CommandHeaders { expected_versions, dry_run, context } = headers;
-    let form = Form::of(&command, dry_run);
-    let command_id = Uuid::now_v7();
-    let request = CommandRequest { account_id, command, expected_versions, dry_run, command_id, context };
+    submit_request(state, headers.request(account_id, command)).await
+}
+
+/// The same, of a request that was made of its headers already.
+pub(super) async fn submit_request(state: &AppState, request: CommandRequest) -> Response {
+    let (account_id, form) = (request.account_id, Form::of(&request.command, request.dry_run));
     match state.lanes.submit(request).await {
         Ok(answer) => respond(account_id, &answer, form),
         Err(error) => problems::undecided(&error).into_response(),
+    }
+}
+
+impl CommandHeaders {
+    /// The request for a command that came with these headers.
+    pub(super) fn request(self, account_id: Uuid, command: Command) -> CommandRequest {
+        let Self { expected_versions, dry_run, context } = self;
+        CommandRequest { account_id, command, expected_versions, dry_run, command_id: Uuid::now_v7(), context }
     }
 }

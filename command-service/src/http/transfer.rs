@@ -68,7 +68,7 @@ pub(super) async fn transfer(
     Json(request): Json<TransferRequest>,
 ) -> Result<Response, Problem> {
     let key = headers.context.idempotency_key.as_deref();
-    let (from, command) = request.into_command(key, Timestamp::now())?;
+    let (from, command) = request.into_command(key, state.clock.now())?;
     Ok(submit(&state, from, headers, command).await)
 }
 

@@ -17,6 +17,7 @@ use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, Comm
 use crate::domain::account::AccountSummary;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide, evolve};
 use crate::log::append::Append;
+use crate::log::clock::LogClock;
 use crate::log::load::Loaded;
 
 mod undo;
@@ -26,8 +27,9 @@ use undo::Mark;
 pub(super) type Place = (usize, usize);
 
 /// The states of a batch's accounts, and what is decided on them, each command on what the ones before it left.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
+    clock: LogClock,
     states: HashMap<Uuid, State>,
     counts: HashMap<Partition, i64>,
     /// What states do not keep.
@@ -79,7 +81,7 @@ enum EventsOf {
 }
 
 /// What a batch has led to, once it is durable.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Finished {
     /// What became of its commands.
     pub(super) results: Vec<(Place, CommandResult)>,
@@ -90,6 +92,21 @@ pub(super) struct Finished {
 }
 
 impl Batch {
+    /// One that is decided at the time of that clock.
+    pub(super) fn new(clock: LogClock) -> Self {
+        Self {
+            clock,
+            states: HashMap::new(),
+            counts: HashMap::new(),
+            facts: Facts::default(),
+            append: Append::default(),
+            decided: Vec::new(),
+            before: None,
+            failed: Vec::new(),
+            is_broken: false,
+        }
+    }
+
     /// Brings in an account's current state.
     pub(super) fn know(&mut self, account_id: Uuid, partition: Partition, loaded: Loaded) {
         let loaded_version = loaded.version;
@@ -158,7 +175,11 @@ impl Batch {
         if caused == 0 {
             self.assert(asked.accounts());
         }
-        self.keep_key(asked, caused, &decision);
+        match &decision {
+            Decision::Accepted { .. } => self.keep_key(asked, caused, None),
+            Decision::Refused(refusal) => self.keep_refusal(asked, refusal),
+            Decision::Error(_) => {}
+        }
         decision
     }
 
@@ -188,8 +209,14 @@ impl Batch {
             counterparty = domain::counterparty(command, &past);
         }
         let other = counterparty.map(subject).transpose()?;
-        let decided = decide(own, command, Given { counterparty: other, past: &past, now: Timestamp::now() });
+        let decided = decide(own, command, Given { counterparty: other, past: &past, now: self.now(asked) });
         Ok(decided.map(|decided| (decided, counterparty)))
+    }
+
+    /// The time at which what a command leads to would be recorded, or close before it.
+    fn now(&self, asked: &Asked) -> Timestamp {
+        let partitions = asked.accounts().map(|(_, partition)| self.clock.now_in(partition));
+        partitions.max().unwrap_or_else(|| self.clock.now())
     }
 
     /// An entry that the batch itself has made. One that was made by another since the log was asked is not in it.
@@ -209,6 +236,13 @@ impl Batch {
         self.decided.iter().filter(|(_, decision)| is_unchecked(decision)).map(asked).collect()
     }
 
+    /// Commands that were refused for their precondition: their keys, which are not kept, no constraint checks.
+    pub(super) fn unkept<'p>(&self, pending: &'p [Pending]) -> impl Iterator<Item = &'p Asked> {
+        let is_unkept = |decision: &Decision| matches!(decision, Decision::Refused(Refusal::VersionMismatch { .. }));
+        let unkept = self.decided.iter().filter(move |(_, decision)| is_unkept(decision));
+        unkept.map(|(place, _)| &pending[place.0].commands[place.1])
+    }
+
     /// What is decided becomes part of the batch.
     fn accept(&mut self, asked: &Asked, decided: &Decided, counterparty: Option<Uuid>) -> Option<Decision> {
         let own = self.change(asked.request.account_id, asked, &decided.events)?;
@@ -221,6 +255,7 @@ impl Batch {
     }
 
     fn change(&mut self, account_id: Uuid, asked: &Asked, events: &[AccountEvent]) -> Option<Changed> {
+        let now = self.now(asked);
         let state = self.states.get_mut(&account_id)?;
         if let Some(before) = &mut self.before {
             before.remember(account_id, state);
@@ -228,7 +263,7 @@ impl Batch {
         let first = self.append.events.len();
         for event in events {
             let count = self.counts.entry(state.partition).or_default();
-            let recorded = record(account_id, state, asked, event, *count + 1)?;
+            let recorded = record(account_id, state, asked, event, (*count + 1, now))?;
             *count += 1;
             self.facts.learn(account_id, recorded.version, event);
             state.newest = Some(self.append.events.len());
@@ -250,12 +285,17 @@ impl Batch {
         }
     }
 
-    fn keep_key(&mut self, asked: &Asked, caused: usize, decision: &Decision) {
-        let refusal = match decision {
-            Decision::Refused(refusal) => serde_json::to_string(refusal).ok(),
-            Decision::Accepted { .. } => None,
-            Decision::Error(_) => return,
-        };
+    /// A refusal is the answer to its key for good; but a precondition that failed leaves the key free, as RFC 9110 has it:
+    /// nothing was asked of the account.
+    fn keep_refusal(&mut self, asked: &Asked, refusal: &Refusal) {
+        if !matches!(refusal, Refusal::VersionMismatch { .. })
+            && let Ok(refusal) = serde_json::to_string(refusal)
+        {
+            self.keep_key(asked, 0, Some(refusal));
+        }
+    }
+
+    fn keep_key(&mut self, asked: &Asked, caused: usize, refusal: Option<String>) {
         if let Some(state) = self.states.get(&asked.request.account_id) {
             self.append.keys.extend(asked.new_key(state.loaded.version, caused, refusal));
         }
@@ -296,7 +336,13 @@ impl Batch {
     }
 }
 
-fn record(account_id: Uuid, state: &State, asked: &Asked, event: &AccountEvent, number: i64) -> Option<RecordedEvent> {
+fn record(
+    account_id: Uuid,
+    state: &State,
+    asked: &Asked,
+    event: &AccountEvent,
+    (number, recorded_at): (i64, Timestamp),
+) -> Option<RecordedEvent> {
     let CommandRequest { command_id, context, .. } = &asked.request;
     Some(RecordedEvent {
         event_id: Uuid::now_v7(),
@@ -305,7 +351,7 @@ fn record(account_id: Uuid, state: &State, asked: &Asked, event: &AccountEvent, 
         version: state.loaded.version + 1,
         position: Position { partition: state.partition, number },
         schema_version: event.schema_version(),
-        recorded_at: Timestamp::now(),
+        recorded_at,
         data: event.data().ok()?,
         metadata: EventMetadata { command_id: *command_id, context: context.clone() },
     })

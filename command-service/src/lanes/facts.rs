@@ -105,14 +105,15 @@ impl Facts {
     }
 
     /// Whether the log knows better than what these commands were decided on: what they were refused for, or would have been
-    /// done in a dry run, no constraint checks. Nor does it where a set was not done: one of it may be known to have been.
+    /// done in a dry run, no constraint checks. Nor does it where a set was not done, or a precondition failed: that command may
+    /// be known to have been done.
     pub(super) async fn are_outrun(
         connection: &mut PgConnection,
         batch: &Batch,
         pending: &[Pending],
     ) -> sqlx::Result<bool> {
         let of_failed = || batch.failed.iter().flat_map(|index| &pending[*index].commands);
-        let keys: Vec<Key<'_>> = of_failed().filter_map(Asked::kept_key).collect();
+        let keys: Vec<Key<'_>> = of_failed().chain(batch.unkept(pending)).filter_map(Asked::kept_key).collect();
         if !keys.is_empty() && by_key(&mut *connection, &keys).await?.iter().any(Option::is_some) {
             return Ok(true);
         }

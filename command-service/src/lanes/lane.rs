@@ -22,6 +22,7 @@ use super::request::{CommandError, CommandResult, Pending};
 use super::shelves::{Held, Shelves};
 use super::states::decide;
 use crate::log::append::append;
+use crate::log::clock::LogClock;
 use crate::log::snapshots::{Snapshot, Snapshots};
 use crate::metrics;
 
@@ -40,6 +41,7 @@ pub(super) struct Lane {
     pub(super) queue: mpsc::UnboundedReceiver<Pending>,
     /// Of the log.
     pub(super) partitions: Partition,
+    pub(super) clock: LogClock,
     pub(super) relay: mpsc::Sender<Vec<Arc<RecordedEvent>>>,
     pub(super) snapshots: Snapshots,
     pub(super) shelves: Shelves,
@@ -238,11 +240,12 @@ impl Lane {
     ) -> Result<Finished, Failure> {
         let connection = self.connection.as_mut().ok_or_else(|| Failure::Lost(String::new()))?;
         if progress.look_first {
-            return look_first(connection, pending, self.partitions, &mut progress.sent, &self.snapshots).await;
+            let log = (self.partitions, &self.clock);
+            return look_first(connection, pending, log, &mut progress.sent, &self.snapshots).await;
         }
         let batch = match &mut progress.batch {
             Some(batch) => batch,
-            none => none.insert(decide(connection, held, pending, &self.snapshots).await?),
+            none => none.insert(decide(connection, held, pending, &self.clock, &self.snapshots).await?),
         };
         if !batch.append.is_empty() {
             batch.note_sent(&mut progress.sent);
@@ -250,11 +253,14 @@ impl Lane {
             append(connection, &mut batch.append).await?;
             metrics::appended(batch.append.events.len(), pending.len(), started.elapsed());
         }
-        Ok(progress.batch.take().unwrap_or_default().finish())
+        Ok(progress.batch.take().map(Batch::finish).unwrap_or_default())
     }
 
     /// Hands on what is durable, and answers; gives back what was not decided.
     fn settle(&mut self, pending: Vec<Pending>, held: &mut Held, finished: Finished) -> Vec<Pending> {
+        for event in &finished.events {
+            self.clock.recorded(event.position.partition, event.recorded_at);
+        }
         if !finished.events.is_empty() {
             // If the relay is behind, it reads them from the log.
             let _ = self.relay.try_send(finished.events);

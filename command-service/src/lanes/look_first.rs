@@ -16,6 +16,7 @@ use super::lane::Failure;
 use super::request::Pending;
 use super::states::load_into;
 use crate::log::append::{append, lock_heads};
+use crate::log::clock::LogClock;
 use crate::log::snapshots::Snapshots;
 use crate::metrics;
 use known::Known;
@@ -23,12 +24,12 @@ use known::Known;
 /// What was sent to Postgres and may have been done: the version that each account of it had before.
 pub(super) type Sent = HashMap<Uuid, i64>;
 
-/// Answers what is known and appends the rest, of a log of so many partitions. `sent` is of earlier attempts, and learns of
+/// Answers what is known and appends the rest, of a log of so many partitions and that time. `sent` is of earlier attempts, and learns of
 /// this one.
 pub(super) async fn look_first(
     connection: &mut PgConnection,
     pending: &[Pending],
-    partitions: Partition,
+    (partitions, clock): (Partition, &LogClock),
     sent: &mut Sent,
     snapshots: &Snapshots,
 ) -> Result<Finished, Failure> {
@@ -52,7 +53,7 @@ pub(super) async fn look_first(
         }
     }
     let undecided: Vec<&Pending> = open.iter().map(|open| open.1).collect();
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(clock.clone());
     load_into(&mut transaction, &mut batch, undecided.iter().copied(), snapshots, |_, _, _| {}).await?;
     Facts::load(&mut transaction, &mut batch, &undecided, true).await?;
     batch.facts.take(std::mem::take(&mut known.taken));

@@ -33,12 +33,20 @@ pub struct CommandRequest {
 }
 
 impl CommandRequest {
-    /// What tells this request from another under the same key: the command and `If-Match`, not the headers that
-    /// may differ from one try to the next.
+    /// Tells this request from another under the same key: a hash of the command alone, not of `If-Match` and the
+    /// headers that may differ from one try to the next.
     pub fn fingerprint(&self) -> i64 {
-        let body = serde_json::to_vec(&(&self.command, &self.expected_versions)).unwrap_or_default();
-        let (hash, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, &body).as_u64_pair();
-        hash.cast_signed()
+        fingerprint(&self.command, None)
+    }
+
+    /// Whether a key that is kept with that fingerprint is of this request. Keys that were kept before `If-Match` was
+    /// left out have it in theirs.
+    pub(super) fn has_fingerprint(&self, kept: i64) -> bool {
+        let with_precondition = match self.expected_versions.as_deref() {
+            Some([version]) => Some(fingerprint(&self.command, Some(*version))),
+            Some(_) | None => None,
+        };
+        kept == self.fingerprint() || with_precondition == Some(kept)
     }
 
     fn key(&self) -> Option<&str> {
@@ -56,6 +64,13 @@ impl CommandRequest {
         let transfer = self.transfer_id().filter(|_| !self.dry_run);
         key.into_iter().chain(transfer.map(Name::Transfer))
     }
+}
+
+/// Never to be changed: kept keys are compared with it.
+fn fingerprint(command: &Command, expected_version: Option<i64>) -> i64 {
+    let body = serde_json::to_vec(&(command, expected_version)).unwrap_or_default();
+    let (hash, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, &body).as_u64_pair();
+    hash.cast_signed()
 }
 
 /// What became of a command that was decided.
@@ -128,6 +143,16 @@ pub enum CommandError {
     /// A defect, or a log that can't be read: in the service's log.
     #[error("the command can't be worked on")]
     Internal,
+}
+
+impl CommandError {
+    /// Whether the same command may be decided soon: 503.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Overloaded | Self::ShuttingDown | Self::StoreUnavailable(_) | Self::OutcomeUnknown => true,
+            Self::Conflict | Self::KeyReused | Self::HeldBack | Self::Internal => false,
+        }
+    }
 }
 
 pub(super) type Reply = oneshot::Sender<Vec<CommandResult>>;

@@ -12,6 +12,7 @@ use super::lane::Failure;
 use super::request::Pending;
 use super::shelves::Held;
 use crate::domain::Command;
+use crate::log::clock::LogClock;
 use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshots;
 
@@ -23,9 +24,10 @@ pub(super) async fn decide(
     connection: &mut PgConnection,
     held: &mut Held,
     pending: &[Pending],
+    clock: &LogClock,
     snapshots: &Snapshots,
 ) -> Result<Batch, Failure> {
-    let mut batch = Batch::default();
+    let mut batch = Batch::new(clock.clone());
     for asked in pending.iter().flat_map(|pending| &pending.commands) {
         for (id, partition) in asked.accounts() {
             // An opening is nearly always of a new account; if not, the unique version says so.

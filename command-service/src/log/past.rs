@@ -89,23 +89,21 @@ pub struct DueHold {
     pub expires_at: Timestamp,
 }
 
-/// Holds that are due, after the given one, the longest over first.
+/// Holds that are due by Postgres's clock, after the given one, the longest over first.
 ///
 /// # Errors
 /// As any query.
 pub async fn due_holds(
     executor: impl PgExecutor<'_>,
-    now: Timestamp,
     after: Option<DueHold>,
     limit: usize,
 ) -> sqlx::Result<Vec<DueHold>> {
     sqlx::query_as(
         "SELECT account_id, hold_id, expires_at FROM passbook.holds
-          WHERE ended IS NULL AND expires_at <= $1
-            AND (expires_at, account_id, hold_id) > (coalesce($2, '-infinity'::timestamptz), $3, $4)
-          ORDER BY expires_at, account_id, hold_id LIMIT $5",
+          WHERE ended IS NULL AND expires_at <= statement_timestamp()
+            AND (expires_at, account_id, hold_id) > (coalesce($1, '-infinity'::timestamptz), $2, $3)
+          ORDER BY expires_at, account_id, hold_id LIMIT $4",
     )
-    .bind(now)
     .bind(after.map(|hold| hold.expires_at))
     .bind(after.map_or(Uuid::nil(), |hold| hold.account_id))
     .bind(after.map_or(Uuid::nil(), |hold| hold.hold_id))

@@ -4,6 +4,9 @@
 /// Events of a type and a time, across partitions.
 pub mod search;
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use futures_util::{Stream, TryStreamExt};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
@@ -11,6 +14,8 @@ use passbook_shared::store_description::StoreDescription;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
+use thiserror::Error;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::effective::effective_at;
@@ -23,6 +28,17 @@ use super::store::Store;
 
 /// A page ends early once its payloads have this many bytes, so that a few large requests can't fill the memory.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// A moment that is not further off is waited for.
+const NEAR: Duration = Duration::from_secs(1);
+
+/// A moment is still to come, where one that is past is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("is in the future: it is {now} now")]
+pub struct StillToCome {
+    /// By the store's clock.
+    pub now: Timestamp,
+}
 
 /// Reads the log. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,7 +80,7 @@ impl LogReader {
             let restores = restores::restores(&mut *reading).await?;
             let forks = restores::forks(&mut *reading).await?;
             reading.commit().await?;
-            let Store { store_id, partitions } = self.store;
+            let Store { store_id, partitions, .. } = self.store;
             Ok(StoreDescription { store_id, partitions, epoch, restores, forks })
         })
         .await
@@ -120,6 +136,23 @@ impl LogReader {
         sqlx::query_scalar(sql).bind(partition).bind(account_id).fetch_one(&self.pool).await
     }
 
+    /// The owners of those of the accounts that are there, as their openings say.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn owners(&self, accounts: &[Uuid]) -> Result<HashMap<Uuid, String>, sqlx::Error> {
+        let partition = |account_id: &Uuid| partition_of(*account_id, self.store.partitions);
+        let rows = sqlx::query_as(
+            "SELECT e.account_id, e.data ->> 'owner' FROM unnest($1, $2) AS w (partition, account_id)
+               JOIN passbook.events AS e ON e.partition = w.partition AND e.account_id = w.account_id AND e.version = 1
+              WHERE e.type = 'AccountOpened'",
+        )
+        .bind(accounts.iter().map(partition).collect::<Vec<_>>())
+        .bind(accounts)
+        .fetch_all(&self.pool);
+        Ok(in_time(rows).await?.into_iter().collect())
+    }
+
     /// The account as it was at a version, or at its newest if that is less; version 0 if there is no such account.
     ///
     /// # Errors
@@ -143,14 +176,42 @@ impl LogReader {
         in_time(load).await
     }
 
-    /// Sees to it that nothing is recorded in a partition at a moment or before any more, and gives its last position; nothing
-    /// if the moment is still to come, by the store's clock.
+    /// Makes sure that nothing more is recorded in a partition at a moment or before, and gives its last position. A moment
+    /// that is nearly there is waited for: clocks differ.
+    ///
+    /// # Errors
+    /// As any query; and in the answer that the moment is still to come, with the time by the store's clock.
+    pub async fn settle(
+        &self,
+        partition: Partition,
+        moment: Timestamp,
+    ) -> Result<Result<i64, StillToCome>, sqlx::Error> {
+        let deadline = Instant::now() + NEAR;
+        loop {
+            let sql = "SELECT passbook.settle($1, $2), clock_timestamp()";
+            let query = sqlx::query_as(sql).bind(partition).bind(moment).fetch_one(&self.feed);
+            let (position, now): (Option<i64>, Timestamp) = in_time(query).await?;
+            if let Some(position) = position {
+                return Ok(Ok(position));
+            }
+            let left = u64::try_from(moment.as_micros() - now.as_micros()).unwrap_or(0);
+            let past = Instant::now() + Duration::from_micros(left + 1);
+            if past > deadline {
+                return Ok(Err(StillToCome { now }));
+            }
+            sleep_until(past).await;
+        }
+    }
+
+    /// The same for every partition, of a moment that is past; of one that is still to come, nothing.
     ///
     /// # Errors
     /// As any query.
-    pub async fn settle(&self, partition: Partition, moment: Timestamp) -> Result<Option<i64>, sqlx::Error> {
-        let sql = "SELECT passbook.settle($1, $2)";
-        in_time(sqlx::query_scalar(sql).bind(partition).bind(moment).fetch_one(&self.feed)).await
+    pub async fn settle_all(&self, moment: Timestamp) -> Result<(), sqlx::Error> {
+        // Those that have something newer are settled already; the others are locked in the order of all appends.
+        let sql = "SELECT count(passbook.settle(h.partition, $1)) FROM (
+                       SELECT partition FROM passbook.log_head WHERE recorded_at <= $1 ORDER BY partition) AS h";
+        in_time(sqlx::query(sql).bind(moment).execute(&self.pool)).await.map(drop)
     }
 
     /// The version an account had as recorded at a moment; 0 if it was not yet opened.

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use passbook_shared::partition::Partition;
 use passbook_shared::schema::Schema;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub struct Store {
     pub store_id: Uuid,
     /// Partitions of its log, and of the topic.
     pub partitions: Partition,
+    /// It may have accounts whose ids were made of their openings' keys alone.
+    pub opened_by_key_alone: bool,
 }
 
 /// Brings the schema up to date as its owner, makes the store if there is none, and grants the runtime role its rights.
@@ -69,6 +71,11 @@ async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result
 /// # Errors
 /// As any query.
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Store>> {
-    let row = sqlx::query("SELECT store_id, partitions FROM passbook.store").fetch_optional(connection).await?;
-    row.map(|row| Ok(Store { store_id: row.try_get(0)?, partitions: row.try_get(1)? })).transpose()
+    let sql = "SELECT store_id, partitions, opened_by_key_alone FROM passbook.store";
+    let row = sqlx::query(sql).fetch_optional(connection).await?;
+    let store = |row: PgRow| {
+        let (store_id, partitions) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Store { store_id, partitions, opened_by_key_alone: row.try_get(2)? })
+    };
+    row.map(store).transpose()
 }

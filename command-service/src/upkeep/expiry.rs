@@ -2,7 +2,6 @@
 //! exactly one event is the decider's doing: a hold that has ended can't expire.
 
 use passbook_shared::recorded_event::CommandContext;
-use passbook_shared::timestamp::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -20,10 +19,9 @@ const ACTOR: &str = "passbook";
 
 /// Expires all holds that are due. One that can't be does not keep the others from it: it stays due.
 pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> sqlx::Result<()> {
-    let now = Timestamp::now();
     let mut last = None;
     loop {
-        let due = in_time(due_holds(&mut *connection, now, last, PAGE)).await?;
+        let due = in_time(due_holds(&mut *connection, last, PAGE)).await?;
         let commands = due.iter().map(expire).collect();
         let results = lanes.submit_each(commands).await;
         metrics::holds_expired(results.iter().filter(|result| has_expired(result)).count());

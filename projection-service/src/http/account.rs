@@ -106,8 +106,8 @@ pub(super) struct Asked {
 
 /// An account, now or in the past
 ///
-/// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says, at first unknown
-/// accounts too), so a client sees what its own command did.
+/// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says), so a client sees what its own
+/// command did. An account that the views have not seen yet is 503 `view_behind`, and 404 only if the log has none either.
 #[utoipa::path(get, operation_id = "account", path = "/v1/accounts/{id}", tag = "accounts",
     params(
         ("id" = Uuid, Path, description = "The account"),

@@ -1,64 +1,79 @@
-//! What is told as of a time is told only once it will stay so.
-
-use std::time::Duration;
+//! Answers as of a time, and of periods that are over: given once the log makes sure that they never change.
 
 use axum::http::HeaderMap;
 use passbook_shared::http::headers::prefer_wait;
 use passbook_shared::http::problem::Problem;
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::behind::of_views;
 use super::{AppState, log};
-use crate::store::checkpoints;
+use crate::store::checkpoints::{self, Checkpoint};
 use crate::waiting::On;
 
-/// How soon to ask again whether a moment that is nearly there is past.
-const AGAIN: Duration = Duration::from_millis(20);
-
 impl AppState {
-    /// Waits until the view of an account shows all that was recorded by a moment, as long as the request lets it: the log
-    /// sees to it that nothing more will be.
+    /// Waits until the view of an account shows all that was recorded by a moment, as long as the request lets it.
+    ///
+    /// # Errors
+    /// 400 if the moment is still to come; 503 if the view does not get there in time, or the log can't be asked.
     pub(super) async fn until_recorded(
         &self,
         headers: &HeaderMap,
         account_id: Uuid,
         moment: Option<Timestamp>,
     ) -> Result<(), Problem> {
-        let Some(moment) = moment else { return Ok(()) };
+        match moment {
+            Some(moment) if !self.is_recorded(headers, account_id, moment).await? => {
+                Err(Problem::malformed("as_of", format!("is in the future: {moment} is still to come")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The same, at the end of a period; one that is not over yet is shown as far as the view has it. Returns whether it is
+    /// over.
+    ///
+    /// # Errors
+    /// As [`AppState::until_recorded`], without the 400.
+    pub(super) async fn until_over(
+        &self,
+        headers: &HeaderMap,
+        account_id: Uuid,
+        to: Option<Timestamp>,
+    ) -> Result<bool, Problem> {
+        match to {
+            Some(to) => self.is_recorded(headers, account_id, to).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the moment is past, by the log's time. If so, the view of the account shows all that was recorded by then, and
+    /// nothing will be any more.
+    async fn is_recorded(&self, headers: &HeaderMap, account_id: Uuid, moment: Timestamp) -> Result<bool, Problem> {
         let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
-        let partition = partition_of(account_id, checkpoints.len().try_into().unwrap_or(i16::MAX).max(1));
+        let partition = partition_of(account_id, self.partitions(&checkpoints).await?);
         // Within a partition, no event is recorded before the one ahead of it.
-        let checkpoint = checkpoints.iter().find(|checkpoint| checkpoint.partition == partition);
-        if checkpoint.is_none_or(|checkpoint| checkpoint.recorded_at > Some(moment)) {
-            return Ok(());
+        let is_newer = |c: &Checkpoint| c.partition == partition && c.recorded_at > Some(moment);
+        if checkpoints.iter().any(is_newer) {
+            return Ok(true);
         }
         let deadline = Instant::now() + prefer_wait(headers);
-        let wanted = loop {
-            match log::asked(self.log.feed.settle(partition, moment)).await? {
-                Some(position) => break position,
-                None if is_near(moment, deadline) => sleep(AGAIN).await,
-                None => {
-                    return Err(Problem::malformed(
-                        "as_of",
-                        format!("is in the future: it is {} now", Timestamp::now()),
-                    ));
-                }
-            }
-        };
+        let Some(wanted) = log::asked(self.log.feed.settle(partition, moment)).await? else { return Ok(false) };
         let number = self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
         if number < wanted.number {
             return Err(of_views(Position { partition, number }, wanted));
         }
-        Ok(())
+        Ok(true)
     }
-}
 
-/// Whether the moment will be past before the deadline is.
-fn is_near(moment: Timestamp, deadline: Instant) -> bool {
-    let left = deadline.saturating_duration_since(Instant::now()).as_micros();
-    i128::from(moment.as_micros() - Timestamp::now().as_micros()) < left.try_into().unwrap_or(i128::MAX) && left > 0
+    /// The number of partitions; the views don't know it before the topic was read for the first time.
+    async fn partitions(&self, checkpoints: &[Checkpoint]) -> Result<Partition, Problem> {
+        match Partition::try_from(checkpoints.len()) {
+            Ok(known) if known > 0 => Ok(known),
+            Ok(_) | Err(_) => Ok(log::asked(self.log.feed.source()).await?.partitions),
+        }
+    }
 }

@@ -10,9 +10,9 @@ use passbook_shared::position::Position;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
-use super::AppState;
 use super::account::with_quarantine;
-use crate::store::{accounts, checkpoints, quarantine};
+use super::{AppState, log};
+use crate::store::{accounts, checkpoints, discarded, quarantine};
 use crate::waiting::{On, Place};
 
 /// How soon to look at what another instance may have applied, and how long to wait at most before looking again:
@@ -39,10 +39,19 @@ impl AppState {
         // It may not get there before somebody has settled that.
         let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
         let problem = match found {
-            0 => Problem::account_not_found(account_id),
+            0 if since.is_none() && !self.may_exist(account_id).await? => Problem::account_not_found(account_id),
             found => of_account(account_id, found, wanted),
         };
         Err(with_quarantine(problem, since))
+    }
+
+    /// Whether the log has an account of which the views have nothing, and may get something: a log that can't be asked may
+    /// have it, and one whose opening was discarded is not waited for.
+    async fn may_exist(&self, account_id: Uuid) -> sqlx::Result<bool> {
+        if self.views.read(discarded::contains(self.views.pool()?, account_id, 1)).await? {
+            return Ok(false);
+        }
+        Ok(log::asked(self.log.feed.event_of(account_id, 1)).await.map_or(true, |opening| opening.is_some()))
     }
 
     /// Waits until the views have got to a position, as long as the request lets it.

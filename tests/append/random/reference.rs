@@ -59,9 +59,11 @@ impl Reference {
         answers
     }
 
-    /// Because of the `n`-th, which was told why.
+    /// Because of the `n`-th, which was told why. That is kept under its key if it would have been told so alone.
     fn none_done(&mut self, requests: &[CommandRequest], n: usize, told: Told) -> Vec<Told> {
-        self.keep(&requests[n], &told);
+        if self.clone().decide(&requests[n]) == told {
+            self.keep(&requests[n], &told);
+        }
         let mut answers = vec![Told::Error(CommandError::HeldBack); requests.len()];
         answers[n] = told;
         answers
@@ -90,7 +92,10 @@ impl Reference {
 
     /// Under its key, for good, unless there is something.
     fn keep(&mut self, request: &CommandRequest, told: &Told) {
-        if let (Some(key), Told::Done { .. } | Told::Refused { .. }) = (key(request), told) {
+        if matches!(told, Told::Error(_) | Told::Refused { refusal: Refusal::VersionMismatch { .. }, .. }) {
+            return;
+        }
+        if let Some(key) = key(request) {
             self.keys.entry(key).or_insert_with(|| (request.fingerprint(), told.clone().again()));
         }
     }

@@ -71,6 +71,15 @@ fn write_one(body: &mut Vec<u8>, asked: Asked, became: &Became) -> serde_json::R
     }
 }
 
+/// The problem of the whole request, if none of its commands was decided because the service can't decide now.
+pub(super) fn none_decided(results: &[Became]) -> Option<Problem> {
+    let passing = |became: &Became| became.as_ref().err().filter(|error| error.is_passing()).cloned();
+    let errors: Vec<CommandError> = results.iter().map(passing).collect::<Option<_>>()?;
+    // Of the others it is certain that they were not done.
+    let unknown = errors.iter().find(|error| **error == CommandError::OutcomeUnknown);
+    unknown.or(errors.first()).map(problems::undecided)
+}
+
 /// Of a set of which all is to be done or nothing: the problem of the first command that was not, if one was not.
 pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Problem> {
     let mut held_back = false;

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{Command, Refusal};
-use crate::lanes::{Answer, CommandError, Outcome};
+use crate::lanes::{Answer, CommandError, CommandResult, Outcome};
 
 const ACCOUNT: &str = "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60";
 const OTHER: &str = "01990d2c-7b10-7c41-8e52-93d70a4c1f88";
@@ -14,7 +14,7 @@ fn headers() -> BulkHeaders {
 }
 
 fn read_text(body: &str) -> Result<Set, Problem> {
-    read(body.as_bytes(), &headers(), false)
+    read(body.as_bytes(), &headers(), false, Timestamp::now())
 }
 
 fn read_commands(commands: &Value) -> Result<Set, Problem> {
@@ -125,7 +125,7 @@ fn keys_are_asked_for_and_in_a_set_each_is_there_once() {
     assert_eq!(twice.unwrap_err().errors[0].field, "commands[2].idempotency_key");
     assert!(read_text(&set(json!([deposit(ACCOUNT, "a"), deposit(OTHER, "a")]))).is_ok());
     let without = json!({"commands": [deposit(ACCOUNT, "a"), {"type": "close", "account_id": ACCOUNT}]}).to_string();
-    let problem = read(without.as_bytes(), &headers(), true).unwrap_err();
+    let problem = read(without.as_bytes(), &headers(), true, Timestamp::now()).unwrap_err();
     assert_eq!(problem.code, "idempotency_key_missing");
     assert_eq!(problem.errors[0].field, "commands[1].idempotency_key");
 }
@@ -165,4 +165,21 @@ fn results_are_told_as_single_answers_are() {
     let done = crate::http::examples::bulk().unwrap();
     assert_eq!(done["results"][0]["status"], 201);
     assert_eq!(done["results"][0]["account"], crate::http::examples::deposit().unwrap()["account"]);
+}
+
+#[test]
+fn a_request_of_which_nothing_was_decided_is_to_be_repeated_as_a_whole() {
+    let problem = |results: &[CommandResult]| {
+        results::none_decided(results).map(|problem| (problem.status, problem.code, problem.retry_after))
+    };
+    let whole = |code: &str| Some((503, code.to_owned(), Some(1)));
+    let (away, unknown) = (|| Err(CommandError::StoreUnavailable("away".into())), || Err(CommandError::OutcomeUnknown));
+    assert_eq!(problem(&vec![away(); 500]), whole("store_unavailable"));
+    assert_eq!(problem(&[Err(CommandError::Overloaded), away()]), whole("overloaded"));
+    assert_eq!(problem(&[away(), unknown(), away()]), whole("outcome_unknown"));
+    // What was decided has to be told, each by itself.
+    let refused = || Ok(Answer { replayed: false, outcome: Outcome::Refused(Refusal::AccountNotFound) });
+    for decided in [refused(), Err(CommandError::KeyReused), Err(CommandError::Internal)] {
+        assert_eq!(problem(&[away(), decided, away()]), None);
+    }
 }

@@ -36,18 +36,22 @@ impl Batch {
         }
     }
 
-    /// Takes back what was decided from `first` on, the last of which was not accepted. Its refusal is kept under its key,
-    /// the others have not been decided.
+    /// Takes back what was decided from `first` on, the last of which was not accepted. The others have not been decided.
     pub(super) fn undo_all(&mut self, pending: &Pending, before: Mark, first: usize) {
         self.undo(before);
         self.assert(pending.accounts());
         for (place, decision) in self.decided.split_off(first) {
+            let asked = &pending.commands[place.1];
             let decision = match decision {
                 Decision::Accepted { .. } => Decision::Error(CommandError::HeldBack),
-                Decision::Refused(_) | Decision::Error(_) => {
-                    self.keep_key(&pending.commands[place.1], 0, &decision);
-                    decision
+                Decision::Refused(refusal) => {
+                    // A refusal for what the set itself did is none for the command alone.
+                    if matches!(self.judge(asked), Ok(Err(alone)) if alone == refusal) {
+                        self.keep_refusal(asked, &refusal);
+                    }
+                    Decision::Refused(refusal)
                 }
+                error @ Decision::Error(_) => error,
             };
             self.decided.push((place, decision));
         }

@@ -66,7 +66,7 @@ impl Known {
         let keys: Vec<Key<'_>> = places.iter().filter_map(|place| at(pending, *place).kept_key()).collect();
         for (place, found) in places.into_iter().zip(by_key(connection, &keys).await?) {
             let Some(found) = found else { continue };
-            if found.fingerprint != at(pending, place).request.fingerprint() {
+            if !at(pending, place).request.has_fingerprint(found.fingerprint) {
                 self.answers.insert(place, Err(CommandError::KeyReused));
                 continue;
             }

@@ -1,0 +1,112 @@
+//! The log's time: Postgres's clock, read once a second, and the machine's monotonic clock in between. The machine's own
+//! time of day is not asked: it may be days off.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use passbook_shared::partition::Partition;
+use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::PgPool;
+use tokio::time::sleep;
+
+use super::in_time;
+
+/// From one reading to the next: clocks drift by less than 100 µs in that time.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The log's time, as this process knows it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LogClock(Arc<Readings>);
+
+#[derive(Debug)]
+struct Readings {
+    started: Instant,
+    /// Postgres's time at `started`, in microseconds, by the newest reading.
+    base: AtomicI64,
+    /// By partition: when its newest event that is known here was recorded, in microseconds. No event is recorded before it.
+    newest: Box<[AtomicI64]>,
+}
+
+impl LogClock {
+    /// The clock of a log of so many partitions, which shows this time now.
+    pub fn new(partitions: Partition, now: Timestamp) -> Self {
+        let newest = (0..partitions).map(|_| AtomicI64::new(i64::MIN)).collect();
+        Self(Arc::new(Readings { started: Instant::now(), base: AtomicI64::new(now.as_micros()), newest }))
+    }
+
+    /// The same, read from Postgres.
+    ///
+    /// # Errors
+    /// As any query.
+    pub async fn read(pool: &PgPool, partitions: Partition) -> sqlx::Result<Self> {
+        Ok(Self::new(partitions, postgres_time(pool).await?))
+    }
+
+    /// Reads Postgres's clock now and then, until `shutdown`.
+    ///
+    /// # Errors
+    /// None: as long as it can't be read, the last reading is used.
+    pub async fn run(self, pool: PgPool, shutdown: CancellationToken) -> anyhow::Result<()> {
+        while shutdown.run_until_cancelled(sleep(EVERY)).await.is_some() {
+            match shutdown.run_until_cancelled(postgres_time(&pool)).await {
+                Some(Ok(now)) => self.0.base.store(now.as_micros() - self.elapsed(), Ordering::Relaxed),
+                Some(Err(error)) => tracing::debug!(%error, "Postgres's clock can't be read"),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The time at which something would be recorded now, in any of the partitions.
+    pub fn now(&self) -> Timestamp {
+        self.at_least(self.0.newest.iter().map(|newest| newest.load(Ordering::Relaxed)).max())
+    }
+
+    /// The same, in one partition.
+    pub fn now_in(&self, partition: Partition) -> Timestamp {
+        self.at_least(self.newest(partition).map(|newest| newest.load(Ordering::Relaxed)))
+    }
+
+    /// Learns of an event that was recorded in a partition.
+    pub fn recorded(&self, partition: Partition, at: Timestamp) {
+        if let Some(newest) = self.newest(partition) {
+            newest.fetch_max(at.as_micros(), Ordering::Relaxed);
+        }
+    }
+
+    fn at_least(&self, newest: Option<i64>) -> Timestamp {
+        let now = self.0.base.load(Ordering::Relaxed) + self.elapsed();
+        Timestamp::from_micros(now.max(newest.unwrap_or(i64::MIN))).unwrap_or(Timestamp::LAST)
+    }
+
+    fn newest(&self, partition: Partition) -> Option<&AtomicI64> {
+        self.0.newest.get(usize::try_from(partition).ok()?)
+    }
+
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.0.started.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+async fn postgres_time(pool: &PgPool) -> sqlx::Result<Timestamp> {
+    in_time(sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_partition_is_behind_its_newest_event_and_none_is_ahead_of_its_own() {
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let ahead: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
+        let clock = LogClock::new(2, start);
+        clock.recorded(1, ahead);
+        clock.recorded(1, start);
+        clock.recorded(9, ahead);
+        assert!(clock.now_in(0) >= start && clock.now_in(0) < ahead);
+        assert_eq!((clock.now_in(1), clock.now()), (ahead, ahead));
+    }
+}
