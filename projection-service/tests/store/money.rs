@@ -276,14 +276,14 @@ async fn how_events_came_is_no_difference_between_generations_and_all_else_is() 
     ] {
         let mut changing = building.begin().await.unwrap();
         let change = format!(
-            "CREATE TABLE kept AS SELECT * FROM history; UPDATE history SET {changed} WHERE version = {version}"
+            "CREATE TEMPORARY TABLE kept AS SELECT * FROM history; UPDATE history SET {changed} WHERE version = {version}"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(change)).execute(&mut *changing).await.unwrap();
         changing.commit().await.unwrap();
         let (count, samples) = differences().await;
         assert_eq!((count, samples[0]["table"].as_str()), (1, Some("history")), "{changed}");
         assert_eq!(samples[0]["new"].get("applied_at"), None, "nor is it shown: {samples}");
-        let back = "TRUNCATE history; INSERT INTO history SELECT * FROM kept; DROP TABLE kept";
+        let back = "DELETE FROM history; INSERT INTO history SELECT * FROM kept; DROP TABLE kept";
         sqlx::raw_sql(back).execute(&mut building).await.unwrap();
     }
     sqlx::query("DELETE FROM history WHERE version = 1").execute(&mut building).await.unwrap();
