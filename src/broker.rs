@@ -8,20 +8,27 @@ use std::thread::JoinHandle;
 use anyhow::{Context, anyhow};
 use rdkafka::mocking::MockCluster;
 
+use port::Port;
+
+mod port;
+
 /// A running broker; it ends when dropped.
 #[derive(Debug)]
 pub struct Broker {
     address: String,
+    // Closed before the broker ends.
+    _port: Option<Port>,
     // The cluster holds a raw pointer and stays on the thread that made it.
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Broker {
-    /// Starts a broker with these topics, of `partitions` partitions each (it can't be asked for topics later).
+    /// Starts a broker with these topics, of `partitions` partitions each (it can't be asked for topics later), reached at
+    /// `port` of 127.0.0.1; at one that the system chooses if none is given.
     ///
     /// # Errors
-    /// It finds no port, or a topic's name is none.
-    pub fn start(topics: &[String], partitions: u16) -> anyhow::Result<Self> {
+    /// The port is taken, or a topic's name is none.
+    pub fn start(topics: &[String], partitions: u16, port: Option<u16>) -> anyhow::Result<Self> {
         let topics = topics.to_vec();
         let (started, start) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
@@ -36,7 +43,9 @@ impl Broker {
             }
         })?;
         let address = start.recv().map_err(|_| anyhow!("the in-process broker ended at its start"))??;
-        Ok(Self { address, running: Some((stop, thread)) })
+        let port = port.map(|port| Port::open(port, &address)).transpose()?;
+        let address = port.as_ref().map_or(address, |port| port.address().to_string());
+        Ok(Self { address, _port: port, running: Some((stop, thread)) })
     }
 
     /// Where it listens, as `host:port`.

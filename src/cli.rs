@@ -76,6 +76,9 @@ pub struct BrokerOptions {
     /// The partitions of each topic.
     #[arg(long, env, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub partitions: u16,
+    /// The port on 127.0.0.1; one that the system chooses if not given.
+    #[arg(long, env = "BROKER_PORT")]
+    pub port: Option<u16>,
     /// When it ends.
     #[command(flatten)]
     pub end: End,

@@ -1,6 +1,7 @@
 //! Everything together: Postgres and a broker where none are given, then both services, until told to stop.
 
 mod greeting;
+mod steps;
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -16,6 +17,7 @@ use crate::broker::Broker;
 use crate::cli::ClusterOptions;
 use crate::pair::{self, Embedded, Owners, Pair};
 use crate::postgres::{self, Cluster, secrets};
+use steps::Steps;
 
 /// What `passbook` is run with.
 #[derive(Debug, Clone, Args)]
@@ -44,6 +46,10 @@ pub struct Options {
     /// Kafka's bootstrap servers, as host:port, separated by commas; an in-process broker if not given.
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub kafka_brokers: Option<String>,
+    /// The in-process broker's port on 127.0.0.1, for other programs that read the topic; one that the system chooses if
+    /// not given.
+    #[arg(long, env)]
+    pub broker_port: Option<u16>,
     /// The topic that mirrors the log.
     #[arg(long, env, default_value = "passbook.events", value_parser = NonEmptyStringValueParser::new())]
     pub kafka_topic: String,
@@ -75,8 +81,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     refuse_if_taken(options.projection_addr, "--projection-addr")?;
     pair::check_settings()?;
 
+    let mut steps = Steps::begin();
     let mut postgres = start_postgres(&options).await?;
-    let ended = serve(&options, postgres.as_mut(), &shutdown).await;
+    if let Some(postgres) = &postgres {
+        steps.done(&format!("database (embedded Postgres, port {})", postgres.port()));
+    }
+    let ended = serve(&options, postgres.as_mut(), &mut steps, &shutdown).await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -95,7 +105,12 @@ async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
     Cluster::start(&postgres::Settings { data_dir, binaries: postgres_bin, port: None }).await.map(Some)
 }
 
-async fn serve(options: &Options, postgres: Option<&mut Cluster>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn serve(
+    options: &Options,
+    postgres: Option<&mut Cluster>,
+    steps: &mut Steps,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let mut settings = settings(options, postgres.as_deref())?;
     let owners = owners(options, postgres.as_deref());
     let migrating =
@@ -103,19 +118,21 @@ async fn serve(options: &Options, postgres: Option<&mut Cluster>, shutdown: &Can
     // Told to stop meanwhile: the next start goes on.
     let Some(store) = shutdown.run_until_cancelled(migrating).await else { return Ok(()) };
     let partitions = u16::try_from(store?.partitions)?;
+    steps.done("tables");
     let broker = match options.kafka_brokers {
         Some(_) => None,
-        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), partitions)?),
+        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), partitions, options.broker_port)?),
     };
     if let Some(broker) = &broker {
         broker.address().clone_into(&mut settings.kafka_brokers);
+        steps.done("broker (in this process)");
     }
     // Told to stop while starting: what has begun is dropped.
     let Some(pair) = shutdown.run_until_cancelled(Pair::start(&settings, shutdown)).await else { return Ok(()) };
     let pair = pair?;
 
     let outcome = tokio::select! {
-        outcome = run_pair(options, &settings, &pair, shutdown) => outcome,
+        outcome = run_pair(options, &settings, &pair, steps, shutdown) => outcome,
         outcome = postgres_ended(postgres) => outcome,
     };
     shutdown.cancel();
@@ -127,12 +144,14 @@ async fn run_pair(
     options: &Options,
     settings: &pair::Settings,
     pair: &Pair,
+    steps: &mut Steps,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     tokio::select! {
         ready = pair.ready() => ready?,
         () = shutdown.cancelled() => return Ok(()),
     }
+    steps.done("services");
     greeting::say(options, settings, pair)?;
     shutdown.cancelled().await;
     Ok(())

@@ -36,7 +36,7 @@ pub async fn postgres(options: PostgresOptions) -> anyhow::Result<()> {
 /// # Errors
 /// As [`Broker::start`].
 pub async fn broker(options: BrokerOptions) -> anyhow::Result<()> {
-    let broker = Broker::start(&options.topics, options.partitions)?;
+    let broker = Broker::start(&options.topics, options.partitions, options.port)?;
     say(broker.address())?;
     end(&options.end).await
 }

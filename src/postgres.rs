@@ -62,6 +62,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
     /// The command-service's database, as the owner of its tables.
     pub fn owner_url(&self) -> String {
         self.url(databases::OWNER, &self.secrets.owner, databases::COMMAND)

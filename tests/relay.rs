@@ -53,7 +53,7 @@ impl Ground {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
         let cluster = Cluster::start(&settings).await.unwrap();
-        let broker = Broker::start(&[TOPIC.to_owned()], 12).unwrap();
+        let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
         let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
         let role: PgConnectOptions = cluster.command_url().parse().unwrap();
         let store = store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None).await.unwrap();
@@ -305,7 +305,7 @@ async fn a_topic_of_another_store_or_ahead_of_this_one_is_refused() {
 /// Kafka's default: librdkafka's `murmur2` partitioner is the one of the Java client.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_in_the_partition_that_any_kafka_client_chooses() {
-    let broker = Broker::start(&[TOPIC.to_owned()], 12).unwrap();
+    let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
     let producer: FutureProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", broker.address())
         .set("partitioner", "murmur2")

@@ -173,6 +173,7 @@ impl Session<'_> {
         }
         let tails = tail::read(self.relay.kafka.clone(), self.relay.store.store_id, taken).await?;
         let heads = feed::heads(&mut self.connection).await?;
+        let (partitions, mut missing) = (tails.len(), 0);
         for (partition, end) in tails {
             let position = end.position;
             let head = heads.get(usize::from(partition.unsigned_abs())).copied().unwrap_or_default();
@@ -181,10 +182,11 @@ impl Session<'_> {
             }
             let is_another = ends.get(&partition).is_some_and(|known| end.offset < *known);
             let position = if is_another { 0 } else { position };
-            tracing::info!(partition, position, head, "relaying a partition from the topic's tail on");
             self.producer.start_at(partition, position, end.offset);
             self.sent.insert(partition, position);
+            missing += head - position;
         }
+        tracing::info!(partitions, missing, "relaying partitions from the topic's tails on");
         self.heads = heads;
         Ok(())
     }

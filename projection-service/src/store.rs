@@ -22,6 +22,8 @@ pub mod replays;
 pub mod schema;
 /// Whose log the views are of.
 pub mod source;
+/// Verifications of every instance.
+pub mod verifications;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -16,25 +16,34 @@ mod recent;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
+use passbook_shared::fault::Fault;
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::store_error;
+use passbook_shared::timestamp::Timestamp;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::feed::Feed;
 use crate::store::source::{self, Source};
-use crate::store::{accounts, checkpoints, generations, history};
+use crate::store::{accounts, checkpoints, generations, history, verifications};
 use error::VerifyError;
-use jobs::{Jobs, State};
+use jobs::{Job, Jobs, State};
 use passbook_shared::difference::{Difference, Findings, What};
 use progress::Progress;
 
 /// Partitions that are looked at at the same time.
 const AT_ONCE: usize = 2;
+
+/// How often the database is told how a verification stands.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+static UNTOLD: Fault = Fault::new("other instances can't be told how a verification stands");
 
 /// What it works with.
 #[derive(Debug, Clone)]
@@ -50,15 +59,20 @@ pub struct Ground {
 /// # Errors
 /// None: what goes wrong is told with the job.
 pub async fn run(ground: Ground, jobs: Arc<Jobs>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let told = PgPoolOptions::new().max_connections(1).acquire_timeout(TELL_EVERY).connect_lazy_with(ground.options());
     loop {
         let id = tokio::select! { id = jobs.next() => id, () = shutdown.cancelled() => return Ok(()) };
         let progress = Progress::new(Arc::clone(&jobs), id);
         // A task of its own: should it panic, the service goes on.
         let mut work = JoinSet::new();
         work.spawn(verify(ground.clone(), progress));
-        let ended = tokio::select! {
-            ended = work.join_next() => ended,
-            () = shutdown.cancelled() => return Ok(()),
+        let mut tick = tokio::time::interval(TELL_EVERY);
+        let ended = loop {
+            tokio::select! {
+                ended = work.join_next() => break ended,
+                _ = tick.tick() => if let Some(job) = jobs.find(id) { tell(&told, &job).await },
+                () = shutdown.cancelled() => return Ok(()),
+            }
         };
         let error = match ended {
             Some(Ok(Ok(()))) | None => None,
@@ -73,7 +87,21 @@ pub async fn run(ground: Ground, jobs: Arc<Jobs>, shutdown: CancellationToken) -
             (None, _) => tracing::info!(verify.id = %id, "the views are what the log says"),
         }
         let state = if error.is_some() { State::Failed } else { State::Done };
-        jobs.end(id, state, error);
+        // Here it ends last: whoever sees the end here may ask for the next anywhere.
+        if let Some(mut job) = jobs.find(id) {
+            (job.state, job.error, job.ended_at) = (state, error, Some(Timestamp::now()));
+            tell(&told, &job).await;
+            jobs.change(id, |kept| *kept = job);
+        }
+    }
+}
+
+/// Tells the database how a verification stands, for other instances.
+async fn tell(database: &PgPool, job: &Job) {
+    let body = serde_json::to_value(job).unwrap_or_default();
+    match verifications::tell(database, job.id, job.state == State::Running, &body).await {
+        Ok(()) => UNTOLD.ended(),
+        Err(error) => UNTOLD.occurred(store_error::reason(&error)),
     }
 }
 

@@ -84,7 +84,7 @@ impl Difference {
 }
 
 /// Differences: how many, and some of them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
     /// How many.
     pub count: u64,

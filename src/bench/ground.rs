@@ -74,7 +74,7 @@ impl Ground {
         };
         let broker = match &self.kafka_brokers {
             Some(_) => None,
-            None => Some(Arc::new(Broker::start(std::slice::from_ref(&name), PARTITIONS)?)),
+            None => Some(Arc::new(Broker::start(std::slice::from_ref(&name), PARTITIONS, None)?)),
         };
         let own = || broker.as_ref().map_or_else(String::new, |broker| broker.address().to_owned());
         let (database_url, projection_database_url) = (url(&databases[0])?, url(&databases[1])?);

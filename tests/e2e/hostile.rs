@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
+use rdkafka::ClientConfig;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -119,6 +122,38 @@ async fn a_variable_that_cannot_be_used_is_named_within_5_s() -> anyhow::Result<
         eprintln!("{variable}: named after {took:?}");
     }
     Ok(())
+}
+
+/// Another program reads the topic at the port that was given.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_brokers_port_may_be_chosen_and_the_steps_of_a_start_are_told() -> anyhow::Result<()> {
+    let port = free_address()?.port();
+    let further = [format!("--broker-port={port}")];
+    let mut launched = Launched::start_with(&data_dir("broker_port")?, &further, &[], &[]).await?;
+    let output = launched.process.output();
+    for step in ["database (embedded Postgres", "tables", "broker (in this process)", "services", " s\n"] {
+        ensure!(output.contains(step), "no `{step}`: {output}");
+    }
+    let account = Client::new(&[launched.command])?.open().await?.to_string();
+    let read = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", format!("127.0.0.1:{port}"))
+            .set("group.id", "another-program")
+            .set("auto.offset.reset", "earliest")
+            .create()?;
+        consumer.subscribe(&["passbook.events"])?;
+        let until = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < until {
+            if let Some(Ok(record)) = consumer.poll(Duration::from_millis(100))
+                && record.key() == Some(account.as_bytes())
+            {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the event is not at port {port}")
+    });
+    read.await??;
+    launched.process.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,7 @@ mod outages;
 mod quarantine;
 mod replay;
 mod rights;
+mod stalled;
 mod topic;
 mod unreadable;
 mod verify;

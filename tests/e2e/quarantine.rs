@@ -43,6 +43,18 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     let behind = views.get(&format!("/v1/accounts/{account}?min_version=3")).await?;
     ensure!(behind.status() == 503 && behind.json::<Value>().await?["quarantined_since"] == since);
 
+    eventually("readiness tells", async || {
+        let check = views.json("/health/ready").await?["checks"]["quarantine"].clone();
+        let reason = check["reason"].as_str().unwrap_or_default();
+        ensure!(check["state"] == "degraded" && reason.contains("2 records and events are in quarantine"), "{check}");
+        Ok(())
+    })
+    .await?;
+    let log = pair.projections[0].output();
+    let line = log.lines().find(|line| line.contains("put into quarantine")).context("no warning")?;
+    for part in ["WARN", &format!("partition {}", of(account)), "offset", &account.to_string(), "MoneyBurnt"] {
+        ensure!(line.contains(part), "no `{part}`: {line}");
+    }
     let refused = settle(&views, &row, "retry", &json!({})).await?;
     ensure!(refused.0 == 409 && refused.1["code"] == "still_unapplicable", "{refused:?}");
     ensure!(refused.1["reason"].as_str().is_some_and(|reason| reason.contains("MoneyBurnt")), "{refused:?}");

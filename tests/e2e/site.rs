@@ -239,6 +239,11 @@ impl Service {
         Ok(())
     }
 
+    /// Its output so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Waits until it is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let (addr, part) = (self.addr, self.part);

@@ -49,6 +49,19 @@ pub(crate) async fn finds_nothing(projection: &Client) -> anyhow::Result<Value> 
     Ok(job)
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_is_read_on_every_instance() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("verify_anywhere").await?, 2).await?;
+    pair.command()?.open().await?;
+    pair.holds(&[]).await?;
+    let (here, there) = (pair.projections[0].client()?, pair.projections[1].client()?);
+    let job = verify(&here).await?;
+    let path = format!("/admin/verify/{}", job["id"].as_str().context("no id")?);
+    ensure!(there.json(&path).await? == job, "{}: {job}", there.json(&path).await?);
+    ensure!(there.get(&format!("/admin/verify/{}", Uuid::new_v4())).await?.status() == 404);
+    Ok(())
+}
+
 /// `passbook verify`: whether it says that nothing is wrong, and its output.
 async fn by_launcher(projection: &Service) -> anyhow::Result<(bool, String)> {
     by_command(&["verify".to_owned(), format!("--projection-addr={}", projection.addr)]).await

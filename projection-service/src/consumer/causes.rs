@@ -51,7 +51,8 @@ impl Causes {
 pub(super) fn explain(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType) => {
-            "the topic's records are compressed by a codec that this build can't read (compression.type)".to_owned()
+            "records are compressed with zstd, which this build can't read: set the topic's compression.type to gzip, snappy, lz4 or producer"
+                .to_owned()
         }
         Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Kafka grants no right to the consumer group".to_owned(),
         Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "Kafka grants no right to read the topic".to_owned(),
@@ -114,7 +115,7 @@ mod tests {
         causes.said(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(causes.last().as_deref(), Some("the Kafka client said 0 s ago: SSL handshake failed"));
         causes.said(&KafkaError::MessageConsumption(RDKafkaErrorCode::NotImplemented), "");
-        assert!(causes.last().unwrap().contains("codec"));
+        assert!(causes.last().unwrap().contains("zstd"));
         assert!(!causes.is_given(3));
         causes.give(Some(vec![3]));
         assert!(causes.is_given(3) && !causes.is_given(4));

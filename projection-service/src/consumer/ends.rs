@@ -241,11 +241,9 @@ impl Watched {
 
     /// Why a partition stands while Kafka answers.
     async fn cause(&self, client: &Arc<BaseConsumer<Quiet>>, partition: Partition) -> anyhow::Result<String> {
-        if let Some(words) = self.ends.causes.last() {
-            return Ok(words);
-        }
         if self.ends.causes.is_given(partition) {
-            return Ok("the other checks may say why".to_owned());
+            let words = self.ends.causes.last();
+            return Ok(words.unwrap_or_else(|| "the other checks may say why".to_owned()));
         }
         let (asking, group, topic) = (Arc::clone(client), self.group.clone(), self.kafka.kafka_topic.clone());
         let holder = tokio::task::spawn_blocking(move || {

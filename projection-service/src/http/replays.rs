@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::AppState;
 use super::documented::{Responses, problems};
+use super::{AppState, log};
 use crate::replay::asked::From;
 use crate::store::replays::{self, Replay, State as Standing};
-use crate::store::{checkpoints, generations};
+use crate::store::{accounts, checkpoints, generations};
 
 pub(super) use stream::{__path_stream, stream};
 
@@ -101,6 +101,9 @@ pub(super) async fn ask(
 ) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<ReplayView>), Problem> {
     let mut connection = state.views.read(state.views.pool()?.acquire()).await?;
     check(&mut connection, &asked.from).await?;
+    if let From::AccountId(account_id) = asked.from {
+        exists(&state, &mut connection, account_id).await?;
+    }
     match state.views.read(replays::ask(&mut connection, &asked.from, asked.keep)).await? {
         Ok(replay) => {
             let location = format!("/admin/replays/{}", replay.replay_id);
@@ -108,6 +111,15 @@ pub(super) async fn ask(
         }
         Err(open) => Err(replay_running(open.replay_id)),
     }
+}
+
+/// Checks that there is an account: in the views, or in the log, which may have one that the views have not.
+async fn exists(state: &AppState, connection: &mut sqlx::PgConnection, account_id: Uuid) -> Result<(), Problem> {
+    let known = state.views.read(accounts::states(connection, &[account_id])).await?;
+    if known.is_empty() && log::asked(state.log.feed.event_of(account_id, 1)).await?.is_none() {
+        return Err(Problem::account_not_found(account_id));
+    }
+    Ok(())
 }
 
 async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), Problem> {
@@ -249,6 +261,12 @@ impl utoipa::IntoResponses for AskProblems {
     fn responses() -> Responses {
         let malformed =
             Problem::malformed("from", "unknown variant `begining`, expected one of `beginning`, `time`, …");
-        problems([malformed, replay_running(EXAMPLE), Problem::unsupported_media_type()])
+        problems([
+            malformed,
+            Problem::account_not_found(EXAMPLE),
+            replay_running(EXAMPLE),
+            Problem::unsupported_media_type(),
+            log::log_unavailable(),
+        ])
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, problems};
+use crate::store::verifications;
 use crate::verify::jobs::{Job, State as Standing};
 use passbook_shared::difference::Difference;
 
@@ -89,8 +90,10 @@ impl From<Job> for VerificationView {
 pub(super) async fn ask(
     State(state): State<AppState>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VerificationView>), Problem> {
-    // Not before there are views.
-    state.views.pool()?;
+    // One at a time, of all instances.
+    if let Some(running) = state.views.read(verifications::running(state.views.pool()?)).await? {
+        return Err(verify_running(running));
+    }
     let job = state.verifications.ask().map_err(verify_running)?;
     let location = format!("/admin/verify/{}", job.id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(job.into())))
@@ -98,15 +101,32 @@ pub(super) async fn ask(
 
 /// How a verification stands
 ///
-/// An instance remembers its last 20.
+/// The last 20 are remembered, whichever instance they were asked of.
 #[utoipa::path(get, operation_id = "verification", path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
     responses((status = 200, description = "How it stands", body = VerificationView), OneProblems))]
 pub(super) async fn get(
     State(state): State<AppState>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<VerificationView>, Problem> {
-    let job = state.verifications.find(id).ok_or_else(|| verify_not_found(id))?;
+    let job = match state.verifications.find(id) {
+        Some(job) => job,
+        None => of_another_instance(&state, id).await?.ok_or_else(|| verify_not_found(id))?,
+    };
     Ok(Json(job.into()))
+}
+
+/// A verification as the instance that runs it has told of it.
+async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, Problem> {
+    let Some(told) = state.views.read(verifications::find(state.views.pool()?, id)).await? else { return Ok(None) };
+    let mut job: Job = serde_json::from_value(told.body).map_err(|error| {
+        tracing::error!(%error, verify.id = %id, "a verification that another version told of can't be read");
+        Problem::internal()
+    })?;
+    if told.is_lost {
+        job.state = Standing::Failed;
+        job.error = Some("the instance that ran it has ended".to_owned());
+    }
+    Ok(Some(job))
 }
 
 fn verify_running(id: Uuid) -> Problem {
@@ -115,7 +135,7 @@ fn verify_running(id: Uuid) -> Problem {
 }
 
 fn verify_not_found(id: Uuid) -> Problem {
-    let detail = format!("this instance knows of no verification {id} (any more)");
+    let detail = format!("there is no verification {id} (any more)");
     Problem::new(StatusCode::NOT_FOUND, "verify_not_found", detail)
 }
 

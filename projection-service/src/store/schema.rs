@@ -36,7 +36,7 @@ pub async fn prepare(owner: &PgConnectOptions, role: &str) -> anyhow::Result<()>
 /// What the service needs beside reading and calling functions: it writes what it applies, and what it was asked for.
 fn rights(role: &str) -> String {
     format!(
-        "GRANT INSERT, UPDATE, DELETE ON projection.replays TO {role};
+        "GRANT INSERT, UPDATE, DELETE ON projection.replays, projection.verifications TO {role};
          GRANT INSERT ON projection.source, projection.discarded TO {role};
          GRANT USAGE ON SEQUENCE projection.quarantine_ids TO {role};
          SELECT projection.grant_generation(generation) FROM projection.generations;"

@@ -1,11 +1,12 @@
-//! Verifications that were asked for: kept in memory, one at a time. What one found is of its moment; it can be asked
-//! for again at any time.
+//! Verifications that were asked for: one at a time, in memory, and told to the database for other instances. What one found
+//! is of its moment; it can be asked for again at any time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use passbook_shared::difference::Findings;
 const KEPT: usize = 20;
 
 /// A verification.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// Its id.
     pub id: Uuid,
@@ -42,7 +43,8 @@ pub struct Job {
 }
 
 /// How a verification stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// It is under way.
     Running,
@@ -114,15 +116,6 @@ impl Jobs {
         }
     }
 
-    /// It has ended.
-    pub(super) fn end(&self, id: Uuid, state: State, error: Option<String>) {
-        self.change(id, |job| {
-            job.state = state;
-            job.error = error;
-            job.ended_at = Some(Timestamp::now());
-        });
-    }
-
     fn kept(&self) -> MutexGuard<'_, VecDeque<Job>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,11 +130,11 @@ mod tests {
         let jobs = Jobs::default();
         let first = jobs.ask().unwrap().id;
         assert_eq!(jobs.ask().unwrap_err(), first);
-        jobs.end(first, State::Failed, Some("the feed is away".to_owned()));
+        jobs.change(first, |job| (job.state, job.error) = (State::Failed, Some("the feed is away".to_owned())));
         assert_eq!(jobs.find(first).unwrap().error.as_deref(), Some("the feed is away"));
         for _ in 0..KEPT {
             let next = jobs.ask().unwrap().id;
-            jobs.end(next, State::Done, None);
+            jobs.change(next, |job| job.state = State::Done);
         }
         assert!(jobs.find(first).is_none());
         assert_eq!(jobs.kept().len(), KEPT);

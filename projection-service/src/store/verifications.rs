@@ -1,0 +1,65 @@
+//! Verifications, as the instance that runs them tells of them, for the others to read.
+
+use serde_json::Value;
+use sqlx::{FromRow, PgExecutor};
+use uuid::Uuid;
+
+/// Rows kept; older ones are deleted.
+const KEPT: i64 = 20;
+
+/// A verification of any instance.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct Told {
+    /// How it stands, as over HTTP.
+    pub body: Value,
+    /// Whether it is under way, and its instance has not told of it for half a minute.
+    pub is_lost: bool,
+}
+
+/// Keeps how a verification stands.
+///
+/// # Errors
+/// As any query.
+pub async fn tell(executor: impl PgExecutor<'_>, id: Uuid, running: bool, body: &Value) -> sqlx::Result<()> {
+    sqlx::query(
+        "WITH told AS (
+            INSERT INTO projection.verifications (verify_id, running, body) VALUES ($1, $2, $3)
+            ON CONFLICT (verify_id) DO UPDATE SET running = $2, body = $3, told_at = clock_timestamp())
+         DELETE FROM projection.verifications WHERE verify_id IN (
+            SELECT verify_id FROM projection.verifications ORDER BY verify_id DESC OFFSET $4)",
+    )
+    .bind(id)
+    .bind(running)
+    .bind(body)
+    .bind(KEPT)
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
+/// Returns how a verification stands, if one has this id.
+///
+/// # Errors
+/// As any query.
+pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Told>> {
+    sqlx::query_as(
+        "SELECT body, running AND told_at < clock_timestamp() - interval '30 seconds' AS is_lost
+           FROM projection.verifications WHERE verify_id = $1",
+    )
+    .bind(id)
+    .fetch_optional(executor)
+    .await
+}
+
+/// Returns the id of the verification that an instance has under way, if there is one.
+///
+/// # Errors
+/// As any query.
+pub async fn running(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Uuid>> {
+    sqlx::query_scalar(
+        "SELECT verify_id FROM projection.verifications
+          WHERE running AND told_at >= clock_timestamp() - interval '30 seconds' ORDER BY verify_id DESC LIMIT 1",
+    )
+    .fetch_optional(executor)
+    .await
+}

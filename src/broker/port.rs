@@ -1,0 +1,69 @@
+//! A fixed port in front of the in-process broker, which lets the system choose its own. Clients that ask there learn where
+//! the broker itself listens, and go on there.
+
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+
+/// An open port; closed when dropped.
+#[derive(Debug)]
+pub(super) struct Port {
+    address: SocketAddr,
+    closed: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Port {
+    /// Opens a port of 127.0.0.1 that leads to `broker`.
+    pub(super) fn open(port: u16, broker: &str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
+            format!("the in-process broker can't listen on 127.0.0.1:{port}: choose another port with BROKER_PORT")
+        })?;
+        let address = listener.local_addr()?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let (is_closed, broker) = (Arc::clone(&closed), broker.to_owned());
+        let thread = std::thread::Builder::new().name("broker-port".to_owned()).spawn(move || {
+            for client in listener.incoming() {
+                if is_closed.load(Ordering::Acquire) {
+                    return;
+                }
+                if let Ok(client) = client {
+                    // A client whose way fails sees its connection closed, and tries again.
+                    let _ = lead(client, &broker);
+                }
+            }
+        })?;
+        Ok(Self { address, closed, thread: Some(thread) })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Copies both ways, in two threads that end with the connections.
+fn lead(client: TcpStream, broker: &str) -> io::Result<()> {
+    let server = TcpStream::connect(broker)?;
+    for (mut from, mut to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
+        std::thread::Builder::new().name("broker-way".to_owned()).spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        })?;
+    }
+    Ok(())
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+        // Wakes the thread.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
