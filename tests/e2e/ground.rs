@@ -207,7 +207,8 @@ async fn broker() -> anyhow::Result<Kafka> {
     Ok(Kafka { brokers, kind: Kind::Broker(Box::new(process)), _own: None })
 }
 
-async fn first_lines(process: &mut Process, count: usize) -> anyhow::Result<Vec<String>> {
+/// The first lines that a process says, once they are there.
+pub(crate) async fn first_lines(process: &mut Process, count: usize) -> anyhow::Result<Vec<String>> {
     process
         .eventually("it says where it listens", async |output| {
             let ended = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));

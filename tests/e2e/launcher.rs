@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
-use crate::ground::directory;
+use crate::ground::{directory, first_lines};
 use crate::process::{Process, eventually, free_address};
 
 /// A launcher that says it is ready.
@@ -119,6 +120,53 @@ async fn the_launcher_finds_everything_again_after_a_kill_and_after_a_stop() -> 
     let mut third = Launched::start(&data_dir).await?;
     third.shows(account, 4, 1_025_002).await?;
     third.process.stop().await
+}
+
+/// Earlier versions had one role for the views, which owned them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_launcher_takes_the_views_of_an_earlier_version_from_their_role() -> anyhow::Result<()> {
+    let data_dir = data_dir("launcher_owner")?;
+    let mut first = Launched::start(&data_dir).await?;
+    let client = Client::new(&[first.command])?;
+    let account = client.open().await?;
+    first.shows(account, 1, 1_000_000).await?;
+    first.process.stop().await?;
+
+    let arguments = ["postgres".to_owned(), format!("--data-dir={}", data_dir.display())];
+    let output = data_dir.with_extension("postgres.out");
+    let mut postgres = Process::start(&arguments, &output)?;
+    let admin = first_lines(&mut postgres, 5).await?.pop().context("no URL")?;
+    let admin = admin.strip_suffix("/postgres").context("another URL")?.to_owned();
+    let mut views = PgConnection::connect(&format!("{admin}/passbook_projection")).await?;
+    sqlx::raw_sql(
+        "ALTER DATABASE passbook_projection OWNER TO passbook_projection;
+         REASSIGN OWNED BY passbook_projection_owner TO passbook_projection;
+         DROP OWNED BY passbook_projection_owner;
+         DROP ROLE passbook_projection_owner;",
+    )
+    .execute(&mut views)
+    .await?;
+    views.close().await?;
+    postgres.stop().await?;
+    let secrets = data_dir.join("postgres-secrets.json");
+    let mut kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&secrets)?)?;
+    kept.as_object_mut().context("no object")?.remove("projection_owner").context("no password")?;
+    std::fs::write(&secrets, serde_json::to_vec(&kept)?)?;
+
+    let mut second = Launched::start(&data_dir).await?;
+    Client::new(&[second.command])?.deposit(account, None, 1).await?;
+    second.shows(account, 2, 1_000_001).await?;
+    let secrets: serde_json::Value = serde_json::from_slice(&std::fs::read(&secrets)?)?;
+    let password = secrets["projection"].as_str().context("no password")?;
+    let pid = std::fs::read_to_string(data_dir.join("postgres/data/postmaster.pid"))?;
+    let port = pid.lines().nth(3).context("no port")?;
+    let role = format!("postgres://passbook_projection:{password}@127.0.0.1:{port}/passbook_projection");
+    let mut role = PgConnection::connect(&role).await?;
+    let owned: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole")
+        .fetch_one(&mut role)
+        .await?;
+    ensure!(owned == 0, "the role of the service owns {owned} tables and indexes");
+    second.process.stop().await
 }
 
 /// Stopped at any time, it ends soon and in order: while it starts, when it has nothing to do, and under load.

@@ -50,6 +50,8 @@ pub fn permits(subject: Subject<'_>, event: &AccountEvent, past: &Past) -> Resul
             let account = lenient(currency(subject)?);
             let version = reversed.transfer.map_or(0, |transfer| transfer.counterparty_version - 1);
             let other = |account_id| Subject { account_id, version, account: &account };
+            // The event says itself since when it counts.
+            let past = &Past { entry: past.entry.as_ref().map(without_effective_time), ..past.clone() };
             leads_to(subject, &command(event), reversal::counterparty(past).map(other), past, event)
         }
         AccountEvent::AccountOpened(_)
@@ -138,6 +140,25 @@ fn transfer(leg: &TransferLeg, to: Uuid) -> Transfer {
         effective_at: leg.effective_at,
         metadata: leg.metadata.clone(),
     }
+}
+
+fn without_effective_time(entry: &AccountEvent) -> AccountEvent {
+    let mut entry = entry.clone();
+    match &mut entry {
+        AccountEvent::MoneyDeposited(moved) | AccountEvent::MoneyWithdrawn(moved) => moved.effective_at = None,
+        AccountEvent::MoneySent(leg) | AccountEvent::MoneyReceived(leg) => leg.effective_at = None,
+        AccountEvent::AccountOpened(_)
+        | AccountEvent::HoldPlaced(_)
+        | AccountEvent::HoldCaptured(_)
+        | AccountEvent::HoldReleased(_)
+        | AccountEvent::HoldExpired(_)
+        | AccountEvent::EntryReversed(_)
+        | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::AccountFrozen(_)
+        | AccountEvent::AccountUnfrozen(_)
+        | AccountEvent::AccountClosed(_) => {}
+    }
+    entry
 }
 
 /// A time at which the decision may have been made: before every hold ends, or when the hold that expired did.
