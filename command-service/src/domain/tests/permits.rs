@@ -1,7 +1,7 @@
 //! Events that are in the log already: those that no decision makes are not permitted. That those it makes are, the random
 //! sequences check.
 
-use passbook_shared::event::{AccountEvent, ReversibleEntry};
+use passbook_shared::event::{AccountEvent, MoneyMoved, ReversibleEntry};
 use passbook_shared::money::MAX_AMOUNT;
 
 use super::log::Log;
@@ -111,8 +111,14 @@ fn no_clock_of_the_past_raises_a_false_alarm() {
         &[opened_with(100), held_until(10, Some(-1_000_000))],
         &[opened_with(100), held_until(10, Some(-1_000_000)), expired(10, -1_000_000)],
         &[opened_with(100), held_until(10, Some(1)), expired(10, 1)],
+        // Of a time when reversals had no effective time of their own.
+        &[opened_with(0), backdated(), reversed(2, ReversibleEntry::Deposit, 5)],
     ];
     for history in late {
         assert_eq!(permitted(history), Ok(()), "{history:?}");
     }
+}
+
+fn backdated() -> AccountEvent {
+    AccountEvent::MoneyDeposited(MoneyMoved { effective_at: Some(at(-1_000)), ..money(5) })
 }
