@@ -182,11 +182,19 @@ async fn answers_the_same(commands: &Client, exchange: &Exchange, repeated: &Rep
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_migration_is_refused() -> anyhow::Result<()> {
     let site = old_site("edited_migration").await?;
-    let mut connection = PgConnection::connect(&site.database_url).await?;
-    let other = "UPDATE _sqlx_migrations SET checksum = sha384('edited') WHERE version = 2";
-    sqlx::raw_sql(other).execute(&mut connection).await?;
-    let refused = site.migrate().await.err().context("the tables were brought up to date")?;
-    let reason = format!("{refused:#}");
-    ensure!(reason.contains("migration 2 was previously applied but has been modified"), "{reason}");
-    Ok(())
+    for (url, table) in
+        [(&site.database_url, "public._sqlx_migrations"), (&site.projection_database_url, "projection.migrations")]
+    {
+        let mut connection = PgConnection::connect(url).await?;
+        // What the old build applied was another text than the one that is here.
+        let toggled = format!(
+            "UPDATE {table} SET checksum = set_byte(checksum, 0, 255 - get_byte(checksum, 0)) WHERE version = 2"
+        );
+        sqlx::raw_sql(AssertSqlSafe(toggled.clone())).execute(&mut connection).await?;
+        let refused = site.migrate().await.err().context("the tables were brought up to date")?;
+        let reason = format!("{refused:#}");
+        ensure!(reason.contains("migration 2 was previously applied but has been modified"), "{reason}");
+        sqlx::raw_sql(AssertSqlSafe(toggled)).execute(&mut connection).await?;
+    }
+    site.migrate().await
 }
