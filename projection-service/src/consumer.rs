@@ -12,6 +12,7 @@ pub(crate) mod client;
 pub mod ends;
 pub(crate) mod fold;
 pub(crate) mod known;
+pub(crate) mod judging;
 mod link;
 mod reader;
 pub(crate) mod record;
@@ -19,6 +20,7 @@ pub(crate) mod sequence;
 /// How large a share of the events may fail.
 pub mod share;
 mod stalled;
+mod unusable;
 pub(crate) mod writer;
 
 use std::sync::Arc;
@@ -29,7 +31,9 @@ use passbook_shared::shutdown::Tasks;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::agreement::guard::Guard;
 use crate::feed::Feed;
+use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
 use crate::waiting::Waiting;
 use applier::{Applier, Pace};
@@ -58,6 +62,8 @@ pub struct Consumer {
     pub limit: Limit,
     /// The log itself.
     pub feed: Feed,
+    /// Compares the views with it.
+    pub(crate) guard: Arc<Guard>,
     /// Queries that wait.
     pub waiting: Arc<Waiting>,
     /// How far the topic reaches.
@@ -73,17 +79,20 @@ const CHUNKS: usize = 16;
 
 /// Starts consuming.
 pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
+    metrics::register_unusable(judging::Flaw::ALL.map(judging::Flaw::as_str));
     let (sender, parcels) = mpsc::channel(CHUNKS);
     let link = Arc::new(Link::default());
     let applier = Applier::new(
         Pace { max_batch: consumer.max_batch, least: consumer.pace },
-        Writer::new(consumer.database.clone(), consumer.feed.clone(), consumer.limit),
+        Writer::new(consumer.database.clone(), consumer.limit),
         parcels,
         Arc::clone(&link),
         consumer.feed.clone(),
+        Arc::clone(&consumer.guard),
         Arc::clone(&consumer.waiting),
         consumer.quarantine.clone(),
     );
+    tasks.spawn("guard", Arc::clone(&consumer.guard).run(tasks.shutdown()));
     let shutdown = tasks.shutdown();
     tasks.spawn("projection", async move {
         applier.run(shutdown).await;

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use passbook_shared::epoch::Epoch;
+use passbook_shared::http::headers;
 use passbook_shared::log_check::LogCheck;
+use passbook_shared::money::MAX_AMOUNT;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::store_description::StoreDescription;
 use passbook_shared::timestamp::Timestamp;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Url};
@@ -16,8 +20,6 @@ use uuid::Uuid;
 
 use crate::store::source::Source;
 
-/// Events asked for at once.
-const PAGE: usize = 2_000;
 /// The same, of one account.
 const ACCOUNT_PAGE: usize = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,11 +53,24 @@ pub enum FeedError {
     },
 }
 
+/// One place of the log.
+#[derive(Debug)]
+pub struct At {
+    /// Whose log it is.
+    pub source: Source,
+    /// The epoch of that store.
+    pub epoch: Epoch,
+    /// The event there, if the log reaches so far.
+    pub event: Option<RecordedEvent>,
+}
+
 /// A stretch of the log.
 #[derive(Debug)]
 pub struct Page {
     /// Whose log it is.
     pub source: Source,
+    /// The epoch of that store.
+    pub epoch: Epoch,
     /// Its events, oldest first, without holes.
     pub events: Vec<RecordedEvent>,
     /// Whether there are more after them.
@@ -69,6 +84,9 @@ struct Body {
 }
 
 impl Feed {
+    /// Events asked for at once.
+    pub const PAGE: u16 = 2_000;
+
     /// The feed of the command-service at `base`.
     ///
     /// # Errors
@@ -84,7 +102,7 @@ impl Feed {
     /// # Errors
     /// The command-service is away, or does not give that.
     pub async fn events(&self, partition: Partition, after: i64) -> Result<Page, FeedError> {
-        self.page(partition, after, PAGE).await
+        self.page(partition, after, Self::PAGE.into()).await
     }
 
     /// At most `limit` events of a partition after a position, as the log has them: with its holes, if it has any.
@@ -109,7 +127,27 @@ impl Feed {
     /// # Errors
     /// As [`Feed::events`].
     pub async fn event_at(&self, partition: Partition, position: i64) -> Result<Option<RecordedEvent>, FeedError> {
-        Ok(self.page(partition, position - 1, 1).await?.events.pop())
+        Ok(self.at(partition, position).await?.event)
+    }
+
+    /// The same with whose log it is, and its epoch; from position 0 on, where no event is.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn at(&self, partition: Partition, position: i64) -> Result<At, FeedError> {
+        // No log gets beyond that, and the feed refuses to be asked for it.
+        let after = (position - 1).clamp(0, MAX_AMOUNT);
+        let page = self.ask(partition, after, 1).await?;
+        let event = page.events.into_iter().next().filter(|event| event.position == Position { partition, number: position });
+        Ok(At { source: page.source, epoch: page.epoch, event })
+    }
+
+    /// The store of the log: its epoch, its accepted restores, its forks.
+    ///
+    /// # Errors
+    /// As [`Feed::events`].
+    pub async fn store(&self) -> Result<StoreDescription, FeedError> {
+        Ok(self.client.get(self.url("v1/store", &[])).send().await?.error_for_status()?.json().await?)
     }
 
     /// The position up to which a partition has all that was, and ever will have been, recorded by a moment; nothing if the
@@ -139,7 +177,8 @@ impl Feed {
     pub async fn check(&self, partition: Partition, cursor: Option<&str>) -> Result<(Source, LogCheck), FeedError> {
         let asked: Vec<_> = cursor.map(|cursor| ("cursor", cursor.to_owned())).into_iter().collect();
         let url = self.url(&format!("v1/partitions/{partition}/check"), &asked);
-        self.answer(self.client.get(url).timeout(CHECK_TIMEOUT)).await
+        let (source, _, check) = self.answer(self.client.get(url).timeout(CHECK_TIMEOUT)).await?;
+        Ok((source, check))
     }
 
     /// Whose log it is.
@@ -202,8 +241,9 @@ impl Feed {
 
     async fn ask(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
         let asked = [("partition", partition.to_string()), ("after", after.to_string()), ("limit", limit.to_string())];
-        let (source, body): (_, Body) = self.get(self.url("v1/events", &asked)).await?;
-        Ok(Page { source, events: body.data, has_more: body.has_more })
+        let asked = self.client.get(self.url("v1/events", &asked));
+        let (source, epoch, body): (_, _, Body) = self.answer(asked).await?;
+        Ok(Page { source, epoch, events: body.data, has_more: body.has_more })
     }
 
     fn url(&self, path: &str, asked: &[(&str, String)]) -> Url {
@@ -213,21 +253,22 @@ impl Feed {
         url
     }
 
-    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<(Source, T), FeedError> {
-        self.answer(self.client.get(url)).await
-    }
-
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(Source, T), FeedError> {
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(Source, Epoch, T), FeedError> {
         let response = request.send().await?.error_for_status()?;
         let source = source(response.headers()).ok_or(FeedError::Nameless)?;
-        Ok((source, response.json().await?))
+        // Programs that did not know epochs send none.
+        let epoch = header(response.headers(), headers::EPOCH).and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
+        Ok((source, epoch, response.json().await?))
     }
 }
 
-fn source(headers: &HeaderMap) -> Option<Source> {
-    let header = |name| headers.get(name)?.to_str().ok();
+fn source(found: &HeaderMap) -> Option<Source> {
     Some(Source {
-        store_id: header(passbook_shared::http::headers::STORE_ID)?.parse().ok()?,
-        partitions: header(passbook_shared::http::headers::PARTITIONS)?.parse().ok()?,
+        store_id: header(found, headers::STORE_ID)?.parse().ok()?,
+        partitions: header(found, headers::PARTITIONS)?.parse().ok()?,
     })
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
 }

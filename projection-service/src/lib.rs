@@ -1,6 +1,7 @@
 //! The projection-service: consumes the topic, which mirrors the log, and builds the account views that people query.
 //! In the order in which data flows:
 
+mod agreement;
 /// Records of the topic: read, put in order without holes, folded, applied.
 pub mod consumer;
 /// The log itself, where the topic has a hole.

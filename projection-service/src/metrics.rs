@@ -66,6 +66,32 @@ pub(crate) fn hole(partition: Partition) {
     counter!("passbook_projection_holes_total", "partition" => partition.to_string()).increment(1);
 }
 
+/// The kinds of records that can't be used, from 0 on: a rate needs a beginning.
+pub(crate) fn register_unusable(kinds: impl IntoIterator<Item = &'static str>) {
+    for kind in kinds {
+        counter!("passbook_topic_unusable_records_total", "kind" => kind).increment(0);
+    }
+    counter!("passbook_topic_repeated_records_total").increment(0);
+    counter!("passbook_projection_corrections_total").increment(0);
+    counter!("passbook_projection_corrected_events_total").increment(0);
+}
+
+/// A record of the topic can't be used and is passed over.
+pub(crate) fn unusable(kind: &'static str) {
+    counter!("passbook_topic_unusable_records_total", "kind" => kind).increment(1);
+}
+
+/// A record of the topic was a repeat.
+pub(crate) fn repeated() {
+    counter!("passbook_topic_repeated_records_total").increment(1);
+}
+
+/// A partition of the views was corrected by the log: it had so many events that the log does not have.
+pub(crate) fn corrected(events: i64) {
+    counter!("passbook_projection_corrections_total").increment(1);
+    counter!("passbook_projection_corrected_events_total").increment(events.max(0).unsigned_abs());
+}
+
 /// Partitions were given to this instance, or taken from it.
 pub(crate) fn rebalanced(partitions: usize) {
     counter!("passbook_projection_rebalances_total").increment(1);

@@ -5,9 +5,9 @@
 
 /// What can be asked for.
 pub mod asked;
-mod error;
-mod loading;
-mod progress;
+pub(crate) mod error;
+pub(crate) mod loading;
+pub(crate) mod progress;
 mod rebuild;
 mod rewind;
 mod runner;
@@ -18,8 +18,10 @@ use passbook_shared::partition::Partition;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
+use crate::consumer::judging::OurLog;
 use crate::feed::Feed;
 use crate::store::generations::Generation;
+use crate::store::restores::Accepted;
 use crate::store::source::{self, Source};
 use error::ReplayError;
 pub use runner::run;
@@ -43,19 +45,20 @@ impl Ground {
         self.database.clone().application_name("passbook-projection-replay").disable_statement_logging()
     }
 
-    /// Whose log the views are of; whose the command-service's is, if they are empty.
-    async fn source(&self) -> Result<Source, ReplayError> {
-        let log = self.feed.source().await?;
-        let ours = source::find(&mut self.connect().await?).await?.unwrap_or(log);
-        if log == ours {
-            Ok(ours)
+    /// The log, which is the one that the views are of; any, if they are empty.
+    async fn log(&self) -> Result<OurLog, ReplayError> {
+        let store = self.feed.store().await?;
+        let found = Source { store_id: store.store_id, partitions: store.partitions };
+        let source = source::find(&mut self.connect().await?).await?.unwrap_or(found);
+        if found == source {
+            Ok(OurLog { source, accepted: Accepted::from(&store) })
         } else {
-            Err(ReplayError::Foreign { what: "command-service's log", found: log, ours })
+            Err(ReplayError::Foreign { what: "command-service's log", found, ours: source })
         }
     }
 
     /// A connection to what is of all generations.
-    async fn connect(&self) -> sqlx::Result<PgConnection> {
+    pub(crate) async fn connect(&self) -> sqlx::Result<PgConnection> {
         self.options().connect().await
     }
 

@@ -14,6 +14,7 @@ use passbook_shared::telemetry;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
+use crate::agreement::guard::Guard;
 use crate::config::{Action, Cli, Config};
 use crate::consumer::ends::{self, Ends, Watched};
 use crate::consumer::share::Limit;
@@ -122,6 +123,7 @@ async fn consume(
     health.ok("postgres");
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
     let ground = Ground { kafka: config.kafka.clone(), database: database.clone(), feed: feed.clone(), at_once };
+    let guard = Arc::new(Guard::new(ground.clone(), health.clone()));
     let consumer = Consumer {
         kafka: config.kafka,
         group: config.kafka_group,
@@ -131,6 +133,7 @@ async fn consume(
         pace: Duration::from_millis(config.apply_pace_ms),
         limit: Limit { percent: config.quarantine_limit_percent, window: config.quarantine_window },
         feed,
+        guard,
         waiting,
         ends,
         health,

@@ -8,6 +8,8 @@ pub mod apply;
 pub mod checkpoints;
 /// What was thrown away.
 pub mod discarded;
+/// What the log itself has confirmed.
+pub mod confirmed;
 /// Complete sets of views, one of them live.
 pub mod generations;
 /// One row an event, with the state after it.
@@ -18,6 +20,8 @@ pub(crate) mod labels;
 pub mod quarantine;
 /// Replays that were asked for.
 pub mod replays;
+/// The store's accepted restores.
+pub mod restores;
 /// Migrations and rights.
 pub mod schema;
 /// Whose log the views are of.

@@ -18,10 +18,12 @@ mod load;
 /// What must hold at the end.
 mod truth;
 
+mod backups;
 mod cancelled;
 mod compatibility;
 mod contract;
 mod foreign;
+mod forged;
 mod full_disk;
 mod hostile;
 mod killed;

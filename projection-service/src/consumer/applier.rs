@@ -3,32 +3,33 @@
 //! There is no linger: what comes alone is applied at once. Under load a transaction starts no sooner than a pace after
 //! the one before it, and what has come by then is its batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use passbook_shared::health::Health;
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
+use super::judging::{Flaw, OurLog, judge};
 use super::link::{Applied, Link, Parcel};
 use super::record::Record;
 use super::sequence::{Sequence, Verdict};
+use super::unusable::Unusable;
 use super::writer::{Failing, Writer};
-use crate::feed::{Feed, Page};
+use crate::agreement::guard::Guard;
+use crate::feed::Feed;
 use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
-use crate::store::source::Source;
 use crate::waiting::Waiting;
 
 mod filling;
+use filling::Brought;
 mod starting_over;
-pub(super) use starting_over::other_log;
 mod stopping;
 
 /// How records are gathered.
@@ -53,26 +54,30 @@ pub(super) struct Applier {
     parcels: mpsc::Receiver<Parcel>,
     link: Arc<Link>,
     feed: Feed,
+    guard: Arc<Guard>,
     waiting: Arc<Waiting>,
     health: Health,
     quarantine: QuarantineCheck,
     /// Of the last assignment.
     epoch: u64,
-    /// Of the topic.
-    partitions: Partition,
+    /// Whose log is applied, from the first assignment on.
+    log: Option<OurLog>,
     sequence: Sequence,
     /// Accepted, to be applied next.
     pending: Vec<Record>,
     /// What they take, in bytes.
     pending_bytes: usize,
-    /// Whose log the records are of, as soon as one was seen.
-    store_id: Option<Uuid>,
+    /// Records that were passed over.
+    unusable: Unusable,
+    /// Partitions with such records, to be compared with the log's end once no more comes: when, and their position then.
+    to_look: BTreeMap<Partition, (Instant, i64)>,
     /// Partitions of which nothing is applied, because too many of their events can't be.
     stopped: BTreeMap<Partition, Failing>,
     /// When to look whether they may go on.
     look_again_at: Instant,
-    /// Pages of the log on their way.
-    pages: JoinSet<(Partition, Page)>,
+    /// Pages of the log on their way, at most one a partition.
+    pages: JoinSet<Brought>,
+    asked: BTreeSet<Partition>,
     started: Instant,
     failures: u32,
     /// What is read could not be applied, and nothing has been since.
@@ -80,12 +85,14 @@ pub(super) struct Applier {
 }
 
 impl Applier {
+    #[expect(clippy::too_many_arguments, reason = "called once, with all there is")]
     pub(super) fn new(
         pace: Pace,
         writer: Writer,
         parcels: mpsc::Receiver<Parcel>,
         link: Arc<Link>,
         feed: Feed,
+        guard: Arc<Guard>,
         waiting: Arc<Waiting>,
         quarantine: QuarantineCheck,
     ) -> Self {
@@ -95,18 +102,21 @@ impl Applier {
             parcels,
             link,
             feed,
+            guard,
             waiting,
+            unusable: Unusable::new(quarantine.health()),
             health: quarantine.health(),
             quarantine,
             epoch: 0,
-            partitions: 0,
+            log: None,
             sequence: Sequence::default(),
             pending: Vec::new(),
             pending_bytes: 0,
-            store_id: None,
+            to_look: BTreeMap::new(),
             stopped: BTreeMap::new(),
             look_again_at: Instant::now(),
             pages: JoinSet::new(),
+            asked: BTreeSet::new(),
             started: Instant::now(),
             failures: 0,
             refused: false,
@@ -117,14 +127,14 @@ impl Applier {
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let full = self.is_full();
-            let due = self.due();
+            let (due, look) = (self.due(), self.next_look());
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
                 () = sleep_until(self.look_again_at), if !self.stopped.is_empty() => self.look_again().await,
-                Some(page) = self.pages.join_next(), if !full => {
-                    if let Ok((partition, page)) = page {
-                        self.take_page(partition, page);
+                Some(brought) = self.pages.join_next(), if !full => {
+                    if let Ok(brought) = brought {
+                        self.take_page(brought);
                     }
                 }
                 parcel = self.parcels.recv(), if !full => match parcel {
@@ -132,6 +142,7 @@ impl Applier {
                     None => return,
                 },
                 () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.apply().await,
+                () = sleep_until(look.unwrap_or(self.started)), if look.is_some() => self.look(),
             }
         }
     }
@@ -153,10 +164,10 @@ impl Applier {
 
     fn take(&mut self, parcel: Parcel) {
         match parcel {
-            Parcel::Assigned { epoch, checkpoints, partitions } => {
+            Parcel::Assigned { epoch, checkpoints, log } => {
                 self.forget();
                 self.epoch = epoch;
-                self.partitions = partitions;
+                self.log = Some(log);
                 self.sequence = self.sequence_of(checkpoints);
                 self.health.ok("feed");
                 if !self.refused {
@@ -175,65 +186,51 @@ impl Applier {
 
     fn take_record(&mut self, record: Record) {
         let (partition, offset) = (record.partition, record.offset.unwrap_or_default());
-        let Ok(event) = &record.content else {
-            if self.sequence.unreadable(partition, offset) {
-                self.accept(record);
+        let Some(log) = &self.log else { return };
+        let recorded = match judge(&record, log) {
+            Ok(event) => &event.recorded,
+            Err((flaw, reason)) => {
+                if self.sequence.unusable(partition, offset) {
+                    self.pass_over(partition, offset, flaw, reason);
+                }
+                return;
             }
-            return;
         };
-        if *self.store_id.get_or_insert(event.store_id) != event.store_id {
-            self.refuse_store(partition, offset, event.store_id);
-            return;
-        }
-        let recorded = &event.recorded;
-        if partition_of(recorded.account_id, self.partitions) != partition {
-            self.refuse(format!(
-                "account {} is in partition {partition} of the topic, and would be in another if the log had the \
-                 topic's {} partitions: nothing is applied. Is KAFKA_TOPIC another installation's?",
-                recorded.account_id, self.partitions
-            ));
-            return;
-        }
         match self.sequence.of_topic(partition, recorded.position.number, recorded.event_id, offset) {
             Verdict::Next => self.accept(record),
             Verdict::Skip => {}
-            Verdict::Hole { after } => {
-                let found = recorded.position;
+            Verdict::Repeat => metrics::repeated(),
+            Verdict::Hole(hole) => {
+                let (found, after) = (recorded.position, hole.after);
                 tracing::warn!(partition, after, %found, "the topic has a hole, which is filled from the log");
                 metrics::hole(partition);
-                self.fill(partition, after);
+                self.fill(partition, hole);
             }
-            Verdict::Forked => self.refuse(other_log(partition, recorded.position.number)),
+            // One of the two is not the log's: which, the guard finds out.
+            Verdict::Contradicts => {
+                let position = recorded.position.number;
+                let reason = format!("another event than was read before for {}", recorded.position);
+                self.unusable.note(partition, offset, Flaw::Contradicting, reason, Instant::now());
+                self.guard.suspect(partition, position);
+                self.guard.hurry();
+            }
         }
+    }
+
+    /// Reading goes on behind a record; the log supplies what it may have stood for.
+    fn pass_over(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String) {
+        if flaw == Flaw::UnknownEpoch {
+            // Perhaps a restore was accepted, and is not known here yet.
+            self.guard.suspect(partition, i64::MAX);
+            self.guard.hurry();
+        }
+        self.unusable.note(partition, offset, flaw, reason, Instant::now());
+        self.look_later(partition);
     }
 
     fn accept(&mut self, record: Record) {
         self.pending_bytes += record.bytes();
         self.pending.push(record);
-    }
-
-    /// Events of the log that follow on what was accepted when they were asked for.
-    fn take_page(&mut self, partition: Partition, page: Page) {
-        self.health.ok("feed");
-        let seen = self.store_id.filter(|store_id| *store_id != page.source.store_id);
-        if seen.is_some() || page.source.partitions != self.partitions {
-            self.refuse(format!(
-                "the command-service's log is of store {} with {} partitions, the topic of another or with {}: nothing \
-                 is applied. Is COMMAND_SERVICE_URL or KAFKA_TOPIC another installation's?",
-                page.source.store_id, page.source.partitions, self.partitions
-            ));
-            return;
-        }
-        for event in page.events {
-            if self.sequence.of_log(partition, event.position.number, event.event_id) == Verdict::Next {
-                self.accept(Record::of_feed(event, page.source.store_id));
-            }
-        }
-        if let Some(after) = self.sequence.hole(partition) {
-            self.fill(partition, after);
-        } else if page.has_more {
-            self.look_into_log(partition);
-        }
     }
 
     async fn apply(&mut self) {
@@ -246,11 +243,14 @@ impl Applier {
         self.started = Instant::now();
         let pending = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        let source = self.store_id.map(|store_id| Source { store_id, partitions: self.partitions });
-        match self.writer.write(&pending, &self.sequence, source).await {
+        match self.writer.write(&pending, &self.sequence).await {
             Ok(written) => {
                 metrics::applied(written.events, self.started.elapsed());
                 metrics::quarantined(written.quarantined);
+                if written.quarantined > 0 {
+                    // What does not follow on the events before it may be right, and one of those may not.
+                    self.sequence.moved().for_each(|(partition, track)| self.guard.suspect(partition, track.applied));
+                }
                 self.settle(&pending);
             }
             Err(error) => self.fail(error),
@@ -284,6 +284,7 @@ impl Applier {
         self.pending.clear();
         self.pending_bytes = 0;
         self.pages = JoinSet::new();
-        self.store_id = None;
+        self.asked.clear();
+        self.to_look.clear();
     }
 }

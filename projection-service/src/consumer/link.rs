@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use passbook_shared::partition::Partition;
 
+use super::judging::OurLog;
 use super::record::Record;
 use crate::store::checkpoints::Checkpoint;
 
@@ -19,8 +20,8 @@ pub(super) enum Parcel {
         epoch: u64,
         /// Of the partitions that are ours.
         checkpoints: Vec<Checkpoint>,
-        /// Of the topic.
-        partitions: Partition,
+        /// Whose log is applied.
+        log: OurLog,
     },
     /// Records as they were read.
     Records {

@@ -129,7 +129,7 @@ impl Reader {
         while let Some(change) = consumer.context().next() {
             self.change(consumer, change);
         }
-        if self.given.is_some() && self.link.is_to_start_over() {
+        if self.given.is_some() && (self.link.is_to_start_over() | self.settings.guard.take_changed()) {
             self.epoch = self.link.next_epoch();
             self.start_at = Some(Instant::now());
         }
@@ -213,6 +213,7 @@ impl Reader {
         self.epoch = self.link.next_epoch();
         self.given = None;
         self.settings.ends.causes.give(None);
+        self.settings.guard.assign([]);
         self.held_back.clear();
         self.start_at = None;
         self.held.clear();

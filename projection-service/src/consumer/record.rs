@@ -1,6 +1,7 @@
 //! What was read: a record of the topic, or an event of the log's feed.
 
 use passbook_shared::cloud_event::{self, Decoded};
+use passbook_shared::epoch::Epoch;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -30,6 +31,8 @@ pub(crate) struct Event {
     pub(crate) recorded: RecordedEvent,
     /// Whose log.
     pub(crate) store_id: Uuid,
+    /// The epoch of that store in which it was published; of an event of the feed 0, which the log vouches for.
+    pub(crate) epoch: Epoch,
     /// What happened.
     pub(crate) decoded: Result<AccountEvent, Unreadable>,
 }
@@ -62,13 +65,9 @@ impl Record {
     /// A record with this value. Any bytes will do.
     pub(crate) fn read(partition: Partition, offset: Option<i64>, document: &[u8]) -> Self {
         let content = cloud_event::decode(document)
-            .and_then(|read| match read.event.position.partition {
-                found if found == partition => Ok(read),
-                found => Err(format!("an event of partition {found} in partition {partition}")),
-            })
-            .map(|Decoded { event: recorded, store_id, .. }| {
+            .map(|Decoded { event: recorded, store_id, epoch }| {
                 let decoded = recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), document));
-                Event { recorded, store_id, decoded }
+                Event { recorded, store_id, epoch, decoded }
             })
             .map_err(|reason| Unreadable::new(&reason, document));
         Self { partition, offset, published_at: None, content }
@@ -92,7 +91,7 @@ impl Record {
             partition: recorded.position.partition,
             offset: None,
             published_at: None,
-            content: Ok(Event { recorded, store_id, decoded }),
+            content: Ok(Event { recorded, store_id, epoch: 0, decoded }),
         }
     }
 }

@@ -1,11 +1,16 @@
 //! Accept what is next: where each partition stands, and what a record's position means there. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use passbook_shared::partition::Partition;
 use uuid::Uuid;
 
 use crate::store::checkpoints::Checkpoint;
+
+/// Number of accepted events per partition whose ids are remembered, to tell a repeat from another event.
+const REMEMBERED: usize = 1_024;
+/// Number of records behind a hole that are remembered until the hole is filled.
+const PASSED_OVER: usize = 1_024;
 
 /// Where each of our partitions stands.
 #[derive(Debug, Default)]
@@ -28,32 +33,44 @@ pub(crate) struct Track {
     pub(crate) offset: Option<i64>,
     /// Whether that is not in the checkpoint yet.
     pub(crate) moved: bool,
+    /// Ids of the events accepted last, the newest at the back.
+    recent: VecDeque<Uuid>,
     filling: Option<Filling>,
 }
 
 /// A hole that is being filled: records behind it are passed over, the log has them too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Filling {
     /// The largest position that was passed over.
     target: i64,
     /// Where in the topic to read on once the target is accepted.
     offset: i64,
+    /// Positions that were passed over, with their offsets: those beyond the end of the log are of no event.
+    passed_over: Vec<(i64, i64)>,
 }
 
-/// What is to be done with a record.
+/// Verdict on a record that has a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is next: to be applied.
     Next,
-    /// It was applied before, is of no partition of ours, or comes again from the log.
+    /// It comes again from the log, or is of no partition of ours.
     Skip,
-    /// Events are missing before it: to be taken from the log, after this position. Said once a hole.
-    Hole {
-        /// The last position there is.
-        after: i64,
-    },
-    /// At the position accepted last there was another event: this is not the log that was applied.
-    Forked,
+    /// It was accepted before, as far as is known.
+    Repeat,
+    /// Events are missing before it: to be taken from the log. Returned once a hole.
+    Hole(Hole),
+    /// At its position another event was accepted. The log decides which of the two it has.
+    Contradicts,
+}
+
+/// A hole of the topic, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hole {
+    /// The last position there is.
+    pub(crate) after: i64,
+    /// The largest position seen behind it. The log may not reach it: then that record is of no event.
+    pub(crate) target: i64,
 }
 
 impl Sequence {
@@ -66,6 +83,7 @@ impl Sequence {
             event_id: checkpoint.event_id,
             offset: checkpoint.kafka_offset,
             moved: false,
+            recent: checkpoint.event_id.into_iter().collect(),
             filling: None,
         };
         Self { tracks: checkpoints.iter().map(|checkpoint| (checkpoint.partition, track(checkpoint))).collect() }
@@ -76,18 +94,13 @@ impl Sequence {
         let Some(track) = self.tracks.get_mut(&partition) else {
             return Verdict::Skip;
         };
-        if position > track.accepted + 1 {
-            let first = track.filling.is_none();
-            let target = track.filling.map_or(position, |filling| filling.target.max(position));
-            track.filling = Some(Filling { target, offset: offset + 1 });
-            return if first { Verdict::Hole { after: track.accepted } } else { Verdict::Skip };
-        }
-        if position == track.accepted && track.event_id.is_some_and(|accepted| accepted != event_id) {
-            return Verdict::Forked;
+        if position - track.accepted > 1 {
+            return track.pass_over(position, offset);
         }
         track.read_up_to(offset + 1);
         if position <= track.accepted {
-            return Verdict::Skip;
+            let contradicts = track.event_at(position).is_some_and(|accepted| accepted != event_id);
+            return if contradicts { Verdict::Contradicts } else { Verdict::Repeat };
         }
         track.accept(position, event_id);
         Verdict::Next
@@ -105,15 +118,26 @@ impl Sequence {
         Verdict::Next
     }
 
-    /// A record without a position was read. Gives whether it is of a partition of ours.
-    pub(crate) fn unreadable(&mut self, partition: Partition, offset: i64) -> bool {
+    /// Reading goes on behind a record that can't be used. Returns whether it is of a partition of ours.
+    pub(crate) fn unusable(&mut self, partition: Partition, offset: i64) -> bool {
         let track = self.tracks.get_mut(&partition);
         track.map(|track| track.read_up_to(offset + 1)).is_some()
     }
 
-    /// The position after which the log is to be read on, if the partition has a hole.
-    pub(crate) fn hole(&self, partition: Partition) -> Option<i64> {
-        self.tracks.get(&partition).filter(|track| track.filling.is_some()).map(|track| track.accepted)
+    /// The hole of a partition, if it has one.
+    pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
+        let track = self.tracks.get(&partition)?;
+        track.filling.as_ref().map(|filling| Hole { after: track.accepted, target: filling.target })
+    }
+
+    /// The log ends before what is behind the hole: reading goes on there, and the hole is forgotten. Returns the
+    /// offsets of the records that are of no event, as far as they are remembered.
+    pub(crate) fn log_ends(&mut self, partition: Partition) -> Vec<i64> {
+        let Some(track) = self.tracks.get_mut(&partition) else { return Vec::new() };
+        let Some(filling) = track.filling.take() else { return Vec::new() };
+        track.read_up_to(filling.offset);
+        let beyond = filling.passed_over.into_iter().filter(|(position, _)| *position > track.accepted);
+        beyond.map(|(_, offset)| offset).collect()
     }
 
     /// The position accepted last, if the partition is ours.
@@ -145,10 +169,30 @@ impl Track {
         self.accepted = position;
         self.event_id = Some(event_id);
         self.moved = true;
-        if let Some(filling) = self.filling.filter(|filling| position >= filling.target) {
-            self.filling = None;
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(event_id);
+        if let Some(filling) = self.filling.take_if(|filling| position >= filling.target) {
             self.offset = Some(filling.offset);
         }
+    }
+
+    fn pass_over(&mut self, position: i64, offset: i64) -> Verdict {
+        let first = self.filling.is_none();
+        let filling = self.filling.get_or_insert(Filling { target: position, offset, passed_over: Vec::new() });
+        filling.target = filling.target.max(position);
+        filling.offset = offset + 1;
+        if filling.passed_over.len() < PASSED_OVER {
+            filling.passed_over.push((position, offset));
+        }
+        if first { Verdict::Hole(Hole { after: self.accepted, target: position }) } else { Verdict::Skip }
+    }
+
+    /// The event accepted at a position, if that is remembered.
+    fn event_at(&self, position: i64) -> Option<Uuid> {
+        let back = usize::try_from(self.accepted - position).ok()?;
+        self.recent.iter().rev().nth(back).copied()
     }
 
     /// While a hole is filled, the checkpoint's offset stays before it: what was passed over is not applied yet.

@@ -18,12 +18,10 @@ use super::known::{Accounts, Known};
 use super::record::Record;
 use super::sequence::Sequence;
 use super::share::Limit;
-use crate::feed::{Feed, FeedError};
 use crate::quarantine::check;
 use crate::store::apply::{Batch, apply};
 use crate::store::generations;
-use crate::store::source::Source;
-use crate::store::{accounts, discarded, quarantine, source};
+use crate::store::{accounts, discarded, quarantine};
 
 mod failing;
 pub(crate) use failing::Failing;
@@ -35,11 +33,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Writer {
     database: PgConnectOptions,
-    feed: Feed,
     connection: Option<PgConnection>,
     known: Accounts,
-    /// Whose log the views are of, as the database has it.
-    source: Option<Source>,
     /// How many of the events may fail.
     limit: Limit,
 }
@@ -59,20 +54,14 @@ pub(crate) enum WriteError {
     /// Postgres refused, or is away.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// The views are empty, and the command-service can't be asked whose log they are to be of.
-    #[error("the views are empty, and whose log they are to be of can't be asked: {0}")]
-    Unasked(#[from] FeedError),
-    /// The records are of another log than the views.
-    #[error("{0}")]
-    Foreign(String),
     /// More events of these partitions can't be applied than may be set aside: nothing of the batch was applied.
     #[error("too many events can't be applied")]
     TooManyFail(Vec<Failing>),
 }
 
 impl Writer {
-    pub(crate) fn new(database: PgConnectOptions, feed: Feed, limit: Limit) -> Self {
-        Self { database, feed, connection: None, known: Accounts::default(), source: None, limit }
+    pub(crate) fn new(database: PgConnectOptions, limit: Limit) -> Self {
+        Self { database, connection: None, known: Accounts::default(), limit }
     }
 
     /// How many of the events may fail.
@@ -100,7 +89,6 @@ impl Writer {
     pub(crate) fn forget(&mut self) {
         self.connection = None;
         self.known.clear();
-        self.source = None;
     }
 
     /// Applies records that were accepted, with the checkpoints they lead to.
@@ -108,9 +96,8 @@ impl Writer {
         &mut self,
         records: &[Record],
         sequence: &Sequence,
-        source: Option<Source>,
     ) -> Result<Written, WriteError> {
-        timeout(WRITE_TIMEOUT, self.write_for_long(records, sequence, source))
+        timeout(WRITE_TIMEOUT, self.write_for_long(records, sequence))
             .await
             .unwrap_or(Err(WriteError::Store(sqlx::Error::PoolTimedOut)))
     }
@@ -119,15 +106,11 @@ impl Writer {
         &mut self,
         records: &[Record],
         sequence: &Sequence,
-        source: Option<Source>,
     ) -> Result<Written, WriteError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.database).await?),
         };
-        if let Some(seen) = source.filter(|_| self.source.is_none()) {
-            self.source = Some(agree(connection, &self.feed, seen).await?);
-        }
         load(connection, records, &mut self.known).await?;
         let batch = fold(records, sequence, &mut self.known);
         let failing = failing::find(connection, self.limit, &batch.quarantine).await?;
@@ -162,28 +145,6 @@ async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     // A replay that applies events of a partition again holds it for as long as that takes; others are not to wait.
     let options = options.options([("lock_timeout", "1s")]);
     timeout(CONNECT_TIMEOUT, generations::connect_live(&options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-/// Whether what is read is of the log that the views are of. Of which that is, is written down before the first event;
-/// the topic's word is not enough for that: it may be another installation's, or be growing to its partitions.
-async fn agree(connection: &mut PgConnection, feed: &Feed, seen: Source) -> Result<Source, WriteError> {
-    if let Some(ours) = source::find(connection).await? {
-        return if ours == seen { Ok(ours) } else { Err(foreign("topic", seen, "views", ours)) };
-    }
-    let log = feed.source().await?;
-    if log == seen {
-        Ok(source::remember(connection, seen).await?)
-    } else {
-        Err(foreign("topic", seen, "command-service's log", log))
-    }
-}
-
-fn foreign(what: &str, seen: Source, other: &str, theirs: Source) -> WriteError {
-    WriteError::Foreign(format!(
-        "the {what} is of store {} with {} partitions, the {other} of store {} with {}: nothing is applied. Is \
-         KAFKA_TOPIC, COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation's?",
-        seen.store_id, seen.partitions, theirs.store_id, theirs.partitions
-    ))
 }
 
 /// Gets to know the accounts of the records.

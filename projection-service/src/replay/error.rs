@@ -5,12 +5,22 @@ use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 
+use crate::agreement::common::CompareError;
 use crate::feed::FeedError;
 use crate::store::apply::OUTRUN;
 use crate::store::source::Source;
 
+impl From<CompareError> for ReplayError {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Store(error) => Self::Store(error),
+            CompareError::Feed(error) => Self::Feed(error),
+        }
+    }
+}
+
 #[derive(Debug, Error)]
-pub(super) enum ReplayError {
+pub(crate) enum ReplayError {
     #[error("the views' database: {0}")]
     Store(#[from] sqlx::Error),
     #[error(transparent)]
@@ -32,18 +42,20 @@ pub(super) enum ReplayError {
     WouldGoBack(i64),
     #[error("there is no generation {0}")]
     NoGeneration(i32),
+    #[error("the views that were built differ from the log at {partition}-{position}: another try may read other records")]
+    Differs { partition: Partition, position: i64 },
     #[error("cancelled")]
     Cancelled,
 }
 
 impl ReplayError {
     /// Whether it may pass by itself: worth another try from where things stand.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => {
                 is_connection_lost(error) || is_unavailable(error) || violated_constraint(error) == Some(OUTRUN)
             }
-            Self::Feed(FeedError::Request(_)) | Self::Kafka(_) => true,
+            Self::Feed(FeedError::Request(_)) | Self::Kafka(_) | Self::Differs { .. } => true,
             Self::Feed(FeedError::Nameless | FeedError::OutOfOrder { .. })
             | Self::LogEnds { .. }
             | Self::Foreign { .. }

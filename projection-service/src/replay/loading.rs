@@ -1,6 +1,6 @@
 //! Events of one partition, read again and applied: from the topic as long as it has them, else from the log.
 
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
 
@@ -8,39 +8,42 @@ use super::Ground;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::topic;
+use crate::consumer::judging::{OurLog, judge};
 use crate::consumer::known::Accounts;
-use crate::consumer::record::{Event, Record};
+use crate::consumer::record::Record;
 use crate::consumer::sequence::{Sequence, Verdict};
 use crate::consumer::writer::write;
+use crate::metrics;
 use crate::store::checkpoints::Checkpoint;
-use crate::store::source::Source;
 
 /// Events applied in one transaction, at most, and what they take in bytes, about.
 const BATCH: (usize, usize) = (20_000, 16 << 20);
 
 /// A partition of the views that is brought up to a position, not beyond.
-pub(super) struct Loading<'a> {
+pub(crate) struct Loading<'a> {
     ground: &'a Ground,
     progress: &'a Progress,
     /// Sees the views that are written.
     connection: &'a mut PgConnection,
     partition: Partition,
-    /// Whose log it is: nothing of another is applied.
-    source: Source,
+    /// Nothing of another log is applied.
+    log: &'a OurLog,
     sequence: Sequence,
     known: Accounts,
     pending: Vec<Record>,
     bytes: usize,
     /// Up to here, and no further.
     target: i64,
+    /// The topic showed two events for a position: one of them is not the log's.
+    contradicted: bool,
 }
 
 impl<'a> Loading<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         ground: &'a Ground,
         progress: &'a Progress,
         connection: &'a mut PgConnection,
-        source: Source,
+        log: &'a OurLog,
         from: &Checkpoint,
         target: i64,
     ) -> Self {
@@ -49,17 +52,19 @@ impl<'a> Loading<'a> {
             progress,
             connection,
             partition: from.partition,
-            source,
+            log,
             sequence: Sequence::new(std::slice::from_ref(from)),
             known: Accounts::default(),
             pending: Vec::new(),
             bytes: 0,
             target,
+            contradicted: false,
         }
     }
 
-    /// Reads the topic from an offset, then the log for what is still missing.
-    pub(super) async fn by_topic(mut self, offset: i64) -> Result<(), ReplayError> {
+    /// Reads the topic from an offset, then the log for what is still missing. Returns whether the topic showed two
+    /// events for a position.
+    pub(crate) async fn by_topic(mut self, offset: i64) -> Result<bool, ReplayError> {
         let mut chunks = topic::read(&self.ground.kafka, self.partition, offset);
         while !self.is_there()
             // What Kafka does not give, the log has.
@@ -72,15 +77,28 @@ impl<'a> Loading<'a> {
         }
         drop(chunks);
         self.fill(self.target).await?;
-        self.write().await
+        self.write().await?;
+        Ok(self.contradicted)
     }
 
     /// Reads the log alone: for what is new, that is at once there.
-    pub(super) async fn by_log(mut self) -> Result<(), ReplayError> {
+    pub(crate) async fn by_log(mut self) -> Result<(), ReplayError> {
         while !self.is_there() {
-            self.page(self.target).await?;
+            if self.page(self.target).await? == 0 {
+                return Err(self.log_ends());
+            }
         }
         self.write().await
+    }
+
+    /// The same, where the log may end before.
+    pub(crate) async fn by_log_to_its_end(mut self) -> Result<(), ReplayError> {
+        while !self.is_there() && self.page(self.target).await? > 0 {}
+        self.write().await
+    }
+
+    fn log_ends(&self) -> ReplayError {
+        ReplayError::LogEnds { partition: self.partition, position: self.target }
     }
 
     fn accepted(&self) -> i64 {
@@ -93,26 +111,26 @@ impl<'a> Loading<'a> {
 
     async fn take(&mut self, record: Record) -> Result<(), ReplayError> {
         let (partition, offset) = (self.partition, record.offset.unwrap_or_default());
-        let Ok(event) = &record.content else {
-            if !self.is_there() && self.sequence.unreadable(partition, offset) {
-                self.push(record);
+        let event = match judge(&record, self.log) {
+            Ok(event) => event,
+            Err((flaw, reason)) => {
+                metrics::unusable(flaw.as_str());
+                tracing::debug!(partition, offset, reason, "a record of the topic can't be used");
+                self.sequence.unusable(partition, offset);
+                return Ok(());
             }
-            return Ok(());
         };
-        check_source(event, partition, self.source)?;
-        let position = event.recorded.position.number;
-        if self.is_there() && position > self.target {
+        let (position, event_id) = (event.recorded.position.number, event.recorded.event_id);
+        if position > self.target {
             return Ok(());
         }
-        match self.sequence.of_topic(partition, position, event.recorded.event_id, offset) {
+        match self.sequence.of_topic(partition, position, event_id, offset) {
             Verdict::Next => self.push(record),
-            // Another event than was applied: the live views will say so.
-            Verdict::Skip | Verdict::Forked => {}
-            Verdict::Hole { .. } => {
-                self.fill(self.target.min(position - 1)).await?;
-                let is_next = position <= self.target
-                    && self.sequence.of_topic(partition, position, event.recorded.event_id, offset) == Verdict::Next;
-                if is_next {
+            Verdict::Skip | Verdict::Repeat => {}
+            Verdict::Contradicts => self.contradicted = true,
+            Verdict::Hole(_) => {
+                self.fill(position - 1).await?;
+                if self.sequence.of_topic(partition, position, event_id, offset) == Verdict::Next {
                     self.push(record);
                 }
             }
@@ -124,28 +142,28 @@ impl<'a> Loading<'a> {
     async fn fill(&mut self, up_to: i64) -> Result<(), ReplayError> {
         while self.accepted() < up_to {
             let events = self.page(up_to).await?;
+            if events == 0 {
+                return Err(self.log_ends());
+            }
             self.progress.add_from_log(events);
         }
         Ok(())
     }
 
-    /// Takes the page of the log that is next, up to a position; gives how many events it had.
+    /// Takes the page of the log that is next, up to a position; gives how many events it had: none at the end of the log.
     async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
         let page = self.ground.feed.events(self.partition, after).await?;
-        if page.source != self.source {
-            let (found, ours) = (page.source, self.source);
+        if page.source != self.log.source {
+            let (found, ours) = (page.source, self.log.source);
             return Err(ReplayError::Foreign { what: "command-service's log", found, ours });
-        }
-        if page.events.is_empty() {
-            return Err(ReplayError::LogEnds { partition: self.partition, position: self.target });
         }
         let wanted = |event: &RecordedEvent| event.position.number <= up_to;
         let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
         let count = events.len();
         for event in events {
             if self.sequence.of_log(self.partition, event.position.number, event.event_id) == Verdict::Next {
-                self.push(Record::of_feed(event, self.source.store_id));
+                self.push(Record::of_feed(event, self.log.source.store_id));
             }
         }
         self.write_if_full().await?;
@@ -173,13 +191,4 @@ impl<'a> Loading<'a> {
         }
         Ok(())
     }
-}
-
-/// Fails if a record of the topic is not of this log, or is where it would not be in a log of as many partitions.
-pub(super) fn check_source(event: &Event, partition: Partition, ours: Source) -> Result<(), ReplayError> {
-    let store_id = event.store_id;
-    if store_id == ours.store_id && partition_of(event.recorded.account_id, ours.partitions) == partition {
-        return Ok(());
-    }
-    Err(ReplayError::Foreign { what: "topic", found: Source { store_id, ..ours }, ours })
 }

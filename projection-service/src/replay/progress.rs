@@ -7,7 +7,7 @@ use super::error::ReplayError;
 use crate::store::replays::Figures;
 
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     done: AtomicI64,
     total: AtomicI64,
     from_log: AtomicI64,
@@ -18,7 +18,7 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Goes on from so many events done.
-    pub(super) fn new(done: i64, from_log: i64) -> Self {
+    pub(crate) fn new(done: i64, from_log: i64) -> Self {
         Self {
             done: AtomicI64::new(done),
             total: AtomicI64::new(done),
@@ -28,29 +28,29 @@ impl Progress {
         }
     }
 
-    pub(super) fn set_total(&self, total: i64) {
+    pub(crate) fn set_total(&self, total: i64) {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    pub(super) fn add(&self, events: usize) {
+    pub(crate) fn add(&self, events: usize) {
         self.done.fetch_add(i64::try_from(events).unwrap_or_default(), Ordering::Relaxed);
     }
 
     /// So many events, which the topic should have had, came from the log.
-    pub(super) fn add_from_log(&self, events: usize) {
+    pub(crate) fn add_from_log(&self, events: usize) {
         self.from_log.fetch_add(i64::try_from(events).unwrap_or_default(), Ordering::Relaxed);
     }
 
-    pub(super) fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Fails if somebody wants the replay to end.
-    pub(super) fn go_on(&self) -> Result<(), ReplayError> {
+    pub(crate) fn go_on(&self) -> Result<(), ReplayError> {
         if self.cancelled.load(Ordering::Relaxed) { Err(ReplayError::Cancelled) } else { Ok(()) }
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let done = self.done.load(Ordering::Relaxed);
         let (at, before) = self.began;
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -1,9 +1,13 @@
 //! A full replay: a new generation of the views is loaded beside the live one, compared with it at the same positions,
 //! and takes over. Until then queries are answered from the live one, which goes on following the log.
+//!
+//! The topic is quick to read, and anybody with access to Kafka can write to it. So what the new generation ends with, and
+//! each account that it has otherwise than the live one, is settled by the log before the switch.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use passbook_shared::partition::partition_of;
 use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::time::sleep;
@@ -12,12 +16,14 @@ use super::asked::From;
 use super::error::ReplayError;
 use super::loading::Loading;
 use super::progress::Progress;
+use super::rewind::account_by_log;
 use super::{Ground, Positions};
+use crate::agreement::correct;
+use crate::consumer::judging::OurLog;
 use crate::quarantine;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::generations::{self, Generation};
 use crate::store::replays::{self, Replay};
-use crate::store::source::Source;
 
 /// So many events behind the live views is near: the rest takes a moment.
 const NEAR: i64 = 2_000;
@@ -26,8 +32,19 @@ const PASSES: u32 = 10;
 /// How often to try to switch, and how soon again.
 const SWITCHES: u32 = 50;
 const SWITCH_AGAIN: Duration = Duration::from_millis(200);
+/// Accounts that are settled one by one.
+const SETTLED: usize = 1_000;
 /// Differences shown.
 const SAMPLES: i32 = 20;
+
+/// From where events are loaded.
+#[derive(Debug, Clone, Copy)]
+enum By {
+    /// The topic, and the log where that has none.
+    Topic,
+    /// The log.
+    Log,
+}
 
 pub(super) struct Rebuild<'a> {
     ground: &'a Ground,
@@ -38,7 +55,7 @@ pub(super) struct Rebuild<'a> {
     connection: PgConnection,
     /// To what is built.
     building: PgConnection,
-    source: Source,
+    log: OurLog,
 }
 
 /// The generation that a replay builds or takes up again; made now, if it is yet to be made.
@@ -76,8 +93,8 @@ impl<'a> Rebuild<'a> {
     ) -> Result<Self, ReplayError> {
         let connection = ground.connect().await?;
         let building = ground.connect_to(generation).await?;
-        let source = ground.source().await?;
-        Ok(Self { ground, progress, replay, generation, connection, building, source })
+        let log = ground.log().await?;
+        Ok(Self { ground, progress, replay, generation, connection, building, log })
     }
 
     /// From where the generation stands to its taking over.
@@ -89,19 +106,24 @@ impl<'a> Rebuild<'a> {
         if matches!(self.replay.asked_for, From::Generation(_)) {
             quarantine::retry_all(&mut self.building).await?;
         }
-        self.approach().await?;
+        self.approach(By::Topic).await?;
+        self.end_as_log().await?;
         replays::compare(&mut self.connection, self.replay.replay_id).await?;
-        let (differences, samples) = self.compare().await?;
+        let (mut differences, mut samples) = self.compare().await?;
+        if differences > 0 {
+            self.settle_by_log().await?;
+            (differences, samples) = self.compare().await?;
+        }
         replays::compared(&mut self.connection, self.replay.replay_id, differences, &samples).await?;
         if differences > 0 {
             tracing::warn!(differences, generation = self.generation.0, "the new views are not as the live ones");
         }
-        self.approach().await?;
+        self.approach(By::Log).await?;
         self.switch().await
     }
 
     /// Loads until it is near the live views, which move on meanwhile; its history has its key then.
-    async fn approach(&mut self) -> Result<(), ReplayError> {
+    async fn approach(&mut self, by: By) -> Result<(), ReplayError> {
         for pass in 1.. {
             let mut live = generations::connect_live(&self.ground.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
@@ -116,7 +138,7 @@ impl<'a> Rebuild<'a> {
                 })
                 .collect();
             let missing: i64 = behind.iter().map(|(checkpoint, target)| target - checkpoint.position).sum();
-            self.load(behind).await?;
+            self.load(behind, by).await?;
             let mut transaction = self.building.begin().await?;
             generations::index(&mut transaction, self.generation).await?;
             transaction.commit().await?;
@@ -128,13 +150,56 @@ impl<'a> Rebuild<'a> {
         Ok(())
     }
 
-    async fn load(&self, behind: Vec<(Checkpoint, i64)>) -> Result<(), ReplayError> {
+    async fn load(&self, behind: Vec<(Checkpoint, i64)>, by: By) -> Result<(), ReplayError> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
             let mut connection = self.ground.connect_to(self.generation).await?;
-            let loading = Loading::new(self.ground, self.progress, &mut connection, self.source, &checkpoint, target);
-            loading.by_topic(checkpoint.kafka_offset.unwrap_or(0)).await
+            let loading = Loading::new(self.ground, self.progress, &mut connection, &self.log, &checkpoint, target);
+            match by {
+                By::Topic => loading.by_topic(checkpoint.kafka_offset.unwrap_or(0)).await.map(drop),
+                By::Log => loading.by_log().await,
+            }
         };
         stream::iter(behind).map(load).buffer_unordered(self.ground.at_once).try_collect::<Vec<()>>().await.map(drop)
+    }
+
+    /// Corrects partitions of what is built whose last event is not the log's: those may be of a log that was given up, or
+    /// of nobody's.
+    async fn end_as_log(&mut self) -> Result<(), ReplayError> {
+        for checkpoint in checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0) {
+            let there = self.ground.feed.event_at(checkpoint.partition, checkpoint.position).await?;
+            if there.map(|event| event.event_id) != checkpoint.event_id {
+                let corrected = correct::building(self.ground, &mut self.building, &self.log, checkpoint).await?;
+                tracing::warn!(partition = checkpoint.partition, ?corrected, "the new views had other events than the log");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the accounts that differ from the live views anew, from the log; all of them, if they are many.
+    async fn settle_by_log(&mut self) -> Result<(), ReplayError> {
+        let live = generations::live(&mut self.connection).await?;
+        let differing = generations::differing(&mut self.connection, self.generation, live, SETTLED + 1).await?;
+        tracing::warn!(accounts = differing.len(), "the new views are not as the live ones: the log is asked");
+        if differing.len() > SETTLED {
+            return self.again_by_log().await;
+        }
+        let standing = positions(&checkpoints::all(&mut self.building).await?);
+        for account_id in differing {
+            let partition = partition_of(account_id, self.log.source.partitions);
+            let up_to = standing.get(&partition).copied().unwrap_or_default();
+            let mut transaction = self.building.begin().await?;
+            let Self { ground, progress, log, .. } = self;
+            account_by_log(ground, progress, &mut transaction, log.source, account_id, up_to).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn again_by_log(&mut self) -> Result<(), ReplayError> {
+        let mut transaction = self.building.begin().await?;
+        generations::empty(&mut transaction).await?;
+        transaction.commit().await?;
+        self.approach(By::Log).await
     }
 
     /// Compares both generations as they are at the same positions.
@@ -175,6 +240,7 @@ impl<'a> Rebuild<'a> {
         let before = generations::live(&mut live).await?;
         let mut held = live.begin().await?;
         self.meet(&mut held).await?;
+        self.ends_as(&mut held).await?;
         let behind = generations::behind(&mut held, self.generation, before).await?;
         if behind > 0 {
             return Err(ReplayError::WouldGoBack(behind));
@@ -183,13 +249,25 @@ impl<'a> Rebuild<'a> {
         Ok(held.commit().await?)
     }
 
+    /// Fails if what was built ends with another event than the live views, at the same positions.
+    async fn ends_as(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
+        let built = checkpoints::all(&mut self.building).await?;
+        for live in checkpoints::all(live).await? {
+            let built = built.iter().find(|built| built.partition == live.partition);
+            if built.is_none_or(|built| (built.position, built.event_id) != (live.position, live.event_id)) {
+                return Err(ReplayError::Differs { partition: live.partition, position: live.position });
+            }
+        }
+        Ok(())
+    }
+
     /// Holds the live views where they are as long as the transaction lasts, and brings the others to the same positions.
     async fn meet(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
-        let Self { ground, progress, source, building, .. } = self;
+        let Self { ground, progress, log, building, .. } = self;
         let targets = positions(&checkpoints::hold(live).await?);
         for checkpoint in checkpoints::all(&mut *building).await? {
             let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
-            Loading::new(ground, progress, building, *source, &checkpoint, target).by_log().await?;
+            Loading::new(ground, progress, building, log, &checkpoint, target).by_log().await?;
         }
         Ok(())
     }

@@ -9,9 +9,10 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::error::ReplayError;
-use super::loading::{Loading, check_source};
+use super::loading::Loading;
 use super::progress::Progress;
 use super::{Ground, topic};
+use crate::consumer::judging::{OurLog, judge};
 use crate::consumer::known::Accounts;
 use crate::consumer::record::Record;
 use crate::consumer::sequence::Sequence;
@@ -36,77 +37,107 @@ pub(super) async fn partitions(
     progress: &Progress,
     back: &BTreeMap<Partition, Back>,
 ) -> Result<(), ReplayError> {
-    let source = ground.source().await?;
+    let log = ground.log().await?;
     let mut live = connect(ground).await?;
     let standing = checkpoints::all(&mut live).await?;
     let behind = standing.iter().filter_map(|c| Some((c.position - back.get(&c.partition)?.position).max(0)));
     progress.set_total(behind.sum());
     for (partition, back) in back {
-        one_partition(ground, progress, &mut live, source, *partition, *back).await?;
+        if !one_partition(ground, progress, &mut live, &log, *partition, *back, false).await? {
+            tracing::warn!(partition, "the topic has other events than the log: they are read from the log");
+            one_partition(ground, progress, &mut live, &log, *partition, *back, true).await?;
+        }
     }
     Ok(())
 }
 
+/// Goes back with a partition. Returns false, with nothing changed, if the topic has other events than the log.
 async fn one_partition(
     ground: &Ground,
     progress: &Progress,
     live: &mut PgConnection,
-    source: Source,
+    log: &OurLog,
     partition: Partition,
     back: Back,
-) -> Result<(), ReplayError> {
+    by_log: bool,
+) -> Result<bool, ReplayError> {
     let mut transaction = live.begin().await?;
     let before = checkpoints::hold_one(&mut transaction, partition).await?;
     if back.position >= before.position {
-        return Ok(());
+        return Ok(true);
     }
     let (_, set_aside) = quarantine::counts(&mut *transaction, partition).await?;
-    sqlx::query("SELECT projection.rewind($1, $2, $3)")
-        .bind(partition)
-        .bind(back.position)
-        .bind(back.offset)
-        .execute(&mut *transaction)
-        .await?;
+    checkpoints::rewind(&mut *transaction, partition, back.position, Some(back.offset)).await?;
     let from = checkpoints::hold_one(&mut transaction, partition).await?;
-    Loading::new(ground, progress, &mut transaction, source, &from, before.position).by_topic(back.offset).await?;
+    let loading = Loading::new(ground, progress, &mut transaction, log, &from, before.position);
+    if by_log {
+        loading.by_log().await?;
+    } else if loading.by_topic(back.offset).await? || !ends_as_log(ground, &mut transaction, partition).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
     let (_, set_aside_now) = quarantine::counts(&mut *transaction, partition).await?;
     if set_aside_now > set_aside {
         return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
     }
     transaction.commit().await?;
     tracing::info!(partition, from = back.position, to = before.position, "events were applied again");
-    Ok(())
+    Ok(true)
+}
+
+/// Whether the log has the event that was applied last.
+async fn ends_as_log(
+    ground: &Ground,
+    transaction: &mut PgConnection,
+    partition: Partition,
+) -> Result<bool, ReplayError> {
+    let now = checkpoints::hold_one(transaction, partition).await?;
+    let there = ground.feed.event_at(partition, now.position).await?;
+    Ok(there.map(|event| event.event_id) == now.event_id)
 }
 
 /// Applies all events of an account again.
 pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uuid) -> Result<(), ReplayError> {
-    let source = ground.source().await?;
+    let source = ground.log().await?.source;
     let partition = partition_of(account_id, source.partitions);
     let mut live = connect(ground).await?;
     let mut transaction = live.begin().await?;
     let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
     let set_aside = quarantine::count_of(&mut *transaction, account_id).await?;
-    sqlx::query("SELECT projection.forget_account($1, $2)")
-        .bind(account_id)
-        .bind(partition)
-        .execute(&mut *transaction)
-        .await?;
-    let (mut known, mut after, mut has_more) = (Accounts::default(), 0, true);
-    while has_more {
-        let (mut events, more) = ground.feed.of_account(account_id, after).await?;
-        has_more = more && events.iter().all(|event| event.position.number <= checkpoint.position);
-        events.retain(|event| event.position.number <= checkpoint.position);
-        after += i64::try_from(events.len()).unwrap_or_default();
-        let records: Vec<Record> = events.into_iter().map(|event| Record::of_feed(event, source.store_id)).collect();
-        write(&mut transaction, &records, &Sequence::default(), &mut known).await?;
-        progress.add(records.len());
-        progress.go_on()?;
-    }
+    account_by_log(ground, progress, &mut transaction, source, account_id, checkpoint.position).await?;
     let set_aside_now = quarantine::count_of(&mut *transaction, account_id).await?;
     if set_aside_now > set_aside {
         return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
     }
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes an account out of the views and applies its events as the log has them, up to a position of its partition.
+pub(super) async fn account_by_log(
+    ground: &Ground,
+    progress: &Progress,
+    transaction: &mut PgConnection,
+    source: Source,
+    account_id: Uuid,
+    up_to: i64,
+) -> Result<(), ReplayError> {
+    sqlx::query("SELECT projection.forget_account($1, $2)")
+        .bind(account_id)
+        .bind(partition_of(account_id, source.partitions))
+        .execute(&mut *transaction)
+        .await?;
+    let (mut known, mut after, mut has_more) = (Accounts::default(), 0, true);
+    while has_more {
+        let (mut events, more) = ground.feed.of_account(account_id, after).await?;
+        has_more = more && events.iter().all(|event| event.position.number <= up_to);
+        events.retain(|event| event.position.number <= up_to);
+        after += i64::try_from(events.len()).unwrap_or_default();
+        let records: Vec<Record> = events.into_iter().map(|event| Record::of_feed(event, source.store_id)).collect();
+        write(transaction, &records, &Sequence::default(), &mut known).await?;
+        progress.add(records.len());
+        progress.go_on()?;
+    }
     Ok(())
 }
 
@@ -142,22 +173,35 @@ pub(super) async fn to_offsets(
     ground: &Ground,
     offsets: &BTreeMap<Partition, i64>,
 ) -> Result<BTreeMap<Partition, Back>, ReplayError> {
-    let source = ground.source().await?;
+    let log = ground.log().await?;
     let mut back = BTreeMap::new();
     for (partition, offset) in offsets {
-        let mut chunks = topic::read(&ground.kafka, *partition, *offset);
-        let mut first = None;
-        while first.is_none()
-            && let Some(records) = chunks.recv().await
-        {
-            first = records?.into_iter().find(|record| record.content.is_ok());
-        }
         // At the end of the topic there is nothing to go back for.
-        let Some(Record { offset: Some(found), content: Ok(event), .. }) = first else { continue };
-        check_source(&event, *partition, source)?;
-        let before = event.recorded.position.number - 1;
+        let Some((found, position)) = first_of_log(ground, &log, *partition, *offset).await? else { continue };
+        let before = position - 1;
         let position = if found > *offset { before.min(*offset) } else { before };
         back.insert(*partition, Back { position, offset: *offset });
     }
     Ok(back)
+}
+
+/// The first record at an offset or behind it that the log confirms: its offset, and its position.
+async fn first_of_log(
+    ground: &Ground,
+    log: &OurLog,
+    partition: Partition,
+    from: i64,
+) -> Result<Option<(i64, i64)>, ReplayError> {
+    let mut chunks = topic::read(&ground.kafka, partition, from);
+    while let Some(records) = chunks.recv().await {
+        for record in records? {
+            let Ok(event) = judge(&record, log) else { continue };
+            let number = event.recorded.position.number;
+            let of_log = ground.feed.event_at(partition, number).await?;
+            if of_log.is_some_and(|of_log| of_log.event_id == event.recorded.event_id) {
+                return Ok(record.offset.map(|offset| (offset, number)));
+            }
+        }
+    }
+    Ok(None)
 }

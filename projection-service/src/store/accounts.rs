@@ -68,7 +68,7 @@ fn state(row: &PgRow) -> sqlx::Result<AccountState> {
     })
 }
 
-fn status(text: &str) -> sqlx::Result<AccountStatus> {
+pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
     [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]
         .into_iter()
         .find(|status| status.as_str() == text)

@@ -1,6 +1,7 @@
 //! How far each partition has been applied.
 
 use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -122,4 +123,37 @@ pub async fn hold_one(connection: &mut PgConnection, partition: Partition) -> sq
     .bind(partition)
     .fetch_one(connection)
     .await
+}
+
+/// Takes the views of a partition back to a position, by their own history; reading goes on at an offset of the topic.
+///
+/// # Errors
+/// As any query.
+pub async fn rewind(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+    position: i64,
+    read_from: Option<i64>,
+) -> sqlx::Result<()> {
+    sqlx::query("SELECT projection.rewind($1, $2, $3)")
+        .bind(partition)
+        .bind(position)
+        .bind(read_from)
+        .execute(executor)
+        .await
+        .map(drop)
+}
+
+/// Names the event at a checkpoint that does not: after going back.
+///
+/// # Errors
+/// As any query.
+pub async fn name(executor: impl PgExecutor<'_>, partition: Partition, event: &RecordedEvent) -> sqlx::Result<()> {
+    sqlx::query("UPDATE checkpoints SET event_id = $2, recorded_at = $3 WHERE partition = $1")
+        .bind(partition)
+        .bind(event.event_id)
+        .bind(event.recorded_at.to_utc())
+        .execute(executor)
+        .await
+        .map(drop)
 }

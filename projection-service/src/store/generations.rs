@@ -2,6 +2,7 @@
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, PgExecutor};
+use uuid::Uuid;
 
 /// One complete set of views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,9 +35,17 @@ fn seeing(database: &PgConnectOptions, schema: String) -> PgConnectOptions {
 /// Postgres is away, or refuses.
 pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
-    let schema = live(&mut connection).await?.schema();
-    sqlx::query("SELECT set_config('search_path', $1, false)").bind(schema).execute(&mut connection).await?;
+    point_to_live(&mut connection).await?;
     Ok(connection)
+}
+
+/// Has the statements of a connection work on the generation that is live now.
+///
+/// # Errors
+/// As any query.
+pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let schema = live(&mut *connection).await?.schema();
+    sqlx::query("SELECT set_config('search_path', $1, false)").bind(schema).execute(connection).await.map(drop)
 }
 
 /// Has the statements of a transaction work on the generation that is live now, and gives that.
@@ -114,6 +123,38 @@ pub async fn discard(connection: &mut PgConnection, generation: Generation) -> s
 /// As any query.
 pub async fn behind(connection: &mut PgConnection, other: Generation, live: Generation) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT projection.behind($1, $2)").bind(other.0).bind(live.0).fetch_one(connection).await
+}
+
+/// Returns the accounts of which one generation has other rows than another: at most so many.
+///
+/// # Errors
+/// As any query.
+pub async fn differing(
+    connection: &mut PgConnection,
+    one: Generation,
+    other: Generation,
+    most: usize,
+) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar("SELECT projection.differing_accounts($1, $2, $3)")
+        .bind(one.0)
+        .bind(other.0)
+        .bind(i32::try_from(most).unwrap_or(i32::MAX))
+        .fetch_all(connection)
+        .await
+}
+
+/// Empties the generation that a connection works on. To be called in a transaction.
+///
+/// # Errors
+/// As any query.
+pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql(
+        "DELETE FROM quarantine; DELETE FROM history; DELETE FROM accounts;
+         UPDATE checkpoints SET position = 0, event_id = NULL, recorded_at = NULL, epoch = epoch + 1",
+    )
+    .execute(transaction)
+    .await
+    .map(drop)
 }
 
 /// Makes a generation the live one, for whoever asks afterwards all at once.

@@ -202,29 +202,16 @@ pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::
         .await
 }
 
-/// The places of what could not be applied of a partition, after one of them, in order: in the log, or, of records that
-/// are no events, in the topic.
+/// The positions of events of a partition that could not be applied, after one of them.
 ///
 /// # Errors
 /// As any query.
-pub async fn failures(
-    executor: impl PgExecutor<'_>,
-    partition: Partition,
-    after_position: i64,
-    after_offset: i64,
-) -> sqlx::Result<Vec<(Option<i64>, Option<i64>)>> {
-    sqlx::query_as(
-        "SELECT position, kafka_offset FROM quarantine
-          WHERE partition = $1 AND NOT waits AND position > $2
-          UNION ALL
-         SELECT position, kafka_offset FROM quarantine
-          WHERE partition = $1 AND account_id IS NULL AND kafka_offset > $3",
-    )
-    .bind(partition)
-    .bind(after_position)
-    .bind(after_offset)
-    .fetch_all(executor)
-    .await
+pub async fn failures(executor: impl PgExecutor<'_>, partition: Partition, after: i64) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar("SELECT position FROM quarantine WHERE partition = $1 AND NOT waits AND position > $2")
+        .bind(partition)
+        .bind(after)
+        .fetch_all(executor)
+        .await
 }
 
 /// They are set aside no longer.

@@ -13,20 +13,24 @@ pub struct Source {
     pub partitions: Partition,
 }
 
-/// Remembers the source of the first record there ever was, and gives the one that is remembered.
+/// Remembers whose log the views are of, before its first event is applied.
 ///
 /// # Errors
 /// As any query.
-pub async fn remember(connection: &mut PgConnection, seen: Source) -> sqlx::Result<Source> {
-    sqlx::query("INSERT INTO projection.source (store_id, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-        .bind(seen.store_id)
-        .bind(seen.partitions)
-        .execute(&mut *connection)
-        .await?;
-    find(connection).await.map(|source| source.unwrap_or(seen))
+pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO projection.source (store_id, partitions) VALUES ($1, $2)
+         ON CONFLICT (only_one) DO UPDATE SET store_id = excluded.store_id, partitions = excluded.partitions
+          WHERE source.store_id <> excluded.store_id OR source.partitions <> excluded.partitions",
+    )
+    .bind(log.store_id)
+    .bind(log.partitions)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
-/// The source, if there was a record yet.
+/// The source, if reading has begun before.
 ///
 /// # Errors
 /// As any query.

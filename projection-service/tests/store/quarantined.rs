@@ -6,8 +6,7 @@ use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use projection_service::quarantine::{Settled, Unsettled, discard, retry};
 use projection_service::replay::asked::From;
-use projection_service::store::apply::{Move, SetAside, apply};
-use projection_service::store::source::{self, Source};
+use projection_service::store::apply::{SetAside, apply};
 use projection_service::store::{accounts, checkpoints, discarded, history, quarantine, replays};
 use sqlx::PgPool;
 
@@ -185,6 +184,7 @@ async fn what_can_be_applied_is_not_discarded_and_nothing_is_while_a_replay_is_o
     assert!(discarded::list(pool, i64::MAX, 10).await.unwrap().is_empty());
 }
 
+/// Earlier versions of the program kept such records; their databases may still have some.
 #[tokio::test]
 async fn a_record_that_is_no_event_is_discarded_for_good() {
     let database = database().await;
@@ -202,26 +202,10 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     }];
     apply(&mut connection, &batch).await.unwrap();
     let number = head(pool).await;
-    assert!(matches!(retry(&mut connection, number).await, Err(Unsettled::StillUnapplicable(_))));
+    let refused = retry(&mut connection, number).await;
+    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")), "{refused:?}");
     discard(&mut connection, number, "not ours").await.unwrap();
     assert_eq!(discarded::list(pool, i64::MAX, 10).await.unwrap()[0].document_base64, "AP8=");
     apply(&mut connection, &batch).await.unwrap();
     assert_eq!(quarantine::held(pool).await.unwrap().number, 0, "read again, it is passed over");
-
-    let of_other =
-        |document: Vec<u8>| String::from_utf8(document).unwrap().replace(&id(1).to_string(), &other.to_string());
-    batch.quarantine[0].document = of_other(document(3, "MoneyDeposited")).into();
-    apply(&mut connection, &batch).await.unwrap();
-    let number = head(pool).await;
-    let refused = retry(&mut connection, number).await;
-    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("store")), "{refused:?}");
-    source::remember(&mut connection, Source { store_id: id(9), partitions: 12 }).await.unwrap();
-    assert_eq!(retry(&mut connection, number).await.unwrap(), Settled { applied: 1, left: 0 }, "it is next in the log");
-    assert_eq!(accounts::find(pool, other).await.unwrap().unwrap().state.version, 3);
-    assert_eq!((checkpoints::position(pool, PARTITION).await.unwrap(), epoch(pool).await), (3, 1));
-
-    batch.checkpoints[0] = Move { epoch: 1, from: 3, to: 3, ..batch.checkpoints[0] };
-    apply(&mut connection, &batch).await.unwrap();
-    let refused = retry(&mut connection, head(pool).await).await;
-    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")), "{refused:?}");
 }

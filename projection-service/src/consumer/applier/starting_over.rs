@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use passbook_shared::partition::Partition;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, reason, violated_constraint};
-use uuid::Uuid;
 
 use super::Applier;
 use crate::consumer::writer::WriteError;
@@ -15,9 +13,6 @@ use crate::store::apply::OUTRUN;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How often to look again at a topic that is not of our log.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
-
-/// How soon to ask again whose log it is.
-const UNASKED_PAUSE: Duration = Duration::from_millis(500);
 
 impl Applier {
     pub(super) fn fail(&mut self, error: WriteError) {
@@ -42,15 +37,6 @@ impl Applier {
                 self.refused = true;
                 self.health.failing("projection", format!("events can't be applied: {}", reason(&error)));
             }
-            error @ WriteError::Unasked(_) => {
-                self.health.degraded("projection", error.to_string());
-                pause = pause.max(UNASKED_PAUSE);
-            }
-            WriteError::Foreign(reason) => {
-                self.refused = true;
-                self.health.failing("projection", reason);
-                pause = FOREIGN_PAUSE;
-            }
             WriteError::TooManyFail(failing) => {
                 self.failures = 0;
                 pause = Duration::ZERO;
@@ -58,14 +44,6 @@ impl Applier {
             }
         }
         self.start_over(pause);
-    }
-
-    pub(super) fn refuse_store(&mut self, partition: Partition, offset: i64, found: Uuid) {
-        let expected = self.store_id.unwrap_or_default();
-        self.refuse(format!(
-            "the record at offset {offset} of partition {partition} is of store {found}, the views are of store \
-             {expected}: nothing is applied. Is KAFKA_TOPIC or PROJECTION_DATABASE_URL another installation's?"
-        ));
     }
 
     /// What is read is not what the views are of: nothing goes on until it is.
@@ -82,13 +60,4 @@ impl Applier {
         self.epoch = 0;
         self.link.start_over(pause);
     }
-}
-
-/// What is said when the log does not have the event that was applied.
-pub(in crate::consumer) fn other_log(partition: Partition, position: i64) -> String {
-    format!(
-        "position {partition}-{position} of the log is not the event that the views have there: nothing is applied. Was \
-         the log's database restored from a backup that is older than the views? Then the views must be made anew: see \
-         \"After a restore\" in the README"
-    )
 }

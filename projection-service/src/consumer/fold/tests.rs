@@ -40,7 +40,7 @@ fn folded(records: &[Record], known: &mut Accounts) -> (Sequence, Vec<usize>) {
     for record in records {
         let number = record.content.as_ref().map_or(0, |event| event.recorded.position.number);
         let accepted = match number {
-            0 => sequence.unreadable(3, record.offset.unwrap()),
+            0 => sequence.unusable(3, record.offset.unwrap()),
             number => sequence.of_topic(3, number, EVENT, record.offset.unwrap()) == Verdict::Next,
         };
         assert!(accepted, "{record:?}");

@@ -12,15 +12,17 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::Reader;
-use crate::consumer::applier::other_log;
 use crate::consumer::client::GroupConsumer;
+use crate::consumer::judging::OurLog;
 use crate::consumer::link::{Applied, Parcel};
 use crate::feed::Feed;
-use crate::store::checkpoints::{self, Checkpoint};
-use crate::store::{generations, source};
+use crate::store::checkpoints;
+use crate::store::source::{self, Source};
+use crate::store::{generations, restores};
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+const COMPARE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
 /// How often to look whether partitions that a replay holds can be read again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,14 +55,19 @@ impl Reader {
     fn try_start(&mut self, consumer: &GroupConsumer, given: &[Partition]) -> anyhow::Result<Parcel> {
         let topic = &self.settings.kafka.kafka_topic;
         let partitions = of_topic(consumer, topic)?;
-        let (mut connection, mut checkpoints) = self.in_time(load(&self.settings.database, partitions))?;
+        let feed = &self.settings.feed;
+        let (mut connection, source) = self.in_time(load(&self.settings.database, feed, partitions))?;
+        self.compare(given);
+        let accepted = self.in_time(restores::all(&mut connection))?;
+        let mut checkpoints = self.in_time(checkpoints::all(&mut connection))?;
         self.heed_resets(consumer, &mut connection, &checkpoints)?;
         checkpoints.retain(|checkpoint| given.contains(&checkpoint.partition));
         let free = self.in_time(checkpoints::free(&mut connection))?;
         self.held_back = given.iter().copied().filter(|partition| !free.contains(partition)).collect();
         self.looked_at = Instant::now();
-        checkpoints.retain(|checkpoint| free.contains(&checkpoint.partition));
-        self.runtime.block_on(same_log(&self.settings.feed, &checkpoints))?;
+        checkpoints.retain(|checkpoint| {
+            free.contains(&checkpoint.partition) && !self.settings.guard.is_halted(checkpoint.partition)
+        });
 
         let mut from = TopicPartitionList::with_capacity(checkpoints.len());
         for checkpoint in &checkpoints {
@@ -81,7 +88,21 @@ impl Reader {
             held_back = super::list(&self.held_back),
             "reading goes on from the checkpoints"
         );
-        Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, partitions })
+        let log = OurLog { source, accepted };
+        Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, log })
+    }
+
+    /// Compares the views of these partitions with the log before anything is applied to them. If the log does not
+    /// answer at once, reading begins, and the guard goes on asking.
+    fn compare(&self, given: &[Partition]) {
+        let guard = &self.settings.guard;
+        guard.assign(given.iter().copied());
+        match self.runtime.block_on(async { timeout(COMPARE_TIMEOUT, guard.look()).await }) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the log can't be asked for the events applied last"),
+            Err(_) => tracing::debug!("the log does not answer in time"),
+        }
+        guard.take_changed();
     }
 
     /// Begins anew once a partition can be read that could not: a replay has let go of it.
@@ -116,24 +137,6 @@ impl Reader {
 #[error("{0}")]
 struct Refused(String);
 
-/// Whether the log still has the events that were applied last. If it can't be asked, the records will tell.
-async fn same_log(feed: &Feed, checkpoints: &[Checkpoint]) -> anyhow::Result<()> {
-    for Checkpoint { partition, position, event_id, .. } in checkpoints {
-        let Some(applied) = event_id else { continue };
-        let event = match feed.event_at(*partition, *position).await {
-            Ok(event) => event,
-            Err(error) => {
-                tracing::debug!(%error, "the log can't be asked for the events applied last");
-                return Ok(());
-            }
-        };
-        if event.is_none_or(|event| event.event_id != *applied) {
-            bail!(Refused(other_log(*partition, *position)));
-        }
-    }
-    Ok(())
-}
-
 fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> {
     let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).context("Kafka does not answer")?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
@@ -143,17 +146,33 @@ fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> 
     Partition::try_from(partitions).with_context(|| format!("the topic {topic} has {partitions} partitions"))
 }
 
-async fn load(database: &PgConnectOptions, partitions: Partition) -> anyhow::Result<(PgConnection, Vec<Checkpoint>)> {
+/// Returns whose log the views are of. That is asked of the log before the first event: the topic's word is not enough
+/// for it.
+async fn load(
+    database: &PgConnectOptions,
+    feed: &Feed,
+    partitions: Partition,
+) -> anyhow::Result<(PgConnection, Source)> {
     let database = database.clone().application_name("passbook-projection-start");
     let mut connection = generations::connect_live(&database).await?;
-    if let Some(ours) = source::find(&mut connection).await?.filter(|ours| ours.partitions != partitions) {
+    let remembered = source::find(&mut connection).await?;
+    let is_empty = checkpoints::all(&mut connection).await?.iter().all(|checkpoint| checkpoint.position == 0);
+    let log = match (remembered, feed.source().await) {
+        (Some(ours), _) if !is_empty => ours,
+        (_, Ok(log)) => log,
+        (Some(ours), Err(_)) => ours,
+        (None, Err(error)) => {
+            return Err(error).context("the views are empty, and whose log they are to be of can't be asked");
+        }
+    };
+    if log.partitions != partitions {
         bail!(Refused(format!(
             "the topic has {partitions} partitions, the log of the views has {}: nothing is applied. Is KAFKA_TOPIC \
              another installation's?",
-            ours.partitions
+            log.partitions
         )));
     }
+    source::remember(&mut connection, log).await?;
     checkpoints::ensure(&mut connection, partitions).await?;
-    let checkpoints = checkpoints::all(&mut connection).await?;
-    Ok((connection, checkpoints))
+    Ok((connection, log))
 }

@@ -24,7 +24,7 @@ fn offset(sequence: &Sequence) -> Option<i64> {
 fn only_what_is_next_is_accepted_and_repeats_are_skipped() {
     let mut sequence = at(0, None);
     assert_eq!(sequence.of_topic(3, 1, id(1), 0), Verdict::Next);
-    assert_eq!(sequence.of_topic(3, 1, id(1), 1), Verdict::Skip);
+    assert_eq!(sequence.of_topic(3, 1, id(1), 1), Verdict::Repeat);
     assert_eq!(sequence.of_topic(3, 2, id(2), 2), Verdict::Next);
     assert_eq!(sequence.of_topic(4, 1, id(1), 0), Verdict::Skip, "a partition that is not ours");
     assert_eq!((sequence.accepted(3), offset(&sequence)), (Some(2), Some(3)));
@@ -33,9 +33,10 @@ fn only_what_is_next_is_accepted_and_repeats_are_skipped() {
 #[test]
 fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Hole { after: 5 });
+    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Hole(Hole { after: 5, target: 8 }));
     assert_eq!(sequence.of_topic(3, 9, id(9), 8), Verdict::Skip);
-    assert_eq!((sequence.hole(3), offset(&sequence)), (Some(5), Some(5)), "a restart would read the hole again");
+    let hole = Some(Hole { after: 5, target: 9 });
+    assert_eq!((sequence.hole(3), offset(&sequence)), (hole, Some(5)), "a restart would read the hole again");
     for position in 6..=9 {
         assert_eq!(sequence.of_log(3, position, id(position)), Verdict::Next);
     }
@@ -46,11 +47,11 @@ fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
 #[test]
 fn a_log_that_is_ahead_of_the_topic_makes_its_records_repeats() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 7, id(7), 6), Verdict::Hole { after: 5 });
+    assert_eq!(sequence.of_topic(3, 7, id(7), 6), Verdict::Hole(Hole { after: 5, target: 7 }));
     for position in 6..=20 {
         sequence.of_log(3, position, id(position));
     }
-    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Skip);
+    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Repeat);
     assert_eq!(sequence.of_topic(3, 21, id(21), 20), Verdict::Next);
 }
 
@@ -58,26 +59,42 @@ fn a_log_that_is_ahead_of_the_topic_makes_its_records_repeats() {
 fn a_topic_made_anew_is_read_from_its_beginning_without_effect_until_it_has_what_is_next() {
     let mut sequence = at(5, Some(40));
     for position in 1..=5 {
-        assert_eq!(sequence.of_topic(3, position, id(position), position - 1), Verdict::Skip);
+        assert_eq!(sequence.of_topic(3, position, id(position), position - 1), Verdict::Repeat);
     }
     assert_eq!(offset(&sequence), Some(5));
     assert_eq!(sequence.of_topic(3, 6, id(6), 5), Verdict::Next);
 }
 
 #[test]
-fn a_record_without_a_position_moves_only_the_offset() {
+fn a_record_that_is_not_used_moves_only_the_offset() {
     let mut sequence = at(5, Some(5));
-    assert!(sequence.unreadable(3, 5));
+    assert!(sequence.unusable(3, 5));
     assert_eq!((sequence.accepted(3), offset(&sequence)), (Some(5), Some(6)));
     assert!(sequence.has_moved());
-    assert!(!sequence.unreadable(4, 5));
+    assert!(!sequence.unusable(4, 5));
 }
 
 #[test]
-fn another_event_at_the_position_applied_last_is_another_log() {
+fn a_record_beyond_the_end_of_the_log_holds_nothing_up() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 5, id(5), 4), Verdict::Skip, "a repeat");
-    assert_eq!(sequence.of_topic(3, 5, id(99), 4), Verdict::Forked);
-    assert_eq!(sequence.of_topic(3, 6, id(6), 5), Verdict::Next);
-    assert_eq!(sequence.of_topic(3, 6, id(99), 6), Verdict::Forked);
+    assert_eq!(sequence.of_topic(3, i64::MAX, id(1), 5), Verdict::Hole(Hole { after: 5, target: i64::MAX }));
+    assert_eq!(sequence.of_topic(3, 6, id(6), 6), Verdict::Next, "while the log is asked, what is next is taken");
+    assert_eq!(sequence.of_topic(3, 900, id(2), 7), Verdict::Skip);
+    assert_eq!(sequence.log_ends(3), [5, 7], "two records are of no event");
+    assert_eq!((sequence.hole(3), offset(&sequence)), (None, Some(8)), "a restart does not read them again");
+    assert_eq!(sequence.of_topic(3, 7, id(7), 8), Verdict::Next);
+    assert_eq!(sequence.log_ends(3), [0_i64; 0]);
+}
+
+#[test]
+fn another_event_at_a_position_accepted_lately_contradicts_and_moves_only_the_offset() {
+    let mut sequence = at(5, Some(5));
+    assert_eq!(sequence.of_topic(3, 5, id(5), 4), Verdict::Repeat);
+    assert_eq!(sequence.of_topic(3, 5, id(99), 4), Verdict::Contradicts);
+    for position in 6..=9 {
+        assert_eq!(sequence.of_topic(3, position, id(position), position - 1), Verdict::Next);
+    }
+    assert_eq!(sequence.of_topic(3, 6, id(99), 9), Verdict::Contradicts, "not only at the last position");
+    assert_eq!(sequence.of_topic(3, 4, id(99), 10), Verdict::Repeat, "as far as is known");
+    assert_eq!((sequence.accepted(3), offset(&sequence)), (Some(9), Some(11)));
 }

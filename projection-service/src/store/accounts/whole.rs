@@ -74,6 +74,28 @@ pub async fn each_of(
     Ok(())
 }
 
+/// Gives those of these accounts that are there to `each`.
+///
+/// # Errors
+/// As any query.
+pub async fn each_with(
+    connection: &mut PgConnection,
+    accounts: &[Uuid],
+    mut each: impl FnMut(&Whole<'_>) + Send,
+) -> sqlx::Result<()> {
+    let mut rows = sqlx::query(
+        "SELECT account_id, opened_at, last_activity, version, position, balance, held, overdraft_limit,
+                transaction_count, partition, status, currency, owner, metadata::text
+           FROM accounts WHERE account_id = ANY ($1)",
+    )
+    .bind(accounts)
+    .fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        each(&Whole::read(&row)?);
+    }
+    Ok(())
+}
+
 /// Accounts in a partition that a log of so many does not have.
 ///
 /// # Errors

@@ -1,0 +1,207 @@
+//! How far the views have the log's events: found by comparing the views' own history with the log, row by row. Ids of
+//! events are not enough, because whoever can write a record can also copy an id.
+
+use std::collections::HashMap;
+
+use passbook_shared::cloud_event;
+use passbook_shared::event::AccountEvent;
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::upcast::DecodeError;
+use sqlx::PgConnection;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::feed::{Feed, FeedError};
+use crate::projection::{AccountState, Unapplicable, project};
+use crate::store::accounts::status;
+use crate::store::history::Row;
+use crate::store::history::whole::{self, Whole};
+use crate::store::{accounts, discarded, labels, quarantine};
+
+/// Why the views could not be compared with the log.
+#[derive(Debug, Error)]
+pub(crate) enum CompareError {
+    /// The views can't be read.
+    #[error("the views' database: {0}")]
+    Store(#[from] sqlx::Error),
+    /// The log can't be read.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
+}
+
+/// Returns the last position of a partition, `upper` at most, up to which the views have what the log has.
+///
+/// After a fork all events differ, so halving finds its place in about log2(`upper`) look-ups. Records that somebody
+/// slipped in between genuine ones lie close together: the page of the log before that place is compared whole, and
+/// the one before it as long as a difference was found.
+///
+/// # Errors
+/// Postgres or the command-service is away.
+pub(crate) async fn last_common(
+    feed: &Feed,
+    connection: &mut PgConnection,
+    partition: Partition,
+    upper: i64,
+) -> Result<i64, CompareError> {
+    let (mut low, mut high) = (0, upper);
+    // Mostly all of it is in common.
+    let mut middle = upper;
+    while low < high {
+        let agrees = match feed.event_at(partition, middle).await? {
+            Some(event) => first_difference(connection, partition, &[event]).await?.is_none(),
+            None => false,
+        };
+        if agrees {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+        middle = low + (high - low + 1) / 2;
+    }
+    while low > 0
+        && let Some(different) = difference_before(feed, connection, partition, low).await?
+    {
+        low = different - 1;
+    }
+    Ok(low)
+}
+
+/// The first difference in the page of the log that ends with a position.
+async fn difference_before(
+    feed: &Feed,
+    connection: &mut PgConnection,
+    partition: Partition,
+    position: i64,
+) -> Result<Option<i64>, CompareError> {
+    difference_between(feed, connection, partition, position - i64::from(Feed::PAGE), position).await
+}
+
+/// Returns the first position from `after + 1` to `up_to`, of one page at most, at which the views have something else.
+///
+/// # Errors
+/// Postgres or the command-service is away.
+pub(crate) async fn difference_between(
+    feed: &Feed,
+    connection: &mut PgConnection,
+    partition: Partition,
+    after: i64,
+    up_to: i64,
+) -> Result<Option<i64>, CompareError> {
+    let mut events = feed.events(partition, after.max(0)).await?.events;
+    events.retain(|event| event.position.number <= up_to);
+    Ok(first_difference(connection, partition, &events).await?)
+}
+
+/// Returns the position of the first of these events of the log that the views do not have as the log has it.
+///
+/// # Errors
+/// As any query.
+pub(crate) async fn first_difference(
+    connection: &mut PgConnection,
+    partition: Partition,
+    events: &[RecordedEvent],
+) -> sqlx::Result<Option<i64>> {
+    let accounts: Vec<Uuid> = events.iter().map(|event| event.account_id).collect();
+    let versions: Vec<i64> = events.iter().map(|event| event.version).collect();
+    let versions_before: Vec<i64> = versions.iter().map(|version| version - 1).collect();
+    let decoded: Vec<_> = events.iter().map(RecordedEvent::decode).collect();
+
+    let (mut before, mut agrees) = (HashMap::new(), vec![false; events.len()]);
+    whole::each_of(connection, &accounts, &versions_before, |place, row| {
+        before.extend(state(row).map(|state| (place, state)));
+    })
+    .await?;
+    whole::each_of(connection, &accounts, &versions, |place, row| {
+        agrees[place] = is_row_of(&events[place], &decoded[place], before.get(&place), row);
+    })
+    .await?;
+    openings(connection, events, &decoded, &mut agrees).await?;
+    set_aside(connection, partition, events, &mut agrees).await?;
+    Ok(events.iter().zip(agrees).find(|(_, agrees)| !agrees).map(|(event, _)| event.position.number))
+}
+
+fn state(row: &Whole<'_>) -> Option<AccountState> {
+    Some(AccountState {
+        version: row.version,
+        status: status(row.status).ok()?,
+        balance: row.balance,
+        held: row.held,
+        overdraft_limit: row.overdraft_limit,
+        transaction_count: row.transaction_count,
+    })
+}
+
+fn is_row_of(
+    event: &RecordedEvent,
+    decoded: &Result<AccountEvent, DecodeError>,
+    before: Option<&AccountState>,
+    found: &Whole<'_>,
+) -> bool {
+    let Ok(decoded) = decoded else { return false };
+    let RecordedEvent { account_id, recorded_at, .. } = *event;
+    let (position, event_type) = (event.position.number, decoded.event_type());
+    match project(before, event.version, decoded) {
+        Ok(entry) => {
+            let (kafka_offset, published_at) = (None, None);
+            let row = Row { account_id, position, recorded_at, event_type, entry, kafka_offset, published_at };
+            Whole::from(&row) == *found
+        }
+        // The event before it was discarded, and has left no row to go on from.
+        Err(Unapplicable::Version { .. }) => {
+            (found.position, found.recorded_at, found.event_type) == (position, recorded_at, event_type)
+        }
+        Err(_) => false,
+    }
+}
+
+/// The owner, the currency and the metadata of an account are not in its history.
+async fn openings(
+    connection: &mut PgConnection,
+    events: &[RecordedEvent],
+    decoded: &[Result<AccountEvent, DecodeError>],
+    agrees: &mut [bool],
+) -> sqlx::Result<()> {
+    let mut opened = HashMap::new();
+    for (place, (event, decoded)) in events.iter().zip(decoded).enumerate() {
+        if let (true, Ok(AccountEvent::AccountOpened(account))) = (agrees[place], decoded) {
+            opened.insert(event.account_id, (place, account));
+        }
+    }
+    if opened.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = opened.keys().copied().collect();
+    accounts::whole::each_with(connection, &ids, |found| {
+        if let Some((place, account)) = opened.get(&found.account_id) {
+            agrees[*place] = found.owner == &*account.owner
+                && found.currency == account.currency.code()
+                && found.metadata == labels::value(Some(&account.metadata));
+        }
+    })
+    .await
+}
+
+/// What is in quarantine, or was discarded from it, is there too.
+async fn set_aside(
+    connection: &mut PgConnection,
+    partition: Partition,
+    events: &[RecordedEvent],
+    agrees: &mut [bool],
+) -> sqlx::Result<()> {
+    if agrees.iter().all(|agrees| *agrees) {
+        return Ok(());
+    }
+    let missing = events.iter().zip(&*agrees).filter(|(_, agrees)| !**agrees);
+    let (accounts, positions): (Vec<_>, Vec<_>) =
+        missing.map(|(event, _)| (event.account_id, event.position.number)).unzip();
+    let documents = quarantine::documents(&mut *connection, partition, &accounts, &positions).await?;
+    let discarded = discarded::positions(connection, partition).await?;
+    for (event, agrees) in events.iter().zip(agrees).filter(|(_, agrees)| !**agrees) {
+        let position = event.position.number;
+        let document = documents.get(&position).and_then(|(_, _, document)| cloud_event::decode(document).ok());
+        *agrees = document.is_some_and(|document| document.event.event_id == event.event_id)
+            || discarded.contains(&position);
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Records of the topic that were passed over, as the service reports them: each is counted, the first is logged at
+//! once, later ones with their number.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use passbook_shared::health::Health;
+use passbook_shared::partition::Partition;
+use tokio::time::Instant;
+
+use super::judging::Flaw;
+use crate::metrics;
+
+/// How long readiness shows that records were passed over, from the last of them on.
+const SHOWN: Duration = Duration::from_secs(60);
+/// The least time between two reports.
+const PACE: Duration = Duration::from_secs(5);
+
+const CHECK: &str = "topic";
+
+/// Counts of records that were passed over.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    health: Health,
+    /// Since readiness last showed none.
+    counts: BTreeMap<Flaw, u64>,
+    newest: Option<Newest>,
+    reported_at: Option<Instant>,
+    /// Whether the report lacks the newest.
+    is_due: bool,
+}
+
+#[derive(Debug)]
+struct Newest {
+    at: Instant,
+    partition: Partition,
+    offset: i64,
+    flaw: Flaw,
+    reason: String,
+}
+
+impl Unusable {
+    pub(super) fn new(health: Health) -> Self {
+        health.ok(CHECK);
+        Self { health, counts: BTreeMap::new(), newest: None, reported_at: None, is_due: false }
+    }
+
+    /// Notes that a record was passed over.
+    pub(super) fn note(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String, at: Instant) {
+        metrics::unusable(flaw.as_str());
+        *self.counts.entry(flaw).or_default() += 1;
+        self.newest = Some(Newest { at, partition, offset, flaw, reason });
+        self.is_due = true;
+        if self.reported_at.is_none_or(|reported| reported + PACE <= at) {
+            self.report(at);
+        }
+    }
+
+    /// When [`Unusable::look`] has something to do.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let newest = self.newest.as_ref()?;
+        Some(self.reported_at.filter(|_| self.is_due).map_or(newest.at + SHOWN, |reported| reported + PACE))
+    }
+
+    /// Reports what came since the last report; forgets all when nothing has come for a while.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.is_due {
+            self.report(now);
+        } else if self.newest.as_ref().is_some_and(|newest| newest.at + SHOWN <= now) {
+            self.newest = None;
+            self.reported_at = None;
+            self.counts.clear();
+            self.health.ok(CHECK);
+        }
+    }
+
+    fn report(&mut self, now: Instant) {
+        let Some(Newest { partition, offset, flaw, reason, .. }) = &self.newest else { return };
+        let counts: Vec<_> = self.counts.iter().map(|(flaw, count)| format!("{} {count}", flaw.as_str())).collect();
+        let reason = reason.chars().take(200).collect::<String>();
+        self.health.degraded(
+            CHECK,
+            format!(
+                "records of the topic can't be used and are passed over ({}); the newest is at offset {offset} of \
+                 partition {partition}, {}: {reason}. The views have what the log has. Who else writes to KAFKA_TOPIC?",
+                counts.join(", "),
+                flaw.as_str()
+            ),
+        );
+        self.reported_at = Some(now);
+        self.is_due = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use passbook_shared::health::CheckState;
+
+    use super::*;
+
+    #[test]
+    fn a_thousand_records_are_reported_at_once_then_with_their_number_then_no_more() {
+        let health = Health::default();
+        let mut unusable = Unusable::new(health.clone());
+        let reason = || health.checks()[CHECK].reason.clone().unwrap_or_default();
+        let now = Instant::now();
+        for offset in 0..1_000 {
+            unusable.note(3, offset, Flaw::Undecodable, "no JSON".to_owned(), now);
+        }
+        assert!(reason().contains("undecodable 1)") && reason().contains("offset 0 of partition 3"), "{}", reason());
+        unusable.look(unusable.next_look().unwrap());
+        assert!(reason().contains("undecodable 1000)") && reason().contains("offset 999"), "{}", reason());
+        assert!(health.is_ready());
+        let quiet = unusable.next_look().unwrap();
+        assert_eq!(quiet, now + SHOWN);
+        unusable.look(quiet);
+        assert_eq!(health.checks()[CHECK].state, CheckState::Ok);
+        assert_eq!(unusable.next_look(), None);
+    }
+}
