@@ -11,8 +11,8 @@ pub(crate) mod client;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod ends;
 pub(crate) mod fold;
-pub(crate) mod known;
 pub(crate) mod judging;
+pub(crate) mod known;
 mod link;
 mod reader;
 pub(crate) mod record;

@@ -138,7 +138,8 @@ impl Feed {
         // No log gets beyond that, and the feed refuses to be asked for it.
         let after = (position - 1).clamp(0, MAX_AMOUNT);
         let page = self.ask(partition, after, 1).await?;
-        let event = page.events.into_iter().next().filter(|event| event.position == Position { partition, number: position });
+        let event =
+            page.events.into_iter().next().filter(|event| event.position == Position { partition, number: position });
         Ok(At { source: page.source, epoch: page.epoch, event })
     }
 

@@ -6,10 +6,10 @@ pub mod accounts;
 pub mod apply;
 /// How far each partition has been applied.
 pub mod checkpoints;
-/// What was thrown away.
-pub mod discarded;
 /// What the log itself has confirmed.
 pub mod confirmed;
+/// What was thrown away.
+pub mod discarded;
 /// Complete sets of views, one of them live.
 pub mod generations;
 /// One row an event, with the state after it.

@@ -139,8 +139,13 @@ async fn records_that_can_not_be_used_are_counted_and_passed_over() -> anyhow::R
     commands.deposit(account, None, 7).await?;
     views.json(&format!("/v1/accounts/{account}?min_version=3")).await?;
     eventually("all of it is counted", async || {
-        let expected =
-            [("undecodable", 1_000), ("foreign_store", 1), ("wrong_partition", 2), ("unknown_epoch", 1), ("beyond_log", 2)];
+        let expected = [
+            ("undecodable", 1_000),
+            ("foreign_store", 1),
+            ("wrong_partition", 2),
+            ("unknown_epoch", 1),
+            ("beyond_log", 2),
+        ];
         for (kind, count) in expected {
             let found = unusable(&views, kind).await?;
             ensure!(found == count, "{kind}: {found}, not {count}");
@@ -154,7 +159,10 @@ async fn records_that_can_not_be_used_are_counted_and_passed_over() -> anyhow::R
         let reason = check["reason"].as_str().unwrap_or_default();
         ensure!(health["ready"] == true && check["state"] == "degraded", "{health}");
         let place = format!("of partition {}", last.position.partition);
-        ensure!(reason.contains("undecodable 1000") && reason.contains("at offset ") && reason.contains(&place), "{health}");
+        ensure!(
+            reason.contains("undecodable 1000") && reason.contains("at offset ") && reason.contains(&place),
+            "{health}"
+        );
         Ok(())
     })
     .await?;

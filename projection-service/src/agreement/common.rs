@@ -200,8 +200,8 @@ async fn set_aside(
     for (event, agrees) in events.iter().zip(agrees).filter(|(_, agrees)| !**agrees) {
         let position = event.position.number;
         let document = documents.get(&position).and_then(|(_, _, document)| cloud_event::decode(document).ok());
-        *agrees = document.is_some_and(|document| document.event.event_id == event.event_id)
-            || discarded.contains(&position);
+        *agrees =
+            document.is_some_and(|document| document.event.event_id == event.event_id) || discarded.contains(&position);
     }
     Ok(())
 }

@@ -167,9 +167,13 @@ impl Guard {
             let since = self.comparing_since(partition);
             let look = Look { ground: &self.ground, source, checkpoint, confirmed, suspect, since };
             let verdict = look.now(&mut connection).await;
-            // What was accepted and is not applied yet is looked at when it is.
-            let is_ahead = |suspect| suspect > checkpoint.position && suspect < i64::MAX;
-            if let Some(suspect) = suspect.filter(|suspect| verdict.is_err() || is_ahead(*suspect)) {
+            let is_cleared = |suspect| match &verdict {
+                // What was accepted and is not applied yet is looked at when it is.
+                Ok(Verdict::Agrees) => suspect <= checkpoint.position || suspect == i64::MAX,
+                Ok(Verdict::Corrected(_)) => true,
+                Ok(Verdict::Moved | Verdict::Disagrees(_)) | Err(_) => false,
+            };
+            if let Some(suspect) = suspect.filter(|suspect| !is_cleared(*suspect)) {
                 self.suspect(partition, suspect);
             }
             self.conclude(partition, verdict?);

@@ -92,21 +92,13 @@ impl Writer {
     }
 
     /// Applies records that were accepted, with the checkpoints they lead to.
-    pub(crate) async fn write(
-        &mut self,
-        records: &[Record],
-        sequence: &Sequence,
-    ) -> Result<Written, WriteError> {
+    pub(crate) async fn write(&mut self, records: &[Record], sequence: &Sequence) -> Result<Written, WriteError> {
         timeout(WRITE_TIMEOUT, self.write_for_long(records, sequence))
             .await
             .unwrap_or(Err(WriteError::Store(sqlx::Error::PoolTimedOut)))
     }
 
-    async fn write_for_long(
-        &mut self,
-        records: &[Record],
-        sequence: &Sequence,
-    ) -> Result<Written, WriteError> {
+    async fn write_for_long(&mut self, records: &[Record], sequence: &Sequence) -> Result<Written, WriteError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.database).await?),

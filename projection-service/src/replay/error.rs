@@ -42,7 +42,9 @@ pub(crate) enum ReplayError {
     WouldGoBack(i64),
     #[error("there is no generation {0}")]
     NoGeneration(i32),
-    #[error("the views that were built differ from the log at {partition}-{position}: another try may read other records")]
+    #[error(
+        "the views that were built differ from the log at {partition}-{position}: another try may read other records"
+    )]
     Differs { partition: Partition, position: i64 },
     #[error("cancelled")]
     Cancelled,

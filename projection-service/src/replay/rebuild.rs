@@ -169,7 +169,11 @@ impl<'a> Rebuild<'a> {
             let there = self.ground.feed.event_at(checkpoint.partition, checkpoint.position).await?;
             if there.map(|event| event.event_id) != checkpoint.event_id {
                 let corrected = correct::building(self.ground, &mut self.building, &self.log, checkpoint).await?;
-                tracing::warn!(partition = checkpoint.partition, ?corrected, "the new views had other events than the log");
+                tracing::warn!(
+                    partition = checkpoint.partition,
+                    ?corrected,
+                    "the new views had other events than the log"
+                );
             }
         }
         Ok(())
