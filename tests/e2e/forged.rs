@@ -190,10 +190,10 @@ async fn records_that_can_not_be_used_are_passed_over_by_services_that_start() -
     for _ in 0..60 {
         forger.write(last.position.partition, b"\0\xff{").await?;
     }
-    forger.event(last.position.partition, &deposit(&last, 1, 1), Uuid::new_v4(), 0).await?;
     pair.commands[0].start()?;
-    pair.projections[0].start()?;
     pair.commands[0].ready().await?;
+    forger.event(last.position.partition, &deposit(&last, 1, 1), Uuid::new_v4(), 0).await?;
+    pair.projections[0].start()?;
     pair.projections[0].ready().await?;
     commands.deposit(account, None, 3).await?;
     views.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
