@@ -79,7 +79,10 @@ async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyho
     ensure!(!equal && output.contains("account_differs") && output.contains("1 difference"), "{output}");
     run(&mut connection, "DELETE FROM views_1.history").await?;
     let (count, kinds, job) = found(&views).await?;
-    ensure!(count > 300 && job["samples"].as_array().is_some_and(|samples| samples.len() == 20), "{job}");
+    ensure!(
+        count > 300 && job["samples"].as_array().is_some_and(|samples| (20..=21).contains(&samples.len())),
+        "{job}"
+    );
     ensure!(kinds.contains("history_missing"), "{job}");
     Ok(connection.close().await?)
 }
