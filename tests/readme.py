@@ -8,6 +8,7 @@ Usage: readme.py PASSBOOK; the programs of the services are taken from beside it
 import contextlib
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "fixtures"))
-from every_event import EVE, appended, request, send_all  # noqa: E402
+from every_event import BUSY, EVE, appended, request, send_all  # noqa: E402
 from running import free_port, until  # noqa: E402
 
 ROOT = HERE.parent
@@ -33,13 +34,14 @@ class Newcomer:
 
     def __init__(self, passbook, work, stack):
         self.passbook, self.work, self.stack = Path(passbook).resolve(), Path(work), stack
-        self.command, self.projection = free_port(), free_port()
+        self.command, self.projection, self.broker = free_port(), free_port(), free_port()
         self.launcher, self.output, self.outputs = None, "", ""
         programs = self.work / "bin"
         programs.mkdir()
         self.program(programs / "passbook", f'exec {self.passbook} "$@"')
         for service in ("command-service", "projection-service"):
             self.program(programs / service, f'exec docker compose exec -T {service} {service} "$@"')
+        self.program(programs / "cargo", 'while [ "$1" != -- ]; do shift; done; shift; exec passbook "$@"')
         self.environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -62,19 +64,20 @@ class Newcomer:
             "127.0.0.1:8081", f"127.0.0.1:{self.projection}"
         )
 
-    def run(self, script, problems=0):
+    def run(self, script, problems=0, stdin=subprocess.DEVNULL):
         """Runs a block; so many of its answers may be problems."""
         shell = ["bash", "-euo", "pipefail", "-c", self.here(script)]
-        done = subprocess.run(shell, cwd=ROOT, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(shell, cwd=ROOT, env=self.environment, capture_output=True, text=True, stdin=stdin)
         self.output = done.stdout
         self.outputs += done.stdout
         refused = [answer for answer in answers(done.stdout) if isinstance(answer, dict) and "code" in answer]
         if done.returncode or len(refused) != problems:
             raise SystemExit(f"{script}\nexit code {done.returncode}\n{done.stdout}\n{done.stderr}")
 
-    def launch(self, _):
+    def launch(self, _=None, **more):
         arguments = [self.passbook, f"--data-dir={self.work / 'data'}"]
-        self.launcher = subprocess.Popen(arguments, env=self.environment, stdout=subprocess.DEVNULL)
+        environment = {**self.environment, **more}
+        self.launcher = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
         self.stack.callback(self.stop)
         self.ready()
 
@@ -136,8 +139,62 @@ class Newcomer:
         number = self.get("/admin/quarantine")["data"][0]["id"]
         self.run(script.replace("/quarantine/7/", f"/quarantine/{number}/"), problems=1)
 
-    def bench(self, _):
-        self.run("passbook bench append --seconds 1 >/dev/null")
+    def restore(self, script):
+        """With a log that is older than the topic and the views by a deposit."""
+        path = f"/v1/accounts/{BUSY}"
+        before = self.get(path)
+        self.docker("stop", "command-service")
+        self.sql("CREATE DATABASE backup TEMPLATE passbook_command")
+        self.docker("start", "command-service")
+        self.ready()
+        body = {"amount": 77}
+        status, _, text = request(f"http://127.0.0.1:{self.command}", "POST", f"{path}/deposits", body)
+        if status != 201:
+            raise SystemExit(text)
+        until("the view has the deposit", lambda: self.get(path)["version"] == before["version"] + 1)
+        self.docker("stop", "command-service")
+        for statement in [
+            "DROP DATABASE passbook_command",
+            "CREATE DATABASE passbook_command TEMPLATE backup OWNER passbook_owner",
+            "REVOKE ALL ON DATABASE passbook_command FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE passbook_command TO passbook_command",
+        ]:
+            self.sql(statement)
+        self.docker("start", "command-service")
+        health = (f"http://127.0.0.1:{self.command}", "GET", "/health/ready")
+        until("the fork is noticed", lambda: request(*health)[0] == 503 and "partition" in request(*health)[2])
+        # It asks on a terminal.
+        keyboard, terminal = pty.openpty()
+        os.write(keyboard, b"y\n")
+        self.run(script, stdin=terminal)
+        os.close(terminal)
+        os.close(keyboard)
+        self.ready()
+        until("the view is as the log", lambda: {**self.get(path), "position": ""} == {**before, "position": ""})
+
+    def sql(self, statement):
+        self.docker("exec", "-T", "postgres", "psql", "-q", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement)
+
+    def another_program(self, program):
+        """Reads the launcher's topic for ever: until it has printed the events of the first account, or for a minute."""
+        python = self.work / "python"
+        requirements = HERE / "consumers/python/requirements.txt"
+        subprocess.run([sys.executable, "-m", "venv", python], check=True)
+        subprocess.run([python / "bin/pip", "install", "--quiet", "--no-deps", "-r", requirements], check=True)
+        self.docker("stop")
+        self.launch(BROKER_PORT=str(self.broker))
+        program = program.replace("127.0.0.1:9092", f"127.0.0.1:{self.broker}")
+        arguments = ["timeout", "60", python / "bin/python", "-u", "-c", program]
+        reading = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        records = [reading.stdout.readline() for _ in range(6)]
+        reading.terminate()
+        reading.wait()
+        self.stop()
+        if not all("application/cloudevents+json" in record and '"specversion":"1.0"' in record for record in records):
+            raise SystemExit(f"{program}\n{records}")
+
+    def bench(self, script):
+        self.run(f"{script.strip()} append --seconds 1 >/dev/null")
 
     # What is done with a block; any other is run as it is.
     RULES = {
@@ -148,6 +205,7 @@ class Newcomer:
         "passbook replay ": replays,
         "docker compose stop projection-service\n": reset,
         "/admin/quarantine/7/": quarantine,
+        "restore accept": restore,
         "cargo run --release -- bench\n": bench,
     }
 
@@ -183,13 +241,14 @@ def shape(line):
     return re.sub(r"\d+", "N", line)
 
 
-def follow(newcomer, language, text, used):
+def follow(newcomer, language, text):
     if language == "sh":
         rule = next((rule for rule in newcomer.RULES if rule in text), None)
-        used.add(rule)
         started = time.monotonic()
         newcomer.RULES[rule](newcomer, text) if rule else newcomer.run(text)
         print(f"{time.monotonic() - started:5.1f} s  {text.splitlines()[0]}", flush=True)
+    elif language == "python":
+        newcomer.another_program(text)
     elif language == "json":
         shown = answers(text)
         given = answers(newcomer.output)[-len(shown) :]
@@ -211,13 +270,11 @@ def main(passbook):
     os.chmod(work, 0o755)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, work)
-        newcomer, used, count, end = Newcomer(passbook, work, stack), set(), 0, 0
+        newcomer, count, end = Newcomer(passbook, work, stack), 0, 0
         for block in BLOCK.finditer(text):
             newcomer.before, end = text[end : block.start()], block.end()
-            follow(newcomer, block[1], block[2], used)
+            follow(newcomer, block[1], block[2])
             count += 1
-        if unused := set(newcomer.RULES) - used:
-            raise SystemExit(f"nothing in README.md starts with {unused}")
     print(f"{count} passed, 0 failed")
 
 
