@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use command_service::operate::AcceptOptions;
 use passbook_shared::config::address;
 use projection_service::operate::ReplayOptions;
 
@@ -38,6 +39,9 @@ pub enum Part {
     Replay(ReplayPart),
     /// Has the running Passbook compare its views with the log; exit code 0 if they are what it says
     Verify(Running),
+    /// Decides on a log that was restored from a backup
+    #[command(subcommand)]
+    Restore(RestorePart),
     /// Measures what Passbook can do on this machine
     Bench(Box<crate::bench::Options>),
 }
@@ -82,6 +86,20 @@ pub struct BrokerOptions {
     /// When it ends.
     #[command(flatten)]
     pub end: End,
+}
+
+/// What can be done about a restored log.
+#[derive(Debug, Subcommand)]
+pub enum RestorePart {
+    /// Shows what the restore gives up, and has the running Passbook go on with the log as it is
+    Accept {
+        /// Where its commands are taken.
+        #[arg(long, env, default_value = "127.0.0.1:8080")]
+        command_addr: SocketAddr,
+        /// How.
+        #[command(flatten)]
+        options: AcceptOptions,
+    },
 }
 
 /// A Passbook that runs.

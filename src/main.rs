@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use passbook::cli::{Cli, Part};
+use passbook::cli::{Cli, Part, RestorePart};
 use passbook::{bench, launcher, part};
 use passbook_shared::process;
 use projection_service::operate;
@@ -23,6 +23,9 @@ fn main() -> ExitCode {
             Some(Part::Broker(options)) => part::broker(options).await,
             Some(Part::Replay(part)) => operate::replay(part.running.projection_addr, &part.replay).await,
             Some(Part::Verify(running)) => operate::verify(running.projection_addr).await,
+            Some(Part::Restore(RestorePart::Accept { command_addr, options })) => {
+                command_service::operate::accept_restore(command_addr, options).await
+            }
             Some(Part::Bench(options)) => bench::run(*options).await,
         }
     })

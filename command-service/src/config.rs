@@ -13,6 +13,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::log::snapshot_key::SnapshotKey;
 use crate::migrate::MigrateOptions;
+use crate::operate::AcceptOptions;
 
 /// Characters that a secret must have.
 const SHORTEST_SECRET: usize = 32;
@@ -41,6 +42,16 @@ pub enum Action {
     Migrate(Box<MigrateOptions>),
     /// Check that the log obeys its rules, and that what is kept beside it is what its events give; exit code 0 if so.
     Verify,
+    /// What to do about a log that was restored from a backup.
+    #[command(subcommand)]
+    Restore(RestoreAction),
+}
+
+/// What can be done about a restored log.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum RestoreAction {
+    /// Shows what the restore gives up, and has the service on COMMAND_ADDR go on with the log as it is.
+    Accept(AcceptOptions),
 }
 
 /// How the service runs.

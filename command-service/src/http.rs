@@ -26,6 +26,7 @@ mod open_account;
 mod overdraft_limit;
 mod reason;
 mod release;
+pub(crate) mod restore;
 mod reverse;
 mod settled;
 mod store;
@@ -43,6 +44,7 @@ use crate::log::check::Checker;
 use crate::log::clock::LogClock;
 use crate::log::read::LogReader;
 use crate::log::store::Store;
+use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 
 /// What the routes work with. Cheap to clone.
@@ -58,6 +60,8 @@ pub struct AppState {
     pub standing: Standing,
     /// What time it is there.
     pub clock: LogClock,
+    /// Where a restored log is accepted.
+    pub desk: Desk,
     /// Whether a change without an `Idempotency-Key` is refused.
     pub require_idempotency_key: bool,
 }
@@ -94,7 +98,9 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(events::events))
         .routes(routes!(settled::settled))
         .routes(routes!(check::check))
-        .routes(routes!(store::store));
+        .routes(routes!(store::store))
+        .routes(routes!(restore::restore))
+        .routes(routes!(restore::accept));
     events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
     router.with_state(state)
 }

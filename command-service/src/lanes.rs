@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use passbook_shared::fault::Fault;
 use passbook_shared::partition::{Partition, partition_of};
-use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::shutdown::Tasks;
 use passbook_shared::store_error;
 use sqlx::PgPool;
@@ -26,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::domain::{self, Command};
+use crate::log::append::Appended;
 use crate::log::clock::LogClock;
 use crate::log::past::{self, EntryId};
 use crate::log::snapshots::Snapshots;
@@ -60,7 +60,8 @@ struct Queue {
 }
 
 impl Lanes {
-    /// Starts the lanes of a log of so many partitions and that time, from which entries can be read by that pool. They hand what they
+    /// Starts the lanes of a log of so many partitions and that time, from which entries can be read by that pool. They hand
+    /// what they
     /// append to `relay`, and states worth keeping to `snapshots`; each ends when the last clone of this is gone and its queue
     /// is empty.
     pub fn start(
@@ -68,7 +69,7 @@ impl Lanes {
         clock: LogClock,
         entries: PgPool,
         config: &LaneConfig,
-        relay: &mpsc::Sender<Vec<Arc<RecordedEvent>>>,
+        relay: &mpsc::Sender<Appended>,
         snapshots: &Snapshots,
         tasks: &mut Tasks,
     ) -> Self {
@@ -87,6 +88,7 @@ impl Lanes {
                 snapshots: snapshots.clone(),
                 shelves: shelves.clone(),
                 connection: None,
+                connected: Instant::now(),
                 down: false,
                 why: "it was not reached yet".into(),
                 turn: Arc::clone(&turn),

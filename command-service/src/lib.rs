@@ -14,6 +14,8 @@ pub mod log;
 mod metrics;
 /// The job that makes the tables.
 pub mod migrate;
+/// Subcommands that ask a running service.
+pub mod operate;
 /// From the log to the topic.
 pub mod relay;
 /// A log that was restored from a backup.

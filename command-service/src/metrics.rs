@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::NAMES;
 use crate::lanes::request::{Answer, CommandError, Outcome};
+use crate::relay::reader::PassedOver;
 
 /// Describes every metric and registers the counters at zero, so that a rate sees their first event.
 pub(crate) fn register() {
@@ -23,6 +24,10 @@ pub(crate) fn register() {
     describe_gauge!("passbook_log_forked_partitions", "Partitions whose topic has events that the log has not.");
     describe_counter!("passbook_relay_published_total", "Events acknowledged by Kafka.");
     describe_counter!("passbook_relay_resets_total", "Restarts of the relay from the topic's tail.");
+    describe_counter!(
+        "passbook_relay_passed_over_total",
+        "Records at the end of the topic that are not the store's, by kind."
+    );
     describe_counter!("passbook_holds_expired_total", "Holds ended because their time was over.");
     describe_counter!("passbook_idempotency_keys_forgotten_total", "Idempotency keys deleted after their retention.");
     for name in [
@@ -51,6 +56,7 @@ pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandErro
         Err(CommandError::Overloaded) => "overloaded",
         Err(CommandError::ShuttingDown) => "shutting_down",
         Err(CommandError::StoreUnavailable(_)) => "store_unavailable",
+        Err(CommandError::LogIsBehind { .. }) => "log_is_behind",
         Err(CommandError::OutcomeUnknown) => "outcome_unknown",
         Err(CommandError::Conflict) => "conflict",
         Err(CommandError::KeyReused) => "key_reused",
@@ -120,4 +126,17 @@ pub(crate) fn forked_partitions(forks: usize) {
 /// A snapshot was not written by a service with this one's key.
 pub(crate) fn snapshot_refused() {
     metrics::counter!("passbook_snapshots_refused_total").increment(1);
+}
+
+/// So many records at the end of the topic are not this store's, or can't be.
+pub(crate) fn relay_passed_over(records: &PassedOver) {
+    let kinds = [
+        ("foreign", records.foreign),
+        ("unreadable", records.unreadable),
+        ("misplaced", records.misplaced),
+        ("out_of_order", records.out_of_order),
+    ];
+    for (kind, count) in kinds {
+        metrics::counter!("passbook_relay_passed_over_total", "kind" => kind).increment(count);
+    }
 }

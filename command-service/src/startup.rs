@@ -15,7 +15,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::{Action, Cli, Config};
+use crate::config::{Action, Cli, Config, RestoreAction};
 use crate::http::{self, AppState};
 use crate::lanes::{LaneConfig, Lanes};
 use crate::log::check::Checker;
@@ -26,7 +26,9 @@ use crate::log::snapshots::{self, Snapshots};
 use crate::log::store::{self, Store};
 use crate::metrics;
 use crate::migrate::migrate;
+use crate::operate;
 use crate::relay::{self, Relay};
+use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 use crate::upkeep::Upkeep;
 use crate::verify::verify;
@@ -46,8 +48,12 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// # Errors
 /// What kept it from starting, or ended it.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Some(Action::Healthcheck) = cli.action {
-        return healthcheck(cli.config.command_addr).await;
+    match cli.action {
+        Some(Action::Healthcheck) => return healthcheck(cli.config.command_addr).await,
+        Some(Action::Restore(RestoreAction::Accept(options))) => {
+            return operate::accept_restore(cli.config.command_addr, options).await;
+        }
+        Some(Action::Migrate(_) | Action::Verify) | None => {}
     }
     telemetry::start_log(&cli.log)?;
     if let Some(Action::Migrate(options)) = &cli.action {
@@ -85,7 +91,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
     let (to_snapshots, snapshots) = snapshots::queue(snapshot_key.clone());
-    let lane_config = LaneConfig::from(&config);
+    let lane_config = LaneConfig { standing: standing.clone(), ..LaneConfig::from(&config) };
     let writes = lane_config.writes.clone();
     // The projection's too: people who search the log don't keep holes from being filled.
     let log =
@@ -102,6 +108,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         kafka: config.kafka.clone(),
         connect: lane_config.connect.clone().application_name("passbook-relay").options([("statement_timeout", "30s")]),
         store,
+        standing: standing.clone(),
         linger_ms: config.relay_linger_ms,
         health: health.clone(),
     };
@@ -124,8 +131,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let verify =
         config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
     let checker = Checker::new(verify, store.partitions);
+    let desk = Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone());
     let require_idempotency_key = config.require_idempotency_key;
-    let state = AppState { lanes, log, checker, standing, clock, require_idempotency_key };
+    let state = AppState { lanes, log, checker, standing, clock, desk, require_idempotency_key };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");

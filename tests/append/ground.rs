@@ -12,9 +12,11 @@ use command_service::log::read::LogReader;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::{self, Snapshots};
 use command_service::log::store::{self, Store};
+use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
 use passbook::postgres::{Cluster, Settings};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
+use passbook_shared::health::Health;
 use passbook_shared::money::Amount;
 use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
@@ -58,6 +60,11 @@ impl Log {
         PgPool::connect_lazy(&self.cluster.command_url()).unwrap()
     }
 
+    /// The superuser's URL of the log's database.
+    pub(crate) fn admin_url(&self) -> String {
+        self.cluster.admin_url(self.cluster.owner_url().rsplit('/').next().unwrap())
+    }
+
     /// Settings of connections as the service's role.
     pub(crate) fn runtime(&self) -> PgConnectOptions {
         self.cluster.command_url().parse().unwrap()
@@ -87,6 +94,7 @@ impl Log {
             patience,
             snapshot_every: 20,
             writes: Writes::default(),
+            standing: Standing::new(Health::default()),
         };
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);

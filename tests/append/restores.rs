@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use command_service::domain::Command;
+use command_service::lanes::{CommandError, Outcome};
 use command_service::log::restores;
 use command_service::log::store::{self, Store};
 use passbook_shared::partition::partition_of;
 use passbook_shared::store_description::{Fork, StoreDescription};
 use sqlx::Connection;
 
-use crate::ground::{Log, accepted, money, request};
+use uuid::Uuid;
+
+use crate::ground::{Log, accepted, done, money, opening, request, transfer, with_key};
 
 impl Log {
     async fn described(&self) -> StoreDescription {
@@ -17,6 +20,96 @@ impl Log {
         let store = Store { store_id, partitions: store::DEFAULT_PARTITIONS, opened_by_key_alone: false };
         self.reader(store).describe().await.unwrap()
     }
+}
+
+/// What a backup of all tables has, once it is put back: without the last events of an account. Nobody stays connected.
+async fn put_back(log: &Log, account: Uuid, version: i64) {
+    let mut connection = sqlx::PgConnection::connect(&log.admin_url()).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    for sql in [
+        "SET LOCAL session_replication_role = replica".to_owned(),
+        "LOCK TABLE passbook.log_head, passbook.events IN ACCESS EXCLUSIVE MODE".to_owned(),
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+            AND usename <> current_user"
+            .to_owned(),
+        format!("DELETE FROM passbook.events WHERE account_id = '{account}' AND version > {version}"),
+        "UPDATE passbook.log_head AS h SET position = coalesce(
+            (SELECT max(e.position) FROM passbook.events AS e WHERE e.partition = h.partition), 0)"
+            .to_owned(),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lanes_knew_of_a_log_is_forgotten_when_a_backup_of_it_is_put_back() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    // In partitions of both lanes, and in the same partitions as nothing else.
+    let [first, second, third] = [0, 1, 2].map(account_in);
+    for account in [first, second, third] {
+        accepted(instance.send(request(account, opening())).await);
+        for _ in 0..5 {
+            accepted(instance.send(request(account, Command::Deposit(money(100)))).await);
+        }
+    }
+    accepted(instance.send(transfer(first, second, 1)).await);
+    for account in [first, second, third] {
+        put_back(&log, account, 3).await;
+    }
+    // By a lane's own connection, and by that of the lane for transfers, which holds what others know.
+    let deposit = accepted(instance.send(request(first, Command::Deposit(money(100)))).await);
+    assert_eq!((deposit.version, deposit.account.balance), (4, 300));
+    let sent = done(instance.send(transfer(second, third, 1)).await);
+    assert_eq!((sent.own.version, sent.own.account.balance), (4, 199));
+    assert_eq!(sent.to.map(|to| (to.version, to.account.balance)), Some((4, 201)));
+    log.assert_dense().await;
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_on_a_forked_partition_are_refused_and_all_others_are_not() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    // Partitions 3 and 5 have one lane.
+    let [forked, other, third] = [3, 5, 4].map(account_in);
+    for account in [forked, other, third] {
+        accepted(instance.send(request(account, opening())).await);
+        accepted(instance.send(request(account, Command::Deposit(money(100)))).await);
+    }
+    let mut connection = sqlx::PgConnection::connect_with(&log.runtime()).await.unwrap();
+    let fork = Fork { partition: 3, log_position: 2, topic_position: 7, reason: "another event".to_owned() };
+    restores::note_fork(&mut connection, 0, &fork).await.unwrap();
+    let behind = CommandError::LogIsBehind { partition: 3, log_position: 2, topic_position: 7 };
+
+    // Nobody has told this instance; all go in one batch.
+    let each = [forked, other, forked, other].map(|account| request(account, Command::Deposit(money(1))));
+    let results = instance.lanes.submit_each(each.to_vec()).await;
+    let [Err(first), Ok(second), Err(third_result), Ok(fourth)] = &results[..] else { panic!("{results:?}") };
+    assert!(first == &behind && third_result == &behind);
+    assert!([second, fourth].iter().all(|answer| matches!(answer.outcome, Outcome::Accepted(_))));
+    let mut trial = request(forked, Command::Withdraw(money(1)));
+    trial.dry_run = true;
+    let too_much = request(forked, Command::Withdraw(money(1_000)));
+    let with_key = with_key(request(forked, Command::Deposit(money(1))), "a key");
+    for refused in [trial, too_much, with_key, transfer(forked, third, 1), transfer(third, forked, 1)] {
+        assert_eq!(instance.send(refused.clone()).await.unwrap_err(), behind, "{refused:?}");
+    }
+    let set = vec![request(third, Command::Deposit(money(1))), request(forked, Command::Deposit(money(1)))];
+    let results = instance.lanes.submit_together(set, true).await;
+    assert!(results.iter().all(|result| result.as_ref().is_err_and(|error| *error == behind)), "{results:?}");
+    accepted(instance.send(transfer(third, other, 1)).await);
+    instance.end().await;
+    log.assert_dense().await;
+    log.end().await;
+}
+
+/// The id of an account of a partition.
+fn account_in(partition: i16) -> Uuid {
+    let of_partition = |account: &Uuid| partition_of(*account, store::DEFAULT_PARTITIONS) == partition;
+    std::iter::repeat_with(Uuid::new_v4).find(of_partition).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::process::eventually;
+
 /// How long a request may take before the client gives up on it.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -65,6 +67,16 @@ impl Client {
         let account = Uuid::new_v4();
         let body = json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 1_000_000});
         created(self.post("/v1/accounts", None, &body).await?).await?;
+        Ok(account)
+    }
+
+    /// The same, asked for again while the store has too much to do.
+    pub(crate) async fn open_patiently(&self) -> anyhow::Result<Uuid> {
+        let account = Uuid::new_v4();
+        let body = json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 1_000_000});
+        let key = account.to_string();
+        eventually("an account is opened", async || created(self.post("/v1/accounts", Some(&key), &body).await?).await)
+            .await?;
         Ok(account)
     }
 

@@ -127,6 +127,7 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         CommandError::Overloaded,
         CommandError::OutcomeUnknown,
         CommandError::StoreUnavailable(passbook_shared::store_error::EXAMPLE.into()),
+        CommandError::LogIsBehind { partition: 3, log_position: 1_042, topic_position: 1_057 },
         CommandError::Internal,
     ];
     let before = [Problem::malformed(malformed, detail), command_headers::key_missing(key)];

@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::domain::Refusal;
 use crate::lanes::CommandError;
 
+/// Seconds after which to ask again while the log is behind: until somebody has decided.
+const LOG_IS_BEHIND_RETRY: u32 = 30;
+
 /// The problem that a refusal is. A function of its arguments alone: a repeat gets the same bytes.
 pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
     let refused = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
@@ -102,6 +105,18 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
         }
         CommandError::StoreUnavailable(reason) => {
             Problem::store_unavailable(&format!("{reason}; nothing was changed by this command"))
+        }
+        CommandError::LogIsBehind { partition, log_position, topic_position } => {
+            let detail = format!(
+                "partition {partition} of the log ends at position {log_position} and lacks events that the topic has, up \
+                 to {topic_position}: it was restored from a backup, and an operator has yet to accept that. Nothing was \
+                 changed by this command"
+            );
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log_is_behind", detail)
+                .with("partition", *partition)
+                .with("log_position", *log_position)
+                .with("topic_position", *topic_position)
+                .retry_after(LOG_IS_BEHIND_RETRY)
         }
         CommandError::OutcomeUnknown => unavailable(
             "outcome_unknown",

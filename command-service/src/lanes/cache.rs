@@ -26,13 +26,15 @@ impl Weighter<Uuid, Loaded> for Bytes {
 pub(super) struct Cache {
     accounts: unsync::Cache<Uuid, Loaded, Bytes>,
     bytes: u64,
+    /// What it was known in: see [`super::shelves::Shelves::begin_era`].
+    pub(super) era: u64,
 }
 
 impl Cache {
     /// An empty cache that holds about so many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         let entries = usize::try_from(bytes / (size_of::<Loaded>() as u64 + OVERHEAD)).unwrap_or(usize::MAX).max(1);
-        Self { accounts: unsync::Cache::with_weighter(entries, bytes, Bytes), bytes }
+        Self { accounts: unsync::Cache::with_weighter(entries, bytes, Bytes), bytes, era: 0 }
     }
 
     pub(super) fn get(&mut self, account_id: Uuid) -> Option<&Loaded> {
@@ -51,6 +53,6 @@ impl Cache {
     }
 
     pub(super) fn forget_all(&mut self) {
-        *self = Self::new(self.bytes);
+        *self = Self { era: self.era, ..Self::new(self.bytes) };
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use passbook_shared::health::Health;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::config::Config;
+use crate::restore::standing::Standing;
 use crate::writes::Writes;
 
 /// What lanes need to know.
@@ -26,6 +28,8 @@ pub struct LaneConfig {
     pub snapshot_every: i64,
     /// Where lanes tell how writing goes.
     pub writes: Writes,
+    /// The forked partitions, on which commands are refused.
+    pub standing: Standing,
 }
 
 impl LaneConfig {
@@ -55,6 +59,7 @@ impl From<&Config> for LaneConfig {
             patience: config.store_patience(),
             snapshot_every: config.snapshot_every,
             writes: Writes::default(),
+            standing: Standing::new(Health::default()),
         }
     }
 }

@@ -9,19 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passbook_shared::partition::Partition;
-use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::{self, is_connection_lost, is_unavailable, violated_constraint};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::batch::{Batch, Finished};
+use super::batch::Finished;
 use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
 use super::request::{CommandError, CommandResult, Pending};
 use super::shelves::{Held, Shelves};
 use super::states::decide;
-use crate::log::append::append;
+use crate::log::append::{Appended, append};
 use crate::log::clock::LogClock;
 use crate::log::snapshots::{Snapshot, Snapshots};
 use crate::metrics;
@@ -42,10 +41,12 @@ pub(super) struct Lane {
     /// Of the log.
     pub(super) partitions: Partition,
     pub(super) clock: LogClock,
-    pub(super) relay: mpsc::Sender<Vec<Arc<RecordedEvent>>>,
+    pub(super) relay: mpsc::Sender<Appended>,
     pub(super) snapshots: Snapshots,
     pub(super) shelves: Shelves,
     pub(super) connection: Option<PgConnection>,
+    /// When it was made.
+    pub(super) connected: Instant,
     /// Postgres could not be reached the last time.
     pub(super) down: bool,
     /// Why Postgres could not be used, the last time that it could not.
@@ -63,13 +64,17 @@ pub(super) enum Failure {
     Lost(String),
     /// Postgres answers, and says why it can't work now: nothing was done.
     Unavailable(String),
+    /// A partition of the log is forked: nothing was done.
+    Forked,
     /// A defect: nothing was done.
     Defect,
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        if violated_constraint(&error).is_some() {
+        if violated_constraint(&error) == Some("log_is_not_forked") {
+            Self::Forked
+        } else if violated_constraint(&error).is_some() {
             tracing::debug!(%error, "a batch was outrun");
             Self::Outrun
         } else if is_connection_lost(&error) {
@@ -86,14 +91,14 @@ impl From<sqlx::Error> for Failure {
 /// How far a batch has come.
 #[derive(Debug, Default)]
 struct Progress {
-    /// What was decided; kept to be sent again, the same, if the connection breaks.
-    batch: Option<Batch>,
     /// What was sent; nothing if nothing was.
     sent: Sent,
     /// What was sent may have been done: the connection broke before an answer came.
     in_doubt: bool,
     look_first: bool,
     outrun: u32,
+    /// The attempt took too long, and had sent nothing: what it had loaded is kept, the next one goes on from there.
+    was_late: bool,
 }
 
 impl Lane {
@@ -147,39 +152,51 @@ impl Lane {
     /// not known is given back.
     async fn work(
         &mut self,
-        pending: Vec<Pending>,
+        mut pending: Vec<Pending>,
         held: &mut Held,
         look_first: bool,
         deadline: Instant,
     ) -> Vec<Pending> {
-        if pending.is_empty() {
-            return pending;
-        }
         let mut progress = Progress { look_first, ..Progress::default() };
         let error = loop {
-            if !self.connect(deadline).await {
+            pending = self.refuse_forked(pending, progress.in_doubt);
+            if pending.is_empty() {
+                return pending;
+            }
+            if !self.connect(held, progress.was_late, deadline).await {
                 break self.unavailable();
             }
             let attempt = timeout(self.config.attempt(), self.attempt(&pending, held, &mut progress)).await;
+            progress.was_late = attempt.is_err();
             match attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".to_owned()))) {
                 Ok(finished) => {
                     self.config.writes.succeeded();
                     return self.settle(pending, held, finished);
                 }
-                // What was loaded until then is kept: the next attempt goes on from there.
-                Err(Failure::Lost(why)) if progress.sent.is_empty() => self.lose(why),
                 Err(Failure::Lost(why)) => {
                     self.lose(why);
-                    progress.in_doubt = true;
-                    held.forget_all();
+                    // What was sent may have been done; or it was, and a backup without it has been restored since.
+                    progress.in_doubt |= !progress.sent.is_empty();
+                    progress.look_first |= progress.in_doubt;
+                    progress.was_late &= !progress.in_doubt;
                 }
                 Err(Failure::Outrun) if progress.outrun < ATTEMPTS => {
                     forget(held, &pending);
                     // It is certain that nothing of this attempt was done.
                     let sent = if progress.in_doubt { progress.sent } else { Sent::default() };
                     let outrun = progress.outrun + 1;
-                    progress = Progress { sent, in_doubt: progress.in_doubt, look_first: true, outrun, batch: None };
+                    progress = Progress { sent, outrun, look_first: true, ..progress };
                     metrics::batch_outrun();
+                }
+                Err(Failure::Forked) if self.learns_of_fork(&pending).await => {
+                    if !progress.in_doubt {
+                        progress.sent.clear();
+                    }
+                }
+                // An operator has accepted the restore just now, or Postgres is going.
+                Err(Failure::Forked) => {
+                    let why = "the log was behind the topic until just now";
+                    break CommandError::StoreUnavailable(why.into());
                 }
                 Err(Failure::Outrun) => break CommandError::Conflict,
                 Err(Failure::Unavailable(why)) => {
@@ -198,8 +215,32 @@ impl Lane {
         Vec::new()
     }
 
-    /// Whether there is a connection; made now, if need be and possible before the deadline.
-    async fn connect(&mut self, deadline: Instant) -> bool {
+    /// Answers what touches a forked partition, and gives back the rest.
+    fn refuse_forked(&self, pending: Vec<Pending>, in_doubt: bool) -> Vec<Pending> {
+        if !self.config.standing.has_forks() {
+            return pending;
+        }
+        let fork = |pending: &Pending| self.config.standing.fork(pending.accounts().map(|account| account.1));
+        let (forked, open): (Vec<_>, Vec<_>) =
+            pending.into_iter().map(|pending| (fork(&pending), pending)).partition(|(fork, _)| fork.is_some());
+        for (fork, pending) in forked {
+            let error = fork.filter(|_| !in_doubt).map_or(CommandError::OutcomeUnknown, CommandError::of);
+            fail(pending, &error);
+        }
+        open.into_iter().map(|(_, pending)| pending).collect()
+    }
+
+    /// Asks the store for its forks. Whether one of them is of a partition that is touched.
+    async fn learns_of_fork(&mut self, pending: &[Pending]) -> bool {
+        let Some(connection) = self.connection.as_mut() else { return false };
+        let asked = timeout(self.config.attempt(), self.config.standing.refresh(connection)).await;
+        let touched = pending.iter().flat_map(Pending::accounts).map(|account| account.1);
+        matches!(asked, Ok(Ok(()))) && self.config.standing.fork(touched).is_some()
+    }
+
+    /// Whether there is a connection; made now, if need be and possible before the deadline. What is known from before it
+    /// is forgotten, unless it is kept.
+    async fn connect(&mut self, held: &mut Held, keep: bool, deadline: Instant) -> bool {
         while self.connection.is_none() {
             if Instant::now() >= deadline {
                 return false;
@@ -207,7 +248,12 @@ impl Lane {
             match timeout_at(deadline, PgConnection::connect_with(&self.config.connect)).await {
                 Ok(Ok(connection)) => {
                     self.connection = Some(connection);
+                    self.connected = Instant::now();
                     self.down = false;
+                    if !keep {
+                        held.forget_all();
+                    }
+                    held.is_of(self.shelves.begin_era());
                 }
                 Ok(Err(_)) if !self.down && Instant::now() + RECONNECT_PAUSE < deadline => sleep(RECONNECT_PAUSE).await,
                 refused => {
@@ -243,17 +289,14 @@ impl Lane {
             let log = (self.partitions, &self.clock);
             return look_first(connection, pending, log, &mut progress.sent, &self.snapshots).await;
         }
-        let batch = match &mut progress.batch {
-            Some(batch) => batch,
-            none => none.insert(decide(connection, held, pending, &self.clock, &self.snapshots).await?),
-        };
+        let mut batch = decide(connection, held, pending, &self.clock, &self.snapshots).await?;
         if !batch.append.is_empty() {
             batch.note_sent(&mut progress.sent);
             let started = Instant::now();
             append(connection, &mut batch.append).await?;
             metrics::appended(batch.append.events.len(), pending.len(), started.elapsed());
         }
-        Ok(progress.batch.take().map(Batch::finish).unwrap_or_default())
+        Ok(batch.finish())
     }
 
     /// Hands on what is durable, and answers; gives back what was not decided.
@@ -263,7 +306,7 @@ impl Lane {
         }
         if !finished.events.is_empty() {
             // If the relay is behind, it reads them from the log.
-            let _ = self.relay.try_send(finished.events);
+            let _ = self.relay.try_send(Appended { events: finished.events, connected: self.connected });
         }
         for (account_id, partition, loaded, before) in finished.states {
             if loaded.version / self.config.snapshot_every > before / self.config.snapshot_every {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, RecordedEvent};
+use passbook_shared::store_description::Fork;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
@@ -134,6 +135,16 @@ pub enum CommandError {
     /// The account's version moved each time the command was tried.
     #[error("lost the race for the account's version too often")]
     Conflict,
+    /// A partition it touches is forked: the log was restored from a backup, and nobody has accepted that yet.
+    #[error("the log is behind the topic in partition {partition}")]
+    LogIsBehind {
+        /// The partition.
+        partition: Partition,
+        /// Where the log ends.
+        log_position: i64,
+        /// The last position that the topic holds of what the log lacks.
+        topic_position: i64,
+    },
     /// The key is known, with another request.
     #[error("the idempotency key was used for another request")]
     KeyReused,
@@ -149,9 +160,18 @@ impl CommandError {
     /// Whether the same command may be decided soon: 503.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Overloaded | Self::ShuttingDown | Self::StoreUnavailable(_) | Self::OutcomeUnknown => true,
+            Self::Overloaded
+            | Self::ShuttingDown
+            | Self::StoreUnavailable(_)
+            | Self::LogIsBehind { .. }
+            | Self::OutcomeUnknown => true,
             Self::Conflict | Self::KeyReused | Self::HeldBack | Self::Internal => false,
         }
+    }
+
+    /// What is told of a command on a forked partition.
+    pub(super) fn of(Fork { partition, log_position, topic_position, .. }: Fork) -> Self {
+        Self::LogIsBehind { partition, log_position, topic_position }
     }
 }
 

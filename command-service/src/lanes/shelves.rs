@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use passbook_shared::partition::Partition;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -13,17 +14,27 @@ use crate::log::load::Loaded;
 
 /// Every partition is on one of the shelves.
 #[derive(Debug, Clone)]
-pub(super) struct Shelves(Arc<[Arc<Mutex<Cache>>]>);
+pub(super) struct Shelves {
+    caches: Arc<[Arc<Mutex<Cache>>]>,
+    era: Arc<AtomicU64>,
+}
 
 impl Shelves {
     /// So many, each of about so many bytes.
     pub(super) fn new(count: usize, bytes: u64) -> Self {
-        Self((0..count).map(|_| Arc::new(Mutex::new(Cache::new(bytes)))).collect())
+        let caches = (0..count).map(|_| Arc::new(Mutex::new(Cache::new(bytes)))).collect();
+        Self { caches, era: Arc::default() }
+    }
+
+    /// A lane has made a connection anew. It may lead to another log than the one before it: one that was restored from a
+    /// backup. So nothing that any lane knows from earlier is believed.
+    pub(super) fn begin_era(&self) -> u64 {
+        self.era.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// Which one the partition is on.
     pub(super) fn of(&self, partition: Partition) -> usize {
-        usize::from(partition.unsigned_abs()) % self.0.len()
+        usize::from(partition.unsigned_abs()) % self.caches.len()
     }
 
     /// Takes those of the partitions, in ascending order, so that two never wait for each other in a ring.
@@ -31,9 +42,13 @@ impl Shelves {
         let mut held = BTreeMap::new();
         let wanted: std::collections::BTreeSet<usize> = partitions.map(|partition| self.of(partition)).collect();
         for shelf in wanted {
-            held.insert(shelf, Arc::clone(&self.0[shelf]).lock_owned().await);
+            held.insert(shelf, Arc::clone(&self.caches[shelf]).lock_owned().await);
         }
-        Held { shelves: self.clone(), held }
+        let mut held = Held { shelves: self.clone(), held };
+        let era = self.era.load(Ordering::Acquire);
+        held.held.values_mut().filter(|cache| cache.era != era).for_each(|cache| cache.forget_all());
+        held.is_of(era);
+        held
     }
 }
 
@@ -63,6 +78,11 @@ impl Held {
         if let Some(cache) = self.cache(partition) {
             cache.forget(account_id);
         }
+    }
+
+    /// All that is held is believed in this era.
+    pub(super) fn is_of(&mut self, era: u64) {
+        self.held.values_mut().for_each(|cache| cache.era = era);
     }
 
     pub(super) fn forget_all(&mut self) {

@@ -1,12 +1,25 @@
 //! The append: one call of `passbook.append` makes many commands durable, all or nothing.
 
+use std::sync::Arc;
+
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::timestamp::Timestamp;
 use serde_json::value::RawValue;
 use sqlx::{Connection, PgConnection, Row};
+use tokio::time::Instant;
 use uuid::Uuid;
+
+/// Events that were appended, on a connection that was made at a moment: whoever reads the log by a connection that has
+/// answered since then reads the same log.
+#[derive(Debug)]
+pub struct Appended {
+    /// The events, oldest first.
+    pub events: Vec<Arc<RecordedEvent>>,
+    /// When the connection was made.
+    pub connected: Instant,
+}
 
 /// What one append is to make durable.
 #[derive(Debug, Default)]

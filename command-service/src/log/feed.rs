@@ -1,8 +1,11 @@
 //! What the relay asks of the log: which partitions are its own, where they end, and ranges of them.
 
+use std::collections::BTreeMap;
+
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::in_time;
 use super::rows::{event_columns, recorded_event};
@@ -29,6 +32,42 @@ pub async fn lock_partitions(
 pub async fn heads(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
     let sql = "SELECT position FROM passbook.log_head ORDER BY partition";
     in_time(sqlx::query_scalar(sql).fetch_all(connection)).await
+}
+
+/// The ids of the events at those positions of a partition that the log has.
+///
+/// # Errors
+/// As any query.
+pub async fn event_ids(
+    connection: &mut PgConnection,
+    partition: Partition,
+    positions: &[i64],
+) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+    let sql = "SELECT e.position, e.event_id FROM passbook.events AS e
+                WHERE e.partition = $1 AND e.position = ANY ($2)";
+    in_time(sqlx::query_as(sql).bind(partition).bind(positions).fetch_all(connection)).await
+}
+
+/// Of these events, by partition with position and id, those that the log does not have there: partition and position.
+///
+/// # Errors
+/// As any query.
+pub async fn missing(
+    connection: &mut PgConnection,
+    events: &BTreeMap<Partition, (i64, Uuid)>,
+) -> Result<Vec<(Partition, i64)>, sqlx::Error> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT s.partition, s.position FROM unnest($1, $2, $3) AS s (partition, position, event_id)
+                WHERE NOT EXISTS (SELECT FROM passbook.events AS e
+                                   WHERE e.partition = s.partition AND e.position = s.position
+                                     AND e.event_id = s.event_id)";
+    let asked = sqlx::query_as(sql)
+        .bind(events.keys().copied().collect::<Vec<_>>())
+        .bind(events.values().map(|event| event.0).collect::<Vec<_>>())
+        .bind(events.values().map(|event| event.1).collect::<Vec<_>>());
+    in_time(asked.fetch_all(connection)).await
 }
 
 /// Events of a partition after a position number, in order, at most `limit`.

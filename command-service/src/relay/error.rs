@@ -1,12 +1,13 @@
 //! Why a relay's session ended.
 
+use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 use uuid::Uuid;
 
 #[derive(Debug, Error)]
-pub(super) enum RelayError {
+pub(crate) enum RelayError {
     #[error("Postgres: {0}")]
     Store(#[from] sqlx::Error),
     #[error("Kafka: {0}")]
@@ -25,17 +26,13 @@ pub(super) enum RelayError {
     Task(#[from] tokio::task::JoinError),
     #[error("the log has no event at position {partition}-{position}, which its head says it has")]
     Gap { partition: Partition, position: i64 },
+    #[error("the store is in epoch {epoch} now: an operator has accepted that its log was restored")]
+    EpochBegan { epoch: Epoch },
     #[error(
-        "the topic's partition {partition} ends at position {topic}, the log at {store}: the database was restored \
-         from a backup older than the topic, or the topic is of another store. Nothing is published. Give this store \
-         a topic of its own (KAFKA_TOPIC), or delete the topic: it will be made again from the log"
+        "topic `{topic}` has too few partitions for this log, and is not grown: it holds records of store {theirs} and none \
+         of this store, {ours}. Nothing is published. Give this store a topic of its own (KAFKA_TOPIC)"
     )]
-    TopicAhead { partition: Partition, topic: i64, store: i64 },
-    #[error(
-        "partition {partition} of the topic holds records of store {theirs}, this is store {ours}. Nothing is \
-         published. Give this store a topic of its own (KAFKA_TOPIC)"
-    )]
-    ForeignStore { partition: Partition, theirs: Uuid, ours: Uuid },
+    ForeignTopic { topic: String, theirs: Uuid, ours: Uuid },
     #[error(
         "topic `{topic}` has {found} partitions, the log has {expected}, and partitions can't be taken away. Nothing \
          is published. Give this store a topic of its own (KAFKA_TOPIC)"
@@ -47,14 +44,13 @@ pub(super) enum RelayError {
 
 impl RelayError {
     /// Whether it won't pass by itself: somebody has to decide.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         match self {
-            Self::TopicAhead { .. } | Self::ForeignStore { .. } | Self::TooManyPartitions { .. } | Self::Gap { .. } => {
-                true
-            }
+            Self::ForeignTopic { .. } | Self::TooManyPartitions { .. } | Self::Gap { .. } => true,
             Self::Store(_)
             | Self::Kafka(_)
             | Self::Stalled
+            | Self::EpochBegan { .. }
             | Self::TailUnread { .. }
             | Self::TopicCut { .. }
             | Self::Encoding(_)

@@ -1,103 +1,151 @@
-//! Where the topic ends: the position in the last record of each partition.
+//! Where the topic ends, compared with the log: as far back as it takes to be sure.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use passbook_shared::cloud_event;
 use passbook_shared::config::KafkaConfig;
+use passbook_shared::epoch::{Epoch, Restores};
 use passbook_shared::partition::Partition;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use passbook_shared::store_description::Fork;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::RelayError;
+use super::judge::{Found, InLog, Judged, Why, judge};
+use super::reader::{Ours, PassedOver, Reader, Seen};
+use crate::log::feed;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Offsets looked at first; enough where nothing but the log's events was ever written.
+const GLANCE: i64 = 16;
+/// Records of ours that are looked at where that is not so, among which a repeat of old ones must not be all there is.
+const CALM: usize = 1_000;
+/// Where so many records of ours are all not the log's, it is not looked further back for one that is.
+const ENOUGH: usize = 50_000;
+
+/// Compares partitions of the topic with the log, of a store in an epoch. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Tail {
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) epoch: Epoch,
+    restores: Arc<BTreeMap<Partition, Restores>>,
+}
 
 /// Where a partition of the topic ends.
-pub(super) struct End {
-    /// The position number in its last record; 0 if it holds none of ours.
-    pub(super) position: i64,
+#[derive(Debug)]
+pub(crate) struct End {
     /// The offset after its last record.
-    pub(super) offset: i64,
+    pub(crate) offset: i64,
+    /// How it compares with the log.
+    pub(crate) judged: Judged,
+    /// Others' records, at the end of it.
+    pub(crate) passed_over: PassedOver,
 }
 
-/// Reads where each of these partitions ends.
-pub(super) async fn read(
-    kafka: KafkaConfig,
-    store_id: Uuid,
-    partitions: Vec<Partition>,
-) -> Result<BTreeMap<Partition, End>, RelayError> {
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = kafka
-            .client("passbook-relay-tail")
-            .set("group.id", "passbook-relay-tail")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "earliest")
-            .set("fetch.wait.max.ms", "10")
-            .create()?;
-        let tail = Tail { consumer, topic: kafka.kafka_topic, store_id };
-        partitions.into_iter().map(|partition| Ok((partition, tail.of(partition)?))).collect()
-    })
-    .await?
-}
-
-struct Tail {
-    consumer: BaseConsumer,
-    topic: String,
-    store_id: Uuid,
+/// Records of ours within a stretch, without those that were given up.
+#[derive(Debug, Default)]
+pub(crate) struct Stretch {
+    pub(crate) ours: Vec<Ours>,
+    pub(crate) passed_over: PassedOver,
 }
 
 impl Tail {
-    /// Looks at the last record, and ever further back while what it sees is not an event of ours.
-    fn of(&self, partition: Partition) -> Result<End, RelayError> {
-        let (low, high) = self.consumer.fetch_watermarks(&self.topic, partition.into(), TIMEOUT)?;
-        let mut back = 1;
+    pub(crate) fn new(
+        kafka: &KafkaConfig,
+        store_id: Uuid,
+        epoch: Epoch,
+        restores: BTreeMap<Partition, Restores>,
+    ) -> Result<Self, RelayError> {
+        Ok(Self { reader: Arc::new(Reader::new(kafka, store_id)?), epoch, restores: Arc::new(restores) })
+    }
+
+    /// Looks at the last records, and ever further back until they are explained.
+    pub(crate) async fn of(&self, connection: &mut PgConnection, partition: Partition) -> Result<End, RelayError> {
+        let (low, offset) = self.ends(partition).await?;
+        let (mut from, mut span) = (offset, GLANCE);
+        let (mut ours, mut in_log, mut passed_over) = (Vec::new(), InLog::new(), PassedOver::default());
         loop {
-            let from = low.max(high - back);
-            if let Some(position) = self.last_between(partition, from, high)? {
-                return Ok(End { position, offset: high });
+            let until = from;
+            from = low.max(from - span);
+            let stretch = self.stretch(partition, from, until, usize::MAX).await?;
+            let positions: Vec<i64> = stretch.ours.iter().map(|ours| ours.position).collect();
+            in_log.extend(feed::event_ids(connection, partition, &positions).await?);
+            ours.splice(0..0, stretch.ours);
+            passed_over.add(&stretch.passed_over);
+            let is_mirror = |last: &Ours| {
+                in_log.get(&last.position) == Some(&last.event_id)
+                    && (last.offset + 1, last.offset + 1, last.epoch) == (last.position, offset, self.epoch)
+            };
+            if from == low || ours.len() >= CALM || ours.last().is_some_and(is_mirror) {
+                let is_whole = from == low || ours.len() >= ENOUGH;
+                if let Some(judged) = judge(&ours, &in_log, self.epoch, is_whole) {
+                    passed_over.out_of_order = judged.out_of_order;
+                    return Ok(End { offset, judged, passed_over });
+                }
             }
-            if from == low {
-                return Ok(End { position: 0, offset: high });
-            }
-            back *= 16;
+            span = (span * 16).max(1 << 10);
         }
     }
 
-    fn last_between(&self, partition: Partition, from: i64, high: i64) -> Result<Option<i64>, RelayError> {
-        if from >= high {
-            return Ok(None);
-        }
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(&self.topic, partition.into(), Offset::Offset(from))?;
-        self.consumer.assign(&assignment)?;
-        let deadline = Instant::now() + TIMEOUT;
-        let mut last = None;
-        while Instant::now() < deadline {
-            let record = match self.consumer.poll(Duration::from_millis(100)) {
-                None => continue,
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(last),
-                Some(Err(error)) => return Err(error.into()),
-                Some(Ok(record)) => record,
-            };
-            match cloud_event::decode(record.payload().unwrap_or_default()) {
-                Ok(read) if read.store_id != self.store_id => {
-                    let (theirs, ours) = (read.store_id, self.store_id);
-                    return Err(RelayError::ForeignStore { partition, theirs, ours });
+    pub(crate) async fn ends(&self, partition: Partition) -> Result<(i64, i64), RelayError> {
+        let reader = Arc::clone(&self.reader);
+        tokio::task::spawn_blocking(move || reader.ends(partition)).await?
+    }
+
+    /// The accepted restores of a partition.
+    pub(crate) fn restores_of(&self, partition: Partition) -> Restores {
+        self.restores.get(&partition).cloned().unwrap_or_default()
+    }
+
+    /// Reads from an offset up to another, or until so many records of ours were found.
+    pub(crate) async fn stretch(
+        &self,
+        partition: Partition,
+        from: i64,
+        until: i64,
+        most: usize,
+    ) -> Result<Stretch, RelayError> {
+        let restores = self.restores_of(partition);
+        let reader = Arc::clone(&self.reader);
+        let read = move || {
+            let Stretch { mut ours, mut passed_over } = Stretch::default();
+            reader.scan(partition, from, until, &mut passed_over, |seen| {
+                if let Seen::Ours(record, _) = seen
+                    && !restores.gave_up(record.epoch, record.position)
+                {
+                    ours.push(record);
                 }
-                Ok(read) => last = Some(read.event.position.number),
-                Err(error) => {
-                    tracing::warn!(partition, offset = record.offset(), error, "a record of the topic is not ours")
-                }
+                if ours.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            Ok(Stretch { ours, passed_over })
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+}
+
+impl PassedOver {
+    fn add(&mut self, other: &Self) {
+        self.unreadable += other.unreadable;
+        self.foreign += other.foreign;
+        self.misplaced += other.misplaced;
+        self.stranger = other.stranger.or(self.stranger);
+    }
+}
+
+impl Found {
+    /// The fork of a partition whose log ends there.
+    pub(crate) fn fork(&self, partition: Partition, log_position: i64, epoch: Epoch) -> Fork {
+        let reason = match self.why {
+            Why::Ahead => format!("the topic ends at position {}, the log at {log_position}", self.last),
+            Why::Different { position, topic, log } => {
+                format!("at position {position}, the topic has event {topic} and the log has event {log}")
             }
-            if record.offset() + 1 >= high {
-                return Ok(last);
+            Why::LaterEpoch(later) => {
+                format!(
+                    "the topic is in epoch {later} and the log in epoch {epoch}: the backup is from before an accepted restore"
+                )
             }
-        }
-        Err(RelayError::TailUnread { partition })
+        };
+        Fork { partition, log_position, topic_position: self.last, reason }
     }
 }

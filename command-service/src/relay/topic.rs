@@ -1,6 +1,7 @@
 //! The topic: made if it is not there, with the log's partition count and retention for ever.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use passbook_shared::config::KafkaConfig;
@@ -11,11 +12,14 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
+use uuid::Uuid;
 
 use super::error::RelayError;
-use super::tail;
+use super::reader::{PassedOver, Reader, Seen};
 use crate::log::store::Store;
 
+/// Records of a partition that tell whose it is.
+const LAST: i64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Kafka's word for "as the broker is configured".
 const BROKER_DEFAULT: i32 = -1;
@@ -35,11 +39,31 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
         Ordering::Greater => Err(RelayError::TooManyPartitions { topic: kafka.kafka_topic.clone(), found, expected }),
         Ordering::Less if found == 0 => make(kafka, expected).await,
         Ordering::Less => {
-            let theirs = (0..expected).take(found).collect();
-            tail::read(kafka.clone(), store.store_id, theirs).await?;
+            is_not_foreign(kafka.clone(), store.store_id, (0..expected).take(found).collect()).await?;
             grow(kafka, found, expected).await
         }
     }
+}
+
+/// Fails if the partitions end with records of other stores and with none of this one.
+async fn is_not_foreign(kafka: KafkaConfig, store_id: Uuid, partitions: Vec<Partition>) -> Result<(), RelayError> {
+    let look = move || {
+        let (reader, mut others, mut is_ours) = (Reader::new(&kafka, store_id)?, PassedOver::default(), false);
+        for partition in partitions {
+            let (low, high) = reader.ends(partition)?;
+            reader.scan(partition, low.max(high - LAST), high, &mut others, |seen| {
+                is_ours |= matches!(seen, Seen::Ours(..));
+                ControlFlow::Continue(())
+            })?;
+        }
+        match others.stranger {
+            Some(theirs) if !is_ours => {
+                Err(RelayError::ForeignTopic { topic: kafka.kafka_topic, theirs, ours: store_id })
+            }
+            Some(_) | None => Ok(()),
+        }
+    };
+    tokio::task::spawn_blocking(look).await?
 }
 
 async fn make(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {

@@ -45,12 +45,14 @@ impl Standing {
         self.known.borrow().epoch
     }
 
+    /// Whether any partition is forked.
+    pub fn has_forks(&self) -> bool {
+        !self.known.borrow().forks.is_empty()
+    }
+
     /// The fork of the first of these partitions that is forked.
     pub fn fork(&self, partitions: impl IntoIterator<Item = Partition>) -> Option<Fork> {
         let known = self.known.borrow();
-        if known.forks.is_empty() {
-            return None;
-        }
         partitions.into_iter().find_map(|partition| known.forks.get(&partition).cloned())
     }
 

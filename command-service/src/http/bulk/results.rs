@@ -96,6 +96,7 @@ pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Prob
                 error @ (CommandError::Overloaded
                 | CommandError::ShuttingDown
                 | CommandError::StoreUnavailable(_)
+                | CommandError::LogIsBehind { .. }
                 | CommandError::OutcomeUnknown
                 | CommandError::Conflict
                 | CommandError::Internal),

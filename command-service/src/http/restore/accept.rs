@@ -1,0 +1,108 @@
+//! `POST /admin/restore/accept`
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use passbook_shared::epoch::{Epoch, LARGEST};
+use passbook_shared::http::extract::Json as Body;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
+use passbook_shared::store_description::Restore;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{problem, topic_unavailable};
+use crate::http::AppState;
+use crate::http::documented::{Responses, body_problems, read_problems};
+use crate::restore::desk::{AcceptError, Shown};
+
+/// What is accepted.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[schema(example = json!({"forks": [{"partition": 3, "log_position": 1042, "topic_position": 1057}]}))]
+pub(crate) struct AcceptRequest {
+    /// The forks as they were shown, so that nothing else is accepted than what was seen.
+    pub forks: Vec<ShownFork>,
+    /// Begin an epoch although no partition is forked: the views have events that neither the log nor the topic has.
+    #[serde(default)]
+    pub force: bool,
+    /// An epoch that the new one must be later than, beside those the store and the topic know: that of the views.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = i32, minimum = 0, maximum = 1_000_000)]
+    pub above_epoch: Option<Epoch>,
+}
+
+/// A fork as `GET /admin/restore` shows it.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+pub(crate) struct ShownFork {
+    /// The partition.
+    pub partition: Partition,
+    /// Where the log ends.
+    pub log_position: i64,
+    /// The last position that the topic holds of the events the log does not have.
+    pub topic_position: i64,
+}
+
+/// Accept a restored log
+///
+/// Begins an epoch with the log as it is. What the topic holds beyond the last common positions is given up: its records
+/// stay, and nobody applies them any more. Commands are taken again, the relay publishes from the last common positions on,
+/// and the views take themselves back to them.
+#[utoipa::path(post, path = "/admin/restore/accept", tag = "operations", request_body = AcceptRequest,
+    responses((status = 200, description = "The epoch has begun", body = Restore), Problems))]
+pub(in crate::http) async fn accept(
+    State(state): State<AppState>,
+    Body(request): Body<AcceptRequest>,
+) -> Result<Json<Restore>, Problem> {
+    let AcceptRequest { forks, force, above_epoch } = request;
+    if above_epoch.is_some_and(|above| !(0..LARGEST).contains(&above)) {
+        return Err(Problem::malformed("above_epoch", format!("must be a whole number from 0 to {}", LARGEST - 1)));
+    }
+    let shown = |fork: ShownFork| {
+        let ShownFork { partition, log_position, topic_position } = fork;
+        Shown { partition, log_position, topic_position }
+    };
+    let accepted = state.desk.accept(forks.into_iter().map(shown).collect(), force, above_epoch).await;
+    accepted.map(Json).map_err(|error| not_accepted(&error))
+}
+
+fn not_accepted(error: &AcceptError) -> Problem {
+    let conflict = |code, detail: &str| Problem::new(StatusCode::CONFLICT, code, detail);
+    match error {
+        AcceptError::Survey(error) => problem(error),
+        AcceptError::Changed(now) => changed(&now.shown()),
+        AcceptError::NothingToAccept => nothing_to_accept(),
+        AcceptError::NoEpochLeft => conflict("no_epoch_left", "no later epoch is possible"),
+    }
+}
+
+fn changed(now: &[Shown]) -> Problem {
+    let detail = "the forks are not those that were named; nothing was changed. Look at GET /admin/restore again";
+    let told = |shown: &Shown| {
+        let Shown { partition, log_position, topic_position } = *shown;
+        serde_json::json!({ "partition": partition, "log_position": log_position, "topic_position": topic_position })
+    };
+    Problem::new(StatusCode::CONFLICT, "restore_changed", detail)
+        .with("forks", now.iter().map(told).collect::<Vec<Value>>())
+}
+
+fn nothing_to_accept() -> Problem {
+    let detail = "no partition is forked: there is nothing to accept. `force` begins an epoch all the same";
+    Problem::new(StatusCode::CONFLICT, "nothing_to_accept", detail)
+}
+
+struct Problems;
+
+impl utoipa::IntoResponses for Problems {
+    fn responses() -> Responses {
+        let shown = Shown { partition: 3, log_position: 1_042, topic_position: 1_058 };
+        let own = [
+            changed(&[shown]),
+            nothing_to_accept(),
+            not_accepted(&AcceptError::NoEpochLeft),
+            topic_unavailable("Kafka has acknowledged nothing for some time"),
+        ];
+        read_problems(own.into_iter().chain(body_problems()))
+    }
+}

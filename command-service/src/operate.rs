@@ -1,0 +1,46 @@
+//! What operators ask of a running service from the command line: a client of its HTTP API.
+
+mod accept;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use passbook_shared::http::problem::Problem;
+use reqwest::{Client, RequestBuilder};
+use serde::de::DeserializeOwned;
+
+pub use accept::{AcceptOptions, accept_restore};
+
+/// A running service.
+#[derive(Debug, Clone)]
+struct Service {
+    client: Client,
+    base: String,
+}
+
+impl Service {
+    fn at(addr: SocketAddr) -> anyhow::Result<Self> {
+        // The service is on this machine or in this network: settings for a way to others don't concern it.
+        let client =
+            Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(300));
+        Ok(Self { client: client.build()?, base: format!("http://{addr}") })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
+        let away = || format!("the command-service at {} (COMMAND_ADDR) does not answer: is it running?", self.base);
+        let response = request.send().await.with_context(away)?;
+        let status = response.status();
+        if status.is_success() {
+            return response.json().await.context("the command-service's answer can't be read");
+        }
+        match response.json::<Problem>().await {
+            Ok(problem) => bail!("{} ({})", problem.detail, problem.code),
+            Err(_) => bail!("the command-service answered {status}"),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `restore accept`: shows what a restore of the log gives up, asks, and accepts it.
+
+use std::io::{IsTerminal, Write, stdin, stdout};
+use std::net::SocketAddr;
+
+use anyhow::bail;
+use clap::Args;
+use passbook_shared::epoch::Epoch;
+use passbook_shared::store_description::Restore;
+
+use super::Service;
+use crate::http::restore::{AcceptRequest, ForkPreview, RestorePreview, ShownFork};
+
+/// How a restore is accepted.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct AcceptOptions {
+    /// Do not ask.
+    #[arg(long)]
+    pub yes: bool,
+    /// Begin an epoch although no partition is forked: for views that have events neither the log nor the topic has.
+    #[arg(long)]
+    pub force: bool,
+    /// An epoch that the new one must be later than, if the views know one that the log and the topic do not.
+    #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(i32).range(0..1_000_000))]
+    pub above_epoch: Option<Epoch>,
+}
+
+/// Shows what the service at an address has to say of a restored log, and has it accepted.
+///
+/// # Errors
+/// The service does not answer or refuses, or nobody says yes.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow::Result<()> {
+    let service = Service::at(addr)?;
+    let shown: RestorePreview = service.send(service.client.get(service.url("/admin/restore?limit=20"))).await?;
+    if shown.forks.is_empty() && !options.force {
+        println!("no partition is forked: there is nothing to accept");
+        return Ok(());
+    }
+    tell(&shown);
+    confirm(options.yes)?;
+    let named = |fork: &ForkPreview| {
+        let ForkPreview { partition, log_position, topic_position, .. } = *fork;
+        ShownFork { partition, log_position, topic_position }
+    };
+    let AcceptOptions { force, above_epoch, .. } = options;
+    let request = AcceptRequest { forks: shown.forks.iter().map(named).collect(), force, above_epoch };
+    let accept = service.client.post(service.url("/admin/restore/accept")).json(&request);
+    let Restore { epoch, .. } = service.send(accept).await?;
+    println!("accepted: epoch {epoch} has begun");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell(shown: &RestorePreview) {
+    if shown.forks.is_empty() {
+        println!(
+            "No partition is forked. A new epoch begins with the log as it is, and gives up what only the views have."
+        );
+        return;
+    }
+    println!("The log lacks events that the topic has, as after a restore from a backup. Accepting it gives these up:");
+    for fork in &shown.forks {
+        let ForkPreview { partition, log_position, topic_position, kept, reason, events, has_more } = fork;
+        println!("\npartition {partition}: positions {} to {topic_position} of the topic ({reason})", kept + 1);
+        println!("  the log ends at position {log_position}; both agree up to position {kept}");
+        for event in events {
+            let amount = event.amount.map(|amount| format!("  {amount}")).unwrap_or_default();
+            let (at, account, what) = (event.recorded_at, event.account_id, &event.event_type);
+            println!("  {:<10} {at}  account {account}  {what}{amount}", event.position.to_string());
+        }
+        if *has_more {
+            println!("  … and more: GET /admin/restore?limit=1000 lists them");
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn confirm(yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !stdin().is_terminal() {
+        bail!("nobody can be asked here: look at what is given up, and say --yes. Nothing was changed");
+    }
+    print!("\nGive this up, and go on with the log as it is? [y/N] ");
+    stdout().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    if !["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        bail!("not accepted; nothing was changed");
+    }
+    Ok(())
+}

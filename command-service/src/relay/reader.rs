@@ -1,0 +1,159 @@
+//! Stretches of a partition of the topic, and whose the records in them are. Anybody may have written to the topic: what is
+//! not a record of this store is counted and passed over.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use passbook_shared::cloud_event::{self, Decoded};
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::epoch::Epoch;
+use passbook_shared::partition::Partition;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use uuid::Uuid;
+
+use super::error::RelayError;
+
+/// How long Kafka may be silent.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// A consumer of no group.
+pub(crate) struct Reader {
+    consumer: BaseConsumer,
+    topic: String,
+    store_id: Uuid,
+}
+
+/// A record that says it is of this store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ours {
+    /// Where it is in the topic.
+    pub(crate) offset: i64,
+    /// Where its event was in the log.
+    pub(crate) position: i64,
+    /// Its event.
+    pub(crate) event_id: Uuid,
+    /// When it was published.
+    pub(crate) epoch: Epoch,
+}
+
+/// Records that were passed over, by what they are instead.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct PassedOver {
+    /// No documents of ours.
+    pub(crate) unreadable: u64,
+    /// Of other stores.
+    pub(crate) foreign: u64,
+    /// One of those stores.
+    pub(crate) stranger: Option<Uuid>,
+    /// Of another partition.
+    pub(crate) misplaced: u64,
+    /// Not where the log's events could have come to be.
+    pub(crate) out_of_order: u64,
+}
+
+/// What a record is.
+pub(crate) enum Seen {
+    /// It says it is of this store and this partition.
+    Ours(Ours, Box<Decoded>),
+    /// Something else, which is counted.
+    Other,
+}
+
+impl Reader {
+    pub(crate) fn new(kafka: &KafkaConfig, store_id: Uuid) -> Result<Self, RelayError> {
+        let consumer = kafka
+            .client("passbook-relay-tail")
+            .set("group.id", "passbook-relay-tail")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("auto.offset.reset", "earliest")
+            .set("allow.auto.create.topics", "false")
+            .set("fetch.wait.max.ms", "10")
+            .set("queued.max.messages.kbytes", "8192")
+            .create()?;
+        Ok(Self { consumer, topic: kafka.kafka_topic.clone(), store_id })
+    }
+
+    /// The offset of the first record there is, and that after the last one.
+    pub(crate) fn ends(&self, partition: Partition) -> Result<(i64, i64), RelayError> {
+        Ok(self.consumer.fetch_watermarks(&self.topic, partition.into(), SILENCE)?)
+    }
+
+    /// Shows the records from an offset up to another, in order, until there are no more or `see` has seen enough. Blocks.
+    pub(crate) fn scan(
+        &self,
+        partition: Partition,
+        from: i64,
+        until: i64,
+        passed_over: &mut PassedOver,
+        mut see: impl FnMut(Seen) -> ControlFlow<()>,
+    ) -> Result<(), RelayError> {
+        if from >= until {
+            return Ok(());
+        }
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, partition.into(), Offset::Offset(from))?;
+        self.consumer.assign(&assignment)?;
+        let mut heard = Instant::now();
+        while heard.elapsed() < SILENCE {
+            let record = match self.consumer.poll(Duration::from_millis(100)) {
+                None => continue,
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(error)) => return Err(error.into()),
+                Some(Ok(record)) => record,
+            };
+            heard = Instant::now();
+            if record.offset() >= until {
+                return Ok(());
+            }
+            let seen = self.look(partition, record.offset(), record.payload().unwrap_or_default(), passed_over);
+            if see(seen).is_break() || record.offset() + 1 >= until {
+                return Ok(());
+            }
+        }
+        Err(RelayError::TailUnread { partition })
+    }
+
+    fn look(&self, partition: Partition, offset: i64, value: &[u8], passed_over: &mut PassedOver) -> Seen {
+        match cloud_event::decode(value) {
+            Ok(read) if read.store_id != self.store_id => {
+                passed_over.foreign += 1;
+                passed_over.stranger = Some(read.store_id);
+            }
+            Ok(read) if read.event.position.partition != partition => passed_over.misplaced += 1,
+            Ok(read) => {
+                let Decoded { event, epoch, .. } = &read;
+                let (position, event_id, epoch) = (event.position.number, event.event_id, *epoch);
+                return Seen::Ours(Ours { offset, position, event_id, epoch }, Box::new(read));
+            }
+            Err(error) => {
+                passed_over.unreadable += 1;
+                tracing::debug!(partition, offset, error, "a record of the topic is not ours");
+            }
+        }
+        Seen::Other
+    }
+}
+
+impl PassedOver {
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.unreadable + self.foreign + self.misplaced + self.out_of_order
+    }
+
+    /// What they are, for people.
+    pub(crate) fn told(&self) -> String {
+        let of = |count, what: String| (count > 0).then(|| format!("{count} {what}"));
+        let stranger = self.stranger.map(|store| format!(" (such as {store})")).unwrap_or_default();
+        let kinds = [
+            of(self.foreign, format!("of another store{stranger}")),
+            of(self.unreadable, "that can't be read".to_owned()),
+            of(self.misplaced, "of another partition".to_owned()),
+            of(self.out_of_order, "at positions that follow on nothing".to_owned()),
+        ];
+        kinds.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
