@@ -33,6 +33,7 @@ mod money;
 mod outages;
 mod quarantine;
 mod replay;
+mod restored;
 mod rights;
 mod stalled;
 mod topic;

@@ -251,6 +251,13 @@ impl Service {
         process.eventually(&format!("the {part} is ready"), async |_| healthcheck(addr).await).await
     }
 
+    /// Waits until it answers, ready or not.
+    pub(crate) async fn answers(&mut self) -> anyhow::Result<()> {
+        let (client, part) = (self.client()?, self.part);
+        let process = self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
+        process.eventually(&format!("the {part} answers"), async |_| client.json("/v1/store").await.map(drop)).await
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         match self.process.take() {

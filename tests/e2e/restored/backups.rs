@@ -1,0 +1,48 @@
+//! Backups of the log's database, as schemas beside it, and putting one back.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::site::Site;
+
+/// All that a log is made of.
+const TABLES: [&str; 8] = ["log_head", "events", "commands", "holds", "transfers", "reversals", "snapshots", "epochs"];
+
+pub(super) struct Backups {
+    connection: PgConnection,
+    pub(super) count: usize,
+}
+
+impl Backups {
+    pub(super) async fn of(site: &Site) -> anyhow::Result<Self> {
+        Ok(Self { connection: PgConnection::connect(&site.database_url).await?, count: 0 })
+    }
+
+    /// Makes one, of one moment; its number.
+    pub(super) async fn make(&mut self) -> anyhow::Result<usize> {
+        let number = self.count;
+        let copies = TABLES.map(|table| format!("CREATE TABLE backup_{number}.{table} AS TABLE passbook.{table};"));
+        let sql = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; CREATE SCHEMA backup_{number}; {} COMMIT;",
+            copies.concat()
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await?;
+        self.count += 1;
+        Ok(number)
+    }
+
+    /// Puts one back; nobody stays connected meanwhile.
+    pub(super) async fn put_back(&mut self, number: usize) -> anyhow::Result<()> {
+        let locked = TABLES.map(|table| format!("passbook.{table}")).join(", ");
+        let copied = TABLES.map(|table| {
+            format!("TRUNCATE passbook.{table}; INSERT INTO passbook.{table} SELECT * FROM backup_{number}.{table};")
+        });
+        let sql = format!(
+            "BEGIN; SET LOCAL session_replication_role = replica; LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename <> current_user;
+             {} COMMIT;",
+            copied.concat()
+        );
+        Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection).await.map(drop)?)
+    }
+}
