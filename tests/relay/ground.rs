@@ -59,7 +59,7 @@ impl Ground {
         let directory = tempfile::tempdir().unwrap();
         let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
         let cluster = Cluster::start(&settings).await.unwrap();
-        let broker = Broker::start(&[TOPIC.to_owned()], 12).unwrap();
+        let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
         let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
         let role: PgConnectOptions = cluster.command_url().parse().unwrap();
         let store = store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None).await.unwrap();

@@ -79,7 +79,7 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
             Some(last) if record.epoch > epoch => position <= last.saturating_add(1),
             Some(last) => position == last.saturating_add(1),
         };
-        if !is_ours && !(follows && is_plausible(record)) {
+        if !(is_ours || follows && is_plausible(record)) {
             judged.out_of_order += 1;
             continue;
         }

@@ -77,7 +77,7 @@ pub(super) async fn run(name: &'static str, instances: usize, seeds: Range<u64>)
         for service in &mut services {
             service.ready().await?;
         }
-        println!(
+        eprintln!(
             "seed {seed}: {instances} instances, backup {backup} of {}, killed {killed:?}, epoch {}, forked {:?}, {:?}",
             backups.count,
             store.epoch,
