@@ -1,5 +1,7 @@
 //! A consumer that stands still: readiness says which partition, since when and why; and it passes with its cause.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -133,6 +135,40 @@ async fn a_replay_of_an_account_that_is_not_there_is_an_error() -> anyhow::Resul
     let mut process = Process::start(&["replay".to_owned(), address, format!("--account={unknown}")], &log)?;
     let status = process.ended().await?;
     ensure!(!status.success() && process.output().contains("account_not_found"), "{status}: {}", process.output());
+    Ok(())
+}
+
+/// A broker that expects TLS, and is spoken to in plain text: it answers with an alert, and closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_expects_tls_is_named_in_readiness() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let broker = listener.local_addr()?.to_string();
+    // Ends with the process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || alert(stream));
+        }
+    });
+    let mut pair = Pair::start(Site::new("refused_tls").await?, 1).await?;
+    let projection = &mut pair.projections[0];
+    projection.stop().await?;
+    projection.set("kafka-brokers", &broker);
+    projection.start()?;
+    let views = projection.client()?;
+    eventually("readiness tells of the broker", async || {
+        let health: Value = serde_json::from_str(&views.get("/health/ready").await?.text().await?)?;
+        let reason = health["checks"]["kafka"]["reason"].as_str().unwrap_or_default();
+        ensure!(reason.contains("the Kafka client said") && reason.contains("Disconnected"), "{health}");
+        Ok(())
+    })
+    .await
+}
+
+/// Answers whatever is asked with the alert of a failed handshake, as TLS does, and closes.
+fn alert(mut stream: TcpStream) -> std::io::Result<()> {
+    let _ = stream.read(&mut [0; 1024])?;
+    stream.write_all(&[21, 3, 3, 0, 2, 2, 40])?;
+    std::thread::sleep(Duration::from_millis(200));
     Ok(())
 }
 

@@ -24,7 +24,17 @@ impl Causes {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             return;
         }
-        let words = if reason.is_empty() { explain(error) } else { reason.to_owned() };
+        self.say(if reason.is_empty() { explain(error) } else { reason.to_owned() });
+    }
+
+    /// A line of the client's log, in which it gives its reasons for failing.
+    pub(super) fn logged(&self, facility: &str, message: &str) {
+        if matches!(facility, "FAIL" | "ERROR") && !message.contains("brokers are down") {
+            self.say(message.to_owned());
+        }
+    }
+
+    fn say(&self, words: String) {
         *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), words));
     }
 

@@ -55,6 +55,9 @@ impl Changes {
 impl ClientContext for Changes {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
+        if let Some(kafka) = &self.kafka {
+            self.ends.causes.logged(facility, &kafka.redacted(message));
+        }
     }
 
     fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {

@@ -28,6 +28,8 @@ use crate::store::{Views, checkpoints, quarantine};
 
 const EVERY: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Words of the client that are listened to at a time.
+const WORDS: usize = 100;
 /// Samples kept of a partition that is behind; when there are more, every other one is let go.
 const SAMPLES: usize = 512;
 
@@ -266,6 +268,9 @@ pub(crate) struct Quiet(Option<(Arc<Ends>, KafkaConfig)>);
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
+        if let Some((ends, kafka)) = &self.0 {
+            ends.causes.logged(facility, &kafka.redacted(message));
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -289,6 +294,13 @@ fn client(watched: &Watched) -> anyhow::Result<BaseConsumer<Quiet>> {
 
 /// Where each partition ends.
 fn ask(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Partition, i64>> {
+    let found = ask_once(client, topic);
+    // Has the client hand its words to the context.
+    (0..WORDS).take_while(|_| client.poll(Duration::from_millis(1)).is_some()).for_each(drop);
+    found
+}
+
+fn ask_once(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let metadata = client.fetch_metadata(Some(topic), TIMEOUT).context("Kafka does not answer")?;
     if let Some(error) = metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from)
         && error != RDKafkaErrorCode::UnknownTopicOrPartition

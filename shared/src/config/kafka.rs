@@ -105,6 +105,8 @@ impl KafkaConfig {
     pub fn client(&self, client_id: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.kafka_brokers).set("client.id", client_id);
+        // Its reasons are in its log, whether or not ours shows that.
+        config.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in self.options() {
             config.set(name, value);
         }

@@ -159,7 +159,10 @@ impl Problem {
             tracing::debug!(%error, "a read took too long");
             Self::reads_overloaded()
         } else if is_connection_lost(error) || is_unavailable(error) {
-            UNREAD.occurred(store_error::reason(error));
+            // A service that is starting or stopping has no pool: nothing is wrong.
+            if !matches!(error, sqlx::Error::PoolClosed) {
+                UNREAD.occurred(store_error::reason(error));
+            }
             Self::store_unavailable(&store_error::reason(error))
         } else {
             tracing::error!(%error, "a query failed");

@@ -38,7 +38,8 @@ impl Reader {
         } else if committed.values().any(|committed| !committed.noted) {
             match by_offsets(&committed, checkpoints) {
                 Some(asked_for) => {
-                    tracing::info!(?asked_for, "the group's offsets were reset: replaying");
+                    let from = serde_json::to_string(&asked_for).unwrap_or_default();
+                    tracing::info!(from, "the group's offsets were reset: replaying");
                     self.in_time(replays::notice(connection, &asked_for))?;
                 }
                 None => {
