@@ -138,7 +138,7 @@ async fn views_of_another_store_refuse_and_change_nothing() -> anyhow::Result<()
     let mut pair = Pair::start(Site::new("views_foreign").await?, 1).await?;
     let views = pair.projection()?;
     let account = pair.command()?.open().await?;
-    views.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
+    pair.holds(&[]).await?;
     let before = positions(&views).await?;
     let other = Site::on("views_foreign_other", crate::ground::Kafka::shared().await?).await?;
     let stranger = other.command("command-0").await?;
