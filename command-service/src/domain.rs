@@ -6,6 +6,8 @@ pub mod account;
 pub mod command;
 /// What is decided.
 pub mod decide;
+/// Available money by effective time.
+pub mod effective;
 /// The ways in which the domain says no.
 pub mod refusal;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Lanes: each owns some partitions, and decides and appends all commands on their accounts, many to a commit. Commands
 //! that touch partitions of several go through one more lane, which takes from the others what it needs.
 
+mod backdated;
 mod batch;
 mod cache;
 mod config;
@@ -48,6 +49,8 @@ pub struct Lanes {
     partitions: Partition,
     /// For reading what is to be reversed.
     entries: PgPool,
+    /// For reading how accounts stood.
+    backdated: backdated::Reader,
     patience: Duration,
 }
 
@@ -100,7 +103,8 @@ impl Lanes {
                 size: config.queue.try_into().unwrap_or(u32::MAX),
             }
         });
-        Self { queues: queues.collect(), shelves, partitions, entries, patience: config.patience }
+        let backdated = backdated::Reader::new(entries.clone(), snapshots.clone());
+        Self { queues: queues.collect(), shelves, partitions, entries, backdated, patience: config.patience }
     }
 
     /// Decides and appends a command, and gives what became of it once that is durable. A caller that goes away
@@ -114,10 +118,24 @@ impl Lanes {
     }
 
     /// Has many commands decided and appended, each by itself; the results are in their order. Those on one account are
-    /// decided in their order; all are, if one touches two accounts. Where there is no room, they wait for it.
+    /// decided in their order; all are, if one touches two accounts or counts from a time that is past. Where there is no room, they wait for it.
     pub async fn submit_each(&self, requests: Vec<CommandRequest>) -> Vec<CommandResult> {
         let deadline = Instant::now() + self.patience;
-        let across = |request: &CommandRequest| matches!(request.command, Command::Transfer(_) | Command::Reverse(_));
+        // What the log has to be asked for first, or touches two accounts.
+        let across = |request: &CommandRequest| match &request.command {
+            Command::Withdraw(withdrawal) => withdrawal.effective_at.is_some(),
+            Command::Transfer(_) | Command::Reverse(_) => true,
+            Command::Open(_)
+            | Command::Deposit(_)
+            | Command::Hold(_)
+            | Command::Capture(_)
+            | Command::Release(_)
+            | Command::Expire(_)
+            | Command::SetOverdraftLimit(_)
+            | Command::Freeze(_)
+            | Command::Unfreeze(_)
+            | Command::Close(_) => false,
+        };
         let mut results = Vec::with_capacity(requests.len());
         if requests.iter().any(across) {
             for stretch in without_repeats(requests) {
@@ -174,6 +192,7 @@ impl Lanes {
             let counterparty = domain::counterparty(&asked.request.command, &asked.past);
             asked.counterparty = counterparty.map(|id| (id, partition_of(id, self.partitions)));
         }
+        self.know_timelines(&mut asked, self.patience).await?;
         Ok(asked)
     }
 

@@ -141,6 +141,7 @@ fn reverse(before: AccountState, reversed: &EntryReversed) -> Result<Entry<'_>, 
             counterparty: transfer.counterparty,
             counterparty_version: transfer.counterparty_version,
         }),
+        effective_at: reversed.effective_at,
         reverses: Some(reversed.version),
         ..before.moving(reversed.movement())?
     })

@@ -75,6 +75,9 @@ pub struct MoneyMoved {
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// It may put the account below its limit at a time that is past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_backdated_overdraft: bool,
 }
 
 /// Payload of [`AccountEvent::MoneySent`] and [`AccountEvent::MoneyReceived`]: one of the two legs of a transfer.
@@ -97,6 +100,9 @@ pub struct TransferLeg {
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// It may put the account below its limit at a time that is past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_backdated_overdraft: bool,
 }
 
 /// Payload of [`AccountEvent::HoldPlaced`].
@@ -176,12 +182,18 @@ pub struct EntryReversed {
     /// Where the transfer's other leg is undone, if the entry is a leg of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transfer: Option<ReversedTransfer>,
+    /// When it counts from, if not from when it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
     /// Why, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<Reference>,
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     pub metadata: Metadata,
+    /// It may put the account below its limit at a time that is past.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_backdated_overdraft: bool,
 }
 
 /// What can be reversed.
@@ -336,19 +348,39 @@ impl AccountEvent {
         }
     }
 
-    /// The schema version [`AccountEvent::data`] writes.
-    pub fn schema_version(&self) -> i16 {
+    /// When it counts from, if it says so.
+    pub fn effective_at(&self) -> Option<Timestamp> {
         match self {
-            Self::AccountOpened(_) => 2,
-            Self::MoneyDeposited(_)
-            | Self::MoneyWithdrawn(_)
-            | Self::MoneySent(_)
-            | Self::MoneyReceived(_)
+            Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.effective_at,
+            Self::MoneySent(leg) | Self::MoneyReceived(leg) => leg.effective_at,
+            Self::EntryReversed(reversed) => reversed.effective_at,
+            Self::AccountOpened(_)
             | Self::HoldPlaced(_)
             | Self::HoldCaptured(_)
             | Self::HoldReleased(_)
             | Self::HoldExpired(_)
-            | Self::EntryReversed(_)
+            | Self::OverdraftLimitSet(_)
+            | Self::AccountFrozen(_)
+            | Self::AccountUnfrozen(_)
+            | Self::AccountClosed(_) => None,
+        }
+    }
+
+    /// The schema version that [`AccountEvent::data`] writes: the oldest that holds all of it, so that a program that knows
+    /// no newer one reads whatever it can understand.
+    pub fn schema_version(&self) -> i16 {
+        match self {
+            Self::AccountOpened(_) => 2,
+            Self::MoneyWithdrawn(moved) => 1 + i16::from(moved.allow_backdated_overdraft),
+            Self::MoneySent(leg) | Self::MoneyReceived(leg) => 1 + i16::from(leg.allow_backdated_overdraft),
+            Self::EntryReversed(reversed) => {
+                1 + i16::from(reversed.effective_at.is_some() || reversed.allow_backdated_overdraft)
+            }
+            Self::MoneyDeposited(_)
+            | Self::HoldPlaced(_)
+            | Self::HoldCaptured(_)
+            | Self::HoldReleased(_)
+            | Self::HoldExpired(_)
             | Self::OverdraftLimitSet(_)
             | Self::AccountFrozen(_)
             | Self::AccountUnfrozen(_)

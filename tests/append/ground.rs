@@ -190,13 +190,15 @@ pub(crate) fn opening() -> Command {
 
 pub(crate) fn money(amount: i64) -> MoneyMoved {
     let amount = Amount::new(amount).unwrap();
-    MoneyMoved { amount, reference: None, effective_at: None, metadata: Metadata::default() }
+    let metadata = Metadata::default();
+    MoneyMoved { amount, reference: None, effective_at: None, metadata, allow_backdated_overdraft: false }
 }
 
 /// From the first account to the second.
 pub(crate) fn transfer(from: Uuid, to: Uuid, amount: i64) -> CommandRequest {
-    let MoneyMoved { amount, reference, effective_at, metadata } = money(amount);
-    let transfer = Transfer { transfer_id: Uuid::new_v4(), to, amount, reference, effective_at, metadata };
+    let MoneyMoved { amount, reference, effective_at, metadata, allow_backdated_overdraft } = money(amount);
+    let transfer_id = Uuid::new_v4();
+    let transfer = Transfer { transfer_id, to, amount, reference, effective_at, metadata, allow_backdated_overdraft };
     request(from, Command::Transfer(transfer))
 }
 

@@ -54,6 +54,9 @@ pub struct Transfer {
     pub effective_at: Option<Timestamp>,
     /// The sender's own labels.
     pub metadata: Metadata,
+    /// It may put the account below its limit at a time that is past.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_backdated_overdraft: bool,
 }
 
 /// Payload of [`Command::Capture`].
@@ -90,10 +93,16 @@ pub struct Expire {
 pub struct Reversal {
     /// The version of the entry to undo.
     pub version: i64,
+    /// When it counts from; from when the entry does, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_at: Option<Timestamp>,
     /// Why, in the sender's words.
     pub reference: Option<Reference>,
     /// The sender's own labels.
     pub metadata: Metadata,
+    /// It may put the account below its limit at a time that is past.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_backdated_overdraft: bool,
 }
 
 impl Command {

@@ -3,7 +3,7 @@
 mod holds;
 mod money;
 pub(super) mod permits;
-mod reversal;
+pub(super) mod reversal;
 mod standing;
 mod transfer;
 
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::account::{Account, OpenAccount, evolve};
 use super::command::Command;
+use super::effective::{Headroom, Timeline, backdated_debit};
 use super::refusal::Refusal;
 
 /// An account that is decided on.
@@ -42,12 +43,16 @@ pub struct Given<'a> {
 pub struct Past {
     /// The entry that a reversal is to undo, if the account has it.
     pub entry: Option<AccountEvent>,
+    /// When that was recorded; nothing if it is of the same append.
+    pub entry_recorded_at: Option<Timestamp>,
     /// The version of the reversal that has undone it, if one has.
     pub reversed_by: Option<i64>,
     /// How the hold that a command names has ended, if the account had it and it has.
     pub ended_hold: Option<HoldStatus>,
     /// Another transfer has the id.
     pub transfer_exists: bool,
+    /// How the account of [`backdated_debit`] stood from that time on, or from an earlier one.
+    pub timeline: Option<Timeline>,
 }
 
 /// What follows.
@@ -94,6 +99,12 @@ pub fn decide(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Resu
     }
     let account = expired.iter().fold(subject.account.clone(), evolve);
     let version = subject.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
+    let mut past = given.past.clone();
+    let is_own = backdated_debit(subject.account_id, command, &past).is_some_and(|debit| debit.0 == subject.account_id);
+    if let Some(timeline) = past.timeline.as_mut().filter(|_| is_own) {
+        expired.iter().for_each(|event| timeline.take(event, given.now));
+    }
+    let given = Given { past: &past, ..given };
     let mut decided = decide_as_it_is(Subject { version, account: &account, ..subject }, command, given)?;
     decided.events.splice(0..0, expired);
     Ok(decided)
@@ -106,14 +117,16 @@ fn is_for_holds(refusal: &Refusal) -> bool {
 
 fn decide_as_it_is(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Result<Decided, Refusal> {
     let Given { counterparty, past, now } = given;
+    let debit = backdated_debit(subject.account_id, command, past);
+    let headroom = debit.and_then(|(_, at)| past.timeline.as_ref().map(|timeline| timeline.headroom(at)));
     let one = |event| vec![event];
     let events = match command {
         Command::Open(opening) => standing::open(subject.account, opening).map(one),
         Command::Deposit(deposit) => opened(subject.account).and_then(|own| money::take_in(own, deposit)).map(one),
         Command::Withdraw(withdrawal) => {
-            opened(subject.account).and_then(|own| money::give_out(own, withdrawal)).map(one)
+            opened(subject.account).and_then(|own| money::give_out(own, withdrawal, headroom)).map(one)
         }
-        Command::Transfer(transfer) => return transfer::transfer(subject, transfer, counterparty, past),
+        Command::Transfer(transfer) => return transfer::transfer(subject, transfer, counterparty, (past, headroom)),
         Command::Hold(hold) => opened(subject.account).and_then(|own| holds::place(own, hold, past, now)).map(one),
         Command::Capture(capture) => {
             opened(subject.account).and_then(|own| holds::capture(own, capture, past, now)).map(one)
@@ -122,7 +135,7 @@ fn decide_as_it_is(subject: Subject<'_>, command: &Command, given: Given<'_>) ->
             opened(subject.account).and_then(|own| holds::release(own, release, past, now)).map(one)
         }
         Command::Expire(expire) => opened(subject.account).map(|own| holds::expire(own, expire.hold_id, now)),
-        Command::Reverse(reversal) => return reversal::reverse(subject, reversal, counterparty, past),
+        Command::Reverse(reversal) => return reversal::reverse(subject, reversal, counterparty, (past, headroom)),
         Command::SetOverdraftLimit(set) => opened(subject.account).and_then(|own| standing::set_limit(own, *set)),
         Command::Freeze(freeze) => opened(subject.account).map(|own| standing::freeze(own, freeze)),
         Command::Unfreeze(reason) => opened(subject.account).map(|own| standing::unfreeze(own, reason)),

@@ -2,6 +2,7 @@
 
 use passbook_shared::event::HoldStatus;
 use passbook_shared::money::Currency;
+use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,6 +25,20 @@ pub enum Refusal {
         available: i64,
         /// How far below 0 that may go.
         overdraft_limit: i64,
+    },
+    /// Not enough money as of an effective time that is past, or later; amounts in minor units.
+    InsufficientFundsAt {
+        /// `balance - held` then.
+        available: i64,
+        /// How far below 0 that could go then.
+        overdraft_limit: i64,
+        /// The tightest moment.
+        at: Timestamp,
+    },
+    /// The account has too many events since the effective time of a debit.
+    TooFarBack {
+        /// How many it may have.
+        most_later_events: usize,
     },
     /// Only an account with nothing on it can be closed.
     BalanceNotZero {

@@ -2,6 +2,7 @@
 
 mod closing;
 mod deposits;
+mod effective;
 mod freezing;
 mod holds;
 mod log;

@@ -1,4 +1,4 @@
-//! The body of a deposit or a withdrawal.
+//! The bodies of deposits and withdrawals.
 
 use passbook_shared::event::MoneyMoved;
 use passbook_shared::http::problem::Problem;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::schemas;
 
-/// Money that comes in or goes out.
+/// Money that comes in.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
 #[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
@@ -32,7 +32,38 @@ impl MovementRequest {
     pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
         let Self { amount, reference, effective_at, metadata } = self;
         not_in_the_future(effective_at, now)?;
-        Ok(MoneyMoved { amount, reference, effective_at, metadata: metadata.unwrap_or_default() })
+        let metadata = metadata.unwrap_or_default();
+        Ok(MoneyMoved { amount, reference, effective_at, metadata, allow_backdated_overdraft: false })
+    }
+}
+
+/// Money that goes out.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
+pub(super) struct WithdrawalRequest {
+    #[schema(schema_with = schemas::amount)]
+    amount: Amount,
+    #[schema(schema_with = schemas::optional_reference)]
+    reference: Option<Reference>,
+    #[schema(schema_with = schemas::optional_past_time)]
+    effective_at: Option<Timestamp>,
+    #[schema(schema_with = schemas::optional_metadata)]
+    metadata: Option<Metadata>,
+    #[schema(schema_with = schemas::allow_backdated_overdraft)]
+    allow_backdated_overdraft: Option<bool>,
+}
+
+impl WithdrawalRequest {
+    /// What is to be recorded.
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
+        let Self { amount, reference, effective_at, metadata, allow_backdated_overdraft } = self;
+        let allow_backdated_overdraft = allow_backdated_overdraft.unwrap_or_default();
+        let moved = MovementRequest { amount, reference, effective_at, metadata }.into_movement(now)?;
+        Ok(MoneyMoved { allow_backdated_overdraft, ..moved })
     }
 }
 

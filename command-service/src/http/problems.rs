@@ -31,6 +31,23 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
                 .with("available", *available)
                 .with("overdraft_limit", *overdraft_limit)
         }
+        Refusal::InsufficientFundsAt { available, overdraft_limit, at } => {
+            let detail = format!(
+                "on account {account_id}, by effective time, {available} was available at {at}, and the overdraft limit was \
+                 {overdraft_limit}; `allow_backdated_overdraft` waives this check"
+            );
+            refused("insufficient_funds", detail)
+                .with("available", *available)
+                .with("overdraft_limit", *overdraft_limit)
+                .with("at", at.to_string())
+        }
+        Refusal::TooFarBack { most_later_events } => {
+            let detail = format!(
+                "account {account_id} has more than {most_later_events} events since that `effective_at`: what was available \
+                 is not looked up over more; `allow_backdated_overdraft` waives this check"
+            );
+            refused("too_far_back", detail).with("most_later_events", *most_later_events)
+        }
         Refusal::BalanceNotZero { balance } => {
             let detail = format!("the balance is {balance}: an account is closed with nothing on it");
             refused("balance_not_zero", detail).with("balance", *balance)

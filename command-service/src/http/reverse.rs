@@ -3,16 +3,20 @@
 use axum::extract::State;
 use axum::response::Response;
 use passbook_shared::http::extract::{Json, Path};
+use passbook_shared::http::problem::Problem;
 use passbook_shared::text::{Metadata, Reference};
+use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
 use super::documented::{Responses, command_problems, made};
+use super::movement::not_in_the_future;
 use super::submit::submit;
 use super::whole::{LARGEST, Number};
 use super::{AppState, examples, schemas};
 use crate::domain::command::Reversal;
+use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
 /// An entry to be undone.
@@ -22,24 +26,35 @@ use crate::domain::{Command, Refusal};
 pub(super) struct ReversalRequest {
     #[schema(schema_with = schemas::version)]
     version: Number<1, LARGEST>,
+    #[schema(schema_with = schemas::optional_reversal_time)]
+    effective_at: Option<Timestamp>,
     #[schema(schema_with = schemas::optional_reference)]
     reference: Option<Reference>,
     #[schema(schema_with = schemas::optional_metadata)]
     metadata: Option<Metadata>,
+    #[schema(schema_with = schemas::allow_backdated_overdraft)]
+    allow_backdated_overdraft: Option<bool>,
 }
 
 impl ReversalRequest {
     /// What is asked for.
-    pub(super) fn into_command(self) -> Command {
-        let Self { version, reference, metadata } = self;
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    pub(super) fn into_command(self, now: Timestamp) -> Result<Command, Problem> {
+        let Self { version, effective_at, reference, metadata, allow_backdated_overdraft } = self;
+        not_in_the_future(effective_at, now)?;
         let (version, metadata) = (version.get(), metadata.unwrap_or_default());
-        Command::Reverse(Reversal { version, reference, metadata })
+        let allow_backdated_overdraft = allow_backdated_overdraft.unwrap_or_default();
+        Ok(Command::Reverse(Reversal { version, effective_at, reference, metadata, allow_backdated_overdraft }))
     }
 }
 
 /// Undo an entry
 ///
-/// A deposit, a withdrawal, or a transfer (on both accounts, from either of them); each once, and as a whole.
+/// A deposit, a withdrawal, or a transfer (on both accounts, from either of them); each once, and as a whole. It counts from
+/// when the entry does, unless `effective_at` says otherwise; where money goes out again, what is available must suffice then
+/// and at every later time.
 #[utoipa::path(post, path = "/v1/accounts/{id}/reversals", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = ReversalRequest, responses(Done, Problems))]
@@ -48,8 +63,9 @@ pub(super) async fn reverse(
     Path(account_id): Path<Uuid>,
     headers: CommandHeaders,
     Json(request): Json<ReversalRequest>,
-) -> Response {
-    submit(&state, account_id, headers, request.into_command()).await
+) -> Result<Response, Problem> {
+    let command = request.into_command(state.clock.now())?;
+    Ok(submit(&state, account_id, headers, command).await)
 }
 
 struct Done;
@@ -70,6 +86,7 @@ impl utoipa::IntoResponses for Problems {
             Refusal::NotReversible { event_type: "HoldPlaced".to_owned() },
             Refusal::AlreadyReversed { reversed_by: 6 },
             Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
+            Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS },
             Refusal::AccountClosed,
             Refusal::AccountFrozen,
             Refusal::AmountOverflow,

@@ -79,6 +79,18 @@ pub(super) fn optional_past_time() -> Object {
     optional_time().description(Some("When it counts from, if not from now; not in the future")).build()
 }
 
+/// Whether a debit may put its account below the limit at a time that is past; may be absent or null.
+pub(super) fn allow_backdated_overdraft() -> Object {
+    let description = "Whether the account may be below its limit, by effective time, at a time that is past";
+    ObjectBuilder::new().schema_type(or_null(Type::Boolean)).description(Some(description)).examples([false]).build()
+}
+
+/// When a reversal counts from; may be absent or null.
+pub(super) fn optional_reversal_time() -> Object {
+    let description = "When it counts from, not in the future; from when the entry does, if absent";
+    optional_time().description(Some(description)).build()
+}
+
 /// A time that is in the future; may be absent or null.
 pub(super) fn optional_expiry() -> Object {
     optional_time().description(Some("When it ends by itself, if it does; in the future")).build()

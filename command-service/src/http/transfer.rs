@@ -17,6 +17,7 @@ use super::movement::not_in_the_future;
 use super::submit::submit;
 use super::{AppState, examples, schemas};
 use crate::domain::command::Transfer;
+use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
 /// Of transfers that were sent with a key and no id. Never to be changed.
@@ -41,6 +42,8 @@ pub(super) struct TransferRequest {
     effective_at: Option<Timestamp>,
     #[schema(schema_with = schemas::optional_metadata)]
     metadata: Option<Metadata>,
+    #[schema(schema_with = schemas::allow_backdated_overdraft)]
+    allow_backdated_overdraft: Option<bool>,
 }
 
 impl TransferRequest {
@@ -49,11 +52,14 @@ impl TransferRequest {
     /// # Errors
     /// 400 `malformed_request` if it is to count from a time that is yet to come.
     pub(super) fn into_command(self, key: Option<&str>, now: Timestamp) -> Result<(Uuid, Command), Problem> {
-        let Self { from, to, amount, reference, transfer_id, effective_at, metadata } = self;
+        let Self { from, to, amount, reference, transfer_id, effective_at, metadata, .. } = self;
+        let allow_backdated_overdraft = self.allow_backdated_overdraft.unwrap_or_default();
         not_in_the_future(effective_at, now)?;
         let transfer_id = transfer_id.unwrap_or_else(|| made_id(SENT_BY_KEY, from, key));
         let metadata = metadata.unwrap_or_default();
-        Ok((from, Command::Transfer(Transfer { transfer_id, to, amount, reference, effective_at, metadata })))
+        let transfer =
+            Transfer { transfer_id, to, amount, reference, effective_at, metadata, allow_backdated_overdraft };
+        Ok((from, Command::Transfer(transfer)))
     }
 }
 
@@ -92,6 +98,7 @@ impl utoipa::IntoResponses for Problems {
             Refusal::TransferExists,
             Refusal::SameAccount,
             Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
+            Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS },
             Refusal::AccountClosed,
             Refusal::AccountFrozen,
             of_receiver(Refusal::AmountOverflow),

@@ -9,19 +9,22 @@ use uuid::Uuid;
 use super::AppState;
 use super::command_headers::CommandHeaders;
 use super::documented::{Entered, Responses, command_problems};
-use super::movement::MovementRequest;
+use super::movement::WithdrawalRequest;
 use super::submit::submit;
+use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
 /// Give money out
+///
+/// With an `effective_at` that is past, what is available must suffice by effective time, too: then and at every later time.
 #[utoipa::path(post, path = "/v1/accounts/{id}/withdrawals", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
-    request_body = MovementRequest, responses(Entered, Problems))]
+    request_body = WithdrawalRequest, responses(Entered, Problems))]
 pub(super) async fn withdraw(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     headers: CommandHeaders,
-    Json(request): Json<MovementRequest>,
+    Json(request): Json<WithdrawalRequest>,
 ) -> Result<Response, Problem> {
     let command = Command::Withdraw(request.into_movement(state.clock.now())?);
     Ok(submit(&state, account_id, headers, command).await)
@@ -34,6 +37,7 @@ impl utoipa::IntoResponses for Problems {
         command_problems([
             Refusal::AccountNotFound,
             Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
+            Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS },
             Refusal::AccountClosed,
             Refusal::AccountFrozen,
             Refusal::AmountOverflow,

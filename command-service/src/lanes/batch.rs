@@ -15,6 +15,7 @@ use super::facts::Facts;
 use super::look_first::Sent;
 use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, CommandResult, Leg, Outcome, Pending};
 use crate::domain::account::AccountSummary;
+use crate::domain::effective::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide, evolve};
 use crate::log::append::Append;
 use crate::log::clock::LogClock;
@@ -122,6 +123,11 @@ impl Batch {
         self.states.get(&account_id).map(|state| &state.loaded)
     }
 
+    /// The version of an account as the batch has it, and its partition.
+    pub(super) fn version(&self, account_id: Uuid) -> Option<(Partition, i64)> {
+        self.states.get(&account_id).map(|state| (state.partition, state.loaded.version))
+    }
+
     /// Before the batch is sent: notes the version each of its accounts is at, unless an earlier one has.
     pub(super) fn note_sent(&self, sent: &mut Sent) {
         for (account_id, state) in &self.states {
@@ -209,6 +215,9 @@ impl Batch {
             counterparty = domain::counterparty(command, &past);
         }
         let other = counterparty.map(subject).transpose()?;
+        if let Some((debited, at)) = backdated_debit(*account_id, command, &past) {
+            past.timeline = Some(self.facts.timeline(debited, at).ok_or(CommandError::Conflict)?);
+        }
         let decided = decide(own, command, Given { counterparty: other, past: &past, now: self.now(asked) });
         Ok(decided.map(|decided| (decided, counterparty)))
     }

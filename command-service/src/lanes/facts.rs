@@ -4,12 +4,17 @@
 use std::collections::{HashMap, HashSet};
 
 use passbook_shared::event::{AccountEvent, HoldStatus};
+use passbook_shared::timestamp::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Batch;
+use super::lane::Failure;
 use super::request::{Asked, Pending};
+use crate::domain::effective::{MOST_LATER_EVENTS, Timeline};
 use crate::domain::{Account, Command, Past};
+use crate::log::effective::follow;
+use crate::log::load::{LoadError, Wanted};
 use crate::log::outcomes::{Key, by_key};
 use crate::log::past;
 
@@ -20,6 +25,8 @@ pub(super) struct Facts {
     /// By account and version: the version of the reversal.
     reversed: HashMap<(Uuid, i64), i64>,
     transfers: HashSet<Uuid>,
+    /// Of accounts that money is to be taken from as of a time that is past, up to the batch's newest events.
+    timelines: HashMap<Uuid, Timeline>,
 }
 
 impl Facts {
@@ -49,8 +56,17 @@ impl Facts {
         past
     }
 
+    /// How an account stood from a moment on, if that is known.
+    pub(super) fn timeline(&self, account_id: Uuid, from: Timestamp) -> Option<Timeline> {
+        self.timelines.get(&account_id).filter(|timeline| timeline.from() <= from).cloned()
+    }
+
     /// The batch has this event.
     pub(super) fn learn(&mut self, account_id: Uuid, version: i64, event: &AccountEvent) {
+        if let Some(timeline) = self.timelines.get_mut(&account_id) {
+            // It will be recorded at the same moment as the rest of the batch, after all that is recorded.
+            timeline.take(event, Timestamp::LAST);
+        }
         let (hold_id, status) = match event {
             AccountEvent::HoldCaptured(captured) => (captured.hold_id, HoldStatus::Captured),
             AccountEvent::HoldReleased(released) => (released.hold_id, HoldStatus::Released),
@@ -88,7 +104,7 @@ impl Facts {
         batch: &mut Batch,
         pending: &[&Pending],
         all: bool,
-    ) -> sqlx::Result<()> {
+    ) -> Result<(), Failure> {
         let asked = || pending.iter().flat_map(|pending| &pending.commands);
         let is_asked = |asked: &&Asked| all || !matches!(asked.request.command, Command::Hold(_));
         let holds: Vec<_> = asked().filter(is_asked).filter_map(|asked| unknown_hold(batch, asked)).collect();
@@ -97,10 +113,46 @@ impl Facts {
         }
         let entries: Vec<_> = asked().filter_map(entry_to_reverse).collect();
         if all && !entries.is_empty() {
-            for ((_, account_id, version), entry) in past::entries(connection, &entries).await? {
+            for ((_, account_id, version), entry) in past::entries(&mut *connection, &entries).await? {
                 batch.facts.reversed.extend(entry.reversed_by.map(|by| ((account_id, version), by)));
             }
         }
+        Self::load_timelines(connection, batch, pending).await
+    }
+
+    /// Brings the timelines that commands came with to the versions that the batch knows.
+    async fn load_timelines(
+        connection: &mut PgConnection,
+        batch: &mut Batch,
+        pending: &[&Pending],
+    ) -> Result<(), Failure> {
+        let known = pending.iter().flat_map(|pending| &pending.commands).filter_map(|asked| asked.timelines.as_ref());
+        for (account_id, timeline) in known.flat_map(|timelines| timelines.iter()) {
+            let earlier = |known: &Timeline| known.from() <= timeline.from();
+            if !batch.facts.timelines.get(&account_id).is_some_and(earlier) {
+                batch.facts.timelines.insert(account_id, timeline.clone());
+            }
+        }
+        let mut timelines = std::mem::take(&mut batch.facts.timelines);
+        for (account_id, timeline) in &mut timelines {
+            let Some((partition, version)) = batch.version(*account_id) else { continue };
+            if timeline.version() > version {
+                return Err(Failure::Outrun);
+            }
+            let wanted = Wanted { partition, account_id: *account_id, version };
+            if timeline.version() < version
+                && let Err(error) = follow(connection, timeline, wanted, MOST_LATER_EVENTS).await
+            {
+                match error {
+                    LoadError::Store(error) => return Err(error.into()),
+                    LoadError::Unreadable(error) => {
+                        tracing::error!(%error, "an account's past can't be read");
+                        return Err(Failure::Defect);
+                    }
+                }
+            }
+        }
+        batch.facts.timelines = timelines;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
+use super::backdated::Timelines;
 use crate::domain::{AccountSummary, Command, Past, Refusal};
 use crate::log::append::NewKey;
 use crate::log::outcomes::Key;
@@ -200,6 +201,8 @@ pub(super) struct Asked {
     pub(super) counterparty: Option<(Uuid, Partition)>,
     /// What can be known from the log already, because it never changes.
     pub(super) past: Past,
+    /// Of accounts that it may take money from as of a time that is past.
+    pub(super) timelines: Option<Arc<Timelines>>,
     /// What is in the log of that can't be read.
     pub(super) is_unreadable: bool,
 }
@@ -232,7 +235,7 @@ impl Asked {
     /// A command for the log of so many partitions, of which nothing is known yet.
     pub(super) fn new(request: CommandRequest, partitions: Partition) -> Self {
         let partition = partition_of(request.account_id, partitions);
-        Self { request, partition, counterparty: None, past: Past::default(), is_unreadable: false }
+        Self { request, partition, counterparty: None, past: Past::default(), timelines: None, is_unreadable: false }
     }
 
     /// The idempotency key to honour.
@@ -270,6 +273,7 @@ impl Asked {
     /// What the log has of the entry it is to undo.
     pub(super) fn know(&mut self, entry: &Entry) {
         self.past.reversed_by = entry.reversed_by;
+        self.past.entry_recorded_at = Some(entry.recorded_at);
         match &entry.event {
             Ok(event) => self.past.entry = Some(event.clone()),
             Err(error) => {

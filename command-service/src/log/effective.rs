@@ -7,7 +7,69 @@ use sqlx::{PgConnection, Row};
 
 use super::load::{LoadError, Loaded, Unreadable, Wanted, decode, state_at};
 use super::snapshots::Snapshots;
-use crate::domain::evolve;
+use crate::domain::effective::Timeline;
+use crate::domain::{Account, evolve};
+
+/// How the account stood by effective time from a moment on, as known at its newest version. An account with more than `most`
+/// events since then is given up.
+///
+/// # Errors
+/// See [`LoadError`].
+pub async fn timeline(
+    connection: &mut PgConnection,
+    wanted: Wanted,
+    from: Timestamp,
+    most: usize,
+    snapshots: &Snapshots,
+) -> Result<Timeline, LoadError> {
+    let Wanted { partition, account_id, .. } = wanted;
+    let sql = "SELECT passbook.last_version_before($1, $2, $3)";
+    let recorded: i64 =
+        sqlx::query_scalar(sql).bind(partition).bind(account_id).bind(from).fetch_one(&mut *connection).await?;
+    let account = match recorded {
+        0 => Account::default(),
+        version => state_at(connection, Wanted { version, ..wanted }, snapshots).await?.account,
+    };
+    let mut timeline = Timeline::new(from, recorded, &account);
+    follow(connection, &mut timeline, wanted, most).await?;
+    Ok(timeline)
+}
+
+/// Takes the account's events up to `wanted.version` into its timeline, or gives it up if there are more than `most`.
+///
+/// # Errors
+/// See [`LoadError`].
+pub async fn follow(
+    connection: &mut PgConnection,
+    timeline: &mut Timeline,
+    wanted: Wanted,
+    most: usize,
+) -> Result<(), LoadError> {
+    let Wanted { partition, account_id, version } = wanted;
+    let mut rows = sqlx::query(
+        "SELECT e.version, e.type, e.schema_version, e.data::text, e.recorded_at FROM passbook.events AS e
+          WHERE e.partition = $1 AND e.account_id = $2 AND e.version > $3 AND e.version <= $4
+          ORDER BY e.version LIMIT $5",
+    )
+    .bind(partition)
+    .bind(account_id)
+    .bind(timeline.version())
+    .bind(version)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
+    .fetch(connection);
+    let mut taken = 0;
+    while let Some(row) = rows.try_next().await? {
+        let event = decode(row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        let version = row.try_get(0)?;
+        let event = event.map_err(|error| Unreadable::new(account_id, version, error))?;
+        timeline.take(&event, row.try_get(4)?);
+        taken += 1;
+        if taken > most {
+            timeline.cut();
+        }
+    }
+    Ok(())
+}
 
 /// The account as it was at a moment by what counts from then or before, of the events up to `wanted.version`. `recorded` is
 /// the version it was at then. An entry counts from a time before it is recorded, never after: so it is what was recorded

@@ -22,6 +22,8 @@ pub type HoldId = (Partition, Uuid, Uuid);
 pub struct Entry {
     /// What happened.
     pub event: Result<AccountEvent, DecodeError>,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
     /// The version of the reversal, if there is one.
     pub reversed_by: Option<i64>,
 }
@@ -32,7 +34,7 @@ pub struct Entry {
 /// As any query.
 pub async fn entries(executor: impl PgExecutor<'_>, wanted: &[EntryId]) -> sqlx::Result<HashMap<EntryId, Entry>> {
     let rows = sqlx::query(
-        "SELECT w.partition, w.account_id, w.version, e.type, e.schema_version, e.data::text, r.reversed_by
+        "SELECT w.partition, w.account_id, w.version, e.type, e.schema_version, e.data::text, r.reversed_by, e.recorded_at
            FROM unnest($1, $2, $3) AS w (partition, account_id, version)
            JOIN passbook.events AS e USING (partition, account_id, version)
            LEFT JOIN passbook.reversals AS r USING (partition, account_id, version)",
@@ -45,7 +47,7 @@ pub async fn entries(executor: impl PgExecutor<'_>, wanted: &[EntryId]) -> sqlx:
     let entry = |row: &PgRow| {
         let event = decode(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
         let id = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        Ok((id, Entry { event, reversed_by: row.try_get(6)? }))
+        Ok((id, Entry { event, recorded_at: row.try_get(7)?, reversed_by: row.try_get(6)? }))
     };
     rows.iter().map(entry).collect()
 }

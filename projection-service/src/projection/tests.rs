@@ -24,6 +24,7 @@ fn money(amount: i64) -> MoneyMoved {
         reference: None,
         effective_at: None,
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     }
 }
 
@@ -51,6 +52,7 @@ fn leg(amount: i64) -> TransferLeg {
         reference: Some(Text::new("rent").unwrap()),
         effective_at: Some(at()),
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     }
 }
 
@@ -90,8 +92,10 @@ fn reversed(entry: ReversibleEntry, transfer: Option<ReversedTransfer>) -> Accou
         entry,
         amount: Amount::new(300).unwrap(),
         transfer,
+        effective_at: Some(at()),
         reference: Some(Text::new("sent twice").unwrap()),
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     })
 }
 

@@ -40,6 +40,7 @@ fn deposited(amount: i64) -> AccountEvent {
         reference: Some(Text::new("invoice").unwrap()),
         effective_at: Some("2026-11-23T08:00:00Z".parse().unwrap()),
         metadata: serde_json::from_str(r#"{"till":"3"}"#).unwrap(),
+        allow_backdated_overdraft: false,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use command_service::domain::command::Transfer;
+use command_service::domain::effective::{Timeline, backdated_debit};
 use command_service::domain::{Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve};
 use command_service::lanes::{CommandError, CommandRequest};
 use passbook_shared::event::{AccountEvent, HoldStatus};
@@ -17,6 +18,10 @@ pub(super) struct Reference {
     pub(super) events: BTreeMap<Uuid, Vec<Happened>>,
     /// By account and key: of which request it is, and what that was told.
     keys: HashMap<(Uuid, String), (i64, Told)>,
+    /// How often it was asked: its clock.
+    asked: i64,
+    /// When events were recorded, by account; one an event.
+    recorded: BTreeMap<Uuid, Vec<Timestamp>>,
     /// Who sent it, what, and what was told.
     transfers: HashMap<Uuid, (Uuid, Transfer, Told)>,
 }
@@ -36,6 +41,7 @@ impl Reference {
 
     /// One request, or one after the other; `all_or_none`: if one is not done, none is.
     pub(super) fn answer(&mut self, requests: &[CommandRequest], all_or_none: bool) -> Vec<Told> {
+        self.asked += 1;
         let before = self.clone();
         let known: Vec<Option<Told>> = requests.iter().map(|request| self.known(request)).collect();
         // What is known not to be done is not waited for: nothing of its set is even decided.
@@ -107,7 +113,8 @@ impl Reference {
         if has_version && expected_versions.as_ref().is_some_and(|expected| !expected.contains(&version)) {
             return refused(Refusal::VersionMismatch { current_version: version });
         }
-        let past = self.past(*account_id, command);
+        let mut past = self.past(*account_id, command);
+        past.timeline = backdated_debit(*account_id, command, &past).map(|(id, at)| self.timeline(id, at));
         let other = counterparty(command, &past).map(|id| (id, self.version(id), self.account(id)));
         let given = Given {
             counterparty: other.as_ref().map(|(account_id, version, account)| Subject {
@@ -142,6 +149,10 @@ impl Reference {
             Command::Reverse(reversal) => {
                 let entry = self.of(account_id).iter().find(|happened| happened.version == reversal.version);
                 past.entry = entry.map(|happened| happened.event.clone());
+                // What was recorded with the reversal counts from the same moment.
+                let place = usize::try_from(reversal.version - 1).unwrap_or(usize::MAX);
+                let recorded = self.recorded.get(&account_id).and_then(|recorded| recorded.get(place)).copied();
+                past.entry_recorded_at = recorded.filter(|at| *at < self.now());
                 past.reversed_by = events().find_map(|(version, event)| match event {
                     AccountEvent::EntryReversed(reversed) if reversed.version == reversal.version => Some(version),
                     _ => None,
@@ -162,12 +173,25 @@ impl Reference {
         past
     }
 
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_800_000_000_000_000 + self.asked).unwrap()
+    }
+
+    fn timeline(&self, account_id: Uuid, from: Timestamp) -> Timeline {
+        let mut timeline = Timeline::new(from, 0, &Account::default());
+        let recorded = self.recorded.get(&account_id).map_or(&[][..], Vec::as_slice);
+        self.of(account_id).iter().zip(recorded).for_each(|(happened, at)| timeline.take(&happened.event, *at));
+        timeline
+    }
+
     fn happen(&mut self, account_id: Uuid, request: &CommandRequest, events: Vec<AccountEvent>) -> ToldLeg {
+        let now = self.now();
         let all = self.events.entry(account_id).or_default();
         let first = all.len();
         for event in events {
             let version = i64::try_from(all.len() + 1).unwrap();
             all.push(Happened { version, event, command_id: request.command_id });
+            self.recorded.entry(account_id).or_default().push(now);
         }
         let events = all[first..].to_vec();
         let account = self.account(account_id).summary().unwrap();

@@ -237,6 +237,7 @@ impl Round {
                     reference: reference_text,
                     effective_at: Timestamp::from_micros(1_700_000_000_000_000).filter(|_| choice.is_multiple_of(7)),
                     metadata,
+                    allow_backdated_overdraft: choice.is_multiple_of(2),
                 })
             }
             Kind::Hold => Command::Hold(HoldPlaced {
@@ -259,7 +260,13 @@ impl Round {
             Kind::Expire => Command::Expire(Expire { hold_id: self.any_hold(own, choice, reference) }),
             Kind::Reverse => {
                 let version = version(own, choice, reference);
-                Command::Reverse(Reversal { version, reference: reference_text, metadata })
+                Command::Reverse(Reversal {
+                    version,
+                    effective_at: Timestamp::from_micros(1_700_000_000_000_000).filter(|_| choice.is_multiple_of(5)),
+                    reference: reference_text,
+                    metadata,
+                    allow_backdated_overdraft: choice.is_multiple_of(3),
+                })
             }
             Kind::SetOverdraftLimit => Command::SetOverdraftLimit(OverdraftLimitSet {
                 limit: if choice.is_multiple_of(3) { 0 } else { wish.amount },

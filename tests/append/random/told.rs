@@ -5,6 +5,7 @@ use command_service::lanes::request::Accepted;
 use command_service::lanes::{Answer, CommandError, CommandResult, Leg, Outcome};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 /// What became of a command.
@@ -33,6 +34,16 @@ pub(super) struct Happened {
 }
 
 impl Told {
+    /// The same without times at which events were recorded: those are the store's to choose.
+    pub(super) fn timeless(self) -> Self {
+        let leg = |leg: ToldLeg| ToldLeg { events: leg.events.into_iter().map(Happened::timeless).collect(), ..leg };
+        match self {
+            Self::Done { replayed, own, to } => Self::Done { replayed, own: leg(own), to: to.map(leg) },
+            Self::Refused { replayed, refusal } => Self::Refused { replayed, refusal: timeless(refusal) },
+            error @ Self::Error(_) => error,
+        }
+    }
+
     pub(super) fn is_done(&self) -> bool {
         matches!(self, Self::Done { .. })
     }
@@ -50,12 +61,34 @@ impl Told {
         match result {
             Err(error) => Self::Error(error.clone()),
             Ok(Answer { replayed, outcome: Outcome::Refused(refusal) }) => {
-                Self::Refused { replayed: *replayed, refusal: refusal.clone() }
+                Self::Refused { replayed: *replayed, refusal: refusal.clone() }.timeless()
             }
             Ok(Answer { replayed, outcome: Outcome::Accepted(Accepted { own, to }) }) => {
-                Self::Done { replayed: *replayed, own: told(own), to: to.as_ref().map(told) }
+                Self::Done { replayed: *replayed, own: told(own), to: to.as_ref().map(told) }.timeless()
             }
         }
+    }
+}
+
+impl Happened {
+    /// A reversal counts from when its entry was recorded, unless somebody has chosen a time.
+    pub(super) fn timeless(mut self) -> Self {
+        if let AccountEvent::EntryReversed(reversed) = &mut self.event {
+            reversed.effective_at = None;
+        }
+        self
+    }
+}
+
+fn timeless(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::InsufficientFundsAt { available, overdraft_limit, .. } => {
+            Refusal::InsufficientFundsAt { available, overdraft_limit, at: Timestamp::LAST }
+        }
+        Refusal::Counterparty { account_id, refusal } => {
+            Refusal::Counterparty { account_id, refusal: Box::new(timeless(*refusal)) }
+        }
+        refusal => refusal,
     }
 }
 

@@ -34,7 +34,8 @@ pub enum Forbidden {
 /// Checks an event against the rules, on the account before it. Returns the event that must be on another account, if there
 /// must be one.
 ///
-/// The clocks of the past are not known: an event that the rules allow at some time is allowed.
+/// The clocks of the past are not known: an event that the rules allow at some time is allowed. Nor is money that went out as
+/// of a past time looked for at that time: the rule is younger than the log.
 ///
 /// # Errors
 /// The rules do not allow it.
@@ -76,12 +77,22 @@ fn leads_to(
     event: &AccountEvent,
 ) -> Result<Option<OtherLeg>, Forbidden> {
     let given = Given { counterparty, past, now: decided_at(event) };
-    let decided = decide_as_it_is(subject, command, given).map_err(Forbidden::Refused)?;
+    let mut decided = decide_as_it_is(subject, command, given).map_err(Forbidden::Refused)?;
+    if matches!(event, AccountEvent::EntryReversed(reversed) if reversed.effective_at.is_none()) {
+        decided.events.iter_mut().chain(&mut decided.counterparty).for_each(forget_time);
+    }
     if decided.events.as_slice() != std::slice::from_ref(event) {
         return Err(Forbidden::Other(decided.events));
     }
     let leg = |(Subject { account_id, version, .. }, event)| OtherLeg { account_id, version: version + 1, event };
     Ok(counterparty.zip(decided.counterparty).map(leg))
+}
+
+/// Reversals did not always say when they count from.
+fn forget_time(event: &mut AccountEvent) {
+    if let AccountEvent::EntryReversed(reversed) = event {
+        reversed.effective_at = None;
+    }
 }
 
 /// The transfer is the sender's command; the rules of the sender are checked with its own event.
@@ -121,8 +132,10 @@ fn command(event: &AccountEvent) -> Command {
         AccountEvent::HoldExpired(expired) => Command::Expire(Expire { hold_id: expired.hold_id }),
         AccountEvent::EntryReversed(reversed) => Command::Reverse(Reversal {
             version: reversed.version,
+            effective_at: reversed.effective_at,
             reference: reversed.reference.clone(),
             metadata: reversed.metadata.clone(),
+            allow_backdated_overdraft: reversed.allow_backdated_overdraft,
         }),
         AccountEvent::OverdraftLimitSet(set) => Command::SetOverdraftLimit(*set),
         AccountEvent::AccountFrozen(frozen) => Command::Freeze(frozen.clone()),
@@ -139,6 +152,7 @@ fn transfer(leg: &TransferLeg, to: Uuid) -> Transfer {
         reference: leg.reference.clone(),
         effective_at: leg.effective_at,
         metadata: leg.metadata.clone(),
+        allow_backdated_overdraft: leg.allow_backdated_overdraft,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use passbook_shared::event::{AccountEvent, EntryReversed, MoneyMoved, ReversedTransfer, ReversibleEntry, TransferLeg};
 use passbook_shared::money::Amount;
+use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::{Decided, Past, Subject, money, on_counterparty, opened};
 use crate::domain::account::OpenAccount;
 use crate::domain::command::Reversal;
+use crate::domain::effective::Headroom;
 use crate::domain::refusal::Refusal;
 
 /// The other account, if it is a leg of a transfer that is to be undone.
@@ -14,11 +16,28 @@ pub(super) fn counterparty(past: &Past) -> Option<Uuid> {
     reversible(past.entry.as_ref()?)?.2.map(|leg| leg.counterparty)
 }
 
+/// The account that the money goes out of again, if any.
+pub(in crate::domain) fn debited(account_id: Uuid, past: &Past) -> Option<Uuid> {
+    let (entry, _, leg) = reversible(past.entry.as_ref()?)?;
+    match entry {
+        ReversibleEntry::Deposit | ReversibleEntry::TransferReceived => Some(account_id),
+        ReversibleEntry::TransferSent => leg.map(|leg| leg.counterparty),
+        ReversibleEntry::Withdrawal => None,
+    }
+}
+
+/// When a reversal counts from: from when the entry does, if the command does not say; nothing, if that is when both are
+/// recorded.
+pub(in crate::domain) fn effective_at(reversal: &Reversal, past: &Past) -> Option<Timestamp> {
+    let of_entry = || past.entry.as_ref()?.effective_at().or(past.entry_recorded_at);
+    reversal.effective_at.or_else(of_entry)
+}
+
 pub(super) fn reverse(
     subject: Subject<'_>,
     reversal: &Reversal,
     counterparty: Option<Subject<'_>>,
-    past: &Past,
+    (past, headroom): (&Past, Option<Headroom>),
 ) -> Result<Decided, Refusal> {
     let own = opened(subject.account)?;
     let entry = past.entry.as_ref().ok_or(Refusal::EntryNotFound { current_version: subject.version })?;
@@ -27,15 +46,23 @@ pub(super) fn reverse(
     if let Some(reversed_by) = past.reversed_by {
         return Err(Refusal::AlreadyReversed { reversed_by });
     }
-    may_be_undone(own, entry, amount)?;
+    may_be_undone(own, entry, amount, headroom)?;
     let reversed = |version, entry, transfer| {
-        let (reference, metadata) = (reversal.reference.clone(), reversal.metadata.clone());
-        AccountEvent::EntryReversed(EntryReversed { version, entry, amount, transfer, reference, metadata })
+        AccountEvent::EntryReversed(EntryReversed {
+            version,
+            entry,
+            amount,
+            transfer,
+            effective_at: effective_at(reversal, past),
+            reference: reversal.reference.clone(),
+            metadata: reversal.metadata.clone(),
+            allow_backdated_overdraft: reversal.allow_backdated_overdraft,
+        })
     };
     let Some(leg) = leg else {
         return Ok(Decided { events: vec![reversed(reversal.version, entry, None)], counterparty: None });
     };
-    let (other, ()) = on_counterparty(counterparty, |other| may_be_undone(other, opposite(entry), amount))?;
+    let (other, ()) = on_counterparty(counterparty, |other| may_be_undone(other, opposite(entry), amount, headroom))?;
     let beside = |subject: Subject<'_>| {
         let (counterparty, counterparty_version) = (subject.account_id, subject.version + 1);
         Some(ReversedTransfer { transfer_id: leg.transfer_id, counterparty, counterparty_version })
@@ -78,9 +105,17 @@ fn opposite(entry: ReversibleEntry) -> ReversibleEntry {
     }
 }
 
-fn may_be_undone(account: &OpenAccount, entry: ReversibleEntry, amount: Amount) -> Result<(), Refusal> {
+fn may_be_undone(
+    account: &OpenAccount,
+    entry: ReversibleEntry,
+    amount: Amount,
+    headroom: Option<Headroom>,
+) -> Result<(), Refusal> {
     match entry {
-        ReversibleEntry::Deposit | ReversibleEntry::TransferReceived => money::may_go_out(account, amount.get()),
+        ReversibleEntry::Deposit | ReversibleEntry::TransferReceived => {
+            money::may_go_out(account, amount.get())?;
+            money::may_have_gone_out(headroom, amount.get())
+        }
         ReversibleEntry::Withdrawal | ReversibleEntry::TransferSent => money::may_come_in(account, amount.get()),
     }
 }

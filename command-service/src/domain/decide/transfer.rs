@@ -4,13 +4,14 @@ use passbook_shared::event::{AccountEvent, TransferLeg};
 
 use super::{Decided, Past, Subject, money, on_counterparty, opened};
 use crate::domain::command::Transfer;
+use crate::domain::effective::Headroom;
 use crate::domain::refusal::Refusal;
 
 pub(super) fn transfer(
     from: Subject<'_>,
     transfer: &Transfer,
     to: Option<Subject<'_>>,
-    past: &Past,
+    (past, headroom): (&Past, Option<Headroom>),
 ) -> Result<Decided, Refusal> {
     if transfer.to == from.account_id {
         return Err(Refusal::SameAccount);
@@ -25,6 +26,7 @@ pub(super) fn transfer(
         return Err(Refusal::CurrencyMismatch { from: sender.currency, to: receiver.currency });
     }
     money::may_go_out(sender, amount)?;
+    money::may_have_gone_out(headroom, amount)?;
     on_counterparty(Some(to), |receiver| money::may_come_in(receiver, amount))?;
     Ok(Decided {
         events: vec![AccountEvent::MoneySent(leg(transfer, to))],
@@ -42,5 +44,6 @@ fn leg(transfer: &Transfer, counterparty: Subject<'_>) -> TransferLeg {
         reference: transfer.reference.clone(),
         effective_at: transfer.effective_at,
         metadata: transfer.metadata.clone(),
+        allow_backdated_overdraft: transfer.allow_backdated_overdraft,
     }
 }

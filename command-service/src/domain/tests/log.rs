@@ -7,6 +7,7 @@ use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::domain::command::Reversal;
+use crate::domain::effective::{Timeline, backdated_debit};
 use crate::domain::{
     Account, Command, Decided, Forbidden, Given, OtherLeg, Past, Refusal, Subject, counterparty, decide, evolve,
     permits,
@@ -22,12 +23,20 @@ pub(super) struct Log(BTreeMap<Uuid, Happened>);
 #[derive(Debug, Clone, Default)]
 pub(super) struct Happened {
     pub(super) events: Vec<AccountEvent>,
+    /// When they were recorded; nothing for those that are still to be, all at once.
+    recorded: Vec<Option<Timestamp>>,
     pub(super) account: Account,
 }
 
 impl Log {
+    /// An event of the same append as what is asked next.
     pub(super) fn append(&mut self, account_id: Uuid, event: AccountEvent) {
+        self.append_at(account_id, event, None);
+    }
+
+    pub(super) fn append_at(&mut self, account_id: Uuid, event: AccountEvent, at: Option<Timestamp>) {
         let happened = self.0.entry(account_id).or_default();
+        happened.recorded.push(at);
         happened.account = evolve(std::mem::take(&mut happened.account), &event);
         happened.events.push(event);
     }
@@ -45,7 +54,8 @@ impl Log {
     }
 
     pub(super) fn decide(&self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<Decided, Refusal> {
-        let past = self.past(account_id, command);
+        let mut past = self.past(account_id, command);
+        past.timeline = backdated_debit(account_id, command, &past).map(|(id, at)| self.timeline(id, at));
         let counterparty = counterparty(command, &past).map(|account_id| self.subject(account_id));
         decide(self.subject(account_id), command, Given { counterparty, past: &past, now })
     }
@@ -54,14 +64,31 @@ impl Log {
     pub(super) fn permits(&self, account_id: Uuid, event: &AccountEvent) -> Result<Option<OtherLeg>, Forbidden> {
         let past = match event {
             AccountEvent::HoldPlaced(placed) => self.past(account_id, &Command::Hold(placed.clone())),
-            AccountEvent::EntryReversed(reversed) => {
-                let (reference, metadata) = (reversed.reference.clone(), reversed.metadata.clone());
-                let reversal = Reversal { version: reversed.version, reference, metadata };
-                self.past(account_id, &Command::Reverse(reversal))
-            }
+            AccountEvent::EntryReversed(reversed) => self.past(
+                account_id,
+                &Command::Reverse(Reversal {
+                    version: reversed.version,
+                    effective_at: reversed.effective_at,
+                    reference: reversed.reference.clone(),
+                    metadata: reversed.metadata.clone(),
+                    allow_backdated_overdraft: reversed.allow_backdated_overdraft,
+                }),
+            ),
             _ => Past::default(),
         };
         permits(self.subject(account_id), event, &past)
+    }
+
+    /// How an account stood from a moment on, found as the lanes find it.
+    fn timeline(&self, account_id: Uuid, from: Timestamp) -> Timeline {
+        let Some(happened) = self.0.get(&account_id) else { return Timeline::new(from, 0, &UNOPENED) };
+        let before = happened.recorded.iter().take_while(|at| at.is_some_and(|at| at < from)).count();
+        let account = happened.events[..before].iter().fold(Account::default(), evolve);
+        let mut timeline = Timeline::new(from, i64::try_from(before).unwrap(), &account);
+        for (event, at) in happened.events.iter().zip(&happened.recorded).skip(before) {
+            timeline.take(event, at.unwrap_or(Timestamp::LAST));
+        }
+        timeline
     }
 
     fn subject(&self, account_id: Uuid) -> Subject<'_> {
@@ -85,6 +112,8 @@ impl Log {
             Command::Expire(expire) => ended_hold(expire.hold_id),
             Command::Reverse(reversal) => Past {
                 entry: place(reversal.version).and_then(|place| own.get(place)).cloned(),
+                entry_recorded_at: place(reversal.version)
+                    .and_then(|place| *self.0.get(&account_id)?.recorded.get(place)?),
                 reversed_by: (1..).zip(own).find_map(|(version, event)| match event {
                     AccountEvent::EntryReversed(reversed) if reversed.version == reversal.version => Some(version),
                     _ => None,

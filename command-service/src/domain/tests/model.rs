@@ -34,6 +34,10 @@ pub(super) struct Kept {
     pub(super) holds: HashMap<Uuid, KeptHold>,
     /// One a version.
     pub(super) entries: Vec<Entry>,
+    /// What is available and the limit, as the entry before this one left them.
+    before: (i128, i128),
+    /// When the next entry is recorded, and when it counts from.
+    times: (Timestamp, Timestamp),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -42,9 +46,47 @@ pub(super) struct Entry {
     /// If it can be undone: what it did to the balance, and where the other leg is if it has one.
     moved: Option<(i128, Option<(Uuid, i64)>)>,
     reversed_by: Option<i64>,
+    /// When it counts from, and what it did to what is available and to the limit.
+    effect: Option<(Timestamp, i128, i128)>,
 }
 
 impl Kept {
+    /// Looks at every moment from then on, by all entries that count from it or before.
+    fn out_as_of(&self, amount: i128, as_of: Option<Timestamp>) -> Result<(), Refusal> {
+        let Some(from) = as_of else { return Ok(()) };
+        let effects = || self.entries.iter().filter_map(|entry| entry.effect);
+        let mut moments: Vec<Timestamp> = effects().map(|effect| effect.0).filter(|at| *at > from).collect();
+        moments.push(from);
+        moments.sort_unstable();
+        let first_limit = self.entries.first().and_then(|opening| opening.effect).map_or(0, |(_, _, limit)| limit);
+        let level = |moment: Timestamp| {
+            let until = || effects().skip(1).filter(|effect| effect.0 <= moment);
+            let opening = effects().next().filter(|effect| effect.0 <= moment).map_or(0, |effect| effect.1);
+            let available = opening + until().map(|effect| effect.1).sum::<i128>();
+            (available, first_limit + until().map(|effect| effect.2).sum::<i128>(), moment)
+        };
+        let tightest = moments.into_iter().map(level).min_by_key(|(available, limit, _)| available + limit);
+        match tightest {
+            Some((available, limit, at)) if available - amount < -limit => Err(Refusal::InsufficientFundsAt {
+                available: available.try_into().unwrap(),
+                overdraft_limit: limit.try_into().unwrap(),
+                at,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The newest entry has changed so much.
+    fn effect(&mut self) {
+        let after = (self.available(), self.limit);
+        let (recorded, effective) = self.times;
+        let entry = self.entries.last_mut().unwrap();
+        // The opening's time is that of its recording.
+        let at = if entry.event_type == "AccountOpened" { recorded } else { effective };
+        entry.effect = Some((at, after.0 - self.before.0, after.1 - self.before.1));
+        (self.before, self.times.1) = (after, recorded);
+    }
+
     pub(super) fn held(&self) -> i128 {
         self.holds.values().filter(|hold| hold.status == HoldStatus::Open).map(|hold| hold.amount).sum()
     }
@@ -74,11 +116,13 @@ impl Kept {
 
     fn note(&mut self, event_type: &'static str) {
         self.entries.push(Entry { event_type, ..Entry::default() });
+        self.effect();
     }
 
     fn moves(&mut self, event_type: &'static str, by: i128, other: Option<(Uuid, i64)>) {
         self.balance += by;
-        self.entries.push(Entry { event_type, moved: Some((by, other)), reversed_by: None });
+        self.entries.push(Entry { event_type, moved: Some((by, other)), ..Entry::default() });
+        self.effect();
     }
 
     fn next_version(&self) -> i64 {
@@ -89,6 +133,7 @@ impl Kept {
 impl Model {
     /// Does it, or gives the refusal and does nothing. Holds whose time is over are in nobody's way.
     pub(super) fn ask(&mut self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<(), Refusal> {
+        self.accounts.values_mut().for_each(|account| account.times = (now, now));
         let refusal = match self.ask_with_all_holds(account_id, command, now) {
             Err(
                 refusal @ (Refusal::InsufficientFunds { .. }
@@ -115,19 +160,26 @@ impl Model {
                 let (balance, limit) = (opening.initial_deposit.into(), opening.overdraft_limit.into());
                 let (no_money_out, no_money_in, closed, holds) = (false, false, false, HashMap::new());
                 let currency = opening.currency;
-                let account = Kept { closed, currency, no_money_out, no_money_in, balance, limit, holds, entries };
+                let (before, times) = ((0, 0), (now, now));
+                let mut account =
+                    Kept { closed, currency, no_money_out, no_money_in, balance, limit, holds, entries, before, times };
+                account.effect();
                 self.accounts.insert(account_id, account);
             }
             Command::Transfer(transfer) => self.transfer(account_id, transfer)?,
-            Command::Reverse(reversal) => self.reverse(account_id, reversal.version)?,
+            Command::Reverse(reversal) => self.reverse(account_id, reversal)?,
             Command::Deposit(deposit) => {
                 let own = self.open(account_id)?;
                 own.comes_in(deposit.amount.get().into())?;
+                own.times.1 = deposit.effective_at.unwrap_or(now);
                 own.moves("MoneyDeposited", deposit.amount.get().into(), None);
             }
             Command::Withdraw(withdrawal) => {
                 let own = self.open(account_id)?;
                 own.out(withdrawal.amount.get().into())?;
+                let as_of = withdrawal.effective_at.filter(|_| !withdrawal.allow_backdated_overdraft);
+                own.out_as_of(withdrawal.amount.get().into(), as_of)?;
+                own.times.1 = withdrawal.effective_at.unwrap_or(now);
                 own.moves("MoneyWithdrawn", -i128::from(withdrawal.amount.get()), None);
             }
             Command::Hold(_) | Command::Capture(_) | Command::Release(_) | Command::Expire(_) => {
@@ -172,7 +224,13 @@ impl Model {
             return Err(Refusal::CurrencyMismatch { from: currency, to: to_currency });
         }
         self.open(from)?.out(amount)?;
+        let as_of = transfer.effective_at.filter(|_| !transfer.allow_backdated_overdraft);
+        self.open(from)?.out_as_of(amount, as_of)?;
         self.other(to, |other| other.comes_in(amount))?;
+        for account_id in [from, to] {
+            let account = self.open(account_id)?;
+            account.times.1 = transfer.effective_at.unwrap_or(account.times.0);
+        }
         self.transfer_ids.push(transfer.transfer_id);
         let from_version = self.open(from)?.next_version();
         self.open(from)?.moves("MoneySent", -amount, Some((to, to_version)));

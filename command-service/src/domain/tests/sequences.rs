@@ -82,7 +82,7 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
             let permitted = log.permits(account_id, &event);
             prop_assert!(permitted.is_ok(), "{:?} is decided, and not permitted: {:?}", event, permitted);
             legs.extend(permitted.into_iter().flatten());
-            log.append(account_id, event);
+            log.append_at(account_id, event, Some(at(now)));
         }
         for leg in legs {
             let other = place(leg.version).and_then(|place| log.events(leg.account_id).get(place));

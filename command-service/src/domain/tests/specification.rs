@@ -33,7 +33,21 @@ pub(super) fn given(history: impl IntoIterator<Item = AccountEvent>) -> Given {
     Given { log: Log::default(), now: at(0) }.and(ACCOUNT, history)
 }
 
+/// The account, to which this has happened, each after so many seconds.
+pub(super) fn given_at(history: impl IntoIterator<Item = (i64, AccountEvent)>) -> Given {
+    Given { log: Log::default(), now: at(0) }.and_at(ACCOUNT, history)
+}
+
 impl Given {
+    /// Another account, to which that has happened, each after so many seconds.
+    pub(super) fn and_at(mut self, account_id: Uuid, history: impl IntoIterator<Item = (i64, AccountEvent)>) -> Self {
+        for (seconds, event) in history {
+            self.log.append_at(account_id, event, Some(at(seconds)));
+            self.now = self.now.max(at(seconds));
+        }
+        self
+    }
+
     /// Another account, to which that has happened.
     pub(super) fn and(mut self, account_id: Uuid, history: impl IntoIterator<Item = AccountEvent>) -> Self {
         history.into_iter().for_each(|event| self.log.append(account_id, event));

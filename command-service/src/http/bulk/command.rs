@@ -11,7 +11,7 @@ use crate::http::capture::CaptureRequest;
 use crate::http::command_headers::IdempotencyKey;
 use crate::http::freeze::FreezeRequest;
 use crate::http::hold::HoldRequest;
-use crate::http::movement::MovementRequest;
+use crate::http::movement::{MovementRequest, WithdrawalRequest};
 use crate::http::open_account::OpenAccountRequest;
 use crate::http::overdraft_limit::OverdraftLimitRequest;
 use crate::http::reason::ReasonRequest;
@@ -72,7 +72,7 @@ fn command(
             on_account(fields, |_, fields| Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?)))
         }
         CommandType::Withdraw => {
-            on_account(fields, |_, fields| Ok(Command::Withdraw(fields.rest::<MovementRequest>()?.into_movement(now)?)))
+            on_account(fields, |_, fields| Ok(Command::Withdraw(fields.rest::<WithdrawalRequest>()?.into_movement(now)?)))
         }
         CommandType::Hold => {
             on_account(fields, |account_id, fields| Ok(fields.rest::<HoldRequest>()?.into_command(account_id, key)))
@@ -85,7 +85,7 @@ fn command(
             let hold_id = fields.need("hold_id")?;
             Ok(fields.rest::<ReasonRequest>()?.into_release(hold_id))
         }),
-        CommandType::Reverse => on_account(fields, |_, fields| Ok(fields.rest::<ReversalRequest>()?.into_command())),
+        CommandType::Reverse => on_account(fields, |_, fields| fields.rest::<ReversalRequest>()?.into_command(now)),
         CommandType::SetOverdraftLimit => {
             on_account(fields, |_, fields| Ok(fields.rest::<OverdraftLimitRequest>()?.into_command()))
         }

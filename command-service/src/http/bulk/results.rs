@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Asked;
 use crate::domain::Refusal;
+use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::http::answer::{Body, Form};
 use crate::http::{examples, problems};
 use crate::lanes::{Answer, CommandError, Outcome};
@@ -122,6 +123,7 @@ pub(super) fn not_done() -> Vec<Problem> {
     let mismatch = from.zip(to).map(|(from, to)| Refusal::CurrencyMismatch { from, to });
     let refusals = [
         Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
+        Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS },
         Refusal::AccountNotFound,
         Refusal::AccountExists,
         Refusal::AccountClosed,

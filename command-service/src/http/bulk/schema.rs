@@ -14,7 +14,7 @@ use crate::http::capture::CaptureRequest;
 use crate::http::command_headers::optional_key;
 use crate::http::freeze::FreezeRequest;
 use crate::http::hold::HoldRequest;
-use crate::http::movement::MovementRequest;
+use crate::http::movement::{MovementRequest, WithdrawalRequest};
 use crate::http::open_account::OpenAccountRequest;
 use crate::http::overdraft_limit::OverdraftLimitRequest;
 use crate::http::reason::ReasonRequest;
@@ -38,7 +38,7 @@ impl PartialSchema for BulkRequest {
         let command = [
             of_type(CommandType::Open, OpenAccountRequest::schema(), &[]),
             of_type(CommandType::Deposit, MovementRequest::schema(), account),
-            of_type(CommandType::Withdraw, MovementRequest::schema(), account),
+            of_type(CommandType::Withdraw, WithdrawalRequest::schema(), account),
             of_type(CommandType::Transfer, TransferRequest::schema(), &[]),
             of_type(CommandType::Hold, HoldRequest::schema(), account),
             of_type(CommandType::Capture, CaptureRequest::schema(), hold),

@@ -31,6 +31,7 @@ pub(super) fn deposited() -> Option<AccountEvent> {
         reference: Reference::new("INV-2026-0042").ok(),
         effective_at: None,
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     }))
 }
 
@@ -43,6 +44,7 @@ pub(super) fn leg(counterparty: Uuid) -> Option<TransferLeg> {
         reference: Reference::new("rent 2026-12").ok(),
         effective_at: None,
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     })
 }
 
@@ -78,8 +80,10 @@ pub(super) fn reversed() -> Option<AccountEvent> {
         entry: ReversibleEntry::Deposit,
         amount: Amount::new(25_000)?,
         transfer: None,
+        effective_at: "2026-11-23T08:00:00Z".parse().ok(),
         reference: Reference::new("booked twice").ok(),
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     }))
 }
 

@@ -260,8 +260,10 @@ fn unanswerable(error: Unanswerable) -> CommandError {
 fn is_same_transfer(asked: &Asked, own: &Leg) -> bool {
     let (Command::Transfer(transfer), Some(leg)) = (&asked.request.command, sent(own)) else { return false };
     let TransferLeg { transfer_id, counterparty: to, amount, reference, effective_at, metadata, .. } = leg;
+    let allow_backdated_overdraft = leg.allow_backdated_overdraft;
     asked.request.account_id == own.account_id
-        && *transfer == Transfer { transfer_id, to, amount, reference, effective_at, metadata }
+        && *transfer
+            == Transfer { transfer_id, to, amount, reference, effective_at, metadata, allow_backdated_overdraft }
 }
 
 /// What a transfer took from the account. Holds may have expired before it.

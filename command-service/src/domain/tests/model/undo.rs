@@ -1,13 +1,16 @@
 //! Entries undone: the flag that they are, and the money the other way.
 
+use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use super::{Kept, Model};
 use crate::domain::Refusal;
+use crate::domain::command::Reversal;
 use crate::domain::tests::log::place;
 
 impl Model {
-    pub(super) fn reverse(&mut self, account_id: Uuid, version: i64) -> Result<(), Refusal> {
+    pub(super) fn reverse(&mut self, account_id: Uuid, reversal: &Reversal) -> Result<(), Refusal> {
+        let version = reversal.version;
         let own = self.open(account_id)?;
         let current_version = own.next_version() - 1;
         let entry = place(version).and_then(|place| own.entries.get(place)).cloned();
@@ -17,23 +20,31 @@ impl Model {
         if let Some(reversed_by) = entry.reversed_by {
             return Err(Refusal::AlreadyReversed { reversed_by });
         }
-        may_be_undone(own, moved)?;
+        // Both legs of a transfer count from the same time.
+        let effective = reversal.effective_at.or(entry.effect.map(|effect| effect.0));
+        let as_of = effective.filter(|_| !reversal.allow_backdated_overdraft);
+        may_be_undone(own, moved, as_of)?;
         if let Some((other, _)) = other {
-            self.other(other, |other| may_be_undone(other, -moved))?;
+            self.other(other, |other| may_be_undone(other, -moved, as_of))?;
         }
-        undo(self.open(account_id)?, version, moved);
+        undo(self.open(account_id)?, version, moved, effective);
         if let Some((other, version)) = other {
-            undo(self.open(other)?, version, -moved);
+            undo(self.open(other)?, version, -moved, effective);
         }
         Ok(())
     }
 }
 
-fn may_be_undone(account: &mut Kept, moved: i128) -> Result<(), Refusal> {
-    if moved > 0 { account.out(moved) } else { account.comes_in(-moved) }
+fn may_be_undone(account: &mut Kept, moved: i128, as_of: Option<Timestamp>) -> Result<(), Refusal> {
+    if moved < 0 {
+        return account.comes_in(-moved);
+    }
+    account.out(moved)?;
+    account.out_as_of(moved, as_of)
 }
 
-fn undo(account: &mut Kept, version: i64, moved: i128) {
+fn undo(account: &mut Kept, version: i64, moved: i128, effective: Option<Timestamp>) {
+    account.times.1 = effective.unwrap_or(account.times.0);
     let by = account.next_version();
     account.balance -= moved;
     account.entries[place(version).unwrap()].reversed_by = Some(by);

@@ -77,9 +77,9 @@ impl Step {
         let account_id = ACCOUNTS[who];
         let command = match kind {
             Kind::Open => Command::Open(self.opening()),
-            Kind::Deposit => deposit(amount),
-            Kind::Withdraw => withdraw(self.going_out(log)),
-            Kind::Transfer => transfer(id(choice), self.receiver(), self.going_out(log)),
+            Kind::Deposit => self.as_of(now, deposit(amount)),
+            Kind::Withdraw => self.as_of(now, withdraw(self.going_out(log))),
+            Kind::Transfer => self.as_of(now, transfer(id(choice), self.receiver(), self.going_out(log))),
             Kind::Hold => {
                 let expires_at = (choice % 4 > 0).then(|| at(now + choice % 7));
                 let hold_id = if choice % 10 == 0 { self.hold_id(log) } else { id(choice) };
@@ -88,13 +88,22 @@ impl Step {
             Kind::Capture => capture(self.hold_id(log), (choice % 2 > 0).then_some(amount)),
             Kind::Release => release(self.hold_id(log)),
             Kind::Expire => expire(self.hold_id(log)),
-            Kind::Reverse => reverse(self.version(log)),
+            Kind::Reverse => self.as_of(now, reverse(self.version(log))),
             Kind::SetOverdraftLimit => set_limit(if choice % 3 == 0 { 0 } else { amount }),
             Kind::Freeze => Command::Freeze(freeze(choice % 2 == 0)),
             Kind::Unfreeze => unfreeze(),
             Kind::Close => close(),
         };
         (account_id, command)
+    }
+
+    /// Now and then as of an earlier time, and then now and then whatever was available.
+    fn as_of(self, now: i64, command: Command) -> Command {
+        match self.choice % 6 {
+            0 => as_of((now - self.choice % 5).max(0), command),
+            1 if !matches!(command, Command::Deposit(_)) => waived(as_of((now - self.choice % 4).max(0), command)),
+            _ => command,
+        }
     }
 
     fn opening(self) -> AccountOpened {

@@ -42,6 +42,7 @@ pub(in super::super) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) 
         reference: reference("rent"),
         effective_at: None,
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     })
 }
 
@@ -67,5 +68,37 @@ pub(in super::super) fn expire(hold_id: Uuid) -> Command {
 }
 
 pub(in super::super) fn reverse(version: i64) -> Command {
-    Command::Reverse(Reversal { version, reference: reference("twice"), metadata: Metadata::default() })
+    reverse_as_of(version, None)
+}
+
+pub(in super::super) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Command {
+    Command::Reverse(Reversal {
+        version,
+        effective_at: seconds.map(at),
+        reference: reference("twice"),
+        metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
+    })
+}
+
+/// The same command, as of so many seconds.
+pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
+    match &mut command {
+        Command::Deposit(moved) | Command::Withdraw(moved) => moved.effective_at = Some(at(seconds)),
+        Command::Transfer(transfer) => transfer.effective_at = Some(at(seconds)),
+        Command::Reverse(reversal) => reversal.effective_at = Some(at(seconds)),
+        _ => unreachable!("it has no effective time"),
+    }
+    command
+}
+
+/// The same command, whatever was available then.
+pub(in super::super) fn waived(mut command: Command) -> Command {
+    match &mut command {
+        Command::Withdraw(moved) => moved.allow_backdated_overdraft = true,
+        Command::Transfer(transfer) => transfer.allow_backdated_overdraft = true,
+        Command::Reverse(reversal) => reversal.allow_backdated_overdraft = true,
+        _ => unreachable!("it takes no money out"),
+    }
+    command
 }

@@ -39,6 +39,7 @@ pub(in super::super) fn money(minor_units: i64) -> MoneyMoved {
         reference: reference("INV-1"),
         effective_at: None,
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     }
 }
 
@@ -109,6 +110,7 @@ pub(in super::super) fn leg(
         reference: reference("rent"),
         effective_at: None,
         metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
     }
 }
 
@@ -169,5 +171,14 @@ fn reversal_of(
     transfer: Option<ReversedTransfer>,
 ) -> EntryReversed {
     let (amount, reference) = (Amount::new(minor_units).unwrap(), reference("twice"));
-    EntryReversed { version, entry, amount, transfer, reference, metadata: Metadata::default() }
+    EntryReversed {
+        version,
+        entry,
+        amount,
+        transfer,
+        effective_at: None,
+        reference,
+        metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
+    }
 }
