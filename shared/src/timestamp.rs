@@ -14,6 +14,8 @@ pub struct Timestamp(DateTime<Utc>);
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(DateTime::UNIX_EPOCH);
+    /// The first moment there is: the beginning of the year 1.
+    pub const FIRST: Self = Self(DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("is a time"));
     /// The last moment there is: the end of the year 9999.
     pub const LAST: Self = Self(DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("is a time"));
 

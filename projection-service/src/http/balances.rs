@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::documented::{Responses, Wait, account_problems};
+use super::entries::Order;
 use super::{AppState, log};
+use crate::store::history::effective;
 use crate::store::{accounts, history};
 
 /// The most buckets in an answer.
@@ -21,7 +23,7 @@ const MOST: usize = 1_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
-    /// Where the buckets begin; when the account was opened, if absent or earlier.
+    /// Where the buckets begin; when the account was opened (or its first entry counts from), if absent or earlier.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
     /// Where they end; now, if absent or later.
@@ -31,6 +33,10 @@ pub(super) struct Asked {
     #[param(inline)]
     #[serde(default)]
     interval: Interval,
+    /// What the balances go by: the time at which entries were recorded, or from which they count.
+    #[param(inline)]
+    #[serde(default)]
+    order: Order,
     /// Wait until the view has got to this version.
     #[param(minimum = 1)]
     min_version: Option<i64>,
@@ -100,13 +106,24 @@ pub(super) async fn list(
         return Err(state.no_account(account_id).await?);
     };
 
-    let from = asked.from.map_or(account.opened_at, |from| from.max(account.opened_at));
+    let begin = match asked.order {
+        Order::Recorded => None,
+        Order::Effective => state.views.read(effective::first(pool, account_id)).await?,
+    };
+    let begin = begin.map_or(account.opened_at, |begin| begin.min(account.opened_at));
+    let from = asked.from.map_or(begin, |from| from.max(begin));
     // An event that is recorded later than now says that this machine's clock is behind.
     let now = Timestamp::now().max(account.last_activity);
     let to = asked.to.map_or(now, |to| if is_over { to } else { to.min(now) });
     let edges = edges(from, to, asked.interval)?;
     let ends = edges.get(1..).unwrap_or_default();
-    let balances = state.views.read(history::balances(pool, account_id, ends)).await?;
+    let balances = match asked.order {
+        Order::Recorded => state.views.read(history::balances(pool, account_id, ends)).await?,
+        Order::Effective => {
+            let known = account.state.version;
+            state.views.read(effective::balances(pool, account_id, known, ends)).await?
+        }
+    };
     let data = edges
         .iter()
         .zip(ends)

@@ -19,7 +19,8 @@ use super::labels::LabelsAsked;
 use super::page::{cut, limit, read_number, write_number};
 use super::{AppState, log};
 use crate::store::history;
-use crate::store::history::entries::{self, Filter};
+use crate::store::history::effective::{self, Place};
+use crate::store::history::entries::{self, Entry, Filter};
 pub(super) use line::EntryView;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -30,10 +31,15 @@ pub(super) struct Asked {
     #[serde(rename = "type")]
     #[param(schema_with = event_types)]
     event_type: Option<String>,
-    /// Recorded at this time or later.
+    /// The order, and what `from`, `to` and the balances go by: the time at which entries were recorded, or from which they
+    /// count.
+    #[param(inline)]
+    #[serde(default)]
+    order: Order,
+    /// Recorded (or counting from) this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Recorded before this time. A period that is over waits until all that was recorded in it is in the view, and is always
+    /// Recorded (or counting from) before this time. A period that is over waits until all that was recorded in it is in the view, and is always
     /// the same then.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
@@ -45,11 +51,22 @@ pub(super) struct Asked {
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
     /// `next_cursor` of the page before; the other parameters must be that page's too.
-    #[param(pattern = "^[0-7][0-9a-f]{15}-[0-9a-f]{16}$")]
+    #[param(pattern = "^([0-9a-f]{16})?[0-7][0-9a-f]{15}-[0-9a-f]{16}$")]
     cursor: Option<String>,
     /// Wait until the view has got to this version.
     #[param(minimum = 1)]
     min_version: Option<i64>,
+}
+
+/// What a statement goes by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// The log's own: when entries were recorded.
+    #[default]
+    Recorded,
+    /// By value date: when entries count from.
+    Effective,
 }
 
 /// A page of a statement, newest first. Amounts in minor units of the account's currency.
@@ -75,7 +92,9 @@ pub(super) struct Statement {
 
 /// The statement of an account, newest first
 ///
-/// `opening_balance` and `closing_balance` are those of the whole period, whatever the page, the type and the labels.
+/// `opening_balance` and `closing_balance` are those of the whole period, whatever the page, the type and the labels. With
+/// `order=effective`, the statement is by value date: an entry is where it counts from, and each `balance` is of all that
+/// counts from there or before.
 #[utoipa::path(get, operation_id = "entries", path = "/v1/accounts/{id}/entries", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, LabelsAsked, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
@@ -87,8 +106,8 @@ pub(super) async fn list(
 ) -> Result<Json<Statement>, Problem> {
     let limit = limit(asked.limit)?;
     let event_type = asked.event_type.as_deref().map(known_type).transpose()?;
-    let pages = List::of("entries", &(account_id, event_type, asked.from, asked.to, asked.as_of, &metadata));
-    let before = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read_number)).transpose()?;
+    let pages = List::of("entries", &(account_id, event_type, asked.order, asked.from, asked.to, asked.as_of, &metadata));
+    let before = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read_place)).transpose()?;
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));
     }
@@ -103,23 +122,57 @@ pub(super) async fn list(
     let Some(period) = period else {
         return Err(state.no_account(account_id).await?);
     };
+    let last = before.filter(|_| asked.order == Order::Recorded).map_or(i64::MAX, |before| before.1);
     let filter = Filter {
         after: period.after,
-        before: before.map_or(period.last + 1, |before| before.min(period.last + 1)),
+        before: last.min(period.last + 1),
         event_type,
         metadata: &metadata,
         known: period.known,
     };
-    let mut found = state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
+    let (opening_balance, closing_balance, mut found) = match asked.order {
+        Order::Recorded => {
+            let found = state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
+            (period.opening_balance, period.closing_balance, found)
+        }
+        Order::Effective => {
+            let bounds = (asked.from, asked.to);
+            let ends = [bounds.0.unwrap_or(Timestamp::FIRST), bounds.1.unwrap_or(Timestamp::LAST)];
+            let ends = state.views.read(effective::balances(pool, account_id, period.known, &ends)).await?;
+            let found = effective::list(pool, account_id, &filter, bounds, before, limit + 1);
+            (ends[0], ends[1], state.views.read(found).await?)
+        }
+    };
     let has_more = cut(&mut found, limit);
+    let place = |last: &Entry| match asked.order {
+        Order::Recorded => write_number(last.version),
+        Order::Effective => write_place((last.effective_at.unwrap_or(last.recorded_at), last.version)),
+    };
     Ok(Json(Statement {
-        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.version))),
+        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(place(last))),
         data: found.into_iter().map(|entry| EntryView::of(entry, period.partition)).collect(),
-        opening_balance: period.opening_balance,
-        closing_balance: period.closing_balance,
+        opening_balance,
+        closing_balance,
         quarantined_since: period.quarantined_since,
         has_more,
     }))
+}
+
+/// A place by value date: 32 hexadecimal digits.
+fn write_place((at, version): Place) -> String {
+    format!("{:016x}{}", at.as_micros().cast_unsigned(), write_number(version))
+}
+
+/// The place in a cursor; of a list by recording, only the version counts.
+fn read_place(place: &str) -> Option<Place> {
+    match place.split_at_checked(16) {
+        Some((version, "")) => Some((Timestamp::LAST, read_number(version)?)),
+        Some((at, version)) => {
+            let micros = u64::from_str_radix(at, 16).ok()?.cast_signed();
+            Some((Timestamp::from_micros(micros)?, read_number(version)?))
+        }
+        None => None,
+    }
 }
 
 fn event_types() -> Schema {

@@ -9,6 +9,8 @@ use super::accounts::Account;
 use crate::projection;
 
 mod copy;
+/// By the times from which entries count.
+pub mod effective;
 /// The lines of a statement.
 pub mod entries;
 /// What is or was set aside.

@@ -42,13 +42,15 @@ pub struct Entry {
     pub metadata: Option<String>,
 }
 
-macro_rules! columns {
+/// The columns of an entry, up to the condition on what undoes it. A macro, so that queries stay literals.
+macro_rules! entry_columns {
     () => {
         "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at, h.effective_at, h.reference,
                 h.counterparty, h.transfer_id, h.hold_id, h.reverses, h.metadata::text AS metadata,
                 (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id AND r.reverses = h.version"
     };
 }
+pub(super) use entry_columns;
 
 /// Which entries of an account a list is of; each filter that is there must hold.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +72,7 @@ pub struct Filter<'a> {
 /// # Errors
 /// As any query.
 pub async fn list(pool: &PgPool, account_id: Uuid, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Entry>> {
-    let mut sql = QueryBuilder::<Postgres>::new(concat!(columns!(), " AND r.version <= "));
+    let mut sql = QueryBuilder::<Postgres>::new(concat!(entry_columns!(), " AND r.version <= "));
     sql.push_bind(filter.known).push(") AS reversed_by FROM history AS h WHERE h.account_id = ").push_bind(account_id);
     sql.push(" AND h.version > ").push_bind(filter.after);
     sql.push(" AND h.version < ").push_bind(filter.before);
@@ -107,7 +109,7 @@ pub struct Delivered {
 /// As any query.
 pub async fn find(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Delivered>> {
     sqlx::query_as(concat!(
-        columns!(),
+        entry_columns!(),
         ") AS reversed_by, a.partition, h.kafka_offset, h.published_at, h.applied_at,
                 (SELECT g.generation FROM projection.generations AS g WHERE g.live) AS generation
            FROM history AS h JOIN accounts AS a ON a.account_id = h.account_id
