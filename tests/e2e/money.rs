@@ -1,6 +1,8 @@
 //! Money that moves in more than one place: transfers, holds, reversals, many commands at once.
 
+mod clock;
 mod conserved;
+mod effective;
 mod explained;
 mod holds;
 mod periods;
