@@ -144,6 +144,7 @@ impl Site {
             addr,
             part,
             options: options.iter().map(|(option, value)| ((*option).to_owned(), value.clone())).collect(),
+            environment: Vec::new(),
             log: self.logs.join(format!("{name}.log")),
             process: None,
         };
@@ -216,6 +217,7 @@ pub(crate) struct Service {
     pub(crate) addr: SocketAddr,
     part: &'static str,
     options: BTreeMap<String, String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     process: Option<Process>,
 }
@@ -224,6 +226,11 @@ impl Service {
     /// Sets an option, for the next start.
     pub(crate) fn set(&mut self, option: &str, value: &str) {
         self.options.insert(option.to_owned(), value.to_owned());
+    }
+
+    /// Sets a variable of its environment, for the next start.
+    pub(crate) fn environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Leaves an option out, from the next start on.
@@ -235,7 +242,8 @@ impl Service {
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         let options = self.options.iter().map(|(option, value)| format!("--{option}={value}"));
         let arguments: Vec<String> = std::iter::once(self.part.to_owned()).chain(options).collect();
-        self.process = Some(Process::start(&arguments, &self.log)?);
+        let set: Vec<(&str, &str)> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        self.process = Some(Process::start_with(&arguments, &set, &[], &self.log)?);
         Ok(())
     }
 
