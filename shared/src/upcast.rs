@@ -35,8 +35,8 @@ fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
         "AccountOpened" => Some(&[Some(opened_without_initial_deposit)]),
         // Version 2 may waive the check of times that are past, and a reversal's says when it counts from.
         "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "EntryReversed" => Some(&[None]),
-        "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired"
-        | "OverdraftLimitSet" | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
+        "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired" | "OverdraftLimitSet"
+        | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
         _ => None,
     }
 }

@@ -174,7 +174,13 @@ pub(super) fn opening(account_id: Uuid) -> anyhow::Result<CommandRequest> {
 pub(super) fn deposit(account_id: Uuid) -> anyhow::Result<CommandRequest> {
     let reference = Some(Reference::new("invoice 2026-0001").map_err(|error| anyhow!(error))?);
     let amount = Amount::new(1250).context("an amount")?;
-    let deposit = MoneyMoved { amount, reference, effective_at: None, metadata: Metadata::default(), allow_backdated_overdraft: false };
+    let deposit = MoneyMoved {
+        amount,
+        reference,
+        effective_at: None,
+        metadata: Metadata::default(),
+        allow_backdated_overdraft: false,
+    };
     Ok(request(account_id, Command::Deposit(deposit)))
 }
 

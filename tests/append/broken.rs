@@ -92,12 +92,12 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                 // From either side, and one of them twice.
                 let undone = legs.into_iter().flatten().zip(1..).map(|((account, version), n)| {
                     let reversal = Reversal {
-            version,
-            effective_at: None,
-            reference: None,
-            metadata: Metadata::default(),
-            allow_backdated_overdraft: false,
-        };
+                        version,
+                        effective_at: None,
+                        reference: None,
+                        metadata: Metadata::default(),
+                        allow_backdated_overdraft: false,
+                    };
                     send(instance, key(request(account, Command::Reverse(reversal)), n))
                 });
                 asked.extend(join_all(undone).await);

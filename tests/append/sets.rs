@@ -179,7 +179,16 @@ async fn what_a_set_has_done_it_can_undo() {
     let accounts = instance.open_with(2, 100).await;
     let reverse = |version| {
         let metadata = Metadata::default();
-        request(accounts[0], Command::Reverse(Reversal { version, effective_at: None, reference: None, metadata, allow_backdated_overdraft: false }))
+        request(
+            accounts[0],
+            Command::Reverse(Reversal {
+                version,
+                effective_at: None,
+                reference: None,
+                metadata,
+                allow_backdated_overdraft: false,
+            }),
+        )
     };
     let mut set = vec![
         request(accounts[0], Command::Deposit(money(50))),

@@ -174,13 +174,16 @@ async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
     let (here, there) = (log.instance(), log.instance());
     let accounts = here.open_with(2, 100).await;
     let reverse = |account, version| {
-        request(account, Command::Reverse(Reversal {
-            version,
-            effective_at: None,
-            reference: None,
-            metadata: Metadata::default(),
-            allow_backdated_overdraft: false,
-        }))
+        request(
+            account,
+            Command::Reverse(Reversal {
+                version,
+                effective_at: None,
+                reference: None,
+                metadata: Metadata::default(),
+                allow_backdated_overdraft: false,
+            }),
+        )
     };
     let sent = done(here.send(transfer(accounts[0], accounts[1], 30)).await);
     let received = sent.to.unwrap().version;

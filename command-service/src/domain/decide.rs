@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::account::{Account, OpenAccount, evolve};
 use super::command::Command;
-use super::effective::{Headroom, Timeline, backdated_debit};
+use super::effective::{Timeline, backdated_debit};
 use super::refusal::Refusal;
 
 /// An account that is decided on.

@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::Lanes;
 use super::request::{Asked, CommandError};
-use crate::domain::effective::{self, MOST_LATER_EVENTS, Timeline};
 use crate::domain::Command;
+use crate::domain::effective::{self, MOST_LATER_EVENTS, Timeline};
 use crate::log::effective::timeline;
 use crate::log::in_time;
 use crate::log::load::{LoadError, Wanted};

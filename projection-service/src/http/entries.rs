@@ -106,7 +106,8 @@ pub(super) async fn list(
 ) -> Result<Json<Statement>, Problem> {
     let limit = limit(asked.limit)?;
     let event_type = asked.event_type.as_deref().map(known_type).transpose()?;
-    let pages = List::of("entries", &(account_id, event_type, asked.order, asked.from, asked.to, asked.as_of, &metadata));
+    let pages =
+        List::of("entries", &(account_id, event_type, asked.order, asked.from, asked.to, asked.as_of, &metadata));
     let before = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read_place)).transpose()?;
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));

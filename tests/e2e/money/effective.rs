@@ -100,9 +100,13 @@ async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = client.open().await?;
     let path = |kind: &str| format!("/v1/accounts/{account}/{kind}");
-    for (kind, amount, on) in
-        [("deposits", 100, 20), ("deposits", 40, 5), ("withdrawals", 30, 10), ("deposits", 7, 20), ("withdrawals", 1, 25)]
-    {
+    for (kind, amount, on) in [
+        ("deposits", 100, 20),
+        ("deposits", 40, 5),
+        ("withdrawals", 30, 10),
+        ("deposits", 7, 20),
+        ("withdrawals", 1, 25),
+    ] {
         done(&client, &path(kind), json!({"amount": amount, "effective_at": day(on)})).await?;
     }
     client.deposit(account, None, 3).await?;
@@ -142,7 +146,8 @@ async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
     ensure!(lines(&then) == [(6, 116), (5, 117), (2, 110), (4, 10), (3, 40)], "{then}");
 
     let chart = |order: &str, views: Client| {
-        let path = format!("/v1/accounts/{account}/balances?order={order}&from={}&to={}&interval=week", day(1), day(29));
+        let path =
+            format!("/v1/accounts/{account}/balances?order={order}&from={}&to={}&interval=week", day(1), day(29));
         async move { views.json(&path).await }
     };
     let balances = |chart: &Value| -> Vec<i64> {

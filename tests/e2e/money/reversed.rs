@@ -58,9 +58,12 @@ async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_
     let (reversals, version) = (format!("/v1/accounts/{one}/reversals"), sent["from"]["version"].clone());
     let problem = refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
     ensure!(problem["account_id"] == json!(other) && problem["available"] == 100, "{problem}");
-    // Once it can, it is done on both.
-    done(&client, &format!("/v1/accounts/{other}/deposits"), json!({"amount": 200})).await?;
-    let answer = done(&client, &reversals, json!({"version": version})).await?;
+    // Once it can, it is done on both: as of the time at which the money is there again.
+    let back = done(&client, &format!("/v1/accounts/{other}/deposits"), json!({"amount": 200})).await?;
+    let problem = refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
+    ensure!(problem["account_id"] == json!(other) && problem["at"].is_string(), "{problem}");
+    let as_of = json!({"version": version, "effective_at": back["events"][0]["recorded_at"]});
+    let answer = done(&client, &reversals, as_of).await?;
     ensure!(answer["account"]["balance"] == 1_000_000, "{answer}");
     let problem =
         refused(&client, "/v1/transfers", json!({"from": one, "to": one, "amount": 1}), "same_account").await?;

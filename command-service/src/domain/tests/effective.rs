@@ -117,8 +117,11 @@ fn a_transfer_is_taken_back_from_whoever_has_it() {
         .and_at(OTHER, other())
         .when(reverse(2))
         .then_refused_by_other(short(10, 0, 20));
-    given_at([(0, opened_with(100)), (10, sent(60, 2))]).and_at(OTHER, other()).when(reverse_as_of(2, Some(30))).then_on_both(
-        as_of_event(30, leg_reversed(2, TransferSent, 60, (OTHER, 5))),
-        as_of_event(30, leg_reversed(2, TransferReceived, 60, (ACCOUNT, 3))),
-    );
+    given_at([(0, opened_with(100)), (10, sent(60, 2))])
+        .and_at(OTHER, other())
+        .when(reverse_as_of(2, Some(30)))
+        .then_on_both(
+            as_of_event(30, leg_reversed(2, TransferSent, 60, (OTHER, 5))),
+            as_of_event(30, leg_reversed(2, TransferReceived, 60, (ACCOUNT, 3))),
+        );
 }

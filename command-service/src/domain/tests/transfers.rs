@@ -105,8 +105,8 @@ fn legs_keep_what_the_sender_says() {
     };
     let (own, other) = (said(leg(TRANSFER, 1, OTHER, 2)), said(leg(TRANSFER, 1, ACCOUNT, 2)));
     let command = Command::Transfer(asked.clone());
-    given([opened_with(1)])
-        .and(OTHER, [opened_with(0)])
+    given_at([(-90, opened_with(1))])
+        .and_at(OTHER, [(-90, opened_with(0))])
         .when(command)
         .then_on_both(AccountEvent::MoneySent(own), AccountEvent::MoneyReceived(other));
 }

@@ -71,9 +71,9 @@ fn command(
         CommandType::Deposit => {
             on_account(fields, |_, fields| Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?)))
         }
-        CommandType::Withdraw => {
-            on_account(fields, |_, fields| Ok(Command::Withdraw(fields.rest::<WithdrawalRequest>()?.into_movement(now)?)))
-        }
+        CommandType::Withdraw => on_account(fields, |_, fields| {
+            Ok(Command::Withdraw(fields.rest::<WithdrawalRequest>()?.into_movement(now)?))
+        }),
         CommandType::Hold => {
             on_account(fields, |account_id, fields| Ok(fields.rest::<HoldRequest>()?.into_command(account_id, key)))
         }
