@@ -143,7 +143,8 @@ async fn refused_there_and_only_there(
 }
 
 async fn accept(client: &Client, store: &StoreDescription) -> anyhow::Result<()> {
-    let shown = client.json("/admin/restore?limit=1000").await?;
+    let path = "/admin/restore?limit=1000";
+    let shown = eventually("the forks are shown", async || client.json(path).await).await?;
     let forks = shown["forks"].as_array().context("no forks")?;
     let mut named = Vec::new();
     for (fork, known) in forks.iter().zip(&store.forks) {
