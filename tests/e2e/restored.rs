@@ -121,7 +121,7 @@ async fn the_views_follow_a_restored_log_once_it_is_accepted() -> anyhow::Result
     pair.holds(&[]).await?;
     backups.put_back(backup).await?;
     is_behind(&pair.command()?, &["restore accept"]).await?;
-    is_behind(&pair.projection()?, &["restored"]).await?;
+    is_behind(&pair.projection()?, &["the views are at position", "restore accept"]).await?;
     let (accepted, said) = accept(&pair.commands[0], &["--yes"]).await?;
     ensure!(accepted && said.contains("epoch 1 has begun"), "{said}");
     let load = Load::start(&pair.command()?, 4, 5).await?;
