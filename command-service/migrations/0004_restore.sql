@@ -37,15 +37,17 @@ END $$;
 
 -- Begins an epoch, and ends the forks: an operator accepts the log as it is now. `kept` are the last common positions of
 -- the forked partitions; the others have all of their log in common with what came before. False, and nothing is changed,
--- if the store is not in the epoch expected, or is forked in a partition that was not expected.
+-- if the store is not in the epoch expected, the new one is not later, or the forked partitions are not exactly those.
 CREATE FUNCTION passbook.accept_restore(
     in_epoch integer, new_epoch integer, forked smallint[], kept bigint[]
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     -- Nothing is appended and no fork is marked until the epoch has begun.
     PERFORM 1 FROM passbook.log_head ORDER BY partition FOR UPDATE;
-    IF passbook.current_epoch() <> in_epoch
-       OR EXISTS (SELECT FROM passbook.log_head WHERE fork_position IS NOT NULL AND partition <> ALL (forked))
+    IF passbook.current_epoch() IS DISTINCT FROM in_epoch
+       OR (new_epoch > in_epoch) IS NOT TRUE
+       OR EXISTS (SELECT partition FROM passbook.log_head WHERE fork_position IS NOT NULL EXCEPT SELECT unnest(forked))
+       OR EXISTS (SELECT unnest(forked) EXCEPT SELECT partition FROM passbook.log_head WHERE fork_position IS NOT NULL)
     THEN
         RETURN false;
     END IF;

@@ -7,6 +7,10 @@ pub type Epoch = i32;
 /// The largest epoch there can be: each is somebody's decision, so a record that claims more was not written by a relay.
 pub const LARGEST: Epoch = 1_000_000;
 
+/// The most epochs that a topic can be ahead of a store restored from a backup; a record that claims more was not written
+/// by a relay.
+pub const MOST_AHEAD: Epoch = 1_000;
+
 /// The accepted restores of one partition: by epoch, the last position that it has in common with all earlier ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restores(Vec<(Epoch, i64)>);

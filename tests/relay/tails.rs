@@ -20,7 +20,13 @@ enum Written {
     Repeat,
     Forged,
     WrongPartition,
+    ForgedNext,
+    LaterEpoch,
+    EpochFarAhead,
 }
+
+/// What no record of the store is behind yet is a fork, until one is.
+const OVERRULED: [Written; 3] = [Written::ForgedNext, Written::LaterEpoch, Written::EpochFarAhead];
 
 const ALL: [Written; 7] = [
     Written::Foreign,
@@ -51,6 +57,12 @@ impl Written {
             Self::AtTheEndOfNumbers => ground.forge(partition, &at(i64::MAX), ours, 0).await,
             Self::Repeat => ground.forge(partition, &events[0], ours, 0).await,
             Self::Forged => ground.forge(partition, &at(2), ours, 0).await,
+            Self::ForgedNext => {
+                let next = events.iter().map(|event| event.position.number).max().unwrap_or_default() + 1;
+                ground.forge(partition, &at(next), ours, 0).await;
+            }
+            Self::LaterEpoch => ground.forge(partition, &events[0], ours, 7).await,
+            Self::EpochFarAhead => ground.forge(partition, &events[0], ours, 999_999).await,
             Self::WrongPartition => ground.forge((partition + 1) % 12, &at(1), ours, 0).await,
         }
     }
@@ -112,6 +124,26 @@ async fn what_others_write_while_the_relay_is_up_is_passed_over_then_and_later()
     ground.is_mirrored_by(partition, 13).await;
     assert!(!relay.has_forks(), "{:?}", relay.health.checks());
     relay.end().await;
+    ground.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_relay_has_published_over_is_no_fork_for_a_later_relay() {
+    let ground = Ground::start().await;
+    for (written, number) in OVERRULED.into_iter().zip(0..) {
+        let mut events = ground.append_to(account_in(number), 0, 5).await.unwrap();
+        let relay = ground.relay();
+        ground.mirrored().await;
+        written.write(&ground, &events).await;
+        events.extend(ground.append_to(events[0].account_id, 5, 3).await.unwrap());
+        ground.is_mirrored_by(number, 8).await;
+        relay.end().await;
+        let relay = ground.relay();
+        ground.append_to(events[0].account_id, 8, 1).await.unwrap();
+        ground.is_mirrored_by(number, 9).await;
+        assert!(!relay.has_forks(), "{written:?}: {:?}", relay.health.checks());
+        relay.end().await;
+    }
     ground.end().await;
 }
 

@@ -61,7 +61,8 @@ pub(crate) enum Why {
 ///
 /// A relay publishes position after position. So a record that is not the log's and does not follow on the one before it is
 /// no fork: no log that this one could have been restored from had it there. Nor had one whose position is larger than the
-/// number of records up to it.
+/// number of records up to it. Nor is a record a fork behind which a relay has published the log's own event at that
+/// position, or a later one, in the epoch of the store: a relay compares the topic with the log before it publishes.
 pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bool) -> Option<Judged> {
     let matches = |record: &Ours| in_log.get(&record.position) == Some(&record.event_id);
     let is_plausible = |record: &Ours| record.position <= record.offset.saturating_add(1);
@@ -70,10 +71,15 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         return None;
     }
     let mut judged = Judged { position: 0, event_id: None, epoch: 0, latest: 0, fork: None, out_of_order: 0 };
+    let overruled = Overruled::new(records.iter().filter(|record| record.epoch == epoch && matches(record)));
     let mut last: Option<i64> = None;
     for record in records {
         let Ours { position, event_id, .. } = *record;
         let is_ours = matches(record);
+        if (!is_ours || record.epoch > epoch) && overruled.includes(record, epoch) {
+            judged.out_of_order += 1;
+            continue;
+        }
         let follows = match last {
             None => true,
             Some(last) if record.epoch > epoch => position <= last.saturating_add(1),
@@ -100,4 +106,79 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         found.first = found.first.or((!is_ours).then_some(*record));
     }
     Some(judged)
+}
+
+/// Knows which records were followed by what the relay of this log published in their place.
+struct Overruled {
+    /// The offset at which the log's own event was published last, by position.
+    published: HashMap<i64, i64>,
+    /// The same for the largest position.
+    newest: Option<(i64, i64)>,
+}
+
+impl Overruled {
+    fn new<'r>(confirmed: impl Iterator<Item = &'r Ours>) -> Self {
+        let published: HashMap<i64, i64> = confirmed.map(|record| (record.position, record.offset)).collect();
+        let newest = published.iter().map(|(position, offset)| (*position, *offset)).max();
+        Self { published, newest }
+    }
+
+    fn includes(&self, record: &Ours, epoch: Epoch) -> bool {
+        // In a later epoch positions begin again at the kept one, so only a record behind the newest tells.
+        let (position, by) = match self.newest {
+            Some(newest) if record.epoch > epoch => newest,
+            _ => (record.position, self.published.get(&record.position).copied().unwrap_or(i64::MIN)),
+        };
+        by > record.offset && position >= record.position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    /// Records of a topic as (position, event, epoch), from offset 0.
+    fn topic(records: &[(i64, u128, Epoch)]) -> Vec<Ours> {
+        let ours = |(offset, (position, event, epoch)): (i64, &(i64, u128, Epoch))| Ours {
+            offset,
+            position: *position,
+            event_id: id(*event),
+            epoch: *epoch,
+        };
+        (0..).zip(records).map(ours).collect()
+    }
+
+    /// Judges a topic against a log whose event at each position has the position as its id.
+    fn judged(head: i64, records: &[(i64, u128, Epoch)]) -> Judged {
+        let in_log = (1..=head).map(|position| (position, id(position.unsigned_abs().into()))).collect();
+        judge(&topic(records), &in_log, 0, true).unwrap()
+    }
+
+    #[test]
+    fn a_topic_that_goes_on_with_other_events_is_a_fork_at_the_first_of_them() {
+        let found = judged(4, &[(1, 1, 0), (2, 2, 0), (3, 93, 0), (4, 94, 0)]);
+        assert_eq!((found.position, found.fork.and_then(|fork| fork.first).map(|first| first.position)), (2, Some(3)));
+        assert!(judged(2, &[(1, 1, 0), (2, 2, 0), (3, 3, 0)]).fork.is_some());
+    }
+
+    #[test]
+    fn a_forged_event_behind_which_the_log_s_own_was_published_is_no_fork() {
+        let found = judged(4, &[(1, 1, 0), (2, 92, 0), (2, 2, 0), (3, 3, 0), (4, 4, 0)]);
+        assert_eq!((found.position, found.fork, found.out_of_order), (4, None, 1));
+        // What was published before it overrules nothing.
+        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 92, 0), (3, 93, 0)]).fork.is_some());
+    }
+
+    #[test]
+    fn a_later_epoch_is_a_fork_unless_the_store_s_own_goes_on_behind_it() {
+        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 2, 1)]).fork.is_some());
+        let found = judged(3, &[(1, 1, 0), (2, 2, 0), (1, 1, 1), (3, 3, 0)]);
+        assert_eq!((found.position, found.fork, found.latest), (3, None, 0));
+        // A repeat of an old record does not hide it.
+        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 1), (1, 1, 0)]).fork.is_some());
+    }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use passbook_shared::config::KafkaConfig;
-use passbook_shared::epoch::{Epoch, Restores};
+use passbook_shared::epoch::{Epoch, MOST_AHEAD, Restores};
 use passbook_shared::partition::Partition;
 use passbook_shared::store_description::Fork;
 use sqlx::PgConnection;
@@ -107,16 +107,19 @@ impl Tail {
     ) -> Result<Stretch, RelayError> {
         let restores = self.restores_of(partition);
         let reader = Arc::clone(&self.reader);
+        let latest = self.epoch.saturating_add(MOST_AHEAD);
         let read = move || {
             let Stretch { mut ours, mut passed_over } = Stretch::default();
+            let mut beyond = 0;
             reader.scan(partition, from, until, &mut passed_over, |seen| {
-                if let Seen::Ours(record, _) = seen
-                    && !restores.gave_up(record.epoch, record.position)
-                {
-                    ours.push(record);
+                match seen {
+                    Seen::Ours(record, _) if record.epoch > latest => beyond += 1,
+                    Seen::Ours(record, _) if !restores.gave_up(record.epoch, record.position) => ours.push(record),
+                    Seen::Ours(..) | Seen::Other => {}
                 }
                 if ours.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
+            passed_over.unreadable += beyond;
             Ok(Stretch { ours, passed_over })
         };
         tokio::task::spawn_blocking(read).await?

@@ -50,6 +50,12 @@ pub enum AcceptError {
     /// There is no fork.
     #[error("no partition is forked")]
     NothingToAccept,
+    /// The epoch to be above is further ahead than accepted restores can lead.
+    #[error("the epoch to be above is more than {} above {latest}", epoch::MOST_AHEAD)]
+    EpochTooFar {
+        /// The latest epoch that the store and the topic know.
+        latest: Epoch,
+    },
     /// The epoch is the last one there can be.
     #[error("no epoch is left")]
     NoEpochLeft,
@@ -103,7 +109,11 @@ impl Desk {
         if shown.is_empty() && !force {
             return Err(AcceptError::NothingToAccept);
         }
-        let new_epoch = found.latest.max(above.unwrap_or_default()).saturating_add(1);
+        let above = above.unwrap_or_default();
+        if above > found.latest.saturating_add(epoch::MOST_AHEAD) {
+            return Err(AcceptError::EpochTooFar { latest: found.latest });
+        }
+        let new_epoch = found.latest.max(above).saturating_add(1);
         if new_epoch > epoch::LARGEST {
             return Err(AcceptError::NoEpochLeft);
         }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use passbook_shared::epoch::{Epoch, LARGEST};
+use passbook_shared::epoch::{Epoch, LARGEST, MOST_AHEAD};
 use passbook_shared::http::extract::Json as Body;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
@@ -73,6 +73,10 @@ fn not_accepted(error: &AcceptError) -> Problem {
         AcceptError::Survey(error) => problem(error),
         AcceptError::Changed(now) => changed(&now.shown()),
         AcceptError::NothingToAccept => nothing_to_accept(),
+        AcceptError::EpochTooFar { latest } => {
+            let most = latest.saturating_add(MOST_AHEAD);
+            Problem::malformed("above_epoch", format!("must be at most {most}, {MOST_AHEAD} above the latest epoch"))
+        }
         AcceptError::NoEpochLeft => conflict("no_epoch_left", "no later epoch is possible"),
     }
 }
