@@ -110,6 +110,9 @@ pub struct Config {
     /// File that holds the secret instead.
     #[arg(long, env)]
     pub snapshot_key_file: Option<PathBuf>,
+    /// Open holds that an account may have; a further one is refused with `too_many_holds`.
+    #[arg(long, env, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_open_holds: u32,
     /// Connections to Postgres for reading the log.
     #[arg(long, env, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub read_connections: u32,

@@ -3,12 +3,15 @@
 mod answer;
 mod command_headers;
 mod documented;
+mod event_stream;
 mod examples;
 mod made_id;
 mod opened_id;
 mod problems;
 mod schemas;
 mod submit;
+/// Turns at reading the log.
+pub mod turns;
 mod whole;
 
 mod account_events;
@@ -46,6 +49,7 @@ use crate::log::read::LogReader;
 use crate::log::store::Store;
 use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
+use turns::Turns;
 
 /// What the routes work with. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -56,6 +60,10 @@ pub struct AppState {
     pub log: LogReader,
     /// Where it is checked.
     pub checker: Checker,
+    /// Turns at reading partitions of the log, and at settling them: the projection's.
+    pub feed_turns: Turns,
+    /// Turns at reading for people.
+    pub read_turns: Turns,
     /// The store's epoch and its forks.
     pub standing: Standing,
     /// What time it is there.

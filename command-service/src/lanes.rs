@@ -107,6 +107,11 @@ impl Lanes {
         Self { queues: queues.collect(), shelves, partitions, entries, backdated, patience: config.patience }
     }
 
+    /// Whether commands are on their way.
+    pub fn are_busy(&self) -> bool {
+        self.queues.iter().any(|queue| queue.room.available_permits() < queue.size as usize)
+    }
+
     /// Decides and appends a command, and gives what became of it once that is durable. A caller that goes away
     /// leaves the command to its fate.
     ///

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Action, Cli, Config, RestoreAction};
+use crate::http::turns::Turns;
 use crate::http::{self, AppState};
 use crate::lanes::{LaneConfig, Lanes};
 use crate::log::check::Checker;
@@ -37,6 +38,8 @@ use crate::verify::verify;
 const STORE_WAIT: Duration = Duration::from_secs(60);
 /// For reading one partition of the log.
 const FEED_CONNECTIONS: u32 = 2;
+/// The most that people's reads do at once.
+const READS_AT_ONCE: usize = 2;
 /// For reading what is to be reversed.
 const ENTRY_CONNECTIONS: u32 = 2;
 /// How long a connection to Postgres may take.
@@ -132,8 +135,17 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
     let checker = Checker::new(verify, store.partitions);
     let desk = Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone());
-    let require_idempotency_key = config.require_idempotency_key;
-    let state = AppState { lanes, log, checker, standing, clock, desk, require_idempotency_key };
+    let state = AppState {
+        feed_turns: Turns::new(FEED_CONNECTIONS as usize, lanes.clone()),
+        read_turns: Turns::new(READS_AT_ONCE, lanes.clone()),
+        lanes,
+        log,
+        checker,
+        standing,
+        clock,
+        desk,
+        require_idempotency_key: config.require_idempotency_key,
+    };
     let app = passbook_shared::http::app("command", http::routes(state), health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");

@@ -95,6 +95,7 @@ impl Log {
             snapshot_every: 20,
             writes: Writes::default(),
             standing: Standing::new(Health::default()),
+            most_holds: 10_000,
         };
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);

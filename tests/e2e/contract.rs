@@ -229,9 +229,15 @@ async fn the_past_and_what_has_not_changed_can_be_asked_for() -> anyhow::Result<
     let (status, headers, dry) =
         send(commands, Method::POST, &format!("{deposits}?dry_run=true"), &[], r#"{"amount":5}"#).await?;
     ensure!(status == 200 && dry["version"] == 2 && headers["etag"] == expecting("2"), "{status}: {dry}");
-    let (status, _, done) =
-        send(commands, Method::POST, &deposits, &[("if-match", &expecting("1"))], r#"{"amount":5}"#).await?;
+    for tags in ["W/\"1\"", "\"abc\"", "\"01\"", "\"7\", \"8\"", "\"1,7\""] {
+        let (status, _, refused) =
+            send(commands, Method::POST, &deposits, &[("if-match", tags)], r#"{"amount":5}"#).await?;
+        ensure!(status == 412 && refused["code"] == "version_mismatch", "{tags}: {status}: {refused}");
+    }
+    let (status, headers, done) =
+        send(commands, Method::POST, &deposits, &[("if-match", "W/\"1\", \"7\",\"1\"")], r#"{"amount":5}"#).await?;
     ensure!(status == 201 && done["version"] == 2, "a dry run leaves nothing: {status}: {done}");
+    ensure!(headers["cache-control"] == "no-store", "{headers:?}");
     let opened = pair.command()?.json(&format!("/v1/accounts/{account}/events")).await?;
     let opened_at = opened["data"][0]["recorded_at"].as_str().context("no time")?.to_owned();
 
@@ -239,6 +245,16 @@ async fn the_past_and_what_has_not_changed_can_be_asked_for() -> anyhow::Result<
     let wait = [("prefer", "wait=10")];
     let (status, headers, now) = send(views, Method::GET, &format!("{view}?min_version=2"), &wait, "").await?;
     ensure!(status == 200 && headers["etag"] == expecting("2") && now["balance"] == 1_000_005, "{status}: {now}");
+    ensure!(headers["cache-control"] == "private, no-cache", "{headers:?}");
+    let balances = format!("balances?from={opened_at}&interval=day");
+    for path in ["entries", &balances, "holds"] {
+        let (status, headers, _) = send(views, Method::GET, &format!("{view}/{path}"), &[], "").await?;
+        let kept = headers["cache-control"].to_str()?.to_owned();
+        ensure!(
+            status == 200 && ["no-store", "private, no-cache"].contains(&kept.as_str()),
+            "{path}: {status}, {kept}"
+        );
+    }
     let (status, _, body) = send(views, Method::GET, &view, &[("if-none-match", &expecting("2"))], "").await?;
     ensure!(status == 304, "{status}: {body}");
     for service in [commands, views] {

@@ -19,6 +19,7 @@ mod load;
 mod truth;
 
 mod backups;
+mod bounded;
 mod cancelled;
 mod compatibility;
 mod contract;

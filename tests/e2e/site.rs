@@ -252,6 +252,11 @@ impl Service {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.process.as_ref().with_context(|| format!("the {} was not started", self.part))?.id()
+    }
+
     /// Waits until it is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let (addr, part) = (self.addr, self.part);

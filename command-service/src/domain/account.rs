@@ -114,6 +114,14 @@ impl Account {
         }
     }
 
+    /// How many of its holds are open, and their time is not over.
+    pub fn holds_not_over(&self, now: Timestamp) -> usize {
+        match self {
+            Self::Open(open) => open.holds.values().filter(|hold| !hold.is_over(now)).count(),
+            Self::Unopened | Self::Closed(_) => 0,
+        }
+    }
+
     /// How it stands; nothing if it was never opened.
     pub fn summary(&self) -> Option<AccountSummary> {
         match self {

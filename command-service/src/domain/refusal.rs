@@ -79,6 +79,11 @@ pub enum Refusal {
     },
     /// The account has, or had, a hold with that id.
     HoldExists,
+    /// The account has as many open holds as it may have.
+    TooManyHolds {
+        /// How many that is.
+        most: usize,
+    },
     /// More is to be captured than was set aside.
     HoldExceeded {
         /// What was, in minor units.

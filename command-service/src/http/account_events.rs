@@ -1,16 +1,21 @@
 //! `GET /v1/accounts/{id}/events`
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::documented::{Responses, read_problems};
+use super::event_stream::{self, Of};
 use super::events::EventPage;
 use super::whole::{LARGEST, Whole};
-use super::{AppState, Whose, examples};
+use super::{AppState, examples};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
@@ -39,15 +44,16 @@ pub(super) struct AccountEventsQuery {
         example = json!(examples::page())), Problems))]
 pub(super) async fn account_events(
     State(state): State<AppState>,
+    Extension(bounds): Extension<Arc<Bounds>>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<AccountEventsQuery>,
-) -> Result<(Whose, Json<EventPage>), Problem> {
+) -> Result<Response, Problem> {
     let after_version = query.after_version.map_or(0, Whole::get);
     let limit = query.limit.map_or(DEFAULT_LIMIT, Whole::get).unsigned_abs();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let page = state.log.account_events(account_id, after_version, limit).await?;
-    let page = page.ok_or_else(|| Problem::account_not_found(account_id))?;
-    Ok((state.whose(), Json(page.into())))
+    let whose = state.whose();
+    let page = event_stream::page(state, bounds.client, Of::Account(account_id), after_version, limit).await?;
+    Ok((whose, page).into_response())
 }
 
 struct Problems;

@@ -1,8 +1,11 @@
 //! `GET /v1/accounts/{id}/state`
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::{Extension, Json};
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
@@ -53,6 +56,7 @@ pub(super) struct StateAnswer {
     responses((status = 200, description = "How it stands, or stood", body = StateAnswer, example = json!(examples::state())), Problems))]
 pub(super) async fn account_state(
     State(state): State<AppState>,
+    Extension(bounds): Extension<Arc<Bounds>>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<StateQuery>,
 ) -> Result<Json<StateAnswer>, Problem> {
@@ -62,17 +66,19 @@ pub(super) async fn account_state(
         (Some(_), Some(_)) => return Err(Problem::malformed("as_of", "can't be combined with `version`")),
         (Some(version), None) => version,
         (None, Some(moment)) => {
-            let settled = state.log.settle(partition, moment).await?;
+            let settled = state.read_turns.wait_for(bounds.client, state.log.settle(partition, moment)).await??;
             settled.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
             state.log.version_at(account_id, moment).await?
         }
         (None, None) => i64::MAX,
     };
-    let loaded = match query.effective_at {
-        Some(moment) => state.log.effective_at(account_id, up_to, moment).await,
-        None => state.log.state(account_id, up_to).await,
+    let loading = async {
+        match query.effective_at {
+            Some(moment) => state.log.effective_at(account_id, up_to, moment).await,
+            None => state.log.state(account_id, up_to).await,
+        }
     };
-    let loaded = loaded.map_err(unreadable)?;
+    let loaded = state.read_turns.wait_for(bounds.client, loading).await?.map_err(unreadable)?;
     let account = loaded.account.summary().ok_or_else(|| Problem::account_not_found(account_id))?;
     if query.effective_at.is_none() && asked.is_some_and(|asked| asked > loaded.version) {
         return Err(Problem::version_not_found(account_id, loaded.version));

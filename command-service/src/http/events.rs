@@ -1,10 +1,14 @@
 //! `GET /v1/events`: one partition of the log, or a search over all of them.
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
+use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -15,9 +19,9 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 
 use super::documented::{Responses, read_problems};
+use super::event_stream::{self, Of};
 use super::whole::{LARGEST, Whole};
-use super::{AppState, Whose, examples};
-use crate::log::read::Page;
+use super::{AppState, examples};
 use crate::log::read::search::{Cursor, Found, Search};
 use crate::log::store::Store;
 
@@ -65,12 +69,6 @@ pub(super) struct EventPage {
     has_more: bool,
 }
 
-impl From<Page> for EventPage {
-    fn from(page: Page) -> Self {
-        Self { data: page.events, next_cursor: None, has_more: page.has_more }
-    }
-}
-
 impl EventPage {
     fn found(found: Found, pages: List) -> Self {
         let next_cursor = found.next.map(|place| pages.cursor(place));
@@ -95,15 +93,17 @@ impl EventPage {
     ))]
 pub(super) async fn events(
     State(state): State<AppState>,
+    Extension(bounds): Extension<Arc<Bounds>>,
     Query(query): Query<EventsQuery>,
-) -> Result<(Whose, Json<EventPage>), Problem> {
+) -> Result<Response, Problem> {
     let (whose, Store { partitions, .. }) = (state.whose(), state.log.store());
     let limit = usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
     if let Some(partition) = query.partition {
         only_with_partition(&query)?;
         let partition = partition_number(partition, partitions)?;
         let after = query.after.map_or(0, Whole::get);
-        return Ok((whose, Json(state.log.feed(partition, after, limit).await?.into())));
+        let page = event_stream::page(state, bounds.client, Of::Partition(partition), after, limit).await?;
+        return Ok((whose, page).into_response());
     }
     if query.after.is_some() {
         return Err(Problem::malformed("after", "needs `partition`"));
@@ -119,7 +119,8 @@ pub(super) async fn events(
     let read = |place: &str| place.parse::<Cursor>().ok();
     let after = query.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
     let search = Search { event_type, from: query.from, to: query.to, after, limit };
-    Ok((whose, Json(EventPage::found(state.log.search(&search).await?, pages))))
+    let found = state.read_turns.wait_for(bounds.client, state.log.search(&search)).await??;
+    Ok((whose, Json(EventPage::found(found, pages))).into_response())
 }
 
 fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {

@@ -79,6 +79,7 @@ impl utoipa::IntoResponses for Problems {
         command_problems([
             Refusal::AccountNotFound,
             Refusal::HoldExists,
+            Refusal::TooManyHolds { most: 10_000 },
             Refusal::InsufficientFunds { available: 300, overdraft_limit: 0 },
             Refusal::ExpiryPassed,
             Refusal::AccountClosed,

@@ -79,6 +79,10 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             let detail = format!("account {account_id} has, or had, a hold with that id");
             Problem::new(StatusCode::CONFLICT, "hold_exists", detail)
         }
+        Refusal::TooManyHolds { most } => {
+            let detail = format!("account {account_id} has {most} open holds: no account may have more");
+            refused("too_many_holds", detail).with("limit", *most)
+        }
         Refusal::HoldExceeded { amount } => {
             refused("hold_exceeded", format!("the hold is over {amount}: no more can be captured"))
                 .with("held", *amount)

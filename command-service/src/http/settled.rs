@@ -1,8 +1,11 @@
 //! `PUT /v1/partitions/{partition}/settled`
 
-use axum::Json;
+use std::sync::Arc;
+
 use axum::extract::State;
+use axum::{Extension, Json};
 use passbook_shared::http::extract::{Json as Body, Path};
+use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
@@ -48,6 +51,7 @@ pub(super) struct Settled {
         )), Problems))]
 pub(super) async fn settled(
     State(state): State<AppState>,
+    Extension(bounds): Extension<Arc<Bounds>>,
     Path(partition): Path<Partition>,
     Body(request): Body<SettleRequest>,
 ) -> Result<(Whose, Json<Settled>), Problem> {
@@ -55,7 +59,7 @@ pub(super) async fn settled(
     if !(0..partitions).contains(&partition) {
         return Err(no_partition(partitions));
     }
-    let number = state.log.settle(partition, request.as_of).await?;
+    let number = state.feed_turns.wait_for(bounds.client, state.log.settle(partition, request.as_of)).await??;
     let number = number.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
     Ok((state.whose(), Json(Settled { position: Position { partition, number } })))
 }

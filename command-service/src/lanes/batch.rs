@@ -32,6 +32,7 @@ pub(super) type Place = (usize, usize);
 pub(super) struct Batch {
     clock: LogClock,
     states: HashMap<Uuid, State>,
+    most_holds: usize,
     counts: HashMap<Partition, i64>,
     /// What states do not keep.
     pub(super) facts: Facts,
@@ -93,11 +94,12 @@ pub(super) struct Finished {
 }
 
 impl Batch {
-    /// One that is decided at the time of that clock.
-    pub(super) fn new(clock: LogClock) -> Self {
+    /// One that is decided at the time of that clock, for accounts with at most so many open holds.
+    pub(super) fn new(clock: LogClock, most_holds: usize) -> Self {
         Self {
             clock,
             states: HashMap::new(),
+            most_holds,
             counts: HashMap::new(),
             facts: Facts::default(),
             append: Append::default(),
@@ -218,7 +220,15 @@ impl Batch {
         if let Some((debited, at)) = backdated_debit(*account_id, command, &past) {
             past.timeline = Some(self.facts.timeline(debited, at).ok_or(CommandError::Conflict)?);
         }
-        let decided = decide(own, command, Given { counterparty: other, past: &past, now: self.now(asked) });
+        let now = self.now(asked);
+        // Holds whose time is over make room, whether or not their expiry is recorded yet.
+        if matches!(command, Command::Hold(_))
+            && own.account.open_holds() >= self.most_holds
+            && own.account.holds_not_over(now) >= self.most_holds
+        {
+            return Ok(Err(Refusal::TooManyHolds { most: self.most_holds }));
+        }
+        let decided = decide(own, command, Given { counterparty: other, past: &past, now });
         Ok(decided.map(|decided| (decided, counterparty)))
     }
 

@@ -24,12 +24,14 @@ pub struct LaneConfig {
     pub cache_bytes: u64,
     /// How long a batch may take, breaks of the connection included, before its senders get an error.
     pub patience: Duration,
-    /// After how many events of an account a snapshot is written.
+    /// Events of an account between two of its snapshots; more, if it has more open holds, which each snapshot repeats.
     pub snapshot_every: i64,
     /// Where lanes tell how writing goes.
     pub writes: Writes,
     /// The forked partitions, on which commands are refused.
     pub standing: Standing,
+    /// Maximum number of open holds of an account.
+    pub most_holds: usize,
 }
 
 impl LaneConfig {
@@ -60,6 +62,7 @@ impl From<&Config> for LaneConfig {
             snapshot_every: config.snapshot_every,
             writes: Writes::default(),
             standing: Standing::new(Health::default()),
+            most_holds: config.max_open_holds as usize,
         }
     }
 }

@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::batch::Finished;
+use super::batch::{Batch, Finished};
 use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
 use super::request::{CommandError, CommandResult, Pending};
@@ -286,10 +286,11 @@ impl Lane {
     ) -> Result<Finished, Failure> {
         let connection = self.connection.as_mut().ok_or_else(|| Failure::Lost(String::new()))?;
         if progress.look_first {
-            let log = (self.partitions, &self.clock);
-            return look_first(connection, pending, log, &mut progress.sent, &self.snapshots).await;
+            let batch = Batch::new(self.clock.clone(), self.config.most_holds);
+            return look_first(connection, batch, pending, self.partitions, &mut progress.sent, &self.snapshots).await;
         }
-        let mut batch = decide(connection, held, pending, &self.clock, &self.snapshots).await?;
+        let batch = Batch::new(self.clock.clone(), self.config.most_holds);
+        let mut batch = decide(connection, batch, held, pending, &self.snapshots).await?;
         if !batch.append.is_empty() {
             batch.note_sent(&mut progress.sent);
             let started = Instant::now();
@@ -309,7 +310,9 @@ impl Lane {
             let _ = self.relay.try_send(Appended { events: finished.events, connected: self.connected });
         }
         for (account_id, partition, loaded, before) in finished.states {
-            if loaded.version / self.config.snapshot_every > before / self.config.snapshot_every {
+            let holds = i64::try_from(loaded.account.open_holds()).unwrap_or(i64::MAX);
+            let every = self.config.snapshot_every.max(holds);
+            if loaded.version / every > before / every {
                 self.snapshots.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
             }
             held.keep(account_id, partition, loaded);

@@ -16,7 +16,6 @@ use super::lane::Failure;
 use super::request::Pending;
 use super::states::load_into;
 use crate::log::append::{append, lock_heads};
-use crate::log::clock::LogClock;
 use crate::log::snapshots::Snapshots;
 use crate::metrics;
 use known::Known;
@@ -24,12 +23,13 @@ use known::Known;
 /// What was sent to Postgres and may have been done: the version that each account of it had before.
 pub(super) type Sent = HashMap<Uuid, i64>;
 
-/// Answers what is known and appends the rest, of a log of so many partitions and that time. `sent` is of earlier attempts, and learns of
-/// this one.
+/// Answers what is known and appends the rest, as an empty batch, of a log of so many partitions. `sent` is of earlier
+/// attempts, and learns of this one.
 pub(super) async fn look_first(
     connection: &mut PgConnection,
+    mut batch: Batch,
     pending: &[Pending],
-    (partitions, clock): (Partition, &LogClock),
+    partitions: Partition,
     sent: &mut Sent,
     snapshots: &Snapshots,
 ) -> Result<Finished, Failure> {
@@ -53,7 +53,6 @@ pub(super) async fn look_first(
         }
     }
     let undecided: Vec<&Pending> = open.iter().map(|open| open.1).collect();
-    let mut batch = Batch::new(clock.clone());
     load_into(&mut transaction, &mut batch, undecided.iter().copied(), snapshots, |_, _, _| {}).await?;
     Facts::load(&mut transaction, &mut batch, &undecided, true).await?;
     batch.facts.take(std::mem::take(&mut known.taken));

@@ -12,22 +12,20 @@ use super::lane::Failure;
 use super::request::Pending;
 use super::shelves::Held;
 use crate::domain::Command;
-use crate::log::clock::LogClock;
 use crate::log::load::{Loaded, Wanted, load};
 use crate::log::snapshots::Snapshots;
 
 /// How many commands' accounts are loaded at once: what one load has brought is kept, should the next be cut off.
 pub(super) const LOADED_AT_ONCE: usize = 64;
 
-/// Decides commands on the states the lane knows; those it does not, it loads.
+/// Decides commands, as an empty batch, on the states the lane knows; those it does not, it loads.
 pub(super) async fn decide(
     connection: &mut PgConnection,
+    mut batch: Batch,
     held: &mut Held,
     pending: &[Pending],
-    clock: &LogClock,
     snapshots: &Snapshots,
 ) -> Result<Batch, Failure> {
-    let mut batch = Batch::new(clock.clone());
     for asked in pending.iter().flat_map(|pending| &pending.commands) {
         for (id, partition) in asked.accounts() {
             // An opening is nearly always of a new account; if not, the unique version says so.

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::header::{ETAG, HeaderName};
 use passbook_shared::event::HoldStatus;
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::headers::etag;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,9 @@ pub(super) struct Asked {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct HoldPage {
     data: Vec<HoldView>,
+    /// Version of the account that the page shows; also its `ETag`.
+    #[schema(minimum = 1, examples(7))]
+    version: i64,
     /// Since when later events of the account are set aside, which could not be applied; absent as a rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
@@ -111,13 +116,14 @@ impl From<Hold> for HoldView {
 /// One whose time is over is open until the log says that it has expired.
 #[utoipa::path(get, operation_id = "holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
-    responses((status = 200, description = "The page", body = HoldPage), Problems))]
+    responses((status = 200, description = "The page", body = HoldPage,
+        headers(("ETag" = String, description = "The version of the account that it shows, in quotes"))), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
-) -> Result<Json<HoldPage>, Problem> {
+) -> Result<([(HeaderName, String); 1], Json<HoldPage>), Problem> {
     let limit = limit(asked.limit)?;
     let pages = List::of("holds", &(account_id, asked.status));
     let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
@@ -127,14 +133,18 @@ pub(super) async fn list(
     let Some(account) = state.views.read(accounts::find(pool, account_id)).await? else {
         return Err(state.no_account(account_id).await?);
     };
-    let mut found = state.views.read(holds::list(pool, account_id, before, asked.status, limit + 1)).await?;
+    // What happens between the two looks is not shown.
+    let version = account.state.version;
+    let mut found = state.views.read(holds::list(pool, account_id, version, before, asked.status, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    Ok(Json(HoldPage {
+    let page = HoldPage {
+        version,
         next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.placed_version))),
         data: found.into_iter().map(HoldView::from).collect(),
         quarantined_since: account.quarantined_since,
         has_more,
-    }))
+    };
+    Ok(([(ETAG, etag(version))], Json(page)))
 }
 
 struct Problems;

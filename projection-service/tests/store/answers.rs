@@ -221,7 +221,7 @@ async fn holds_and_labels_are_told_and_asked_for() {
         "reference": "room 12", "metadata": {"desk": "2"}, "placed_version": 2, "placed_at": at(10),
         "ended_version": 4, "ended_at": at(30),
     });
-    assert_eq!(service.get(&holds).await, (200, json!({"data": [hold], "has_more": false})));
+    assert_eq!(service.get(&holds).await, (200, json!({"data": [hold], "version": 4, "has_more": false})));
     assert_eq!(service.get(&format!("{holds}?status=open")).await.1["data"], json!([]));
     for bad in ["status=melted", "limit=0", "cursor=1", "metadata[a]=b", "verbose=true", "min_version=0"] {
         assert_eq!(service.get(&format!("{holds}?{bad}")).await.0, 400, "{bad}");

@@ -74,7 +74,7 @@ async fn rewind(pool: &PgPool, position: i64) {
 }
 
 async fn hold_list(pool: &PgPool, before: i64, status: Option<HoldStatus>, limit: i64) -> Vec<(Uuid, HoldStatus, i64)> {
-    let found = holds::list(pool, id(1), before, status, limit).await.unwrap();
+    let found = holds::list(pool, id(1), i64::MAX, before, status, limit).await.unwrap();
     found.iter().map(|hold| (hold.hold_id, hold.status, hold.captured)).collect()
 }
 
@@ -96,7 +96,10 @@ async fn holds_are_told_newest_first_with_how_they_ended_also_after_going_back()
     for hold in all {
         assert_eq!(hold_list(pool, i64::MAX, Some(hold.1), 10).await, [hold]);
     }
-    let first = holds::list(pool, id(1), 3, None, 1).await.unwrap().remove(0);
+    let then = holds::list(pool, id(1), 5, i64::MAX, None, 10).await.unwrap();
+    let then: Vec<_> = then.iter().map(|hold| (hold.hold_id, hold.status)).collect();
+    assert_eq!(then, [(id(13), Open), (id(12), Open), (id(11), Captured)], "as of version 5");
+    let first = holds::list(pool, id(1), i64::MAX, 3, None, 1).await.unwrap().remove(0);
     assert_eq!((first.amount, first.expires_at, first.reference.as_deref()), (50, Some(at(900)), Some("room 12")));
     assert_eq!((first.placed_version, first.placed_at), (2, at(1)));
     assert_eq!(

@@ -1,5 +1,6 @@
 //! How much of the service one client, or all together, may take up.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
@@ -92,9 +93,11 @@ impl From<HttpConfig> for Limits {
     }
 }
 
-/// Limits, and what all requests share. An extension of each request.
-#[derive(Debug)]
+/// Limits, what all requests share, and whose a request is. An extension of each request.
+#[derive(Debug, Clone)]
 pub struct Bounds {
+    /// The client's address; of IPv6, its /64.
+    pub client: IpAddr,
     /// Limits.
     pub limits: Limits,
     /// For bodies of requests.
@@ -106,7 +109,13 @@ pub struct Bounds {
 impl Bounds {
     /// The bounds within limits.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, bodies: Budget::new(limits.body_budget), answers: Budget::new(limits.answer_budget) }
+        let (bodies, answers) = (Budget::new(limits.body_budget), Budget::new(limits.answer_budget));
+        Self { client: Ipv4Addr::UNSPECIFIED.into(), limits, bodies, answers }
+    }
+
+    /// The same, for the requests of a client.
+    pub(super) fn of(&self, client: IpAddr) -> Self {
+        Self { client, ..self.clone() }
     }
 }
 

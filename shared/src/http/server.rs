@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use hyper::server::conn::http1::Builder;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,10 @@ use super::limits::{Bounds, Limits};
 
 /// The most a connection reads ahead, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
+/// The most that the system keeps of an answer for its client, in bytes.
+const SEND_BUFFER: u32 = 256 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// The most connections of one address that are refused at once.
 const REFUSED_PER_ADDRESS: usize = 32;
 /// Time for a connection that is one too many to ask, and to be told.
@@ -35,7 +39,16 @@ const REFUSAL: Duration = Duration::from_secs(5);
 /// # Errors
 /// It is taken, or not ours; `variable` names the setting it came from.
 pub async fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| cannot_listen(addr, variable))
+    bind(addr).with_context(|| cannot_listen(addr, variable))
+}
+
+fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    // Connections have it from here. Left to itself, the system keeps up to 4 MiB for a client that does not read.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// What is said when an address can't be had; why, is in the error that it is said of.
@@ -61,15 +74,17 @@ pub async fn serve(
     let mut http = Builder::new();
     // Who half-closes has asked, and waits for the answer. Times are watched by `connection`.
     http.half_close(true).header_read_timeout(None).max_buf_size(READ_AHEAD);
-    let bounds = Arc::new(Bounds::new(limits));
+    let bounds = Bounds::new(limits);
     let host = |limits, refuses| {
-        let bounds = Arc::clone(&bounds);
+        let bounds = bounds.clone();
         Arc::new(Host { http: http.clone(), limits, bounds, app: app.clone(), shutdown: shutdown.clone(), refuses })
     };
+    // Sooner than without need.
+    let patience = limits.stalled / 6;
     let refused = Limits { headers: REFUSAL, idle: REFUSAL, ..limits };
     let places = [
-        (host(limits, false), Room::new(limits.connections, limits.per_address)),
-        (host(refused, true), Room::new(limits.refusals, limits.per_address.min(REFUSED_PER_ADDRESS))),
+        (host(limits, false), Room::new(limits.connections, limits.per_address, patience)),
+        (host(refused, true), Room::new(limits.refusals, limits.per_address.min(REFUSED_PER_ADDRESS), patience)),
     ];
     let mut connections = JoinSet::new();
     loop {

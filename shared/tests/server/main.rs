@@ -21,6 +21,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 /// Every executed request is answered.
 mod answered;
+/// Bodies of requests, and large answers.
+mod bodies;
 /// Room for others.
 mod room;
 /// What is no request.

@@ -48,6 +48,7 @@ async fn holds_expire_at_their_time_though_the_service_was_down() -> anyhow::Res
     })
     .await?;
     ensure!(all["data"][3]["hold_id"] == placed[0].as_str(), "{all}");
+    ensure!(all["version"] == 7, "the version that the page shows: {all}");
     let view = views.json(&format!("/v1/accounts/{account}")).await?;
     ensure!(view["held"] == 2_000 && view["available"] == 998_000 && view["balance"] == 1_000_000, "{view}");
 

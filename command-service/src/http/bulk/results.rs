@@ -136,6 +136,7 @@ pub(super) fn not_done() -> Vec<Problem> {
         Refusal::HoldNotFound,
         Refusal::HoldNotOpen { status: HoldStatus::Released },
         Refusal::HoldExists,
+        Refusal::TooManyHolds { most: 10_000 },
         Refusal::HoldExceeded { amount: 5_000 },
         Refusal::ExpiryPassed,
         Refusal::OverdraftInUse { available: -1_250 },

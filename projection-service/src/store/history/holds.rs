@@ -66,13 +66,14 @@ fn ended_by(event_type: Option<&str>) -> sqlx::Result<HoldStatus> {
     status.ok_or_else(|| sqlx::Error::Decode(format!("no hold ends by {event_type:?}").into()))
 }
 
-/// Holds of an account that were placed before a version, newest first: those that stand so, or all.
+/// Holds of an account as of `version` that were placed before another, newest first: those that stand so, or all.
 ///
 /// # Errors
 /// As any query.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
+    version: i64,
     before: i64,
     status: Option<HoldStatus>,
     limit: i64,
@@ -82,12 +83,14 @@ pub async fn list(
         "WITH placed AS MATERIALIZED (
              SELECT h.hold_id, h.hold_amount, h.expires_at, h.reference, h.metadata, h.version, h.recorded_at
                FROM history AS h
-              WHERE h.account_id = $1 AND h.hold_id IS NOT NULL AND h.type = 'HoldPlaced' AND h.version < $2)
+              WHERE h.account_id = $1 AND h.hold_id IS NOT NULL AND h.type = 'HoldPlaced'
+                AND h.version < $2 AND h.version <= $6)
          SELECT p.hold_id, p.hold_amount, p.expires_at, p.reference, p.metadata::text AS metadata, p.version,
                 p.recorded_at, coalesce(-e.amount, 0) AS captured, e.type AS ended_by, e.version AS ended_version,
                 e.recorded_at AS ended_at
            FROM placed AS p
-           LEFT JOIN history AS e ON e.account_id = $1 AND e.hold_id = p.hold_id AND e.type <> 'HoldPlaced'
+           LEFT JOIN history AS e
+             ON e.account_id = $1 AND e.hold_id = p.hold_id AND e.type <> 'HoldPlaced' AND e.version <= $6
           WHERE $3 OR e.type IS NOT DISTINCT FROM $4
           ORDER BY p.version DESC LIMIT $5",
     )
@@ -96,6 +99,7 @@ pub async fn list(
     .bind(status.is_none())
     .bind(status.and_then(end))
     .bind(limit)
+    .bind(version)
     .fetch_all(pool)
     .await
 }

@@ -45,7 +45,7 @@ pub(super) struct Host {
     /// For connections.
     pub(super) limits: Limits,
     /// For requests.
-    pub(super) bounds: Arc<Bounds>,
+    pub(super) bounds: Bounds,
     pub(super) app: Router,
     pub(super) shutdown: CancellationToken,
     /// One too many: only health is answered.
@@ -65,7 +65,8 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, seat: Seat) {
     let guest = Arc::clone(&seat.guest);
     let service = {
         let (host, guest) = (Arc::clone(&host), Arc::clone(&guest));
-        service_fn(move |request| answer(Arc::clone(&host), Arc::clone(&guest), request))
+        let bounds = Arc::new(host.bounds.of(guest.address));
+        service_fn(move |request| answer(Arc::clone(&host), Arc::clone(&bounds), Arc::clone(&guest), request))
     };
     let wire = Wire::new(stream, Arc::clone(&guest));
     let mut connection = host.http.serve_connection(TokioIo::new(wire), service);
@@ -90,6 +91,7 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, seat: Seat) {
 /// Answers a request.
 async fn answer(
     host: Arc<Host>,
+    bounds: Arc<Bounds>,
     guest: Arc<Guest>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
@@ -104,14 +106,14 @@ async fn answer(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     } else {
-        request.extensions_mut().insert(Arc::clone(&host.bounds));
+        request.extensions_mut().insert(Arc::clone(&bounds));
         let Ok(response) = TowerToHyperService::new(host.app.clone()).call(request).await;
         response
     };
     if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
         guest.linger();
     }
-    let share = match share(&mut response, &host.bounds) {
+    let share = match share(&mut response, &bounds) {
         Some(share) => share,
         // What was not asked to change anything may be refused still.
         None if is_get => {

@@ -132,18 +132,25 @@ impl Guest {
         phase != Phase::Leaving && self.step(phase, Phase::Closing)
     }
 
-    /// Moment since when the connection does nothing for its client; nothing if it does something.
-    pub(super) fn unused_since(&self) -> Option<u64> {
+    /// Moment since when the connection does nothing for its client, in milliseconds of the process; nothing if it does
+    /// something, or its client has taken something of its answer within `patience`.
+    pub(super) fn unused_since(&self, patience: Duration) -> Option<u64> {
         match self.phase() {
             Phase::Idle | Phase::Head => Some(self.since.load(Acquire)),
             Phase::Closing => Some(0),
-            Phase::Busy | Phase::Leaving => None,
+            Phase::Busy => Some(self.stalled.load(Acquire)).filter(|since| self.is_stalled(*since, patience)),
+            Phase::Leaving => None,
         }
     }
 
-    /// Has the connection closed, unless it is doing something. Returns whether that is so.
-    pub(super) fn ask_to_leave(&self) -> bool {
-        let asked = [Phase::Idle, Phase::Head, Phase::Closing].into_iter().any(|from| self.step(from, Phase::Leaving));
+    fn is_stalled(&self, since: u64, patience: Duration) -> bool {
+        since > 0 && moment(since) + patience <= Instant::now()
+    }
+
+    /// Has the connection closed, unless it is doing something by now. Returns whether that is so.
+    pub(super) fn ask_to_leave(&self, patience: Duration) -> bool {
+        let asked = [Phase::Idle, Phase::Head, Phase::Closing].into_iter().any(|from| self.step(from, Phase::Leaving))
+            || (self.unused_since(patience).is_some() && self.step(Phase::Busy, Phase::Leaving));
         if asked {
             self.leave.notify_one();
         }

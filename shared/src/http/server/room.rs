@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::guest::Guest;
 
@@ -11,6 +12,8 @@ use super::guest::Guest;
 pub(super) struct Room {
     most: usize,
     most_of_address: usize,
+    /// Time after which a client that takes nothing of its answer may have to leave.
+    patience: Duration,
     inside: Mutex<Inside>,
 }
 
@@ -35,8 +38,8 @@ impl Drop for Seat {
 }
 
 impl Room {
-    pub(super) fn new(most: usize, most_of_address: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_of_address, inside: Mutex::default() })
+    pub(super) fn new(most: usize, most_of_address: usize, patience: Duration) -> Arc<Self> {
+        Arc::new(Self { most, most_of_address, patience, inside: Mutex::default() })
     }
 
     /// A seat for a new connection; nothing if all that would have to leave for it are at work.
@@ -44,10 +47,10 @@ impl Room {
         let address = network(address);
         let mut inside = self.inside();
         let of_address = inside.of_address.get(&address).copied().unwrap_or_default();
-        if of_address >= self.most_of_address && !inside.make_room(Some(address)) {
+        if of_address >= self.most_of_address && !inside.make_room(Some(address), self.patience) {
             return None;
         }
-        if inside.guests.len() >= self.most && !inside.make_room(None) {
+        if inside.guests.len() >= self.most && !inside.make_room(None, self.patience) {
             return None;
         }
         inside.next += 1;
@@ -59,7 +62,7 @@ impl Room {
 
     /// Has the longest unused connection leave.
     pub(super) fn make_room(&self) {
-        self.inside().make_room(None);
+        self.inside().make_room(None, self.patience);
     }
 
     fn inside(&self) -> MutexGuard<'_, Inside> {
@@ -69,17 +72,17 @@ impl Room {
 
 impl Inside {
     /// Has the longest unused connection leave, of one address or of all. Returns whether there was one.
-    fn make_room(&mut self, address: Option<IpAddr>) -> bool {
+    fn make_room(&mut self, address: Option<IpAddr>, patience: Duration) -> bool {
         let mut unused: Vec<(u64, u64)> = self
             .guests
             .values()
             .filter(|guest| address.is_none_or(|address| guest.address == address))
-            .filter_map(|guest| guest.unused_since().map(|since| (since, guest.number)))
+            .filter_map(|guest| guest.unused_since(patience).map(|since| (since, guest.number)))
             .collect();
         // Nearly always the first; another, if that one's next request comes at this moment.
         while let Some(place) = (0..unused.len()).min_by_key(|place| unused[*place]) {
             let (_, number) = unused.swap_remove(place);
-            if self.guests.get(&number).is_some_and(|guest| guest.ask_to_leave()) {
+            if self.guests.get(&number).is_some_and(|guest| guest.ask_to_leave(patience)) {
                 self.remove(number);
                 metrics::counter!("passbook_http_connections_closed_for_others_total").increment(1);
                 return true;
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn who_is_unused_for_longest_leaves_and_who_is_at_work_stays() {
-        let room = Room::new(3, 2);
+        let room = Room::new(3, 2, Duration::ZERO);
         let working = room.admit(address(1)).unwrap();
         assert!(working.guest.begin_answer());
         let idle = room.admit(address(1)).unwrap();
@@ -136,8 +139,13 @@ mod tests {
         assert_eq!(other.guest.phase(), Phase::Leaving);
         assert!(third.guest.begin_answer() && room.admit(address(4)).is_none());
         drop(working);
-        assert!(room.admit(address(4)).is_some());
-        drop((idle, other, again, third));
+        let fourth = room.admit(address(4)).unwrap();
+        assert!(fourth.guest.begin_answer() && room.admit(address(5)).is_none());
+        // Who takes nothing of an answer for long is not at work.
+        third.guest.wrote(false);
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(room.admit(address(5)).is_some() && third.guest.phase() == Phase::Leaving);
+        drop((idle, other, again, third, fourth));
         assert!(room.inside().guests.is_empty() && room.inside().of_address.is_empty());
     }
 

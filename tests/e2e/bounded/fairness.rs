@@ -1,0 +1,96 @@
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+
+const READERS: usize = 32;
+const TIME: Duration = Duration::from_millis(1_500);
+/// Other tests take their part of the machine, now more and now less.
+const TRIES: usize = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn greedy_readers_leave_deposits_half_their_rate() -> anyhow::Result<()> {
+    let site = Site::new("fairness").await?;
+    let service = site.command("command").await?;
+    let client = service.client()?;
+    let account = full_partition(&client).await?;
+    deposits(&client).await?;
+    for kind in ["/v1/events", "PUT settled", "?as_of="] {
+        let mut best = 0;
+        for _ in 0..TRIES {
+            best = best.max(percent_left(&service, kind, account).await?);
+            if best >= 50 {
+                break;
+            }
+        }
+        ensure!(best >= 50, "{kind}: {best} %");
+    }
+    Ok(())
+}
+
+/// Deposits beside readers, in percent of those alone before and after.
+async fn percent_left(service: &Service, kind: &'static str, account: Uuid) -> anyhow::Result<u64> {
+    let client = service.client()?;
+    let before = deposits(&client).await?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        readers.spawn(greedy(service.client()?, kind, account, Arc::clone(&stop)));
+    }
+    sleep(Duration::from_millis(300)).await;
+    let beside = deposits(&client).await?;
+    stop.store(true, Ordering::Relaxed);
+    let bytes: usize = readers.join_all().await.iter().sum();
+    let alone = (before + deposits(&client).await?) / 2;
+    let percent = beside * 100 / alone.max(1);
+    eprintln!(
+        "figure: deposits beside {READERS} readers of {kind}: {beside} of {alone}, {percent} %; {bytes} bytes read"
+    );
+    ensure!(bytes > 0, "nobody could read");
+    Ok(percent)
+}
+
+/// Reads until told to stop. How many bytes.
+async fn greedy(client: Client, kind: &'static str, account: Uuid, stop: Arc<AtomicBool>) -> usize {
+    let partition = passbook_shared::partition::partition_of(account, 12);
+    let mut bytes = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let Ok(mut response) = read(&client, kind, partition, account).await else { continue };
+        while !stop.load(Ordering::Relaxed)
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            bytes += chunk.len();
+        }
+    }
+    bytes
+}
+
+async fn read(client: &Client, kind: &str, partition: i16, account: Uuid) -> anyhow::Result<reqwest::Response> {
+    let now = passbook_shared::timestamp::Timestamp::now();
+    let response = match kind {
+        "PUT settled" => {
+            let path = format!("/v1/partitions/{partition}/settled");
+            client.request(reqwest::Method::PUT, &path).json(&json!({"as_of": now})).send().await?
+        }
+        "?as_of=" => client.get(&format!("/v1/accounts/{account}/state?as_of={now}")).await?,
+        _ => client.get(&format!("/v1/events?partition={partition}&limit=5000")).await?,
+    };
+    Ok(response.error_for_status()?)
+}
+
+/// How many deposits 8 clients, one after the other each, have done in a while.
+async fn deposits(client: &Client) -> anyhow::Result<u64> {
+    let mut clients = JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        clients.spawn(async move {
+            let account = client.open().await?;
+            let (until, mut done) = (Instant::now() + TIME, 0);
+            while Instant::now() < until {
+                client.deposit(account, None, 1).await?;
+                done += 1;
+            }
+            anyhow::Ok(done)
+        });
+    }
+    clients.join_all().await.into_iter().sum()
+}
