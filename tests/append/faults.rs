@@ -8,6 +8,7 @@ use std::time::Duration;
 use command_service::domain::Command;
 use command_service::lanes::CommandError;
 use futures_util::future::join_all;
+use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -15,14 +16,16 @@ use crate::ground::{Log, accepted, money, request, with_key};
 
 /// Cuts connections that append, until so many were cut; counts them.
 pub(crate) fn cut(log: &Log, most: i64) -> (Arc<AtomicI64>, JoinHandle<()>) {
-    let (pool, count) = (log.pool.clone(), Arc::<AtomicI64>::default());
+    let (admin, count) = (log.admin_url(), Arc::<AtomicI64>::default());
     let counting = Arc::clone(&count);
     let cutting = tokio::spawn(async move {
+        // The owner of the tables neither sees what another role's connections do nor may end them.
+        let mut connection = PgConnection::connect(&admin).await.unwrap();
         while counting.load(Ordering::Relaxed) < most {
             tokio::time::sleep(Duration::from_millis(15)).await;
             let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                         WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%passbook.append%'";
-            let now = sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap_or(0);
+            let now: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
             counting.fetch_add(now, Ordering::Relaxed);
         }
     });
