@@ -23,6 +23,10 @@ pub(crate) fn register() {
     describe_gauge!("passbook_projection_partitions", "Partitions that this instance applies.");
     describe_gauge!("passbook_projection_lag_events", "Records of the topic not applied yet, by partition.");
     describe_gauge!("passbook_projection_lag_seconds", Unit::Seconds, "Age of the oldest of them, by partition.");
+    describe_counter!("passbook_topic_unusable_records_total", "Records of the topic that can't be used, by kind.");
+    describe_counter!("passbook_topic_repeated_records_total", "Records of the topic that were read before.");
+    describe_counter!("passbook_projection_corrections_total", "Corrections of views that were not the log's.");
+    describe_counter!("passbook_projection_corrected_events_total", "Events that corrections applied again.");
     for name in [
         "passbook_projection_events_total",
         "passbook_projection_quarantined_total",

@@ -87,7 +87,10 @@ async fn at_rest(name: &'static str) -> anyhow::Result<Pair> {
                          "initial_deposit": 100, "metadata": {"branch": "Kyoto", "a": "b"}});
     let steps = [
         ("", opening),
-        ("/withdrawals", json!({"amount": 600, "effective_at": "2026-01-02T03:04:05.678901Z"})),
+        (
+            "/withdrawals",
+            json!({"amount": 600, "effective_at": "2026-01-02T03:04:05.678901Z", "allow_backdated_overdraft": true}),
+        ),
         ("/freeze", json!({"reason": "a question"})),
         ("/unfreeze", json!({})),
         ("/deposits", json!({"amount": 500, "reference": "r", "metadata": {"till": "3", "shift": "\"late\""}})),

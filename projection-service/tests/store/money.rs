@@ -241,7 +241,7 @@ async fn how_events_came_is_no_difference_between_generations_and_all_else_is() 
     let indexes = async |of: Generation| -> i64 {
         sqlx::query_scalar(indexes).bind(format!("views_{}", of.0)).fetch_one(&admin).await.unwrap()
     };
-    assert_eq!((indexes(Generation(1)).await, indexes(second).await), (8, 3), "few while it is loaded");
+    assert_eq!((indexes(Generation(1)).await, indexes(second).await), (9, 3), "few while it is loaded");
     sqlx::query("INSERT INTO checkpoints (partition) VALUES ($1)")
         .bind(PARTITION)
         .execute(&mut building)
