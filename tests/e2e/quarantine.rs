@@ -99,7 +99,11 @@ async fn an_event_that_is_known_by_now_is_applied_with_what_waits_up_to_the_next
         append(&pair.site, account, version, event_type).await?;
     }
     let row = set_aside(&views, account, 3).await?;
-    // Stands for a version of the program that knows the event.
+    // Stands for a version of the program that knows the event: the log and what was set aside have one that it knows.
+    let mut log = PgConnection::connect(&pair.site.database_url).await?;
+    sqlx::query("SET session_replication_role = replica").execute(&mut log).await?;
+    let known = "UPDATE passbook.events SET type = 'MoneyDeposited' WHERE account_id = $1 AND type = 'MoneyBurnt'";
+    ensure!(sqlx::query(known).bind(account).execute(&mut log).await?.rows_affected() == 1);
     let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;
     let repair = "UPDATE views_1.quarantine
                      SET document = convert_to(replace(convert_from(document, 'UTF8'), 'MoneyBurnt', 'MoneyDeposited'), 'UTF8')";
@@ -107,6 +111,7 @@ async fn an_event_that_is_known_by_now_is_applied_with_what_waits_up_to_the_next
     let settled = settle(&views, &row, "retry", &json!({})).await?;
     ensure!(settled == (200, json!({"applied": 2, "left": 2})), "{settled:?}");
     ensure!(entries(&views, account).await? == [3, 2, 1]);
+    verify::finds_nothing(&views).await?;
     let next = set_aside(&views, account, 1).await?;
     ensure!(next["reason"].as_str().is_some_and(|reason| reason.contains("MoneyMelted")), "{next}");
 
