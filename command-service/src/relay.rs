@@ -8,6 +8,7 @@ mod producer;
 pub(crate) mod reader;
 mod session;
 pub(crate) mod tail;
+mod telling;
 mod topic;
 mod watch;
 

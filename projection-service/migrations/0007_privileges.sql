@@ -67,6 +67,19 @@ BEGIN
     END IF;
 END $$;
 
+-- While they work on a generation, its tables are found before the caller's temporary ones, too.
+DO $$
+DECLARE
+    signature regprocedure;
+    definition text;
+BEGIN
+    FOREACH signature IN ARRAY ARRAY['projection.create_generation(integer)', 'projection.index_generation(integer)'] LOOP
+        definition := replace(pg_get_functiondef(signature), '''views_'' || generation, true',
+                              '''views_'' || generation || '', pg_temp'', true');
+        ASSERT definition LIKE '%pg_temp%', signature || ' sets its search_path in another way';
+        EXECUTE definition;
+    END LOOP;
+END $$;
 ALTER FUNCTION projection.create_generation(integer) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION projection.index_generation(integer) SET search_path = pg_catalog, pg_temp;
 ALTER FUNCTION projection.make_live(integer) SET search_path = pg_catalog, pg_temp;

@@ -1,12 +1,13 @@
 //! Accounts by when their entries count from.
 
-use command_service::domain::Command;
+use command_service::domain::effective::MOST_LATER_EVENTS;
+use command_service::domain::{Command, Refusal};
 use command_service::log::store::{self, Store};
 use passbook_shared::event::MoneyMoved;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::ground::{Log, accepted, money, request};
+use crate::ground::{Log, accepted, money, refused, request, with_key};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
@@ -35,6 +36,38 @@ async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
         let found = state.account.summary().map(|account| account.balance);
         assert_eq!((found, state.version), (balance, version), "{moment} up to {up_to}");
     }
+    instance.end().await;
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_debit_that_was_refused_for_what_else_was_in_its_request_is_done_alone() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let account = instance.open_with(1, 50).await[0];
+    let early = Timestamp::now();
+    for page in 0..=MOST_LATER_EVENTS / 1_000 {
+        let deposits = (0..1_000).map(|_| request(account, Command::Deposit(money(1)))).collect();
+        let done = instance.lanes.submit_together(deposits, false).await;
+        assert!(done.iter().all(Result::is_ok), "page {page}");
+    }
+    let late = Timestamp::now();
+    accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
+    let withdraw = |from: Timestamp, key: &str| {
+        let withdrawal = MoneyMoved { effective_at: Some(from), ..money(1) };
+        with_key(request(account, Command::Withdraw(withdrawal)), key)
+    };
+    let both = vec![withdraw(early, "early"), withdraw(late, "late")];
+    let too_far_back = Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS };
+    for result in instance.lanes.submit_together(both, false).await {
+        assert_eq!(refused(result), too_far_back);
+    }
+    let again = instance.send(withdraw(early, "early")).await;
+    assert!(!again.as_ref().unwrap().replayed);
+    assert_eq!(refused(again), too_far_back);
+    let alone = instance.send(withdraw(late, "late")).await;
+    assert!(!alone.as_ref().unwrap().replayed);
+    accepted(alone);
     instance.end().await;
     log.end().await;
 }

@@ -74,6 +74,15 @@ async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
     })
     .await?;
 
+    let deposit = json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": "away-bulk"});
+    for atomic in [false, true] {
+        let response = client.post("/v1/commands", None, &json!({"atomic": atomic, "commands": [deposit]})).await?;
+        let (status, may_come_again) = (response.status(), response.headers().contains_key("retry-after"));
+        let problem: Value = serde_json::from_str(&response.text().await?)?;
+        let is_told = problem["code"] == "store_unavailable" && may_come_again;
+        ensure!(status == StatusCode::SERVICE_UNAVAILABLE && is_told, "atomic {atomic}: {status}: {problem}");
+    }
+
     link.set(State::Open);
     eventually("commands are taken again", async || client.deposit(account, Some("back"), 1).await).await?;
     let log = pair.holds(&[]).await?;

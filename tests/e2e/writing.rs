@@ -166,3 +166,20 @@ async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
     ensure!(log.iter().map(Vec::len).sum::<usize>() == 2, "the key had more than one effect: {log:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_an_opening_is_its_owner_s() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("key_of_an_opening").await?, 1).await?;
+    let client = pair.command()?;
+    let open = async |owner: &str| {
+        let response = client.post("/v1/accounts", Some("open-1"), &json!({"owner": owner, "currency": "EUR"})).await?;
+        let (status, replayed) = (response.status(), response.headers().contains_key("idempotency-replayed"));
+        let answer: Value = serde_json::from_str(&response.text().await?)?;
+        ensure!(status == StatusCode::CREATED && answer["account"]["owner"] == owner, "{status}: {answer}");
+        anyhow::Ok((answer["account_id"].clone(), replayed))
+    };
+    let (one, other, again) = (open("ada").await?, open("grace").await?, open("ada").await?);
+    ensure!(one.0 != other.0 && !one.1 && !other.1, "{one:?} {other:?}");
+    ensure!(again == (one.0.clone(), true), "{one:?} {again:?}");
+    pair.holds(&[]).await.map(drop)
+}

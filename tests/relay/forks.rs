@@ -220,3 +220,34 @@ async fn the_last_common_position_is_found_however_far_back_it_is() {
     relay.end().await;
     ground.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_number_of_repeated_old_records_hides_a_fork() {
+    let ground = Ground::start().await;
+    let account = account_in(3);
+    let events = ground.append_to(account, 0, 12).await.unwrap();
+    let relay = ground.relay();
+    ground.mirrored().await;
+    relay.end().await;
+    ground
+        .restore(
+            "DELETE FROM passbook.events WHERE partition = 3 AND position > 10;
+                    UPDATE passbook.log_head SET position = 10 WHERE partition = 3",
+        )
+        .await;
+    ground.repeat(3, events[..10].iter().cycle().take(1_500)).await;
+    let relay = ground.relay();
+    tells_of_fork(&relay, &["partition 3 (the log ends at 10, the topic at 12)"]).await;
+    assert!(ground.is_forked(account, 10).await);
+    let desk = ground.desk(&relay.standing);
+    let found = desk.survey(10).await.unwrap();
+    let given_up: Vec<Uuid> = found.forks[0].events.iter().map(|event| event.event_id).collect();
+    assert_eq!((found.forks[0].kept, given_up), (10, vec![events[10].event_id, events[11].event_id]));
+    desk.accept(shown(&found.forks), false, None).await.unwrap();
+    ground.append_to(account, 10, 3).await.unwrap();
+    ground.is_mirrored_by(3, 13).await;
+    let restores = ground.restores(3).await;
+    assert_eq!(ground.followed(3, &restores).await, ground.in_log(3).await);
+    relay.end().await;
+    ground.end().await;
+}

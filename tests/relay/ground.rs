@@ -173,18 +173,29 @@ impl Ground {
 
     /// Writes a record as anybody might.
     pub(crate) async fn write(&self, partition: Partition, key: &str, value: &[u8]) {
+        self.write_all(partition, &[(key.to_owned(), value.to_vec())]).await;
+    }
+
+    pub(crate) async fn write_all(&self, partition: Partition, records: &[(String, Vec<u8>)]) {
         let producer: FutureProducer =
             rdkafka::ClientConfig::new().set("bootstrap.servers", self.broker.address()).create().unwrap();
-        let forged = OwnedHeaders::new().insert(Header { key: FORGED, value: Some("") });
-        let record = FutureRecord::to(TOPIC).partition(partition.into()).key(key).payload(value).headers(forged);
-        producer.send(record, Duration::from_secs(10)).await.unwrap();
+        let sent = records.iter().map(|(key, value)| {
+            let forged = OwnedHeaders::new().insert(Header { key: FORGED, value: Some("") });
+            let record = FutureRecord::to(TOPIC).partition(partition.into()).key(key).payload(value).headers(forged);
+            producer.send(record, Duration::from_secs(10))
+        });
+        futures_util::future::try_join_all(sent).await.unwrap();
     }
 
     /// Writes an event to a partition, as a relay of a store in an epoch would.
     pub(crate) async fn forge(&self, partition: Partition, event: &RecordedEvent, store_id: Uuid, epoch: i32) {
-        let mut document = Vec::new();
-        cloud_event::encode(event, store_id, epoch, &mut document).unwrap();
-        self.write(partition, &event.account_id.to_string(), &document).await;
+        self.write_all(partition, &[record_of(event, store_id, epoch)]).await;
+    }
+
+    /// Writes events of this store to a partition, one after the other.
+    pub(crate) async fn repeat(&self, partition: Partition, events: impl Iterator<Item = &RecordedEvent>) {
+        let records: Vec<_> = events.map(|event| record_of(event, self.store.store_id, 0)).collect();
+        self.write_all(partition, &records).await;
     }
 
     /// As a superuser, whom no trigger stops: as if an older backup had been put back.
@@ -274,4 +285,10 @@ fn as_the_relay_writes(record: &BorrowedMessage<'_>, headers: &BorrowedHeaders, 
     let timestamp = read.event.recorded_at.as_millis().min(published_at);
     assert!(timestamp <= Timestamp::now().as_millis());
     assert_eq!(record.timestamp().to_millis(), Some(timestamp));
+}
+
+fn record_of(event: &RecordedEvent, store_id: Uuid, epoch: i32) -> (String, Vec<u8>) {
+    let mut document = Vec::new();
+    cloud_event::encode(event, store_id, epoch, &mut document).unwrap();
+    (event.account_id.to_string(), document)
 }

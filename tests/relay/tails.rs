@@ -49,9 +49,8 @@ impl Written {
         match self {
             Self::Foreign => ground.forge(partition, &at(1), Uuid::new_v4(), 0).await,
             Self::Garbage => {
-                for n in 0..1_000 {
-                    ground.write(partition, "garbage", format!("{{\"no\": {n}}}").as_bytes()).await;
-                }
+                let record = |n| ("garbage".to_owned(), format!("{{\"no\": {n}}}").into_bytes());
+                ground.write_all(partition, &(0..1_000).map(record).collect::<Vec<_>>()).await;
             }
             Self::FarAhead => ground.forge(partition, &at(50), ours, 0).await,
             Self::AtTheEndOfNumbers => ground.forge(partition, &at(i64::MAX), ours, 0).await,

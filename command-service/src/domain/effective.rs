@@ -13,6 +13,8 @@ use super::decide::{Past, reversal};
 
 /// Maximum number of events, recorded since a debit's effective time, over which it is decided.
 pub const MOST_LATER_EVENTS: usize = 20_000;
+/// The same for all debits of a request.
+pub const MOST_OF_REQUEST: usize = 5 * MOST_LATER_EVENTS;
 
 /// The tightest moment of an account from a time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -118,3 +118,36 @@ pub enum Refusal {
         current_version: i64,
     },
 }
+
+impl Refusal {
+    /// Returns whether a request with the same idempotency key gets this answer again, instead of being decided anew. One
+    /// whose answer depends on more than the account, as on what else is in the request, is decided anew.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Self::VersionMismatch { .. } | Self::TooFarBack { .. } => false,
+            Self::Counterparty { refusal, .. } => refusal.is_kept(),
+            Self::AccountNotFound
+            | Self::AccountExists
+            | Self::AccountClosed
+            | Self::AccountFrozen
+            | Self::InsufficientFunds { .. }
+            | Self::InsufficientFundsAt { .. }
+            | Self::BalanceNotZero { .. }
+            | Self::HoldsOpen { .. }
+            | Self::AmountOverflow
+            | Self::SameAccount
+            | Self::CurrencyMismatch { .. }
+            | Self::TransferExists
+            | Self::HoldNotFound
+            | Self::HoldNotOpen { .. }
+            | Self::HoldExists
+            | Self::TooManyHolds { .. }
+            | Self::HoldExceeded { .. }
+            | Self::ExpiryPassed
+            | Self::OverdraftInUse { .. }
+            | Self::EntryNotFound { .. }
+            | Self::NotReversible { .. }
+            | Self::AlreadyReversed { .. } => true,
+        }
+    }
+}

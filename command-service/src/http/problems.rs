@@ -5,6 +5,7 @@ use passbook_shared::http::problem::Problem;
 use uuid::Uuid;
 
 use crate::domain::Refusal;
+use crate::domain::effective::MOST_OF_REQUEST;
 use crate::lanes::CommandError;
 
 /// Seconds after which to ask again while the log is behind: until somebody has decided.
@@ -43,8 +44,10 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
         }
         Refusal::TooFarBack { most_later_events } => {
             let detail = format!(
-                "account {account_id} has more than {most_later_events} events since that `effective_at`: what was available \
-                 is not looked up over more; `allow_backdated_overdraft` waives this check"
+                "account {account_id} has more than {most_later_events} events since that `effective_at` or an earlier one \
+                 of the request, or all accounts of the request have more than {MOST_OF_REQUEST}: what was available is \
+                 not looked up over more. Send the debit in a request of its own, or waive this check with \
+                 `allow_backdated_overdraft`"
             );
             refused("too_far_back", detail).with("most_later_events", *most_later_events)
         }

@@ -15,15 +15,14 @@ use uuid::Uuid;
 use super::Lanes;
 use super::request::{Asked, CommandError};
 use crate::domain::Command;
-use crate::domain::effective::{self, MOST_LATER_EVENTS, Timeline};
+use crate::domain::effective::{self, MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
 use crate::log::effective::timeline;
 use crate::log::in_time;
 use crate::log::load::{LoadError, Wanted};
 use crate::log::snapshots::Snapshots;
 
-/// Requests with such debits that are on their way at once, and the events since those times that each may take into memory.
+/// Requests with such debits that are on their way at once: each holds up to [`MOST_OF_REQUEST`] events in memory.
 const AT_ONCE: usize = 16;
-const MOST_EVENTS: usize = 5 * MOST_LATER_EVENTS;
 
 /// How accounts stood, by account.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ impl Lanes {
         }
         let room = timeout(patience, Arc::clone(&self.backdated.room).acquire_owned()).await;
         let room = room.map_err(|_| CommandError::Overloaded)?.map_err(|_| CommandError::ShuttingDown)?;
-        let (mut by_account, mut left) = (HashMap::new(), MOST_EVENTS);
+        let (mut by_account, mut left) = (HashMap::new(), MOST_OF_REQUEST);
         for (account_id, from) in wanted {
             let partition = partition_of(account_id, self.partitions);
             let wanted = Wanted { partition, account_id, version: i64::MAX };

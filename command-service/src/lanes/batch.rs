@@ -255,9 +255,9 @@ impl Batch {
         self.decided.iter().filter(|(_, decision)| is_unchecked(decision)).map(asked).collect()
     }
 
-    /// Commands that were refused for their precondition: their keys, which are not kept, no constraint checks.
+    /// Commands whose refusals are not kept: no constraint checks their keys.
     pub(super) fn unkept<'p>(&self, pending: &'p [Pending]) -> impl Iterator<Item = &'p Asked> {
-        let is_unkept = |decision: &Decision| matches!(decision, Decision::Refused(Refusal::VersionMismatch { .. }));
+        let is_unkept = |decision: &Decision| matches!(decision, Decision::Refused(refusal) if !refusal.is_kept());
         let unkept = self.decided.iter().filter(move |(_, decision)| is_unkept(decision));
         unkept.map(|(place, _)| &pending[place.0].commands[place.1])
     }
@@ -307,7 +307,7 @@ impl Batch {
     /// A refusal is the answer to its key for good; but a precondition that failed leaves the key free, as RFC 9110 has it:
     /// nothing was asked of the account.
     fn keep_refusal(&mut self, asked: &Asked, refusal: &Refusal) {
-        if !matches!(refusal, Refusal::VersionMismatch { .. })
+        if refusal.is_kept()
             && let Ok(refusal) = serde_json::to_string(refusal)
         {
             self.keep_key(asked, 0, Some(refusal));

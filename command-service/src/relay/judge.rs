@@ -71,12 +71,15 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         return None;
     }
     let mut judged = Judged { position: 0, event_id: None, epoch: 0, latest: 0, fork: None, out_of_order: 0 };
-    let overruled = Overruled::new(records.iter().filter(|record| record.epoch == epoch && matches(record)));
+    let published = records.iter().filter(|record| record.epoch == epoch && matches(record));
+    let newest = published.map(|record| (record.position, record.offset)).max();
+    let is_overruled =
+        |record: &Ours| newest.is_some_and(|(position, offset)| position >= record.position && offset > record.offset);
     let mut last: Option<i64> = None;
     for record in records {
         let Ours { position, event_id, .. } = *record;
         let is_ours = matches(record);
-        if (!is_ours || record.epoch > epoch) && overruled.includes(record, epoch) {
+        if (!is_ours || record.epoch > epoch) && is_overruled(record) {
             judged.out_of_order += 1;
             continue;
         }
@@ -106,31 +109,6 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         found.first = found.first.or((!is_ours).then_some(*record));
     }
     Some(judged)
-}
-
-/// Knows which records were followed by what the relay of this log published in their place.
-struct Overruled {
-    /// The offset at which the log's own event was published last, by position.
-    published: HashMap<i64, i64>,
-    /// The same for the largest position.
-    newest: Option<(i64, i64)>,
-}
-
-impl Overruled {
-    fn new<'r>(confirmed: impl Iterator<Item = &'r Ours>) -> Self {
-        let published: HashMap<i64, i64> = confirmed.map(|record| (record.position, record.offset)).collect();
-        let newest = published.iter().map(|(position, offset)| (*position, *offset)).max();
-        Self { published, newest }
-    }
-
-    fn includes(&self, record: &Ours, epoch: Epoch) -> bool {
-        // In a later epoch positions begin again at the kept one, so only a record behind the newest tells.
-        let (position, by) = match self.newest {
-            Some(newest) if record.epoch > epoch => newest,
-            _ => (record.position, self.published.get(&record.position).copied().unwrap_or(i64::MIN)),
-        };
-        by > record.offset && position >= record.position
-    }
 }
 
 #[cfg(test)]

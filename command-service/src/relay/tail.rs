@@ -12,15 +12,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::error::RelayError;
-use super::judge::{Found, InLog, Judged, Why, judge};
+use super::judge::{Found, Judged, Why, judge};
 use super::reader::{Ours, PassedOver, Reader, Seen};
+use super::telling::Telling;
 use crate::log::feed;
 
 /// Offsets looked at first; enough where nothing but the log's events was ever written.
 const GLANCE: i64 = 16;
-/// Records of ours that are looked at where that is not so, among which a repeat of old ones must not be all there is.
-const CALM: usize = 1_000;
-/// Where so many records of ours are all not the log's, it is not looked further back for one that is.
+/// Offsets read at once, at most.
+const PAGE: i64 = 1 << 16;
+/// Where so many records are not the log's, it is not looked further back.
 const ENOUGH: usize = 50_000;
 
 /// Compares partitions of the topic with the log, of a store in an epoch. Cheap to clone.
@@ -59,31 +60,31 @@ impl Tail {
         Ok(Self { reader: Arc::new(Reader::new(kafka, store_id)?), epoch, restores: Arc::new(restores) })
     }
 
-    /// Looks at the last records, and ever further back until they are explained.
+    /// Looks at the last records, and ever further back until nothing that is before them can contradict the log.
+    ///
+    /// No relay has ever published a position that is larger than the number of records up to it. So once the records
+    /// that were read reach back to an offset that is not beyond the largest position in common, all records before
+    /// them are of smaller positions: however many old records somebody has repeated at the end, none hides a fork.
     pub(crate) async fn of(&self, connection: &mut PgConnection, partition: Partition) -> Result<End, RelayError> {
         let (low, offset) = self.ends(partition).await?;
         let (mut from, mut span) = (offset, GLANCE);
-        let (mut ours, mut in_log, mut passed_over) = (Vec::new(), InLog::new(), PassedOver::default());
+        let (mut telling, mut passed_over) = (Telling::new(self.epoch), PassedOver::default());
         loop {
             let until = from;
             from = low.max(from - span);
             let stretch = self.stretch(partition, from, until, usize::MAX).await?;
             let positions: Vec<i64> = stretch.ours.iter().map(|ours| ours.position).collect();
-            in_log.extend(feed::event_ids(connection, partition, &positions).await?);
-            ours.splice(0..0, stretch.ours);
+            let in_log = feed::event_ids(connection, partition, &positions).await?;
+            telling.put_before(stretch.ours, in_log);
             passed_over.add(&stretch.passed_over);
-            let is_mirror = |last: &Ours| {
-                in_log.get(&last.position) == Some(&last.event_id)
-                    && (last.offset + 1, last.offset + 1, last.epoch) == (last.position, offset, self.epoch)
-            };
-            if from == low || ours.len() >= CALM || ours.last().is_some_and(is_mirror) {
-                let is_whole = from == low || ours.len() >= ENOUGH;
-                if let Some(judged) = judge(&ours, &in_log, self.epoch, is_whole) {
-                    passed_over.out_of_order = judged.out_of_order;
-                    return Ok(End { offset, judged, passed_over });
-                }
+            let is_whole = from == low || telling.count_not_in_log() >= ENOUGH;
+            if (is_whole || from <= telling.last_in_common())
+                && let Some(judged) = judge(&telling.records, &telling.in_log, self.epoch, is_whole)
+            {
+                passed_over.out_of_order = judged.out_of_order;
+                return Ok(End { offset, judged, passed_over });
             }
-            span = (span * 16).max(1 << 10);
+            span = (span * 16).clamp(1 << 10, PAGE);
         }
     }
 

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::log::store::Store;
 use crate::log::{feed, restores};
 use crate::relay::error::RelayError;
-use crate::relay::judge::{InLog, Judged, judge};
+use crate::relay::judge::{Found, InLog, Judged, judge};
 use crate::relay::reader::{Ours, PassedOver, Seen};
 use crate::relay::tail::{End, Tail};
 
@@ -123,6 +123,12 @@ async fn surveyed(
             (one, other) => one.or(other),
         };
         from = until;
+    }
+    // Records that somebody has repeated behind the fork lead a search by halves astray, but not the look at the end.
+    if let Some(Found { first: Some(found), .. }) = end.judged.fork
+        && first.is_none_or(|first| found.position < first.position)
+    {
+        first = Some(found);
     }
     let kept = match (&first, &end.judged) {
         (Some(first), _) => first.position - 1,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use passbook_shared::epoch::Epoch;
 use passbook_shared::store_description::Fork;
-use passbook_shared::timestamp::Timestamp;
+use tokio::time::Instant;
 
 use crate::store::source::Source;
 
@@ -16,7 +16,7 @@ pub(super) enum Disagreement {
         /// The position the views have.
         views: i64,
         /// Since when.
-        since: Timestamp,
+        since: Instant,
     },
     /// The relay has found that the log is behind the topic.
     Forked {

@@ -20,7 +20,6 @@ use std::time::Duration;
 use passbook_shared::health::Health;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
-use passbook_shared::timestamp::Timestamp;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -183,7 +182,7 @@ impl Guard {
         Ok(())
     }
 
-    fn comparing_since(&self, partition: Partition) -> Option<Timestamp> {
+    fn comparing_since(&self, partition: Partition) -> Option<Instant> {
         match lock(&self.halted).get(&partition) {
             Some(Disagreement::Comparing { since, .. }) => Some(*since),
             Some(_) | None => None,

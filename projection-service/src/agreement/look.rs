@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use passbook_shared::timestamp::Timestamp;
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use super::common::{difference_between, first_difference};
 use super::correct::{self, Corrected, confirmed_at};
@@ -30,7 +30,7 @@ pub(super) struct Look<'a> {
     /// The position from which on the views may have another event than the log.
     pub(super) suspect: Option<i64>,
     /// Since when a difference is known.
-    pub(super) since: Option<Timestamp>,
+    pub(super) since: Option<Instant>,
 }
 
 /// The outcome of a look.
@@ -107,10 +107,8 @@ impl Look<'_> {
                 return Ok(Verdict::Disagrees(Disagreement::LogChanged { views, confirmed }));
             }
         }
-        let now = Timestamp::now();
-        let since = self.since.unwrap_or(now);
-        let lasted = Duration::from_micros((now.as_micros() - since.as_micros()).max(0).unsigned_abs());
-        if lasted < SETTLED {
+        let since = self.since.unwrap_or_else(Instant::now);
+        if since.elapsed() < SETTLED {
             return Ok(Verdict::Disagrees(Disagreement::Comparing { views, since }));
         }
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };

@@ -61,7 +61,8 @@ impl Causes {
 pub(super) fn explain(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType) => {
-            "records are compressed with zstd, which this build can't read: set the topic's compression.type to gzip, snappy, lz4 or producer"
+            "records are compressed in a way that this build can't read: set the topic's compression.type to gzip, snappy, \
+             lz4, zstd or producer"
                 .to_owned()
         }
         Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Kafka grants no right to the consumer group".to_owned(),
@@ -125,7 +126,7 @@ mod tests {
         causes.said(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(causes.last().as_deref(), Some("the Kafka client said 0 s ago: SSL handshake failed"));
         causes.said(&KafkaError::MessageConsumption(RDKafkaErrorCode::NotImplemented), "");
-        assert!(causes.last().unwrap().contains("zstd"));
+        assert!(causes.last().unwrap().contains("compression.type"));
         assert!(!causes.is_given(3));
         causes.give(Some(vec![3]));
         assert!(causes.is_given(3) && !causes.is_given(4));

@@ -71,6 +71,8 @@ pub(crate) struct Hole {
     pub(crate) after: i64,
     /// The largest position seen behind it. The log may not reach it: then that record is of no event.
     pub(crate) target: i64,
+    /// The offset of the last record seen behind it, plus one.
+    pub(crate) read_to: i64,
 }
 
 impl Sequence {
@@ -127,7 +129,11 @@ impl Sequence {
     /// The hole of a partition, if it has one.
     pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
         let track = self.tracks.get(&partition)?;
-        track.filling.as_ref().map(|filling| Hole { after: track.accepted, target: filling.target })
+        track.filling.as_ref().map(|filling| Hole {
+            after: track.accepted,
+            target: filling.target,
+            read_to: filling.offset,
+        })
     }
 
     /// The log ends before what is behind the hole: reading goes on there, and the hole is forgotten. Returns the
@@ -186,7 +192,11 @@ impl Track {
         if filling.passed_over.len() < PASSED_OVER {
             filling.passed_over.push((position, offset));
         }
-        if first { Verdict::Hole(Hole { after: self.accepted, target: position }) } else { Verdict::Skip }
+        if first {
+            Verdict::Hole(Hole { after: self.accepted, target: position, read_to: offset + 1 })
+        } else {
+            Verdict::Skip
+        }
     }
 
     /// The event accepted at a position, if that is remembered.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{finds_nothing, found, run};
 use crate::client::{Client, created};
+use crate::process::Process;
 use crate::site::{Pair, Site};
 
 struct Case {
@@ -114,8 +115,20 @@ async fn verify_names_all_that_breaks_the_rules_and_all_that_is_not_what_the_eve
     }
     finds_nothing(&views).await?;
 
+    // The same, by the database alone.
+    let alone = async |log: &str| {
+        let log = crate::ground::directory()?.join(log);
+        let database = format!("--database-url={}", pair.site.command_role_url);
+        let mut job = Process::start(&["command-service".to_owned(), database, "verify".to_owned()], &log)?;
+        anyhow::Ok((job.ended().await?, job.output()))
+    };
+    let (status, output) = alone("verify_rules_whole.out").await?;
+    ensure!(status.success() && output.contains("accounts, 0 differences"), "{status}: {output}");
+
     // A balance that is only in a snapshot can't be withdrawn.
     run(&mut connection, CASES[0].tamper).await?;
+    let (status, output) = alone("verify_rules_tampered.out").await?;
+    ensure!(!status.success() && output.contains("snapshot_differs"), "{status}: {output}");
     pair.commands[0].kill_and_start().await?;
     pair.commands[0].ready().await?;
     let path = format!("/v1/accounts/{account}/withdrawals");

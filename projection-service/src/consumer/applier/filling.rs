@@ -95,8 +95,9 @@ impl Applier {
         match self.sequence.hole(partition) {
             None if page.has_more => self.look_into_log(partition),
             None => {}
-            // An event is in the log before it is in the topic: what the log did not have when it was asked is none.
-            Some(hole) if !page.has_more && asked_for.is_some_and(|asked_for| asked_for.target == hole.target) => {
+            // An event is in the log before it is in the topic: a record that was read before the log was asked, and that
+            // the log does not have, is of no event. One that was read since may be.
+            Some(hole) if !page.has_more && asked_for.is_some_and(|asked_for| asked_for.read_to == hole.read_to) => {
                 self.log_ends(partition, hole);
             }
             Some(hole) => self.fill(partition, hole),
