@@ -141,6 +141,15 @@ impl Kafka {
         docker(&[&["exec", id, &path, "--bootstrap-server", "localhost:9094"], arguments].concat()).await
     }
 
+    /// Denies reading to everybody, or no longer: `rule` is `--add` or `--remove`, of a kind (`--topic`, `--group`) and a name.
+    pub(crate) async fn deny_reads(&self, rule: &[&str]) -> anyhow::Result<()> {
+        let Kind::Container(id) = &self.kind else { bail!("the in-process broker has no rights") };
+        let class = "org.apache.kafka.tools.AclCommand";
+        let tool = ["exec", id, "java", "-cp", "/opt/kafka/libs/*", class, "--bootstrap-server", "localhost:9094"];
+        let whom = ["--deny-principal", "User:*", "--operation", "Read", "--force"];
+        docker(&[&tool[..], &whom[..], rule].concat()).await.map(drop)
+    }
+
     /// Holds it still: connections stay, nothing is answered.
     pub(crate) async fn pause(&self) -> anyhow::Result<()> {
         match &self.kind {

@@ -36,6 +36,8 @@ pub(crate) struct Load {
     end: CancellationToken,
     done: Arc<Mutex<Vec<Acknowledged>>>,
     count: Arc<AtomicUsize>,
+    /// What a command that was not acknowledged was answered last.
+    trouble: Arc<Mutex<String>>,
 }
 
 impl Load {
@@ -51,16 +53,17 @@ impl Load {
             end: CancellationToken::new(),
             done: Arc::default(),
             count: Arc::default(),
+            trouble: Arc::default(),
         };
         for number in 0..clients {
             let (client, opened, end) = (client.clone(), Arc::clone(&opened), load.end.clone());
-            let (done, count) = (Arc::clone(&load.done), Arc::clone(&load.count));
+            let (done, count, trouble) = (Arc::clone(&load.done), Arc::clone(&load.count), Arc::clone(&load.trouble));
             load.clients.spawn(async move {
                 let mut turn = number;
                 while !end.is_cancelled() {
                     turn += 1;
                     let account = opened[turn % opened.len()];
-                    let acknowledged = send(&client, account, turn).await?;
+                    let acknowledged = send(&client, account, turn, &trouble).await?;
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(acknowledged);
                     count.fetch_add(1, Ordering::Relaxed);
                     sleep(PAUSE).await;
@@ -80,7 +83,8 @@ impl Load {
     pub(crate) async fn further(&self, more: usize) -> anyhow::Result<()> {
         let goal = self.count() + more;
         eventually("commands are acknowledged", async || {
-            anyhow::ensure!(self.count() >= goal, "{} of {goal}", self.count());
+            let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            anyhow::ensure!(self.count() >= goal, "{} of {goal}; the last trouble: {trouble}", self.count());
             Ok(())
         })
         .await
@@ -97,7 +101,7 @@ impl Load {
 }
 
 /// One command, until it is acknowledged.
-async fn send(client: &Client, account: Uuid, turn: usize) -> anyhow::Result<Acknowledged> {
+async fn send(client: &Client, account: Uuid, turn: usize, trouble: &Mutex<String>) -> anyhow::Result<Acknowledged> {
     let key = Uuid::new_v4().to_string();
     // The initial deposit is large: no withdrawal is refused.
     let route = if turn.is_multiple_of(3) { "withdrawals" } else { "deposits" };
@@ -114,6 +118,9 @@ async fn send(client: &Client, account: Uuid, turn: usize) -> anyhow::Result<Ack
         };
         let status = response.status();
         let text = response.text().await?;
+        if status != StatusCode::CREATED {
+            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{status}: {text}");
+        }
         match status {
             StatusCode::CREATED => acknowledged(account, &key, &text).map(Ok),
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT => {

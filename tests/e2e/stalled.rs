@@ -117,12 +117,11 @@ async fn a_right_that_kafka_does_not_grant_is_named() -> anyhow::Result<()> {
         // The in-process broker grants all there is.
         return pair.holds(&[]).await.map(drop);
     }
-    let (topic, group) = (pair.site.topic.clone(), pair.site.group.clone());
+    let (topic, group) = (pair.site.topic.clone(), pair.site.name.to_owned());
     for (option, name, words) in
         [("--group", &group, "no right to the consumer group"), ("--topic", &topic, "no right to read the topic")]
     {
-        let rule = ["--deny-principal", "User:*", "--operation", "Read", option, name];
-        pair.site.kafka.tool("kafka-acls.sh", &[&["--add"], &rule[..]].concat()).await?;
+        pair.site.kafka.deny_reads(&["--add", option, name]).await?;
         let projection = &mut pair.projections[0];
         projection.kill_and_start().await?;
         let views = projection.client()?;
@@ -132,7 +131,7 @@ async fn a_right_that_kafka_does_not_grant_is_named() -> anyhow::Result<()> {
             Ok(())
         })
         .await?;
-        pair.site.kafka.tool("kafka-acls.sh", &[&["--remove", "--force"], &rule[..]].concat()).await?;
+        pair.site.kafka.deny_reads(&["--remove", option, name]).await?;
     }
     let account = pair.command()?.open().await?;
     eventually("the views go on", async || pair.projection()?.json(&format!("/v1/accounts/{account}")).await.map(drop))

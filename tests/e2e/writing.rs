@@ -175,7 +175,7 @@ async fn the_key_of_an_opening_is_its_owner_s() -> anyhow::Result<()> {
         let response = client.post("/v1/accounts", Some("open-1"), &json!({"owner": owner, "currency": "EUR"})).await?;
         let (status, replayed) = (response.status(), response.headers().contains_key("idempotency-replayed"));
         let answer: Value = serde_json::from_str(&response.text().await?)?;
-        ensure!(status == StatusCode::CREATED && answer["account"]["owner"] == owner, "{status}: {answer}");
+        ensure!(status == StatusCode::CREATED && answer["events"][0]["data"]["owner"] == owner, "{status}: {answer}");
         anyhow::Ok((answer["account_id"].clone(), replayed))
     };
     let (one, other, again) = (open("ada").await?, open("grace").await?, open("ada").await?);

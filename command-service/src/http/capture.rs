@@ -37,7 +37,7 @@ impl CaptureRequest {
     }
 }
 
-/// Give out money that was set aside
+/// Pay out money that is held
 ///
 /// All of it, or `amount`; the rest is given free. The hold ends with it.
 #[utoipa::path(post, path = "/v1/accounts/{id}/holds/{hold_id}/capture", tag = "commands",

@@ -20,7 +20,7 @@ use crate::domain::{Command, Refusal};
 /// Of holds that were placed with a key and no id. Never to be changed.
 const PLACED_BY_KEY: Uuid = Uuid::from_u128(0x8f0b_77c1_2d5a_4e96_b3f4_1a6c_e05d_9278);
 
-/// Money to be set aside.
+/// Money to be held.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
 #[schema(example = json!({"amount": 5_000, "reference": "room 12"}))]
@@ -68,7 +68,7 @@ struct Done;
 
 impl utoipa::IntoResponses for Done {
     fn responses() -> Responses {
-        made("HoldAnswer", "The money is set aside", examples::hold())
+        made("HoldAnswer", "The money is held", examples::hold())
     }
 }
 

@@ -22,7 +22,7 @@ impl ReasonRequest {
     }
 }
 
-/// Give free what was set aside
+/// Release a hold
 #[utoipa::path(post, path = "/v1/accounts/{id}/holds/{hold_id}/release", tag = "commands",
     params(
         ("id" = Uuid, Path, description = "The account"),

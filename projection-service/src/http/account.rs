@@ -35,7 +35,7 @@ pub(super) struct AccountView {
     /// What is on it.
     #[schema(examples(125_000))]
     balance: i64,
-    /// How much of that is set aside by holds.
+    /// The sum of the open holds.
     #[schema(examples(0))]
     held: i64,
     /// `balance - held`.

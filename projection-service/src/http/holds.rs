@@ -1,4 +1,4 @@
-//! `GET /v1/accounts/{id}/holds`: what is or was set aside.
+//! `GET /v1/accounts/{id}/holds`: open holds, or all.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ pub(super) struct HoldPage {
 #[schema(as = Hold)]
 struct HoldView {
     hold_id: Uuid,
-    /// All that was set aside.
+    /// The amount when it was placed.
     #[schema(minimum = 1, examples(5_000))]
     amount: i64,
     /// How much of that went out; the rest was given free.

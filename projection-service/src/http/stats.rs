@@ -70,7 +70,7 @@ struct InCurrency {
     /// The sum of their balances. May be beyond 64 bits.
     #[schema(value_type = i64, format = "", examples(1_250_000_000))]
     balance: i128,
-    /// The sum of what is set aside by holds. May be beyond 64 bits.
+    /// The sum of the open holds. May be beyond 64 bits.
     #[schema(value_type = i64, format = "", examples(0))]
     held: i128,
 }

@@ -1,9 +1,10 @@
 //! What the log has and what the topic has, read from both: who follows the topic by the rules must get to where the log is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use passbook_shared::cloud_event::{self, Decoded};
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
@@ -24,14 +25,22 @@ type Record = (Epoch, i64, Uuid);
 
 pub(super) struct Facts {
     connection: PgConnection,
-    brokers: String,
+    consumer: Arc<BaseConsumer>,
     topic: String,
+    /// The records read so far, by partition: all from the first on.
+    records: Vec<Vec<Record>>,
 }
 
 impl Facts {
     pub(super) async fn of(site: &Site) -> anyhow::Result<Self> {
         let connection = PgConnection::connect(&site.database_url).await?;
-        Ok(Self { connection, brokers: site.kafka.brokers.clone(), topic: site.topic.clone() })
+        let mut config = rdkafka::ClientConfig::new();
+        config
+            .set("bootstrap.servers", &site.kafka.brokers)
+            .set("group.id", "facts")
+            .set("enable.auto.commit", "false");
+        let consumer = Arc::new(config.set("fetch.wait.max.ms", "10").create()?);
+        Ok(Self { connection, consumer, topic: site.topic.clone(), records: vec![Vec::new(); PARTITIONS.into()] })
     }
 
     pub(super) async fn store(client: &Client) -> anyhow::Result<StoreDescription> {
@@ -56,37 +65,42 @@ impl Facts {
         Ok(log)
     }
 
-    async fn topic(&self) -> anyhow::Result<Vec<Vec<Record>>> {
-        let (brokers, topic) = (self.brokers.clone(), self.topic.clone());
-        tokio::task::spawn_blocking(move || {
-            let mut config = rdkafka::ClientConfig::new();
-            config.set("bootstrap.servers", brokers).set("group.id", "facts").set("enable.auto.commit", "false");
-            let consumer: BaseConsumer = config.set("fetch.wait.max.ms", "10").create()?;
-            let (mut all, mut due) = (TopicPartitionList::new(), 0);
-            for partition in 0..i32::from(PARTITIONS) {
+    /// The topic up to where it ends now.
+    async fn topic(&mut self) -> anyhow::Result<&[Vec<Record>]> {
+        let (consumer, topic) = (Arc::clone(&self.consumer), self.topic.clone());
+        let mut records = self.records.clone();
+        let read = move || {
+            let (mut all, mut ends) = (TopicPartitionList::new(), Vec::new());
+            for (partition, known) in (0..).zip(&records) {
                 let (low, high) = consumer.fetch_watermarks(&topic, partition, Duration::from_secs(5))?;
-                due += high - low;
-                all.add_partition_offset(&topic, partition, Offset::Beginning)?;
+                let next = i64::try_from(known.len())?;
+                ensure!(low == 0 && next <= high, "partition {partition} has offsets {low} to {high}, {next} was next");
+                ends.push(high);
+                if next < high {
+                    all.add_partition_offset(&topic, partition, Offset::Offset(next))?;
+                }
             }
             consumer.assign(&all)?;
-            let mut records = vec![Vec::new(); PARTITIONS.into()];
-            while due > 0 {
-                let Some(record) = consumer.poll(Duration::from_secs(10)) else { anyhow::bail!("{due} records more") };
-                let record = record?;
-                due -= 1;
+            let is_behind =
+                |(known, end): (&Vec<Record>, &i64)| known.len() < usize::try_from(*end).unwrap_or_default();
+            while records.iter().zip(&ends).any(is_behind) {
+                let record = consumer.poll(Duration::from_secs(10)).context("records are missing")??;
                 let read = cloud_event::decode(record.payload().unwrap_or_default()).map_err(anyhow::Error::msg)?;
                 let Decoded { event, epoch, .. } = read;
-                records[usize::try_from(record.partition())?].push((epoch, event.position.number, event.event_id));
+                let known = &mut records[usize::try_from(record.partition())?];
+                ensure!(record.offset() == i64::try_from(known.len())?, "offset {} is not next", record.offset());
+                known.push((epoch, event.position.number, event.event_id));
             }
             Ok(records)
-        })
-        .await?
+        };
+        self.records = tokio::task::spawn_blocking(read).await??;
+        Ok(&self.records)
     }
 
     /// The partitions of which the topic has what the log has not, by the epoch and the restores the store knows.
     pub(super) async fn forked(&mut self, client: &Client) -> anyhow::Result<BTreeSet<Partition>> {
         // In this order: the topic is never ahead of a log that was not restored.
-        let topic = self.topic().await?;
+        let topic = self.topic().await?.to_vec();
         let (store, log) = (Self::store(client).await?, self.log().await?);
         let mut forked = BTreeSet::new();
         for ((partition, records), log) in (0..).zip(topic).zip(log) {
@@ -109,7 +123,7 @@ impl Facts {
         let this = tokio::sync::Mutex::new(self);
         eventually("the topic leads to where the log is", async || {
             let mut this = this.lock().await;
-            let topic = this.topic().await?;
+            let topic = this.topic().await?.to_vec();
             let (store, log) = (Self::store(client).await?, this.log().await?);
             for ((partition, records), (log, due)) in (0..).zip(topic).zip(log.iter().zip(&due)) {
                 let restores = store.restores_of(partition);

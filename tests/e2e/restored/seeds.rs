@@ -110,7 +110,7 @@ async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<Sto
         let forked = facts.lock().await.forked(client).await?;
         let store = Facts::store(client).await?;
         let known = store.forks.iter().map(|fork| fork.partition).collect();
-        ensure!(forked == known, "forked {forked:?}, known {known:?}");
+        ensure!(forked == known, "forked {forked:?}, known {:?}", store.forks);
         Ok(store)
     })
     .await

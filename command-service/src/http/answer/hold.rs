@@ -9,7 +9,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct AnsweredHold {
     hold_id: Uuid,
-    /// What was set aside when it was placed.
+    /// The amount when it was placed.
     #[schema(minimum = 1, examples(5_000))]
     amount: i64,
     /// How much of that went out.
