@@ -197,7 +197,10 @@ impl Lanes {
             let counterparty = domain::counterparty(&asked.request.command, &asked.past);
             asked.counterparty = counterparty.map(|id| (id, partition_of(id, self.partitions)));
         }
-        self.know_timelines(&mut asked, self.patience).await?;
+        let reading = timeout(self.patience, self.know_timelines(&mut asked));
+        reading
+            .await
+            .map_err(|_| CommandError::StoreUnavailable("an account's past was not read in time".into()))??;
         Ok(asked)
     }
 

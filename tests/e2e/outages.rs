@@ -74,6 +74,19 @@ async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
     })
     .await?;
 
+    // Their account's past is read before they are in a lane.
+    let long_ago = "2026-01-01T00:00:00Z";
+    for (route, body) in [
+        ("withdrawals", json!({"amount": 1, "effective_at": long_ago})),
+        ("reversals", json!({"version": 2, "effective_at": long_ago})),
+    ] {
+        let asked = Instant::now();
+        let response = client.post(&format!("/v1/accounts/{account}/{route}"), None, &body).await?;
+        let (took, status) = (asked.elapsed(), response.status());
+        let told = response.text().await?;
+        ensure!(status == StatusCode::SERVICE_UNAVAILABLE && told.contains("store_unavailable"), "{status}: {told}");
+        ensure!(took < Duration::from_millis(2_500), "{route}: the answer took {took:?}");
+    }
     let deposit = json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": "away-bulk"});
     for atomic in [false, true] {
         let response = client.post("/v1/commands", None, &json!({"atomic": atomic, "commands": [deposit]})).await?;

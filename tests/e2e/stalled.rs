@@ -112,7 +112,7 @@ async fn a_topic_compressed_by_any_codec_is_read() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_right_that_kafka_does_not_grant_is_named() -> anyhow::Result<()> {
-    let mut pair = with_limit("rights").await?;
+    let mut pair = with_limit("kafka_rights").await?;
     if !pair.site.kafka.has_admin() {
         // The in-process broker grants all there is.
         return pair.holds(&[]).await.map(drop);

@@ -183,6 +183,29 @@ async fn a_log_that_is_replaced_under_a_relay_is_noticed_by_it() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_backup_ends_a_fork_for_the_relay_that_found_it() {
+    let ground = Ground::start().await;
+    let account = account_in(3);
+    let relay = ground.relay();
+    ground.append_to(account, 0, 3).await.unwrap();
+    ground.mirrored().await;
+    relay.says("log", |check| check.state == CheckState::Ok).await;
+    let kept =
+        "CREATE TABLE public.events AS TABLE passbook.events; CREATE TABLE public.heads AS TABLE passbook.log_head";
+    ground.restore(kept).await;
+    ground.restore(WITHOUT_THE_LAST).await;
+    tells_of_fork(&relay, &["partition 3"]).await;
+    let newer = "TRUNCATE passbook.events, passbook.log_head; INSERT INTO passbook.events SELECT * FROM public.events;
+                 INSERT INTO passbook.log_head SELECT * FROM public.heads";
+    ground.restore(newer).await;
+    relay.says("log", |check| check.state == CheckState::Ok).await;
+    ground.append_to(account, 3, 2).await.unwrap();
+    ground.is_mirrored_by(3, 5).await;
+    relay.end().await;
+    ground.end().await;
+}
+
 /// So many events were lost that they are not all looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_common_position_is_found_however_far_back_it_is() {

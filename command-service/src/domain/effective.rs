@@ -108,6 +108,11 @@ impl Timeline {
         self.from
     }
 
+    /// Returns whether it was given up.
+    pub fn is_cut(&self) -> bool {
+        self.later_events > MOST_LATER_EVENTS
+    }
+
     /// Gives up: there are too many events.
     pub fn cut(&mut self) {
         self.later_events = MOST_LATER_EVENTS + 1;
@@ -129,7 +134,7 @@ impl Timeline {
 
     /// The tightest moment from `from` on, which must not be before the timeline's own.
     pub fn headroom(&self, from: Timestamp) -> Headroom {
-        if self.later_events > MOST_LATER_EVENTS {
+        if self.is_cut() {
             return Headroom::TooFarBack;
         }
         let until = self.changes.range(..=from).map(|(_, change)| *change);

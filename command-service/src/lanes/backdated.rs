@@ -1,15 +1,13 @@
 //! Debits that count from a time that is past: how the account stood since then is read before the command is in its lane.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use passbook_shared::partition::partition_of;
 use passbook_shared::store_error;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Lanes;
@@ -53,13 +51,12 @@ impl Reader {
 
 impl Lanes {
     /// Reads how the accounts stood that these commands take money from as of a time that is past.
-    pub(super) async fn know_timelines(&self, asked: &mut [Asked], patience: Duration) -> Result<(), CommandError> {
+    pub(super) async fn know_timelines(&self, asked: &mut [Asked]) -> Result<(), CommandError> {
         let wanted = wanted(asked);
         if wanted.is_empty() {
             return Ok(());
         }
-        let room = timeout(patience, Arc::clone(&self.backdated.room).acquire_owned()).await;
-        let room = room.map_err(|_| CommandError::Overloaded)?.map_err(|_| CommandError::ShuttingDown)?;
+        let room = Arc::clone(&self.backdated.room).acquire_owned().await.map_err(|_| CommandError::ShuttingDown)?;
         let (mut by_account, mut left) = (HashMap::new(), MOST_OF_REQUEST);
         for (account_id, from) in wanted {
             let partition = partition_of(account_id, self.partitions);
@@ -91,8 +88,8 @@ impl Lanes {
 }
 
 /// The accounts, each with the earliest of the times.
-fn wanted(asked: &[Asked]) -> HashMap<Uuid, Timestamp> {
-    let mut wanted: HashMap<Uuid, Timestamp> = HashMap::new();
+fn wanted(asked: &[Asked]) -> BTreeMap<Uuid, Timestamp> {
+    let mut wanted: BTreeMap<Uuid, Timestamp> = BTreeMap::new();
     let mut want = |account_id: Uuid, from: Timestamp| {
         let earliest = wanted.entry(account_id).or_insert(from);
         *earliest = from.min(*earliest);

@@ -11,12 +11,16 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::lane::Failure;
 use super::request::{Asked, Pending};
-use crate::domain::effective::{MOST_LATER_EVENTS, Timeline};
+use crate::domain::effective::Timeline;
 use crate::domain::{Account, Command, Past};
 use crate::log::effective::follow;
 use crate::log::load::{LoadError, Wanted};
 use crate::log::outcomes::{Key, by_key};
 use crate::log::past;
+
+/// The most events of an account, between the reading of its past and the decision, over which a debit is decided: a lane has
+/// others waiting.
+const MOST_SINCE_READ: usize = 2_000;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
@@ -141,7 +145,8 @@ impl Facts {
             }
             let wanted = Wanted { partition, account_id: *account_id, version };
             if timeline.version() < version
-                && let Err(error) = follow(connection, timeline, wanted, MOST_LATER_EVENTS).await
+                && !timeline.is_cut()
+                && let Err(error) = follow(connection, timeline, wanted, MOST_SINCE_READ).await
             {
                 match error {
                     LoadError::Store(error) => return Err(error.into()),

@@ -1,6 +1,6 @@
 //! Whether a stretch of the topic is a mirror of the log: the event ids say so, not the positions alone. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use passbook_shared::epoch::Epoch;
 use uuid::Uuid;
@@ -62,7 +62,7 @@ pub(crate) enum Why {
 /// A relay publishes position after position. So a record that is not the log's and does not follow on the one before it is
 /// no fork: no log that this one could have been restored from had it there. Nor had one whose position is larger than the
 /// number of records up to it. Nor is a record a fork behind which a relay has published the log's own event at that
-/// position, or a later one, in the epoch of the store: a relay compares the topic with the log before it publishes.
+/// position, or a later one, in the record's epoch or since: a relay compares the topic with the log before it publishes.
 pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bool) -> Option<Judged> {
     let matches = |record: &Ours| in_log.get(&record.position) == Some(&record.event_id);
     let is_plausible = |record: &Ours| record.position <= record.offset.saturating_add(1);
@@ -71,10 +71,16 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         return None;
     }
     let mut judged = Judged { position: 0, event_id: None, epoch: 0, latest: 0, fork: None, out_of_order: 0 };
-    let published = records.iter().filter(|record| record.epoch == epoch && matches(record));
-    let newest = published.map(|record| (record.position, record.offset)).max();
-    let is_overruled =
-        |record: &Ours| newest.is_some_and(|(position, offset)| position >= record.position && offset > record.offset);
+    // The largest position that a relay of this log has published in each epoch, and where.
+    let mut published = BTreeMap::new();
+    for record in records.iter().filter(|record| record.epoch <= epoch && matches(record)) {
+        let newest = published.entry(record.epoch).or_default();
+        *newest = (record.position, record.offset).max(*newest);
+    }
+    let is_overruled = |record: &Ours| {
+        let mut since = published.range(record.epoch.min(epoch)..);
+        since.any(|(_, (position, offset))| *position >= record.position && *offset > record.offset)
+    };
     let mut last: Option<i64> = None;
     for record in records {
         let Ours { position, event_id, .. } = *record;
@@ -149,6 +155,18 @@ mod tests {
         assert_eq!((found.position, found.fork, found.out_of_order), (4, None, 1));
         // What was published before it overrules nothing.
         assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 92, 0), (3, 93, 0)]).fork.is_some());
+    }
+
+    #[test]
+    fn what_was_published_over_stays_so_when_an_epoch_begins() {
+        let in_log = (1..=4).map(|position: i64| (position, id(position.unsigned_abs().into()))).collect();
+        let records = topic(&[(1, 1, 0), (2, 2, 0), (3, 93, 0), (3, 3, 0), (4, 4, 0)]);
+        for epoch in [0, 1, 5] {
+            assert_eq!(judge(&records, &in_log, epoch, true).unwrap().fork, None, "{epoch}");
+        }
+        // An earlier epoch's event overrules none of a later one.
+        let records = topic(&[(1, 1, 1), (2, 92, 1), (4, 4, 0)]);
+        assert!(judge(&records, &in_log, 1, true).unwrap().fork.is_some());
     }
 
     #[test]

@@ -185,6 +185,8 @@ impl<'a> Session<'a> {
         if epoch != self.tail.epoch {
             return Err(RelayError::EpochBegan { epoch });
         }
+        // A newer backup may have ended a fork.
+        self.forked.retain(|partition| self.relay.standing.fork([*partition]).is_some());
         // Found by somebody else.
         let forked: Vec<Partition> =
             self.sent.keys().copied().filter(|partition| self.relay.standing.fork([*partition]).is_some()).collect();

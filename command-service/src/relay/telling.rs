@@ -1,7 +1,7 @@
 //! The few records of a stretch that tell how it compares with the log, so that a stretch of any length fits in memory.
 //! Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use passbook_shared::epoch::Epoch;
 use uuid::Uuid;
@@ -40,9 +40,10 @@ impl Telling {
         common.map(|record| record.position).max().unwrap_or_default()
     }
 
-    /// Returns the number of records that the log does not explain.
+    /// Returns the number of records that the log does not explain, and that a relay can have written.
     pub(super) fn count_not_in_log(&self) -> usize {
-        self.records.iter().filter(|record| !self.is_in_log(record)).count()
+        let is_plausible = |record: &&Ours| record.position <= record.offset.saturating_add(1);
+        self.records.iter().filter(is_plausible).filter(|record| !self.is_in_log(record)).count()
     }
 
     fn is_in_log(&self, record: &Ours) -> bool {
@@ -66,8 +67,12 @@ impl Telling {
         kept.extend(index(common().next()));
         kept.extend(index(common().max_by_key(|(_, record)| record.epoch)));
         kept.extend(index(common().max_by_key(|(_, record)| (record.position, record.epoch, record.offset))));
-        let of_this_epoch = common().filter(|(_, record)| record.epoch == self.epoch);
-        kept.extend(index(of_this_epoch.max_by_key(|(_, record)| (record.position, record.offset))));
+        let mut newest = BTreeMap::new();
+        for (index, record) in common() {
+            let newest = newest.entry(record.epoch).or_default();
+            *newest = (record.position, record.offset, index).max(*newest);
+        }
+        kept.extend(newest.into_values().map(|(_, _, index)| index));
         kept
     }
 }

@@ -77,7 +77,7 @@ async fn difference_before(
     difference_between(feed, connection, partition, position - i64::from(Feed::PAGE), position).await
 }
 
-/// Returns the first position from `after + 1` to `up_to`, of one page at most, at which the views have something else.
+/// Returns the first position from `after + 1` to `up_to` at which the views have something else.
 ///
 /// # Errors
 /// Postgres or the command-service is away.
@@ -88,9 +88,17 @@ pub(crate) async fn difference_between(
     after: i64,
     up_to: i64,
 ) -> Result<Option<i64>, CompareError> {
-    let mut events = feed.events(partition, after.max(0)).await?.events;
-    events.retain(|event| event.position.number <= up_to);
-    Ok(first_difference(connection, partition, &events).await?)
+    let mut after = after.max(0);
+    while after < up_to {
+        let mut events = feed.events(partition, after).await?.events;
+        events.retain(|event| event.position.number <= up_to);
+        let Some(last) = events.last().map(|event| event.position.number) else { break };
+        if let Some(different) = first_difference(connection, partition, &events).await? {
+            return Ok(Some(different));
+        }
+        after = last;
+    }
+    Ok(None)
 }
 
 /// Returns the position of the first of these events of the log that the views do not have as the log has it.

@@ -153,6 +153,7 @@ impl Guard {
         let Some(source) = source::find(&mut connection).await? else { return Ok(()) };
         let mut confirmed = confirmed::all(&mut connection).await?;
         let checkpoints = checkpoints::all(&mut connection).await?;
+        let mut failed: Option<ReplayError> = None;
         for checkpoint in checkpoints.into_iter().filter(|checkpoint| ours.contains(&checkpoint.partition)) {
             let partition = checkpoint.partition;
             let confirmed = confirmed.remove(&partition).unwrap_or(Confirmed { partition, ..Confirmed::default() });
@@ -175,10 +176,17 @@ impl Guard {
             if let Some(suspect) = suspect.filter(|suspect| !is_cleared(*suspect)) {
                 self.suspect(partition, suspect);
             }
-            self.conclude(partition, verdict?);
+            match verdict {
+                Ok(verdict) => self.conclude(partition, verdict),
+                // Others are looked at all the same.
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        self.report();
+        if let Some(error) = failed {
+            return Err(error);
         }
         looking.connection = Some(connection);
-        self.report();
         Ok(())
     }
 

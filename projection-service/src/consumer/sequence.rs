@@ -45,6 +45,8 @@ struct Filling {
     target: i64,
     /// Where in the topic to read on once the target is accepted.
     offset: i64,
+    /// The offset of the last record that was passed over.
+    last: i64,
     /// Positions that were passed over, with their offsets: those beyond the end of the log are of no event.
     passed_over: Vec<(i64, i64)>,
 }
@@ -71,8 +73,8 @@ pub(crate) struct Hole {
     pub(crate) after: i64,
     /// The largest position seen behind it. The log may not reach it: then that record is of no event.
     pub(crate) target: i64,
-    /// The offset of the last record seen behind it, plus one.
-    pub(crate) read_to: i64,
+    /// The offset of the last record seen behind it.
+    pub(crate) last: i64,
 }
 
 impl Sequence {
@@ -129,11 +131,7 @@ impl Sequence {
     /// The hole of a partition, if it has one.
     pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
         let track = self.tracks.get(&partition)?;
-        track.filling.as_ref().map(|filling| Hole {
-            after: track.accepted,
-            target: filling.target,
-            read_to: filling.offset,
-        })
+        track.filling.as_ref().map(|filling| Hole { after: track.accepted, target: filling.target, last: filling.last })
     }
 
     /// The log ends before what is behind the hole: reading goes on there, and the hole is forgotten. Returns the
@@ -186,17 +184,15 @@ impl Track {
 
     fn pass_over(&mut self, position: i64, offset: i64) -> Verdict {
         let first = self.filling.is_none();
-        let filling = self.filling.get_or_insert(Filling { target: position, offset, passed_over: Vec::new() });
+        let filling =
+            self.filling.get_or_insert(Filling { target: position, offset, last: offset, passed_over: Vec::new() });
         filling.target = filling.target.max(position);
         filling.offset = offset + 1;
+        filling.last = offset;
         if filling.passed_over.len() < PASSED_OVER {
             filling.passed_over.push((position, offset));
         }
-        if first {
-            Verdict::Hole(Hole { after: self.accepted, target: position, read_to: offset + 1 })
-        } else {
-            Verdict::Skip
-        }
+        if first { Verdict::Hole(Hole { after: self.accepted, target: position, last: offset }) } else { Verdict::Skip }
     }
 
     /// The event accepted at a position, if that is remembered.

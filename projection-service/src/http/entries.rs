@@ -39,8 +39,9 @@ pub(super) struct Asked {
     /// Recorded (or counting from) this time or later.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Recorded (or counting from) before this time. A period that is over waits until all that was recorded in it is in the view, and is always
-    /// the same then.
+    /// Recorded (or counting from) before this time. A period that is over waits until all that was recorded in it is in
+    /// the view, and is always the same then; in effective order, an entry that is recorded later may still count from it,
+    /// unless `as_of` is given.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// As known at this time: nothing recorded later. A statement asked for with the same `as_of` is always the same: one

@@ -127,8 +127,12 @@ impl KafkaConfig {
 
     /// A message of the Kafka client without the values of options that it may repeat.
     pub fn redacted(&self, message: &str) -> String {
-        let is_telling = |value: &&str| value.len() > 3 && !matches!(*value, "true" | "false");
-        let mut values: Vec<&str> = self.options().map(|(_, value)| value.trim()).filter(is_telling).collect();
+        let is_secret = |name: &str| ["password", "secret", "key", "username"].iter().any(|part| name.contains(part));
+        let is_telling = |(name, value): &(&str, &str)| {
+            !value.is_empty() && (is_secret(name) || value.len() > 3 && !matches!(*value, "true" | "false"))
+        };
+        let options = self.options().map(|(name, value)| (name, value.trim()));
+        let mut values: Vec<&str> = options.filter(is_telling).map(|(_, value)| value).collect();
         // One that contains another goes first.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
         values.into_iter().fold(message.to_owned(), |message, value| message.replace(value, "[value of an option]"))

@@ -97,7 +97,7 @@ impl Applier {
             None => {}
             // An event is in the log before it is in the topic: a record that was read before the log was asked, and that
             // the log does not have, is of no event. One that was read since may be.
-            Some(hole) if !page.has_more && asked_for.is_some_and(|asked_for| asked_for.read_to == hole.read_to) => {
+            Some(hole) if !page.has_more && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) => {
                 self.log_ends(partition, hole);
             }
             Some(hole) => self.fill(partition, hole),
