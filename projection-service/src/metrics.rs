@@ -80,9 +80,9 @@ pub(crate) fn register_unusable(kinds: impl IntoIterator<Item = &'static str>) {
     counter!("passbook_projection_corrected_events_total").increment(0);
 }
 
-/// A record of the topic can't be used and is passed over.
-pub(crate) fn unusable(kind: &'static str) {
-    counter!("passbook_topic_unusable_records_total", "kind" => kind).increment(1);
+/// Records of the topic can't be used and are passed over.
+pub(crate) fn unusable(kind: &'static str, records: u64) {
+    counter!("passbook_topic_unusable_records_total", "kind" => kind).increment(records);
 }
 
 /// A record of the topic was a repeat.

@@ -127,7 +127,12 @@ async fn the_views_follow_a_restored_log_once_it_is_accepted() -> anyhow::Result
     let load = Load::start(&pair.command()?, 4, 5).await?;
     load.further(50).await?;
     let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await.map(drop)
+    pair.holds(&acknowledged).await?;
+    // Nobody was suspected of having written what the relay published in the new epoch.
+    let metrics = pair.projection()?.get("/metrics").await?.text().await?;
+    let unknown = metrics.lines().find(|line| line.contains("kind=\"unknown_epoch\""));
+    ensure!(unknown.is_none_or(|line| line.ends_with(" 0")), "{unknown:?}");
+    Ok(())
 }
 
 /// A hundred times, with one and with two instances.

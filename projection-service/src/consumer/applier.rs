@@ -168,6 +168,7 @@ impl Applier {
                 self.forget();
                 self.epoch = epoch;
                 self.log = Some(log);
+                self.unusable.trust();
                 self.sequence = self.sequence_of(checkpoints);
                 self.health.ok("feed");
                 if !self.refused {

@@ -16,6 +16,9 @@ const SHOWN: Duration = Duration::from_secs(60);
 /// The least time between two reports.
 const PACE: Duration = Duration::from_secs(5);
 
+/// How long a record of an epoch that is not known here may be of one that has just begun.
+const DOUBTED: Duration = Duration::from_secs(3);
+
 const CHECK: &str = "topic";
 
 /// Counts of records that were passed over.
@@ -28,6 +31,8 @@ pub(super) struct Unusable {
     reported_at: Option<Instant>,
     /// Whether the report lacks the newest.
     is_due: bool,
+    /// Records of an epoch that may have just begun: how many there are, and the first.
+    doubted: Option<(u64, Newest)>,
 }
 
 #[derive(Debug)]
@@ -42,14 +47,28 @@ struct Newest {
 impl Unusable {
     pub(super) fn new(health: Health) -> Self {
         health.ok(CHECK);
-        Self { health, counts: BTreeMap::new(), newest: None, reported_at: None, is_due: false }
+        Self { health, counts: BTreeMap::new(), newest: None, reported_at: None, is_due: false, doubted: None }
     }
 
-    /// Notes that a record was passed over.
+    /// Notes that a record was passed over. One of an unknown epoch counts only if that epoch does not come to be known.
     pub(super) fn note(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String, at: Instant) {
-        metrics::unusable(flaw.as_str());
-        *self.counts.entry(flaw).or_default() += 1;
-        self.newest = Some(Newest { at, partition, offset, flaw, reason });
+        let newest = Newest { at, partition, offset, flaw, reason };
+        if flaw == Flaw::UnknownEpoch {
+            self.doubted.get_or_insert((0, newest)).0 += 1;
+        } else {
+            self.count(1, newest, at);
+        }
+    }
+
+    /// The epoch of the store is known now: records that were doubted are read again.
+    pub(super) fn trust(&mut self) {
+        self.doubted = None;
+    }
+
+    fn count(&mut self, count: u64, newest: Newest, at: Instant) {
+        metrics::unusable(newest.flaw.as_str(), count);
+        *self.counts.entry(newest.flaw).or_default() += count;
+        self.newest = Some(Newest { at, ..newest });
         self.is_due = true;
         if self.reported_at.is_none_or(|reported| reported + PACE <= at) {
             self.report(at);
@@ -58,14 +77,22 @@ impl Unusable {
 
     /// When [`Unusable::look`] has something to do.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let newest = self.newest.as_ref()?;
-        Some(self.reported_at.filter(|_| self.is_due).map_or(newest.at + SHOWN, |reported| reported + PACE))
+        let report = self.newest.as_ref().map(|newest| {
+            self.reported_at.filter(|_| self.is_due).map_or(newest.at + SHOWN, |reported| reported + PACE)
+        });
+        let doubted = self.doubted.as_ref().map(|(_, first)| first.at + DOUBTED);
+        report.into_iter().chain(doubted).min()
     }
 
     /// Reports what came since the last report; forgets all when nothing has come for a while.
     pub(super) fn look(&mut self, now: Instant) {
+        if let Some((count, first)) = self.doubted.take_if(|(_, first)| first.at + DOUBTED <= now) {
+            self.count(count, first, now);
+        }
         if self.is_due {
-            self.report(now);
+            if self.reported_at.is_none_or(|reported| reported + PACE <= now) {
+                self.report(now);
+            }
         } else if self.newest.as_ref().is_some_and(|newest| newest.at + SHOWN <= now) {
             self.newest = None;
             self.reported_at = None;
@@ -97,6 +124,23 @@ mod tests {
     use passbook_shared::health::CheckState;
 
     use super::*;
+
+    #[test]
+    fn a_record_of_an_epoch_that_comes_to_be_known_is_not_reported() {
+        let health = Health::default();
+        let mut unusable = Unusable::new(health.clone());
+        let now = Instant::now();
+        unusable.note(3, 7, Flaw::UnknownEpoch, "of epoch 1".to_owned(), now);
+        assert_eq!((unusable.next_look(), health.checks()[CHECK].state), (Some(now + DOUBTED), CheckState::Ok));
+        unusable.trust();
+        assert_eq!(unusable.next_look(), None);
+        for offset in 8..10 {
+            unusable.note(3, offset, Flaw::UnknownEpoch, "of epoch 9".to_owned(), now);
+        }
+        unusable.look(now + DOUBTED);
+        let reason = health.checks()[CHECK].reason.clone().unwrap_or_default();
+        assert!(reason.contains("unknown_epoch 2)") && reason.contains("offset 8"), "{reason}");
+    }
 
     #[test]
     fn a_thousand_records_are_reported_at_once_then_with_their_number_then_no_more() {

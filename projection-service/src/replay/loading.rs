@@ -114,7 +114,7 @@ impl<'a> Loading<'a> {
         let event = match judge(&record, self.log) {
             Ok(event) => event,
             Err((flaw, reason)) => {
-                metrics::unusable(flaw.as_str());
+                metrics::unusable(flaw.as_str(), 1);
                 tracing::debug!(partition, offset, reason, "a record of the topic can't be used");
                 self.sequence.unusable(partition, offset);
                 return Ok(());

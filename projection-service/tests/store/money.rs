@@ -255,7 +255,7 @@ async fn how_events_came_is_no_difference_between_generations_and_all_else_is() 
     let mut transaction = building.begin().await.unwrap();
     generations::index(&mut transaction, second).await.unwrap();
     transaction.commit().await.unwrap();
-    assert_eq!(indexes(second).await, 8);
+    assert_eq!(indexes(second).await, 9);
 
     let differences = async || -> (i64, Value) {
         let (count, samples): (i64, String) =
