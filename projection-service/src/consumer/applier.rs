@@ -169,7 +169,10 @@ impl Applier {
                 self.epoch = epoch;
                 self.log = Some(log);
                 self.unusable.trust();
+                let partitions: Vec<Partition> = checkpoints.iter().map(|checkpoint| checkpoint.partition).collect();
                 self.sequence = self.sequence_of(checkpoints);
+                // Records may have been passed over that would not be now, as those of an epoch that was not known yet.
+                partitions.into_iter().for_each(|partition| self.look_later(partition));
                 self.health.ok("feed");
                 if !self.refused {
                     self.health.ok("projection");
