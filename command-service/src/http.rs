@@ -37,6 +37,8 @@ mod transfer;
 mod unfreeze;
 mod withdraw;
 
+use std::sync::Arc;
+
 use passbook_shared::http::headers::{EPOCH, PARTITIONS, STORE_ID};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -51,7 +53,7 @@ use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 use turns::Turns;
 
-/// What the routes work with. Cheap to clone.
+/// What the routes work with. Each request clones it: whatever has text in it is shared.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// Where commands go.
@@ -59,7 +61,7 @@ pub struct AppState {
     /// Where the log is read.
     pub log: LogReader,
     /// Where it is checked.
-    pub checker: Checker,
+    pub checker: Arc<Checker>,
     /// Turns at reading partitions of the log, and at settling them: the projection's.
     pub feed_turns: Turns,
     /// Turns at reading for people.
@@ -69,7 +71,7 @@ pub struct AppState {
     /// What time it is there.
     pub clock: LogClock,
     /// Where a restored log is accepted.
-    pub desk: Desk,
+    pub desk: Arc<Desk>,
     /// Whether a change without an `Idempotency-Key` is refused.
     pub require_idempotency_key: bool,
 }

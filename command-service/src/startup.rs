@@ -1,5 +1,6 @@
 //! From settings to running tasks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -133,8 +134,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
     let verify =
         config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
-    let checker = Checker::new(verify, store.partitions);
-    let desk = Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone());
+    let checker = Arc::new(Checker::new(verify, store.partitions));
+    let desk = Arc::new(Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone()));
     let state = AppState {
         feed_turns: Turns::new(FEED_CONNECTIONS as usize, lanes.clone()),
         read_turns: Turns::new(READS_AT_ONCE, lanes.clone()),

@@ -1,5 +1,7 @@
 //! The key that authenticates snapshots: whoever can write to the database, but does not have it, can't forge one.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
 use passbook_shared::partition::Partition;
 use sha2::Sha256;
@@ -23,7 +25,8 @@ pub(super) struct Signed<'a> {
 /// HMAC-SHA-256 under the service's secret.
 #[derive(Clone)]
 pub struct SnapshotKey {
-    keyed: Hmac<Sha256>,
+    /// Shared: every request's copy of the state has one.
+    keyed: Arc<Hmac<Sha256>>,
     id: [u8; ID_BYTES],
 }
 
@@ -44,7 +47,7 @@ impl SnapshotKey {
         let digest = keyed.clone().chain_update(b"passbook snapshot key").finalize().into_bytes();
         let mut id = [0; ID_BYTES];
         id.copy_from_slice(&digest[..ID_BYTES]);
-        Self { keyed, id }
+        Self { keyed: Arc::new(keyed), id }
     }
 
     /// Makes a key that nobody else has.
@@ -71,8 +74,7 @@ impl SnapshotKey {
     fn keyed(&self, signed: Signed<'_>) -> Hmac<Sha256> {
         let Signed { partition, account_id, version, position, state_version, state } = signed;
         // Of fixed lengths, but for the last.
-        self.keyed
-            .clone()
+        Hmac::clone(&self.keyed)
             .chain_update(partition.to_be_bytes())
             .chain_update(account_id.as_bytes())
             .chain_update(version.to_be_bytes())
