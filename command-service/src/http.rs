@@ -53,7 +53,7 @@ use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 use turns::Turns;
 
-/// What the routes work with. Each request clones it: whatever has text in it is shared.
+/// State that the routes work with. Each request clones it, so it shares whatever has text in it.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// Where commands go.

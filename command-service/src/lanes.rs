@@ -64,9 +64,8 @@ struct Queue {
 
 impl Lanes {
     /// Starts the lanes of a log of so many partitions and that time, from which entries can be read by that pool. They hand
-    /// what they
-    /// append to `relay`, and states worth keeping to `snapshots`; each ends when the last clone of this is gone and its queue
-    /// is empty.
+    /// what they append to `relay`, and states worth keeping to `snapshots`; each ends when the last clone of this is gone
+    /// and its queue is empty.
     pub fn start(
         partitions: Partition,
         clock: LogClock,
@@ -107,7 +106,7 @@ impl Lanes {
         Self { queues: queues.collect(), shelves, partitions, entries, backdated, patience: config.patience }
     }
 
-    /// Whether commands are on their way.
+    /// Returns whether commands are on their way.
     pub fn are_busy(&self) -> bool {
         self.queues.iter().any(|queue| queue.room.available_permits() < queue.size as usize)
     }

@@ -36,7 +36,7 @@ pub(crate) struct Load {
     end: CancellationToken,
     done: Arc<Mutex<Vec<Acknowledged>>>,
     count: Arc<AtomicUsize>,
-    /// What a command that was not acknowledged was answered last.
+    /// The last answer to a command that was not acknowledged.
     trouble: Arc<Mutex<String>>,
 }
 

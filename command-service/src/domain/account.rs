@@ -114,7 +114,7 @@ impl Account {
         }
     }
 
-    /// How many of its holds are open, and their time is not over.
+    /// Returns the number of its open holds whose time is not over.
     pub fn holds_not_over(&self, now: Timestamp) -> usize {
         match self {
             Self::Open(open) => open.holds.values().filter(|hold| !hold.is_over(now)).count(),

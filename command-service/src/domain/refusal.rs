@@ -81,7 +81,7 @@ pub enum Refusal {
     HoldExists,
     /// The account has as many open holds as it may have.
     TooManyHolds {
-        /// How many that is.
+        /// The maximum number of open holds.
         most: usize,
     },
     /// More is to be captured than was set aside.
@@ -121,7 +121,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Returns whether a request with the same idempotency key gets this answer again, instead of being decided anew. One
-    /// whose answer depends on more than the account, as on what else is in the request, is decided anew.
+    /// whose answer depends on more than the account, as on what else is in the request, is decided anew; and so is one whose
+    /// precondition failed, as RFC 9110 has it: nothing was asked of the account.
     pub fn is_kept(&self) -> bool {
         match self {
             Self::VersionMismatch { .. } | Self::TooFarBack { .. } => false,

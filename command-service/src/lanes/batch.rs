@@ -304,8 +304,7 @@ impl Batch {
         }
     }
 
-    /// A refusal is the answer to its key for good; but a precondition that failed leaves the key free, as RFC 9110 has it:
-    /// nothing was asked of the account.
+    /// Keeps a refusal as the answer to its key for good, if it is one that is kept.
     fn keep_refusal(&mut self, asked: &Asked, refusal: &Refusal) {
         if refusal.is_kept()
             && let Ok(refusal) = serde_json::to_string(refusal)

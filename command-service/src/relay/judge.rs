@@ -65,8 +65,7 @@ pub(crate) enum Why {
 /// position, or a later one, in the record's epoch or since: a relay compares the topic with the log before it publishes.
 pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bool) -> Option<Judged> {
     let matches = |record: &Ours| in_log.get(&record.position) == Some(&record.event_id);
-    let is_plausible = |record: &Ours| record.position <= record.offset.saturating_add(1);
-    let begins = records.iter().find(|record| matches(record) || is_plausible(record));
+    let begins = records.iter().find(|record| matches(record) || record.is_plausible());
     if !is_whole && !begins.is_some_and(matches) {
         return None;
     }
@@ -94,7 +93,7 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
             Some(last) if record.epoch > epoch => position <= last.saturating_add(1),
             Some(last) => position == last.saturating_add(1),
         };
-        if !(is_ours || follows && is_plausible(record)) {
+        if !(is_ours || follows && record.is_plausible()) {
             judged.out_of_order += 1;
             continue;
         }

@@ -39,6 +39,14 @@ pub(crate) struct Ours {
     pub(crate) epoch: Epoch,
 }
 
+impl Ours {
+    /// Returns whether a relay can have written it there: position after position, none is larger than the number of
+    /// records up to it.
+    pub(crate) fn is_plausible(&self) -> bool {
+        self.position <= self.offset.saturating_add(1)
+    }
+}
+
 /// Records that were passed over, by what they are instead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PassedOver {

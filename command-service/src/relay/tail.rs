@@ -21,7 +21,7 @@ use crate::log::feed;
 const GLANCE: i64 = 16;
 /// Offsets read at once, at most.
 const PAGE: i64 = 1 << 16;
-/// Where so many records are not the log's, it is not looked further back.
+/// Number of records that are not the log's behind which it is not looked further back.
 const ENOUGH: usize = 50_000;
 
 /// Compares partitions of the topic with the log, of a store in an epoch. Cheap to clone.

@@ -42,8 +42,7 @@ impl Telling {
 
     /// Returns the number of records that the log does not explain, and that a relay can have written.
     pub(super) fn count_not_in_log(&self) -> usize {
-        let is_plausible = |record: &&Ours| record.position <= record.offset.saturating_add(1);
-        self.records.iter().filter(is_plausible).filter(|record| !self.is_in_log(record)).count()
+        self.records.iter().filter(|record| record.is_plausible() && !self.is_in_log(record)).count()
     }
 
     fn is_in_log(&self, record: &Ours) -> bool {

@@ -241,7 +241,7 @@ impl Tail {
             reader.scan(partition, from, until, &mut others, |seen| {
                 if let Seen::Ours(ours, read) = seen
                     && ours.position > after
-                    && ours.position <= ours.offset.saturating_add(1)
+                    && ours.is_plausible()
                     && !restores.gave_up(ours.epoch, ours.position)
                 {
                     found.push(read.event);

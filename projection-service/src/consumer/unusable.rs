@@ -16,7 +16,7 @@ const SHOWN: Duration = Duration::from_secs(60);
 /// The least time between two reports.
 const PACE: Duration = Duration::from_secs(5);
 
-/// How long a record of an epoch that is not known here may be of one that has just begun.
+/// Time for which a record of an unknown epoch may be of one that has just begun.
 const DOUBTED: Duration = Duration::from_secs(3);
 
 const CHECK: &str = "topic";
