@@ -41,24 +41,28 @@ async fn cancelled(name: &'static str, instances: usize) -> anyhow::Result<()> {
     }
 
     let mut connection = PgConnection::connect(&pair.site.database_url).await?;
-    // Sooner than Postgres would end one that was left: after 5 s.
-    for _ in 0..20 {
-        if in_transaction(&mut connection).await? == 0 {
+    // Sooner than Postgres would end one that was left: after 5 s. Those that come and go are the services' own.
+    let mut left = in_transaction(&mut connection).await?;
+    for _ in 0..60 {
+        if left.is_empty() {
             break;
         }
         sleep(Duration::from_millis(50)).await;
+        let still = in_transaction(&mut connection).await?;
+        left.retain(|transaction| still.contains(transaction));
     }
-    ensure!(in_transaction(&mut connection).await? == 0, "connections are still in a transaction");
+    ensure!(left.is_empty(), "connections are still in a transaction: {left:?}");
     connection.close().await?;
     client.deposit(account, None, 1).await?;
     pair.holds(&[]).await.map(drop)
 }
 
-async fn in_transaction(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
-        "SELECT count(*) FROM pg_stat_activity
+/// The transactions in which a connection waits for its client: connection, start and last statement.
+async fn in_transaction(connection: &mut PgConnection) -> sqlx::Result<Vec<(i32, String, String)>> {
+    sqlx::query_as(
+        "SELECT pid, xact_start::text, query FROM pg_stat_activity
           WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'",
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await
 }

@@ -1,5 +1,7 @@
 //! Logs that were restored from a backup: the event ids tell, not the positions; and an operator decides.
 
+use std::time::Duration;
+
 use command_service::restore::desk::{AcceptError, Shown};
 use passbook_shared::epoch::Restores;
 use passbook_shared::health::CheckState;
@@ -181,6 +183,36 @@ async fn a_log_that_is_replaced_under_a_relay_is_noticed_by_it() {
         relay.end().await;
         ground.end().await;
     }
+}
+
+/// The relay before it is gone, and what that had under way comes when the topic has been looked at: at any moment of the
+/// new one's start.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_relay_had_under_way_is_a_fork_if_it_comes_before_the_fence() {
+    let ground = Ground::start().await;
+    let mut fenced = Vec::new();
+    for partition in 0..12 {
+        let account = account_in(partition);
+        let mut events = ground.append_to(account, 0, 3).await.unwrap();
+        let relay = ground.relay();
+        ground.is_mirrored_by(partition, 3).await;
+        relay.end().await;
+        let mut late = events.pop().unwrap();
+        (late.event_id, late.position.number, late.version) = (Uuid::new_v4(), 4, 4);
+        let relay = ground.relay();
+        tokio::time::sleep(Duration::from_millis(u64::try_from(partition).unwrap() * 10)).await;
+        ground.forge(partition, &late, ground.store.store_id, 0).await;
+        relay.says("relay", |_| true).await;
+        let records = ground.records().await.remove(&partition).unwrap();
+        let before = records.iter().take_while(|read| read.event.event_id != late.event_id);
+        let is_fenced = before.filter(|read| read.event.position.number == 3).count() == 2;
+        // Behind the fence, it is one only if it came before the last look.
+        assert!(ground.is_forked(account, 3).await || is_fenced, "partition {partition}");
+        fenced.push(is_fenced);
+        relay.end().await;
+    }
+    println!("came behind the fence: {fenced:?}");
+    ground.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,10 +15,6 @@ pub(crate) type InLog = HashMap<i64, Uuid>;
 pub(crate) struct Judged {
     /// The last position that topic and log have in common, as far as was looked; 0 if there is none.
     pub(crate) position: i64,
-    /// The event there.
-    pub(crate) event_id: Option<Uuid>,
-    /// The epoch it was last published in.
-    pub(crate) epoch: Epoch,
     /// The latest epoch that any of the records is of.
     pub(crate) latest: Epoch,
     /// That the topic is no mirror of the log.
@@ -69,7 +65,7 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
     if !is_whole && !begins.is_some_and(matches) {
         return None;
     }
-    let mut judged = Judged { position: 0, event_id: None, epoch: 0, latest: 0, fork: None, out_of_order: 0 };
+    let mut judged = Judged { position: 0, latest: 0, fork: None, out_of_order: 0 };
     // The largest position that a relay of this log has published in each epoch, and where.
     let mut published = BTreeMap::new();
     for record in records.iter().filter(|record| record.epoch <= epoch && matches(record)) {
@@ -99,9 +95,8 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         }
         last = last.max(Some(position));
         judged.latest = judged.latest.max(record.epoch);
-        if is_ours && position >= judged.position {
-            let repeated = if position == judged.position { judged.epoch } else { 0 };
-            (judged.position, judged.event_id, judged.epoch) = (position, Some(event_id), record.epoch.max(repeated));
+        if is_ours {
+            judged.position = judged.position.max(position);
         }
         let why = match in_log.get(&position) {
             _ if record.epoch > epoch => Why::LaterEpoch(record.epoch),

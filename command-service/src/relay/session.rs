@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_millis(25);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many events are read at a time.
 const PAGE: i64 = 2_000;
-/// How long what was published may take to be acknowledged at the end.
+/// How long what was published may take to be acknowledged, where that is waited for.
 const FLUSH: Duration = Duration::from_secs(5);
 
 pub(super) struct Session<'a> {
@@ -56,6 +56,13 @@ struct Sent {
     position: i64,
     /// The event there; nothing before the first one, and where it was not looked at.
     event_id: Option<Uuid>,
+}
+
+/// A partition that was just taken: the last common position, and the offset at which the topic ended.
+struct Begun {
+    partition: Partition,
+    position: i64,
+    offset: i64,
 }
 
 impl<'a> Session<'a> {
@@ -116,7 +123,7 @@ impl<'a> Session<'a> {
         let wanted: Vec<Partition> = (0..self.relay.store.partitions).filter(|p| !is_ours(p)).collect();
         let taken =
             if wanted.is_empty() { wanted } else { feed::lock_partitions(&mut self.connection, &wanted).await? };
-        let (mut partitions, mut missing) = (0, 0);
+        let (mut begun, mut missing) = (Vec::new(), 0);
         for partition in taken {
             // A fork is an operator's to resolve: what has become of the topic since is of no account.
             if self.relay.standing.fork([partition]).is_some() {
@@ -135,22 +142,40 @@ impl<'a> Session<'a> {
                 self.stop(found.fork(partition, head, self.tail.epoch)).await?;
                 continue;
             }
-            let sent = if ends.get(&partition).is_some_and(|known| offset < *known) {
-                Sent { position: 0, event_id: None }
-            } else if judged.epoch < self.tail.epoch && judged.position > 0 {
-                // Once more, in this epoch: so whoever reads the topic learns of it.
-                Sent { position: judged.position - 1, event_id: None }
-            } else {
-                Sent { position: judged.position, event_id: judged.event_id }
-            };
-            self.producer.start_at(partition, sent.position, offset);
-            self.sent.insert(partition, sent);
-            (partitions, missing) = (partitions + 1, missing + head - sent.position);
+            let is_cut = ends.get(&partition).is_some_and(|known| offset < *known);
+            let position = if is_cut { 0 } else { judged.position };
+            self.producer.start_at(partition, position.max(1) - 1, offset);
+            self.sent.insert(partition, Sent { position: position.max(1) - 1, event_id: None });
+            begun.push(Begun { partition, position, offset });
+            missing += head - position;
         }
+        let partitions = begun.len();
+        self.fence(begun).await?;
         if partitions > 0 {
             tracing::info!(partitions, missing, "relaying partitions from the topic's tails on");
         }
         self.tell_of_strangers();
+        Ok(())
+    }
+
+    /// Publishes the last common event of each partition once more. An earlier relay may be gone and still have records
+    /// under way: they are in the topic by the time that Kafka has this one, and are looked at then. And whoever reads the
+    /// topic learns of the epoch.
+    async fn fence(&mut self, begun: Vec<Begun>) -> Result<(), RelayError> {
+        for Begun { partition, position, .. } in &begun {
+            self.read_up_to(*partition, *position).await?;
+        }
+        self.all_acknowledged().await?;
+        for Begun { partition, position, offset } in begun {
+            let (_, end) = self.tail.ends(partition).await?;
+            if end == offset + i64::from(position > 0) {
+                continue;
+            }
+            if let Some(found) = self.tail.of(&mut self.connection, partition).await?.judged.fork {
+                self.heads = feed::heads(&mut self.connection).await?;
+                self.stop(found.fork(partition, head_of(&self.heads, partition), self.tail.epoch)).await?;
+            }
+        }
         Ok(())
     }
 
@@ -311,10 +336,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The lanes have ended: publishes the rest, and waits for Kafka to have it.
+    /// The lanes have ended: publishes the rest.
     async fn finish(&mut self) -> Result<(), RelayError> {
         self.catch_up().await?;
         self.catch_up().await?;
+        self.all_acknowledged().await
+    }
+
+    /// Waits until Kafka has what was published.
+    async fn all_acknowledged(&mut self) -> Result<(), RelayError> {
         let deadline = Instant::now() + FLUSH;
         while self.sent.iter().any(|(partition, sent)| self.producer.acknowledged(*partition) < sent.position) {
             self.producer.check()?;

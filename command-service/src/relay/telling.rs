@@ -62,10 +62,8 @@ impl Telling {
             }
         }
         let common = || records.iter().enumerate().filter(|(_, record)| self.is_in_log(record));
-        let index = |found: Option<(usize, &Ours)>| found.map(|(index, _)| index);
-        kept.extend(index(common().next()));
-        kept.extend(index(common().max_by_key(|(_, record)| record.epoch)));
-        kept.extend(index(common().max_by_key(|(_, record)| (record.position, record.epoch, record.offset))));
+        kept.extend(common().next().map(|(index, _)| index));
+        // And of each epoch, that of the largest position.
         let mut newest = BTreeMap::new();
         for (index, record) in common() {
             let newest = newest.entry(record.epoch).or_default();

@@ -29,6 +29,8 @@ pub(super) struct Facts {
     topic: String,
     /// The records read so far, by partition: all from the first on.
     records: Vec<Vec<Record>>,
+    /// The log when it was last looked for forks.
+    compared: Vec<Vec<Uuid>>,
 }
 
 impl Facts {
@@ -40,7 +42,13 @@ impl Facts {
             .set("group.id", "facts")
             .set("enable.auto.commit", "false");
         let consumer = Arc::new(config.set("fetch.wait.max.ms", "10").create()?);
-        Ok(Self { connection, consumer, topic: site.topic.clone(), records: vec![Vec::new(); PARTITIONS.into()] })
+        Ok(Self {
+            connection,
+            consumer,
+            topic: site.topic.clone(),
+            records: vec![Vec::new(); PARTITIONS.into()],
+            compared: Vec::new(),
+        })
     }
 
     pub(super) async fn store(client: &Client) -> anyhow::Result<StoreDescription> {
@@ -103,7 +111,7 @@ impl Facts {
         let topic = self.topic().await?.to_vec();
         let (store, log) = (Self::store(client).await?, self.log().await?);
         let mut forked = BTreeSet::new();
-        for ((partition, records), log) in (0..).zip(topic).zip(log) {
+        for ((partition, records), log) in (0..).zip(topic).zip(&log) {
             let restores = store.restores_of(partition);
             let is_behind = |(epoch, position, event): Record| {
                 let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
@@ -113,7 +121,25 @@ impl Facts {
                 forked.insert(partition);
             }
         }
+        self.compared = log;
         Ok(forked)
+    }
+
+    /// A partition as it was when it was last compared: each record, and what became of it.
+    pub(super) fn told(&self, partition: Partition, store: &StoreDescription) -> String {
+        let index = usize::from(partition.unsigned_abs());
+        let (restores, log) = (store.restores_of(partition), &self.compared[index]);
+        let records = (0..).zip(&self.records[index]).map(|(offset, &(epoch, position, event))| {
+            let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
+            let what = match in_log {
+                _ if restores.gave_up(epoch, position) => "given up",
+                Some(id) if *id == event => "in the log",
+                Some(_) => "another than the log's",
+                None => "beyond the log",
+            };
+            format!("\n{offset}: epoch {epoch}, position {position}, {event}: {what}")
+        });
+        format!("the log ends at {}; the topic:{}", log.len(), records.collect::<String>())
     }
 
     /// Waits until whoever reads the topic from its beginning, and takes what is next and was not given up, has what the log

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::store_description::StoreDescription;
 use reqwest::StatusCode;
@@ -110,7 +110,9 @@ async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<Sto
         let forked = facts.lock().await.forked(client).await?;
         let store = Facts::store(client).await?;
         let known = store.forks.iter().map(|fork| fork.partition).collect();
-        ensure!(forked == known, "forked {forked:?}, known {:?}", store.forks);
+        if let Some(partition) = forked.symmetric_difference(&known).next() {
+            bail!("partition {partition}: {}; {store:?}", facts.lock().await.told(*partition, &store));
+        }
         Ok(store)
     })
     .await
