@@ -181,7 +181,7 @@ impl Lanes {
         let mut asked: Vec<Asked> = requests.into_iter().map(|request| Asked::new(request, self.partitions)).collect();
         let entries: Vec<EntryId> = asked.iter().filter_map(facts::entry_to_reverse).collect();
         if !entries.is_empty() {
-            let found = timeout(self.patience, past::entries(&self.entries, &entries)).await;
+            let found = timeout(self.patience, Box::pin(past::entries(&self.entries, &entries))).await;
             let found = found.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
                 UNREAD.occurred(store_error::reason(&error));
                 CommandError::StoreUnavailable(store_error::reason(&error).into())
@@ -196,10 +196,13 @@ impl Lanes {
             let counterparty = domain::counterparty(&asked.request.command, &asked.past);
             asked.counterparty = counterparty.map(|id| (id, partition_of(id, self.partitions)));
         }
-        let reading = timeout(self.patience, self.know_timelines(&mut asked));
-        reading
-            .await
-            .map_err(|_| CommandError::StoreUnavailable("an account's past was not read in time".into()))??;
+        let wanted = backdated::wanted(&asked);
+        if !wanted.is_empty() {
+            // On the heap: rare, and large in the future of every command.
+            timeout(self.patience, Box::pin(self.know_timelines(wanted, &mut asked)))
+                .await
+                .map_err(|_| CommandError::StoreUnavailable("an account's past was not read in time".into()))??;
+        }
         Ok(asked)
     }
 

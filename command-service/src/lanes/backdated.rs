@@ -50,12 +50,12 @@ impl Reader {
 }
 
 impl Lanes {
-    /// Reads how the accounts stood that these commands take money from as of a time that is past.
-    pub(super) async fn know_timelines(&self, asked: &mut [Asked]) -> Result<(), CommandError> {
-        let wanted = wanted(asked);
-        if wanted.is_empty() {
-            return Ok(());
-        }
+    /// Reads how accounts stood from these times on, for the commands that wanted it.
+    pub(super) async fn know_timelines(
+        &self,
+        wanted: BTreeMap<Uuid, Timestamp>,
+        asked: &mut [Asked],
+    ) -> Result<(), CommandError> {
         let room = Arc::clone(&self.backdated.room).acquire_owned().await.map_err(|_| CommandError::ShuttingDown)?;
         let (mut by_account, mut left) = (HashMap::new(), MOST_OF_REQUEST);
         for (account_id, from) in wanted {
@@ -87,8 +87,8 @@ impl Lanes {
     }
 }
 
-/// The accounts, each with the earliest of the times.
-fn wanted(asked: &[Asked]) -> BTreeMap<Uuid, Timestamp> {
+/// The accounts that commands take money from as of a time that is past, each with the earliest of the times.
+pub(super) fn wanted(asked: &[Asked]) -> BTreeMap<Uuid, Timestamp> {
     let mut wanted: BTreeMap<Uuid, Timestamp> = BTreeMap::new();
     let mut want = |account_id: Uuid, from: Timestamp| {
         let earliest = wanted.entry(account_id).or_insert(from);
