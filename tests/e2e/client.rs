@@ -8,12 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use uuid::Uuid;
-
-use crate::process::eventually;
 
 /// How long a request may take before the client gives up on it.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often a command is sent again that the service has no time for.
+const ATTEMPTS: u32 = 20;
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// A client of one or several instances of a service, which it asks in turn.
 #[derive(Clone)]
@@ -66,25 +69,27 @@ impl Client {
     pub(crate) async fn open(&self) -> anyhow::Result<Uuid> {
         let account = Uuid::new_v4();
         let body = json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 1_000_000});
-        created(self.post("/v1/accounts", None, &body).await?).await?;
-        Ok(account)
-    }
-
-    /// The same, asked for again while the store has too much to do.
-    pub(crate) async fn open_patiently(&self) -> anyhow::Result<Uuid> {
-        let account = Uuid::new_v4();
-        let body = json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 1_000_000});
-        let key = account.to_string();
-        eventually("an account is opened", async || created(self.post("/v1/accounts", Some(&key), &body).await?).await)
-            .await?;
+        self.create("/v1/accounts", None, &body).await?;
         Ok(account)
     }
 
     /// A deposit that must succeed; its answer.
     pub(crate) async fn deposit(&self, account: Uuid, key: Option<&str>, amount: i64) -> anyhow::Result<Value> {
         let path = format!("/v1/accounts/{account}/deposits");
-        let body = created(self.post(&path, key, &json!({"amount": amount})).await?).await?;
-        Ok(serde_json::from_str(&body)?)
+        Ok(serde_json::from_str(&self.create(&path, key, &json!({"amount": amount})).await?)?)
+    }
+
+    /// A POST that must be answered 201. Sent again, with the same key, while the store has too much to do.
+    async fn create(&self, path: &str, key: Option<&str>, body: &Value) -> anyhow::Result<String> {
+        let key = key.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+        for _ in 0..ATTEMPTS {
+            let response = self.post(path, Some(&key), body).await?;
+            if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+                return created(response).await;
+            }
+            sleep(AGAIN).await;
+        }
+        created(self.post(path, Some(&key), body).await?).await
     }
 }
 

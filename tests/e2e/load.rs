@@ -45,7 +45,7 @@ impl Load {
     pub(crate) async fn start(client: &Client, clients: usize, accounts: usize) -> anyhow::Result<Self> {
         let mut opened = Vec::new();
         for _ in 0..accounts {
-            opened.push(client.open_patiently().await?);
+            opened.push(client.open().await?);
         }
         let opened: Arc<[Uuid]> = opened.into();
         let mut load = Self {

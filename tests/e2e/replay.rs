@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use passbook_shared::partition::partition_of;
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -218,9 +219,11 @@ async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> a
     more(&pair, 300).await?;
     let log = pair.holds(&[]).await?;
     let account = log.iter().flatten().next().context("no events")?.account_id;
-    for from in
-        [json!({"time": middle}), json!({"partition_offsets": {"3": 2, "7": 0}}), json!({"account_id": account})]
-    {
+    for from in [
+        json!({"time": middle}),
+        json!({"partition_offsets": {partition_of(account, PARTITIONS.cast_signed()).to_string(): 1}}),
+        json!({"account_id": account}),
+    ] {
         let asked = ask(&views, from.clone()).await?;
         let replay = ended(&views).await?;
         let done = replay["state"] == "done" && replay["id"] == asked["id"] && replay["events_done"] != 0;
@@ -366,7 +369,11 @@ async fn nobody_sees_a_view_go_back_while_replays_run() -> anyhow::Result<()> {
             anyhow::Ok(())
         });
     }
-    for from in [json!("beginning"), json!({"partition_offsets": {"0": 0, "1": 5, "2": 9}}), json!("beginning")] {
+    let standing = views.json("/admin/projection").await?;
+    let partitions = standing["partitions"].as_array().context("no list")?;
+    let back = |p: &Value| Some((p["partition"].to_string(), json!(p["offset"].as_i64()? / 2)));
+    let halfway: serde_json::Map<String, Value> = partitions.iter().filter_map(back).take(3).collect();
+    for from in [json!("beginning"), json!({ "partition_offsets": halfway }), json!("beginning")] {
         ask(&views, from.clone()).await?;
         let replay = ended(&views).await?;
         ensure!(replay["state"] == "done", "{from}: {replay}");
