@@ -14,7 +14,6 @@ use crate::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use crate::timestamp::Timestamp;
 
 const SPEC_VERSION: &str = "1.0";
-const SOURCE: &str = "/passbook/accounts";
 const CONTENT_TYPE: &str = "application/json";
 
 #[derive(Serialize)]
@@ -23,7 +22,8 @@ struct Writing<'a> {
     id: Uuid,
     #[serde(rename = "type")]
     event_type: &'a str,
-    source: &'a str,
+    #[serde(serialize_with = "as_source")]
+    source: Uuid,
     subject: Uuid,
     time: Timestamp,
     datacontenttype: &'a str,
@@ -74,6 +74,11 @@ struct Reading {
     data: Box<RawValue>,
 }
 
+/// `/passbook/` and the store's id: with it, ids of events are unique among all stores (CloudEvents, section "source & id").
+fn as_source<S: serde::Serializer>(store_id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("/passbook/{store_id}"))
+}
+
 fn as_text<S: serde::Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }
@@ -101,7 +106,7 @@ pub fn encode(event: &RecordedEvent, store_id: Uuid, epoch: Epoch, buffer: &mut 
             specversion: SPEC_VERSION,
             id: event.event_id,
             event_type: &event.event_type,
-            source: SOURCE,
+            source: store_id,
             subject: event.account_id,
             time: event.recorded_at,
             datacontenttype: CONTENT_TYPE,

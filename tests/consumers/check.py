@@ -84,7 +84,7 @@ def wrong(line, event, store):
         "offset": position - 1,
         "timestamp": recorded_at,
         "id": event["event_id"],
-        "source": "/passbook/accounts",
+        "source": f"/passbook/{store}",
         "type": event["type"],
         "subject": event["account_id"],
         "storeid": store,
