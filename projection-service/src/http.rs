@@ -14,7 +14,7 @@ mod labels;
 mod log;
 mod page;
 mod quarantine;
-mod replays;
+pub(crate) mod replays;
 mod stats;
 mod transfer;
 mod verify;

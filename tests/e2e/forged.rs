@@ -230,7 +230,10 @@ async fn a_forged_event_does_not_last_and_no_replay_brings_it_back() -> anyhow::
     ensure!(metric(&views, "passbook_projection_corrected_events_total").await? >= 3);
     pair.holds(&[]).await?;
 
-    for (generation, from) in [(2, json!("beginning")), (2, json!({"partition_offsets": offsets(account)}))] {
+    for (generation, from) in [
+        (2, json!({"from": "beginning"})),
+        (2, json!({"from": "partition_offsets", "partition_offsets": offsets(account)})),
+    ] {
         let replay = replayed(&views, &from).await?;
         comes_to(&views, account, 1_000_011).await?;
         let state = views.json("/admin/projection").await?;
@@ -245,7 +248,7 @@ fn offsets(account: Uuid) -> Value {
 }
 
 async fn replayed(views: &Client, from: &Value) -> anyhow::Result<Value> {
-    let asked = views.post("/admin/replays", None, &json!({ "from": from })).await?;
+    let asked = views.post("/admin/replays", None, from).await?;
     ensure!(asked.status() == 202, "{}", asked.text().await?);
     let id = asked.json::<Value>().await?["id"].clone();
     let path = format!("/admin/replays/{}", id.as_str().context("no id")?);

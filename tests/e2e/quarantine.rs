@@ -76,9 +76,11 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
 
     append(&pair.site, account, 4, "MoneyDeposited").await?;
     views.json(&format!("/v1/accounts/{account}?min_version=4")).await?;
-    for from in
-        [json!("beginning"), json!({"account_id": account}), json!({"partition_offsets": {of(account).to_string(): 1}})]
-    {
+    for from in [
+        json!({"from": "beginning"}),
+        json!({"from": "account", "account_id": account}),
+        json!({"from": "partition_offsets", "partition_offsets": {of(account).to_string(): 1}}),
+    ] {
         replayed(&views, &from).await?;
         let shown = views.json(&format!("/v1/accounts/{account}")).await?;
         ensure!(shown["version"] == 4 && shown["balance"] == 2, "after a replay from {from}: {shown}");
@@ -140,12 +142,12 @@ async fn a_generation_that_is_taken_up_again_knows_what_was_discarded_since() ->
         append(&pair.site, account, version, event_type).await?;
     }
     set_aside(&views, account, 1).await?;
-    replayed(&views, &json!("beginning")).await?;
+    replayed(&views, &json!({"from": "beginning"})).await?;
     let row = set_aside(&views, account, 1).await?;
     let settled = settle(&views, &row, "discard", &json!({"reason": "a test"})).await?;
     ensure!(settled == (200, json!({"applied": 1, "left": 0})), "{settled:?}");
 
-    replayed(&views, &json!({"generation": 1})).await?;
+    replayed(&views, &json!({"from": "generation", "generation": 1})).await?;
     let state = views.json("/admin/projection").await?;
     ensure!(state["generation"] == 1 && state["quarantined"] == 0, "{state}");
     let shown = views.json(&format!("/v1/accounts/{account}")).await?;
@@ -270,7 +272,7 @@ async fn entries(views: &Client, account: Uuid) -> anyhow::Result<Vec<i64>> {
 
 /// Replays to the end, without a difference.
 async fn replayed(views: &Client, from: &Value) -> anyhow::Result<()> {
-    let asked = views.post("/admin/replays", None, &json!({"from": from})).await?;
+    let asked = views.post("/admin/replays", None, from).await?;
     ensure!(asked.status() == 202, "{}", asked.text().await?);
     let id = asked.json::<Value>().await?["id"].clone();
     let path = format!("/admin/replays/{}", id.as_str().context("no id")?);

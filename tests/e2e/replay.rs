@@ -61,7 +61,7 @@ async fn ended(projection: &Client) -> anyhow::Result<Value> {
 }
 
 async fn ask(projection: &Client, from: Value) -> anyhow::Result<Value> {
-    let response = projection.post("/admin/replays", None, &json!({"from": from})).await?;
+    let response = projection.post("/admin/replays", None, &from).await?;
     let status = response.status();
     let text = response.text().await?;
     ensure!(status == 202, "{status}: {text}");
@@ -220,9 +220,9 @@ async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> a
     let log = pair.holds(&[]).await?;
     let account = log.iter().flatten().next().context("no events")?.account_id;
     for from in [
-        json!({"time": middle}),
-        json!({"partition_offsets": {partition_of(account, PARTITIONS.cast_signed()).to_string(): 1}}),
-        json!({"account_id": account}),
+        json!({"from": "time", "time": middle}),
+        json!({"from": "partition_offsets", "partition_offsets": {partition_of(account, PARTITIONS.cast_signed()).to_string(): 1}}),
+        json!({"from": "account", "account_id": account}),
     ] {
         let asked = ask(&views, from.clone()).await?;
         let replay = ended(&views).await?;
@@ -235,20 +235,26 @@ async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> a
     let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;
     let tamper = "UPDATE views_1.accounts SET balance = balance + 1 WHERE account_id = $1";
     sqlx::query(tamper).bind(account).execute(&mut connection).await?;
-    ask(&views, json!("beginning")).await?;
+    ask(&views, json!({"from": "beginning"})).await?;
     let replay = ended(&views).await?;
     ensure!(replay["state"] == "done" && replay["differences"] == 1, "{replay}");
     ensure!(replay["samples"][0]["new"]["account_id"] == json!(account), "{replay}");
     pair.holds(&[]).await?;
 
     more(&pair, 20).await?;
-    ask(&views, json!({"generation": 1})).await?;
+    ask(&views, json!({"from": "generation", "generation": 1})).await?;
     let replay = ended(&views).await?;
     ensure!(replay["state"] == "done" && generation(&views).await? == 1, "{replay}");
     ensure!(replay["differences"] == 0, "what was tampered with was settled by the log before the switch: {replay}");
     pair.holds(&[]).await?;
-    for from in [json!({"generation": 9}), json!({"partition_offsets": {"99": 0}}), json!("the end")] {
-        let refused = views.post("/admin/replays", None, &json!({"from": from})).await?;
+    for from in [
+        json!({"from": "generation", "generation": 9}),
+        json!({"from": "partition_offsets", "partition_offsets": {"99": 0}}),
+        json!({"from": "the end"}),
+        json!({"from": "time"}),
+        json!({"from": "beginning", "generation": 1}),
+    ] {
+        let refused = views.post("/admin/replays", None, &from).await?;
         ensure!(refused.status() == 400, "{from}: {}", refused.status());
     }
     Ok(())
@@ -286,7 +292,7 @@ async fn one_replay_at_a_time_and_it_can_be_cancelled() -> anyhow::Result<()> {
     let views = pair.projection()?;
     // The replay can't end without the command-service.
     pair.commands[0].kill().await?;
-    let asked = ask(&views, json!("beginning")).await?;
+    let asked = ask(&views, json!({"from": "beginning"})).await?;
     let id = asked["id"].as_str().context("no id")?;
     let second = views.post("/admin/replays", None, &json!({"from": "beginning"})).await?;
     let (status, problem) = (second.status(), second.text().await?);
@@ -310,7 +316,8 @@ async fn a_replay_whose_service_is_killed_at_random_gets_to_its_end() -> anyhow:
     let mut pair = pair_with_history("killed_replay", 1_000).await?;
     let views = pair.projection()?;
     for round in 0..REPLAYS {
-        let asked = eventually("a replay is asked for", async || ask(&views, json!("beginning")).await).await?;
+        let asked =
+            eventually("a replay is asked for", async || ask(&views, json!({"from": "beginning"})).await).await?;
         let mut kills = 0;
         while !replays(&views).await.is_ok_and(|all| all[0]["id"] == asked["id"] && all[0]["ended_at"].is_string()) {
             sleep(Duration::from_millis(u64::from(Uuid::new_v4().as_bytes()[0]) * 2)).await;
@@ -373,7 +380,8 @@ async fn nobody_sees_a_view_go_back_while_replays_run() -> anyhow::Result<()> {
     let partitions = standing["partitions"].as_array().context("no list")?;
     let back = |p: &Value| Some((p["partition"].to_string(), json!(p["offset"].as_i64()? / 2)));
     let halfway: serde_json::Map<String, Value> = partitions.iter().filter_map(back).take(3).collect();
-    for from in [json!("beginning"), json!({ "partition_offsets": halfway }), json!("beginning")] {
+    let beginning = json!({"from": "beginning"});
+    for from in [&beginning, &json!({"from": "partition_offsets", "partition_offsets": halfway}), &beginning] {
         ask(&views, from.clone()).await?;
         let replay = ended(&views).await?;
         ensure!(replay["state"] == "done", "{from}: {replay}");

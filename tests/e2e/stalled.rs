@@ -142,7 +142,7 @@ async fn a_right_that_kafka_does_not_grant_is_named() -> anyhow::Result<()> {
 async fn a_replay_of_an_account_that_is_not_there_is_an_error() -> anyhow::Result<()> {
     let pair = Pair::start(Site::new("replay_unknown").await?, 1).await?;
     let unknown = uuid::Uuid::new_v4();
-    let asked = json!({"from": {"account_id": unknown}});
+    let asked = json!({"from": "account", "account_id": unknown});
     let response = pair.projection()?.post("/admin/replays", None, &asked).await?;
     let (status, problem) = (response.status(), response.text().await?);
     ensure!(status == 404 && problem.contains("account_not_found"), "{status}: {problem}");

@@ -1,6 +1,9 @@
 //! `/admin/replays`: past events read again.
 
+pub(crate) mod request;
 mod stream;
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
@@ -8,8 +11,9 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use passbook_shared::http::extract::{Json as Body, Path};
 use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -19,25 +23,25 @@ use crate::replay::asked::From;
 use crate::store::replays::{self, Replay, State as Standing};
 use crate::store::{accounts, checkpoints, generations};
 
+use request::{ReplayFrom, ReplayRequest};
 pub(super) use stream::{__path_stream, stream};
-
-/// A replay to be begun.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
-pub(super) struct ReplayRequest {
-    /// From where.
-    from: From,
-    /// Keep generations of the views that are not live, too; without it, the next replay from the beginning drops them.
-    #[serde(default)]
-    keep: bool,
-}
 
 /// A replay.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = Replay)]
 pub(super) struct ReplayView {
     id: Uuid,
-    from: From,
+    from: ReplayFrom,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    time: Option<Timestamp>,
+    /// By partition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = BTreeMap<String, i64>, required = false)]
+    partition_offsets: Option<BTreeMap<Partition, i64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Uuid, required = false)]
+    account_id: Option<Uuid>,
     /// One of `running`, `comparing`, `done`, `failed` and `cancelled`.
     #[schema(pattern = "^(running|comparing|done|failed|cancelled)$", examples("running"))]
     state: &'static str,
@@ -79,6 +83,7 @@ pub(super) struct ReplayView {
 
 /// Replays, newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ReplayList)]
 pub(super) struct Replays {
     /// At most the newest 100.
     data: Vec<ReplayView>,
@@ -89,7 +94,7 @@ pub(super) struct Replays {
 /// From the beginning, a new generation of the views is built beside the live one, compared with it, and takes over;
 /// otherwise the live views are taken back and the events applied again, in one transaction a partition. Queries are
 /// answered all the while. One replay at a time.
-#[utoipa::path(post, operation_id = "begin_replay", path = "/admin/replays", tag = "operations", request_body = ReplayRequest,
+#[utoipa::path(post, operation_id = "start_replay", path = "/admin/replays", tag = "operations", request_body = ReplayRequest,
     responses(
         (status = 202, description = "It was asked for", body = ReplayView,
             headers(("Location" = String, description = "Where to look how it stands"))),
@@ -100,11 +105,12 @@ pub(super) async fn ask(
     Body(asked): Body<ReplayRequest>,
 ) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<ReplayView>), Problem> {
     let mut connection = state.views.read(state.views.pool()?.acquire()).await?;
-    check(&mut connection, &asked.from).await?;
-    if let From::AccountId(account_id) = asked.from {
+    let (keep, from) = (asked.keep, asked.place()?);
+    check(&mut connection, &from).await?;
+    if let From::AccountId(account_id) = from {
         exists(&state, &mut connection, account_id).await?;
     }
-    match state.views.read(replays::ask(&mut connection, &asked.from, asked.keep)).await? {
+    match state.views.read(replays::ask(&mut connection, &from, keep)).await? {
         Ok(replay) => {
             let location = format!("/admin/replays/{}", replay.replay_id);
             Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(ReplayView::of(replay))))
@@ -130,17 +136,17 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
             for (partition, offset) in offsets {
                 if !partitions.iter().any(|checkpoint| checkpoint.partition == *partition) {
                     let detail = format!("the log has no partition {partition}");
-                    return Err(Problem::malformed(format!("from.partition_offsets.{partition}"), detail));
+                    return Err(Problem::malformed(format!("partition_offsets.{partition}"), detail));
                 }
                 let read =
                     partitions.iter().find(|c| c.partition == *partition).and_then(|c| c.kafka_offset).unwrap_or(0);
                 if !(0..=read).contains(offset) {
                     let detail = format!("must be from 0 to {read}, up to which it was read");
-                    return Err(Problem::malformed(format!("from.partition_offsets.{partition}"), detail));
+                    return Err(Problem::malformed(format!("partition_offsets.{partition}"), detail));
                 }
             }
             match offsets.is_empty() {
-                true => Err(Problem::malformed("from.partition_offsets", "names no partition")),
+                true => Err(Problem::malformed("partition_offsets", "names no partition")),
                 false => Ok(()),
             }
         }
@@ -148,16 +154,18 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
             let live = generations::live(&mut *connection).await?;
             let all = generations::all(connection).await?;
             match all.iter().find(|generation| generation.0 == *wanted) {
-                Some(generation) if *generation == live => Err(Problem::malformed("from.generation", "is live")),
+                Some(generation) if *generation == live => Err(Problem::malformed("generation", "is live")),
                 Some(_) => Ok(()),
-                None => Err(Problem::malformed("from.generation", "is not there (any more)")),
+                None => Err(Problem::malformed("generation", "is not there (any more)")),
             }
         }
     }
 }
 
 /// The newest replays
-#[utoipa::path(get, operation_id = "replays", path = "/admin/replays", tag = "operations",
+///
+/// At most 100, the newest first; those that a reset of the consumer group began are among them.
+#[utoipa::path(get, operation_id = "list_replays", path = "/admin/replays", tag = "operations",
     responses((status = 200, description = "Newest first", body = Replays), Problems))]
 pub(super) async fn list(axum::extract::State(state): State<AppState>) -> Result<Json<Replays>, Problem> {
     let found = state.views.read(replays::newest(state.views.pool()?)).await?;
@@ -165,7 +173,9 @@ pub(super) async fn list(axum::extract::State(state): State<AppState>) -> Result
 }
 
 /// How a replay stands
-#[utoipa::path(get, operation_id = "replay", path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
+///
+/// Its state, what it has done and what is left.
+#[utoipa::path(get, operation_id = "get_replay", path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
     responses((status = 200, description = "How it stands", body = ReplayView), OneProblems))]
 pub(super) async fn get(
     axum::extract::State(state): State<AppState>,
@@ -202,9 +212,13 @@ impl ReplayView {
             }
             _ => None,
         };
+        let asked = ReplayRequest::of(replay.asked_for, replay.keep);
         Self {
             id: replay.replay_id,
-            from: replay.asked_for,
+            from: asked.from,
+            time: asked.time,
+            partition_offsets: asked.partition_offsets,
+            account_id: asked.account_id,
             state: match replay.state {
                 Standing::Noticed | Standing::Waiting | Standing::Running => "running",
                 ended @ (Standing::Comparing | Standing::Done | Standing::Failed | Standing::Cancelled) => {

@@ -9,10 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ASK_EVERY, Service};
+use crate::http::replays::request::ReplayRequest;
 use crate::replay::asked::From;
 
 /// How often the service may fail to answer before it is given up: for a minute.
@@ -97,7 +98,7 @@ struct Replay {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
-    let asked = json!({ "from": options.from.from()?, "keep": options.keep });
+    let asked = ReplayRequest::of(options.from.from()?, options.keep);
     let mut replay: Replay = service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
     let path = format!("/admin/replays/{}", replay.id);
     println!("replay {}; to cancel it: curl -X DELETE {}", replay.id, service.url(&path));

@@ -10,14 +10,12 @@ use uuid::Uuid;
 use crate::store::checkpoints::Checkpoint;
 
 /// From where events are to be applied again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = ReplayFrom)]
 pub enum From {
     /// All of them, into a new generation of the views, which then takes over.
     Beginning,
     /// Those recorded then or later.
-    #[schema(value_type = String, format = DateTime)]
     Time(Timestamp),
     /// Those from these offsets of the topic on, by partition.
     PartitionOffsets(BTreeMap<Partition, i64>),

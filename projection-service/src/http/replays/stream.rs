@@ -15,13 +15,25 @@ use super::{AppState, OneProblems, ReplayView, find};
 
 const EVERY: Duration = Duration::from_millis(500);
 
+/// An event of the stream, as readers of Server-Sent Events give it.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "for the document; the stream is text")]
+struct ReplayEvent {
+    /// Always `replay`.
+    #[schema(examples("replay"))]
+    event: String,
+    /// A `Replay`, as JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
 /// Follow a replay
 ///
 /// Server-Sent Events named `replay`, each with a whole replay as JSON; the last has a state in which it has ended.
-#[utoipa::path(get, operation_id = "replay_stream", path = "/admin/replays/{replay_id}/stream", tag = "operations",
+#[utoipa::path(get, operation_id = "stream_replay", path = "/admin/replays/{replay_id}/stream", tag = "operations",
     params(("replay_id" = Uuid, Path)),
     responses(
-        (status = 200, description = "How it stands, again and again", body = String, content_type = "text/event-stream"),
+        (status = 200, description = "How it stands, again and again", body = ReplayEvent, content_type = "text/event-stream"),
         OneProblems,
     ))]
 pub(in crate::http) async fn stream(
