@@ -1,6 +1,9 @@
 //! What can have happened to an account: the events, in their newest shape. Every shape that was ever stored stays
 //! readable through [`crate::upcast`]; golden files of each are in `shared/tests/golden/`.
 
+/// Schemas of the events' data.
+pub mod schema;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -44,180 +47,217 @@ pub enum AccountEvent {
 }
 
 /// Payload of [`AccountEvent::AccountOpened`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AccountOpened {
     /// Whose it is: an opaque reference.
+    #[schema(value_type = String)]
     pub owner: Owner,
     /// Of all its amounts, for good.
     pub currency: Currency,
     /// What it starts with, in minor units; 0 or more.
     #[serde(deserialize_with = "amount_or_zero")]
+    #[schema(minimum = 0)]
     pub initial_deposit: i64,
     /// How far below 0 the available money may go, in minor units; 0 or more.
     #[serde(deserialize_with = "amount_or_zero")]
+    #[schema(minimum = 0)]
     pub overdraft_limit: i64,
     /// The opener's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
 }
 
 /// Payload of [`AccountEvent::MoneyDeposited`] and [`AccountEvent::MoneyWithdrawn`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct MoneyMoved {
     /// How much, in minor units.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// What for, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reference: Option<Reference>,
     /// When it counts from, if not from when it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
     pub effective_at: Option<Timestamp>,
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
     /// It may put the account below its limit at a time that is past.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     pub allow_backdated_overdraft: bool,
 }
 
 /// Payload of [`AccountEvent::MoneySent`] and [`AccountEvent::MoneyReceived`]: one of the two legs of a transfer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TransferLeg {
     /// What both legs share.
     pub transfer_id: Uuid,
     /// The other leg's account.
     pub counterparty: Uuid,
     /// The other leg's version in that account.
+    #[schema(minimum = 1)]
     pub counterparty_version: i64,
     /// How much, in minor units.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// What for, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reference: Option<Reference>,
     /// When it counts from, if not from when it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
     pub effective_at: Option<Timestamp>,
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
     /// It may put the account below its limit at a time that is past.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     pub allow_backdated_overdraft: bool,
 }
 
 /// Payload of [`AccountEvent::HoldPlaced`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HoldPlaced {
     /// Unique in the account, for good.
     pub hold_id: Uuid,
     /// How much is set aside, in minor units.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// When it ends by itself, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// What for, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reference: Option<Reference>,
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
 }
 
 /// Payload of [`AccountEvent::HoldCaptured`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HoldCaptured {
     /// Of the hold that ends with this.
     pub hold_id: Uuid,
     /// How much went out, in minor units.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// The rest of the hold, in minor units; 0 or more.
     #[serde(deserialize_with = "amount_or_zero")]
+    #[schema(minimum = 0)]
     pub released: i64,
     /// When the hold would have ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// What for, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reference: Option<Reference>,
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
 }
 
 /// Payload of [`AccountEvent::HoldReleased`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HoldReleased {
     /// Of the hold that ends with this.
     pub hold_id: Uuid,
     /// How much was set aside, in minor units.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// When the hold would have ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
     pub expires_at: Option<Timestamp>,
     /// Why, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reason: Option<Reference>,
 }
 
 /// Payload of [`AccountEvent::HoldExpired`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HoldExpired {
     /// Of the hold that ends with this.
     pub hold_id: Uuid,
     /// How much was set aside, in minor units.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// When its time was over.
+    #[schema(value_type = String, format = DateTime)]
     pub expires_at: Timestamp,
 }
 
 /// Payload of [`AccountEvent::EntryReversed`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EntryReversed {
     /// The version of the entry that is undone.
+    #[schema(minimum = 1)]
     pub version: i64,
     /// What that entry is; money goes the other way now.
     pub entry: ReversibleEntry,
     /// How much, in minor units: all of it.
+    #[schema(value_type = i64, minimum = 1)]
     pub amount: Amount,
     /// Where the transfer's other leg is undone, if the entry is a leg of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ReversedTransfer, required = false)]
     pub transfer: Option<ReversedTransfer>,
     /// When it counts from, if not from when it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
     pub effective_at: Option<Timestamp>,
     /// Why, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reference: Option<Reference>,
     /// The sender's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
     /// It may put the account below its limit at a time that is past.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
     pub allow_backdated_overdraft: bool,
 }
 
 /// What can be reversed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReversibleEntry {
-    /// [`AccountEvent::MoneyDeposited`].
+    /// `MoneyDeposited`.
     Deposit,
-    /// [`AccountEvent::MoneyWithdrawn`].
+    /// `MoneyWithdrawn`.
     Withdrawal,
-    /// [`AccountEvent::MoneySent`].
+    /// `MoneySent`.
     TransferSent,
-    /// [`AccountEvent::MoneyReceived`].
+    /// `MoneyReceived`.
     TransferReceived,
 }
 
 /// The transfer that a reversal undoes, and its other leg.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ReversedTransfer {
     /// What both legs share.
     pub transfer_id: Uuid,
     /// The other leg's account.
     pub counterparty: Uuid,
-    /// The version in that account of its own [`AccountEvent::EntryReversed`].
+    /// The version in that account of its own `EntryReversed`.
+    #[schema(minimum = 1)]
     pub counterparty_version: i64,
 }
 
@@ -231,29 +271,32 @@ impl EntryReversed {
     }
 }
 
-/// Payload of [`AccountEvent::OverdraftLimitSet`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Payload of `OverdraftLimitSet`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OverdraftLimitSet {
     /// How far below 0 the available money may go, in minor units; 0 or more.
     #[serde(deserialize_with = "amount_or_zero")]
+    #[schema(minimum = 0)]
     pub limit: i64,
 }
 
-/// Payload of [`AccountEvent::AccountFrozen`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Payload of `AccountFrozen`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AccountFrozen {
     /// Why, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reason: Option<Reference>,
     /// Whether money is kept from coming in, too.
     pub block_credits: bool,
 }
 
 /// Payload of events that carry only why.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Reason {
     /// Why, in the sender's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     pub reason: Option<Reference>,
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// The largest amount, and the largest balance: 2^53 - 1, what every JSON reader can hold exactly.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
@@ -95,6 +97,22 @@ impl FromStr for Currency {
         iso_currency::Currency::from_code(code)
             .map(Self)
             .ok_or_else(|| format!("`{code}` is not an ISO 4217 currency code in capitals, such as EUR"))
+    }
+}
+
+impl utoipa::ToSchema for Currency {}
+
+impl utoipa::PartialSchema for Currency {
+    fn schema() -> RefOr<Schema> {
+        let letters = || (b'A'..=b'Z').map(char::from);
+        let codes =
+            letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("ISO 4217 code"))
+            .enum_values(Some(codes.filter(|code| code.parse::<Self>().is_ok())))
+            .examples(["EUR"])
+            .into()
     }
 }
 

@@ -5,18 +5,20 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::event::AccountEvent;
+use crate::event::schema::EventData;
 use crate::position::Position;
 use crate::timestamp::Timestamp;
 use crate::upcast::DecodeError;
 
 /// One event of the log, as `GET /v1/events` gives it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = Event)]
 pub struct RecordedEvent {
     /// Unique in the world.
     pub event_id: Uuid,
     /// The account it happened to.
     pub account_id: Uuid,
-    /// One of [`AccountEvent::TYPES`].
+    /// What happened.
     #[serde(rename = "type")]
     #[schema(examples("MoneyDeposited"))]
     pub event_type: String,
@@ -33,7 +35,7 @@ pub struct RecordedEvent {
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
     /// The payload, as stored.
-    #[schema(value_type = Object)]
+    #[schema(value_type = EventData)]
     pub data: Box<RawValue>,
     /// Where it came from.
     pub metadata: EventMetadata,
