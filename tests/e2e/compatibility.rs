@@ -63,9 +63,17 @@ async fn old_site(name: &'static str) -> anyhow::Result<Site> {
     Ok(site)
 }
 
+/// Keeps the old store's keys as it would have kept them from clients that send them in quotes; how many there are.
+async fn in_quotes(site: &Site) -> anyhow::Result<u64> {
+    let mut connection = PgConnection::connect(&site.database_url).await?;
+    let sql = "UPDATE passbook.commands SET idempotency_key = '\"' || idempotency_key || '\"'";
+    Ok(sqlx::query(sql).execute(&mut connection).await?.rows_affected())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_the_first_release_is_read_and_goes_on() -> anyhow::Result<()> {
     let site = old_site("old_store").await?;
+    let quoted = in_quotes(&site).await?;
     site.migrate().await?;
     // Keys are kept longer than the fixture will be old.
     let mut service = site.command_with("command-0", &[("idempotency-days", "36500".to_owned())])?;
@@ -87,7 +95,7 @@ async fn a_store_of_the_first_release_is_read_and_goes_on() -> anyhow::Result<()
         })?;
         repeats += 1;
     }
-    ensure!(repeats > 50, "{repeats} keys");
+    ensure!(repeats > 50 && quoted > 50, "{repeats} keys, {quoted} in quotes");
     let events: usize = log.iter().map(Vec::len).sum();
     let after: usize = read_log(&commands).await?.iter().map(Vec::len).sum();
     ensure!(after == events, "repeats appended {} events", after - events);
@@ -139,7 +147,20 @@ async fn reads_the_same(client: &Client, read: &Read) -> anyhow::Result<()> {
     let body = response.text().await?;
     ensure!(status == read.status, "{status}: {body}");
     ensure!(read.etag.is_none() || etag == read.etag, "ETag {etag:?}, not {:?}", read.etag);
-    has_all("", &serde_json::from_str(&body)?, &read.answer)
+    let mut expected = read.answer.clone();
+    if read.path.starts_with("/admin/replays") {
+        expected["data"].as_array_mut().into_iter().flatten().for_each(flatten_from);
+    }
+    has_all("", &serde_json::from_str(&body)?, &expected)
+}
+
+/// From where a replay was asked for has been a field of its own since: `docs/UPGRADE.md`.
+fn flatten_from(replay: &mut Value) {
+    let Some(from) = replay["from"].as_object().cloned() else { return };
+    for (name, value) in from {
+        replay["from"] = json!(if name == "account_id" { "account" } else { &name });
+        replay[&name] = value;
+    }
 }
 
 /// Whether `actual` has all that `expected` has; objects may have more.

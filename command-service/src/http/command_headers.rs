@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use passbook_shared::http::extract::Query;
-use passbook_shared::http::headers::{if_match, is_visible_ascii, visible_ascii};
+use passbook_shared::http::headers::{if_match, is_printable_ascii, string_item, visible_ascii};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
 use serde::{Deserialize, Deserializer, de};
@@ -43,7 +43,7 @@ impl FromRequestParts<AppState> for CommandHeaders {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let Query(CommandQuery { dry_run }) = Query::from_request_parts(parts, state).await?;
         let headers = &parts.headers;
-        let key = visible_ascii(headers, IDEMPOTENCY_KEY, LONGEST_IDEMPOTENCY_KEY)?.map(str::to_owned);
+        let key = string_item(headers, IDEMPOTENCY_KEY, LONGEST_IDEMPOTENCY_KEY)?;
         let context = CommandContext { idempotency_key: key, ..context(headers)? };
         if state.require_idempotency_key && !dry_run && context.idempotency_key.is_none() {
             return Err(key_missing(IDEMPOTENCY_KEY));
@@ -102,10 +102,10 @@ pub(super) struct IdempotencyKey(pub(super) String);
 impl<'de> Deserialize<'de> for IdempotencyKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if is_visible_ascii(&text, LONGEST_IDEMPOTENCY_KEY) {
+        if is_printable_ascii(&text, LONGEST_IDEMPOTENCY_KEY) {
             return Ok(Self(text));
         }
-        let detail = format!("must be 1 to {LONGEST_IDEMPOTENCY_KEY} visible ASCII characters, no spaces");
+        let detail = format!("must be 1 to {LONGEST_IDEMPOTENCY_KEY} characters of printable ASCII");
         Err(de::Error::custom(detail))
     }
 }

@@ -29,29 +29,32 @@ impl AppState {
         if !self.log.store().opened_by_key_alone {
             return Ok(());
         }
-        let ids: HashMap<Uuid, Uuid> =
-            requests.iter().filter_map(|request| Some((request.account_id, id_by_key(request)?))).collect();
+        let ids: HashMap<Uuid, [Uuid; 2]> =
+            requests.iter().filter_map(|request| Some((request.account_id, ids_by_key(request)?))).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let owners = self.log.owners(&ids.values().copied().collect::<Vec<_>>()).await?;
+        let owners = self.log.owners(&ids.values().flatten().copied().collect::<Vec<_>>()).await?;
         for request in requests {
             let (Command::Open(opening), Some(old)) = (&request.command, ids.get(&request.account_id)) else {
                 continue;
             };
-            if owners.get(old).is_some_and(|owner| **owner == *opening.owner) {
-                request.account_id = *old;
+            let is_owner = |id: &&Uuid| owners.get(*id).is_some_and(|owner| **owner == *opening.owner);
+            if let Some(id) = old.iter().find(is_owner) {
+                request.account_id = *id;
             }
         }
         Ok(())
     }
 }
 
-/// The id that the account would have had by the key alone, if the request leaves its id to us.
-fn id_by_key(request: &CommandRequest) -> Option<Uuid> {
+/// The ids that the account would have had by the key alone, as it is and as it was sent in quotes, if the request leaves its
+/// id to us.
+fn ids_by_key(request: &CommandRequest) -> Option<[Uuid; 2]> {
     let (Command::Open(opening), Some(key)) = (&request.command, &request.context.idempotency_key) else { return None };
     let is_made = request.account_id == opened_id(&opening.owner, key);
-    is_made.then(|| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes()))
+    let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
+    is_made.then(|| [key, &quoted].map(|key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes())))
 }
 
 #[cfg(test)]

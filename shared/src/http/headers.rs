@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue};
 
 use super::problem::Problem;
 
@@ -39,6 +39,34 @@ pub fn visible_ascii<'a>(headers: &'a HeaderMap, name: &str, longest: usize) -> 
     let text = value.to_str().ok().filter(|text| is_visible_ascii(text, longest));
     text.map(Some)
         .ok_or_else(|| Problem::malformed(name, format!("must be 1 to {longest} visible ASCII characters, no spaces")))
+}
+
+/// The text of a header that is a string of RFC 9651 (`"a key"`), or the same text without quotes if it has no spaces.
+///
+/// # Errors
+/// 400 `malformed_request` if it is there twice, or is not 1 to `longest` characters of printable ASCII.
+pub fn string_item(headers: &HeaderMap, name: &str, longest: usize) -> Result<Option<String>, Problem> {
+    let is_quoted = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
+    if !headers.get(name).is_some_and(is_quoted) || headers.get_all(name).iter().count() > 1 {
+        return Ok(visible_ascii(headers, name, longest)?.map(str::to_owned));
+    }
+    let item = headers.get(name).map(|value| sfv::Parser::new(value.as_bytes()).parse::<sfv::Item>());
+    match item {
+        Some(Ok(sfv::Item { bare_item: sfv::BareItem::String(text), .. }))
+            if is_printable_ascii(text.as_str(), longest) =>
+        {
+            Ok(Some(text.into()))
+        }
+        _ => Err(Problem::malformed(
+            name,
+            format!("must be 1 to {longest} characters of ASCII, with a quote at each end"),
+        )),
+    }
+}
+
+/// Whether the text is 1 to `longest` characters of printable ASCII.
+pub fn is_printable_ascii(text: &str, longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 
 /// Whether the text is 1 to `longest` characters of visible ASCII, no spaces.
@@ -133,6 +161,30 @@ mod tests {
             headers.append(IF_MATCH, value.parse().unwrap());
         }
         if_match(&headers).map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn a_key_is_the_same_with_and_without_its_quotes() {
+        let key = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append("idempotency-key", value.parse().unwrap());
+            string_item(&headers, "Idempotency-Key", 8).map_err(|problem| problem.status)
+        };
+        for (value, text) in [
+            ("8e03", "8e03"),
+            ("\"8e03\"", "8e03"),
+            (" \"8e03\" ", "8e03"),
+            ("\"a b\"", "a b"),
+            ("\"a\\\"\\\\\"", "a\"\\"),
+            ("\"8e03\";v=1", "8e03"),
+            ("12345678", "12345678"),
+            ("\"12345678\"", "12345678"),
+        ] {
+            assert_eq!(key(value), Ok(Some(text.to_owned())), "{value}");
+        }
+        for bad in ["", "a b", "\"\"", "\"a", "\"a\"b", "\"\\a\"", "123456789", "\"123456789\"", "\"a\", \"b\""] {
+            assert_eq!(key(bad), Err(400), "{bad}");
+        }
     }
 
     #[test]

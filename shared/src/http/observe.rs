@@ -56,13 +56,6 @@ pub(super) fn identify(request: &HeaderMap, response: &mut Response) {
     response.headers_mut().insert(REQUEST_ID, request_id(request));
 }
 
-/// Gives a response the id of the one it replaces.
-pub(super) fn keep_id(replaced: &Response, response: &mut Response) {
-    if let Some(id) = replaced.headers().get(REQUEST_ID) {
-        response.headers_mut().insert(REQUEST_ID, id.clone());
-    }
-}
-
 fn request_id(request: &HeaderMap) -> HeaderValue {
     request.get(REQUEST_ID).filter(|id| acceptable(id)).cloned().unwrap_or_else(new_id)
 }

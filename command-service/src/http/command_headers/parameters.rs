@@ -1,7 +1,7 @@
 //! The same, for the API's document.
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{RefOr, Required};
 
 use super::{
@@ -12,7 +12,8 @@ use super::{
 pub(in crate::http) fn optional_key() -> Object {
     let schema_type = SchemaType::from_iter([Type::String, Type::Null]);
     let description = "Names this change, as the header `Idempotency-Key` does for a single one";
-    visible(LONGEST_IDEMPOTENCY_KEY).schema_type(schema_type).description(Some(description)).build()
+    let key = text().pattern(Some("^[ -~]+$")).min_length(Some(1)).max_length(Some(LONGEST_IDEMPOTENCY_KEY));
+    key.schema_type(schema_type).description(Some(description)).build()
 }
 
 impl utoipa::IntoParams for CommandHeaders {
@@ -21,8 +22,9 @@ impl utoipa::IntoParams for CommandHeaders {
             header(
                 IDEMPOTENCY_KEY,
                 "Names this change. A repeat with the same key has no second effect: it gets the first answer, byte for \
-                 byte, whether that was done or refused. A key belongs to its account.",
-                visible(LONGEST_IDEMPOTENCY_KEY),
+                 byte, whether that was done or refused. A key belongs to its account. It is a string of RFC 9651, `\"order 7\"`; \
+                 without its quotes it is the same key, if it has no spaces.",
+                key(),
             ),
             header(
                 "If-Match",
@@ -63,9 +65,15 @@ fn visible(longest: usize) -> ObjectBuilder {
 }
 
 /// `"7"`, or several of these, or `*`.
-fn version_tag() -> Schema {
-    let tag = text().pattern(Some(r#"^"[0-9]{1,18}"(, *"[0-9]{1,18}")*$"#)).min_length(Some(3)).examples(["\"7\""]);
-    OneOfBuilder::new().item(tag).item(text().enum_values(Some(["*"]))).build().into()
+fn version_tag() -> ObjectBuilder {
+    text().pattern(Some(r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"#)).min_length(Some(1)).examples(["\"7\""])
+}
+
+/// Twice the longest key, all of it escaped, and the quotes.
+fn key() -> ObjectBuilder {
+    let pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
+    let longest = 2 * LONGEST_IDEMPOTENCY_KEY + 2;
+    text().pattern(Some(pattern)).min_length(Some(1)).max_length(Some(longest)).examples(["order-4711"])
 }
 
 fn text() -> ObjectBuilder {

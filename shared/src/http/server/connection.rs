@@ -8,9 +8,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Method, Request, Response};
+use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, Parts};
@@ -33,8 +33,6 @@ use crate::http::observe;
 
 /// Time for a client to read the last answer before its connection is closed, and to send what it was sending.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bytes of an answer that need no share of the budget.
-const FREE: usize = 64 * 1024;
 /// The most that is discarded meanwhile, in bytes.
 const DISCARDED: u64 = 4 * 1024 * 1024;
 
@@ -99,7 +97,6 @@ async fn answer(
         // The connection is about to be closed, and the request is not executed.
         return std::future::pending().await;
     }
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let mut response = if host.refuses && !request.uri().path().starts_with("/health/") {
         let mut response = limits::too_many_connections().into_response();
         observe::identify(request.headers(), &mut response);
@@ -113,30 +110,8 @@ async fn answer(
     if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
         guest.linger();
     }
-    let share = match share(&mut response, &bounds) {
-        Some(share) => share,
-        // What was not asked to change anything may be refused still.
-        None if is_get => {
-            let mut refused = limits::too_many_answers().into_response();
-            observe::keep_id(&response, &mut refused);
-            response = refused;
-            None
-        }
-        None => None,
-    };
+    let share = response.extensions_mut().remove::<Share>();
     Ok(response.map(|body: Body| Answer::new(body, guest, share)))
-}
-
-/// The share of the budget for an answer, if it is so large that it needs one; nothing if there is none left. A handler
-/// that changes something takes it beforehand.
-fn share(response: &mut Response<Body>, bounds: &Bounds) -> Option<Option<Share>> {
-    if let Some(share) = response.extensions_mut().remove::<Share>() {
-        return Some(Some(share));
-    }
-    match response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) {
-        Some(bytes) if bytes > FREE => bounds.answers.take(bytes).map(Some),
-        _ => Some(None),
-    }
 }
 
 /// Drives a connection until it is done or has to end.
