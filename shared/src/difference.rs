@@ -9,6 +9,7 @@ use crate::partition::Partition;
 /// Kinds of differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DifferenceKind)]
 pub enum What {
     /// The log: events are missing, its positions are not dense.
     LogPositions,
@@ -60,7 +61,7 @@ pub struct Difference {
     /// What it is.
     pub what: What,
     /// Of the log.
-    #[schema(minimum = 0, examples(3))]
+    #[schema(value_type = i32, minimum = 0, examples(3))]
     pub partition: Partition,
     /// If it is of an account.
     #[serde(default, skip_serializing_if = "Option::is_none")]

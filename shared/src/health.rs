@@ -35,6 +35,7 @@ struct Part {
 
 /// How one part of the service stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = HealthCheck)]
 pub struct Check {
     /// `ok`; `degraded`: something is wrong that requests do not feel; `failing`: requests can't be served.
     pub state: CheckState,
@@ -46,6 +47,7 @@ pub struct Check {
 /// The states of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = HealthState)]
 pub enum CheckState {
     /// All is well.
     Ok,

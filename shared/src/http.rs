@@ -2,12 +2,14 @@
 //! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
 //! wrong.
 
+mod answers;
 /// Bodies of requests.
 pub mod body;
 /// Memory that many share.
 pub mod budget;
 /// Cursors of lists.
 pub mod cursor;
+mod document;
 /// Problems in the API's document.
 pub mod documented;
 /// Bodies, queries, paths and headers, checked.
@@ -27,7 +29,8 @@ pub mod problem;
 pub mod server;
 
 use axum::Router;
-use axum::response::IntoResponse;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -44,10 +47,18 @@ const STARTING: &str = "the service has started and has not reached it yet";
 pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
     let router = router
-        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document))
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document::complete(document)))
         .fallback(|| async { Problem::not_found("no such route; GET /docs lists them").into_response() })
-        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() });
+        .method_not_allowed_fallback(other_method);
     layered(service, router)
+}
+
+/// Answers a method that the route has no handler for. axum adds `Allow`.
+async fn other_method(method: Method) -> Response {
+    if method == Method::OPTIONS {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    Problem::method_not_allowed().into_response()
 }
 
 /// What a service is until its store was reached for the first time: it lives, and says what it waits for.
@@ -58,6 +69,8 @@ pub fn waiting(service: &'static str, health: Health) -> Router {
 
 fn layered(service: &'static str, router: Router) -> Router {
     router
+        .layer(axum::middleware::from_fn(answers::share))
+        .layer(answers::compression())
         .layer(axum::middleware::from_fn(body::lend))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
             let said = panic.downcast_ref::<String>().map(String::as_str);

@@ -6,6 +6,7 @@ use crate::difference::Difference;
 
 /// Some of a partition's log, checked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = PartitionCheck)]
 pub struct LogCheck {
     /// Accounts that were folded.
     #[schema(minimum = 0, examples(250))]

@@ -13,10 +13,10 @@ pub struct StoreDescription {
     /// Names the store in every record of the topic.
     pub store_id: Uuid,
     /// Partitions of its log.
-    #[schema(minimum = 1, maximum = 1000)]
+    #[schema(value_type = i32, minimum = 1, maximum = 1000)]
     pub partitions: Partition,
     /// Raised by each accepted restore; 0 if there was none.
-    #[schema(minimum = 0, maximum = 1_000_000)]
+    #[schema(value_type = i32, minimum = 0, maximum = 1_000_000)]
     pub epoch: Epoch,
     /// The accepted restores, oldest first.
     pub restores: Vec<Restore>,
@@ -26,9 +26,10 @@ pub struct StoreDescription {
 
 /// An accepted restore of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = AcceptedRestore)]
 pub struct Restore {
     /// The epoch that began with it.
-    #[schema(minimum = 1, maximum = 1_000_000)]
+    #[schema(value_type = i32, minimum = 1, maximum = 1_000_000)]
     pub epoch: Epoch,
     /// When an operator accepted it.
     #[schema(value_type = String, format = DateTime)]
@@ -39,8 +40,10 @@ pub struct Restore {
 
 /// The last position of a partition that an epoch and all earlier ones have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = KeptPosition)]
 pub struct Kept {
     /// The partition.
+    #[schema(value_type = i32)]
     pub partition: Partition,
     /// The last common position; 0 if there is none.
     #[schema(minimum = 0)]
@@ -51,6 +54,7 @@ pub struct Kept {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fork {
     /// The partition.
+    #[schema(value_type = i32)]
     pub partition: Partition,
     /// Where the log ends.
     #[schema(minimum = 0)]

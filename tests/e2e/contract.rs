@@ -255,8 +255,12 @@ async fn the_past_and_what_has_not_changed_can_be_asked_for() -> anyhow::Result<
             "{path}: {status}, {kept}"
         );
     }
-    let (status, _, body) = send(views, Method::GET, &view, &[("if-none-match", &expecting("2"))], "").await?;
-    ensure!(status == 304, "{status}: {body}");
+    for (service, path) in [(views, view.clone()), (commands, format!("{view}/state"))] {
+        let (status, headers, _) = send(service, Method::GET, &path, &[], "").await?;
+        ensure!(status == 200 && headers["etag"] == expecting("2"), "{path}: {status}: {headers:?}");
+        let (status, _, body) = send(service, Method::GET, &path, &[("if-none-match", &expecting("2"))], "").await?;
+        ensure!(status == 304, "{path}: {status}: {body}");
+    }
     for service in [commands, views] {
         let path = if service.addr == commands.addr { format!("{view}/state") } else { view.clone() };
         for past in ["version=1".to_owned(), format!("as_of={opened_at}")] {
@@ -275,6 +279,80 @@ async fn the_past_and_what_has_not_changed_can_be_asked_for() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_in_quotes_is_the_same_key() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("quoted_keys").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    let path = format!("/v1/accounts/{account}/deposits");
+    for (first, again) in [("8e03", "\"8e03\""), ("\"k\"", "k"), ("\"two words\"", "\"two words\"; by=us")] {
+        for (key, replayed) in [(first, false), (again, true)] {
+            let headers = [("idempotency-key", key)];
+            let (status, headers, answer) =
+                send(&pair.commands[0], Method::POST, &path, &headers, r#"{"amount":5}"#).await?;
+            let is_replay = headers.contains_key("idempotency-replayed");
+            ensure!(status == 201 && is_replay == replayed, "{key}: {status}, replayed {is_replay}: {answer}");
+        }
+    }
+    let deposit = json!({"type": "deposit", "account_id": account, "amount": 5, "idempotency_key": "two words"});
+    let body = json!({ "commands": [deposit] }).to_string();
+    let (_, _, answer) = send(&pair.commands[0], Method::POST, "/v1/commands", &[], &body).await?;
+    ensure!(answer["results"][0]["replayed"] == true, "{answer}");
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_has_options_and_every_read_has_a_head() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("options").await?, 1).await?;
+    let account = pair.command()?.open().await?;
+    pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
+    for service in [&pair.commands[0], &pair.projections[0]] {
+        let document = service.client()?.json("/openapi.json").await?;
+        for (path, operations) in document["paths"].as_object().context("no paths")? {
+            let url = path.replace("{id}", &account.to_string()).replace("{version}", "1");
+            let (status, headers, _) = send(service, Method::OPTIONS, &url, &[], "").await?;
+            let allowed = headers.get("allow").map(|allow| allow.to_str()).transpose()?.unwrap_or_default();
+            ensure!(status == StatusCode::NO_CONTENT, "OPTIONS {path}: {status}");
+            for method in operations.as_object().context("no operations")?.keys() {
+                let method = method.to_uppercase();
+                ensure!(allowed.split(',').any(|allowed| allowed == method), "{path}: {method} is not in `{allowed}`");
+            }
+        }
+        for path in ["/openapi.json", "/health/live", "/metrics", &format!("/v1/accounts/{account}/events")] {
+            if path.starts_with("/v1") && service.addr != pair.commands[0].addr {
+                continue;
+            }
+            let (status, headers, body) = send(service, Method::HEAD, path, &[], "").await?;
+            ensure!(status == StatusCode::OK && headers.contains_key("content-type"), "HEAD {path}: {status}");
+            ensure!(body.as_str() == Some(""), "HEAD {path}: {body}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_answers_are_compressed_for_whoever_asks() -> anyhow::Result<()> {
+    let pair = Pair::start(Site::new("compressed").await?, 1).await?;
+    for service in [&pair.commands[0], &pair.projections[0]] {
+        let http = reqwest::Client::new();
+        let get = |path: &str| http.get(format!("http://{}{path}", service.addr));
+        let plain = get("/openapi.json").send().await?;
+        ensure!(!plain.headers().contains_key("content-encoding"), "{:?}", plain.headers());
+        let compressed = get("/openapi.json").header("accept-encoding", "br, gzip").send().await?;
+        ensure!(compressed.headers().get("content-encoding").is_some_and(|coding| coding == "gzip"), "{compressed:?}");
+        let (plain, compressed) = (plain.bytes().await?, compressed.bytes().await?);
+        ensure!(compressed.starts_with(&[0x1f, 0x8b]) && compressed.len() * 4 < plain.len(), "{}", compressed.len());
+        let small = get("/health/live").header("accept-encoding", "gzip").send().await?;
+        ensure!(!small.headers().contains_key("content-encoding"), "{:?}", small.headers());
+    }
+    Ok(())
+}
+
+/// With which the names of operations begin: methods of generated clients.
+const VERBS: [&str; 20] = [
+    "accept", "cancel", "capture", "check", "close", "create", "discard", "execute", "freeze", "get", "list", "open",
+    "place", "release", "retry", "set", "settle", "start", "stream", "unfreeze",
+];
+
+#[tokio::test(flavor = "multi_thread")]
 async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
     let pair = Pair::start(Site::new("documents").await?, 1).await?;
     let account = pair.command()?.open().await?;
@@ -291,7 +369,10 @@ async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
             for (method, operation) in operations.as_object().context("no operations")? {
                 let described = operation["summary"].is_string() && operation["responses"].is_object();
                 ensure!(described, "{method} {path} is not described: {operation}");
-                ensure!(names.insert(operation["operationId"].to_string()), "{method} {path} has another's name");
+                let name = operation["operationId"].as_str().unwrap_or_default();
+                let verb = name.split_once('_').map_or("", |(verb, _)| verb);
+                ensure!(VERBS.contains(&verb), "{method} {path}: `{name}` is no verb and noun");
+                ensure!(names.insert(name.to_owned()), "{method} {path} has another's name");
             }
         }
         let docs = service.get("/docs/").await?.text().await?;

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::headers::{etag, none_match};
 use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::partition_of;
@@ -37,6 +41,7 @@ pub(super) struct StateQuery {
 
 /// An account, folded from its events.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AccountState)]
 pub(super) struct StateAnswer {
     account_id: Uuid,
     /// Of the newest event that is folded in.
@@ -51,15 +56,21 @@ pub(super) struct StateAnswer {
 /// The account as its events say
 ///
 /// Now; or, by the parameters, in the past: as it was recorded then, or as it counts from then.
-#[utoipa::path(get, path = "/v1/accounts/{id}/state", tag = "log",
+#[utoipa::path(get, operation_id = "get_account_state", path = "/v1/accounts/{id}/state", tag = "log",
     params(("id" = Uuid, Path, description = "The account"), StateQuery),
-    responses((status = 200, description = "How it stands, or stood", body = StateAnswer, example = json!(examples::state())), Problems))]
+    responses(
+        (status = 200, description = "How it stands, or stood", body = StateAnswer,
+            headers(("ETag" = String, description = "The version, in quotes")), example = json!(examples::state())),
+        (status = 304, description = "It is at the version the client has"),
+        Problems,
+    ))]
 pub(super) async fn account_state(
     State(state): State<AppState>,
     Extension(bounds): Extension<Arc<Bounds>>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<StateQuery>,
-) -> Result<Json<StateAnswer>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let asked = query.version.map(Whole::get);
     let partition = partition_of(account_id, state.log.store().partitions);
     let up_to = match (asked, query.as_of) {
@@ -84,7 +95,11 @@ pub(super) async fn account_state(
         return Err(Problem::version_not_found(account_id, loaded.version));
     }
     let position = Position { partition, number: loaded.position };
-    Ok(Json(StateAnswer { account_id, version: loaded.version, position, account }))
+    let tag = etag(loaded.version);
+    if none_match(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+    }
+    Ok(([(ETAG, tag)], Json(StateAnswer { account_id, version: loaded.version, position, account })).into_response())
 }
 
 fn unreadable(error: LoadError) -> Problem {

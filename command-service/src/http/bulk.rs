@@ -35,6 +35,8 @@ use crate::lanes::CommandRequest;
 
 /// How many commands a request may have.
 const MOST: usize = 1_000;
+/// How many malformed commands are named.
+const NAMED: usize = 20;
 const COUNT: &str = "must be 1 to 1000 commands";
 /// Bytes of the result of one command, as a rule.
 const RESULT: usize = 1024;
@@ -106,7 +108,7 @@ impl Asked {
 /// are done in their order; all are, if a transfer or a reversal is among them. A command has the fields of the request
 /// for it alone, and its `type`, `account_id`, and keys of its own. An entry can be reversed once it was answered. 503: none of
 /// the commands was decided.
-#[utoipa::path(post, path = "/v1/commands", tag = "commands", params(BulkHeaders),
+#[utoipa::path(post, operation_id = "execute_commands", path = "/v1/commands", tag = "commands", params(BulkHeaders),
     request_body = BulkRequest, responses(Done, Problems))]
 pub(super) async fn commands(
     State(state): State<AppState>,
@@ -149,18 +151,27 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) 
         return Err(Problem::malformed("commands", COUNT));
     }
     let mut set = Set { atomic, requests: Vec::with_capacity(most) };
+    let mut malformed = Vec::new();
     for (index, fields) in commands.into_iter().enumerate() {
         let read = command::read(fields, now).and_then(|read| match &read.idempotency_key {
             None if key_required => Err(key_missing("idempotency_key")),
             Some(_) | None => Ok(read),
         });
-        let read = read.map_err(|problem| problem.within(&format!("commands[{index}]")))?;
-        let Read { account_id, command, idempotency_key, expected_version } = read;
+        let Read { account_id, command, idempotency_key, expected_version } = match read {
+            Ok(read) => read,
+            Err(problem) => {
+                malformed.push(problem.within(&format!("commands[{index}]")));
+                if malformed.len() == NAMED { break } else { continue }
+            }
+        };
         let BulkHeaders { dry_run, context } = headers;
         let (dry_run, command_id) = (*dry_run, Uuid::now_v7());
         let context = CommandContext { idempotency_key, ..context.clone() };
         let expected_versions = expected_version.map(|version| vec![version]);
         set.requests.push(CommandRequest { account_id, command, expected_versions, dry_run, command_id, context });
+    }
+    if let Some(problem) = Problem::all_malformed(malformed) {
+        return Err(problem);
     }
     if atomic {
         no_key_twice(&set.requests)?;

@@ -40,7 +40,7 @@ impl CaptureRequest {
 /// Pay out money that is held
 ///
 /// All of it, or `amount`; the rest is given free. The hold ends with it.
-#[utoipa::path(post, path = "/v1/accounts/{id}/holds/{hold_id}/capture", tag = "commands",
+#[utoipa::path(post, operation_id = "capture_hold", path = "/v1/accounts/{id}/holds/{hold_id}/capture", tag = "commands",
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("hold_id" = Uuid, Path, description = "The hold"),

@@ -42,7 +42,7 @@ impl From<Checked> for LogCheck {
 /// Folds accounts, and tells each event that the rules do not allow on the account before it, or that lacks its other leg;
 /// and each snapshot, hold, transfer, reversal and head that is not what the events give. `verify` asks this of every
 /// partition.
-#[utoipa::path(get, path = "/v1/partitions/{partition}/check", tag = "log",
+#[utoipa::path(get, operation_id = "check_partition", path = "/v1/partitions/{partition}/check", tag = "log",
     params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition"), CheckQuery),
     responses((status = 200, description = "Some of the partition was checked", body = LogCheck,
         headers(

@@ -15,7 +15,7 @@ use crate::domain::{Command, Refusal};
 /// Close the account, for good
 ///
 /// It must have nothing on it and no open holds.
-#[utoipa::path(post, path = "/v1/accounts/{id}/close", tag = "commands",
+#[utoipa::path(post, operation_id = "close_account", path = "/v1/accounts/{id}/close", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<ReasonRequest>, responses(Changed, Problems))]
 pub(super) async fn close(

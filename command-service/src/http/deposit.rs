@@ -14,7 +14,9 @@ use super::submit::submit;
 use crate::domain::{Command, Refusal};
 
 /// Take money in
-#[utoipa::path(post, path = "/v1/accounts/{id}/deposits", tag = "commands",
+///
+/// The balance grows by the amount. A frozen account takes money, unless the freeze blocks credits.
+#[utoipa::path(post, operation_id = "create_deposit", path = "/v1/accounts/{id}/deposits", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = MovementRequest, responses(Entered, Problems))]
 pub(super) async fn deposit(

@@ -28,6 +28,7 @@ use crate::lanes::CommandError;
             Amounts are integers in minor units (`1250` is 12.50 EUR). Every change may carry an `Idempotency-Key`: a \
             repeat with it has no second effect and gets the first answer again. What goes wrong is answered as \
             `application/problem+json` with a stable `code`. Every response carries `X-Request-Id`.",
+        contact(name = "Passbook"),
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
@@ -36,7 +37,6 @@ use crate::lanes::CommandError;
         (name = "operations", description = "Run the service"),
     ),
     components(schemas(
-        Problem,
         FieldError,
         CommandAnswer,
         AnsweredEvent,

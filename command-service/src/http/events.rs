@@ -80,7 +80,7 @@ impl EventPage {
 ///
 /// Either one partition of the log (`partition`, `after`), complete and in order; or a search over all partitions by
 /// type and time, oldest first. To follow the log, follow its partitions: a search is for people.
-#[utoipa::path(get, path = "/v1/events", tag = "log", params(EventsQuery),
+#[utoipa::path(get, operation_id = "list_events", path = "/v1/events", tag = "log", params(EventsQuery),
     responses(
         (status = 200, description = "Some events", body = EventPage,
             headers(

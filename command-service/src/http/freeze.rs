@@ -36,7 +36,7 @@ impl FreezeRequest {
 /// Let no money out
 ///
 /// Nor in, with `block_credits`. A frozen account may be frozen again in another way.
-#[utoipa::path(post, path = "/v1/accounts/{id}/freeze", tag = "commands",
+#[utoipa::path(post, operation_id = "freeze_account", path = "/v1/accounts/{id}/freeze", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<FreezeRequest>, responses(Changed, Problems))]
 pub(super) async fn freeze(

@@ -51,7 +51,7 @@ impl HoldRequest {
 /// Set money aside
 ///
 /// What is available falls, the balance does not. A hold ends once: captured, released, or at its time.
-#[utoipa::path(post, path = "/v1/accounts/{id}/holds", tag = "commands",
+#[utoipa::path(post, operation_id = "place_hold", path = "/v1/accounts/{id}/holds", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = HoldRequest, responses(Done, Problems))]
 pub(super) async fn hold(

@@ -27,7 +27,6 @@ pub(super) struct OpenAccountRequest {
     account_id: Option<Uuid>,
     #[schema(schema_with = schemas::owner)]
     owner: Owner,
-    #[schema(schema_with = schemas::currency)]
     currency: Currency,
     #[schema(schema_with = schemas::optional_amount_or_zero)]
     initial_deposit: Option<AmountOrZero>,
@@ -57,7 +56,9 @@ impl OpenAccountRequest {
 }
 
 /// Open an account
-#[utoipa::path(post, path = "/v1/accounts", tag = "commands", params(CommandHeaders),
+///
+/// An account has one owner and one currency for good. Without an `account_id`, the service makes one.
+#[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands", params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
 pub(super) async fn open_account(
     State(state): State<AppState>,

@@ -32,7 +32,9 @@ impl OverdraftLimitRequest {
 }
 
 /// Set how far below 0 the available money may go
-#[utoipa::path(put, path = "/v1/accounts/{id}/overdraft-limit", tag = "commands",
+///
+/// The limit must not be less than what is in use: `overdraft_in_use`.
+#[utoipa::path(put, operation_id = "set_overdraft_limit", path = "/v1/accounts/{id}/overdraft-limit", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = OverdraftLimitRequest, responses(Done, Problems))]
 pub(super) async fn set_overdraft_limit(

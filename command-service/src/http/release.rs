@@ -23,7 +23,9 @@ impl ReasonRequest {
 }
 
 /// Release a hold
-#[utoipa::path(post, path = "/v1/accounts/{id}/holds/{hold_id}/release", tag = "commands",
+///
+/// The money of the hold is available again; the balance stays as it is.
+#[utoipa::path(post, operation_id = "release_hold", path = "/v1/accounts/{id}/holds/{hold_id}/release", tag = "commands",
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("hold_id" = Uuid, Path, description = "The hold"),

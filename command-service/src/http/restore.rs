@@ -40,7 +40,7 @@ pub(super) struct RestoreQuery {
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RestorePreview {
     /// The epoch of the store.
-    #[schema(minimum = 0, maximum = 1_000_000)]
+    #[schema(value_type = i32, minimum = 0, maximum = 1_000_000)]
     pub epoch: Epoch,
     /// The forked partitions, in ascending order; none if there is nothing to accept.
     pub forks: Vec<ForkPreview>,
@@ -50,6 +50,7 @@ pub(crate) struct RestorePreview {
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct ForkPreview {
     /// The partition.
+    #[schema(value_type = i32)]
     pub partition: Partition,
     /// Where the log ends.
     #[schema(minimum = 0)]
@@ -70,6 +71,7 @@ pub(crate) struct ForkPreview {
 
 /// An event that the topic has and the log has not.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = GivenUpEvent)]
 pub(crate) struct GivenUp {
     /// Where it was in the log.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
@@ -128,7 +130,7 @@ impl From<&RecordedEvent> for GivenUp {
 ///
 /// Compares the end of each partition of the topic with the log. Where the topic holds events that the log does not have,
 /// the log was restored from a backup: here is what they are, and up to where both agree.
-#[utoipa::path(get, path = "/admin/restore", tag = "operations", params(RestoreQuery),
+#[utoipa::path(get, operation_id = "get_restore", path = "/admin/restore", tag = "operations", params(RestoreQuery),
     responses((status = 200, description = "The forks, if there are any", body = RestorePreview), Problems))]
 pub(super) async fn restore(
     State(state): State<AppState>,

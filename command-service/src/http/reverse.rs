@@ -55,7 +55,7 @@ impl ReversalRequest {
 /// A deposit, a withdrawal, or a transfer (on both accounts, from either of them); each once, and as a whole. It counts from
 /// when the entry does, unless `effective_at` says otherwise; where money goes out again, what is available must suffice then
 /// and at every later time.
-#[utoipa::path(post, path = "/v1/accounts/{id}/reversals", tag = "commands",
+#[utoipa::path(post, operation_id = "create_reversal", path = "/v1/accounts/{id}/reversals", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = ReversalRequest, responses(Done, Problems))]
 pub(super) async fn reverse(

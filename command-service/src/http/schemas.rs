@@ -1,7 +1,7 @@
 //! Schemas of fields that requests share: as narrow as what is taken, so that a client (or a fuzzer) that keeps to
 //! them is never refused for its form.
 
-use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::money::MAX_AMOUNT;
 use passbook_shared::text::Metadata;
 use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 
@@ -47,20 +47,6 @@ pub(super) fn optional_expected_version() -> Object {
 fn whole(least: i64) -> ObjectBuilder {
     let int64 = SchemaFormat::KnownFormat(KnownFormat::Int64);
     ObjectBuilder::new().format(Some(int64)).minimum(Some(least)).maximum(Some(MAX_AMOUNT))
-}
-
-/// An ISO 4217 code that is in use.
-pub(super) fn currency() -> Object {
-    let letters = || (b'A'..=b'Z').map(char::from);
-    let codes =
-        letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
-    let known = codes.filter(|code| code.parse::<Currency>().is_ok());
-    ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("ISO 4217 code"))
-        .enum_values(Some(known))
-        .examples(["EUR"])
-        .build()
 }
 
 /// Whose an account is.

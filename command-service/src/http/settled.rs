@@ -20,6 +20,7 @@ use super::{AppState, Whose};
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
 #[schema(example = json!({"as_of": "2026-11-24T12:00:00Z"}))]
+#[schema(as = SettlePartitionRequest)]
 pub(super) struct SettleRequest {
     /// A time that is past.
     #[schema(value_type = String, format = DateTime)]
@@ -29,6 +30,7 @@ pub(super) struct SettleRequest {
 /// What there is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({"position": "3-1042"}))]
+#[schema(as = SettledPartition)]
 pub(super) struct Settled {
     /// The partition's last position: all that was recorded by then is there or before.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$")]
@@ -40,7 +42,7 @@ pub(super) struct Settled {
 /// Waits for what is being appended, and sees to it that nothing is recorded in the partition at that time or before any more:
 /// whoever has read it up to the position knows all of it. The projection asks this before it tells anything as of a time. A
 /// time that is less than a second off is waited for.
-#[utoipa::path(put, path = "/v1/partitions/{partition}/settled", tag = "log",
+#[utoipa::path(put, operation_id = "settle_partition", path = "/v1/partitions/{partition}/settled", tag = "log",
     params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition")),
     request_body = SettleRequest,
     responses((status = 200, description = "It is settled", body = Settled,

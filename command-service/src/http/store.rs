@@ -12,7 +12,7 @@ use super::documented::{Responses, read_problems};
 ///
 /// Its id, its partitions, its epoch (raised by each accepted restore of the log), and the partitions that are forked: there
 /// the topic holds events that the log does not have, and commands get 503 `log_is_behind` until an operator has decided.
-#[utoipa::path(get, path = "/v1/store", tag = "log",
+#[utoipa::path(get, operation_id = "get_store", path = "/v1/store", tag = "log",
     responses((status = 200, description = "The store as it is now", body = StoreDescription), Problems))]
 pub(super) async fn store(State(state): State<AppState>) -> Result<Json<StoreDescription>, Problem> {
     Ok(Json(state.log.describe().await?))

@@ -66,7 +66,7 @@ impl TransferRequest {
 /// Send money to another account
 ///
 /// Both accounts in one step, or neither. What the account that receives does not allow is told with its `account_id`.
-#[utoipa::path(post, path = "/v1/transfers", tag = "commands", params(CommandHeaders),
+#[utoipa::path(post, operation_id = "create_transfer", path = "/v1/transfers", tag = "commands", params(CommandHeaders),
     request_body = TransferRequest, responses(Done, Problems))]
 pub(super) async fn transfer(
     State(state): State<AppState>,

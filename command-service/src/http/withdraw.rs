@@ -17,7 +17,7 @@ use crate::domain::{Command, Refusal};
 /// Give money out
 ///
 /// With an `effective_at` that is past, what is available must suffice by effective time, too: then and at every later time.
-#[utoipa::path(post, path = "/v1/accounts/{id}/withdrawals", tag = "commands",
+#[utoipa::path(post, operation_id = "create_withdrawal", path = "/v1/accounts/{id}/withdrawals", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = WithdrawalRequest, responses(Entered, Problems))]
 pub(super) async fn withdraw(

@@ -23,6 +23,7 @@ use crate::store::{history, quarantine};
 
 /// An account. Amounts in minor units of its currency.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Account)]
 pub(super) struct AccountView {
     account_id: Uuid,
     /// An opaque reference.
@@ -108,7 +109,7 @@ pub(super) struct Asked {
 ///
 /// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says), so a client sees what its own
 /// command did. An account that the views have not seen yet is 503 `view_behind`, and 404 only if the log has none either.
-#[utoipa::path(get, operation_id = "account", path = "/v1/accounts/{id}", tag = "accounts",
+#[utoipa::path(get, operation_id = "get_account", path = "/v1/accounts/{id}", tag = "accounts",
     params(
         ("id" = Uuid, Path, description = "The account"),
         Asked,

@@ -108,7 +108,7 @@ pub(super) struct AccountPage {
 ///
 /// Pages follow each other by the value they are ordered by: an account whose balance changes between two pages may be
 /// seen on both or on neither.
-#[utoipa::path(get, operation_id = "accounts", path = "/v1/accounts", tag = "accounts",
+#[utoipa::path(get, operation_id = "list_accounts", path = "/v1/accounts", tag = "accounts",
     params(Asked, LabelsAsked, Wait),
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
 pub(super) async fn list(

@@ -17,6 +17,7 @@ const NEWEST: i64 = 10;
 
 /// How the projection stands.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = ProjectionStatus)]
 pub(super) struct Projection {
     /// The complete set of views that queries are answered from.
     #[schema(minimum = 1, examples(1))]
@@ -34,9 +35,9 @@ pub(super) struct Projection {
 
 /// How far a partition of the log has been applied.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Partition)]
+#[schema(as = PartitionStatus)]
 struct PartitionView {
-    #[schema(minimum = 0, examples(3))]
+    #[schema(value_type = i32, minimum = 0, examples(3))]
     partition: Partition,
     /// Of the last event applied; 0 before the first.
     #[schema(minimum = 0, examples(1042))]
@@ -56,7 +57,9 @@ struct PartitionView {
 }
 
 /// How the projection stands
-#[utoipa::path(get, path = "/admin/projection", tag = "operations",
+///
+/// The live generation, and for each partition how far the views are and how far the topic is.
+#[utoipa::path(get, operation_id = "get_projection", path = "/admin/projection", tag = "operations",
     responses((status = 200, description = "How it stands", body = Projection), Problems))]
 pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Projection>, Problem> {
     let pool = state.views.pool()?;

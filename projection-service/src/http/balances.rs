@@ -70,6 +70,7 @@ pub(super) struct Balances {
 
 /// The balance at the end of a bucket of time.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = BalanceBucket)]
 struct Bucket {
     /// When it begins.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T00:00:00.000000Z"))]
@@ -86,7 +87,7 @@ struct Bucket {
 ///
 /// At most 1,000 buckets; the first and the last are cut to the time asked for. With a `to` that is past, they are the same
 /// whenever they are asked for.
-#[utoipa::path(get, operation_id = "balances", path = "/v1/accounts/{id}/balances", tag = "accounts",
+#[utoipa::path(get, operation_id = "list_balances", path = "/v1/accounts/{id}/balances", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(

@@ -22,13 +22,14 @@ use super::behind;
             command's answer carries the account's version and its position: give them as `min_version` or `at_least` \
             to read your own write. What goes wrong is answered as `application/problem+json` with a stable `code`. \
             Every response carries `X-Request-Id`.",
-        license(name = "Apache-2.0", identifier = "Apache-2.0")
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+        contact(name = "Passbook")
     ),
     tags(
         (name = "accounts", description = "Accounts as they stand, as they stood, and what moved them"),
         (name = "operations", description = "Run the service"),
     ),
-    components(schemas(Problem, FieldError))
+    components(schemas(FieldError))
 )]
 pub(super) struct Document;
 
@@ -90,13 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_asked_for_as_a_deep_object() {
+    fn labels_are_asked_for_one_by_one() {
         let document = document();
         for list in ["/v1/accounts", "/v1/accounts/{id}/entries"] {
             let parameters = document["paths"][list]["get"]["parameters"].as_array().unwrap();
-            let metadata = parameters.iter().find(|parameter| parameter["name"] == "metadata").unwrap();
-            assert_eq!((&metadata["in"], &metadata["style"]), (&json!("query"), &json!("deepObject")));
-            assert_eq!(metadata["schema"]["additionalProperties"]["type"], json!("string"));
+            let label = parameters.iter().find(|parameter| parameter["name"] == "label").unwrap();
+            assert_eq!(
+                (&label["in"], &label["explode"], &label["schema"]["type"]),
+                (&json!("query"), &json!(true), &json!("array"))
+            );
         }
     }
 

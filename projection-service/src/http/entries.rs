@@ -96,7 +96,7 @@ pub(super) struct Statement {
 /// `opening_balance` and `closing_balance` are those of the whole period, whatever the page, the type and the labels. With
 /// `order=effective`, the statement is by value date: an entry is where it counts from, and each `balance` is of all that
 /// counts from there or before.
-#[utoipa::path(get, operation_id = "entries", path = "/v1/accounts/{id}/entries", tag = "accounts",
+#[utoipa::path(get, operation_id = "list_entries", path = "/v1/accounts/{id}/entries", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, LabelsAsked, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(

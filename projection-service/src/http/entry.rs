@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use passbook_shared::event::schema::EventData;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
@@ -30,6 +31,7 @@ pub(super) struct Asked {
 
 /// The whole way of an entry.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = EntryTrail)]
 pub(super) struct EntryWay {
     account_id: Uuid,
     #[schema(minimum = 1, examples(7))]
@@ -70,16 +72,17 @@ struct LoggedEvent {
     #[schema(minimum = 1)]
     schema_version: i16,
     /// The payload, as stored.
-    #[schema(value_type = Object, examples(json!({"amount": 25_000})))]
+    #[schema(value_type = EventData)]
     data: Box<RawValue>,
 }
 
 /// A place in Kafka.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = KafkaOffset)]
 struct KafkaPlace {
     #[schema(examples("passbook.events"))]
     topic: String,
-    #[schema(minimum = 0, examples(3))]
+    #[schema(value_type = i32, minimum = 0, examples(3))]
     partition: Partition,
     #[schema(minimum = 0, examples(1_041))]
     offset: i64,
@@ -88,7 +91,7 @@ struct KafkaPlace {
 /// The whole way of an entry
 ///
 /// Which command caused it, what the log has of it, and when it got where. The log is asked for that.
-#[utoipa::path(get, operation_id = "entry", path = "/v1/accounts/{id}/entries/{version}", tag = "accounts",
+#[utoipa::path(get, operation_id = "get_entry", path = "/v1/accounts/{id}/entries/{version}", tag = "accounts",
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("version" = i64, Path, minimum = 1, description = "The entry's place in it"),

@@ -114,7 +114,7 @@ impl From<Hold> for HoldView {
 /// The holds of an account, newest first
 ///
 /// One whose time is over is open until the log says that it has expired.
-#[utoipa::path(get, operation_id = "holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
+#[utoipa::path(get, operation_id = "list_holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
     responses((status = 200, description = "The page", body = HoldPage,
         headers(("ETag" = String, description = "The version of the account that it shows, in quotes"))), Problems))]

@@ -33,7 +33,7 @@ pub(super) struct QuarantinedView {
     id: i64,
     /// Absent if not even that could be read.
     account_id: Option<Uuid>,
-    #[schema(minimum = 0, examples(3))]
+    #[schema(value_type = i32, minimum = 0, examples(3))]
     partition: Partition,
     /// Its place there in the log, if that could be read.
     #[schema(minimum = 1, examples(1042))]
@@ -86,7 +86,7 @@ pub(super) struct Asked {
 ///
 /// An event that can't be decoded or applied is set aside. Later events of its account wait behind it, in order; other
 /// accounts go on.
-#[utoipa::path(get, operation_id = "quarantine", path = "/admin/quarantine", tag = "operations", params(Asked),
+#[utoipa::path(get, operation_id = "list_quarantined", path = "/admin/quarantine", tag = "operations", params(Asked),
     responses((status = 200, description = "The page", body = QuarantinePage), ListProblems))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -115,7 +115,7 @@ pub(super) struct WholeView {
 
 /// The value of the record: text, or else base64.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Document)]
+#[schema(as = QuarantinedDocument)]
 struct DocumentView {
     /// If it is UTF-8. A CloudEvent, if it is an event.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +136,7 @@ impl DocumentView {
 
 /// An event that waits.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Waiting)]
+#[schema(as = WaitingEvent)]
 struct WaitingView {
     /// Its place in its account.
     #[schema(minimum = 1, examples(8))]
@@ -147,7 +147,9 @@ struct WaitingView {
 }
 
 /// What could not be applied, with its document
-#[utoipa::path(get, operation_id = "quarantined", path = "/admin/quarantine/{id}", tag = "operations", params(("id" = i64, Path)),
+///
+/// And the events that wait behind it, in their order.
+#[utoipa::path(get, operation_id = "get_quarantined", path = "/admin/quarantine/{id}", tag = "operations", params(("id" = i64, Path)),
     responses((status = 200, description = "What was set aside", body = WholeView), OneProblems))]
 pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<WholeView>, Problem> {
     let id = number(&id)?;

@@ -46,6 +46,7 @@ pub(super) struct Stats {
 
 /// How many accounts there are of each status.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
+#[schema(as = AccountsByStatus)]
 struct ByStatus {
     /// Money moves.
     #[schema(minimum = 0, examples(9_900))]
@@ -60,6 +61,7 @@ struct ByStatus {
 
 /// The accounts in one currency, together.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = CurrencyTotals)]
 struct InCurrency {
     /// ISO 4217.
     #[schema(min_length = 3, max_length = 3, examples("EUR"))]
@@ -87,7 +89,7 @@ pub(super) struct Asked {
 /// All accounts together
 ///
 /// Sums are at most half a second old, and never older than `at_least`.
-#[utoipa::path(get, operation_id = "stats", path = "/v1/stats", tag = "accounts",
+#[utoipa::path(get, operation_id = "get_stats", path = "/v1/stats", tag = "accounts",
     params(Asked, Wait),
     responses((status = 200, description = "The sums", body = Stats), Problems))]
 pub(super) async fn get(

@@ -27,7 +27,7 @@ pub(super) struct Asked {}
 ///
 /// The legs come into the views one by one. When one is there, the other is waited for as long as `Prefer: wait` says;
 /// with that header, so is the first. A leg that could not be applied is null.
-#[utoipa::path(get, operation_id = "transfer", path = "/v1/transfers/{id}", tag = "accounts",
+#[utoipa::path(get, operation_id = "get_transfer", path = "/v1/transfers/{id}", tag = "accounts",
     params(("id" = Uuid, Path, description = "The transfer"), Wait),
     responses((status = 200, description = "The transfer", body = TransferView), Problems))]
 pub(super) async fn get(

@@ -81,7 +81,7 @@ impl From<Job> for VerificationView {
 ///
 /// The whole log is folded, and every account and every entry of the live views is compared with what that gives, while
 /// commands and queries go on: each partition at the position that its views have when it is looked at. One at a time.
-#[utoipa::path(post, operation_id = "begin_verification", path = "/admin/verify", tag = "operations",
+#[utoipa::path(post, operation_id = "start_verification", path = "/admin/verify", tag = "operations",
     responses(
         (status = 202, description = "It was asked for", body = VerificationView,
             headers(("Location" = String, description = "Where to look how it stands"))),
@@ -102,7 +102,7 @@ pub(super) async fn ask(
 /// How a verification stands
 ///
 /// The last 20 are remembered, whichever instance they were asked of.
-#[utoipa::path(get, operation_id = "verification", path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "get_verification", path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
     responses((status = 200, description = "How it stands", body = VerificationView), OneProblems))]
 pub(super) async fn get(
     State(state): State<AppState>,

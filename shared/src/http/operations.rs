@@ -29,13 +29,15 @@ struct Readiness {
 /// The process runs
 ///
 /// Depends on nothing else: if this does not answer, restart the process.
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, description = "It does", body = String)))]
+#[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations", responses((status = 200, description = "It does", body = String)))]
 async fn live() -> &'static str {
     "alive"
 }
 
 /// The service can do its work
-#[utoipa::path(get, path = "/health/ready", tag = "operations", responses(
+///
+/// Says how each part stands. A failing part makes the service unready; a degraded one does not.
+#[utoipa::path(get, operation_id = "get_readiness", path = "/health/ready", tag = "operations", responses(
     (status = 200, description = "It can; a part may be degraded, with the reason", body = Readiness),
     (status = 503, description = "It can't; the failing parts say why", body = Readiness),
 ))]
@@ -46,7 +48,9 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 }
 
 /// Metrics in Prometheus's text format
-#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, description = "The metrics", body = String)))]
+///
+/// Counters begin at 0 with the process.
+#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations", responses((status = 200, description = "The metrics", body = String)))]
 async fn metrics() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
 }

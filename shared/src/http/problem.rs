@@ -38,6 +38,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// Seconds after which to try again; also the header `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u32, required = false)]
     pub retry_after: Option<u32>,
     /// Facts by name that belong to the code, such as `available` or `current_version`.
     #[serde(flatten)]
@@ -98,6 +99,19 @@ impl Problem {
             self.detail = format!("`{}`: {}", error.field, error.detail);
         }
         self
+    }
+
+    /// 400 `malformed_request` that names the fields of all of these; nothing if there are none.
+    pub fn all_malformed(problems: Vec<Self>) -> Option<Self> {
+        let mut problems = problems.into_iter();
+        let mut first = problems.next()?;
+        let more = problems.len();
+        if more > 0 {
+            let detail = format!("{}; and {more} more in `errors`", cut(first.detail, LONGEST_DETAIL - 64));
+            first.detail = detail;
+        }
+        first.errors.extend(problems.flat_map(|problem| problem.errors));
+        Some(first)
     }
 
     /// 404 `not_found`.

@@ -1,6 +1,7 @@
 //! Bodies of answers.
 
 use passbook_shared::event::AccountEvent;
+use passbook_shared::event::schema::EventData;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
@@ -47,6 +48,7 @@ pub(in crate::http) struct CommandAnswer<'a> {
 
 /// An event that a command caused.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = CausedEvent)]
 pub(in crate::http) struct AnsweredEvent<'a> {
     event_id: Uuid,
     #[serde(rename = "type")]
@@ -61,7 +63,7 @@ pub(in crate::http) struct AnsweredEvent<'a> {
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
     /// What happened.
-    #[schema(value_type = Object, examples(json!({"amount": 25_000})))]
+    #[schema(value_type = EventData)]
     data: &'a RawValue,
 }
 

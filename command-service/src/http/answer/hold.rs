@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 /// A hold as a command has left it. Amounts in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = HoldSummary)]
 pub(in crate::http) struct AnsweredHold {
     hold_id: Uuid,
     /// The amount when it was placed.

@@ -16,8 +16,44 @@ use crate::lanes::{Answer, CommandError, Outcome};
 /// What became of a command, as the lanes say.
 type Became = Result<Answer, CommandError>;
 
+/// What a result is, as its field `result` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
+pub(super) enum Kind {
+    Account,
+    Hold,
+    Transfer,
+    Problem,
+}
+
+impl Kind {
+    fn of(body: &Body<'_>) -> Self {
+        match body {
+            Body::Account(_) => Self::Account,
+            Body::Hold(_) => Self::Hold,
+            Body::Transfer(_) => Self::Transfer,
+        }
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Hold => "hold",
+            Self::Transfer => "transfer",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+impl From<Kind> for &'static str {
+    fn from(kind: Kind) -> Self {
+        kind.as_str()
+    }
+}
+
 #[derive(Serialize)]
 struct Done<'a> {
+    result: Kind,
     status: u16,
     #[serde(flatten)]
     body: Body<'a>,
@@ -28,10 +64,17 @@ struct Done<'a> {
 /// Its status is in the problem.
 #[derive(Serialize)]
 struct NotDone {
+    result: Kind,
     #[serde(flatten)]
     problem: Problem,
     #[serde(skip_serializing_if = "is_false")]
     replayed: bool,
+}
+
+impl NotDone {
+    fn of(problem: Problem, replayed: bool) -> Self {
+        Self { result: Kind::Problem, problem, replayed }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -64,11 +107,11 @@ fn write_one(body: &mut Vec<u8>, asked: Asked, became: &Became) -> serde_json::R
         Ok(Answer { replayed, outcome }) => match asked.form.tell(asked.account_id, outcome) {
             Ok(told) => {
                 let status = asked.form.status.as_u16();
-                serde_json::to_writer(body, &Done { status, body: told, replayed: *replayed })
+                serde_json::to_writer(body, &Done { result: Kind::of(&told), status, body: told, replayed: *replayed })
             }
-            Err(problem) => serde_json::to_writer(body, &NotDone { problem, replayed: *replayed }),
+            Err(problem) => serde_json::to_writer(body, &NotDone::of(problem, *replayed)),
         },
-        Err(error) => serde_json::to_writer(body, &NotDone { problem: problems::undecided(error), replayed: false }),
+        Err(error) => serde_json::to_writer(body, &NotDone::of(problems::undecided(error), false)),
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::borrow::Cow;
 
+use passbook_shared::http::problem::Problem;
 use utoipa::openapi::schema::{
-    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
+    AdditionalProperties, ArrayBuilder, Discriminator, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
 };
 use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::MOST;
 use super::command::CommandType;
+use super::results::Kind;
+use crate::http::answer::{CommandAnswer, HoldAnswer, TransferAnswer};
 use crate::http::capture::CaptureRequest;
 use crate::http::command_headers::optional_key;
 use crate::http::freeze::FreezeRequest;
@@ -25,40 +28,34 @@ use crate::http::{examples, schemas};
 /// Many commands.
 pub(in crate::http) struct BulkRequest;
 
+type Schemas = Vec<(String, RefOr<Schema>)>;
+
 impl ToSchema for BulkRequest {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("BulkRequest")
+    }
+
+    fn schemas(schemas: &mut Schemas) {
+        let commands: Vec<_> = commands().collect();
+        let by_type = one_of("type", commands.iter().map(|(tag, name, _)| (tag.as_str(), name.as_str())));
+        schemas.push(("BulkCommand".to_owned(), by_type.description(Some("One of many commands")).into()));
+        schemas.extend(commands.into_iter().map(|(_, name, schema)| (name, schema.into())));
     }
 }
 
 impl PartialSchema for BulkRequest {
     fn schema() -> RefOr<Schema> {
-        let account = ["account_id"].as_slice();
-        let hold = ["account_id", "hold_id"].as_slice();
-        let command = [
-            of_type(CommandType::Open, OpenAccountRequest::schema(), &[]),
-            of_type(CommandType::Deposit, MovementRequest::schema(), account),
-            of_type(CommandType::Withdraw, WithdrawalRequest::schema(), account),
-            of_type(CommandType::Transfer, TransferRequest::schema(), &[]),
-            of_type(CommandType::Hold, HoldRequest::schema(), account),
-            of_type(CommandType::Capture, CaptureRequest::schema(), hold),
-            of_type(CommandType::Release, ReasonRequest::schema(), hold),
-            of_type(CommandType::Reverse, ReversalRequest::schema(), account),
-            of_type(CommandType::SetOverdraftLimit, OverdraftLimitRequest::schema(), account),
-            of_type(CommandType::Freeze, FreezeRequest::schema(), account),
-            of_type(CommandType::Unfreeze, ReasonRequest::schema(), account),
-            of_type(CommandType::Close, ReasonRequest::schema(), account),
-        ];
-        let command = command.into_iter().flatten().fold(OneOfBuilder::new(), OneOfBuilder::item);
-        let commands = ArrayBuilder::new().items(command);
-        let atomic = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(false.into()));
+        let commands = ArrayBuilder::new().items(Ref::from_schema_name("BulkCommand"));
+        let atomic = ObjectBuilder::new().schema_type(Type::Boolean);
+        let atomic = atomic.description(Some("Whether all are to be done, or none; if absent, each by itself"));
         let example = serde_json::json!({"commands": [
             {"type": "deposit", "account_id": examples::ACCOUNT, "amount": 25_000, "idempotency_key": "order-1"},
-            {"type": "withdraw", "account_id": examples::ACCOUNT, "amount": 200_000, "idempotency_key": "order-2"},
+            {"type": "transfer", "from": examples::ACCOUNT, "to": examples::OTHER, "amount": 2_000, "idempotency_key": "order-2"},
+            {"type": "hold", "account_id": examples::ACCOUNT, "amount": 5_000, "idempotency_key": "order-3"},
         ]});
         ObjectBuilder::new()
-            .description(Some("Many commands"))
-            .property("atomic", atomic.description(Some("Whether all are to be done, or none")))
+            .description(Some("Many commands: at most 1,000, in a body of at most 2 MiB"))
+            .property("atomic", atomic)
             .property("commands", commands.min_items(Some(1)).max_items(Some(MOST)))
             .required("commands")
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
@@ -67,20 +64,55 @@ impl PartialSchema for BulkRequest {
     }
 }
 
+/// The commands: type, name of the schema, and schema.
+fn commands() -> impl Iterator<Item = (String, String, Object)> {
+    let account = ["account_id"].as_slice();
+    let hold = ["account_id", "hold_id"].as_slice();
+    let commands = [
+        (CommandType::Open, OpenAccountRequest::schema(), [].as_slice()),
+        (CommandType::Deposit, MovementRequest::schema(), account),
+        (CommandType::Withdraw, WithdrawalRequest::schema(), account),
+        (CommandType::Transfer, TransferRequest::schema(), &[]),
+        (CommandType::Hold, HoldRequest::schema(), account),
+        (CommandType::Capture, CaptureRequest::schema(), hold),
+        (CommandType::Release, ReasonRequest::schema(), hold),
+        (CommandType::Reverse, ReversalRequest::schema(), account),
+        (CommandType::SetOverdraftLimit, OverdraftLimitRequest::schema(), account),
+        (CommandType::Freeze, FreezeRequest::schema(), account),
+        (CommandType::Unfreeze, ReasonRequest::schema(), account),
+        (CommandType::Close, ReasonRequest::schema(), account),
+    ];
+    commands.into_iter().filter_map(|(command_type, alone, ids)| {
+        let tag = serde_json::to_value(command_type).ok()?.as_str()?.to_owned();
+        Some((tag.clone(), format!("{command_type:?}Command"), of_type(&tag, alone, ids)?))
+    })
+}
+
 /// The request for one command, as one of many: with its type, `ids` that are else in the path, and what is else in
 /// headers.
-fn of_type(command_type: CommandType, alone: RefOr<Schema>, ids: &[&str]) -> Option<RefOr<Schema>> {
+fn of_type(tag: &str, alone: RefOr<Schema>, ids: &[&str]) -> Option<Object> {
     let RefOr::T(Schema::Object(mut object)) = alone else { return None };
-    let name = serde_json::to_value(command_type).ok();
-    let is_type = ObjectBuilder::new().schema_type(Type::String).enum_values(name.map(|name| [name])).build();
-    own(&mut object, "type", is_type, true);
+    own(&mut object, "type", only(tag), true);
     for id in ids {
         own(&mut object, id, uuid(), true);
     }
     own(&mut object, "idempotency_key", optional_key(), false);
     own(&mut object, "expected_version", schemas::optional_expected_version(), false);
     object.example = None;
-    Some(object.into())
+    object.examples.clear();
+    Some(object)
+}
+
+/// A schema that is that of one of these names, as the property `tag` says.
+fn one_of<'a>(tag: &str, schemas: impl Iterator<Item = (&'a str, &'a str)>) -> OneOfBuilder {
+    let mut one_of = OneOfBuilder::new();
+    let mut mapping = Vec::new();
+    for (value, name) in schemas {
+        let schema = Ref::from_schema_name(name);
+        mapping.push((value.to_owned(), schema.ref_location.clone()));
+        one_of = one_of.item(schema);
+    }
+    one_of.discriminator(Some(Discriminator::with_mapping(tag, mapping)))
 }
 
 fn own(object: &mut Object, name: &str, schema: Object, required: bool) {
@@ -88,6 +120,11 @@ fn own(object: &mut Object, name: &str, schema: Object, required: bool) {
     if required {
         object.required.push(name.to_owned());
     }
+}
+
+/// The text and no other.
+fn only(text: &str) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some([text])).build()
 }
 
 fn uuid() -> Object {
@@ -98,37 +135,92 @@ fn uuid() -> Object {
 /// What became of each of them.
 pub(in crate::http) struct BulkAnswer;
 
+type SchemaOf = fn() -> RefOr<Schema>;
+
+/// The results of commands by `result`: name of the schema, that of the answer to the command alone, and its statuses.
+const RESULTS: [(Kind, &str, SchemaOf, [u16; 2]); 4] = [
+    (Kind::Account, "AccountResult", CommandAnswer::schema, [200, 201]),
+    (Kind::Hold, "HoldResult", HoldAnswer::schema, [200, 201]),
+    (Kind::Transfer, "TransferResult", TransferAnswer::schema, [200, 201]),
+    (Kind::Problem, "ProblemResult", Problem::schema, [400, 599]),
+];
+
 impl ToSchema for BulkAnswer {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("BulkAnswer")
+    }
+
+    fn schemas(schemas: &mut Schemas) {
+        let tags = RESULTS.map(|(result, name, ..)| (result.as_str(), name));
+        let by_result = one_of("result", tags.into_iter());
+        schemas
+            .push(("BulkResult".to_owned(), by_result.description(Some("What became of one of many commands")).into()));
+        let results = RESULTS.iter().filter_map(|(result, name, alone, statuses)| {
+            Some(((*name).to_owned(), with_result(*result, flat(alone())?, *statuses).into()))
+        });
+        schemas.extend(results);
     }
 }
 
 impl PartialSchema for BulkAnswer {
     fn schema() -> RefOr<Schema> {
-        let status = |least, most| {
-            let description = "What the status of the answer to it alone would be";
-            let status = ObjectBuilder::new().schema_type(Type::Integer).description(Some(description));
-            status.minimum(Some(least)).maximum(Some(most))
-        };
-        let description = "There, and true, if this is the answer to an earlier command with the key";
-        let replayed = ObjectBuilder::new().schema_type(Type::Boolean).description(Some(description)).build();
-        let beside = |least, most| {
-            let beside = ObjectBuilder::new().property("status", status(least, most)).required("status");
-            beside.property("replayed", replayed.clone())
-        };
-        let result = |schema: &str, least, most| {
-            AllOfBuilder::new().item(beside(least, most)).item(Ref::from_schema_name(schema)).build()
-        };
-        let results = AnyOfBuilder::new()
-            .item(Schema::AllOf(result("CommandAnswer", 200, 201)))
-            .item(Schema::AllOf(result("TransferAnswer", 200, 201)))
-            .item(Schema::AllOf(result("Problem", 400, 599)))
-            .description(Some("The answer to it alone (a hold's has its `hold`), or its problem"));
         ObjectBuilder::new()
             .description(Some("What became of each command, in their order"))
-            .property("results", ArrayBuilder::new().items(results))
+            .property("results", ArrayBuilder::new().items(Ref::from_schema_name("BulkResult")))
             .required("results")
             .into()
+    }
+}
+
+/// An answer, as one of many.
+fn with_result(result: Kind, mut answer: Object, [least, most]: [u16; 2]) -> Object {
+    own(&mut answer, "result", only(result.as_str()), true);
+    let description = "The status that the answer to it alone would have";
+    let status = ObjectBuilder::new().schema_type(Type::Integer).description(Some(description));
+    answer.required.retain(|name| name != "status");
+    own(&mut answer, "status", status.minimum(Some(least)).maximum(Some(most)).build(), true);
+    let description = "There, and true, if this is the answer to an earlier command with the key";
+    own(
+        &mut answer,
+        "replayed",
+        ObjectBuilder::new().schema_type(Type::Boolean).description(Some(description)).build(),
+        false,
+    );
+    answer
+}
+
+/// An object with the properties of all that a schema is made of.
+fn flat(schema: RefOr<Schema>) -> Option<Object> {
+    match schema {
+        RefOr::T(Schema::Object(object)) => Some(object),
+        RefOr::T(Schema::AllOf(all)) => all.items.into_iter().map(flat).reduce(|a, b| {
+            let (mut a, b) = (a?, b?);
+            a.properties.extend(b.properties);
+            a.required.extend(b.required);
+            Some(a)
+        })?,
+        RefOr::Ref(reference) if reference.ref_location.ends_with("/CommandAnswer") => flat(CommandAnswer::schema()),
+        RefOr::T(_) | RefOr::Ref(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_and_every_result_has_a_schema() {
+        let mut schemas = Schemas::new();
+        BulkRequest::schemas(&mut schemas);
+        BulkAnswer::schemas(&mut schemas);
+        let names: Vec<&str> = schemas.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names.len(), 2 + 12 + RESULTS.len(), "{names:?}");
+        let hold = serde_json::to_value(&schemas.iter().find(|(name, _)| name == "HoldResult").unwrap().1).unwrap();
+        for field in ["result", "status", "hold", "version", "events"] {
+            assert!(
+                hold["properties"][field].is_object() && hold["required"].as_array().unwrap().contains(&field.into()),
+                "{hold}"
+            );
+        }
     }
 }

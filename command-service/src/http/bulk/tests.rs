@@ -74,6 +74,20 @@ fn what_its_key_names_is_made_the_same_each_time() {
 }
 
 #[test]
+fn up_to_twenty_malformed_commands_are_named() {
+    let bad = json!({"type": "deposit", "account_id": ACCOUNT, "amount": 0});
+    let good = json!({"type": "deposit", "account_id": ACCOUNT, "amount": 1});
+    for (count, named) in [(1, 1), (3, 3), (25, 20)] {
+        let commands: Vec<Value> = (0..count).flat_map(|_| [good.clone(), bad.clone()]).collect();
+        let problem = read_commands(&commands.into()).unwrap_err();
+        let fields: Vec<&str> = problem.errors.iter().map(|error| error.field.as_str()).collect();
+        let expected: Vec<String> = (0..named).map(|n| format!("commands[{}].amount", 2 * n + 1)).collect();
+        assert_eq!((fields, problem.status), (expected.iter().map(String::as_str).collect(), 400));
+        assert_eq!(problem.detail.contains("more in `errors`"), named > 1, "{}", problem.detail);
+    }
+}
+
+#[test]
 fn what_is_malformed_is_named_by_its_path() {
     let deposit = |more: &str| {
         let good = format!(r#"{{"type":"deposit","account_id":"{ACCOUNT}","amount":1}}"#);
@@ -98,7 +112,7 @@ fn what_is_malformed_is_named_by_its_path() {
         (deposit(&format!(r#","amount":1,"account_id":"{ACCOUNT}""#)), "commands[1].account_id"),
         (deposit(r#","amount":1,"effective_at":"2999-01-01T00:00:00Z""#), "commands[1].effective_at"),
         (deposit(r#","amount":1,"metadata":{"a":1}"#), "commands[1].metadata.a"),
-        (deposit(r#","amount":1,"idempotency_key":"a b""#), "commands[1].idempotency_key"),
+        (deposit(r#","amount":1,"idempotency_key":"a\u0007b""#), "commands[1].idempotency_key"),
         (deposit(r#","amount":1,"expected_version":-1"#), "commands[1].expected_version"),
         (one(r#""amount":1"#), "commands[0].type"),
         (one(r#""type":"spend""#), "commands[0].type"),

@@ -20,6 +20,7 @@ use crate::restore::desk::{AcceptError, Shown};
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
 #[schema(example = json!({"forks": [{"partition": 3, "log_position": 1042, "topic_position": 1057}]}))]
+#[schema(as = AcceptRestoreRequest)]
 pub(crate) struct AcceptRequest {
     /// The forks as they were shown, so that nothing else is accepted than what was seen.
     pub forks: Vec<ShownFork>,
@@ -28,15 +29,17 @@ pub(crate) struct AcceptRequest {
     pub force: bool,
     /// An epoch that the new one must be later than, beside those the store and the topic know: that of the views.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, value_type = i32, minimum = 0, maximum = 1_000_000)]
+    #[schema(value_type = i32, required = false, minimum = 0, maximum = 1_000_000)]
     pub above_epoch: Option<Epoch>,
 }
 
 /// A fork as `GET /admin/restore` shows it.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "must be an object")]
+#[schema(as = ForkReference)]
 pub(crate) struct ShownFork {
     /// The partition.
+    #[schema(value_type = i32)]
     pub partition: Partition,
     /// Where the log ends.
     pub log_position: i64,
@@ -49,7 +52,7 @@ pub(crate) struct ShownFork {
 /// Begins an epoch with the log as it is. What the topic holds beyond the last common positions is given up: its records
 /// stay, and nobody applies them any more. Commands are taken again, the relay publishes from the last common positions on,
 /// and the views take themselves back to them.
-#[utoipa::path(post, path = "/admin/restore/accept", tag = "operations", request_body = AcceptRequest,
+#[utoipa::path(post, operation_id = "accept_restore", path = "/admin/restore/accept", tag = "operations", request_body = AcceptRequest,
     responses((status = 200, description = "The epoch has begun", body = Restore), Problems))]
 pub(in crate::http) async fn accept(
     State(state): State<AppState>,

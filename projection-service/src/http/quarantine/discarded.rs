@@ -17,13 +17,13 @@ use crate::store::discarded::{self, Discarded};
 
 /// A record or an event that was thrown away.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Discarded)]
+#[schema(as = DiscardedRecord)]
 struct DiscardedView {
     #[schema(minimum = 1, examples(1))]
     id: i64,
     /// Absent if not even that could be read.
     account_id: Option<Uuid>,
-    #[schema(minimum = 0, examples(3))]
+    #[schema(value_type = i32, minimum = 0, examples(3))]
     partition: Partition,
     /// Its place there in the log, if that could be read.
     #[schema(minimum = 1, examples(1042))]
@@ -83,7 +83,7 @@ pub(in crate::http) struct DiscardedPage {
 ///
 /// Kept for good, whatever generation of the views is live. Views that are made anew pass over the same events again,
 /// unless they can be applied by then.
-#[utoipa::path(get, operation_id = "discarded", path = "/admin/quarantine/discarded", tag = "operations", params(Asked),
+#[utoipa::path(get, operation_id = "list_discarded", path = "/admin/quarantine/discarded", tag = "operations", params(Asked),
     responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
 pub(in crate::http) async fn discarded(
     State(state): State<AppState>,

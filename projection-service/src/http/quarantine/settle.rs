@@ -22,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What came of it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Settled)]
+#[schema(as = QuarantineResult)]
 pub(in crate::http) struct SettledView {
     /// Events that were applied.
     #[schema(minimum = 0, examples(3))]

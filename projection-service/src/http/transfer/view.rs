@@ -43,7 +43,7 @@ pub(in crate::http) struct TransferView {
 
 /// What a transfer did to one of its accounts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Leg)]
+#[schema(as = TransferLeg)]
 struct LegView {
     account_id: Uuid,
     /// Its entry there.

@@ -1,4 +1,5 @@
-//! Queries that ask for labels: `metadata[region]=north`, which OpenAPI calls `deepObject`.
+//! Queries that ask for labels: `metadata[region]=north`, which OpenAPI calls `deepObject` and few generators can express,
+//! or `label=region:north`, any number of times.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -21,9 +22,21 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryWithMetad
         let mut rest = form_urlencoded::Serializer::new(String::new());
         for (name, value) in pairs(parts.uri.query().unwrap_or_default())? {
             // A name of a label may have brackets of its own.
-            match name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']')) {
-                Some(key) => {
-                    metadata.insert(key, &value).map_err(|detail| Problem::malformed(name.as_ref(), detail))?;
+            let in_brackets = name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']'));
+            let label =
+                match in_brackets {
+                    Some(key) => Some((key, &*value)),
+                    None if name == "label" => {
+                        let label = value.split_once(':');
+                        Some(label.ok_or_else(|| {
+                            Problem::malformed("label", "must be a key and a value, as in region:north")
+                        })?)
+                    }
+                    None => None,
+                };
+            match label {
+                Some((key, value)) => {
+                    metadata.insert(key, value).map_err(|detail| Problem::malformed(name.as_ref(), detail))?;
                 }
                 None => drop(rest.append_pair(&name, &value)),
             }
@@ -58,11 +71,14 @@ mod tests {
         for query in [
             "metadata[region]=north&limit=7&metadata[tier]=gold",
             "metadata%5Bregion%5D=north&limit=7&metadata%5btier%5d=gold",
+            "label=region:north&limit=7&label=tier%3Agold",
+            "metadata[region]=north&limit=7&label=tier:gold",
         ] {
             assert_eq!(asked(query).await, Ok((Some(7), both.to_owned())));
         }
         assert_eq!(asked("metadata[a[0]]=").await, Ok((None, r#"{"a[0]":""}"#.to_owned())));
         assert_eq!(asked("metadata[a%26b]=%3D%20+").await, Ok((None, r#"{"a&b":"=  "}"#.to_owned())));
+        assert_eq!(asked("label=a:b:c").await, Ok((None, r#"{"a":"b:c"}"#.to_owned())));
         assert_eq!(asked("").await, Ok((None, "{}".to_owned())));
     }
 
@@ -80,6 +96,9 @@ mod tests {
             ("metadata[%ff]=x".to_owned(), "metadata[\u{fffd}]"),
             (many, "metadata[k20]"),
             ("metadata=x".to_owned(), "metadata"),
+            ("label=x".to_owned(), "label"),
+            ("label=:x".to_owned(), "label"),
+            ("label=a:x&metadata[a]=x".to_owned(), "metadata[a]"),
             ("metadata[a=x".to_owned(), "metadata[a"),
             ("labels[a]=x".to_owned(), "labels[a]"),
             ("metadata[a]=x&limit=x".to_owned(), "limit"),
