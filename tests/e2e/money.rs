@@ -5,6 +5,7 @@ mod conserved;
 mod effective;
 mod explained;
 mod holds;
+mod moments;
 mod periods;
 mod reversed;
 

@@ -12,6 +12,7 @@ use passbook_shared::http::problem::Problem;
 use passbook_shared::money::Currency;
 use passbook_shared::position::Position;
 use passbook_shared::text::{Metadata, Owner};
+use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
@@ -49,6 +50,10 @@ pub(super) struct Asked {
     /// `next_cursor` of the page before; the other parameters must be that page's too.
     #[param(pattern = "^[0-9a-f]{48}-[0-9a-f]{16}$")]
     cursor: Option<String>,
+    /// As of this time, which must be past: nothing recorded later, and all that was recorded by then. Pages of one list that
+    /// are asked for with the same `as_of` show one moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    as_of: Option<Timestamp>,
     /// Wait until the views have got to this position.
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
     at_least: Option<Position>,
@@ -88,8 +93,8 @@ impl Order {
 impl Asked {
     /// The list of which this is a page.
     fn list(&self, metadata: &Metadata) -> List {
-        let Self { owner, currency, status, min_balance, max_balance, sort, .. } = self;
-        List::of("accounts", &(owner, currency, status, min_balance, max_balance, sort, metadata))
+        let Self { owner, currency, status, min_balance, max_balance, sort, as_of, .. } = self;
+        List::of("accounts", &(owner, currency, status, min_balance, max_balance, sort, as_of, metadata))
     }
 }
 
@@ -97,6 +102,10 @@ impl Asked {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct AccountPage {
     data: Vec<AccountView>,
+    /// The moment it shows, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    as_of: Option<Timestamp>,
     /// For the next page; absent on the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -106,8 +115,9 @@ pub(super) struct AccountPage {
 
 /// A page of accounts
 ///
-/// Pages follow each other by the value they are ordered by: an account whose balance changes between two pages may be
-/// seen on both or on neither.
+/// Pages follow each other by the value they are ordered by. With `as_of`, they show one moment, so that what moved between two
+/// accounts is on both or on neither. Without it, each page shows the accounts as they are when it is made: an account whose
+/// balance changes between two pages may be seen on both or on neither, and one leg of a transfer before the other.
 #[utoipa::path(get, operation_id = "list_accounts", path = "/v1/accounts", tag = "accounts",
     params(Asked, LabelsAsked, Wait),
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
@@ -125,6 +135,7 @@ pub(super) async fn list(
     let read = |place: &str| Cursor::read(place, sort.by);
     let after = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
     state.until_position(&headers, asked.at_least).await?;
+    state.until_all_recorded(&headers, asked.as_of).await?;
     let filter = Filter {
         owner: asked.owner.map(|owner| owner.to_string()),
         currency: asked.currency,
@@ -132,13 +143,19 @@ pub(super) async fn list(
         min_balance: asked.min_balance,
         max_balance: asked.max_balance,
         metadata,
+        as_of: asked.as_of,
     };
     let after = after.map(|cursor| (cursor.key, cursor.account_id));
     let pool = state.views.pool()?;
     let mut found = state.views.read(accounts::list(pool, &filter, sort, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));
-    Ok(Json(AccountPage { data: found.into_iter().map(AccountView::from).collect(), next_cursor, has_more }))
+    Ok(Json(AccountPage {
+        data: found.into_iter().map(AccountView::from).collect(),
+        as_of: asked.as_of,
+        next_cursor,
+        has_more,
+    }))
 }
 
 struct Problems;

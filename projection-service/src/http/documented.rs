@@ -9,7 +9,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use uuid::Uuid;
 
-use super::behind;
+use super::{behind, log};
 
 /// What the document says of the whole.
 #[derive(utoipa::OpenApi)]
@@ -49,7 +49,8 @@ pub(super) fn account_problems(own: impl IntoIterator<Item = Problem>) -> Respon
 /// What a query of many accounts, which may wait for a position, may be answered with instead.
 pub(super) fn list_problems() -> Responses {
     let wanted = Position { partition: 3, number: 1042 };
-    problems([behind::no_partition(99, 11), behind::of_views(Position { number: 1041, ..wanted }, wanted)])
+    let behind = behind::of_views(Position { number: 1041, ..wanted }, wanted);
+    problems([behind::no_partition(99, 11), behind, log::log_unavailable()])
 }
 
 /// What any query of the views may be answered with instead, beside problems of its own.

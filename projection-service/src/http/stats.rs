@@ -9,6 +9,7 @@ use axum::http::HeaderMap;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::position::Position;
+use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
@@ -39,6 +40,10 @@ pub(super) struct Stats {
     /// Positions of the log that the views have passed.
     #[schema(minimum = 0, examples(1_000_000))]
     events_applied: i64,
+    /// The moment the sums are of, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    as_of: Option<Timestamp>,
     /// Of each partition, as the sums were made.
     #[serde(skip)]
     positions: Vec<Position>,
@@ -81,6 +86,9 @@ struct InCurrency {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Asked {
+    /// As of this time, which must be past: nothing recorded later, and all that was recorded by then.
+    #[param(value_type = Option<String>, format = DateTime)]
+    as_of: Option<Timestamp>,
     /// Wait until the views have got to this position.
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
     at_least: Option<Position>,
@@ -88,7 +96,8 @@ pub(super) struct Asked {
 
 /// All accounts together
 ///
-/// Sums are at most half a second old, and never older than `at_least`.
+/// Sums are at most half a second old, and never older than `at_least`. With `as_of`, they are of one moment; without it, one
+/// leg of a transfer may be in them before the other.
 #[utoipa::path(get, operation_id = "get_stats", path = "/v1/stats", tag = "accounts",
     params(Asked, Wait),
     responses((status = 200, description = "The sums", body = Stats), Problems))]
@@ -98,14 +107,16 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Json<Stats>, Problem> {
     state.until_position(&headers, asked.at_least).await?;
-    Ok(Json(state.views.read(state.stats.get(&state.views, asked.at_least)).await?))
+    state.until_all_recorded(&headers, asked.as_of).await?;
+    Ok(Json(state.views.read(state.stats.get(&state.views, asked.at_least, asked.as_of)).await?))
 }
 
 impl Cache {
     /// The sums; who comes while they are being made waits for them.
-    async fn get(&self, views: &Views, at_least: Option<Position>) -> sqlx::Result<Stats> {
+    async fn get(&self, views: &Views, at_least: Option<Position>, as_of: Option<Timestamp>) -> sqlx::Result<Stats> {
         let mut last = self.last.lock().await;
-        if let Some((at, stats)) = &*last
+        if as_of.is_none()
+            && let Some((at, stats)) = &*last
             && at.elapsed() < FRESH
             && at_least.is_none_or(|wanted| stats.has(wanted))
         {
@@ -114,11 +125,14 @@ impl Cache {
         let pool = views.pool()?;
         // Before the sums, which so are of these positions or later ones.
         let checkpoints = checkpoints::all(pool).await?;
-        let mut stats = Stats::of(accounts::totals(pool).await?);
+        let mut stats = Stats::of(accounts::totals(pool, as_of).await?);
+        stats.as_of = as_of;
         stats.events_applied = checkpoints.iter().map(|checkpoint| checkpoint.position).sum();
         let position = |c: &checkpoints::Checkpoint| Position { partition: c.partition, number: c.position };
         stats.positions = checkpoints.iter().map(position).collect();
-        *last = Some((Instant::now(), stats.clone()));
+        if as_of.is_none() {
+            *last = Some((Instant::now(), stats.clone()));
+        }
         Ok(stats)
     }
 }
@@ -146,6 +160,7 @@ impl Stats {
             accounts_by_status: by_status,
             currencies: currencies.into_values().collect(),
             events_applied: 0,
+            as_of: None,
             positions: Vec::new(),
         }
     }

@@ -130,6 +130,8 @@ pub struct Filter {
     pub max_balance: Option<i64>,
     /// With all of these labels.
     pub metadata: Metadata,
+    /// As they stood as recorded at this moment, if not as they stand.
+    pub as_of: Option<Timestamp>,
 }
 
 /// What a list is ordered by; accounts alike in it are ordered by id.
@@ -161,6 +163,35 @@ pub enum SortKey {
     Amount(i64),
 }
 
+/// Adds the accounts as they stand, or as they stood as recorded at a moment: those with later events as history has them.
+fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
+    let Some(moment) = as_of.map(Timestamp::to_utc) else {
+        sql.push(" FROM accounts AS a WHERE true");
+        return;
+    };
+    sql.push(
+        " FROM (SELECT c.account_id, c.owner, c.currency, c.opened_at, c.partition, c.metadata, s.*
+                  FROM accounts AS c CROSS JOIN LATERAL (
+                       SELECT c.last_activity, c.version, c.position, c.status, c.balance, c.held, c.overdraft_limit,
+                              c.transaction_count
+                        WHERE c.last_activity <= ",
+    )
+    .push_bind(moment)
+    .push(
+        "              UNION ALL
+                       SELECT h.recorded_at, h.version, h.position, h.status, h.balance, h.held, h.overdraft_limit,
+                              h.transaction_count
+                         FROM history AS h
+                        WHERE h.account_id = c.account_id AND c.last_activity > ",
+    )
+    .push_bind(moment)
+    .push(" AND h.version = projection.version_at(c.account_id, c.version, ")
+    .push_bind(moment)
+    .push(")) AS s WHERE c.opened_at <= ")
+    .push_bind(moment)
+    .push(") AS a WHERE true");
+}
+
 /// A page of accounts.
 ///
 /// # Errors
@@ -182,9 +213,9 @@ pub async fn list(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
                 a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
-                    AS quarantined_since
-           FROM accounts AS a WHERE true",
+                    AS quarantined_since",
     );
+    from_accounts(&mut sql, filter.as_of);
     restrict(&mut sql, filter);
     if let Some((key, account_id)) = after {
         sql.push(format_args!(" AND ({column}, account_id) {behind} ("));
@@ -232,17 +263,16 @@ pub struct Total {
     pub held: i128,
 }
 
-/// All accounts by currency and status. Reads every account.
+/// All accounts by currency and status, as they stand or as of a moment. Reads every account.
 ///
 /// # Errors
 /// As any query.
-pub async fn totals(pool: &PgPool) -> sqlx::Result<Vec<Total>> {
-    let rows = sqlx::query(
-        "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text
-           FROM accounts GROUP BY currency, status ORDER BY currency, status",
-    )
-    .fetch_all(pool)
-    .await?;
+pub async fn totals(pool: &PgPool, as_of: Option<Timestamp>) -> sqlx::Result<Vec<Total>> {
+    let mut sql =
+        QueryBuilder::<Postgres>::new("SELECT currency, status, count(*), sum(balance)::text, sum(held)::text");
+    from_accounts(&mut sql, as_of);
+    sql.push(" GROUP BY currency, status ORDER BY currency, status");
+    let rows = sql.build().fetch_all(pool).await?;
     rows.iter().map(total).collect()
 }
 

@@ -122,7 +122,7 @@ async fn a_batch_shows_in_every_view() {
 
     let balances = history::balances(pool, id(1), &[at(0), at(1), at(60), at(3_600)]).await.unwrap();
     assert_eq!(balances, [0, 100, 157, 158]);
-    let totals = accounts::totals(pool).await.unwrap();
+    let totals = accounts::totals(pool, None).await.unwrap();
     assert_eq!((totals[0].accounts, totals[0].balance, totals[0].status), (1, 158, AccountStatus::Open));
 }
 
@@ -275,6 +275,7 @@ async fn pages_show_every_account_once_in_any_order_also_those_alike() {
         min_balance: Some(101),
         max_balance: Some(110),
         metadata: serde_json::from_str(r#"{"branch":"north"}"#).unwrap(),
+        as_of: None,
     };
     let sort = Sort { by: SortBy::Balance, descending: true };
     let found = accounts::list(pool, &filter, sort, None, 10).await.unwrap();
