@@ -268,6 +268,22 @@ async fn pages_show_every_account_once_in_any_order_also_those_alike() {
             assert_eq!(seen.len(), 7, "{sort:?}");
         }
     }
+    for seconds in -1..7 {
+        let filter = Filter { as_of: Some(at(seconds)), ..Filter::default() };
+        for by in [SortBy::OpenedAt, SortBy::Balance, SortBy::LastActivity] {
+            let mut found = accounts::list(pool, &filter, Sort { by, descending: true }, None, 10).await.unwrap();
+            found.sort_by_key(|account| account.account_id);
+            let mut there = Vec::new();
+            for n in 1..=7 {
+                there.extend(history::as_of(pool, id(n), at(seconds)).await.unwrap());
+            }
+            assert_eq!(found, there, "as of {seconds} s");
+            let totals = accounts::totals(pool, filter.as_of).await.unwrap();
+            let (count, balance) = totals.first().map_or((0, 0), |total| (total.accounts, total.balance));
+            let sum: i64 = there.iter().map(|account| account.state.balance).sum();
+            assert_eq!((usize::try_from(count).unwrap(), balance), (there.len(), sum.into()), "as of {seconds} s");
+        }
+    }
     let filter = Filter {
         owner: Some("odd".to_owned()),
         currency: Some("EUR".parse().unwrap()),
