@@ -193,7 +193,13 @@ async fn answers_the_same(commands: &Client, exchange: &Exchange, repeated: &Rep
     let response = request.json(&exchange.body).send().await?;
     let status = response.status();
     let replayed = response.headers().get("idempotency-replayed").is_some_and(|value| value == "true");
-    let body = response.text().await?;
+    let mut body = response.text().await?;
+    if exchange.path == "/v1/commands" {
+        // Each result has said what it is since: `docs/UPGRADE.md`.
+        for result in ["account", "hold", "transfer", "problem"] {
+            body = body.replace(&format!(r#""result":"{result}","#), "");
+        }
+    }
     ensure!(status == exchange.status && body == repeated.answer, "{status}: {body}, not {repeated:?}");
     ensure!(replayed == repeated.replayed, "replayed: {replayed}");
     Ok(())
