@@ -93,6 +93,7 @@ impl Lanes {
                 connected: Instant::now(),
                 down: false,
                 why: "it was not reached yet".into(),
+                expects_repeats: false,
                 turn: Arc::clone(&turn),
             };
             tasks.spawn("a lane", lane.run());

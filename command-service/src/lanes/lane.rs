@@ -51,6 +51,8 @@ pub(super) struct Lane {
     pub(super) down: bool,
     /// Why Postgres could not be used, the last time that it could not.
     pub(super) why: Arc<str>,
+    /// Most of the last batch had been done before, as when an import is sent again: the next one looks first.
+    pub(super) expects_repeats: bool,
     /// Of the lanes: one with few commands appends while no other with few does.
     pub(super) turn: Arc<Semaphore>,
 }
@@ -157,6 +159,7 @@ impl Lane {
         look_first: bool,
         deadline: Instant,
     ) -> Vec<Pending> {
+        let look_first = look_first || self.expects_repeats;
         let mut progress = Progress { look_first, ..Progress::default() };
         let error = loop {
             pending = self.refuse_forked(pending, progress.in_doubt);
@@ -171,6 +174,8 @@ impl Lane {
             match attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".to_owned()))) {
                 Ok(finished) => {
                     self.config.writes.succeeded();
+                    let repeats = finished.results.iter().filter(|(_, result)| is_repeat(result)).count();
+                    self.expects_repeats = 2 * repeats > finished.results.len();
                     return self.settle(pending, held, finished);
                 }
                 Err(Failure::Lost(why)) => {
@@ -331,6 +336,10 @@ impl Lane {
         }
         undecided
     }
+}
+
+fn is_repeat(result: &CommandResult) -> bool {
+    result.as_ref().is_ok_and(|answer| answer.replayed)
 }
 
 fn forget(held: &mut Held, pending: &[Pending]) {

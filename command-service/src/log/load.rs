@@ -1,8 +1,11 @@
 //! Accounts folded from their newest snapshot and the events after it.
 
+use std::sync::Arc;
+
 use futures_util::TryStreamExt;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::upcast::DecodeError;
 use serde_json::value::RawValue;
 use sqlx::postgres::PgRow;
@@ -28,17 +31,17 @@ pub struct Loaded {
 }
 
 /// An event in the log that this version of the program can't read.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[error("version {version} of account {account_id} can't be read: {error}")]
 pub struct Unreadable {
     account_id: Uuid,
     version: i64,
-    error: DecodeError,
+    error: Arc<DecodeError>,
 }
 
 impl Unreadable {
     pub(super) fn new(account_id: Uuid, version: i64, error: DecodeError) -> Self {
-        Self { account_id, version, error }
+        Self { account_id, version, error: Arc::new(error) }
     }
 }
 
@@ -111,6 +114,16 @@ pub async fn state_at(
     snapshots: &Snapshots,
 ) -> Result<Loaded, LoadError> {
     Ok(load(connection, &[wanted], snapshots).await?.pop().transpose()?.unwrap_or_default())
+}
+
+/// An account with the events that follow on its state.
+pub(super) fn followed_by(mut loaded: Loaded, events: &[Arc<RecordedEvent>]) -> LoadResult {
+    for event in events {
+        let unreadable = |error| Unreadable::new(event.account_id, event.version, error);
+        loaded.account = evolve(loaded.account, &event.decode().map_err(unreadable)?);
+        (loaded.version, loaded.position) = (event.version, event.position.number);
+    }
+    Ok(loaded)
 }
 
 /// Takes those of the accounts that are `open` one step further, from snapshots of the given state version if they are

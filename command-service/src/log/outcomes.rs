@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::load::{LoadResult, Loaded, Unreadable, Wanted, load};
+use super::load::{Loaded, Unreadable, Wanted, followed_by, load};
 use super::rows::{event_columns, recorded_event};
 use super::snapshots::Snapshots;
 use crate::domain::Refusal;
@@ -153,27 +153,48 @@ pub async fn rebuild(
     done: &[Done],
     snapshots: &Snapshots,
 ) -> Result<Vec<Result<Leg, Unanswerable>>, sqlx::Error> {
-    if done.is_empty() {
-        return Ok(Vec::new());
+    let mut in_order: Vec<usize> = (0..done.len()).collect();
+    in_order.sort_unstable_by_key(|index| (done[*index].account_id, done[*index].version));
+    // What was done next on the same account: its state is the one before it with its own events.
+    let follows = |before: &Done, after: &Done| {
+        before.account_id == after.account_id && before.version == after.version - after.events
+    };
+    let chains: Vec<&[usize]> = in_order.chunk_by(|a, b| follows(&done[*a], &done[*b])).collect();
+    let wanted = |chain: &&[usize]| {
+        let Done { partition, account_id, version, .. } = done[chain[0]];
+        Wanted { partition, account_id, version }
+    };
+    let states = load(connection, &chains.iter().map(wanted).collect::<Vec<_>>(), snapshots).await?;
+    let mut events = caused(connection, done).await?;
+    let mut legs: Vec<(usize, Result<Leg, Unanswerable>)> = Vec::with_capacity(done.len());
+    for (chain, mut state) in chains.into_iter().zip(states) {
+        for (place, index) in chain.iter().copied().enumerate() {
+            let events = std::mem::take(&mut events[index]);
+            if place > 0 {
+                state = state.and_then(|state| followed_by(state, &events));
+            }
+            let state = state.as_ref().map_err(|error| error.clone().into());
+            legs.push((index, state.and_then(|state| leg(done[index], state, events))));
+        }
     }
-    let wanted = |Done { partition, account_id, version, .. }: &Done| Wanted {
-        partition: *partition,
-        account_id: *account_id,
-        version: *version,
-    };
-    let states = load(connection, &done.iter().map(wanted).collect::<Vec<_>>(), snapshots).await?;
-    let caused = caused(connection, done).await?;
-    let leg = |((done, loaded), events): ((&Done, LoadResult), Vec<Arc<RecordedEvent>>)| {
-        let Loaded { account, version, position } = loaded?;
-        let account = account.summary().filter(|_| version == done.version).ok_or(Unanswerable::Missing(*done))?;
-        let position = Position { partition: done.partition, number: position };
-        Ok(Leg { account_id: done.account_id, version, position, account, events })
-    };
-    Ok(done.iter().zip(states).zip(caused).map(leg).collect())
+    legs.sort_unstable_by_key(|leg| leg.0);
+    Ok(legs.into_iter().map(|leg| leg.1).collect())
+}
+
+/// What a command has left of its account, with the events it caused.
+fn leg(done: Done, state: &Loaded, events: Vec<Arc<RecordedEvent>>) -> Result<Leg, Unanswerable> {
+    let Loaded { account, version, position } = state;
+    let account = account.summary().filter(|_| *version == done.version).ok_or(Unanswerable::Missing(done))?;
+    let position = Position { partition: done.partition, number: *position };
+    Ok(Leg { account_id: done.account_id, version: *version, position, account, events })
 }
 
 /// The events that commands caused, oldest first.
 async fn caused(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Vec<Arc<RecordedEvent>>>, sqlx::Error> {
+    let mut caused = vec![Vec::new(); done.len()];
+    if done.is_empty() {
+        return Ok(caused);
+    }
     let rows = sqlx::query(concat!(
         "SELECT ",
         event_columns!(),
@@ -189,7 +210,6 @@ async fn caused(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Vec<
     .bind(done.iter().map(|done| done.events).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    let mut caused = vec![Vec::new(); done.len()];
     for row in &rows {
         caused[index(row.try_get("n")?)].push(Arc::new(recorded_event(row)?));
     }
