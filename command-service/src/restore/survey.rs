@@ -112,16 +112,21 @@ async fn surveyed(
     let mut first: Option<Ours> = None;
     let mut from = tail.ends(partition).await?.0;
     // Each epoch that the log does not know has left the common history at a place of its own.
-    for epoch in tail.epoch..=end.judged.latest {
-        let until = match epoch == end.judged.latest {
+    let latest = end.judged.latest;
+    for epoch in tail.epoch..=latest {
+        if end.offset - from <= READ_WHOLE {
+            // Once, of however many epochs it is.
+            let rest = tail.stretch(partition, from, end.offset, usize::MAX).await?.ours;
+            let in_log = in_log(connection, partition, &rest).await?;
+            first = first.into_iter().chain(first_of_epochs(&rest, &in_log, epoch, latest)).min_by_key(position);
+            break;
+        }
+        let until = match epoch == latest {
             true => end.offset,
             false => first_of_epoch(tail, partition, epoch + 1, from, end.offset).await?,
         };
         let beyond = first_beyond(connection, tail, partition, epoch, from, until).await?;
-        first = match (first, beyond) {
-            (Some(one), Some(other)) => Some(if other.position < one.position { other } else { one }),
-            (one, other) => one.or(other),
-        };
+        first = first.into_iter().chain(beyond).min_by_key(position);
         from = until;
     }
     // Records that somebody has repeated behind the fork lead a search by halves astray, but not the look at the end.
@@ -188,8 +193,27 @@ async fn first_beyond(
     }
     let around = tail.stretch(partition, common, until, AROUND).await?.ours;
     let in_log = in_log(connection, partition, &around).await?;
-    let judged = judge(&around, &in_log, epoch, true);
-    Ok(judged.and_then(|judged| judged.fork).and_then(|found| found.first))
+    Ok(first_of_fork(&around, &in_log, epoch))
+}
+
+/// The record of the smallest position, of those with which the epochs leave the log.
+fn first_of_epochs(mut records: &[Ours], in_log: &InLog, epoch: Epoch, latest: Epoch) -> Option<Ours> {
+    let mut firsts = Vec::new();
+    for epoch in epoch..=latest {
+        let next = records.iter().position(|ours| epoch < latest && ours.epoch > epoch);
+        let (of_epoch, later) = records.split_at(next.unwrap_or(records.len()));
+        firsts.extend(first_of_fork(of_epoch, in_log, epoch));
+        records = later;
+    }
+    firsts.into_iter().min_by_key(position)
+}
+
+fn first_of_fork(records: &[Ours], in_log: &InLog, epoch: Epoch) -> Option<Ours> {
+    judge(records, in_log, epoch, true)?.fork?.first
+}
+
+fn position(ours: &Ours) -> i64 {
+    ours.position
 }
 
 async fn in_log(connection: &mut PgConnection, partition: Partition, ours: &[Ours]) -> Result<InLog, sqlx::Error> {

@@ -1,12 +1,12 @@
 //! Restores at random moments, of random backups, with random instances killed, while commands run.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::store_description::StoreDescription;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -156,7 +156,9 @@ async fn accept(client: &Client, store: &StoreDescription) -> anyhow::Result<()>
         }));
     }
     ensure!(named.len() == store.forks.len(), "{shown}");
-    let accepted = client.post("/admin/restore/accept", None, &json!({ "forks": named })).await?;
+    // Each partition is looked at: that takes a while where five stores are restored at once.
+    let accept = client.request(Method::POST, "/admin/restore/accept").timeout(Duration::from_secs(60));
+    let accepted = accept.json(&json!({ "forks": named })).send().await?;
     let (status, text) = (accepted.status(), accepted.text().await?);
     ensure!(status == StatusCode::OK, "{status}: {text}");
     let accepted: Value = serde_json::from_str(&text)?;
