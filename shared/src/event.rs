@@ -271,7 +271,7 @@ impl EntryReversed {
     }
 }
 
-/// Payload of `OverdraftLimitSet`.
+/// Payload of [`AccountEvent::OverdraftLimitSet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct OverdraftLimitSet {
     /// How far below 0 the available money may go, in minor units; 0 or more.
@@ -280,7 +280,7 @@ pub struct OverdraftLimitSet {
     pub limit: i64,
 }
 
-/// Payload of `AccountFrozen`.
+/// Payload of [`AccountEvent::AccountFrozen`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AccountFrozen {
     /// Why, in the sender's words.

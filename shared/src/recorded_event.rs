@@ -18,7 +18,7 @@ pub struct RecordedEvent {
     pub event_id: Uuid,
     /// The account it happened to.
     pub account_id: Uuid,
-    /// What happened.
+    /// The type of event.
     #[serde(rename = "type")]
     #[schema(examples("MoneyDeposited"))]
     pub event_type: String,

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// How long a request may take before the client gives up on it.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How often a command is sent again that the service has no time for.
+/// Number of times that a command is sent again that the service has no time for.
 const ATTEMPTS: u32 = 20;
 const AGAIN: Duration = Duration::from_millis(500);
 

@@ -34,7 +34,7 @@ pub(super) struct AccountEventsQuery {
 
 /// The events of an account, oldest first
 ///
-/// What happened to the account, as it was recorded. Pages follow each other by `after_version`.
+/// Gives the events as they were recorded. Pages follow each other by `after_version`.
 #[utoipa::path(get, operation_id = "list_account_events", path = "/v1/accounts/{id}/events", tag = "log",
     params(("id" = Uuid, Path, description = "The account"), AccountEventsQuery),
     responses((status = 200, description = "Some of its events", body = EventPage,

@@ -35,7 +35,7 @@ use crate::lanes::CommandRequest;
 
 /// How many commands a request may have.
 const MOST: usize = 1_000;
-/// How many malformed commands are named.
+/// Maximum number of malformed commands that are named.
 const NAMED: usize = 20;
 const COUNT: &str = "must be 1 to 1000 commands";
 /// Bytes of the result of one command, as a rule.

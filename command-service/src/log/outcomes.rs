@@ -181,7 +181,7 @@ pub async fn rebuild(
     Ok(legs.into_iter().map(|leg| leg.1).collect())
 }
 
-/// What a command has left of its account, with the events it caused.
+/// The account as a command has left it, with the events it caused.
 fn leg(done: Done, state: &Loaded, events: Vec<Arc<RecordedEvent>>) -> Result<Leg, Unanswerable> {
     let Loaded { account, version, position } = state;
     let account = account.summary().filter(|_| *version == done.version).ok_or(Unanswerable::Missing(done))?;

@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_millis(25);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many events are read at a time.
 const PAGE: i64 = 2_000;
-/// How long what was published may take to be acknowledged, where that is waited for.
+/// Time within which Kafka must acknowledge what was published, where that is waited for.
 const FLUSH: Duration = Duration::from_secs(5);
 
 pub(super) struct Session<'a> {

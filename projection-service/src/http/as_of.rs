@@ -109,6 +109,6 @@ impl AppState {
 }
 
 /// 400: nobody knows yet what will be recorded by then.
-pub(super) fn to_come(moment: Timestamp) -> Problem {
+fn to_come(moment: Timestamp) -> Problem {
     Problem::malformed("as_of", format!("is in the future: {moment} is still to come"))
 }

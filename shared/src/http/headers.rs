@@ -64,12 +64,12 @@ pub fn string_item(headers: &HeaderMap, name: &str, longest: usize) -> Result<Op
     }
 }
 
-/// Whether the text is 1 to `longest` characters of printable ASCII.
+/// Returns whether the text is 1 to `longest` characters of printable ASCII.
 pub fn is_printable_ascii(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 
-/// Whether the text is 1 to `longest` characters of visible ASCII, no spaces.
+/// Returns whether the text is 1 to `longest` characters of visible ASCII, no spaces.
 pub fn is_visible_ascii(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::site::{Pair, Site};
 
 const ACCOUNTS: usize = 20;
-/// Of each account, as [`Client::open`] opens it.
+/// Balance of each account, as [`Client::open`] opens it.
 const BALANCE: i64 = 1_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +59,7 @@ async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none()
     Ok(())
 }
 
-/// How many accounts are on all pages of a list, and what is on them.
+/// Counts the accounts on all pages of a list, and adds up their balances.
 async fn sum_of_pages(views: &Client, list: &str) -> anyhow::Result<(usize, i64)> {
     let (mut count, mut sum, mut cursor) = (0, 0, String::new());
     loop {

@@ -16,7 +16,7 @@ use crate::lanes::{Answer, CommandError, Outcome};
 /// What became of a command, as the lanes say.
 type Became = Result<Answer, CommandError>;
 
-/// What a result is, as its field `result` says.
+/// Kind of a result, as its field `result` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(into = "&'static str")]
 pub(super) enum Kind {

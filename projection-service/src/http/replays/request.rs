@@ -1,4 +1,4 @@
-//! What a replay is asked for with: flat, so that every language has a type for it.
+//! The request for a replay: flat, so that every language has a type for it.
 
 use std::collections::BTreeMap;
 
