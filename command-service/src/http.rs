@@ -1,6 +1,7 @@
 //! The routes: one endpoint a file, with its request, its handler and what it may answer.
 
 mod answer;
+mod async_api;
 mod command_headers;
 mod documented;
 mod event_stream;
@@ -37,8 +38,11 @@ mod transfer;
 mod unfreeze;
 mod withdraw;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use axum::Json;
+use axum::routing::get;
 use passbook_shared::http::headers::{EPOCH, PARTITIONS, STORE_ID};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,9 +57,13 @@ use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 use turns::Turns;
 
-/// State that the routes work with. Each request clones it, so it shares whatever has text in it.
+/// State of the routes. Every request clones it several times, so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct AppState {
+pub struct AppState(Arc<App>);
+
+/// What the routes work with.
+#[derive(Debug)]
+pub struct App {
     /// Where commands go.
     pub lanes: Lanes,
     /// Where the log is read.
@@ -79,7 +87,21 @@ pub struct AppState {
 /// The headers that say whose log an answer shows.
 type Whose = [(&'static str, String); 3];
 
-impl AppState {
+impl From<App> for AppState {
+    fn from(app: App) -> Self {
+        Self(Arc::new(app))
+    }
+}
+
+impl Deref for AppState {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.0
+    }
+}
+
+impl App {
     fn whose(&self) -> Whose {
         let Store { store_id, partitions, .. } = self.log.store();
         let epoch = self.standing.epoch();
@@ -87,8 +109,10 @@ impl AppState {
     }
 }
 
-/// The routes of the service, with their documentation.
-pub fn routes(state: AppState) -> OpenApiRouter {
+/// The routes of the service, with their documentation and that of the `topic`.
+pub fn routes(state: AppState, topic: &str) -> OpenApiRouter {
+    let partitions = state.log.store().partitions;
+    let async_api = async_api::document(topic, partitions);
     let mut router = OpenApiRouter::with_openapi(documented::Document::openapi())
         .routes(routes!(open_account::open_account))
         .routes(routes!(deposit::deposit))
@@ -110,7 +134,8 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(check::check))
         .routes(routes!(store::store))
         .routes(routes!(restore::restore))
-        .routes(routes!(restore::accept));
-    events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
+        .routes(routes!(restore::accept))
+        .route("/asyncapi.json", get(async || Json(async_api)));
+    events::document_partitions(router.get_openapi_mut(), partitions);
     router.with_state(state)
 }

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::{Action, Cli, Config, RestoreAction};
 use crate::http::turns::Turns;
-use crate::http::{self, AppState};
+use crate::http::{self, App};
 use crate::lanes::{LaneConfig, Lanes};
 use crate::log::check::Checker;
 use crate::log::clock::LogClock;
@@ -136,7 +136,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
     let checker = Arc::new(Checker::new(verify, store.partitions));
     let desk = Arc::new(Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone()));
-    let state = AppState {
+    let app = App {
         feed_turns: Turns::new(FEED_CONNECTIONS as usize, lanes.clone()),
         read_turns: Turns::new(READS_AT_ONCE, lanes.clone()),
         lanes,
@@ -147,7 +147,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         desk,
         require_idempotency_key: config.require_idempotency_key,
     };
-    let app = passbook_shared::http::app("command", http::routes(state), health);
+    let routes = http::routes(app.into(), &config.kafka.kafka_topic);
+    let app = passbook_shared::http::app("command", routes, health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");
     Ok(Service { local_addr, tasks })

@@ -19,6 +19,7 @@ mod stats;
 mod transfer;
 mod verify;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use utoipa::OpenApi;
@@ -32,9 +33,13 @@ use crate::verify::jobs::Jobs;
 use crate::waiting::Waiting;
 use stats::Cache;
 
-/// What every endpoint can reach. Cheap to clone.
+/// State of the routes. Every request clones it several times, so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct AppState {
+pub struct AppState(Arc<App>);
+
+/// What the routes work with.
+#[derive(Debug)]
+pub struct App {
     views: Views,
     waiting: Arc<Waiting>,
     ends: Arc<Ends>,
@@ -46,7 +51,15 @@ pub struct AppState {
 impl AppState {
     /// Answers from these.
     pub fn new(views: Views, waiting: Arc<Waiting>, ends: Arc<Ends>, verifications: Arc<Jobs>, log: Log) -> Self {
-        Self { views, waiting, ends, verifications, log, stats: Arc::default() }
+        Self(Arc::new(App { views, waiting, ends, verifications, log, stats: Arc::default() }))
+    }
+}
+
+impl Deref for AppState {
+    type Target = App;
+
+    fn deref(&self) -> &App {
+        &self.0
     }
 }
 

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::PartialSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use uuid::Uuid;
 
 use crate::epoch::{self, Epoch};
@@ -16,37 +19,79 @@ use crate::timestamp::Timestamp;
 const SPEC_VERSION: &str = "1.0";
 const CONTENT_TYPE: &str = "application/json";
 
-#[derive(Serialize)]
+/// A CloudEvents 1.0.2 document in JSON.
+#[derive(Serialize, utoipa::ToSchema)]
 struct Writing<'a> {
+    /// Version of CloudEvents.
+    #[schema(examples("1.0"))]
     specversion: &'a str,
+    /// The event's id, unique for good.
     id: Uuid,
+    /// The event's type. Later versions may add types.
     #[serde(rename = "type")]
+    #[schema(examples("MoneyDeposited"))]
     event_type: &'a str,
+    /// `/passbook/` and the store's id.
     #[serde(serialize_with = "as_source")]
+    #[schema(value_type = String, examples("/passbook/6f1f6f0e-6d9c-4b8e-9a55-64d6f9b2f5a1"))]
     source: Uuid,
+    /// The account's id.
     subject: Uuid,
+    /// Time at which the log recorded the event.
+    #[schema(value_type = String, format = DateTime)]
     time: Timestamp,
+    /// Media type of `data`.
+    #[schema(examples("application/json"))]
     datacontenttype: &'a str,
+    /// The store's id.
     storeid: Uuid,
+    /// The store's epoch, raised by each accepted restore.
+    #[schema(value_type = i32, minimum = 0, maximum = 1_000_000)]
     epoch: Epoch,
+    /// Partition of the log, and of the topic.
+    #[schema(value_type = i32, minimum = 0, maximum = 999)]
     partition: Partition,
+    /// The event's position in its partition, from 1, without gaps.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, pattern = "^[1-9][0-9]*$")]
     position: i64,
+    /// The event's position in its account, from 1, without gaps.
     #[serde(serialize_with = "as_text")]
+    #[schema(value_type = String, pattern = "^[1-9][0-9]*$")]
     version: i64,
+    /// Version of the schema of `data`.
+    #[schema(minimum = 1)]
     schemaversion: i16,
+    /// The id of the command that caused the event; events of one command share it.
     commandid: Uuid,
+    /// The command's `Idempotency-Key`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     idempotencykey: Option<&'a str>,
+    /// The sender's `X-Correlation-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     correlationid: Option<&'a str>,
+    /// The sender's `X-Causation-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     causationid: Option<&'a str>,
+    /// Who sent the command, as the sender says.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     actor: Option<&'a str>,
+    /// The sender's `traceparent` (W3C Trace Context).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     traceparent: Option<&'a str>,
+    /// What happened, by the event's type.
+    #[schema(value_type = Object)]
     data: &'a RawValue,
+}
+
+/// Schema of the document.
+pub fn schema() -> RefOr<Schema> {
+    Writing::schema()
 }
 
 #[derive(Deserialize)]

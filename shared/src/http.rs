@@ -30,6 +30,7 @@ pub mod server;
 
 use axum::Router;
 use axum::http::{Method, StatusCode};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -67,16 +68,19 @@ pub fn waiting(service: &'static str, health: Health) -> Router {
     layered(service, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
 }
 
+/// Adds to every route what all answers have in common. One stack: each further `Router::layer` would have every request copy
+/// all layers below it.
 fn layered(service: &'static str, router: Router) -> Router {
-    router
-        .layer(axum::middleware::from_fn(answers::share))
-        .layer(answers::compression())
-        .layer(axum::middleware::from_fn(body::lend))
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-            tracing::error!(panic = said, "a request handler panicked");
-            Problem::internal().into_response()
-        }))
-        .layer(axum::middleware::from_fn(move |request, next| observe::observe(service, request, next)))
+    let panicked = |panic: Box<dyn std::any::Any + Send>| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        tracing::error!(panic = said, "a request handler panicked");
+        Problem::internal().into_response()
+    };
+    router.layer((
+        from_fn(move |request, next| observe::observe(service, request, next)),
+        CatchPanicLayer::custom(panicked),
+        answers::compression(),
+        from_fn(async |request, next| answers::share(request, async |request| body::lend(request, next).await).await),
+    ))
 }

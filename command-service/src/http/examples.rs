@@ -4,6 +4,7 @@ mod happened;
 
 use std::sync::Arc;
 
+use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,6 +22,9 @@ pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e
 pub(super) const OTHER: Uuid = Uuid::from_u128(0x0199_0d2c_7b10_7c41_8e52_93d7_0a4c_1f88);
 /// A hold on the account.
 pub(super) const HOLD: Uuid = Uuid::from_u128(0x0199_0d2d_11a3_7e02_a6f9_4b3c_7d52_e016);
+
+/// The store that they are of.
+const STORE: Uuid = Uuid::from_u128(0x6f1f_6f0e_6d9c_4b8e_9a55_64d6_f9b2_f5a1);
 
 /// The answer to an opening.
 pub(super) fn opening() -> Option<Value> {
@@ -85,6 +89,15 @@ pub(super) fn page() -> Option<Value> {
     let event = |version, event| recorded(ACCOUNT, version, &event);
     let events = [event(1, happened::opened()?)?, event(2, happened::deposited()?)?];
     Some(json!({ "data": events, "has_more": false }))
+}
+
+/// An event of each type, and the value of its record in the topic.
+pub(super) fn records() -> impl Iterator<Item = (AccountEvent, Value)> {
+    happened::every().into_iter().flatten().zip(1..).filter_map(|(event, version)| {
+        let mut record = Vec::new();
+        cloud_event::encode(&recorded(ACCOUNT, version, &event)?, STORE, 0, &mut record).ok()?;
+        Some((event, serde_json::from_slice(&record).ok()?))
+    })
 }
 
 /// An account folded from its events.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -25,10 +24,10 @@ pub(super) fn compression() -> CompressionLayer<impl Predicate> {
 
 /// Takes the share of the budget that a large answer needs. One that was not asked to change anything is refused if there is
 /// none left; a handler that changes something takes its share beforehand.
-pub(super) async fn share(request: Request, next: Next) -> Response {
+pub(super) async fn share(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let Some(bytes) = bytes.filter(|bytes| *bytes > FREE) else { return response };
     if response.extensions().get::<Share>().is_none() {

@@ -1,8 +1,8 @@
 //! What has happened to the account of the examples.
 
 use passbook_shared::event::{
-    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldPlaced, HoldReleased, MoneyMoved,
-    OverdraftLimitSet, ReversibleEntry, TransferLeg,
+    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased,
+    MoneyMoved, OverdraftLimitSet, Reason, ReversibleEntry, TransferLeg,
 };
 use passbook_shared::money::{Amount, Currency};
 use passbook_shared::position::Position;
@@ -11,9 +11,33 @@ use passbook_shared::text::{Metadata, Owner, Reference};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::HOLD;
+use super::{HOLD, OTHER};
 
 const TRANSFER: Uuid = Uuid::from_u128(0x0199_0d2d_8c3e_7b15_9d20_6e1f_84b3_a5c7);
+
+/// One event of each type, in the order of [`AccountEvent::TYPES`].
+pub(super) fn every() -> [Option<AccountEvent>; AccountEvent::TYPES.len()] {
+    let moved = match deposited() {
+        Some(AccountEvent::MoneyDeposited(moved)) => Some(moved),
+        _ => None,
+    };
+    [
+        opened(),
+        deposited(),
+        moved.map(AccountEvent::MoneyWithdrawn),
+        leg(OTHER).map(AccountEvent::MoneySent),
+        leg(OTHER).map(AccountEvent::MoneyReceived),
+        held(),
+        captured(),
+        released(),
+        expired(),
+        reversed(),
+        Some(limited()),
+        Some(frozen()),
+        Some(AccountEvent::AccountUnfrozen(reason())),
+        Some(AccountEvent::AccountClosed(reason())),
+    ]
+}
 
 pub(super) fn opened() -> Option<AccountEvent> {
     Some(AccountEvent::AccountOpened(AccountOpened {
@@ -21,6 +45,7 @@ pub(super) fn opened() -> Option<AccountEvent> {
         currency: "EUR".parse::<Currency>().ok()?,
         initial_deposit: 100_000,
         overdraft_limit: 0,
+        effective_at: None,
         metadata: Metadata::default(),
     }))
 }
@@ -93,6 +118,14 @@ pub(super) fn limited() -> AccountEvent {
 
 pub(super) fn frozen() -> AccountEvent {
     AccountEvent::AccountFrozen(AccountFrozen { reason: Reference::new("court order").ok(), block_credits: true })
+}
+
+fn expired() -> Option<AccountEvent> {
+    Some(AccountEvent::HoldExpired(HoldExpired { hold_id: HOLD, amount: Amount::new(5_000)?, expires_at: expiry()? }))
+}
+
+fn reason() -> Reason {
+    Reason { reason: Reference::new("at the owner's request").ok() }
 }
 
 fn expiry() -> Option<Timestamp> {
