@@ -85,7 +85,12 @@ fn open(event: &AccountEvent) -> Result<Entry<'_>, Unapplicable> {
         overdraft_limit: opened.overdraft_limit,
         transaction_count: 1,
     };
-    Ok(Entry { amount: Some(opened.initial_deposit), metadata: Some(&opened.metadata), ..Entry::of(after) })
+    Ok(Entry {
+        amount: Some(opened.initial_deposit),
+        effective_at: opened.effective_at,
+        metadata: Some(&opened.metadata),
+        ..Entry::of(after)
+    })
 }
 
 fn movement(before: AccountState, amount: i64, moved: &MoneyMoved) -> Result<Entry<'_>, Unapplicable> {

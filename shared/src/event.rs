@@ -62,6 +62,10 @@ pub struct AccountOpened {
     #[serde(deserialize_with = "amount_or_zero")]
     #[schema(minimum = 0)]
     pub overdraft_limit: i64,
+    /// When the initial deposit counts from, if not from when it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, format = DateTime)]
+    pub effective_at: Option<Timestamp>,
     /// The opener's own labels.
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     #[schema(value_type = BTreeMap<String, String>, required = false)]
@@ -394,11 +398,11 @@ impl AccountEvent {
     /// When it counts from, if it says so.
     pub fn effective_at(&self) -> Option<Timestamp> {
         match self {
+            Self::AccountOpened(opened) => opened.effective_at,
             Self::MoneyDeposited(moved) | Self::MoneyWithdrawn(moved) => moved.effective_at,
             Self::MoneySent(leg) | Self::MoneyReceived(leg) => leg.effective_at,
             Self::EntryReversed(reversed) => reversed.effective_at,
-            Self::AccountOpened(_)
-            | Self::HoldPlaced(_)
+            Self::HoldPlaced(_)
             | Self::HoldCaptured(_)
             | Self::HoldReleased(_)
             | Self::HoldExpired(_)
@@ -413,7 +417,7 @@ impl AccountEvent {
     /// no newer one reads whatever it can understand.
     pub fn schema_version(&self) -> i16 {
         match self {
-            Self::AccountOpened(_) => 2,
+            Self::AccountOpened(opened) => 2 + i16::from(opened.effective_at.is_some()),
             Self::MoneyWithdrawn(moved) => 1 + i16::from(moved.allow_backdated_overdraft),
             Self::MoneySent(leg) | Self::MoneyReceived(leg) => 1 + i16::from(leg.allow_backdated_overdraft),
             Self::EntryReversed(reversed) => {

@@ -32,7 +32,8 @@ type Upcaster = Option<fn(&mut Map<String, Value>)>;
 /// A type's chain: element n leads from schema version n + 1 to n + 2.
 fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
     match event_type {
-        "AccountOpened" => Some(&[Some(opened_without_initial_deposit)]),
+        // Version 3 may say when the initial deposit counts from.
+        "AccountOpened" => Some(&[Some(opened_without_initial_deposit), None]),
         // Version 2 may waive the check of times that are past, and a reversal's says when it counts from.
         "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "EntryReversed" => Some(&[None]),
         "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired" | "OverdraftLimitSet"

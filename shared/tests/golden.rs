@@ -46,7 +46,7 @@ fn what_is_not_known_is_named() {
     let empty = RawValue::from_string("{}".to_owned()).unwrap();
     let said = |event_type, version| AccountEvent::decode(event_type, version, &empty).unwrap_err().to_string();
     assert!(said("AccountMelted", 1).contains("`AccountMelted`"));
-    assert!(said("AccountOpened", 3).contains("schema version 3 of `AccountOpened`"));
+    assert!(said("AccountOpened", 4).contains("schema version 4 of `AccountOpened`"));
     assert!(said("AccountOpened", 0).contains("schema version 0"));
     assert!(said("AccountOpened", 2).contains("owner"));
 }

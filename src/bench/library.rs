@@ -167,7 +167,8 @@ pub(super) fn opening(account_id: Uuid) -> anyhow::Result<CommandRequest> {
     let owner = Owner::new("bench").map_err(|error| anyhow!(error))?;
     let currency = "EUR".parse().map_err(|error: String| anyhow!(error))?;
     let metadata = Metadata::default();
-    let opening = AccountOpened { owner, currency, initial_deposit: 0, overdraft_limit: 0, metadata };
+    let opening =
+        AccountOpened { owner, currency, initial_deposit: 0, overdraft_limit: 0, effective_at: None, metadata };
     Ok(request(account_id, Command::Open(opening)))
 }
 

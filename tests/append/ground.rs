@@ -185,6 +185,7 @@ pub(crate) fn opening() -> Command {
         currency: "EUR".parse().unwrap(),
         initial_deposit: 0,
         overdraft_limit: 0,
+        effective_at: None,
         metadata: Metadata::default(),
     })
 }

@@ -122,14 +122,12 @@ impl Timeline {
     pub fn take(&mut self, event: &AccountEvent, recorded_at: Timestamp) {
         self.version += 1;
         self.later_events += 1;
-        let change = Level { available: available_change(event), limit: self.limit_change(event) };
+        let mut change = Level { available: available_change(event), limit: self.limit_change(event) };
         if matches!(event, AccountEvent::AccountOpened(_)) {
             // What counts from before the opening is on an account with that limit and nothing on it.
-            self.start.limit += change.limit;
-            self.add(recorded_at, Level { limit: 0, ..change });
-        } else {
-            self.add(event.effective_at().unwrap_or(recorded_at), change);
+            self.start.limit += std::mem::take(&mut change.limit);
         }
+        self.add(event.effective_at().unwrap_or(recorded_at), change);
     }
 
     /// The tightest moment from `from` on, which must not be before the timeline's own.

@@ -6,13 +6,16 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use passbook_shared::event::AccountOpened;
 use passbook_shared::http::extract::Json;
+use passbook_shared::http::problem::Problem;
 use passbook_shared::money::{Currency, amount_or_zero};
 use passbook_shared::text::{Metadata, Owner};
+use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
 use super::documented::{Created, Responses, command_problems};
+use super::movement::not_in_the_future;
 use super::opened_id::opened_id;
 use super::submit::submit_request;
 use super::{AppState, schemas};
@@ -32,6 +35,8 @@ pub(super) struct OpenAccountRequest {
     initial_deposit: Option<AmountOrZero>,
     #[schema(schema_with = schemas::optional_amount_or_zero)]
     overdraft_limit: Option<AmountOrZero>,
+    #[schema(schema_with = schemas::optional_past_time)]
+    effective_at: Option<Timestamp>,
     #[schema(schema_with = schemas::optional_metadata)]
     metadata: Option<Metadata>,
 }
@@ -42,22 +47,28 @@ struct AmountOrZero(#[serde(deserialize_with = "amount_or_zero")] i64);
 
 impl OpenAccountRequest {
     /// What is asked for, and the account it is asked of.
-    pub(super) fn into_command(self, key: Option<&str>) -> (Uuid, Command) {
+    ///
+    /// # Errors
+    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    pub(super) fn into_command(self, key: Option<&str>, now: Timestamp) -> Result<(Uuid, Command), Problem> {
+        not_in_the_future(self.effective_at, now)?;
         let made = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
         let opening = AccountOpened {
             owner: self.owner,
             currency: self.currency,
             initial_deposit: self.initial_deposit.map_or(0, |amount| amount.0),
             overdraft_limit: self.overdraft_limit.map_or(0, |amount| amount.0),
+            effective_at: self.effective_at,
             metadata: self.metadata.unwrap_or_default(),
         };
-        (self.account_id.unwrap_or(made), Command::Open(opening))
+        Ok((self.account_id.unwrap_or(made), Command::Open(opening)))
     }
 }
 
 /// Open an account
 ///
-/// An account has one owner and one currency for good. Without an `account_id`, the service makes one.
+/// An account has one owner and one currency for good. Without an `account_id`, the service makes one. An account that is
+/// brought from elsewhere has its `initial_deposit` count from an `effective_at` that is past.
 #[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands", params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
 pub(super) async fn open_account(
@@ -65,7 +76,11 @@ pub(super) async fn open_account(
     headers: CommandHeaders,
     Json(request): Json<OpenAccountRequest>,
 ) -> Response {
-    let (account_id, command) = request.into_command(headers.context.idempotency_key.as_deref());
+    let read = request.into_command(headers.context.idempotency_key.as_deref(), state.clock.now());
+    let (account_id, command) = match read {
+        Ok(read) => read,
+        Err(problem) => return problem.into_response(),
+    };
     let mut request = [headers.request(account_id, command)];
     if let Err(problem) = state.keep_opened_ids(&mut request).await {
         return problem.into_response();

@@ -75,7 +75,8 @@ pub async fn follow(
 /// the version it was at then. An entry counts from a time before it is recorded, never after: so it is what was recorded
 /// by then, and of the later entries those that count from then.
 ///
-/// An account that was opened later, and has entries that count from before, is as if it had been opened with nothing on it.
+/// An account whose opening counts from later, and which has entries that count from before, is as if it had been opened with
+/// nothing on it.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -109,10 +110,11 @@ pub async fn effective_at(
         let version = row.try_get(0)?;
         let event = decode(row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
         let mut event = event.map_err(|error| Unreadable::new(account_id, version, error))?;
-        if let AccountEvent::AccountOpened(opened) = &mut event {
-            opened.initial_deposit = 0;
-        } else {
-            entries += 1;
+        match &mut event {
+            AccountEvent::AccountOpened(opened) if opened.effective_at.is_none_or(|at| at > moment) => {
+                opened.initial_deposit = 0;
+            }
+            _ => entries += 1,
         }
         loaded = Loaded { account: evolve(loaded.account, &event), version, position: row.try_get(1)? };
     }

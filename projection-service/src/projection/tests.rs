@@ -14,6 +14,7 @@ fn opened(initial_deposit: i64) -> AccountEvent {
         currency: "EUR".parse().unwrap(),
         initial_deposit,
         overdraft_limit: 5_000,
+        effective_at: None,
         metadata: Metadata::default(),
     })
 }

@@ -30,6 +30,7 @@ fn opened(owner: &str) -> AccountEvent {
         currency: "EUR".parse().unwrap(),
         initial_deposit: 100,
         overdraft_limit: 0,
+        effective_at: None,
         metadata: serde_json::from_str(r#"{"branch":"north"}"#).unwrap(),
     })
 }

@@ -1,7 +1,9 @@
 //! Effective time: debits that count from a time that is past, and statements and balances by value date.
 
 use anyhow::{Context, ensure};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{done, refused};
 use crate::client::Client;
@@ -158,5 +160,34 @@ async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
     ensure!(balances(&effective) == [10, 10, 116, 116], "{effective}");
     ensure!(effective["data"][0]["from"] == day(5), "it begins with the first entry: {effective}");
     ensure!(balances(&chart("recorded", views.clone()).await?).is_empty(), "it was not opened then");
+    pair.holds(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Site::new("brought").await?, 1).await?;
+    let (client, views) = (pair.command()?, pair.projection()?);
+    let account = Uuid::new_v4();
+    let opening = |effective_at: &str| {
+        let (owner, currency) = ("ada", "EUR");
+        json!({"account_id": account, "owner": owner, "currency": currency, "initial_deposit": 100, "effective_at": effective_at})
+    };
+    let problem = refused(&client, "/v1/accounts", opening("2999-01-01T00:00:00Z"), "malformed_request").await?;
+    ensure!(problem["errors"][0]["field"] == "effective_at", "{problem}");
+    let answer = done(&client, "/v1/accounts", opening(&day(5))).await?;
+    ensure!(answer["events"][0]["data"]["effective_at"] == day(5), "{answer}");
+    let withdrawals = format!("/v1/accounts/{account}/withdrawals");
+    refused(&client, &withdrawals, json!({"amount": 1, "effective_at": day(4)}), "insufficient_funds").await?;
+    done(&client, &withdrawals, json!({"amount": 30, "effective_at": day(10)})).await?;
+
+    for (on, balance) in [(5, Some(100)), (9, Some(100)), (10, Some(70)), (4, None)] {
+        let response = client.get(&format!("/v1/accounts/{account}/state?effective_at={}", day(on))).await?;
+        let found = (response.status() == StatusCode::OK).then_some(response.json::<Value>().await?);
+        ensure!(found.as_ref().and_then(|state| state["account"]["balance"].as_i64()) == balance, "{on}: {found:?}");
+    }
+    let path = format!("/v1/accounts/{account}/entries?order=effective&min_version=2&from={}&to={}", day(1), day(8));
+    let statement = views.json(&path).await?;
+    ensure!(statement["data"][0]["effective_at"] == day(5), "{statement}");
+    ensure!(statement["opening_balance"] == 0 && statement["closing_balance"] == 100, "{statement}");
     pair.holds(&[]).await.map(drop)
 }

@@ -13,6 +13,10 @@ fn short(available: i64, overdraft_limit: i64, seconds: i64) -> Refusal {
 fn as_of_event(seconds: i64, event: AccountEvent) -> AccountEvent {
     let moved = |moved| MoneyMoved { effective_at: Some(at(seconds)), ..moved };
     match event {
+        AccountEvent::AccountOpened(mut opened) => {
+            opened.effective_at = Some(at(seconds));
+            AccountEvent::AccountOpened(opened)
+        }
         AccountEvent::MoneyDeposited(money) => AccountEvent::MoneyDeposited(moved(money)),
         AccountEvent::MoneyWithdrawn(money) => AccountEvent::MoneyWithdrawn(moved(money)),
         AccountEvent::EntryReversed(mut reversed) => {
@@ -31,6 +35,15 @@ fn a_backdated_withdrawal_needs_the_money_then() {
     // Also before the account was opened, when there was nothing on it.
     given_at([(10, opened_with(100))]).when(as_of(9, withdraw(1))).then_refused(short(0, 0, 9));
     given_at([(10, opened_with_overdraft(0, 20))]).when(as_of(9, withdraw(20))).then([as_of_event(9, withdrawn(20))]);
+}
+
+#[test]
+fn an_initial_deposit_is_there_from_when_its_opening_counts() {
+    let history = || [(10, as_of_event(5, opened_with(100)))];
+    given_at(history()).when(as_of(5, withdraw(100))).then([as_of_event(5, withdrawn(100))]);
+    given_at(history()).when(as_of(4, withdraw(1))).then_refused(short(0, 0, 4));
+    let opening = as_of_event(5, opened_with(100));
+    assert_eq!((opening.schema_version(), opened_with(100).schema_version()), (3, 2));
 }
 
 #[test]

@@ -81,9 +81,7 @@ impl Kept {
         let after = (self.available(), self.limit);
         let (recorded, effective) = self.times;
         let entry = self.entries.last_mut().unwrap();
-        // The opening's time is that of its recording.
-        let at = if entry.event_type == "AccountOpened" { recorded } else { effective };
-        entry.effect = Some((at, after.0 - self.before.0, after.1 - self.before.1));
+        entry.effect = Some((effective, after.0 - self.before.0, after.1 - self.before.1));
         (self.before, self.times.1) = (after, recorded);
     }
 
@@ -160,7 +158,7 @@ impl Model {
                 let (balance, limit) = (opening.initial_deposit.into(), opening.overdraft_limit.into());
                 let (no_money_out, no_money_in, closed, holds) = (false, false, false, HashMap::new());
                 let currency = opening.currency;
-                let (before, times) = ((0, 0), (now, now));
+                let (before, times) = ((0, 0), (now, opening.effective_at.unwrap_or(now)));
                 let mut account =
                     Kept { closed, currency, no_money_out, no_money_in, balance, limit, holds, entries, before, times };
                 account.effect();

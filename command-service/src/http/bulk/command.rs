@@ -66,7 +66,7 @@ fn command(
     now: Timestamp,
 ) -> Result<(Uuid, Command), Problem> {
     match command_type {
-        CommandType::Open => Ok(fields.rest::<OpenAccountRequest>()?.into_command(key)),
+        CommandType::Open => fields.rest::<OpenAccountRequest>()?.into_command(key, now),
         CommandType::Transfer => fields.rest::<TransferRequest>()?.into_command(key, now),
         CommandType::Deposit => {
             on_account(fields, |_, fields| Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?)))

@@ -76,7 +76,7 @@ impl Step {
         let Self { kind, who, amount, choice, .. } = self;
         let account_id = ACCOUNTS[who];
         let command = match kind {
-            Kind::Open => Command::Open(self.opening()),
+            Kind::Open => self.as_of(now, Command::Open(self.opening())),
             Kind::Deposit => self.as_of(now, deposit(amount)),
             Kind::Withdraw => self.as_of(now, withdraw(self.going_out(log))),
             Kind::Transfer => self.as_of(now, transfer(id(choice), self.receiver(), self.going_out(log))),
@@ -101,7 +101,9 @@ impl Step {
     fn as_of(self, now: i64, command: Command) -> Command {
         match self.choice % 6 {
             0 => as_of((now - self.choice % 5).max(0), command),
-            1 if !matches!(command, Command::Deposit(_)) => waived(as_of((now - self.choice % 4).max(0), command)),
+            1 if !matches!(command, Command::Open(_) | Command::Deposit(_)) => {
+                waived(as_of((now - self.choice % 4).max(0), command))
+            }
             _ => command,
         }
     }

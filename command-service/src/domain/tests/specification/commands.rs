@@ -84,6 +84,7 @@ pub(in super::super) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Com
 /// The same command, as of so many seconds.
 pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
     match &mut command {
+        Command::Open(opening) => opening.effective_at = Some(at(seconds)),
         Command::Deposit(moved) | Command::Withdraw(moved) => moved.effective_at = Some(at(seconds)),
         Command::Transfer(transfer) => transfer.effective_at = Some(at(seconds)),
         Command::Reverse(reversal) => reversal.effective_at = Some(at(seconds)),

@@ -29,6 +29,7 @@ pub(in super::super) fn opening(initial_deposit: i64, overdraft_limit: i64) -> A
         currency: "EUR".parse().unwrap(),
         initial_deposit,
         overdraft_limit,
+        effective_at: None,
         metadata: Metadata::default(),
     }
 }
