@@ -137,6 +137,7 @@ async fn headers_paths_and_routes_are_checked_too() -> anyhow::Result<()> {
         &pair.commands[0],
         &[
             case(post.clone(), "/v1/accounts/{id}/deposits", text, one, 415, "unsupported_media_type", None),
+            case(post.clone(), "/v1/accounts/{id}/deposits", &[], "", 400, "malformed_request", Some("amount")),
             case(
                 post.clone(),
                 "/v1/accounts/{id}/deposits",

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use passbook_shared::event::HoldStatus;
-use passbook_shared::http::extract::{OptionalJson, Path};
+use passbook_shared::http::extract::{Json, Path};
 use passbook_shared::money::Amount;
 use passbook_shared::text::{Metadata, Reference};
 use serde::Deserialize;
@@ -51,7 +51,7 @@ pub(super) async fn capture(
     State(state): State<AppState>,
     Path((account_id, hold_id)): Path<(Uuid, Uuid)>,
     headers: CommandHeaders,
-    OptionalJson(request): OptionalJson<Option<CaptureRequest>>,
+    Json(request): Json<Option<CaptureRequest>>,
 ) -> Response {
     submit(&state, account_id, headers, request.unwrap_or_default().into_command(hold_id)).await
 }

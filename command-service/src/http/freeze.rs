@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use passbook_shared::event::AccountFrozen;
-use passbook_shared::http::extract::{OptionalJson, Path};
+use passbook_shared::http::extract::{Json, Path};
 use passbook_shared::text::Reference;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -43,7 +43,7 @@ pub(super) async fn freeze(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     headers: CommandHeaders,
-    OptionalJson(request): OptionalJson<Option<FreezeRequest>>,
+    Json(request): Json<Option<FreezeRequest>>,
 ) -> Response {
     submit(&state, account_id, headers, request.unwrap_or_default().into_command()).await
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use passbook_shared::event::{HoldStatus, Reason};
-use passbook_shared::http::extract::{OptionalJson, Path};
+use passbook_shared::http::extract::{Json, Path};
 use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
@@ -36,7 +36,7 @@ pub(super) async fn release(
     State(state): State<AppState>,
     Path((account_id, hold_id)): Path<(Uuid, Uuid)>,
     headers: CommandHeaders,
-    OptionalJson(request): OptionalJson<Option<ReasonRequest>>,
+    Json(request): Json<Option<ReasonRequest>>,
 ) -> Response {
     submit(&state, account_id, headers, request.unwrap_or_default().into_release(hold_id)).await
 }

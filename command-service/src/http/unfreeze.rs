@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use passbook_shared::http::extract::{OptionalJson, Path};
+use passbook_shared::http::extract::{Json, Path};
 use uuid::Uuid;
 
 use super::AppState;
@@ -22,7 +22,7 @@ pub(super) async fn unfreeze(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     headers: CommandHeaders,
-    OptionalJson(request): OptionalJson<Option<ReasonRequest>>,
+    Json(request): Json<Option<ReasonRequest>>,
 ) -> Response {
     submit(&state, account_id, headers, Command::Unfreeze(request.unwrap_or_default().into())).await
 }

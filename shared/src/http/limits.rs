@@ -171,6 +171,6 @@ pub fn too_many_bodies() -> Problem {
 
 /// 503: the answers to all requests are too large.
 pub fn too_many_answers() -> Problem {
-    let detail = "this instance has as many large answers to send as it bears; nothing was changed by this request";
+    let detail = "this instance has as many large answers to send as it bears; nothing was done";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }

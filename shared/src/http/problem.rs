@@ -147,7 +147,7 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// 415 `unsupported_media_type`: a body that must be there is not said to be JSON.
+    /// 415 `unsupported_media_type`: a body is not said to be JSON.
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be JSON, with `Content-Type: application/json`";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)

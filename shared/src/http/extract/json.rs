@@ -2,8 +2,8 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
 use serde::de::{Deserialize, DeserializeOwned};
 
 use super::field;
@@ -23,7 +23,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A body that is said to be JSON, for [`from_json`]: what it is read into may borrow from it.
+/// A body that is said to be JSON, for [`from_json`]: what it is read into may borrow from it. No body is an object without
+/// fields, so that the answer names those it lacks.
 #[derive(Debug)]
 pub struct JsonText(pub Bytes);
 
@@ -31,31 +32,13 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(Problem::unsupported_media_type());
-        }
-        read(request).await.map(Self)
-    }
-}
-
-/// A body of JSON that may be absent or empty, which is then the default.
-#[derive(Debug)]
-pub struct OptionalJson<T>(pub T);
-
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let json = is_json(request.headers());
+        let is_json = is_json(request.headers());
         let body = read(request).await?;
-        if body.is_empty() {
-            return Ok(Self(T::default()));
+        match () {
+            () if body.is_empty() => Ok(Self(Bytes::from_static(b"{}"))),
+            () if is_json => Ok(Self(body)),
+            () => Err(Problem::unsupported_media_type()),
         }
-        if !json {
-            let detail = "a body must be JSON, with `Content-Type: application/json`";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
-        }
-        from_json(&body).map(Self)
     }
 }
 

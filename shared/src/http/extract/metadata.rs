@@ -41,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryWithMetad
                 None => drop(rest.append_pair(&name, &value)),
             }
         }
-        read(&rest.finish()).map(|asked| Self(asked, metadata))
+        read(&rest.finish(), ", `label`, `metadata[…]`").map(|asked| Self(asked, metadata))
     }
 }
 
@@ -106,5 +106,6 @@ mod tests {
             let (status, field, detail) = asked(&query).await.unwrap_err();
             assert_eq!((status, field.as_str()), (400, name), "{detail}");
         }
+        assert!(asked("format=x").await.unwrap_err().2.ends_with("expected `limit`, `label`, `metadata[…]`"));
     }
 }
