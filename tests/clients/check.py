@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the OpenAPI documents of both services by Spectral's rules, generates clients in Python, TypeScript, Go, Java and
-Rust from them, compiles these, and has each make the same tour of a running Passbook.
+"""Checks the OpenAPI documents of both services and the topic's AsyncAPI document by Spectral's rules, generates clients in
+Python, TypeScript, Go, Java and Rust, compiles these, and has each make the same tour of a running Passbook.
 
 Usage: check.py PASSBOOK. Needs Docker, Maven with Java 17, Node 20, Go 1.24, Rust and Python 3.11 with venv.
 """
@@ -54,7 +54,7 @@ def typescript(work):
     for service in SERVICES:
         generate(work, "typescript-fetch", service, f"{work}/typescript/{service}", importFileExtension=".js")
     run("npm", "ci", "--ignore-scripts", "--silent", cwd=f"{work}/typescript")
-    documents = [f"{work}/{service}.json" for service in SERVICES]
+    documents = [f"{work}/{document}.json" for document in (*SERVICES, "asyncapi")]
     run("npx", "spectral", "lint", "--fail-severity=warn", f"--ruleset={HERE}/spectral.yaml", *documents, cwd=f"{work}/typescript")
     run("npx", "tsc", cwd=f"{work}/typescript")
     return ["node", f"{work}/typescript/built/tour.js"]
@@ -105,6 +105,7 @@ def main(passbook):
         urls = [running.command, running.projection]
         for service, url in zip(SERVICES, urls):
             Path(f"{work}/{service}.json").write_text(request(url, "GET", "/openapi.json")[2])
+        Path(f"{work}/asyncapi.json").write_text(request(running.command, "GET", "/asyncapi.json")[2])
         with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
             for language, tour in zip(languages, pool.map(lambda language: language(work), languages)):
                 run(*tour, *urls)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Has the CloudEvents SDKs for Java, JavaScript, Go and Python read the topic from Apache Kafka, and compares what each
-of them saw with the log: every event once, none rejected.
+of them saw with the log: every event once, none rejected. Python's also checks every record by the topic's AsyncAPI document.
 
 Usage: check.py PASSBOOK. Needs Docker, Maven with Java 17, Node 20, Go 1.24 and Python 3.11 with venv.
 """
@@ -53,7 +53,7 @@ def go(work):
 def python(work):
     run(sys.executable, "-m", "venv", f"{work}/python")
     run(f"{work}/python/bin/pip", "install", "--quiet", "--no-deps", "-r", HERE / "python/requirements.txt")
-    return [f"{work}/python/bin/python", HERE / "python/consume.py"]
+    return [f"{work}/python/bin/python", HERE / "python/consume.py", f"{work}/asyncapi.json"]
 
 
 def read_log(command):
@@ -127,6 +127,7 @@ def main(passbook):
         running = stack.enter_context(Passbook(passbook, work, brokers))
         send_all(running.command)
         events, store = read_log(running.command)
+        Path(f"{work}/asyncapi.json").write_text(request(running.command, "GET", "/asyncapi.json")[2])
         until("the views have applied the log", lambda: running.applied() == len(events))
         for name, command in consumers.items():
             check(name, command.result(), brokers, events, store)

@@ -1,18 +1,27 @@
-"""Reads a topic from its beginning to its present end with the CloudEvents SDK; prints one JSON line per record.
+"""Reads a topic from its beginning to its present end with the CloudEvents SDK, and checks each record by the topic's AsyncAPI
+document; prints one JSON line per record.
 
-Usage: python consume.py BROKERS TOPIC
+Usage: python consume.py DOCUMENT BROKERS TOPIC
 """
 
 import json
 import sys
+from pathlib import Path
 
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from jsonschema import Draft202012Validator
 
 ATTRIBUTES = ["id", "source", "type", "subject", "time", "storeid", "position", "version"]
 
 
-def line(record):
+def validate(document, event_type, part, value):
+    """Fails unless the value is what the document says of that part of the message."""
+    schema = {"$ref": f"#/components/messages/{event_type}/{part}", "components": document["components"]}
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
+
+
+def line(record, document):
     headers = dict(record.headers() or [])
     place = {
         "partition": record.partition(),
@@ -22,13 +31,17 @@ def line(record):
     }
     try:
         event = from_kafka_event(KafkaMessage(headers=headers, key=record.key(), value=record.value()))
+        payload = json.loads(record.value())
+        validate(document, payload["type"], "payload", payload)
+        validate(document, payload["type"], "headers", place["headers"])
     except Exception as error:
         return place | {"rejected": repr(error)}
     attributes = event.get_attributes()
     return place | {name: attributes[name] for name in ATTRIBUTES} | {"data": event.get_data()}
 
 
-def main(brokers, topic):
+def main(document, brokers, topic):
+    document = json.loads(Path(document).read_text())
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "python", "enable.auto.commit": False})
     partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     ends = [consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10) for number in partitions]
@@ -38,7 +51,7 @@ def main(brokers, topic):
         record = consumer.poll(30)
         if record is None or record.error():
             raise KafkaException(record and record.error())
-        print(json.dumps(line(record), default=lambda time: time.isoformat()))
+        print(json.dumps(line(record, document), default=lambda time: time.isoformat()))
         due -= 1
     consumer.close()
 
