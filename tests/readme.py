@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs the commands of README.md in their order, as a newcomer would: against the launcher, and from the chapter on
-containers on against docker compose. Each must succeed, and an answer that is shown must be the answer that is given.
+containers on against docker compose. Each must succeed, and what is shown of its answer must be in the answer that is given.
 
 Usage: readme.py PASSBOOK; the programs of the services are taken from beside it. Needs Docker with compose.
 """
@@ -225,10 +225,10 @@ def answers(text):
 def differs(place, given, shown):
     """The first place where an answer is not as shown."""
     if isinstance(shown, dict) and isinstance(given, dict):
-        if set(shown) != set(given):
-            return f"{place} has {sorted(given)}, and is shown with {sorted(shown)}"
+        if missing := set(shown) - set(given):
+            return f"{place} has {sorted(given)}, and is shown with {sorted(missing)}"
         return next(filter(None, (differs(f"{place}.{name}", given[name], shown[name]) for name in shown)), None)
-    if isinstance(shown, list) and isinstance(given, list) and len(shown) == len(given):
+    if isinstance(shown, list) and isinstance(given, list) and len(shown) <= len(given):
         pairs = enumerate(zip(given, shown))
         return next(filter(None, (differs(f"{place}[{index}]", *pair) for index, pair in pairs)), None)
     both_volatile = all(isinstance(value, str) and VOLATILE.match(value) for value in (given, shown))
