@@ -57,6 +57,8 @@ pub enum What {
 
 /// One of them: what the log says, and what was found. Of a row that differs, the columns that do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({"what": "account_differs", "partition": 3, "account_id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60",
+    "expected": {"balance": 25_000}, "found": {"balance": 26_000}}))]
 pub struct Difference {
     /// What it is.
     pub what: What,

@@ -63,6 +63,7 @@ pub struct Fork {
     #[schema(minimum = 1)]
     pub topic_position: i64,
     /// What was found, for people.
+    #[schema(examples("the topic holds another event at position 1042"))]
     pub reason: String,
 }
 

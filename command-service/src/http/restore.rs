@@ -62,6 +62,7 @@ pub(crate) struct ForkPreview {
     #[schema(minimum = 0)]
     pub kept: i64,
     /// What was found, for people.
+    #[schema(examples("the topic holds another event at position 1042"))]
     pub reason: String,
     /// The first of the events that are given up.
     pub events: Vec<GivenUp>,

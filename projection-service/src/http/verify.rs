@@ -43,7 +43,7 @@ pub(super) struct VerificationView {
     /// The first 20, and the first of each kind.
     samples: Vec<Difference>,
     /// Where each partition is compared: as far as the views had got.
-    #[schema(value_type = Vec<String>, examples(json!(["0-83312", "1-83341"])))]
+    #[schema(value_type = Vec<String>, examples("0-83312"))]
     positions: Vec<Position>,
     /// What kept it from comparing all.
     error: Option<String>,

@@ -1,27 +1,28 @@
 //! The API's document, completed by what follows from the rest of it.
 
+mod examples;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use utoipa::PartialSchema;
 use utoipa::openapi::path::{Operation, Parameter, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
-use utoipa::openapi::{OpenApi, Ref, RefOr, ServerBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ServerBuilder};
 
 use super::problem::Problem;
 
 const PROBLEM: &str = "application/problem+json";
 
-/// Adds the server, an example of each parameter, and for each operation a schema of its problems that lists their codes.
+/// Adds the server, an example of each parameter and body, and for each operation a schema of its problems that lists their
+/// codes.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document.servers = Some(vec![ServerBuilder::new().url("/").description(Some("This service")).build()]);
+    let components = json!(document.components);
     let mut problems = BTreeMap::new();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
-        for parameter in operation.parameters.iter_mut().flatten() {
-            if let RefOr::T(parameter) = parameter {
-                add_example(parameter);
-            }
-        }
+        operation.parameters.iter_mut().flatten().filter_map(inline).for_each(add_example);
+        bodies(operation).for_each(|body| add_body_example(body, &components));
         problems.extend(list_codes(operation));
     }
     document.components.get_or_insert_default().schemas.extend(problems);
@@ -33,13 +34,34 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete].into_iter().flatten()
 }
 
+/// The operation's request and responses, but for its problems.
+fn bodies(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
+    let requests = operation.request_body.iter_mut().filter_map(inline).flat_map(|request| &mut request.content);
+    let responses =
+        operation.responses.responses.values_mut().filter_map(inline).flat_map(|answer| &mut answer.content);
+    let all = requests.chain(responses).filter(|(media_type, _)| *media_type != PROBLEM);
+    all.filter_map(|(_, content)| inline(content))
+}
+
+fn inline<T>(part: &mut RefOr<T>) -> Option<&mut T> {
+    match part {
+        RefOr::T(part) => Some(part),
+        RefOr::Ref(_) => None,
+    }
+}
+
+fn add_body_example(body: &mut Content, components: &Value) {
+    if body.example.is_none() && body.examples.is_empty() {
+        body.example = body.schema.as_ref().and_then(|schema| examples::of(&json!(schema), components));
+    }
+}
+
 /// Has the operation's problems be of a schema of its own, and returns that.
 fn list_codes(operation: &mut Operation) -> Option<(String, RefOr<Schema>)> {
     let name = format!("{}Problem", pascal_case(operation.operation_id.as_deref()?));
     let mut codes = BTreeSet::new();
-    for response in operation.responses.responses.values_mut() {
-        let RefOr::T(response) = response else { continue };
-        if let Some(RefOr::T(content)) = response.content.get_mut(PROBLEM) {
+    for response in operation.responses.responses.values_mut().filter_map(inline) {
+        if let Some(content) = response.content.get_mut(PROBLEM).and_then(inline) {
             codes.extend(content.examples.keys().cloned());
             content.schema = Some(Ref::from_schema_name(&name).into());
         }

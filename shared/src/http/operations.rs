@@ -29,7 +29,7 @@ struct Readiness {
 /// The process runs
 ///
 /// Depends on nothing else: if this does not answer, restart the process.
-#[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations", responses((status = 200, description = "It does", body = String)))]
+#[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations", responses((status = 200, description = "It does", body = String, example = "alive")))]
 async fn live() -> &'static str {
     "alive"
 }
@@ -50,7 +50,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
 /// Metrics in Prometheus's text format
 ///
 /// Counters begin at 0 with the process.
-#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations", responses((status = 200, description = "The metrics", body = String)))]
+#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations", responses((status = 200, description = "The metrics", body = String, example = "passbook_health_check_state{service=\"command\",check=\"relay\"} 0\n")))]
 async fn metrics() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
 }
