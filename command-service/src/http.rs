@@ -41,8 +41,7 @@ mod withdraw;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::routing::get;
+use axum::body::Bytes;
 use passbook_shared::http::headers::{EPOCH, PARTITIONS, STORE_ID};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -55,13 +54,14 @@ use crate::log::read::LogReader;
 use crate::log::store::Store;
 use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
+pub use async_api::topic_document;
 use turns::Turns;
 
 /// State of the routes. Every request clones it several times, so it is one pointer.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<App>);
 
-/// What the routes work with.
+/// Everything that the routes work with.
 #[derive(Debug)]
 pub struct App {
     /// Where commands go.
@@ -80,6 +80,8 @@ pub struct App {
     pub clock: LogClock,
     /// Where a restored log is accepted.
     pub desk: Arc<Desk>,
+    /// The topic, described in JSON.
+    pub topic_document: Bytes,
     /// Whether a change without an `Idempotency-Key` is refused.
     pub require_idempotency_key: bool,
 }
@@ -109,10 +111,8 @@ impl App {
     }
 }
 
-/// The routes of the service, with their documentation and that of the `topic`.
-pub fn routes(state: AppState, topic: &str) -> OpenApiRouter {
-    let partitions = state.log.store().partitions;
-    let async_api = async_api::document(topic, partitions);
+/// The routes of the service, with their documentation.
+pub fn routes(state: AppState) -> OpenApiRouter {
     let mut router = OpenApiRouter::with_openapi(documented::Document::openapi())
         .routes(routes!(open_account::open_account))
         .routes(routes!(deposit::deposit))
@@ -135,7 +135,7 @@ pub fn routes(state: AppState, topic: &str) -> OpenApiRouter {
         .routes(routes!(store::store))
         .routes(routes!(restore::restore))
         .routes(routes!(restore::accept))
-        .route("/asyncapi.json", get(async || Json(async_api)));
-    events::document_partitions(router.get_openapi_mut(), partitions);
+        .routes(routes!(async_api::async_api));
+    events::document_partitions(router.get_openapi_mut(), state.log.store().partitions);
     router.with_state(state)
 }

@@ -145,10 +145,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         standing,
         clock,
         desk,
+        topic_document: http::topic_document(&config.kafka.kafka_topic, store.partitions).to_string().into(),
         require_idempotency_key: config.require_idempotency_key,
     };
-    let routes = http::routes(app.into(), &config.kafka.kafka_topic);
-    let app = passbook_shared::http::app("command", routes, health);
+    let app = passbook_shared::http::app("command", http::routes(app.into()), health);
     tasks.spawn("the HTTP server", server::serve(config.http, listener, app, shutdown));
     tracing::info!(address = %local_addr, store.id = %store.store_id, partitions = store.partitions, "command-service is up");
     Ok(Service { local_addr, tasks })

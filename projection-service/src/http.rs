@@ -37,7 +37,7 @@ use stats::Cache;
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<App>);
 
-/// What the routes work with.
+/// Everything that the routes work with.
 #[derive(Debug)]
 pub struct App {
     views: Views,

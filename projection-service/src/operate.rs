@@ -3,10 +3,12 @@
 mod replay;
 mod verify;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use passbook_shared::http::problem::Problem;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -16,6 +18,18 @@ pub use verify::verify;
 
 /// How often to ask how far it is.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+
+/// A bar of events that are done, of a number that may not be known yet.
+fn bar() -> anyhow::Result<ProgressBar> {
+    let template = "{msg:14} {bar:30} {human_pos} of {human_len} events, {rate}, {eta} left";
+    let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+        let per_second = state.per_sec() as u64;
+        // An error would be the terminal's.
+        let _ = write!(out, "{}/s", HumanCount(per_second));
+    };
+    Ok(ProgressBar::no_length().with_style(ProgressStyle::with_template(template)?.with_key("rate", rate)))
+}
 
 /// A running service.
 #[derive(Debug, Clone)]

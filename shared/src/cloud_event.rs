@@ -72,11 +72,11 @@ struct Writing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     correlationid: Option<&'a str>,
-    /// The sender's `X-Causation-Id`.
+    /// The id of what caused the command. No version writes it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     causationid: Option<&'a str>,
-    /// Who sent the command, as the sender says.
+    /// The sender of the command. No version writes it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     actor: Option<&'a str>,
@@ -84,7 +84,7 @@ struct Writing<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     traceparent: Option<&'a str>,
-    /// What happened, by the event's type.
+    /// Data of the event, by its type.
     #[schema(value_type = Object)]
     data: &'a RawValue,
 }

@@ -29,8 +29,9 @@ pub mod problem;
 pub mod server;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
@@ -69,7 +70,7 @@ pub fn waiting(service: &'static str, health: Health) -> Router {
 }
 
 /// Adds to every route what all answers have in common. One stack: each further `Router::layer` would have every request copy
-/// all layers below it.
+/// all layers below it. Bodies come last, where an answer is not compressed yet and has its size.
 fn layered(service: &'static str, router: Router) -> Router {
     let panicked = |panic: Box<dyn std::any::Any + Send>| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -81,6 +82,12 @@ fn layered(service: &'static str, router: Router) -> Router {
         from_fn(move |request, next| observe::observe(service, request, next)),
         CatchPanicLayer::custom(panicked),
         answers::compression(),
-        from_fn(async |request, next| answers::share(request, async |request| body::lend(request, next).await).await),
+        from_fn(within_budgets),
     ))
+}
+
+/// Has the request's body and the answer's within the budgets of all.
+async fn within_budgets(request: Request, next: Next) -> Response {
+    let asked = answers::Asked::of(&request);
+    answers::share(asked, body::lend(request, next).await)
 }

@@ -8,15 +8,19 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 
 use crate::timestamp::Timestamp;
 
-const CONTENT_TYPE: Header<'_, &str> = Header { key: "content-type", value: Some("application/cloudevents+json") };
-/// Milliseconds since 1970-01-01T00:00:00Z, as Kafka's own timestamps.
-const PUBLISHED_AT: &str = "published-at";
+/// Name of the header with the media type of the value.
+pub const CONTENT_TYPE: &str = "content-type";
+/// Media type of the value.
+pub const CLOUD_EVENT: &str = "application/cloudevents+json";
+/// Name of the header with the time of publishing, in milliseconds since 1970-01-01T00:00:00Z.
+pub const PUBLISHED_AT: &str = "published-at";
 
 /// Headers of a record that is published at this moment.
 pub fn headers(published_at: Timestamp) -> OwnedHeaders {
     let milliseconds = published_at.as_millis().to_string();
+    let content_type = Header { key: CONTENT_TYPE, value: Some(CLOUD_EVENT) };
     let published_at = Header { key: PUBLISHED_AT, value: Some(&milliseconds) };
-    OwnedHeaders::new_with_capacity(2).insert(CONTENT_TYPE).insert(published_at)
+    OwnedHeaders::new_with_capacity(2).insert(content_type).insert(published_at)
 }
 
 /// Timestamp of the record of an event, in milliseconds. Never later than the moment of publishing: a broker refuses

@@ -84,7 +84,7 @@ async fn malformed_commands_are_refused_by_the_name_of_the_field() -> anyhow::Re
     check(
         &pair.commands[0],
         &[
-            deposit("", "body"),
+            deposit("", "amount"),
             deposit("{", "body"),
             deposit("[1]", "body"),
             deposit("null", "body"),
@@ -137,7 +137,10 @@ async fn headers_paths_and_routes_are_checked_too() -> anyhow::Result<()> {
         &pair.commands[0],
         &[
             case(post.clone(), "/v1/accounts/{id}/deposits", text, one, 415, "unsupported_media_type", None),
-            case(post.clone(), "/v1/accounts/{id}/deposits", &[], "", 400, "malformed_request", Some("amount")),
+            case(post.clone(), "/v1/accounts/{id}/deposits", text, "", 400, "malformed_request", Some("amount")),
+            case(post.clone(), "/v1/accounts/{id}/reversals", text, "", 400, "malformed_request", Some("version")),
+            case(post.clone(), "/v1/transfers", text, "", 400, "malformed_request", Some("from")),
+            case(post.clone(), "/v1/commands", text, "", 400, "malformed_request", Some("commands")),
             case(
                 post.clone(),
                 "/v1/accounts/{id}/deposits",
@@ -374,6 +377,13 @@ async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
                 let verb = name.split_once('_').map_or("", |(verb, _)| verb);
                 ensure!(VERBS.contains(&verb), "{method} {path}: `{name}` is no verb and noun");
                 ensure!(names.insert(name.to_owned()), "{method} {path} has another's name");
+                let request = operation["requestBody"]["content"].as_object().into_iter();
+                let answers = operation["responses"].as_object().into_iter().flat_map(|all| all.values());
+                let bodies = request.chain(answers.filter_map(|answer| answer["content"].as_object()));
+                for (media_type, body) in bodies.flatten() {
+                    let has_example = body["example"] != Value::Null || body["examples"].is_object();
+                    ensure!(has_example, "{method} {path}: no example of {media_type}: {body}");
+                }
             }
         }
         let docs = service.get("/docs/").await?.text().await?;

@@ -57,7 +57,8 @@ pub(super) struct StateAnswer {
 ///
 /// Now; or, by the parameters, in the past: as it was recorded then, or as it counts from then.
 #[utoipa::path(get, operation_id = "get_account_state", path = "/v1/accounts/{id}/state", tag = "log",
-    params(("id" = Uuid, Path, description = "The account"), StateQuery),
+    params(("id" = Uuid, Path, description = "The account"), StateQuery,
+        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still")),
     responses(
         (status = 200, description = "How it stands, or stood", body = StateAnswer,
             headers(("ETag" = String, description = "The version, in quotes")), example = json!(examples::state())),

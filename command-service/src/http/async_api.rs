@@ -1,16 +1,28 @@
 //! `GET /asyncapi.json`: the topic, described for other programs in AsyncAPI 3.
 
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::event::schema::EventData;
 use passbook_shared::partition::Partition;
+use passbook_shared::topic_record::{CLOUD_EVENT, CONTENT_TYPE, PUBLISHED_AT};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::examples;
+use super::{AppState, examples};
 
-/// The document of a topic. Every event type is a message, with an example that is encoded as real ones are.
-pub(super) fn document(topic: &str, partitions: Partition) -> Value {
+/// The topic's document
+///
+/// Describes the topic on Kafka for programs that read it, in AsyncAPI 3: a message and a schema for each type of event.
+#[utoipa::path(get, operation_id = "get_topic_document", path = "/asyncapi.json", tag = "operations",
+    responses((status = 200, description = "The document", body = Object, example = json!({"asyncapi": "3.0.0"}))))]
+pub(super) async fn async_api(State(state): State<AppState>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], state.topic_document.clone()).into_response()
+}
+
+/// The document of a topic, in AsyncAPI 3. Every event type is a message, with an example that is encoded as real ones are.
+pub fn topic_document(topic: &str, partitions: Partition) -> Value {
     let refer = |kind: &str, name: &str| json!({"$ref": format!("#/{kind}/{name}")});
     let named = |kind: &str| -> Map<String, Value> {
         AccountEvent::TYPES.iter().map(|name| ((*name).to_owned(), refer(kind, name))).collect()
@@ -32,9 +44,9 @@ pub(super) fn document(topic: &str, partitions: Partition) -> Value {
                 of partition p of the log, in their order. A record may be published more than once.",
             "contact": {"name": "Passbook"},
             "license": {"name": "Apache-2.0"},
-            "tags": [{"name": "events", "description": "What has happened to accounts"}],
+            "tags": [{"name": "events", "description": "Changes of accounts, as they were recorded"}],
         },
-        "defaultContentType": CONTENT_TYPE,
+        "defaultContentType": CLOUD_EVENT,
         "servers": {"kafka": {
             "host": "{brokers}",
             "protocol": "kafka",
@@ -59,14 +71,12 @@ pub(super) fn document(topic: &str, partitions: Partition) -> Value {
     })
 }
 
-const CONTENT_TYPE: &str = "application/cloudevents+json";
-
 fn message(event_type: &str, record: &Value) -> Value {
     json!({
         "name": event_type,
         "title": event_type,
         "summary": format!("An event of type {event_type}"),
-        "contentType": CONTENT_TYPE,
+        "contentType": CLOUD_EVENT,
         "headers": {"$ref": "#/components/schemas/RecordHeaders"},
         "payload": {"allOf": [
             {"$ref": "#/components/schemas/CloudEvent"},
@@ -81,7 +91,7 @@ fn message(event_type: &str, record: &Value) -> Value {
         }},
         "examples": [{
             "name": event_type,
-            "headers": {"content-type": CONTENT_TYPE, "published-at": "1795521600012"},
+            "headers": {CONTENT_TYPE: CLOUD_EVENT, PUBLISHED_AT: "1795521600012"},
             "payload": record,
         }],
     })
@@ -90,10 +100,10 @@ fn message(event_type: &str, record: &Value) -> Value {
 fn headers() -> Value {
     json!({
         "type": "object",
-        "required": ["content-type", "published-at"],
+        "required": [CONTENT_TYPE, PUBLISHED_AT],
         "properties": {
-            "content-type": {"type": "string", "const": CONTENT_TYPE},
-            "published-at": {
+            CONTENT_TYPE: {"type": "string", "const": CLOUD_EVENT},
+            PUBLISHED_AT: {
                 "type": "string",
                 "pattern": "^[0-9]+$",
                 "description": "Time of publishing, in milliseconds since 1970-01-01T00:00:00Z",
@@ -108,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_type_of_event_is_a_message_with_an_example() {
-        let document = document("accounts", 12);
+        let document = topic_document("accounts", 12);
         for event_type in AccountEvent::TYPES {
             let message = &document["components"]["messages"][event_type];
             assert_eq!(message["examples"][0]["payload"]["type"], event_type, "{message}");

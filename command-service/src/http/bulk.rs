@@ -15,12 +15,13 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use passbook_shared::http::documented::responses;
-use passbook_shared::http::extract::{Fields, JsonText, from_json};
+use passbook_shared::http::extract::{JsonText, from_json};
 use passbook_shared::http::limits::{self, Bounds};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::timestamp::Timestamp;
 use serde::de::{self, Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use uuid::Uuid;
 
@@ -43,16 +44,16 @@ const RESULT: usize = 1024;
 
 /// The body, its commands not read yet.
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct Bulk<'a> {
     atomic: Option<bool>,
     #[serde(borrow)]
     commands: Elements<'a>,
 }
 
-/// As many commands as a request may have: reading stops at the next.
+/// As many commands as a request may have, not read yet: reading stops at the next.
 #[derive(Debug)]
-struct Elements<'a>(Vec<Fields<'a>>);
+struct Elements<'a>(Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -71,11 +72,11 @@ impl<'de> de::Visitor<'de> for ElementsVisitor {
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut elements: A) -> Result<Elements<'de>, A::Error> {
         let mut commands = Vec::new();
-        while let Some(fields) = elements.next_element()? {
+        while let Some(command) = elements.next_element()? {
             if commands.len() == MOST {
                 return Err(de::Error::custom(COUNT));
             }
-            commands.push(fields);
+            commands.push(command);
         }
         Ok(Elements(commands))
     }
@@ -152,15 +153,21 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) 
     }
     let mut set = Set { atomic, requests: Vec::with_capacity(most) };
     let mut malformed = Vec::new();
-    for (index, fields) in commands.into_iter().enumerate() {
-        let read = command::read(fields, now).and_then(|read| match &read.idempotency_key {
+    for (index, text) in commands.into_iter().enumerate() {
+        let place = format!("commands[{index}]");
+        if !text.get().starts_with('{') {
+            malformed.push(Problem::malformed(place, "must be an object"));
+            if malformed.len() == NAMED { break } else { continue }
+        }
+        let fields = from_json(text.get().as_bytes());
+        let read = fields.and_then(|fields| command::read(fields, now)).and_then(|read| match &read.idempotency_key {
             None if key_required => Err(key_missing("idempotency_key")),
             Some(_) | None => Ok(read),
         });
         let Read { account_id, command, idempotency_key, expected_version } = match read {
             Ok(read) => read,
             Err(problem) => {
-                malformed.push(problem.within(&format!("commands[{index}]")));
+                malformed.push(problem.within(&place));
                 if malformed.len() == NAMED { break } else { continue }
             }
         };

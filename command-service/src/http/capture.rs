@@ -18,7 +18,7 @@ use crate::domain::{Command, Refusal};
 
 /// How much of a hold is to go out.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 3_000, "reference": "room 12, two nights"}))]
 pub(super) struct CaptureRequest {
     #[schema(schema_with = schemas::optional_amount)]

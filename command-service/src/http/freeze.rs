@@ -16,7 +16,7 @@ use crate::domain::{Command, Refusal};
 
 /// A freeze.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"reason": "court order", "block_credits": true}))]
 pub(super) struct FreezeRequest {
     #[schema(schema_with = schemas::optional_reference)]

@@ -22,7 +22,7 @@ const PLACED_BY_KEY: Uuid = Uuid::from_u128(0x8f0b_77c1_2d5a_4e96_b3f4_1a6c_e05d
 
 /// Money to be held.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 5_000, "reference": "room 12"}))]
 pub(super) struct HoldRequest {
     #[schema(schema_with = schemas::amount)]

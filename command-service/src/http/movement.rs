@@ -11,7 +11,7 @@ use super::schemas;
 
 /// Money that comes in.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
 pub(super) struct MovementRequest {
     #[schema(schema_with = schemas::amount)]
@@ -39,7 +39,7 @@ impl MovementRequest {
 
 /// Money that goes out.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
 pub(super) struct WithdrawalRequest {
     #[schema(schema_with = schemas::amount)]

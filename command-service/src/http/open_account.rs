@@ -23,7 +23,7 @@ use crate::domain::{Command, Refusal};
 
 /// A new account.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"owner": "customer-4711", "currency": "EUR", "initial_deposit": 100_000}))]
 pub(super) struct OpenAccountRequest {
     /// Made if absent: from `owner` and the `Idempotency-Key` if there is one, so that a repeat finds the same account.
@@ -46,10 +46,10 @@ pub(super) struct OpenAccountRequest {
 struct AmountOrZero(#[serde(deserialize_with = "amount_or_zero")] i64);
 
 impl OpenAccountRequest {
-    /// What is asked for, and the account it is asked of.
+    /// The account, and the command to open it.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    /// 400 `malformed_request` if the opening is to count from a time that is yet to come.
     pub(super) fn into_command(self, key: Option<&str>, now: Timestamp) -> Result<(Uuid, Command), Problem> {
         not_in_the_future(self.effective_at, now)?;
         let made = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
@@ -68,7 +68,8 @@ impl OpenAccountRequest {
 /// Open an account
 ///
 /// An account has one owner and one currency for good. Without an `account_id`, the service makes one. An account that is
-/// brought from elsewhere has its `initial_deposit` count from an `effective_at` that is past.
+/// brought from elsewhere has its `initial_deposit` count from an `effective_at` that is past; its `overdraft_limit` counts
+/// from ever.
 #[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands", params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
 pub(super) async fn open_account(

@@ -16,7 +16,7 @@ use crate::domain::{Command, Refusal};
 
 /// How far below 0 the available money may go.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"limit": 50_000}))]
 pub(super) struct OverdraftLimitRequest {
     #[serde(deserialize_with = "amount_or_zero")]

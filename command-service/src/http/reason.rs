@@ -8,7 +8,7 @@ use super::schemas;
 
 /// Why, in your words.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"reason": "asked for by the owner"}))]
 pub(super) struct ReasonRequest {
     #[schema(schema_with = schemas::optional_reference)]

@@ -21,7 +21,7 @@ use crate::domain::{Command, Refusal};
 
 /// An entry to be undone.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"version": 2, "reference": "booked twice"}))]
 pub(super) struct ReversalRequest {
     #[schema(schema_with = schemas::version)]

@@ -18,7 +18,7 @@ use super::{AppState, Whose};
 
 /// What is to be settled.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"as_of": "2026-11-24T12:00:00Z"}))]
 #[schema(as = SettlePartitionRequest)]
 pub(super) struct SettleRequest {

@@ -25,7 +25,7 @@ const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6
 
 /// Money that goes from one account to another.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"from": examples::ACCOUNT, "to": examples::OTHER, "amount": 25_000, "reference": "rent 2026-12"}))]
 pub(super) struct TransferRequest {
     /// The account that sends. `If-Match` and `Idempotency-Key` are its.

@@ -126,7 +126,8 @@ impl Desk {
         self.standing.refresh(&mut connection).await?;
         let accepted =
             restores::restores(&mut *connection).await?.into_iter().rfind(|restore| restore.epoch == new_epoch);
-        tracing::warn!(epoch = new_epoch, ?kept, force, "an operator has accepted that the log was restored");
+        let kept = serde_json::to_string(&kept).unwrap_or_default();
+        tracing::warn!(epoch = new_epoch, kept, force, "an operator has accepted that the log was restored");
         accepted.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 }

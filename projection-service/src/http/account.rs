@@ -50,6 +50,7 @@ pub(super) struct AccountView {
     transaction_count: i64,
     /// The opener's labels.
     metadata: BTreeMap<String, String>,
+    /// The time at which the opening was recorded, whatever its `effective_at`.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     opened_at: Timestamp,
     /// The time of the newest event.

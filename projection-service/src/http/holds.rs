@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::header::{ETAG, HeaderName};
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use passbook_shared::event::HoldStatus;
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::{Path, Query};
-use passbook_shared::http::headers::etag;
+use passbook_shared::http::headers::{etag, none_match};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -115,15 +116,17 @@ impl From<Hold> for HoldView {
 ///
 /// One whose time is over is open until the log says that it has expired.
 #[utoipa::path(get, operation_id = "list_holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
-    params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
+    params(("id" = Uuid, Path, description = "The account"), Asked, Wait,
+        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still")),
     responses((status = 200, description = "The page", body = HoldPage,
-        headers(("ETag" = String, description = "The version of the account that it shows, in quotes"))), Problems))]
+        headers(("ETag" = String, description = "The version of the account that it shows, in quotes"))),
+        (status = 304, description = "It is at the version the client has"), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
-) -> Result<([(HeaderName, String); 1], Json<HoldPage>), Problem> {
+) -> Result<Response, Problem> {
     let limit = limit(asked.limit)?;
     let pages = List::of("holds", &(account_id, asked.status));
     let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
@@ -135,6 +138,10 @@ pub(super) async fn list(
     };
     // What happens between the two looks is not shown.
     let version = account.state.version;
+    // That there are events it does not show is no part of its version.
+    if account.quarantined_since.is_none() && none_match(&headers, &etag(version)) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(version))]).into_response());
+    }
     let mut found = state.views.read(holds::list(pool, account_id, version, before, asked.status, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let page = HoldPage {
@@ -144,7 +151,7 @@ pub(super) async fn list(
         quarantined_since: account.quarantined_since,
         has_more,
     };
-    Ok(([(ETAG, etag(version))], Json(page)))
+    Ok(([(ETAG, etag(version))], Json(page)).into_response())
 }
 
 struct Problems;

@@ -37,7 +37,7 @@ pub(super) struct Stats {
     accounts_by_status: ByStatus,
     /// What is on them, by currency.
     currencies: Vec<InCurrency>,
-    /// Positions of the log that the views have passed.
+    /// Positions of the log that the views have passed by now, whatever `as_of` asks for.
     #[schema(minimum = 0, examples(1_000_000))]
     events_applied: i64,
     /// The moment the sums are of, if one was asked for.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::headers::{prefer_wait, preferred_wait};
 use passbook_shared::http::problem::Problem;
+use passbook_shared::position::Position;
 use serde::Deserialize;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -19,23 +20,29 @@ use super::documented::{ACCOUNT, Responses, Wait, problems};
 use legs::Other;
 use view::TransferView;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {}
+#[into_params(parameter_in = Query)]
+pub(super) struct Asked {
+    /// Wait until the views have got to this position, such as that of a reversal on one of the accounts.
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
+    at_least: Option<Position>,
+}
 
 /// A transfer, with what it did to both accounts
 ///
 /// The legs come into the views one by one. When one is there, the other is waited for as long as `Prefer: wait` says;
 /// with that header, so is the first. A leg that could not be applied is null.
 #[utoipa::path(get, operation_id = "get_transfer", path = "/v1/transfers/{id}", tag = "accounts",
-    params(("id" = Uuid, Path, description = "The transfer"), Wait),
+    params(("id" = Uuid, Path, description = "The transfer"), Asked, Wait),
     responses((status = 200, description = "The transfer", body = TransferView), Problems))]
 pub(super) async fn get(
     State(state): State<AppState>,
     Path(transfer_id): Path<Uuid>,
-    Query(Asked {}): Query<Asked>,
+    Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<TransferView>, Problem> {
+    state.until_position(&headers, asked.at_least).await?;
     let now = Instant::now();
     let legs = state.first_leg(transfer_id, now + preferred_wait(&headers).unwrap_or_default()).await?;
     let (legs, since) = match &legs[..] {

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ASK_EVERY, Service};
+use super::{ASK_EVERY, Service, bar};
 use crate::http::replays::request::ReplayRequest;
 use crate::replay::asked::From;
 
@@ -102,12 +101,12 @@ pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result
     let mut replay: Replay = service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
     let path = format!("/admin/replays/{}", replay.id);
     println!("replay {}; to cancel it: curl -X DELETE {}", replay.id, service.url(&path));
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-        "{msg:10} {bar:30} {human_pos} of {human_len} events, {per_sec}, {eta} left",
-    )?);
+    let bar = bar()?;
     let mut silent = 0;
     while replay.ended_at.is_none() {
-        bar.set_length(replay.events_total.unwrap_or_default());
+        if let Some(total) = replay.events_total {
+            bar.set_length(total);
+        }
         bar.set_position(replay.events_done);
         bar.set_message(replay.error.clone().unwrap_or_else(|| replay.state.clone()));
         tokio::time::sleep(ASK_EVERY).await;

@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 
 use anyhow::bail;
-use indicatif::{ProgressBar, ProgressStyle};
 use passbook_shared::difference::Difference;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{ASK_EVERY, Service};
+use super::{ASK_EVERY, Service, bar};
 
 #[derive(Debug, Deserialize)]
 struct Verification {
@@ -33,11 +32,11 @@ pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
     let mut job: Verification = service.send(service.client.post(service.url("/admin/verify"))).await?;
     let path = format!("/admin/verify/{}", job.id);
     println!("verification {}; how it stands: {}", job.id, service.url(&path));
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(
-        "{msg:14} {bar:30} {human_pos} of {human_len} events, {per_sec}, {eta} left",
-    )?);
+    let bar = bar()?;
     while job.state == "running" {
-        bar.set_length(job.events_total.unwrap_or_default().max(job.events));
+        if let Some(total) = job.events_total {
+            bar.set_length(total.max(job.events));
+        }
         bar.set_position(job.events);
         bar.set_message(format!("{} differences", job.differences));
         tokio::time::sleep(ASK_EVERY).await;

@@ -22,18 +22,29 @@ pub(super) fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(SizeAbove::new(SMALL).and(NotForContentType::SSE))
 }
 
+/// What the share of an answer depends on.
+pub(super) struct Asked {
+    bounds: Option<Arc<Bounds>>,
+    /// It changes nothing.
+    reads: bool,
+}
+
+impl Asked {
+    pub(super) fn of(request: &Request) -> Self {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        Self { bounds: request.extensions().get::<Arc<Bounds>>().cloned(), reads }
+    }
+}
+
 /// Takes the share of the budget that a large answer needs. One that was not asked to change anything is refused if there is
 /// none left; a handler that changes something takes its share beforehand.
-pub(super) async fn share(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
-    let bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    let mut response = next(request).await;
+pub(super) fn share(asked: Asked, mut response: Response) -> Response {
     let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let Some(bytes) = bytes.filter(|bytes| *bytes > FREE) else { return response };
     if response.extensions().get::<Share>().is_none() {
-        match bounds.answers.take(bytes) {
+        match asked.bounds.unwrap_or_default().answers.take(bytes) {
             Some(share) => drop(response.extensions_mut().insert(share)),
-            None if is_get => return limits::too_many_answers().into_response(),
+            None if asked.reads => return limits::too_many_answers().into_response(),
             None => {}
         }
     }

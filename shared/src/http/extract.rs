@@ -26,7 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
         drop(pairs(query)?);
-        read(query, "").map(Self)
+        read(query).map(Self)
     }
 }
 
@@ -40,16 +40,12 @@ fn pairs(query: &str) -> Result<impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>
     }
 }
 
-/// The value of a query in which `also` may stand, too.
-fn read<T: DeserializeOwned>(query: &str, also: &str) -> Result<T, Problem> {
+fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(reader).map_err(|error| {
         let path = error.path().to_string();
         let detail = error.into_inner().to_string();
-        let mut detail = detail.replace("invalid digit found in string", "must be a whole number");
-        if detail.starts_with("unknown field") {
-            detail += also;
-        }
+        let detail = detail.replace("invalid digit found in string", "must be a whole number");
         Problem::malformed(field(&path, &detail, "query"), detail)
     })
 }

@@ -159,18 +159,18 @@ pub fn body_too_slow(time: Duration) -> Problem {
 
 /// 503: there are too many connections.
 pub(super) fn too_many_connections() -> Problem {
-    let detail = "this instance has as many connections as it bears; nothing was changed by this request";
+    let detail = "this instance has as many connections as it may have; nothing was changed by this request";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
 /// 503: the bodies of all requests are too large.
 pub fn too_many_bodies() -> Problem {
-    let detail = "this instance has as many large bodies as it bears; nothing was changed by this request";
+    let detail = "this instance has as many large bodies as it may have; nothing was changed by this request";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
 /// 503: the answers to all requests are too large.
 pub fn too_many_answers() -> Problem {
-    let detail = "this instance has as many large answers to send as it bears; nothing was done";
+    let detail = "this instance has as many large answers to send as it may have; nothing was done";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }

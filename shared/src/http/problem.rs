@@ -91,6 +91,16 @@ impl Problem {
         problem
     }
 
+    /// The same, with more names in the list of those that an unknown field could have had.
+    #[must_use]
+    pub fn also_known(mut self, names: &str) -> Self {
+        if let Some(error) = self.errors.first_mut().filter(|error| error.detail.starts_with("unknown field")) {
+            error.detail += names;
+            self.detail = format!("`{}`: {}", error.field, error.detail);
+        }
+        self
+    }
+
     /// The same, of fields that belong to what is at `path`.
     #[must_use]
     pub fn within(mut self, path: &str) -> Self {

@@ -186,8 +186,27 @@ async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() ->
         ensure!(found.as_ref().and_then(|state| state["account"]["balance"].as_i64()) == balance, "{on}: {found:?}");
     }
     let path = format!("/v1/accounts/{account}/entries?order=effective&min_version=2&from={}&to={}", day(1), day(8));
+    let chart = format!("/v1/accounts/{account}/balances?order=effective&from={}&to={}&interval=day", day(4), day(7));
+    ensure!(views.json(&chart).await?["data"][0]["from"] == day(5), "{}", views.json(&chart).await?);
     let statement = views.json(&path).await?;
     ensure!(statement["data"][0]["effective_at"] == day(5), "{statement}");
     ensure!(statement["opening_balance"] == 0 && statement["closing_balance"] == 100, "{statement}");
+
+    // The same by one request, with money that went out since.
+    let import = |on: u32, out: u32| {
+        let opening = json!({"type": "open", "account_id": Uuid::new_v4(), "owner": "ada", "currency": "EUR",
+            "initial_deposit": 100, "effective_at": day(on)});
+        let withdrawal =
+            json!({"type": "withdraw", "account_id": opening["account_id"], "amount": 100, "effective_at": day(out)});
+        json!({"atomic": true, "commands": [opening, withdrawal]})
+    };
+    let response = client.post("/v1/commands", None, &import(5, 6)).await?;
+    ensure!(response.status().is_success(), "{}", response.text().await?);
+    let problem: Value = client.post("/v1/commands", None, &import(6, 5)).await?.json().await?;
+    ensure!(problem["index"] == 1 && problem["at"] == day(5), "{problem}");
+    let mut late = import(5, 6);
+    late["commands"][0]["effective_at"] = "2999-01-01T00:00:00Z".into();
+    let problem: Value = client.post("/v1/commands", None, &late).await?.json().await?;
+    ensure!(problem["errors"][0]["field"] == "commands[0].effective_at", "{problem}");
     pair.holds(&[]).await.map(drop)
 }

@@ -44,6 +44,15 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
         let own = if view["from"]["account_id"] == json!(one) { ("from", "to") } else { ("to", "from") };
         ensure!(view[own.0]["reversed_by"] == reversed_by.0 && view[own.1]["reversed_by"] == reversed_by.1, "{view}");
     }
+
+    // A transfer is read after its reversal, too.
+    let sent = done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 1})).await?;
+    let reversals = format!("/v1/accounts/{one}/reversals");
+    let reversal = done(&client, &reversals, json!({"version": sent["from"]["version"]})).await?;
+    let (id, position) = (sent["transfer_id"].as_str(), reversal["position"].as_str());
+    let (id, position) = (id.context("no id")?, position.context("no position")?);
+    let view = views.json(&format!("/v1/transfers/{id}?at_least={position}")).await?;
+    ensure!(view["from"]["reversed_by"] == reversal["version"], "{view}");
     pair.holds(&[]).await.map(drop)
 }
 

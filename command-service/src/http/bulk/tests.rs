@@ -88,6 +88,17 @@ fn up_to_twenty_malformed_commands_are_named() {
 }
 
 #[test]
+fn an_element_that_is_no_object_hides_no_other() {
+    let commands = json!([5, {"type": "deposit", "account_id": ACCOUNT, "amount": 0}, null, [], "x"]);
+    let problem = read_commands(&commands).unwrap_err();
+    let fields: Vec<&str> = problem.errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["commands[0]", "commands[1].amount", "commands[2]", "commands[3]", "commands[4]"]);
+    let unknown = json!([{"type": "deposit", "account_id": ACCOUNT, "amount": 1, "if_match": 3}]);
+    let detail = read_commands(&unknown).unwrap_err().detail;
+    assert!(detail.contains("`amount`") && detail.contains("`expected_version`"), "{detail}");
+}
+
+#[test]
 fn what_is_malformed_is_named_by_its_path() {
     let deposit = |more: &str| {
         let good = format!(r#"{{"type":"deposit","account_id":"{ACCOUNT}","amount":1}}"#);

@@ -18,7 +18,7 @@ use crate::restore::desk::{AcceptError, Shown};
 
 /// What is accepted.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"forks": [{"partition": 3, "log_position": 1042, "topic_position": 1057}]}))]
 #[schema(as = AcceptRestoreRequest)]
 pub(crate) struct AcceptRequest {
@@ -35,7 +35,7 @@ pub(crate) struct AcceptRequest {
 
 /// A fork as `GET /admin/restore` shows it.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(as = ForkReference)]
 pub(crate) struct ShownFork {
     /// The partition.

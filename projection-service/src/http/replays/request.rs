@@ -28,7 +28,7 @@ pub(crate) enum ReplayFrom {
 
 /// A replay to be begun: from where, with the one field that belongs to it.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields, expecting = "must be an object")]
+#[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(examples(json!({"from": "beginning"}), json!({"from": "time", "time": "2026-11-24T12:00:00Z"})))]
 pub(crate) struct ReplayRequest {
     pub(super) from: ReplayFrom,

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// An example of a schema, which may refer to `components`. It has the required fields, and others that have an example.
+/// An example of a schema, which may refer to `components`, and has no part of its own kind. An object has the fields that
+/// have an example; nothing if a required one has none.
 pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         return of(&components["schemas"][name], components);
@@ -20,7 +21,7 @@ pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
         return one.iter().find(|schema| !is_null(schema)).and_then(|schema| of(schema, components));
     }
     Some(match type_of(schema)? {
-        "object" => fields(schema, components),
+        "object" => fields(schema, components)?,
         "array" => Value::Array(of(&schema["items"], components).into_iter().collect()),
         "boolean" => json!(false),
         "integer" | "number" => schema.get("minimum").cloned().unwrap_or_else(|| json!(0)),
@@ -39,14 +40,12 @@ fn type_of(schema: &Value) -> Option<&str> {
     types.map_or(schema["type"].as_str(), |types| types.iter().filter_map(Value::as_str).find(|name| *name != "null"))
 }
 
-fn fields(schema: &Value, components: &Value) -> Value {
-    let mut fields = Map::new();
-    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        if let Some(example) = of(field, components) {
-            fields.insert(name.clone(), example);
-        }
-    }
-    Value::Object(fields)
+fn fields(schema: &Value, components: &Value) -> Option<Value> {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let fields: Map<_, _> =
+        properties.filter_map(|(name, field)| Some((name.clone(), of(field, components)?))).collect();
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    required.into_iter().all(|name| fields.contains_key(name)).then_some(Value::Object(fields))
 }
 
 #[cfg(test)]
@@ -69,5 +68,7 @@ mod tests {
         }});
         let account = json!({"id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60", "balance": 7, "owner": "ada"});
         assert_eq!(of(&page, &components), Some(json!({ "data": [account] })));
+        let lacks = json!({"type": "object", "required": ["note"], "properties": {"note": {"type": "string"}}});
+        assert_eq!(of(&lacks, &components), None);
     }
 }

@@ -34,11 +34,10 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
         let body = read(request).await?;
-        match () {
-            () if body.is_empty() => Ok(Self(Bytes::from_static(b"{}"))),
-            () if is_json => Ok(Self(body)),
-            () => Err(Problem::unsupported_media_type()),
+        if body.is_empty() {
+            return Ok(Self(Bytes::from_static(b"{}")));
         }
+        if is_json { Ok(Self(body)) } else { Err(Problem::unsupported_media_type()) }
     }
 }
 

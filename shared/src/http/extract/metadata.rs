@@ -41,7 +41,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryWithMetad
                 None => drop(rest.append_pair(&name, &value)),
             }
         }
-        read(&rest.finish(), ", `label`, `metadata[…]`").map(|asked| Self(asked, metadata))
+        let asked = read(&rest.finish()).map_err(|problem| problem.also_known(", `label`, `metadata[…]`"))?;
+        Ok(Self(asked, metadata))
     }
 }
 
