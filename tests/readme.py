@@ -228,7 +228,7 @@ def differs(place, given, shown):
         if missing := set(shown) - set(given):
             return f"{place} has {sorted(given)}, and is shown with {sorted(missing)}"
         return next(filter(None, (differs(f"{place}.{name}", given[name], shown[name]) for name in shown)), None)
-    if isinstance(shown, list) and isinstance(given, list) and len(shown) <= len(given):
+    if isinstance(shown, list) and isinstance(given, list) and len(shown) == len(given):
         pairs = enumerate(zip(given, shown))
         return next(filter(None, (differs(f"{place}[{index}]", *pair) for index, pair in pairs)), None)
     both_volatile = all(isinstance(value, str) and VOLATILE.match(value) for value in (given, shown))

@@ -28,6 +28,8 @@ pub mod problem;
 /// The server: within limits, with an orderly end.
 pub mod server;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
@@ -37,6 +39,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::health::Health;
+use limits::Bounds;
 use problem::Problem;
 
 /// The largest body of a request, in bytes.
@@ -88,6 +91,8 @@ fn layered(service: &'static str, router: Router) -> Router {
 
 /// Has the request's body and the answer's within the budgets of all.
 async fn within_budgets(request: Request, next: Next) -> Response {
-    let asked = answers::Asked::of(&request);
-    answers::share(asked, body::lend(request, next).await)
+    let bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let response = body::lend(request, Arc::clone(&bounds), next).await;
+    answers::share(response, &bounds, is_get)
 }

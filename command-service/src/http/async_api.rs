@@ -1,6 +1,7 @@
 //! `GET /asyncapi.json`: the topic, described for other programs in AsyncAPI 3.
 
 use axum::extract::State;
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
@@ -18,7 +19,7 @@ use super::{AppState, examples};
 #[utoipa::path(get, operation_id = "get_topic_document", path = "/asyncapi.json", tag = "operations",
     responses((status = 200, description = "The document", body = Object, example = json!({"asyncapi": "3.0.0"}))))]
 pub(super) async fn async_api(State(state): State<AppState>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], state.topic_document.clone()).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], state.topic_document.clone()).into_response()
 }
 
 /// The document of a topic, in AsyncAPI 3. Every event type is a message, with an example that is encoded as real ones are.

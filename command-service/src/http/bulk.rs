@@ -154,20 +154,16 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) 
     let mut set = Set { atomic, requests: Vec::with_capacity(most) };
     let mut malformed = Vec::new();
     for (index, text) in commands.into_iter().enumerate() {
-        let place = format!("commands[{index}]");
-        if !text.get().starts_with('{') {
-            malformed.push(Problem::malformed(place, "must be an object"));
-            if malformed.len() == NAMED { break } else { continue }
-        }
-        let fields = from_json(text.get().as_bytes());
-        let read = fields.and_then(|fields| command::read(fields, now)).and_then(|read| match &read.idempotency_key {
-            None if key_required => Err(key_missing("idempotency_key")),
-            Some(_) | None => Ok(read),
-        });
+        let place = || format!("commands[{index}]");
+        let read = if text.get().starts_with('{') {
+            read_command(text, key_required, now).map_err(|problem| problem.within(&place()))
+        } else {
+            Err(Problem::malformed(place(), "must be an object"))
+        };
         let Read { account_id, command, idempotency_key, expected_version } = match read {
             Ok(read) => read,
             Err(problem) => {
-                malformed.push(problem.within(&place));
+                malformed.push(problem);
                 if malformed.len() == NAMED { break } else { continue }
             }
         };
@@ -184,6 +180,14 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) 
         no_key_twice(&set.requests)?;
     }
     Ok(set)
+}
+
+fn read_command(text: &RawValue, key_required: bool, now: Timestamp) -> Result<Read, Problem> {
+    let read = command::read(from_json(text.get().as_bytes())?, now)?;
+    match &read.idempotency_key {
+        None if key_required => Err(key_missing("idempotency_key")),
+        Some(_) | None => Ok(read),
+    }
 }
 
 /// Of two with one key the second would be a repeat, which does nothing: no set of which all is done.

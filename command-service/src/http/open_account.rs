@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use passbook_shared::event::AccountOpened;
 use passbook_shared::http::extract::Json;
 use passbook_shared::http::problem::Problem;
@@ -68,24 +68,19 @@ impl OpenAccountRequest {
 /// Open an account
 ///
 /// An account has one owner and one currency for good. Without an `account_id`, the service makes one. An account that is
-/// brought from elsewhere has its `initial_deposit` count from an `effective_at` that is past; its `overdraft_limit` counts
-/// from ever.
+/// brought from elsewhere has its `initial_deposit` count from an `effective_at` that is past; its `overdraft_limit` is
+/// that of any earlier time, too.
 #[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands", params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
 pub(super) async fn open_account(
     State(state): State<AppState>,
     headers: CommandHeaders,
     Json(request): Json<OpenAccountRequest>,
-) -> Response {
-    let read = request.into_command(headers.context.idempotency_key.as_deref(), state.clock.now());
-    let (account_id, command) = match read {
-        Ok(read) => read,
-        Err(problem) => return problem.into_response(),
-    };
+) -> Result<Response, Problem> {
+    let key = headers.context.idempotency_key.as_deref();
+    let (account_id, command) = request.into_command(key, state.clock.now())?;
     let mut request = [headers.request(account_id, command)];
-    if let Err(problem) = state.keep_opened_ids(&mut request).await {
-        return problem.into_response();
-    }
+    state.keep_opened_ids(&mut request).await?;
     let [request] = request;
     let account_id = request.account_id;
     let mut response = submit_request(&state, request).await;
@@ -94,7 +89,7 @@ pub(super) async fn open_account(
     {
         response.headers_mut().insert(LOCATION, location);
     }
-    response
+    Ok(response)
 }
 
 struct Problems;

@@ -138,9 +138,10 @@ pub(super) async fn list(
     };
     // What happens between the two looks is not shown.
     let version = account.state.version;
+    let tag = etag(version);
     // That there are events it does not show is no part of its version.
-    if account.quarantined_since.is_none() && none_match(&headers, &etag(version)) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(version))]).into_response());
+    if account.quarantined_since.is_none() && none_match(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
     let mut found = state.views.read(holds::list(pool, account_id, version, before, asked.status, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
@@ -151,7 +152,7 @@ pub(super) async fn list(
         quarantined_since: account.quarantined_since,
         has_more,
     };
-    Ok(([(ETAG, etag(version))], Json(page)).into_response())
+    Ok(([(ETAG, tag)], Json(page)).into_response())
 }
 
 struct Problems;

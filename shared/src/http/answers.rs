@@ -1,10 +1,6 @@
 //! Bodies of answers: large ones take a share of the memory for all, and are compressed for whoever asks for that.
 
-use std::sync::Arc;
-
 use axum::body::HttpBody;
-use axum::extract::Request;
-use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -22,29 +18,15 @@ pub(super) fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(SizeAbove::new(SMALL).and(NotForContentType::SSE))
 }
 
-/// What the share of an answer depends on.
-pub(super) struct Asked {
-    bounds: Option<Arc<Bounds>>,
-    /// It changes nothing.
-    reads: bool,
-}
-
-impl Asked {
-    pub(super) fn of(request: &Request) -> Self {
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        Self { bounds: request.extensions().get::<Arc<Bounds>>().cloned(), reads }
-    }
-}
-
 /// Takes the share of the budget that a large answer needs. One that was not asked to change anything is refused if there is
 /// none left; a handler that changes something takes its share beforehand.
-pub(super) fn share(asked: Asked, mut response: Response) -> Response {
+pub(super) fn share(mut response: Response, bounds: &Bounds, is_get: bool) -> Response {
     let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let Some(bytes) = bytes.filter(|bytes| *bytes > FREE) else { return response };
     if response.extensions().get::<Share>().is_none() {
-        match asked.bounds.unwrap_or_default().answers.take(bytes) {
+        match bounds.answers.take(bytes) {
             Some(share) => drop(response.extensions_mut().insert(share)),
-            None if asked.reads => return limits::too_many_answers().into_response(),
+            None if is_get => return limits::too_many_answers().into_response(),
             None => {}
         }
     }

@@ -56,11 +56,10 @@ type Loan = Arc<Mutex<Record>>;
 
 /// Reads on what the handler left of the body, if that is little, so that the next request can follow; else has the
 /// connection closed.
-pub(super) async fn lend(request: Request, next: Next) -> Response {
+pub(super) async fn lend(request: Request, bounds: Arc<Bounds>, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
     let waits_for_continue = request.headers().contains_key(EXPECT);
     let loan = Loan::default();
     let (parts, body) = request.into_parts();

@@ -48,13 +48,8 @@ pub fn visible_ascii<'a>(headers: &'a HeaderMap, name: &str, longest: usize) -> 
 pub fn string_item(headers: &HeaderMap, name: &str, longest: usize) -> Result<Option<String>, Problem> {
     let is_quoted = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
     if !headers.get(name).is_some_and(is_quoted) || headers.get_all(name).iter().count() > 1 {
-        let text =
-            visible_ascii(headers, name, longest).map_err(|problem| match problem.errors.into_iter().next() {
-                Some(error) => {
-                    Problem::malformed(name, format!("{}; spaces are permitted between quotes", error.detail))
-                }
-                None => Problem::malformed(name, problem.detail),
-            })?;
+        let text = visible_ascii(headers, name, longest)
+            .map_err(|problem| problem.adding("; spaces are permitted between quotes"))?;
         return Ok(text.map(str::to_owned));
     }
     let item = headers.get(name).map(|value| sfv::Parser::new(value.as_bytes()).parse::<sfv::Item>());

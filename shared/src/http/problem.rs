@@ -93,19 +93,27 @@ impl Problem {
 
     /// The same, with more names in the list of those that an unknown field could have had.
     #[must_use]
-    pub fn also_known(mut self, names: &str) -> Self {
-        if let Some(error) = self.errors.first_mut().filter(|error| error.detail.starts_with("unknown field")) {
-            error.detail += names;
-            self.detail = format!("`{}`: {}", error.field, error.detail);
-        }
-        self
+    pub fn also_known(self, names: &str) -> Self {
+        let is_unknown = self.errors.first().is_some_and(|error| error.detail.starts_with("unknown field"));
+        if is_unknown { self.adding(names) } else { self }
+    }
+
+    /// The same, with more said of its first field.
+    #[must_use]
+    pub fn adding(self, more: &str) -> Self {
+        self.with_first(|error| error.detail += more)
     }
 
     /// The same, of fields that belong to what is at `path`.
     #[must_use]
-    pub fn within(mut self, path: &str) -> Self {
+    pub fn within(self, path: &str) -> Self {
+        self.with_first(|error| error.field = format!("{path}.{}", error.field))
+    }
+
+    /// The same, with its first field changed, and with the detail that says so.
+    fn with_first(mut self, change: impl FnOnce(&mut FieldError)) -> Self {
         if let Some(error) = self.errors.first_mut() {
-            error.field = format!("{path}.{}", error.field);
+            change(error);
             self.detail = format!("`{}`: {}", error.field, error.detail);
         }
         self

@@ -169,8 +169,8 @@ async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() ->
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = Uuid::new_v4();
     let opening = |effective_at: &str| {
-        let (owner, currency) = ("ada", "EUR");
-        json!({"account_id": account, "owner": owner, "currency": currency, "initial_deposit": 100, "effective_at": effective_at})
+        json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 100,
+            "effective_at": effective_at})
     };
     let problem = refused(&client, "/v1/accounts", opening("2999-01-01T00:00:00Z"), "malformed_request").await?;
     ensure!(problem["errors"][0]["field"] == "effective_at", "{problem}");
@@ -187,7 +187,8 @@ async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() ->
     }
     let path = format!("/v1/accounts/{account}/entries?order=effective&min_version=2&from={}&to={}", day(1), day(8));
     let chart = format!("/v1/accounts/{account}/balances?order=effective&from={}&to={}&interval=day", day(4), day(7));
-    ensure!(views.json(&chart).await?["data"][0]["from"] == day(5), "{}", views.json(&chart).await?);
+    let chart = views.json(&chart).await?;
+    ensure!(chart["data"][0]["from"] == day(5), "{chart}");
     let statement = views.json(&path).await?;
     ensure!(statement["data"][0]["effective_at"] == day(5), "{statement}");
     ensure!(statement["opening_balance"] == 0 && statement["closing_balance"] == 100, "{statement}");

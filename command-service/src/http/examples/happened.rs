@@ -17,14 +17,10 @@ const TRANSFER: Uuid = Uuid::from_u128(0x0199_0d2d_8c3e_7b15_9d20_6e1f_84b3_a5c7
 
 /// One event of each type, in the order of [`AccountEvent::TYPES`].
 pub(super) fn every() -> [Option<AccountEvent>; AccountEvent::TYPES.len()] {
-    let moved = match deposited() {
-        Some(AccountEvent::MoneyDeposited(moved)) => Some(moved),
-        _ => None,
-    };
     [
         opened(),
         deposited(),
-        moved.map(AccountEvent::MoneyWithdrawn),
+        moved().map(AccountEvent::MoneyWithdrawn),
         leg(OTHER).map(AccountEvent::MoneySent),
         leg(OTHER).map(AccountEvent::MoneyReceived),
         held(),
@@ -51,13 +47,17 @@ pub(super) fn opened() -> Option<AccountEvent> {
 }
 
 pub(super) fn deposited() -> Option<AccountEvent> {
-    Some(AccountEvent::MoneyDeposited(MoneyMoved {
+    moved().map(AccountEvent::MoneyDeposited)
+}
+
+fn moved() -> Option<MoneyMoved> {
+    Some(MoneyMoved {
         amount: Amount::new(25_000)?,
         reference: Reference::new("INV-2026-0042").ok(),
         effective_at: None,
         metadata: Metadata::default(),
         allow_backdated_overdraft: false,
-    }))
+    })
 }
 
 pub(super) fn leg(counterparty: Uuid) -> Option<TransferLeg> {

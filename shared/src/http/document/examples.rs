@@ -44,8 +44,8 @@ fn fields(schema: &Value, components: &Value) -> Option<Value> {
     let properties = schema["properties"].as_object().into_iter().flatten();
     let fields: Map<_, _> =
         properties.filter_map(|(name, field)| Some((name.clone(), of(field, components)?))).collect();
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    required.into_iter().all(|name| fields.contains_key(name)).then_some(Value::Object(fields))
+    let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    required.all(|name| fields.contains_key(name)).then_some(Value::Object(fields))
 }
 
 #[cfg(test)]
