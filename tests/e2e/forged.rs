@@ -8,7 +8,7 @@ use passbook_shared::cloud_event;
 use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -49,6 +49,22 @@ impl Forger {
         self.write(partition, &document).await
     }
 
+    /// The newest event of the log in the partition of an account, once the topic has it: before the relay has published
+    /// anything, a forged event is a fork.
+    async fn newest(&self, commands: &Client, account: Uuid) -> anyhow::Result<RecordedEvent> {
+        let partition = partition_of(account, PARTITIONS.cast_signed());
+        let newest = read_log(commands).await?.swap_remove(usize::try_from(partition)?).pop().context("no event")?;
+        eventually("the topic has the log's newest event", async || {
+            let (topic, producer) = (self.topic.clone(), self.producer.clone());
+            let ends = move || producer.client().fetch_watermarks(&topic, partition.into(), Duration::from_secs(5));
+            let (_, end) = tokio::task::spawn_blocking(ends).await??;
+            ensure!(end >= newest.position.number, "it ends at offset {end}");
+            Ok(())
+        })
+        .await?;
+        Ok(newest)
+    }
+
     /// Writes what looks like the deposit that follows on an event.
     pub(crate) async fn next(&self, last: &RecordedEvent, amount: i64) -> anyhow::Result<RecordedEvent> {
         let forged = deposit(last, 1, amount);
@@ -69,13 +85,6 @@ fn deposit(last: &RecordedEvent, further: i64, amount: i64) -> RecordedEvent {
         data: RawValue::from_string(json!({ "amount": amount }).to_string()).unwrap_or_default(),
         ..last.clone()
     }
-}
-
-/// The newest event of the log in the partition of an account.
-async fn newest(commands: &Client, account: Uuid) -> anyhow::Result<RecordedEvent> {
-    let partition = usize::try_from(partition_of(account, PARTITIONS.cast_signed()))?;
-    let mut log = read_log(commands).await?;
-    log.swap_remove(partition).pop().context("no event")
 }
 
 async fn balance(views: &Client, account: Uuid) -> anyhow::Result<Value> {
@@ -133,7 +142,7 @@ async fn records_that_can_not_be_used_are_counted_and_passed_over() -> anyhow::R
     for kind in ["undecodable", "foreign_store", "wrong_partition", "beyond_log", "unknown_epoch", "given_up"] {
         ensure!(unusable(&views, kind).await? == 0, "{kind} is not registered at 0");
     }
-    let last = newest(&commands, account).await?;
+    let last = forger.newest(&commands, account).await?;
     let first = RecordedEvent { position: Position { number: 1, ..last.position }, ..last.clone() };
     write_unusable(&forger, &last, &first).await?;
     commands.deposit(account, None, 7).await?;
@@ -184,7 +193,7 @@ async fn records_that_can_not_be_used_are_passed_over_by_services_that_start() -
     let forger = Forger::new(&pair.site).await?;
     let account = commands.open().await?;
     views.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
-    let last = newest(&commands, account).await?;
+    let last = forger.newest(&commands, account).await?;
     pair.commands[0].stop().await?;
     pair.projections[0].stop().await?;
     for _ in 0..60 {
@@ -210,7 +219,7 @@ async fn a_forged_event_does_not_last_and_no_replay_brings_it_back() -> anyhow::
     views.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
 
     // The log has nothing there, and gets nothing.
-    let forged = forger.next(&newest(&commands, account).await?, 777).await?;
+    let forged = forger.next(&forger.newest(&commands, account).await?, 777).await?;
     forger.next(&forged, 778).await?;
     eventually("it is applied, for a moment", async || {
         ensure!(metric(&views, "passbook_projection_corrections_total").await? > 0, "not corrected yet");
@@ -221,7 +230,7 @@ async fn a_forged_event_does_not_last_and_no_replay_brings_it_back() -> anyhow::
     pair.projections[0].ready().await?;
 
     // The log gets other events there.
-    let forged = forger.next(&newest(&commands, account).await?, 999).await?;
+    let forged = forger.next(&forger.newest(&commands, account).await?, 999).await?;
     forger.next(&forged, 998).await?;
     for amount in [1, 2, 3] {
         commands.deposit(account, None, amount).await?;
@@ -268,7 +277,7 @@ async fn new_views_from_a_topic_with_forged_events_come_to_be_the_logs() -> anyh
     let forger = Forger::new(&pair.site).await?;
     let account = commands.open().await?;
     views.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
-    forger.next(&newest(&commands, account).await?, 777).await?;
+    forger.next(&forger.newest(&commands, account).await?, 777).await?;
     for amount in 1..=20 {
         commands.deposit(account, None, amount).await?;
     }
