@@ -43,10 +43,10 @@ async fn a_right_or_a_function_that_is_missing_is_told_by_postgres_own_words() {
     let role = log.runtime().get_username().to_owned();
     let revoke = format!("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook FROM PUBLIC, \"{role}\"");
     let grant = format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook TO \"{role}\"");
-    let away = "ALTER FUNCTION passbook.append RENAME TO gone";
-    let back = "ALTER FUNCTION passbook.gone RENAME TO append";
+    let away = "ALTER FUNCTION passbook.append_batch RENAME TO gone";
+    let back = "ALTER FUNCTION passbook.gone RENAME TO append_batch";
     for (fault, repair, words) in [
-        (revoke.as_str(), grant.as_str(), "permission denied for function append (SQLSTATE 42501)"),
+        (revoke.as_str(), grant.as_str(), "permission denied for function append_batch (SQLSTATE 42501)"),
         (away, back, "does not exist (SQLSTATE 42883)"),
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(fault.to_owned())).execute(&log.pool).await.unwrap();

@@ -17,7 +17,7 @@ use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, Comm
 use crate::domain::account::AccountSummary;
 use crate::domain::effective::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide, evolve};
-use crate::log::append::Append;
+use crate::log::append::{Append, AssertedVersion};
 use crate::log::clock::LogClock;
 use crate::log::load::Loaded;
 
@@ -299,7 +299,8 @@ impl Batch {
     fn assert(&mut self, accounts: impl Iterator<Item = (Uuid, Partition)>) {
         for (account_id, partition) in accounts {
             if let Some(state) = self.states.get(&account_id) {
-                self.append.asserted.push((partition, account_id, state.loaded_version));
+                let version = state.loaded_version;
+                self.append.asserted.push(AssertedVersion { partition, account_id, version });
             }
         }
     }

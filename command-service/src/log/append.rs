@@ -1,4 +1,4 @@
-//! The append: one call of `passbook.append` makes many commands durable, all or nothing.
+//! The append: one call of `passbook.append_batch` makes many commands durable, all or nothing.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::timestamp::Timestamp;
 use serde_json::value::RawValue;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
+use sqlx::{Connection, PgConnection, Postgres, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -30,11 +31,11 @@ pub struct Append {
     /// Idempotency keys to remember.
     pub keys: Vec<NewKey>,
     /// Accounts that must be at a version for a command without events to be right.
-    pub asserted: Vec<(Partition, Uuid, i64)>,
+    pub asserted: Vec<AssertedVersion>,
 }
 
-/// An idempotency key, and what came of its command.
-#[derive(Debug)]
+/// An idempotency key, and what came of its command: a row of `passbook.new_key`.
+#[derive(Debug, sqlx::Encode)]
 pub struct NewKey {
     /// The account's partition.
     pub partition: Partition,
@@ -51,6 +52,71 @@ pub struct NewKey {
     /// Why it was refused, as JSON, if it was.
     pub refusal: Option<String>,
 }
+
+/// An account, and the version on which a command without events relies: a row of `passbook.asserted_version`.
+#[derive(Debug, sqlx::Encode)]
+pub struct AssertedVersion {
+    /// The account's partition.
+    pub partition: Partition,
+    /// The account.
+    pub account_id: Uuid,
+    /// The version; 0 if it was never opened.
+    pub version: i64,
+}
+
+/// A row of `passbook.new_event`.
+#[derive(sqlx::Encode)]
+struct NewEvent<'a> {
+    head: i32,
+    number: i32,
+    account_id: Uuid,
+    version: i64,
+    event_id: Uuid,
+    command_id: Uuid,
+    event_type: &'a str,
+    schema_version: i16,
+    data: &'a str,
+    metadata: Option<String>,
+}
+
+impl<'a> NewEvent<'a> {
+    fn new(event: &'a RecordedEvent, partitions: &[Partition]) -> Self {
+        let EventMetadata { command_id, context } = &event.metadata;
+        Self {
+            head: i32::try_from(index_of(partitions, event.position.partition) + 1).unwrap_or(0),
+            number: i32::try_from(event.position.number).unwrap_or(0),
+            account_id: event.account_id,
+            version: event.version,
+            event_id: event.event_id,
+            command_id: *command_id,
+            event_type: &event.event_type,
+            schema_version: event.schema_version,
+            data: event.data.get(),
+            metadata: (!context.is_empty()).then(|| serde_json::to_string(context).unwrap_or_default()),
+        }
+    }
+}
+
+/// The type in Postgres that a struct's fields are those of, in their order.
+macro_rules! composite_type {
+    ($of:ty, $name:literal) => {
+        impl sqlx::Type<Postgres> for $of {
+            fn type_info() -> PgTypeInfo {
+                PgTypeInfo::with_name($name)
+            }
+        }
+
+        impl PgHasArrayType for $of {
+            fn array_type_info() -> PgTypeInfo {
+                PgTypeInfo::array_of($name)
+            }
+        }
+    };
+}
+
+composite_type!(NewEvent<'_>, "passbook.new_event");
+composite_type!(NewKey, "passbook.new_key");
+composite_type!(AssertedVersion, "passbook.asserted_version");
 
 impl Append {
     /// Whether there is nothing to write or check.
@@ -76,12 +142,8 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
     partitions.partition_point(|p| *p < partition)
 }
 
-/// Whether a row of another table is made of the event, too: of `transfers`, `reversals` or `holds`.
-fn is_indexed(event: &RecordedEvent) -> bool {
-    const INDEXED: [&str; 6] =
-        ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
-    INDEXED.contains(&event.event_type.as_str())
-}
+/// The types of events of which a row of `transfers`, `reversals` or `holds` is made, too.
+const INDEXED: [&str; 6] = ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
 
 /// Appends, in one round trip and one transaction (or within the one that is open), and gives the events their
 /// positions and times.
@@ -111,45 +173,18 @@ async fn call(
     partitions: &[Partition],
     counts: &[i32],
 ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
-    fn column<'a, T, U>(rows: &'a [T], value: impl Fn(&'a T) -> U) -> Vec<U> {
-        rows.iter().map(value).collect()
-    }
     let Append { events, keys, asserted } = append;
-    let place = |event: &RecordedEvent| i32::try_from(index_of(partitions, event.position.partition) + 1).unwrap_or(0);
-    let number = |event: &RecordedEvent| i32::try_from(event.position.number).unwrap_or(0);
-    let context = |event: &RecordedEvent| {
-        let context = &event.metadata.context;
-        (!context.is_empty()).then(|| serde_json::to_string(context).unwrap_or_default())
-    };
-    sqlx::query(
-        "SELECT base, recorded FROM passbook.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-         $17, $18, $19, $20, $21, $22, $23)",
-    )
-    .bind(partitions)
-    .bind(counts)
-    .bind(column(events, place))
-    .bind(column(events, number))
-    .bind(column(events, |e| e.account_id))
-    .bind(column(events, |e| e.version))
-    .bind(column(events, |e| e.event_id))
-    .bind(column(events, |e| e.metadata.command_id))
-    .bind(column(events, |e| e.event_type.as_str()))
-    .bind(column(events, |e| e.schema_version))
-    .bind(column(events, |e| e.data.get()))
-    .bind(column(events, context))
-    .bind(events.iter().any(is_indexed))
-    .bind(column(keys, |k| k.partition))
-    .bind(column(keys, |k| k.account_id))
-    .bind(column(keys, |k| k.key.as_str()))
-    .bind(column(keys, |k| k.fingerprint))
-    .bind(column(keys, |k| k.version))
-    .bind(column(keys, |k| k.events))
-    .bind(column(keys, |k| k.refusal.as_deref()))
-    .bind(column(asserted, |a| a.0))
-    .bind(column(asserted, |a| a.1))
-    .bind(column(asserted, |a| a.2))
-    .fetch_all(connection)
-    .await
+    let indexed: Vec<&str> =
+        INDEXED.into_iter().filter(|indexed| events.iter().any(|event| event.event_type == *indexed)).collect();
+    sqlx::query("SELECT base, recorded FROM passbook.append_batch($1, $2, $3, $4, $5, $6)")
+        .bind(partitions)
+        .bind(counts)
+        .bind(events.iter().map(|event| NewEvent::new(event, partitions)).collect::<Vec<_>>())
+        .bind(indexed)
+        .bind(keys)
+        .bind(asserted)
+        .fetch_all(connection)
+        .await
 }
 
 /// Calls the append with nothing to append to a partition: its rights, its function and the lock of the head are tried.
