@@ -302,3 +302,48 @@ async fn a_key_that_was_kept_with_its_precondition_still_answers() {
     instance.end().await;
     log.end().await;
 }
+
+/// A repeated command is answered from the state that the repeat before it has come to, if that is of an earlier version.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_is_answered_as_it_was_whatever_the_order_it_is_repeated_in() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts: Vec<Uuid> = (0..6).map(|_| Uuid::new_v4()).collect();
+    let mut import: Vec<CommandRequest> = accounts.iter().map(|account| request(*account, opening())).collect();
+    for n in 0..210 {
+        let (account, other) = (accounts[n % 6], accounts[(n + 1) % 6]);
+        import.push(match n % 5 {
+            // Nobody has so much.
+            3 => request(account, Command::Withdraw(money(1_000_000))),
+            4 => transfer(account, other, 1),
+            _ => request(account, Command::Deposit(money(i64::try_from(n).unwrap() + 10))),
+        });
+    }
+    let import: Vec<CommandRequest> =
+        import.into_iter().enumerate().map(|(n, request)| with_key(request, &format!("{n}"))).collect();
+    let first = instance.lanes.submit_each(again(&import)).await;
+    assert!(first.iter().all(|result| !result.as_ref().unwrap().replayed));
+    let events = log.events().await;
+
+    let elsewhere = log.instance();
+    let count = import.len();
+    let orders: [fn(usize, usize) -> usize; 4] =
+        [|n, _| n, |n, count| count - 1 - n, |n, count| n * 17 % count, |n, _| n];
+    for (instance, order) in [&instance, &elsewhere, &elsewhere, &instance].into_iter().zip(orders) {
+        let order: Vec<usize> = (0..count).map(|n| order(n, count)).collect();
+        for some in order.chunks(50) {
+            let requests: Vec<CommandRequest> = some.iter().map(|n| import[*n].clone()).collect();
+            let second = instance.lanes.submit_each(again(&requests)).await;
+            assert!(second.iter().all(|result| result.as_ref().unwrap().replayed));
+            same(&some.iter().map(|n| first[*n].clone()).collect::<Vec<_>>(), &second);
+        }
+    }
+    assert_eq!(log.events().await, events);
+    // New commands are decided on the newest state, not on the one that was repeated last.
+    let newest = accepted(first[count - 1].clone());
+    assert_eq!(newest.account_id, accounts[209 % 6]);
+    let next = accepted(instance.send(request(newest.account_id, Command::Deposit(money(1)))).await);
+    assert_eq!((next.version, next.account.balance), (newest.version + 1, newest.account.balance + 1));
+    join_all([instance.end(), elsewhere.end()]).await;
+    log.end().await;
+}

@@ -1,5 +1,5 @@
-//! Accounts of some partitions: states that are known because every change to them has gone through here. Bounded by
-//! weight.
+//! Accounts of some partitions: states that are known because every change to them has gone through here, and earlier ones
+//! that were asked for again. Bounded by weight.
 
 use quick_cache::Weighter;
 use quick_cache::unsync;
@@ -15,8 +15,17 @@ const HOLD: u64 = 160;
 #[derive(Debug, Clone)]
 struct Bytes;
 
-impl Weighter<Uuid, Loaded> for Bytes {
-    fn weight(&self, _: &Uuid, loaded: &Loaded) -> u64 {
+/// What a state is kept as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum As {
+    /// The account's newest.
+    Newest,
+    /// The one that a repeated command was answered with last: the next command to be repeated mostly follows on it.
+    Repeated,
+}
+
+impl Weighter<(As, Uuid), Loaded> for Bytes {
+    fn weight(&self, _: &(As, Uuid), loaded: &Loaded) -> u64 {
         size_of::<Loaded>() as u64 + OVERHEAD + HOLD * loaded.account.open_holds() as u64
     }
 }
@@ -24,7 +33,7 @@ impl Weighter<Uuid, Loaded> for Bytes {
 /// States of accounts that were opened, by id.
 #[derive(Debug)]
 pub(super) struct Cache {
-    accounts: unsync::Cache<Uuid, Loaded, Bytes>,
+    accounts: unsync::Cache<(As, Uuid), Loaded, Bytes>,
     bytes: u64,
     /// What it was known in: see [`super::shelves::Shelves::begin_era`].
     pub(super) era: u64,
@@ -37,19 +46,20 @@ impl Cache {
         Self { accounts: unsync::Cache::with_weighter(entries, bytes, Bytes), bytes, era: 0 }
     }
 
-    pub(super) fn get(&mut self, account_id: Uuid) -> Option<&Loaded> {
-        self.accounts.get(&account_id)
+    pub(super) fn get(&mut self, kind: As, account_id: Uuid) -> Option<&Loaded> {
+        self.accounts.get(&(kind, account_id))
     }
 
     /// Keeps a state; one without events is not worth it.
-    pub(super) fn keep(&mut self, account_id: Uuid, loaded: Loaded) {
+    pub(super) fn keep(&mut self, kind: As, account_id: Uuid, loaded: Loaded) {
         if loaded.version > 0 {
-            self.accounts.insert(account_id, loaded);
+            self.accounts.insert((kind, account_id), loaded);
         }
     }
 
+    /// Forgets the newest state of an account: it may have changed. What a command has led to does not.
     pub(super) fn forget(&mut self, account_id: Uuid) {
-        self.accounts.remove(&account_id);
+        self.accounts.remove(&(As::Newest, account_id));
     }
 
     pub(super) fn forget_all(&mut self) {

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{Batch, Finished};
+use super::cache::As;
 use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
 use super::request::{CommandError, CommandResult, Pending};
@@ -292,7 +293,8 @@ impl Lane {
         let connection = self.connection.as_mut().ok_or_else(|| Failure::Lost(String::new()))?;
         if progress.look_first {
             let batch = Batch::new(self.clock.clone(), self.config.most_holds);
-            return look_first(connection, batch, pending, self.partitions, &mut progress.sent, &self.snapshots).await;
+            let sent = &mut progress.sent;
+            return look_first(connection, batch, held, pending, self.partitions, sent, &self.snapshots).await;
         }
         let batch = Batch::new(self.clock.clone(), self.config.most_holds);
         let mut batch = decide(connection, batch, held, pending, &self.snapshots).await?;
@@ -320,7 +322,7 @@ impl Lane {
             if loaded.version / every > before / every {
                 self.snapshots.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
             }
-            held.keep(account_id, partition, loaded);
+            held.keep(As::Newest, account_id, partition, loaded);
         }
         let mut results: Vec<Vec<Option<CommandResult>>> =
             pending.iter().map(|pending| pending.commands.iter().map(|_| None).collect()).collect();

@@ -14,6 +14,7 @@ use super::batch::{Batch, Finished};
 use super::facts::Facts;
 use super::lane::Failure;
 use super::request::Pending;
+use super::shelves::Held;
 use super::states::load_into;
 use crate::log::append::{append, lock_heads};
 use crate::log::snapshots::Snapshots;
@@ -28,6 +29,7 @@ pub(super) type Sent = HashMap<Uuid, i64>;
 pub(super) async fn look_first(
     connection: &mut PgConnection,
     mut batch: Batch,
+    held: &mut Held,
     pending: &[Pending],
     partitions: Partition,
     sent: &mut Sent,
@@ -39,7 +41,7 @@ pub(super) async fn look_first(
     touched.dedup();
     lock_heads(&mut transaction, &touched).await?;
 
-    let mut known = Known::find(&mut transaction, pending, partitions, sent, snapshots).await?;
+    let mut known = Known::find(&mut transaction, held, pending, partitions, sent, snapshots).await?;
     // Of those with one name, the first; what becomes of the others is in the log then.
     let mut names = HashSet::new();
     let mut open = Vec::new();
@@ -62,16 +64,19 @@ pub(super) async fn look_first(
     }
     batch.failed.iter().for_each(|index| known.withdraw_known(*index, &pending[*index]));
     batch.append.keys.extend(known.take_keys());
-    if !batch.append.is_empty() {
+    if batch.append.is_empty() {
+        // Unlike a commit, it does not wait for the disk because of the locks.
+        transaction.rollback().await?;
+    } else {
         batch.note_sent(sent);
         let started = Instant::now();
         append(&mut transaction, &mut batch.append).await?;
         metrics::appended(batch.append.events.len(), open.len(), started.elapsed());
+        transaction.commit().await?;
     }
-    transaction.commit().await?;
 
     let mut finished = batch.finish();
     // What was done before does not change: nobody has to wait while it is told.
-    finished.results.extend(known.answers(connection, pending, snapshots).await?);
+    finished.results.extend(known.answers(connection, held, pending, snapshots).await?);
     Ok(finished)
 }

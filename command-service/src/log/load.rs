@@ -85,7 +85,17 @@ pub async fn load(
     wanted: &[Wanted],
     snapshots: &Snapshots,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
-    let mut results: Vec<LoadResult> = wanted.iter().map(|_| Ok(Loaded::default())).collect();
+    load_from(connection, wanted, vec![Loaded::default(); wanted.len()], snapshots).await
+}
+
+/// As [`load`]; each account goes on from a state that is known, of a version that is not after the one wanted.
+pub(super) async fn load_from(
+    connection: &mut PgConnection,
+    wanted: &[Wanted],
+    known: Vec<Loaded>,
+    snapshots: &Snapshots,
+) -> Result<Vec<LoadResult>, sqlx::Error> {
+    let mut results: Vec<LoadResult> = known.into_iter().map(Ok).collect();
     let mut open: Vec<usize> = (0..wanted.len()).collect();
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
@@ -126,8 +136,8 @@ pub(super) fn followed_by(mut loaded: Loaded, events: &[Arc<RecordedEvent>]) -> 
     Ok(loaded)
 }
 
-/// Takes those of the accounts that are `open` one step further, from snapshots of the given state version if they are
-/// at their beginning. Returns those that have more events: one whose snapshot is not to be trusted has all of them.
+/// Takes those of the accounts that are `open` one step further, from newer snapshots of the given state version if they
+/// have some. Returns those that have more events: one whose snapshot is not to be trusted has all of them.
 async fn step(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -146,7 +156,8 @@ async fn step(
            FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS a (partition, account_id, reached, up_to, n)
            LEFT JOIN LATERAL (
                 SELECT s.version, s.position, s.state, s.mac FROM passbook.snapshots AS s
-                 WHERE s.partition = a.partition AND s.account_id = a.account_id AND s.version <= a.up_to
+                 WHERE s.partition = a.partition AND s.account_id = a.account_id
+                   AND s.version > a.reached AND s.version <= a.up_to
                    AND s.state_version = $5 AND substring(s.mac FOR $7) = $8
                  ORDER BY s.version DESC LIMIT 1) AS s ON true
            LEFT JOIN LATERAL (
@@ -172,7 +183,7 @@ async fn step(
         if untrusted[place] {
             continue;
         }
-        if loaded.version == 0 {
+        if row.try_get::<Option<i64>, _>(1)?.is_some_and(|version| loaded.version < version) {
             untrusted[place] = !start_from_snapshot(loaded, &wanted[open[place]], &row, snapshots)?;
             if untrusted[place] {
                 continue;
@@ -187,16 +198,15 @@ async fn step(
     Ok((0..open.len()).filter(|place| has_more(*place)).map(|place| open[place]).collect())
 }
 
-/// Whether the account can go on from the row's snapshot, if it has one.
+/// Whether the account can go on from the row's snapshot.
 fn start_from_snapshot(
     loaded: &mut Loaded,
     wanted: &Wanted,
     row: &PgRow,
     snapshots: &Snapshots,
 ) -> Result<bool, sqlx::Error> {
-    let Some(version) = row.try_get::<Option<i64>, _>(1)? else { return Ok(true) };
     let Wanted { partition, account_id, .. } = *wanted;
-    let (position, state) = (row.try_get(2)?, row.try_get(3)?);
+    let (version, position, state) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     let signed = Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
     if !snapshots.key.is_genuine(signed, row.try_get(9)?) {
         metrics::snapshot_refused();

@@ -1,5 +1,6 @@
 //! What came of earlier commands: by idempotency key, or by command id after a connection broke.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;
@@ -10,7 +11,7 @@ use sqlx::{PgConnection, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::load::{Loaded, Unreadable, Wanted, followed_by, load};
+use super::load::{LoadResult, Loaded, Unreadable, Wanted, followed_by, load_from};
 use super::rows::{event_columns, recorded_event};
 use super::snapshots::Snapshots;
 use crate::domain::Refusal;
@@ -58,6 +59,13 @@ pub struct Done {
     pub version: i64,
     /// How many events the command caused.
     pub events: i64,
+}
+
+impl Done {
+    /// The account's version before the command.
+    fn before(&self) -> i64 {
+        self.version - self.events
+    }
 }
 
 /// Why the answer to a command that was done can't be given again.
@@ -144,41 +152,64 @@ fn index(ordinality: i64) -> usize {
 }
 
 /// The whole answers, rebuilt from what is kept and the events: the same as they were the first time. One element each,
-/// in their order.
+/// in their order. `reached` has states of accounts from which it goes on where it can, and gets those that it has come to:
+/// who repeats many commands mostly does so in their order.
 ///
 /// # Errors
 /// As any query.
 pub async fn rebuild(
     connection: &mut PgConnection,
     done: &[Done],
+    reached: &mut HashMap<Uuid, Loaded>,
     snapshots: &Snapshots,
 ) -> Result<Vec<Result<Leg, Unanswerable>>, sqlx::Error> {
     let mut in_order: Vec<usize> = (0..done.len()).collect();
     in_order.sort_unstable_by_key(|index| (done[*index].account_id, done[*index].version));
     // What was done next on the same account: its state is the one before it with its own events.
-    let follows = |before: &Done, after: &Done| {
-        before.account_id == after.account_id && before.version == after.version - after.events
-    };
+    let follows =
+        |before: &Done, after: &Done| before.account_id == after.account_id && before.version == after.before();
     let chains: Vec<&[usize]> = in_order.chunk_by(|a, b| follows(&done[*a], &done[*b])).collect();
-    let wanted = |chain: &&[usize]| {
-        let Done { partition, account_id, version, .. } = done[chain[0]];
-        Wanted { partition, account_id, version }
-    };
-    let states = load(connection, &chains.iter().map(wanted).collect::<Vec<_>>(), snapshots).await?;
+    let states = before(connection, chains.iter().map(|chain| &done[chain[0]]), reached, snapshots).await?;
     let mut events = caused(connection, done).await?;
     let mut legs: Vec<(usize, Result<Leg, Unanswerable>)> = Vec::with_capacity(done.len());
     for (chain, mut state) in chains.into_iter().zip(states) {
-        for (place, index) in chain.iter().copied().enumerate() {
-            let events = std::mem::take(&mut events[index]);
-            if place > 0 {
-                state = state.and_then(|state| followed_by(state, &events));
-            }
+        for index in chain {
+            let events = std::mem::take(&mut events[*index]);
+            state = state.and_then(|state| followed_by(state, &events));
             let state = state.as_ref().map_err(|error| error.clone().into());
-            legs.push((index, state.and_then(|state| leg(done[index], state, events))));
+            legs.push((*index, state.and_then(|state| leg(done[*index], state, events))));
+        }
+        if let Ok(state) = state {
+            reached.insert(done[chain[0]].account_id, state);
         }
     }
     legs.sort_unstable_by_key(|leg| leg.0);
     Ok(legs.into_iter().map(|leg| leg.1).collect())
+}
+
+/// The states of accounts before commands; only those that are not known are read.
+async fn before(
+    connection: &mut PgConnection,
+    done: impl Iterator<Item = &Done>,
+    reached: &HashMap<Uuid, Loaded>,
+    snapshots: &Snapshots,
+) -> Result<Vec<LoadResult>, sqlx::Error> {
+    let (mut states, mut wanted, mut known) = (Vec::new(), Vec::new(), Vec::new());
+    for done in done {
+        let Done { partition, account_id, .. } = *done;
+        let version = done.before();
+        let from = reached.get(&account_id).filter(|state| state.version <= version).cloned().unwrap_or_default();
+        if from.version == version {
+            states.push(Some(from));
+        } else {
+            states.push(None);
+            wanted.push(Wanted { partition, account_id, version });
+            known.push(from);
+        }
+    }
+    let read = if wanted.is_empty() { Vec::new() } else { load_from(connection, &wanted, known, snapshots).await? };
+    let mut read = read.into_iter();
+    Ok(states.into_iter().filter_map(|state| state.map(Ok).or_else(|| read.next())).collect())
 }
 
 /// The account as a command has left it, with the events it caused.

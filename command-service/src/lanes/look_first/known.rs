@@ -8,8 +8,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::batch::Place;
+use super::super::cache::As;
 use super::super::lane::Failure;
 use super::super::request::{Accepted, Answer, Asked, CommandError, CommandResult, Leg, Outcome, Pending};
+use super::super::shelves::Held;
 use super::super::states::LOADED_AT_ONCE;
 use super::Sent;
 use crate::domain::Command;
@@ -36,6 +38,7 @@ impl Known {
     /// What the log says of them. `sent` is of earlier attempts.
     pub(super) async fn find(
         connection: &mut PgConnection,
+        held: &mut Held,
         pending: &[Pending],
         partitions: Partition,
         sent: &Sent,
@@ -47,7 +50,7 @@ impl Known {
         if !sent.is_empty() {
             known.find_our_own(connection, pending, sent).await?;
         }
-        known.find_transfers(connection, pending, snapshots).await?;
+        known.find_transfers(connection, held, pending, snapshots).await?;
         known.hold_back(pending);
         Ok(known)
     }
@@ -120,6 +123,7 @@ impl Known {
     async fn find_transfers(
         &mut self,
         connection: &mut PgConnection,
+        held: &mut Held,
         pending: &[Pending],
         snapshots: &Snapshots,
     ) -> Result<(), Failure> {
@@ -135,7 +139,9 @@ impl Known {
                 found.get(&id).map(|(account_id, version)| (place, self.done(*account_id, *version)))
             })
             .unzip();
-        for ((place, done), told) in places.into_iter().zip(&done).zip(self.tell(connection, &done, snapshots).await?) {
+        for ((place, done), told) in
+            places.into_iter().zip(&done).zip(self.tell(connection, held, &done, snapshots).await?)
+        {
             let asked = at(pending, place);
             let told =
                 told.map_err(unanswerable).map(|accepted| is_same_transfer(asked, &accepted.own).then_some(accepted));
@@ -198,12 +204,16 @@ impl Known {
     pub(super) async fn answers(
         mut self,
         connection: &mut PgConnection,
+        held: &mut Held,
         pending: &[Pending],
         snapshots: &Snapshots,
     ) -> Result<HashMap<Place, CommandResult>, Failure> {
+        let mut done: Vec<(Place, (Done, bool))> = std::mem::take(&mut self.done).into_iter().collect();
+        // Those on one account follow on each other.
+        done.sort_unstable_by_key(|(_, (done, _))| (done.account_id, done.version));
         let (places, done): (Vec<(Place, bool)>, Vec<Done>) =
-            std::mem::take(&mut self.done).into_iter().map(|(place, (done, earlier))| ((place, earlier), done)).unzip();
-        for ((place, earlier), told) in places.into_iter().zip(self.tell(connection, &done, snapshots).await?) {
+            done.into_iter().map(|(place, (done, earlier))| ((place, earlier), done)).unzip();
+        for ((place, earlier), told) in places.into_iter().zip(self.tell(connection, held, &done, snapshots).await?) {
             // The key may have been kept by an earlier attempt at this very command.
             let command_id = at(pending, place).request.command_id;
             let answer = |accepted: Accepted| {
@@ -219,17 +229,18 @@ impl Known {
     async fn tell(
         &self,
         connection: &mut PgConnection,
+        held: &mut Held,
         done: &[Done],
         snapshots: &Snapshots,
     ) -> Result<Vec<Result<Accepted, Unanswerable>>, Failure> {
-        let own = rebuild_all(connection, done, snapshots).await?;
+        let own = rebuild_all(connection, held, done, snapshots).await?;
         let other = |leg: &Result<Leg, Unanswerable>| {
             let sent = sent(leg.as_ref().ok()?)?;
             Some(self.done(sent.counterparty, sent.counterparty_version))
         };
         let others: Vec<Option<Done>> = own.iter().map(other).collect();
         let wanted: Vec<Done> = others.iter().copied().flatten().collect();
-        let mut to = rebuild_all(connection, &wanted, snapshots).await?.into_iter();
+        let mut to = rebuild_all(connection, held, &wanted, snapshots).await?.into_iter();
         let told = |(own, other): (Result<Leg, _>, Option<Done>)| {
             let to = other.and_then(|_| to.next()).transpose();
             own.and_then(|own| Ok(Accepted { own, to: to? }))
@@ -241,12 +252,21 @@ impl Known {
 /// Some at a time, so that no query takes long.
 async fn rebuild_all(
     connection: &mut PgConnection,
+    held: &mut Held,
     done: &[Done],
     snapshots: &Snapshots,
 ) -> Result<Vec<Result<Leg, Unanswerable>>, Failure> {
     let mut legs = Vec::with_capacity(done.len());
     for some in done.chunks(LOADED_AT_ONCE) {
-        legs.extend(rebuild(connection, some, snapshots).await?);
+        let reached =
+            |done: &Done| Some((done.account_id, held.get(As::Repeated, done.account_id, done.partition)?.clone()));
+        let mut reached = some.iter().filter_map(reached).collect();
+        legs.extend(rebuild(connection, some, &mut reached, snapshots).await?);
+        for Done { partition, account_id, .. } in some {
+            if let Some(state) = reached.remove(account_id) {
+                held.keep(As::Repeated, *account_id, *partition, state);
+            }
+        }
     }
     Ok(legs)
 }
