@@ -3,6 +3,8 @@
 //! `position` and `version` are written as strings: an integer attribute of CloudEvents has 32 bits. The key of the
 //! record is the account id as text. Specification: CloudEvents 1.0.2 with its JSON event format.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::PartialSchema;
@@ -95,8 +97,9 @@ pub fn schema() -> RefOr<Schema> {
 }
 
 #[derive(Deserialize)]
-struct Reading {
-    specversion: String,
+struct Reading<'a> {
+    #[serde(borrow)]
+    specversion: Cow<'a, str>,
     id: Uuid,
     #[serde(rename = "type")]
     event_type: String,
@@ -107,8 +110,10 @@ struct Reading {
     #[serde(default)]
     epoch: Epoch,
     partition: Partition,
-    position: String,
-    version: String,
+    #[serde(borrow)]
+    position: Cow<'a, str>,
+    #[serde(borrow)]
+    version: Cow<'a, str>,
     schemaversion: i16,
     commandid: Uuid,
     idempotencykey: Option<String>,
@@ -177,7 +182,7 @@ pub fn encode(event: &RecordedEvent, store_id: Uuid, epoch: Epoch, buffer: &mut 
 /// # Errors
 /// What is wrong with the document, for people.
 pub fn decode(document: &[u8]) -> Result<Decoded, String> {
-    let read: Reading = serde_json::from_slice(document).map_err(|error| format!("not our CloudEvent: {error}"))?;
+    let read: Reading<'_> = serde_json::from_slice(document).map_err(|error| format!("not our CloudEvent: {error}"))?;
     if read.specversion != SPEC_VERSION {
         return Err(format!("specversion is `{}`, not {SPEC_VERSION}", read.specversion));
     }

@@ -38,11 +38,11 @@ pub struct Given<'a> {
     pub now: Timestamp,
 }
 
-/// What has happened that states do not keep, as far as a command needs it.
+/// What has happened that states do not keep, as far as a command needs it. Few commands need much: the rest stays small.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Past {
     /// The entry that a reversal is to undo, if the account has it.
-    pub entry: Option<AccountEvent>,
+    pub entry: Option<Box<AccountEvent>>,
     /// When that was recorded; nothing if it is of the same append.
     pub entry_recorded_at: Option<Timestamp>,
     /// The version of the reversal that has undone it, if one has.
@@ -52,7 +52,7 @@ pub struct Past {
     /// Another transfer has the id.
     pub transfer_exists: bool,
     /// How the account of [`backdated_debit`] stood from that time on, or from an earlier one.
-    pub timeline: Option<Timeline>,
+    pub timeline: Option<Box<Timeline>>,
 }
 
 /// What follows.

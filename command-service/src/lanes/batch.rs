@@ -167,8 +167,9 @@ impl Batch {
     }
 
     fn decide_one(&mut self, asked: &Asked) -> Decision {
-        let decision = match self.judge(asked) {
-            Ok(Ok((decided, counterparty))) => self.accept(asked, &decided, counterparty).unwrap_or_else(|| {
+        let now = self.now(asked);
+        let decision = match self.judge(asked, now) {
+            Ok(Ok((decided, counterparty))) => self.accept(asked, &decided, counterparty, now).unwrap_or_else(|| {
                 self.is_broken = true;
                 Decision::Error(CommandError::Internal)
             }),
@@ -192,7 +193,7 @@ impl Batch {
     }
 
     /// What follows, and on which other account.
-    fn judge(&self, asked: &Asked) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
+    fn judge(&self, asked: &Asked, now: Timestamp) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
         let CommandRequest { account_id, command, expected_versions, .. } = &asked.request;
         let subject = |account_id: Uuid| {
             let Loaded { account, version, .. } = self.state(account_id).ok_or(CommandError::Internal)?;
@@ -213,14 +214,13 @@ impl Batch {
             && past.entry.is_none()
             && reversal.version <= own.version
         {
-            past.entry = Some(self.entry(*account_id, reversal.version).ok_or(CommandError::Conflict)?);
+            past.entry = Some(Box::new(self.entry(*account_id, reversal.version).ok_or(CommandError::Conflict)?));
             counterparty = domain::counterparty(command, &past);
         }
         let other = counterparty.map(subject).transpose()?;
         if let Some((debited, at)) = backdated_debit(*account_id, command, &past) {
-            past.timeline = Some(self.facts.timeline(debited, at).ok_or(CommandError::Conflict)?);
+            past.timeline = Some(Box::new(self.facts.timeline(debited, at).ok_or(CommandError::Conflict)?));
         }
-        let now = self.now(asked);
         // Holds whose time is over make room, whether or not their expiry is recorded yet.
         if matches!(command, Command::Hold(_))
             && own.account.open_holds() >= self.most_holds
@@ -263,18 +263,25 @@ impl Batch {
     }
 
     /// What is decided becomes part of the batch.
-    fn accept(&mut self, asked: &Asked, decided: &Decided, counterparty: Option<Uuid>) -> Option<Decision> {
-        let own = self.change(asked.request.account_id, asked, &decided.events)?;
+    fn accept(
+        &mut self,
+        asked: &Asked,
+        decided: &Decided,
+        counterparty: Option<Uuid>,
+        now: Timestamp,
+    ) -> Option<Decision> {
+        let own = self.change(asked.request.account_id, asked, &decided.events, now)?;
         let other = match (counterparty, &decided.counterparty) {
-            (Some(account_id), Some(event)) => Some(self.change(account_id, asked, std::slice::from_ref(event))?),
+            (Some(account_id), Some(event)) => {
+                Some(self.change(account_id, asked, std::slice::from_ref(event), now)?)
+            }
             (Some(_) | None, _) => None,
         };
         let to = other.filter(|_| matches!(asked.request.command, Command::Transfer(_)));
         Some(Decision::Accepted { own, to })
     }
 
-    fn change(&mut self, account_id: Uuid, asked: &Asked, events: &[AccountEvent]) -> Option<Changed> {
-        let now = self.now(asked);
+    fn change(&mut self, account_id: Uuid, asked: &Asked, events: &[AccountEvent], now: Timestamp) -> Option<Changed> {
         let state = self.states.get_mut(&account_id)?;
         if let Some(before) = &mut self.before {
             before.remember(account_id, state);

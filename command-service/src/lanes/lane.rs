@@ -366,7 +366,7 @@ fn split_repeats(pending: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
     let mut seen = HashSet::new();
     pending.into_iter().partition(|pending| {
         let own = pending.names();
-        let is_first = own.is_disjoint(&seen);
+        let is_first = own.iter().all(|name| !seen.contains(name));
         seen.extend(own);
         is_first
     })

@@ -48,7 +48,7 @@ pub(super) async fn look_first(
     for (index, pending) in pending.iter().enumerate() {
         if !known.has_all(index, pending) {
             let own = pending.names();
-            if own.is_disjoint(&names) {
+            if own.iter().all(|name| !names.contains(name)) {
                 open.push((index, pending));
             }
             names.extend(own);

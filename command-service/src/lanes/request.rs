@@ -1,6 +1,5 @@
 //! A command on its way through a lane, and what becomes of it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use passbook_shared::partition::{Partition, partition_of};
@@ -225,8 +224,8 @@ impl Pending {
         self.commands.iter().flat_map(Asked::accounts)
     }
 
-    /// What its commands are known by, each once.
-    pub(super) fn names(&self) -> HashSet<Name> {
+    /// What its commands are known by.
+    pub(super) fn names(&self) -> Vec<Name> {
         self.commands.iter().flat_map(|asked| asked.request.names()).collect()
     }
 }
@@ -275,7 +274,7 @@ impl Asked {
         self.past.reversed_by = entry.reversed_by;
         self.past.entry_recorded_at = Some(entry.recorded_at);
         match &entry.event {
-            Ok(event) => self.past.entry = Some(event.clone()),
+            Ok(event) => self.past.entry = Some(Box::new(event.clone())),
             Err(error) => {
                 tracing::error!(%error, "an entry to be reversed can't be read");
                 self.is_unreadable = true;

@@ -114,7 +114,7 @@ impl Reference {
             return refused(Refusal::VersionMismatch { current_version: version });
         }
         let mut past = self.past(*account_id, command);
-        past.timeline = backdated_debit(*account_id, command, &past).map(|(id, at)| self.timeline(id, at));
+        past.timeline = backdated_debit(*account_id, command, &past).map(|(id, at)| Box::new(self.timeline(id, at)));
         let other = counterparty(command, &past).map(|id| (id, self.version(id), self.account(id)));
         let given = Given {
             counterparty: other.as_ref().map(|(account_id, version, account)| Subject {
@@ -148,7 +148,7 @@ impl Reference {
         match command {
             Command::Reverse(reversal) => {
                 let entry = self.of(account_id).iter().find(|happened| happened.version == reversal.version);
-                past.entry = entry.map(|happened| happened.event.clone());
+                past.entry = entry.map(|happened| Box::new(happened.event.clone()));
                 // What was recorded with the reversal counts from the same moment.
                 let place = usize::try_from(reversal.version - 1).unwrap_or(usize::MAX);
                 let recorded = self.recorded.get(&account_id).and_then(|recorded| recorded.get(place)).copied();

@@ -52,7 +52,10 @@ pub fn permits(subject: Subject<'_>, event: &AccountEvent, past: &Past) -> Resul
             let version = reversed.transfer.map_or(0, |transfer| transfer.counterparty_version - 1);
             let other = |account_id| Subject { account_id, version, account: &account };
             // The event says itself since when it counts.
-            let past = &Past { entry: past.entry.as_ref().map(without_effective_time), ..past.clone() };
+            let past = &Past {
+                entry: past.entry.as_ref().map(|entry| Box::new(without_effective_time(entry))),
+                ..past.clone()
+            };
             leads_to(subject, &command(event), reversal::counterparty(past).map(other), past, event)
         }
         AccountEvent::AccountOpened(_)

@@ -55,7 +55,7 @@ impl Log {
 
     pub(super) fn decide(&self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<Decided, Refusal> {
         let mut past = self.past(account_id, command);
-        past.timeline = backdated_debit(account_id, command, &past).map(|(id, at)| self.timeline(id, at));
+        past.timeline = backdated_debit(account_id, command, &past).map(|(id, at)| Box::new(self.timeline(id, at)));
         let counterparty = counterparty(command, &past).map(|account_id| self.subject(account_id));
         decide(self.subject(account_id), command, Given { counterparty, past: &past, now })
     }
@@ -111,7 +111,7 @@ impl Log {
             Command::Release(release) => ended_hold(release.hold_id),
             Command::Expire(expire) => ended_hold(expire.hold_id),
             Command::Reverse(reversal) => Past {
-                entry: place(reversal.version).and_then(|place| own.get(place)).cloned(),
+                entry: place(reversal.version).and_then(|place| own.get(place)).cloned().map(Box::new),
                 entry_recorded_at: place(reversal.version)
                     .and_then(|place| *self.0.get(&account_id)?.recorded.get(place)?),
                 reversed_by: (1..).zip(own).find_map(|(version, event)| match event {

@@ -46,7 +46,7 @@ impl Batch {
                 Decision::Accepted { .. } => Decision::Error(CommandError::HeldBack),
                 Decision::Refused(refusal) => {
                     // A refusal for what the set itself did is none for the command alone.
-                    if matches!(self.judge(asked), Ok(Err(alone)) if alone == refusal) {
+                    if matches!(self.judge(asked, self.now(asked)), Ok(Err(alone)) if alone == refusal) {
                         self.keep_refusal(asked, &refusal);
                     }
                     Decision::Refused(refusal)

@@ -134,7 +134,11 @@ impl Fold {
                     Other::Event(entry) if reversed.version < self.version => Some(entry.clone()),
                     Other::Event(_) | Other::Missing | Other::Unreadable => None,
                 };
-                Past { entry, reversed_by: self.reversals.get(&reversed.version).copied(), ..Past::default() }
+                Past {
+                    entry: entry.map(Box::new),
+                    reversed_by: self.reversals.get(&reversed.version).copied(),
+                    ..Past::default()
+                }
             }
             AccountEvent::AccountOpened(_)
             | AccountEvent::MoneyDeposited(_)
