@@ -55,8 +55,7 @@ pub(super) fn read(mut fields: Fields<'_>, now: Timestamp) -> Result<Read, Probl
     let key: Option<IdempotencyKey> = fields.take("idempotency_key")?.flatten();
     let expected: Option<Number<0, LARGEST>> = fields.take("expected_version")?.flatten();
     let idempotency_key = key.map(|IdempotencyKey(key)| key);
-    let (account_id, command) = command(command_type, fields, idempotency_key.as_deref(), now)
-        .map_err(|problem| problem.also_known(", `type`, `account_id`, `idempotency_key`, `expected_version`"))?;
+    let (account_id, command) = command(command_type, fields, idempotency_key.as_deref(), now)?;
     Ok(Read { account_id, command, idempotency_key, expected_version: expected.map(Number::get) })
 }
 

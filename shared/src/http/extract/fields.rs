@@ -16,7 +16,11 @@ const MOST: usize = 64;
 /// The fields of a JSON object, not read yet. Some are taken by name, the rest is read into a struct: as serde's
 /// `flatten` and `tag` do, but without losing sight of what is unknown, there twice, or wrong in which field.
 #[derive(Debug)]
-pub struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Fields<'a> {
+    unread: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// Names that were asked for.
+    asked: Vec<&'static str>,
+}
 
 impl<'a> Fields<'a> {
     /// The value of a field that must be there.
@@ -32,9 +36,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// 400 `malformed_request` if it is there twice or can't be read.
     pub fn take<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<Option<T>, Problem> {
-        let Some(place) = self.0.iter().position(|(known, _)| known == name) else { return Ok(None) };
-        let (_, value) = self.0.remove(place);
-        if self.0.iter().any(|(known, _)| known == name) {
+        self.asked.push(name);
+        let Some(place) = self.unread.iter().position(|(known, _)| known == name) else { return Ok(None) };
+        let (_, value) = self.unread.remove(place);
+        if self.unread.iter().any(|(known, _)| known == name) {
             return Err(Problem::malformed(name, format!("duplicate field `{name}`")));
         }
         // The same way as a field of the rest, so that the same is said of it.
@@ -50,8 +55,11 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// 400 `malformed_request` that names the field.
     pub fn rest<T: Deserialize<'a>>(self) -> Result<T, Problem> {
-        let object = || MapDeserializer::new(self.0.iter().map(|(name, value)| (name.as_ref(), *value)));
-        T::deserialize(object()).or_else(|_| serde_path_to_error::deserialize(object()).map_err(malformed))
+        let object = || MapDeserializer::new(self.unread.iter().map(|(name, value)| (name.as_ref(), *value)));
+        T::deserialize(object()).or_else(|_| {
+            let asked = || self.asked.iter().map(|name| format!(", `{name}`")).collect::<String>();
+            serde_path_to_error::deserialize(object()).map_err(|error| malformed(error).also_known(&asked()))
+        })
     }
 }
 
@@ -77,17 +85,17 @@ impl<'de> de::Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
         // Many objects may be empty.
-        let mut fields = Vec::new();
+        let mut unread = Vec::new();
         while let Some((Name(name), value)) = entries.next_entry()? {
-            if fields.len() == MOST {
+            if unread.len() == MOST {
                 return Err(de::Error::custom(format_args!("has more than {MOST} fields")));
             }
-            if fields.is_empty() {
-                fields.reserve_exact(8);
+            if unread.is_empty() {
+                unread.reserve_exact(8);
             }
-            fields.push((name, value));
+            unread.push((name, value));
         }
-        Ok(Fields(fields))
+        Ok(Fields { unread, asked: Vec::new() })
     }
 }
 
@@ -129,5 +137,7 @@ mod tests {
             assert_eq!(problem.errors[0].field, field, "{text}: {}", problem.detail);
             assert!(!problem.detail.contains(" at line "), "{}", problem.detail);
         }
+        let unknown = read(r#"{"name":"a","number":1,"other":2}"#).unwrap_err();
+        assert!(unknown.detail.ends_with("expected `number` or `list`, `name`"), "{}", unknown.detail);
     }
 }
