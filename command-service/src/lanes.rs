@@ -8,8 +8,7 @@ mod config;
 mod facts;
 mod lane;
 mod look_first;
-/// A command on its way, and what becomes of it.
-pub mod request;
+mod request;
 mod shelves;
 mod states;
 
@@ -31,9 +30,10 @@ use crate::log::clock::LogClock;
 use crate::log::past::{self, EntryId};
 use crate::log::snapshots::Snapshots;
 use crate::metrics;
+use crate::outcome::{CommandError, CommandResult};
 pub use config::LaneConfig;
 use lane::Lane;
-pub use request::{Answer, CommandError, CommandRequest, CommandResult, Leg, Outcome};
+pub use request::CommandRequest;
 use request::{Asked, Name, Pending};
 use shelves::Shelves;
 
@@ -161,7 +161,7 @@ impl Lanes {
     }
 
     /// Has many commands decided one after the other and appended together; `all_or_none`: if one is not accepted, none
-    /// is done, and the others get [`CommandError::HeldBack`]. Either all are dry runs or none is, and no key is in it twice.
+    /// is done, and the others get [`CommandError::SetAborted`]. Either all are dry runs or none is, and no key is in it twice.
     /// The results are in their order.
     pub async fn submit_together(&self, requests: Vec<CommandRequest>, all_or_none: bool) -> Vec<CommandResult> {
         self.send(requests, all_or_none, Instant::now() + self.patience).await

@@ -16,6 +16,8 @@ mod metrics;
 pub mod migrate;
 /// Subcommands that ask a running service.
 pub mod operate;
+/// Outcomes of commands.
+pub mod outcome;
 /// From the log to the topic.
 pub mod relay;
 /// A log that was restored from a backup.

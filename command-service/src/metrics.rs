@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::NAMES;
-use crate::lanes::request::{Answer, CommandError, Outcome};
+use crate::outcome::{Answer, CommandError, Outcome};
 use crate::relay::reader::PassedOver;
 
 /// Describes every metric and registers the counters at zero, so that a rate sees their first event.
@@ -60,7 +60,7 @@ pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandErro
         Err(CommandError::OutcomeUnknown) => "outcome_unknown",
         Err(CommandError::Conflict) => "conflict",
         Err(CommandError::KeyReused) => "key_reused",
-        Err(CommandError::HeldBack) => "held_back",
+        Err(CommandError::SetAborted) => "held_back",
         Err(CommandError::Internal) => "internal_error",
     };
     metrics::counter!("passbook_commands_total", "command" => command, "outcome" => outcome).increment(1);

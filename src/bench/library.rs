@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use command_service::domain::Command;
-use command_service::lanes::{Answer, CommandRequest, LaneConfig, Lanes, Outcome};
+use command_service::lanes::{CommandRequest, LaneConfig, Lanes};
 use command_service::log::clock::LogClock;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::{snapshots, store};
+use command_service::outcome::{Answer, Outcome};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
 use passbook_shared::recorded_event::CommandContext;

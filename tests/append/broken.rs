@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use command_service::domain::Command;
 use command_service::domain::command::{Release, Reversal};
-use command_service::lanes::{CommandError, CommandRequest, CommandResult, Outcome};
+use command_service::lanes::CommandRequest;
+use command_service::outcome::{CommandError, CommandResult, Outcome};
 use futures_util::future::join_all;
 use passbook_shared::text::Metadata;
 use uuid::Uuid;
@@ -130,7 +131,7 @@ async fn as_answered(log: &Log, asked: &[Asked], before: usize) {
                 assert_eq!(there, if two { 2 } else { 1 }, "{result:?}");
                 done += 1;
             }
-            Ok(Outcome::Refused(_)) | Err(CommandError::HeldBack) => assert_eq!(there, 0, "{result:?}"),
+            Ok(Outcome::Refused(_)) | Err(CommandError::SetAborted) => assert_eq!(there, 0, "{result:?}"),
             Err(error) => panic!("{error}"),
         }
         if let Some(set) = set {

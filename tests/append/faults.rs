@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use command_service::domain::Command;
-use command_service::lanes::CommandError;
+use command_service::outcome::CommandError;
 use futures_util::future::join_all;
 use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;

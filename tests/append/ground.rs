@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::request::Accepted;
-use command_service::lanes::{Answer, CommandRequest, CommandResult, LaneConfig, Lanes, Leg, Outcome};
+use command_service::lanes::{CommandRequest, LaneConfig, Lanes};
 use command_service::log::clock::LogClock;
 use command_service::log::read::LogReader;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::{self, Snapshots};
 use command_service::log::store::{self, Store};
+use command_service::outcome::{Accepted, AccountChange, Answer, CommandResult, Outcome};
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
 use passbook::postgres::{Cluster, Settings};
@@ -216,7 +216,7 @@ pub(crate) fn with_key(mut request: CommandRequest, key: &str) -> CommandRequest
 
 /// What it did to its account.
 #[track_caller]
-pub(crate) fn accepted(answer: CommandResult) -> Leg {
+pub(crate) fn accepted(answer: CommandResult) -> AccountChange {
     done(answer).own
 }
 

@@ -31,7 +31,7 @@ mod writes;
 use std::sync::Arc;
 
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::{Answer, CommandError, Outcome};
+use command_service::outcome::{Answer, CommandError, Outcome};
 use futures_util::future::join_all;
 use uuid::Uuid;
 

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::{CommandRequest, CommandResult, Leg, Outcome};
+use command_service::lanes::CommandRequest;
+use command_service::outcome::{AccountChange, CommandResult, Outcome};
 use futures_util::future::join_all;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::position::Position;
@@ -215,7 +216,7 @@ fn readable(story: String, accounts: &[Uuid]) -> String {
 
 /// What was said of where events are.
 fn legs(result: &CommandResult) -> Vec<((Uuid, i64), Position)> {
-    let place = |leg: &Leg| ((leg.account_id, leg.version), leg.position);
+    let place = |leg: &AccountChange| ((leg.account_id, leg.version), leg.position);
     match result.as_ref().map(|answer| &answer.outcome) {
         Ok(Outcome::Accepted(accepted)) => std::iter::once(&accepted.own).chain(&accepted.to).map(place).collect(),
         Ok(Outcome::Refused(_)) | Err(_) => Vec::new(),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use command_service::domain::Command;
-use command_service::lanes::{CommandError, Outcome};
 use command_service::log::restores;
 use command_service::log::store::{self, Store};
+use command_service::outcome::{CommandError, Outcome};
 use passbook_shared::partition::partition_of;
 use passbook_shared::store_description::{Fork, StoreDescription};
 use sqlx::Connection;

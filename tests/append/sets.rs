@@ -2,7 +2,8 @@
 
 use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::{CommandError, CommandRequest, CommandResult, Outcome};
+use command_service::lanes::CommandRequest;
+use command_service::outcome::{CommandError, CommandResult, Outcome};
 use futures_util::future::join_all;
 use passbook_shared::event::AccountFrozen;
 use passbook_shared::text::Metadata;
@@ -36,7 +37,7 @@ async fn all_are_done_on_what_the_ones_before_left_and_a_repeat_changes_nothing(
     set.push(request(rich, Command::Withdraw(money(1))));
     let too_much = instance.lanes.submit_together(set.clone(), true).await;
     assert_eq!(refused(too_much[10].clone()), Refusal::InsufficientFunds { available: 0, overdraft_limit: 0 });
-    assert!(too_much[..10].iter().all(|result| result.as_ref().unwrap_err() == &CommandError::HeldBack));
+    assert!(too_much[..10].iter().all(|result| result.as_ref().unwrap_err() == &CommandError::SetAborted));
     assert_eq!(log.events().await.len(), 2, "nothing of it was done");
 
     set.pop();
@@ -158,7 +159,7 @@ async fn a_set_with_the_id_of_another_transfer_in_it_is_not_done_at_all() {
             let mut set = again(&set);
             set.iter_mut().for_each(|request| request.dry_run = dry_run);
             let results = instance.lanes.submit_together(set, true).await;
-            let held_back = results.iter().filter(|result| matches!(result, Err(CommandError::HeldBack))).count();
+            let held_back = results.iter().filter(|result| matches!(result, Err(CommandError::SetAborted))).count();
             assert_eq!(held_back, 1, "{results:?}");
             let refusals = results.into_iter().filter_map(|result| result.ok()).map(|answer| answer.outcome);
             assert!(refusals.into_iter().all(|outcome| matches!(outcome, Outcome::Refused(Refusal::TransferExists))));

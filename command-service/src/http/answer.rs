@@ -14,7 +14,7 @@ pub(super) use self::body::{AnsweredEvent, Body, CommandAnswer, HoldAnswer, Shap
 pub(super) use self::hold::AnsweredHold;
 use super::problems;
 use crate::domain::Command;
-use crate::lanes::{Answer, Outcome};
+use crate::outcome::{Answer, Outcome};
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 

@@ -16,7 +16,7 @@ use super::answer::{AnsweredEvent, AnsweredHold, CommandAnswer, HoldAnswer, Tran
 use super::bulk::BulkAnswer;
 use super::{command_headers, examples, problems};
 use crate::domain::Refusal;
-use crate::lanes::CommandError;
+use crate::outcome::CommandError;
 
 /// What the document says of the whole.
 #[derive(utoipa::OpenApi)]

@@ -13,8 +13,7 @@ use self::happened::recorded;
 use super::answer::{Body, Shape};
 use super::bulk;
 use crate::domain::{Account, Refusal, evolve};
-use crate::lanes::request::Accepted;
-use crate::lanes::{Answer, Leg, Outcome};
+use crate::outcome::{Accepted, AccountChange, Answer, Outcome};
 
 /// The account that examples speak of.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
@@ -38,8 +37,8 @@ pub(super) fn deposit() -> Option<Value> {
 
 /// The answer to a transfer.
 pub(super) fn transfer() -> Option<Value> {
-    let own = leg(ACCOUNT, &[happened::opened()?, AccountEvent::MoneySent(happened::leg(OTHER)?)])?;
-    let to = leg(OTHER, &[happened::opened()?, AccountEvent::MoneyReceived(happened::leg(ACCOUNT)?)])?;
+    let own = change(ACCOUNT, &[happened::opened()?, AccountEvent::MoneySent(happened::leg(OTHER)?)])?;
+    let to = change(OTHER, &[happened::opened()?, AccountEvent::MoneyReceived(happened::leg(ACCOUNT)?)])?;
     told(&Accepted { own, to: Some(to) }, Shape::Transfer)
 }
 
@@ -75,7 +74,7 @@ pub(super) fn freeze() -> Option<Value> {
 
 /// The answer to two commands, one of which was refused.
 pub(super) fn bulk() -> Option<Value> {
-    let own = leg(ACCOUNT, &[happened::opened()?, happened::deposited()?])?;
+    let own = change(ACCOUNT, &[happened::opened()?, happened::deposited()?])?;
     let outcomes = [
         Outcome::Accepted(Accepted { own, to: None }),
         Outcome::Refused(Refusal::InsufficientFunds { available: 125_000, overdraft_limit: 0 }),
@@ -109,7 +108,7 @@ pub(super) fn state() -> Option<Value> {
 
 /// What the last event of a history was answered with.
 fn answer<const N: usize>(shape: Shape, history: [AccountEvent; N]) -> Option<Value> {
-    told(&Accepted { own: leg(ACCOUNT, &history)?, to: None }, shape)
+    told(&Accepted { own: change(ACCOUNT, &history)?, to: None }, shape)
 }
 
 fn told(accepted: &Accepted, shape: Shape) -> Option<Value> {
@@ -117,10 +116,10 @@ fn told(accepted: &Accepted, shape: Shape) -> Option<Value> {
 }
 
 /// What the last event of a history did to the account.
-fn leg(account_id: Uuid, history: &[AccountEvent]) -> Option<Leg> {
+fn change(account_id: Uuid, history: &[AccountEvent]) -> Option<AccountChange> {
     let version = i64::try_from(history.len()).ok()?;
     let event = recorded(account_id, version, history.last()?)?;
-    Some(Leg {
+    Some(AccountChange {
         account_id,
         version,
         position: event.position,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::domain::Refusal;
 use crate::domain::effective::MOST_OF_REQUEST;
-use crate::lanes::CommandError;
+use crate::outcome::CommandError;
 
 /// Seconds after which to ask again while the log is behind: until somebody has decided.
 const LOG_IS_BEHIND_RETRY: u32 = 30;
@@ -155,7 +155,7 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
             let detail = "the Idempotency-Key was used on this account for another request";
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
         }
-        CommandError::HeldBack => {
+        CommandError::SetAborted => {
             let detail = "another command of its set was not done; nothing was changed by this one";
             Problem::new(StatusCode::CONFLICT, "held_back", detail)
         }

@@ -11,13 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::Lanes;
-use super::request::{Asked, CommandError};
+use super::request::Asked;
 use crate::domain::Command;
 use crate::domain::effective::{self, MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
 use crate::log::effective::timeline;
 use crate::log::in_time;
 use crate::log::load::{LoadError, Wanted};
 use crate::log::snapshots::Snapshots;
+use crate::outcome::CommandError;
 
 /// Requests with such debits that are on their way at once: each holds up to [`MOST_OF_REQUEST`] events in memory.
 const AT_ONCE: usize = 16;

@@ -13,13 +13,14 @@ use uuid::Uuid;
 
 use super::facts::Facts;
 use super::look_first::Sent;
-use super::request::{Accepted, Answer, Asked, CommandError, CommandRequest, CommandResult, Leg, Outcome, Pending};
+use super::request::{Asked, CommandRequest, Pending};
 use crate::domain::account::AccountSummary;
 use crate::domain::effective::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide, evolve};
 use crate::log::append::{Append, AssertedVersion};
 use crate::log::clock::LogClock;
 use crate::log::load::Loaded;
+use crate::outcome::{Accepted, AccountChange, Answer, CommandError, CommandResult, Outcome};
 
 mod undo;
 use undo::Mark;
@@ -155,7 +156,7 @@ impl Batch {
                 break;
             }
         }
-        self.decided.extend(places.map(|place| (place, Decision::Error(CommandError::HeldBack))));
+        self.decided.extend(places.map(|place| (place, Decision::Error(CommandError::SetAborted))));
         if let Some(before) = self.before.take() {
             if failed {
                 self.failed.push(index);
@@ -197,7 +198,7 @@ impl Batch {
         let CommandRequest { account_id, command, expected_versions, .. } = &asked.request;
         let subject = |account_id: Uuid| {
             let Loaded { account, version, .. } = self.state(account_id).ok_or(CommandError::Internal)?;
-            Ok(Subject { account_id, version: *version, account })
+            Ok::<_, CommandError>(Subject { account_id, version: *version, account })
         };
         let own = subject(*account_id)?;
         if asked.is_unreadable {
@@ -333,7 +334,7 @@ impl Batch {
         let events: Vec<Arc<RecordedEvent>> = append.events.into_iter().map(Arc::new).collect();
         let position_of =
             |state: &Loaded, newest: Option<usize>| newest.map_or(state.position, |n| events[n].position.number);
-        let leg = |changed: Changed| {
+        let change = |changed: Changed| {
             let Changed { account_id, version, account, newest, events: caused } = changed;
             let state = &states[&account_id];
             let position = Position { partition: state.partition, number: position_of(&state.loaded, newest) };
@@ -343,13 +344,13 @@ impl Batch {
                     events.into_iter().map(|event| Arc::new(RecordedEvent { position, ..event })).collect()
                 }
             };
-            Leg { account_id, version, position, account, events }
+            AccountChange { account_id, version, position, account, events }
         };
         let result = |decision| {
             let outcome = match decision {
                 Decision::Error(error) => return Err(error),
                 Decision::Refused(refusal) => Outcome::Refused(refusal),
-                Decision::Accepted { own, to } => Outcome::Accepted(Accepted { own: leg(own), to: to.map(leg) }),
+                Decision::Accepted { own, to } => Outcome::Accepted(Accepted { own: change(own), to: to.map(change) }),
             };
             Ok(Answer { replayed: false, outcome })
         };

@@ -18,13 +18,14 @@ use super::batch::{Batch, Finished};
 use super::cache::As;
 use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
-use super::request::{CommandError, CommandResult, Pending};
+use super::request::Pending;
 use super::shelves::{Held, Shelves};
 use super::states::decide;
 use crate::log::append::{Appended, append};
 use crate::log::clock::LogClock;
 use crate::log::snapshots::{Snapshot, Snapshots};
 use crate::metrics;
+use crate::outcome::{CommandError, CommandResult};
 
 /// How often a batch looks first before its commands have lost the race.
 const ATTEMPTS: u32 = 3;
@@ -230,7 +231,7 @@ impl Lane {
         let (forked, open): (Vec<_>, Vec<_>) =
             pending.into_iter().map(|pending| (fork(&pending), pending)).partition(|(fork, _)| fork.is_some());
         for (fork, pending) in forked {
-            let error = fork.filter(|_| !in_doubt).map_or(CommandError::OutcomeUnknown, CommandError::of);
+            let error = fork.filter(|_| !in_doubt).map_or(CommandError::OutcomeUnknown, CommandError::from);
             fail(pending, &error);
         }
         open.into_iter().map(|(_, pending)| pending).collect()

@@ -1,20 +1,18 @@
-//! A command on its way through a lane, and what becomes of it.
+//! Commands on their way through a lane.
 
 use std::sync::Arc;
 
 use passbook_shared::partition::{Partition, partition_of};
-use passbook_shared::position::Position;
-use passbook_shared::recorded_event::{CommandContext, RecordedEvent};
-use passbook_shared::store_description::Fork;
-use thiserror::Error;
+use passbook_shared::recorded_event::CommandContext;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
 use super::backdated::Timelines;
-use crate::domain::{AccountSummary, Command, Past, Refusal};
+use crate::domain::{Command, Past};
 use crate::log::append::NewKey;
 use crate::log::outcomes::Key;
 use crate::log::past::Entry;
+use crate::outcome::CommandResult;
 
 /// A command for one account.
 #[derive(Debug, Clone)]
@@ -74,111 +72,7 @@ fn fingerprint(command: &Command, expected_version: Option<i64>) -> i64 {
     hash.cast_signed()
 }
 
-/// What became of a command that was decided.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The key was known: this is the outcome of the first request with it.
-    pub replayed: bool,
-    /// What was decided then or now.
-    pub outcome: Outcome,
-}
-
-/// What was decided.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// It is done, and durable (or would have been done, for a dry run).
-    Accepted(Accepted),
-    /// The domain says no.
-    Refused(Refusal),
-}
-
-/// A command that was done.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    /// What it did to its account.
-    pub own: Leg,
-    /// Of a transfer: what it did to the account that received.
-    pub to: Option<Leg>,
-}
-
-/// What a command did to an account.
-#[derive(Debug, Clone)]
-pub struct Leg {
-    /// The account.
-    pub account_id: Uuid,
-    /// Its version after the command.
-    pub version: i64,
-    /// Where the event with that version is; for a dry run, where the account's newest event is.
-    pub position: Position,
-    /// How the account stands after the command.
-    pub account: AccountSummary,
-    /// The events it caused, oldest first; none if all was so already. For a dry run, `position` is that of the
-    /// account's newest event and `recorded_at` is now.
-    pub events: Vec<Arc<RecordedEvent>>,
-}
-
-/// Why a command has no outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum CommandError {
-    /// The lane's queue is full.
-    #[error("too many commands are waiting")]
-    Overloaded,
-    /// The service is going.
-    #[error("the service is shutting down")]
-    ShuttingDown,
-    /// Postgres can't be reached, or can't work now, for its own reason; the command was not done.
-    #[error("the store can't be used: {0}")]
-    StoreUnavailable(Arc<str>),
-    /// The command was sent to Postgres, and it can't be found out whether it was done.
-    #[error("the connection to the store broke, and whether the command was done can't be found out now")]
-    OutcomeUnknown,
-    /// The account's version moved each time the command was tried.
-    #[error("lost the race for the account's version too often")]
-    Conflict,
-    /// A partition it touches is forked: the log was restored from a backup, and nobody has accepted that yet.
-    #[error("the log is behind the topic in partition {partition}")]
-    LogIsBehind {
-        /// The partition.
-        partition: Partition,
-        /// Where the log ends.
-        log_position: i64,
-        /// The last position that the topic holds of what the log lacks.
-        topic_position: i64,
-    },
-    /// The key is known, with another request.
-    #[error("the idempotency key was used for another request")]
-    KeyReused,
-    /// It is one of several that are done together or not at all, and another one was not.
-    #[error("another command of its set was not done")]
-    HeldBack,
-    /// A defect, or a log that can't be read: in the service's log.
-    #[error("the command can't be worked on")]
-    Internal,
-}
-
-impl CommandError {
-    /// Whether the same command may be decided soon: 503.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Overloaded
-            | Self::ShuttingDown
-            | Self::StoreUnavailable(_)
-            | Self::LogIsBehind { .. }
-            | Self::OutcomeUnknown => true,
-            Self::Conflict | Self::KeyReused | Self::HeldBack | Self::Internal => false,
-        }
-    }
-
-    /// What is told of a command on a forked partition.
-    pub(super) fn of(Fork { partition, log_position, topic_position, .. }: Fork) -> Self {
-        Self::LogIsBehind { partition, log_position, topic_position }
-    }
-}
-
 pub(super) type Reply = oneshot::Sender<Vec<CommandResult>>;
-
-/// A command's result, as its sender gets it.
-pub type CommandResult = Result<Answer, CommandError>;
 
 /// What waits for its lane: a command; or several that are decided one after the other and appended together.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use super::load::{LoadResult, Loaded, Unreadable, Wanted, followed_by, load_from
 use super::rows::{event_columns, recorded_event};
 use super::snapshots::Snapshots;
 use crate::domain::Refusal;
-use crate::lanes::request::Leg;
+use crate::outcome::AccountChange;
 
 /// An idempotency key to look up.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +162,7 @@ pub async fn rebuild(
     done: &[Done],
     reached: &mut HashMap<Uuid, Loaded>,
     snapshots: &Snapshots,
-) -> Result<Vec<Result<Leg, Unanswerable>>, sqlx::Error> {
+) -> Result<Vec<Result<AccountChange, Unanswerable>>, sqlx::Error> {
     let mut in_order: Vec<usize> = (0..done.len()).collect();
     in_order.sort_unstable_by_key(|index| (done[*index].account_id, done[*index].version));
     // What was done next on the same account: its state is the one before it with its own events.
@@ -171,20 +171,20 @@ pub async fn rebuild(
     let chains: Vec<&[usize]> = in_order.chunk_by(|a, b| follows(&done[*a], &done[*b])).collect();
     let states = before(connection, chains.iter().map(|chain| &done[chain[0]]), reached, snapshots).await?;
     let mut events = caused(connection, done).await?;
-    let mut legs: Vec<(usize, Result<Leg, Unanswerable>)> = Vec::with_capacity(done.len());
+    let mut changes: Vec<(usize, Result<AccountChange, Unanswerable>)> = Vec::with_capacity(done.len());
     for (chain, mut state) in chains.into_iter().zip(states) {
         for index in chain {
             let events = std::mem::take(&mut events[*index]);
             state = state.and_then(|state| followed_by(state, &events));
             let state = state.as_ref().map_err(|error| error.clone().into());
-            legs.push((*index, state.and_then(|state| leg(done[*index], state, events))));
+            changes.push((*index, state.and_then(|state| change(done[*index], state, events))));
         }
         if let Ok(state) = state {
             reached.insert(done[chain[0]].account_id, state);
         }
     }
-    legs.sort_unstable_by_key(|leg| leg.0);
-    Ok(legs.into_iter().map(|leg| leg.1).collect())
+    changes.sort_unstable_by_key(|change| change.0);
+    Ok(changes.into_iter().map(|change| change.1).collect())
 }
 
 /// The states of accounts before commands; only those that are not known are read.
@@ -213,11 +213,11 @@ async fn before(
 }
 
 /// The account as a command has left it, with the events it caused.
-fn leg(done: Done, state: &Loaded, events: Vec<Arc<RecordedEvent>>) -> Result<Leg, Unanswerable> {
+fn change(done: Done, state: &Loaded, events: Vec<Arc<RecordedEvent>>) -> Result<AccountChange, Unanswerable> {
     let Loaded { account, version, position } = state;
     let account = account.summary().filter(|_| *version == done.version).ok_or(Unanswerable::Missing(done))?;
     let position = Position { partition: done.partition, number: *position };
-    Ok(Leg { account_id: done.account_id, version: *version, position, account, events })
+    Ok(AccountChange { account_id: done.account_id, version: *version, position, account, events })
 }
 
 /// The events that commands caused, oldest first.

@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use crate::domain::Command;
 use crate::domain::command::Expire;
-use crate::lanes::request::Accepted;
-use crate::lanes::{Answer, CommandRequest, CommandResult, Lanes, Outcome};
+use crate::lanes::{CommandRequest, Lanes};
 use crate::log::in_time;
 use crate::log::past::{DueHold, due_holds};
 use crate::metrics;
+use crate::outcome::{Accepted, Answer, CommandResult, Outcome};
 
 const PAGE: usize = 1_000;
 /// Who has sent the command, as the events' metadata name it.

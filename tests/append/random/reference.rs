@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use command_service::domain::command::Transfer;
 use command_service::domain::effective::{Timeline, backdated_debit};
 use command_service::domain::{Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve};
-use command_service::lanes::{CommandError, CommandRequest};
+use command_service::lanes::CommandRequest;
+use command_service::outcome::CommandError;
 use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
@@ -70,7 +71,7 @@ impl Reference {
         if self.clone().decide(&requests[n]) == told {
             self.keep(&requests[n], &told);
         }
-        let mut answers = vec![Told::Error(CommandError::HeldBack); requests.len()];
+        let mut answers = vec![Told::Error(CommandError::SetAborted); requests.len()];
         answers[n] = told;
         answers
     }

@@ -1,8 +1,7 @@
 //! What a command is told, as far as it follows from what was asked before: no ids and times that the service makes.
 
 use command_service::domain::{AccountSummary, Refusal};
-use command_service::lanes::request::Accepted;
-use command_service::lanes::{Answer, CommandError, CommandResult, Leg, Outcome};
+use command_service::outcome::{Accepted, AccountChange, Answer, CommandError, CommandResult, Outcome};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
@@ -92,8 +91,8 @@ fn timeless(refusal: Refusal) -> Refusal {
     }
 }
 
-fn told(leg: &Leg) -> ToldLeg {
-    let Leg { account_id, version, account, events, .. } = leg;
+fn told(leg: &AccountChange) -> ToldLeg {
+    let AccountChange { account_id, version, account, events, .. } = leg;
     let events = events.iter().map(|event| happened(*account_id, event)).collect();
     ToldLeg { account_id: *account_id, version: *version, account: *account, events }
 }

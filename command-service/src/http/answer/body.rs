@@ -11,8 +11,7 @@ use uuid::Uuid;
 
 use super::hold::AnsweredHold;
 use crate::domain::AccountSummary;
-use crate::lanes::Leg;
-use crate::lanes::request::Accepted;
+use crate::outcome::{Accepted, AccountChange};
 
 /// Which of the bodies it is.
 #[derive(Debug, Clone, Copy)]
@@ -112,13 +111,13 @@ impl<'a> Body<'a> {
     }
 }
 
-fn last_event(done: &Leg) -> Option<AccountEvent> {
+fn last_event(done: &AccountChange) -> Option<AccountEvent> {
     done.events.last()?.decode().ok()
 }
 
 impl<'a> CommandAnswer<'a> {
     /// The answer to what was done.
-    fn of(done: &'a Leg) -> Self {
+    fn of(done: &'a AccountChange) -> Self {
         Self {
             account_id: done.account_id,
             version: done.version,

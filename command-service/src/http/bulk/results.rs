@@ -11,7 +11,7 @@ use crate::domain::Refusal;
 use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::http::answer::{Body, Form};
 use crate::http::{examples, problems};
-use crate::lanes::{Answer, CommandError, Outcome};
+use crate::outcome::{Answer, CommandError, Outcome};
 
 /// What became of a command, as the lanes say.
 type Became = Result<Answer, CommandError>;
@@ -134,7 +134,7 @@ pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Prob
                 return Some(of_set(index, problems::refused(asked.account_id, refusal)));
             }
             Err(error @ CommandError::KeyReused) => return Some(of_set(index, problems::undecided(error))),
-            Err(CommandError::HeldBack) => held_back = true,
+            Err(CommandError::SetAborted) => held_back = true,
             // What befalls the set as a whole.
             Err(
                 error @ (CommandError::Overloaded

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{Command, Refusal};
-use crate::lanes::{Answer, CommandError, CommandResult, Outcome};
+use crate::outcome::{Answer, CommandError, CommandResult, Outcome};
 
 const ACCOUNT: &str = "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60";
 const OTHER: &str = "01990d2c-7b10-7c41-8e52-93d70a4c1f88";
@@ -160,9 +160,9 @@ fn a_set_is_refused_with_its_first_refusal() {
     let asked = vec![Asked { account_id: ACCOUNT.parse().unwrap(), form: Form::ENTRY }; 3];
     let refused = |refusal| Ok(Answer { replayed: false, outcome: Outcome::Refused(refusal) });
     let results = [
-        Err(CommandError::HeldBack),
+        Err(CommandError::SetAborted),
         refused(Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 }),
-        Err(CommandError::HeldBack),
+        Err(CommandError::SetAborted),
     ];
     let problem = serde_json::to_value(results::first_not_done(&asked, &results).unwrap()).unwrap();
     assert_eq!(problem["status"], 422);

@@ -6,7 +6,7 @@ use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
 use super::{Batch, Changed, Decision, EventsOf, Facts, Loaded, Pending, State};
-use crate::lanes::CommandError;
+use crate::outcome::CommandError;
 
 /// A batch as it was before a pending one, as far as that has changed it.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Batch {
         for (place, decision) in self.decided.split_off(first) {
             let asked = &pending.commands[place.1];
             let decision = match decision {
-                Decision::Accepted { .. } => Decision::Error(CommandError::HeldBack),
+                Decision::Accepted { .. } => Decision::Error(CommandError::SetAborted),
                 Decision::Refused(refusal) => {
                     // A refusal for what the set itself did is none for the command alone.
                     if matches!(self.judge(asked, self.now(asked)), Ok(Err(alone)) if alone == refusal) {

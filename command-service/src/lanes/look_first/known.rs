@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::super::batch::Place;
 use super::super::cache::As;
 use super::super::lane::Failure;
-use super::super::request::{Accepted, Answer, Asked, CommandError, CommandResult, Leg, Outcome, Pending};
+use super::super::request::{Asked, Pending};
 use super::super::shelves::Held;
 use super::super::states::LOADED_AT_ONCE;
 use super::Sent;
@@ -20,6 +20,7 @@ use crate::log::append::NewKey;
 use crate::log::outcomes::{Done, Kept, Key, Unanswerable, by_command, by_key, rebuild};
 use crate::log::past;
 use crate::log::snapshots::Snapshots;
+use crate::outcome::{Accepted, AccountChange, Answer, CommandError, CommandResult, Outcome};
 
 /// What is known of pending commands, by their place.
 #[derive(Debug)]
@@ -187,7 +188,7 @@ impl Known {
         for place in places {
             self.done.remove(&place);
             self.keys.retain(|(of, _)| *of != place);
-            self.answers.insert(place, Err(CommandError::HeldBack));
+            self.answers.insert(place, Err(CommandError::SetAborted));
         }
     }
 
@@ -234,14 +235,14 @@ impl Known {
         snapshots: &Snapshots,
     ) -> Result<Vec<Result<Accepted, Unanswerable>>, Failure> {
         let own = rebuild_all(connection, held, done, snapshots).await?;
-        let other = |leg: &Result<Leg, Unanswerable>| {
-            let sent = sent(leg.as_ref().ok()?)?;
+        let other = |change: &Result<AccountChange, Unanswerable>| {
+            let sent = sent(change.as_ref().ok()?)?;
             Some(self.done(sent.counterparty, sent.counterparty_version))
         };
         let others: Vec<Option<Done>> = own.iter().map(other).collect();
         let wanted: Vec<Done> = others.iter().copied().flatten().collect();
         let mut to = rebuild_all(connection, held, &wanted, snapshots).await?.into_iter();
-        let told = |(own, other): (Result<Leg, _>, Option<Done>)| {
+        let told = |(own, other): (Result<AccountChange, _>, Option<Done>)| {
             let to = other.and_then(|_| to.next()).transpose();
             own.and_then(|own| Ok(Accepted { own, to: to? }))
         };
@@ -255,20 +256,20 @@ async fn rebuild_all(
     held: &mut Held,
     done: &[Done],
     snapshots: &Snapshots,
-) -> Result<Vec<Result<Leg, Unanswerable>>, Failure> {
-    let mut legs = Vec::with_capacity(done.len());
+) -> Result<Vec<Result<AccountChange, Unanswerable>>, Failure> {
+    let mut changes = Vec::with_capacity(done.len());
     for some in done.chunks(LOADED_AT_ONCE) {
         let reached =
             |done: &Done| Some((done.account_id, held.get(As::Repeated, done.account_id, done.partition)?.clone()));
         let mut reached = some.iter().filter_map(reached).collect();
-        legs.extend(rebuild(connection, some, &mut reached, snapshots).await?);
+        changes.extend(rebuild(connection, some, &mut reached, snapshots).await?);
         for Done { partition, account_id, .. } in some {
             if let Some(state) = reached.remove(account_id) {
                 held.keep(As::Repeated, *account_id, *partition, state);
             }
         }
     }
-    Ok(legs)
+    Ok(changes)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
@@ -277,7 +278,7 @@ fn unanswerable(error: Unanswerable) -> CommandError {
     CommandError::Internal
 }
 
-fn is_same_transfer(asked: &Asked, own: &Leg) -> bool {
+fn is_same_transfer(asked: &Asked, own: &AccountChange) -> bool {
     let (Command::Transfer(transfer), Some(leg)) = (&asked.request.command, sent(own)) else { return false };
     let TransferLeg { transfer_id, counterparty: to, amount, reference, effective_at, metadata, .. } = leg;
     let allow_backdated_overdraft = leg.allow_backdated_overdraft;
@@ -287,8 +288,8 @@ fn is_same_transfer(asked: &Asked, own: &Leg) -> bool {
 }
 
 /// What a transfer took from the account. Holds may have expired before it.
-fn sent(leg: &Leg) -> Option<TransferLeg> {
-    match leg.events.last()?.decode() {
+fn sent(change: &AccountChange) -> Option<TransferLeg> {
+    match change.events.last()?.decode() {
         Ok(AccountEvent::MoneySent(leg)) => Some(leg),
         Ok(_) | Err(_) => None,
     }
