@@ -35,12 +35,15 @@ const UNAVAILABLE: [&str; 11] = ["25", "28", "3D", "3F", "40", "53", "54", "55",
 /// as in another database or under an older schema.
 const NOT_OURS: [&str; 4] = ["42501", "42883", "42P01", "42703"];
 
-/// Whether Postgres answers, but says that it can't work now: out of resources, read-only, cancelled, an error of its
-/// disk, rights or tables that are missing. Nothing was done.
+/// Returns whether Postgres answers, but says that it can't work now: out of resources, read-only, cancelled, an error of
+/// its disk, rights, tables, functions or types that are missing. Nothing was done.
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| {
-        UNAVAILABLE.iter().any(|class| code.starts_with(class)) || NOT_OURS.contains(&code.as_str())
-    })
+    // Types are looked up before the statement that needs them.
+    let lacks_type = matches!(error, sqlx::Error::TypeNotFound { .. });
+    lacks_type
+        || code(error).is_some_and(|code| {
+            UNAVAILABLE.iter().any(|class| code.starts_with(class)) || NOT_OURS.contains(&code.as_str())
+        })
 }
 
 /// The name of the constraint that refused, if that is what happened.
@@ -158,6 +161,7 @@ mod tests {
             assert!(lost || is_unavailable(&error), "{code}");
             assert_eq!(reason(&error), format!("{message} (SQLSTATE {code})"));
         }
+        assert!(is_unavailable(&sqlx::Error::TypeNotFound { type_name: "passbook.new_key".to_owned() }));
         let defect = said("22P02", "invalid input syntax for type json");
         assert!(!is_unavailable(&defect) && !is_connection_lost(&defect));
         assert!(reason(&said("XX000", "a\nb\u{1b}[31m")).starts_with("a b [31m"));
