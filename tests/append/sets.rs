@@ -304,7 +304,7 @@ async fn a_key_that_was_kept_with_its_precondition_still_answers() {
     log.end().await;
 }
 
-/// A repeated command is answered from the state that the repeat before it has come to, if that is of an earlier version.
+/// A repeated command is answered from the state after the command that was repeated before it, if that was an earlier one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_is_answered_as_it_was_whatever_the_order_it_is_repeated_in() {
     let log = Log::start().await;

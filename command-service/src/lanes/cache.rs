@@ -15,17 +15,17 @@ const HOLD: u64 = 160;
 #[derive(Debug, Clone)]
 struct Bytes;
 
-/// What a state is kept as.
+/// Kinds of states that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum As {
+pub(super) enum Kind {
     /// The account's newest.
     Newest,
-    /// The one that a repeated command was answered with last: the next command to be repeated mostly follows on it.
+    /// The state after the command that was repeated last: the next command to be repeated is mostly the one after it.
     Repeated,
 }
 
-impl Weighter<(As, Uuid), Loaded> for Bytes {
-    fn weight(&self, _: &(As, Uuid), loaded: &Loaded) -> u64 {
+impl Weighter<(Kind, Uuid), Loaded> for Bytes {
+    fn weight(&self, _: &(Kind, Uuid), loaded: &Loaded) -> u64 {
         size_of::<Loaded>() as u64 + OVERHEAD + HOLD * loaded.account.open_holds() as u64
     }
 }
@@ -33,7 +33,7 @@ impl Weighter<(As, Uuid), Loaded> for Bytes {
 /// States of accounts that were opened, by id.
 #[derive(Debug)]
 pub(super) struct Cache {
-    accounts: unsync::Cache<(As, Uuid), Loaded, Bytes>,
+    accounts: unsync::Cache<(Kind, Uuid), Loaded, Bytes>,
     bytes: u64,
     /// What it was known in: see [`super::shelves::Shelves::begin_era`].
     pub(super) era: u64,
@@ -46,20 +46,20 @@ impl Cache {
         Self { accounts: unsync::Cache::with_weighter(entries, bytes, Bytes), bytes, era: 0 }
     }
 
-    pub(super) fn get(&mut self, kind: As, account_id: Uuid) -> Option<&Loaded> {
+    pub(super) fn get(&mut self, kind: Kind, account_id: Uuid) -> Option<&Loaded> {
         self.accounts.get(&(kind, account_id))
     }
 
     /// Keeps a state; one without events is not worth it.
-    pub(super) fn keep(&mut self, kind: As, account_id: Uuid, loaded: Loaded) {
+    pub(super) fn keep(&mut self, kind: Kind, account_id: Uuid, loaded: Loaded) {
         if loaded.version > 0 {
             self.accounts.insert((kind, account_id), loaded);
         }
     }
 
-    /// Forgets the newest state of an account: it may have changed. What a command has led to does not.
+    /// Forgets the newest state of an account: it may have changed. A state after an earlier command never changes.
     pub(super) fn forget(&mut self, account_id: Uuid) {
-        self.accounts.remove(&(As::Newest, account_id));
+        self.accounts.remove(&(Kind::Newest, account_id));
     }
 
     pub(super) fn forget_all(&mut self) {

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::batch::{Batch, Finished};
-use super::cache::As;
+use super::cache::Kind;
 use super::config::LaneConfig;
 use super::look_first::{Sent, look_first};
 use super::request::Pending;
@@ -172,7 +172,8 @@ impl Lane {
                 break self.unavailable();
             }
             let attempt = timeout(self.config.attempt(), self.attempt(&pending, held, &mut progress)).await;
-            progress.was_late = attempt.is_err();
+            // One that looks first loads nothing that the next could go on from.
+            progress.was_late = attempt.is_err() && !progress.look_first;
             match attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".to_owned()))) {
                 Ok(finished) => {
                     self.config.writes.succeeded();
@@ -323,7 +324,7 @@ impl Lane {
             if loaded.version / every > before / every {
                 self.snapshots.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
             }
-            held.keep(As::Newest, account_id, partition, loaded);
+            held.keep(Kind::Newest, account_id, partition, loaded);
         }
         let mut results: Vec<Vec<Option<CommandResult>>> =
             pending.iter().map(|pending| pending.commands.iter().map(|_| None).collect()).collect();

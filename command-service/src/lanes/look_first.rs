@@ -64,16 +64,14 @@ pub(super) async fn look_first(
     }
     batch.failed.iter().for_each(|index| known.withdraw_known(*index, &pending[*index]));
     batch.append.keys.extend(known.take_keys());
-    if batch.append.is_empty() {
-        // Unlike a commit, it does not wait for the disk because of the locks.
-        transaction.rollback().await?;
-    } else {
+    if !batch.append.is_empty() {
         batch.note_sent(sent);
         let started = Instant::now();
         append(&mut transaction, &mut batch.append).await?;
         metrics::appended(batch.append.events.len(), open.len(), started.elapsed());
-        transaction.commit().await?;
     }
+    // Repeats wait as well: where Postgres has standbys, what is answered from is on them by then.
+    transaction.commit().await?;
 
     let mut finished = batch.finish();
     // What was done before does not change: nobody has to wait while it is told.

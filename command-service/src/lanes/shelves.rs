@@ -9,7 +9,7 @@ use passbook_shared::partition::Partition;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::cache::{As, Cache};
+use super::cache::{Cache, Kind};
 use crate::log::load::Loaded;
 
 /// Every partition is on one of the shelves.
@@ -64,11 +64,11 @@ impl Held {
         self.held.get_mut(&self.shelves.of(partition)).map(|cache| &mut **cache)
     }
 
-    pub(super) fn get(&mut self, kind: As, account_id: Uuid, partition: Partition) -> Option<&Loaded> {
+    pub(super) fn get(&mut self, kind: Kind, account_id: Uuid, partition: Partition) -> Option<&Loaded> {
         self.cache(partition)?.get(kind, account_id)
     }
 
-    pub(super) fn keep(&mut self, kind: As, account_id: Uuid, partition: Partition, loaded: Loaded) {
+    pub(super) fn keep(&mut self, kind: Kind, account_id: Uuid, partition: Partition, loaded: Loaded) {
         if let Some(cache) = self.cache(partition) {
             cache.keep(kind, account_id, loaded);
         }

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::Batch;
-use super::cache::As;
+use super::cache::Kind;
 use super::facts::Facts;
 use super::lane::Failure;
 use super::request::Pending;
@@ -33,7 +33,7 @@ pub(super) async fn decide(
             let opens = || matches!(asked.request.command, Command::Open(_));
             if !batch.knows(id)
                 && let Some(loaded) =
-                    held.get(As::Newest, id, partition).cloned().or_else(|| opens().then(Loaded::default))
+                    held.get(Kind::Newest, id, partition).cloned().or_else(|| opens().then(Loaded::default))
             {
                 batch.know(id, partition, loaded);
             }
@@ -41,7 +41,7 @@ pub(super) async fn decide(
     }
     for some in pending.chunks(LOADED_AT_ONCE) {
         load_into(connection, &mut batch, some.iter(), snapshots, |id, partition, loaded| {
-            held.keep(As::Newest, id, partition, loaded.clone());
+            held.keep(Kind::Newest, id, partition, loaded.clone());
         })
         .await?;
     }

@@ -88,7 +88,7 @@ pub async fn load(
     load_from(connection, wanted, vec![Loaded::default(); wanted.len()], snapshots).await
 }
 
-/// As [`load`]; each account goes on from a state that is known, of a version that is not after the one wanted.
+/// Loads accounts like [`load`], each from a known state at the version wanted or an earlier one.
 pub(super) async fn load_from(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -137,7 +137,7 @@ pub(super) fn followed_by(mut loaded: Loaded, events: &[Arc<RecordedEvent>]) -> 
 }
 
 /// Takes those of the accounts that are `open` one step further, from newer snapshots of the given state version if they
-/// have some. Returns those that have more events: one whose snapshot is not to be trusted has all of them.
+/// have some. Returns those that have more events: one whose snapshot is not to be trusted begins in the next step.
 async fn step(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -198,7 +198,7 @@ async fn step(
     Ok((0..open.len()).filter(|place| has_more(*place)).map(|place| open[place]).collect())
 }
 
-/// Whether the account can go on from the row's snapshot.
+/// Starts the account from the row's snapshot. Returns false if that can't be trusted or read.
 fn start_from_snapshot(
     loaded: &mut Loaded,
     wanted: &Wanted,

@@ -152,8 +152,8 @@ fn index(ordinality: i64) -> usize {
 }
 
 /// The whole answers, rebuilt from what is kept and the events: the same as they were the first time. One element each,
-/// in their order. `reached` has states of accounts from which it goes on where it can, and gets those that it has come to:
-/// who repeats many commands mostly does so in their order.
+/// in their order. `reached` holds states of accounts to start from, and receives the states after the commands: commands
+/// are mostly repeated in their order.
 ///
 /// # Errors
 /// As any query.

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::super::batch::Place;
-use super::super::cache::As;
+use super::super::cache::Kind;
 use super::super::lane::Failure;
 use super::super::request::{Asked, Pending};
 use super::super::shelves::Held;
@@ -260,12 +260,12 @@ async fn rebuild_all(
     let mut changes = Vec::with_capacity(done.len());
     for some in done.chunks(LOADED_AT_ONCE) {
         let reached =
-            |done: &Done| Some((done.account_id, held.get(As::Repeated, done.account_id, done.partition)?.clone()));
+            |done: &Done| Some((done.account_id, held.get(Kind::Repeated, done.account_id, done.partition)?.clone()));
         let mut reached = some.iter().filter_map(reached).collect();
         changes.extend(rebuild(connection, some, &mut reached, snapshots).await?);
         for Done { partition, account_id, .. } in some {
             if let Some(state) = reached.remove(account_id) {
-                held.keep(As::Repeated, *account_id, *partition, state);
+                held.keep(Kind::Repeated, *account_id, *partition, state);
             }
         }
     }

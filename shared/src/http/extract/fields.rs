@@ -95,7 +95,7 @@ impl<'de> de::Visitor<'de> for FieldsVisitor {
             }
             unread.push((name, value));
         }
-        Ok(Fields { unread, asked: Vec::new() })
+        Ok(Fields { unread, asked: Vec::with_capacity(8) })
     }
 }
 
