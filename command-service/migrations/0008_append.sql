@@ -1,5 +1,5 @@
 -- The append takes rows instead of columns: one array of events and one of keys is worth a tenth of what a call costs.
--- `passbook.append`, with an array for each column, stays for builds that know no other.
+-- `passbook.append`, with an array for each column, stays for builds that know no other, and calls the new one.
 
 -- An event to be appended.
 CREATE TYPE passbook.new_event AS (
@@ -130,3 +130,28 @@ END $$;
 
 REVOKE ALL ON FUNCTION passbook.append_batch(smallint[], int[], passbook.new_event[], text[], passbook.new_key[],
                                              passbook.asserted_version[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION passbook.append(
+    head_partitions smallint[], head_counts int[],
+    event_heads int[], event_numbers int[], account_ids uuid[], versions bigint[], event_ids uuid[],
+    command_ids uuid[], types text[], schema_versions smallint[], data text[], metadata text[], indexed boolean,
+    key_partitions smallint[], key_account_ids uuid[], keys text[], fingerprints bigint[],
+    key_versions bigint[], key_events smallint[], refusals text[],
+    asserted_partitions smallint[], asserted_account_ids uuid[], asserted_versions bigint[]
+) RETURNS TABLE (base bigint, recorded timestamptz)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, passbook, pg_temp AS $$
+    SELECT a.base, a.recorded
+      FROM passbook.append_batch(
+               head_partitions, head_counts,
+               ARRAY(SELECT e::passbook.new_event
+                       FROM ROWS FROM (unnest(event_heads), unnest(event_numbers), unnest(account_ids), unnest(versions),
+                                       unnest(event_ids), unnest(command_ids), unnest(types), unnest(schema_versions),
+                                       unnest(append.data), unnest(append.metadata)) AS e),
+               CASE WHEN indexed THEN types ELSE '{}' END,
+               ARRAY(SELECT k::passbook.new_key
+                       FROM ROWS FROM (unnest(key_partitions), unnest(key_account_ids), unnest(keys), unnest(fingerprints),
+                                       unnest(key_versions), unnest(key_events), unnest(refusals)) AS k),
+               ARRAY(SELECT v::passbook.asserted_version
+                       FROM ROWS FROM (unnest(asserted_partitions), unnest(asserted_account_ids),
+                                       unnest(asserted_versions)) AS v)) AS a
+$$;

@@ -2,8 +2,9 @@
 
 use command_service::domain::{Command, Refusal};
 use command_service::log::store::prepare;
-use passbook_shared::store_error::is_forbidden;
+use passbook_shared::store_error::{is_forbidden, violated_constraint};
 use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
 
 use crate::ground::{Log, accepted, money, refused, request};
 
@@ -159,5 +160,48 @@ async fn a_snapshot_that_was_changed_or_forged_is_passed_over() {
         sqlx::raw_sql(AssertSqlSafe(forged)).execute(&log.runtime_pool()).await.unwrap();
         refuses(mac).await;
     }
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_knows_only_the_append_by_columns_appends_the_same() {
+    let log = Log::start().await;
+    let sql = "SELECT base FROM passbook.append(
+                   '{3, 5}', '{2, 1}', '{1, 1, 2}', '{1, 2, 1}',
+                   ARRAY[$1, $1, $2], '{1, 2, 1}', ARRAY[gen_random_uuid(), gen_random_uuid(), gen_random_uuid()],
+                   ARRAY[$1, $1, $2], '{AccountOpened, MoneySent, AccountOpened}', '{3, 2, 3}',
+                   ARRAY['{\"n\": 1}', json_build_object('transfer_id', $3)::text, '{\"n\": 3}'],
+                   ARRAY[NULL, NULL, '{\"idempotency_key\": \"k\"}'], true,
+                   '{3}', ARRAY[$1], '{k}', '{7}', '{2}', '{2}', ARRAY[NULL], '{5}', ARRAY[$2], $4)";
+    let ids = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
+    let append = async |asserted: i64| -> sqlx::Result<Vec<i64>> {
+        let query = ids.iter().fold(sqlx::query_scalar(sql), |query, id| query.bind(*id));
+        query.bind(vec![asserted]).fetch_all(&log.runtime_pool()).await
+    };
+    let refused = append(1).await.unwrap_err();
+    assert_eq!(violated_constraint(&refused), Some("asserted_version_is_current"));
+    assert_eq!(append(0).await.unwrap(), [0, 0]);
+    let events: Vec<(i16, i64, Uuid, i64, String)> =
+        sqlx::query_as("SELECT partition, position, account_id, version, type FROM passbook.events ORDER BY 1, 2")
+            .fetch_all(&log.pool)
+            .await
+            .unwrap();
+    let [one, other, transfer] = ids;
+    let event =
+        |partition, position, account, version, of: &str| (partition, position, account, version, of.to_owned());
+    let expected = [
+        event(3, 1, one, 1, "AccountOpened"),
+        event(3, 2, one, 2, "MoneySent"),
+        event(5, 1, other, 1, "AccountOpened"),
+    ];
+    assert_eq!(events, expected);
+    let kept: (Uuid, String) = sqlx::query_as(
+        "SELECT t.transfer_id, c.idempotency_key FROM passbook.transfers AS t, passbook.commands AS c
+          WHERE t.version = c.version AND t.account_id = c.account_id",
+    )
+    .fetch_one(&log.pool)
+    .await
+    .unwrap();
+    assert_eq!(kept, (transfer, "k".to_owned()));
     log.end().await;
 }
