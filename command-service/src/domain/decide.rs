@@ -38,7 +38,7 @@ pub struct Given<'a> {
     pub now: Timestamp,
 }
 
-/// What has happened that states do not keep, as far as a command needs it. Few commands need much: the rest stays small.
+/// Facts that a decision needs and states do not keep. Large ones are boxed: few commands need them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Past {
     /// The entry that a reversal is to undo, if the account has it.

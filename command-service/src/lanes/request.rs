@@ -118,7 +118,7 @@ impl Pending {
         self.commands.iter().flat_map(Asked::accounts)
     }
 
-    /// What its commands are known by.
+    /// Names by which its commands are known.
     pub(super) fn names(&self) -> Vec<Name> {
         self.commands.iter().flat_map(|asked| asked.request.names()).collect()
     }
