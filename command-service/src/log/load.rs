@@ -95,8 +95,8 @@ pub(super) async fn load_from(
     known: Vec<Loaded>,
     snapshots: &Snapshots,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
+    let mut open: Vec<usize> = (0..wanted.len()).filter(|n| known[*n].version < wanted[*n].version).collect();
     let mut results: Vec<LoadResult> = known.into_iter().map(Ok).collect();
-    let mut open: Vec<usize> = (0..wanted.len()).collect();
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
         open = step(connection, wanted, &open, &mut results, state_version, snapshots).await?;

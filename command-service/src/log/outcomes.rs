@@ -187,29 +187,21 @@ pub async fn rebuild(
     Ok(changes.into_iter().map(|change| change.1).collect())
 }
 
-/// The states of accounts before commands; only those that are not known are read.
+/// States of accounts before commands.
 async fn before(
     connection: &mut PgConnection,
     done: impl Iterator<Item = &Done>,
     reached: &HashMap<Uuid, Loaded>,
     snapshots: &Snapshots,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
-    let (mut states, mut wanted, mut known) = (Vec::new(), Vec::new(), Vec::new());
-    for done in done {
-        let Done { partition, account_id, .. } = *done;
-        let version = done.before();
-        let from = reached.get(&account_id).filter(|state| state.version <= version).cloned().unwrap_or_default();
-        if from.version == version {
-            states.push(Some(from));
-        } else {
-            states.push(None);
-            wanted.push(Wanted { partition, account_id, version });
-            known.push(from);
-        }
-    }
-    let read = if wanted.is_empty() { Vec::new() } else { load_from(connection, &wanted, known, snapshots).await? };
-    let mut read = read.into_iter();
-    Ok(states.into_iter().filter_map(|state| state.map(Ok).or_else(|| read.next())).collect())
+    let (wanted, known): (Vec<Wanted>, Vec<Loaded>) = done
+        .map(|done| {
+            let wanted = Wanted { partition: done.partition, account_id: done.account_id, version: done.before() };
+            let from = reached.get(&wanted.account_id).filter(|state| state.version <= wanted.version);
+            (wanted, from.cloned().unwrap_or_default())
+        })
+        .unzip();
+    load_from(connection, &wanted, known, snapshots).await
 }
 
 /// The account as a command has left it, with the events it caused.
