@@ -57,8 +57,9 @@ pub(crate) enum Why {
 ///
 /// A relay publishes position after position. So a record that is not the log's and does not follow on the one before it is
 /// no fork: no log that this one could have been restored from had it there. Nor had one whose position is larger than the
-/// number of records up to it. Nor is a record a fork behind which a relay has published the log's own event at that
-/// position, or a later one, in the record's epoch or since: a relay compares the topic with the log before it publishes.
+/// number of records up to it. Nor is a record a fork behind which a relay has gone on in the record's epoch or since, to a
+/// position that the topic did not have before and that is not below the record's: a relay compares the topic with the log
+/// before it goes on. Publishing an event again is not going on: a relay does so to see what others had under way.
 pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bool) -> Option<Judged> {
     let matches = |record: &Ours| in_log.get(&record.position) == Some(&record.event_id);
     let begins = records.iter().find(|record| matches(record) || record.is_plausible());
@@ -72,15 +73,21 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         let newest = published.entry(record.epoch).or_default();
         *newest = (record.position, record.offset).max(*newest);
     }
-    let is_overruled = |record: &Ours| {
+    // The largest position that a relay of this log had published before a record.
+    let mut reached = 0;
+    let is_overruled = |record: &Ours, reached: i64| {
         let mut since = published.range(record.epoch.min(epoch)..);
-        since.any(|(_, (position, offset))| *position >= record.position && *offset > record.offset)
+        since.any(|(_, (position, offset))| {
+            *position >= record.position && *position > reached && *offset > record.offset
+        })
     };
     let mut last: Option<i64> = None;
     for record in records {
         let Ours { position, event_id, .. } = *record;
         let is_ours = matches(record);
-        if (!is_ours || record.epoch > epoch) && is_overruled(record) {
+        if is_ours && record.epoch <= epoch {
+            reached = reached.max(position);
+        } else if is_overruled(record, reached) {
             judged.out_of_order += 1;
             continue;
         }
@@ -168,7 +175,8 @@ mod tests {
         assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 2, 1)]).fork.is_some());
         let found = judged(3, &[(1, 1, 0), (2, 2, 0), (1, 1, 1), (3, 3, 0)]);
         assert_eq!((found.position, found.fork, found.latest), (3, None, 0));
-        // A repeat of an old record does not hide it.
+        // A repeat does not hide it, be it of an old record or of the newest.
         assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 1), (1, 1, 0)]).fork.is_some());
+        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 0), (3, 3, 1), (3, 3, 0)]).fork.is_some());
     }
 }

@@ -125,7 +125,7 @@ impl Facts {
         Ok(forked)
     }
 
-    /// A partition as it was when it was last compared: each record, and what became of it.
+    /// A partition as it was when it was last compared: its last records, and what became of each.
     pub(super) fn told(&self, partition: Partition, store: &StoreDescription) -> String {
         let index = usize::from(partition.unsigned_abs());
         let (restores, log) = (store.restores_of(partition), &self.compared[index]);
@@ -139,7 +139,8 @@ impl Facts {
             };
             format!("\n{offset}: epoch {epoch}, position {position}, {event}: {what}")
         });
-        format!("the log ends at {}; the topic:{}", log.len(), records.collect::<String>())
+        let before = self.records[index].len().saturating_sub(30);
+        format!("the log ends at {}; the topic:{}", log.len(), records.skip(before).collect::<String>())
     }
 
     /// Waits until whoever reads the topic from its beginning, and takes what is next and was not given up, has what the log

@@ -111,7 +111,8 @@ async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<Sto
         let store = Facts::store(client).await?;
         let known = store.forks.iter().map(|fork| fork.partition).collect();
         if let Some(partition) = forked.symmetric_difference(&known).next() {
-            bail!("partition {partition}: {}; {store:?}", facts.lock().await.told(*partition, &store));
+            let known = &store.forks;
+            bail!("partition {partition} of {known:?}: {}", facts.lock().await.told(*partition, &store));
         }
         Ok(store)
     })
