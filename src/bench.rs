@@ -94,12 +94,16 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     // Not said where nothing was.
     let mut verified = None;
     if names.contains(&Name::Http) || names.contains(&Name::Latency) {
-        verified = Some(http::http(&ground, time, names.contains(&Name::Latency), &mut report).await?);
+        verified =
+            Some(http::http(&ground, time, names.contains(&Name::Latency), &mut report).await?);
     }
     if [Name::Transfers, Name::Bulk, Name::Holds].iter().any(|name| names.contains(name)) {
         verified = both(verified, Some(money::money(&ground, names, time, &mut report).await?));
     }
-    if [Name::Relay, Name::Replay, Name::Rebuild, Name::Verify].iter().any(|name| names.contains(name)) {
+    if [Name::Relay, Name::Replay, Name::Rebuild, Name::Verify]
+        .iter()
+        .any(|name| names.contains(name))
+    {
         verified = both(verified, mirror::mirror(&ground, names, time, &mut report).await?);
     }
     if let Some(verified) = verified {
@@ -108,7 +112,8 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     ground.end().await?;
     if let Some(path) = &options.json {
         let json = serde_json::to_string_pretty(&report.into_json())?;
-        std::fs::write(path, json).with_context(|| format!("--json: {} can't be written", path.display()))?;
+        std::fs::write(path, json)
+            .with_context(|| format!("--json: {} can't be written", path.display()))?;
     }
     anyhow::ensure!(verified != Some(false), "the views do not equal the log");
     Ok(())

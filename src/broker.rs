@@ -42,7 +42,8 @@ impl Broker {
                 let _ = stopped.recv();
             }
         })?;
-        let address = start.recv().map_err(|_| anyhow!("the in-process broker ended at its start"))??;
+        let address =
+            start.recv().map_err(|_| anyhow!("the in-process broker ended at its start"))??;
         let port = port.map(|port| Port::open(port, &address)).transpose()?;
         let address = port.as_ref().map_or(address, |port| port.address().to_string());
         Ok(Self { address, _port: port, running: Some((stop, thread)) })

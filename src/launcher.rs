@@ -74,7 +74,10 @@ fn url(text: &str) -> Result<String, String> {
 /// # Errors
 /// A part does not start, or ends by itself; with the remedy where there is one.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    telemetry::start_log(&LogConfig { log_format: options.log_format, log_level: options.log_level.clone() })?;
+    telemetry::start_log(&LogConfig {
+        log_format: options.log_format,
+        log_level: options.log_level.clone(),
+    })?;
     let shutdown = shutdown::on_signal()?;
     // Said now, not after Postgres has started.
     refuse_if_taken(options.command_addr, "--command-addr")?;
@@ -102,7 +105,9 @@ async fn start_postgres(options: &Options) -> anyhow::Result<Option<Cluster>> {
         return Ok(None);
     }
     let ClusterOptions { data_dir, postgres_bin } = options.cluster.clone();
-    Cluster::start(&postgres::Settings { data_dir, binaries: postgres_bin, port: None }).await.map(Some)
+    Cluster::start(&postgres::Settings { data_dir, binaries: postgres_bin, port: None })
+        .await
+        .map(Some)
 }
 
 async fn serve(
@@ -113,22 +118,32 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut settings = settings(options, postgres.as_deref())?;
     let owners = owners(options, postgres.as_deref());
-    let migrating =
-        pair::migrate(&settings.database_url, &settings.projection_database_url, owners, options.partitions);
+    let migrating = pair::migrate(
+        &settings.database_url,
+        &settings.projection_database_url,
+        owners,
+        options.partitions,
+    );
     // Told to stop meanwhile: the next start goes on.
     let Some(store) = shutdown.run_until_cancelled(migrating).await else { return Ok(()) };
     let partitions = u16::try_from(store?.partitions)?;
     steps.done("tables");
     let broker = match options.kafka_brokers {
         Some(_) => None,
-        None => Some(Broker::start(std::slice::from_ref(&options.kafka_topic), partitions, options.broker_port)?),
+        None => Some(Broker::start(
+            std::slice::from_ref(&options.kafka_topic),
+            partitions,
+            options.broker_port,
+        )?),
     };
     if let Some(broker) = &broker {
         broker.address().clone_into(&mut settings.kafka_brokers);
         steps.done("broker (in this process)");
     }
     // Told to stop while starting: what has begun is dropped.
-    let Some(pair) = shutdown.run_until_cancelled(Pair::start(&settings, shutdown)).await else { return Ok(()) };
+    let Some(pair) = shutdown.run_until_cancelled(Pair::start(&settings, shutdown)).await else {
+        return Ok(());
+    };
     let pair = pair?;
 
     let outcome = tokio::select! {
@@ -164,12 +179,17 @@ async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
 }
 
 fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pair::Settings> {
-    let given_or = |given: &Option<String>, own: Option<String>| given.clone().or(own).context("a part is missing");
+    let given_or = |given: &Option<String>, own: Option<String>| {
+        given.clone().or(own).context("a part is missing")
+    };
     Ok(pair::Settings {
         command_addr: options.command_addr,
         projection_addr: options.projection_addr,
         database_url: given_or(&options.database_url, postgres.map(Cluster::command_url))?,
-        projection_database_url: given_or(&options.projection_database_url, postgres.map(Cluster::projection_url))?,
+        projection_database_url: given_or(
+            &options.projection_database_url,
+            postgres.map(Cluster::projection_url),
+        )?,
         kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
         in_process_broker: options.kafka_brokers.is_none(),
         kafka_topic: options.kafka_topic.clone(),
@@ -179,15 +199,23 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<pai
 }
 
 fn embedded(options: &Options) -> Embedded {
-    Embedded { log: options.database_url.is_none(), views: options.projection_database_url.is_none() }
+    Embedded {
+        log: options.database_url.is_none(),
+        views: options.projection_database_url.is_none(),
+    }
 }
 
 /// The owners of the tables: of a database in the embedded Postgres its own.
 fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
-    let own = |given: &Option<String>, owner: fn(&Cluster) -> String| given.is_none().then(|| postgres.map(owner));
-    let (log, views) = (&options.migration_database_url, &options.projection_migration_database_url);
+    let own = |given: &Option<String>, owner: fn(&Cluster) -> String| {
+        given.is_none().then(|| postgres.map(owner))
+    };
+    let (log, views) =
+        (&options.migration_database_url, &options.projection_migration_database_url);
     Owners {
-        migration_database_url: log.clone().or(own(&options.database_url, Cluster::owner_url).flatten()),
+        migration_database_url: log
+            .clone()
+            .or(own(&options.database_url, Cluster::owner_url).flatten()),
         projection_migration_database_url: views.clone().or(own(
             &options.projection_database_url,
             Cluster::projection_owner_url,

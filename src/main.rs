@@ -21,7 +21,9 @@ fn main() -> ExitCode {
             Some(Part::ProjectionService(cli)) => projection_service::run(*cli).await,
             Some(Part::Postgres(options)) => part::postgres(options).await,
             Some(Part::Broker(options)) => part::broker(options).await,
-            Some(Part::Replay(part)) => operate::replay(part.running.projection_addr, &part.replay).await,
+            Some(Part::Replay(part)) => {
+                operate::replay(part.running.projection_addr, &part.replay).await
+            }
             Some(Part::Verify(running)) => operate::verify(running.projection_addr).await,
             Some(Part::Restore(RestorePart::Accept { command_addr, options })) => {
                 command_service::operate::accept_restore(command_addr, options).await

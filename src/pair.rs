@@ -83,10 +83,12 @@ impl Pair {
     /// # Errors
     /// A service's own, from its start.
     pub async fn start(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Self> {
-        let command = command(settings, shutdown).await.context("the command-service did not start")?;
+        let command =
+            command(settings, shutdown).await.context("the command-service did not start")?;
         let command_addr = reachable(command.local_addr);
-        let projection =
-            projection(settings, command_addr, shutdown).await.context("the projection-service did not start")?;
+        let projection = projection(settings, command_addr, shutdown)
+            .await
+            .context("the projection-service did not start")?;
         Ok(Self {
             command_addr,
             projection_addr: reachable(projection.local_addr),
@@ -103,7 +105,8 @@ impl Pair {
     /// One does not in time; with its reasons.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + READY;
-        for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr]) {
+        for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr])
+        {
             while let Err(error) = healthcheck(addr).await {
                 if tokio::time::Instant::now() > deadline {
                     return Err(error.context(format!("the {name} was not ready in {READY:?}")));
@@ -140,13 +143,15 @@ pub async fn migrate(
     partitions: Option<u16>,
 ) -> anyhow::Result<Store> {
     let embedded = owners.embedded;
-    let service = command_config(&[("--database-url", database_url.to_owned())], embedded)?.with_passwords();
+    let service =
+        command_config(&[("--database-url", database_url.to_owned())], embedded)?.with_passwords();
     let mut given = Vec::new();
     given.extend(partitions.map(|partitions| ("--partitions", partitions.to_string())));
     given.extend(owners.migration_database_url.map(|url| ("--migration-database-url", url)));
     let mut options: command_service::migrate::MigrateOptions = config(&given)?;
     if embedded.log {
-        (options.migration_database_password, options.migration_database_password_file) = (None, None);
+        (options.migration_database_password, options.migration_database_password_file) =
+            (None, None);
     }
     let migrated = command_service::migrate(&service.database_url, &options).await;
     let store = migrated.context("the log's tables could not be prepared")?;
@@ -154,7 +159,8 @@ pub async fn migrate(
     let database = ("--projection-database-url", projection_database_url.to_owned());
     let service = projection_config(&[database], embedded)?.with_passwords();
     let owner = owners.projection_migration_database_url;
-    let given: Vec<_> = owner.into_iter().map(|url| ("--projection-migration-database-url", url)).collect();
+    let given: Vec<_> =
+        owner.into_iter().map(|url| ("--projection-migration-database-url", url)).collect();
     let mut options: projection_service::migrate::MigrateOptions = config(&given)?;
     if embedded.views {
         options.projection_migration_database_password = None;
@@ -179,7 +185,10 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
     command_service::start(config, shutdown.clone()).await
 }
 
-fn command_config(given: &[(&str, String)], embedded: Embedded) -> anyhow::Result<command_service::Config> {
+fn command_config(
+    given: &[(&str, String)],
+    embedded: Embedded,
+) -> anyhow::Result<command_service::Config> {
     let mut config: command_service::Config = config(given)?;
     if embedded.log {
         (config.database_password, config.database_password_file) = (None, None);
@@ -187,10 +196,14 @@ fn command_config(given: &[(&str, String)], embedded: Embedded) -> anyhow::Resul
     Ok(config)
 }
 
-fn projection_config(given: &[(&str, String)], embedded: Embedded) -> anyhow::Result<projection_service::Config> {
+fn projection_config(
+    given: &[(&str, String)],
+    embedded: Embedded,
+) -> anyhow::Result<projection_service::Config> {
     let mut config: projection_service::Config = config(given)?;
     if embedded.views {
-        (config.projection_database_password, config.projection_database_password_file) = (None, None);
+        (config.projection_database_password, config.projection_database_password_file) =
+            (None, None);
     }
     Ok(config)
 }
@@ -226,8 +239,9 @@ struct Settable<C: Args> {
 pub(crate) fn config<C: Args>(given: &[(&str, String)]) -> anyhow::Result<C> {
     let given = given.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
     // Clap's own words end with a hint at --help, which is another program's here.
-    let first_line =
-        |error: clap::Error| anyhow::anyhow!(error.to_string().lines().next().unwrap_or_default().to_owned());
+    let first_line = |error: clap::Error| {
+        anyhow::anyhow!(error.to_string().lines().next().unwrap_or_default().to_owned())
+    };
     Ok(Settable::try_parse_from(given).map_err(first_line)?.config)
 }
 

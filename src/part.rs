@@ -13,8 +13,11 @@ use crate::postgres::{Cluster, Settings};
 /// # Errors
 /// As [`Cluster::start`]; or the server ends by itself.
 pub async fn postgres(options: PostgresOptions) -> anyhow::Result<()> {
-    let settings =
-        Settings { data_dir: options.cluster.data_dir, binaries: options.cluster.postgres_bin, port: options.port };
+    let settings = Settings {
+        data_dir: options.cluster.data_dir,
+        binaries: options.cluster.postgres_bin,
+        port: options.port,
+    };
     let mut cluster = Cluster::start(&settings).await?;
     let urls = [
         cluster.command_url(),

@@ -58,7 +58,9 @@ impl Cluster {
         let port = settings.port.map_or_else(free_port, Ok)?;
         let server = Server::start(&binaries, &directory, user, port, &secrets).await?;
         let cluster = Self { server, secrets, _directory: directory };
-        databases::prepare(&cluster).await.context("the databases in the embedded Postgres could not be made")?;
+        databases::prepare(&cluster)
+            .await
+            .context("the databases in the embedded Postgres could not be made")?;
         Ok(cluster)
     }
 
@@ -119,6 +121,7 @@ impl Cluster {
 }
 
 fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for the embedded Postgres")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .context("no free port for the embedded Postgres")?;
     Ok(listener.local_addr()?.port())
 }

@@ -38,7 +38,8 @@ impl Log {
         let owner = PgPool::connect(&cluster.owner_url()).await.unwrap();
         let role = cluster.command_url().parse::<PgConnectOptions>().unwrap();
         let owner_options = cluster.owner_url().parse().unwrap();
-        let store = store::prepare(&owner_options, role.get_username(), Some(PARTITIONS)).await.unwrap();
+        let store =
+            store::prepare(&owner_options, role.get_username(), Some(PARTITIONS)).await.unwrap();
         sqlx::query(
             "INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id,
                                           event_id, command_id, type, data)
@@ -56,7 +57,8 @@ impl Log {
         .await
         .unwrap();
         let pool = PgPool::connect_lazy_with(role);
-        let reader = LogReader::new(pool.clone(), pool, store, Snapshots::only_read(SnapshotKey::random()));
+        let reader =
+            LogReader::new(pool.clone(), pool, store, Snapshots::only_read(SnapshotKey::random()));
         Self { cluster, owner, reader, _directory: directory }
     }
 
@@ -141,7 +143,9 @@ async fn a_partition_and_an_account_are_read_to_their_ends() {
         (EVENTS - 9..=EVENTS).collect::<Vec<_>>()
     );
     assert!(!page.has_more);
-    assert!(log.reader.account_events(ACCOUNT, EVENTS, 10).await.unwrap().unwrap().events.is_empty());
+    assert!(
+        log.reader.account_events(ACCOUNT, EVENTS, 10).await.unwrap().unwrap().events.is_empty()
+    );
     assert!(log.reader.account_events(Uuid::from_u128(8), 0, 10).await.unwrap().is_none());
     log.end().await;
 }
@@ -163,6 +167,12 @@ async fn the_version_at_a_time_is_the_last_that_was_recorded_by_then() {
         assert_eq!(log.reader.version_at(ACCOUNT, recorded_at).await.unwrap(), version);
         before = version;
     }
-    assert_eq!(log.reader.version_at(Uuid::from_u128(8), at("9999-12-31T23:59:59Z").unwrap()).await.unwrap(), 0);
+    assert_eq!(
+        log.reader
+            .version_at(Uuid::from_u128(8), at("9999-12-31T23:59:59Z").unwrap())
+            .await
+            .unwrap(),
+        0
+    );
     log.end().await;
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
-use passbook_shared::config::{KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password};
+use passbook_shared::config::{
+    KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
+};
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
@@ -147,10 +149,15 @@ impl Config {
                 let secret = std::fs::read_to_string(path).with_context(|| name.clone())?;
                 (name, secret)
             }
-            (Some(_), Some(_)) => bail!("SNAPSHOT_KEY and SNAPSHOT_KEY_FILE are both given: leave one out"),
+            (Some(_), Some(_)) => {
+                bail!("SNAPSHOT_KEY and SNAPSHOT_KEY_FILE are both given: leave one out")
+            }
         };
         let secret = secret.trim();
-        ensure!(secret.len() >= SHORTEST_SECRET, "{name}: the secret has less than {SHORTEST_SECRET} characters");
+        ensure!(
+            secret.len() >= SHORTEST_SECRET,
+            "{name}: the secret has less than {SHORTEST_SECRET} characters"
+        );
         Ok(Some(SnapshotKey::new(secret.as_bytes())))
     }
 

@@ -107,7 +107,11 @@ impl App {
     fn whose(&self) -> Whose {
         let Store { store_id, partitions, .. } = self.log.store();
         let epoch = self.standing.epoch();
-        [(STORE_ID, store_id.to_string()), (PARTITIONS, partitions.to_string()), (EPOCH, epoch.to_string())]
+        [
+            (STORE_ID, store_id.to_string()),
+            (PARTITIONS, partitions.to_string()),
+            (EPOCH, epoch.to_string()),
+        ]
     }
 }
 

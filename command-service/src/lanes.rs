@@ -104,7 +104,14 @@ impl Lanes {
             }
         });
         let backdated = backdated::Reader::new(entries.clone(), snapshots.clone());
-        Self { queues: queues.collect(), shelves, partitions, entries, backdated, patience: config.patience }
+        Self {
+            queues: queues.collect(),
+            shelves,
+            partitions,
+            entries,
+            backdated,
+            patience: config.patience,
+        }
     }
 
     /// Returns whether commands are on their way.
@@ -163,13 +170,23 @@ impl Lanes {
     /// Has many commands decided one after the other and appended together; `all_or_none`: if one is not accepted, none
     /// is done, and the others get [`CommandError::SetAborted`]. Either all are dry runs or none is, and no key is in it twice.
     /// The results are in their order.
-    pub async fn submit_together(&self, requests: Vec<CommandRequest>, all_or_none: bool) -> Vec<CommandResult> {
+    pub async fn submit_together(
+        &self,
+        requests: Vec<CommandRequest>,
+        all_or_none: bool,
+    ) -> Vec<CommandResult> {
         self.send(requests, all_or_none, Instant::now() + self.patience).await
     }
 
     /// Hands commands to their lane, once it has room for them, and gives what became of them.
-    async fn send(&self, requests: Vec<CommandRequest>, all_or_none: bool, deadline: Instant) -> Vec<CommandResult> {
-        let names: Vec<&'static str> = requests.iter().map(|request| request.command.name()).collect();
+    async fn send(
+        &self,
+        requests: Vec<CommandRequest>,
+        all_or_none: bool,
+        deadline: Instant,
+    ) -> Vec<CommandResult> {
+        let names: Vec<&'static str> =
+            requests.iter().map(|request| request.command.name()).collect();
         let answer = match self.prepare(requests).await {
             Ok(commands) => self.hand_over(commands, all_or_none, deadline).await,
             Err(error) => Err(error),
@@ -179,10 +196,12 @@ impl Lanes {
 
     /// Learns what the log says for good: of which account the other leg of a transfer to be reversed is.
     async fn prepare(&self, requests: Vec<CommandRequest>) -> Result<Vec<Asked>, CommandError> {
-        let mut asked: Vec<Asked> = requests.into_iter().map(|request| Asked::new(request, self.partitions)).collect();
+        let mut asked: Vec<Asked> =
+            requests.into_iter().map(|request| Asked::new(request, self.partitions)).collect();
         let entries: Vec<EntryId> = asked.iter().filter_map(facts::entry_to_reverse).collect();
         if !entries.is_empty() {
-            let found = timeout(self.patience, Box::pin(past::entries(&self.entries, &entries))).await;
+            let found =
+                timeout(self.patience, Box::pin(past::entries(&self.entries, &entries))).await;
             let found = found.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
                 UNREAD.occurred(store_error::reason(&error));
                 CommandError::StoreUnavailable(store_error::reason(&error).into())
@@ -202,7 +221,9 @@ impl Lanes {
             // On the heap: rare, and large in the future of every command.
             timeout(self.patience, Box::pin(self.know_timelines(wanted, &mut asked)))
                 .await
-                .map_err(|_| CommandError::StoreUnavailable("an account's past was not read in time".into()))??;
+                .map_err(|_| {
+                    CommandError::StoreUnavailable("an account's past was not read in time".into())
+                })??;
         }
         Ok(asked)
     }
@@ -211,8 +232,8 @@ impl Lanes {
     fn lane_of(&self, commands: &[Asked]) -> usize {
         let mut shelves = commands.iter().map(|asked| self.shelves.of(asked.partition));
         let first = shelves.next().unwrap_or_default();
-        let one_shelf =
-            shelves.all(|shelf| shelf == first) && commands.iter().all(|asked| asked.counterparty.is_none());
+        let one_shelf = shelves.all(|shelf| shelf == first)
+            && commands.iter().all(|asked| asked.counterparty.is_none());
         if one_shelf { first } else { self.queues.len() - 1 }
     }
 
@@ -241,7 +262,10 @@ impl Queue {
         let wanted = u32::try_from(commands).unwrap_or(u32::MAX).min(self.size);
         match Arc::clone(&self.room).try_acquire_many_owned(wanted) {
             Ok(room) => Some(room),
-            Err(_) => timeout_at(deadline, Arc::clone(&self.room).acquire_many_owned(wanted)).await.ok()?.ok(),
+            Err(_) => timeout_at(deadline, Arc::clone(&self.room).acquire_many_owned(wanted))
+                .await
+                .ok()?
+                .ok(),
         }
     }
 }
@@ -270,7 +294,9 @@ async fn answered(
 ) -> Vec<CommandResult> {
     match answer {
         // A lane that ends without an answer has panicked, perhaps after it had sent the commands.
-        Ok(answer) => answer.await.unwrap_or_else(|_| fail(commands, &CommandError::OutcomeUnknown)),
+        Ok(answer) => {
+            answer.await.unwrap_or_else(|_| fail(commands, &CommandError::OutcomeUnknown))
+        }
         Err(error) => fail(commands, &error),
     }
 }

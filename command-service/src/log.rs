@@ -37,6 +37,8 @@ use std::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A read that took too long is told like a Postgres that can't be reached.
-pub(crate) async fn in_time<T, E: From<sqlx::Error>>(read: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+pub(crate) async fn in_time<T, E: From<sqlx::Error>>(
+    read: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
 }

@@ -18,18 +18,33 @@ pub(crate) fn register() {
         Unit::Seconds,
         "Unix time of the last successful append or check of it."
     );
-    describe_counter!("passbook_append_outrun_total", "Batches decided again because an account had moved on.");
+    describe_counter!(
+        "passbook_append_outrun_total",
+        "Batches decided again because an account had moved on."
+    );
     describe_gauge!("passbook_lane_queue_commands", "Commands waiting in a lane.");
-    describe_gauge!("passbook_relay_lag_events", "Events in the log and not yet in the topic, by partition.");
-    describe_gauge!("passbook_log_forked_partitions", "Partitions whose topic has events that the log has not.");
+    describe_gauge!(
+        "passbook_relay_lag_events",
+        "Events in the log and not yet in the topic, by partition."
+    );
+    describe_gauge!(
+        "passbook_log_forked_partitions",
+        "Partitions whose topic has events that the log has not."
+    );
     describe_counter!("passbook_relay_published_total", "Events acknowledged by Kafka.");
-    describe_counter!("passbook_relay_resets_total", "Restarts of the relay from the topic's tail.");
+    describe_counter!(
+        "passbook_relay_resets_total",
+        "Restarts of the relay from the topic's tail."
+    );
     describe_counter!(
         "passbook_relay_passed_over_total",
         "Records at the end of the topic that are not the store's, by kind."
     );
     describe_counter!("passbook_holds_expired_total", "Holds ended because their time was over.");
-    describe_counter!("passbook_idempotency_keys_forgotten_total", "Idempotency keys deleted after their retention.");
+    describe_counter!(
+        "passbook_idempotency_keys_forgotten_total",
+        "Idempotency keys deleted after their retention."
+    );
     for name in [
         "passbook_events_appended_total",
         "passbook_append_outrun_total",
@@ -42,7 +57,8 @@ pub(crate) fn register() {
     }
     for command in NAMES {
         for outcome in ["accepted", "refused", "store_unavailable", "internal_error"] {
-            counter!("passbook_commands_total", "command" => command, "outcome" => outcome).absolute(0);
+            counter!("passbook_commands_total", "command" => command, "outcome" => outcome)
+                .absolute(0);
         }
     }
 }
@@ -63,7 +79,8 @@ pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandErro
         Err(CommandError::SetAborted) => "held_back",
         Err(CommandError::Internal) => "internal_error",
     };
-    metrics::counter!("passbook_commands_total", "command" => command, "outcome" => outcome).increment(1);
+    metrics::counter!("passbook_commands_total", "command" => command, "outcome" => outcome)
+        .increment(1);
 }
 
 /// An append of so many events, of so many commands, took so long.
@@ -94,7 +111,8 @@ pub(crate) fn lane_queue(lane: &str, waiting: usize) {
 /// So many events of a partition are in the log and not yet in the topic.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn relay_lag(partition: i16, events: i64) {
-    metrics::gauge!("passbook_relay_lag_events", "partition" => partition.to_string()).set(events as f64);
+    metrics::gauge!("passbook_relay_lag_events", "partition" => partition.to_string())
+        .set(events as f64);
 }
 
 /// So many events were acknowledged by Kafka.

@@ -32,7 +32,10 @@ pub struct MigrateOptions {
 ///
 /// # Errors
 /// Postgres can't be reached or refuses, a newer build changed the schema, or the store has another number of partitions.
-pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> anyhow::Result<Store> {
+pub async fn migrate(
+    database: &PgConnectOptions,
+    options: &MigrateOptions,
+) -> anyhow::Result<Store> {
     let MigrateOptions { migration_database_url, partitions, .. } = options;
     match migration_database_url {
         Some(owner) => {
@@ -46,7 +49,9 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
             Some(store) if partitions.is_none_or(|asked| asked == store.partitions) => Ok(store),
             _ => {
                 let prepared = store::prepare(database, database.get_username(), *partitions).await;
-                prepared.context("MIGRATION_DATABASE_URL is not given, so DATABASE_URL's role owns the tables")
+                prepared.context(
+                    "MIGRATION_DATABASE_URL is not given, so DATABASE_URL's role owns the tables",
+                )
             }
         },
     }

@@ -22,8 +22,10 @@ struct Service {
 impl Service {
     fn at(addr: SocketAddr) -> anyhow::Result<Self> {
         // The service is on this machine or in this network: settings for a way to others don't concern it.
-        let client =
-            Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_secs(300));
+        let client = Client::builder()
+            .no_proxy()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(300));
         Ok(Self { client: client.build()?, base: format!("http://{addr}") })
     }
 
@@ -32,7 +34,12 @@ impl Service {
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
-        let away = || format!("the command-service at {} (COMMAND_ADDR) does not answer: is it running?", self.base);
+        let away = || {
+            format!(
+                "the command-service at {} (COMMAND_ADDR) does not answer: is it running?",
+                self.base
+            )
+        };
         let response = request.send().await.with_context(away)?;
         let status = response.status();
         if status.is_success() {

@@ -70,7 +70,9 @@ pub enum CommandError {
     #[error("the store can't be used: {0}")]
     StoreUnavailable(Arc<str>),
     /// The connection broke after the command was sent to Postgres. The command may have been done.
-    #[error("the connection to the store broke, and whether the command was done can't be found out now")]
+    #[error(
+        "the connection to the store broke, and whether the command was done can't be found out now"
+    )]
     OutcomeUnknown,
     /// The account's version moved each time the command was tried.
     #[error("lost the race for the account's version too often")]

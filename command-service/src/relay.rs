@@ -73,12 +73,19 @@ pub struct Relay {
 
 impl Relay {
     /// Mirrors until the lanes have ended, or the shutdown comes while Kafka or Postgres is away.
-    pub async fn run(self, mut handed: mpsc::Receiver<Appended>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(
+        self,
+        mut handed: mpsc::Receiver<Appended>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut ends = Ends::new();
         while let Err(error) = self.session(&mut handed, &mut ends).await {
             metrics::relay_reset();
             if let RelayError::EpochBegan { epoch } = error {
-                tracing::info!(epoch, "beginning anew from the topic's tail: a restore was accepted");
+                tracing::info!(
+                    epoch,
+                    "beginning anew from the topic's tail: a restore was accepted"
+                );
                 continue;
             }
             let reason = self.kafka.redacted(&error.to_string());
@@ -88,7 +95,9 @@ impl Relay {
                 self.health.degraded("relay", reason);
             }
             if shutdown.is_cancelled() {
-                tracing::warn!("stopping with events that are not in the topic yet; the next start publishes them");
+                tracing::warn!(
+                    "stopping with events that are not in the topic yet; the next start publishes them"
+                );
                 break;
             }
             tokio::select! { () = sleep(RETRY) => {}, () = shutdown.cancelled() => {} }
@@ -97,7 +106,11 @@ impl Relay {
     }
 
     /// From the topic's tail to the first error, or to the end.
-    async fn session(&self, handed: &mut mpsc::Receiver<Appended>, ends: &mut Ends) -> Result<(), RelayError> {
+    async fn session(
+        &self,
+        handed: &mut mpsc::Receiver<Appended>,
+        ends: &mut Ends,
+    ) -> Result<(), RelayError> {
         let connection = timeout(CONNECT, PgConnection::connect_with(&self.connect)).await;
         let mut connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
         // What was appended on connections that are older than this one may be of a log that was replaced by a backup.

@@ -90,7 +90,10 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (store, listener) = prepare_and_answer(&config, listener, &health, &shutdown).await?;
     let pool = read_pool(&config, config.read_connections);
     let standing = Standing::new(health.clone());
-    standing.refresh(&mut *pool.acquire().await?).await.context("the store's epoch can't be read")?;
+    standing
+        .refresh(&mut *pool.acquire().await?)
+        .await
+        .context("the store's epoch can't be read")?;
 
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
@@ -98,19 +101,35 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let lane_config = LaneConfig { standing: standing.clone(), ..LaneConfig::from(&config) };
     let writes = lane_config.writes.clone();
     // The projection's too: people who search the log don't keep holes from being filled.
-    let log =
-        LogReader::new(pool.clone(), read_pool(&config, FEED_CONNECTIONS), store, Snapshots::only_read(snapshot_key));
+    let log = LogReader::new(
+        pool.clone(),
+        read_pool(&config, FEED_CONNECTIONS),
+        store,
+        Snapshots::only_read(snapshot_key),
+    );
     // And commands don't wait for readers.
     let entries = read_pool(&config, ENTRY_CONNECTIONS);
-    let clock = LogClock::read(&pool, store.partitions).await.context("Postgres's clock can't be read")?;
+    let clock =
+        LogClock::read(&pool, store.partitions).await.context("Postgres's clock can't be read")?;
     // A connection of its own: the time is not to wait for readers.
     tasks.spawn("the log's clock", clock.clone().run(read_pool(&config, 1), shutdown.clone()));
-    let lanes =
-        Lanes::start(store.partitions, clock.clone(), entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+    let lanes = Lanes::start(
+        store.partitions,
+        clock.clone(),
+        entries,
+        &lane_config,
+        &to_relay,
+        &to_snapshots,
+        &mut tasks,
+    );
     drop((to_relay, to_snapshots));
     let relay = Relay {
         kafka: config.kafka.clone(),
-        connect: lane_config.connect.clone().application_name("passbook-relay").options([("statement_timeout", "30s")]),
+        connect: lane_config
+            .connect
+            .clone()
+            .application_name("passbook-relay")
+            .options([("statement_timeout", "30s")]),
         store,
         standing: standing.clone(),
         linger_ms: config.relay_linger_ms,
@@ -129,13 +148,20 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("the upkeep", upkeep.run(shutdown.clone()));
     tasks.spawn("the snapshots", snapshots::run(pool, snapshots));
     let check = config.database_url.clone().application_name("passbook-check");
-    tasks.spawn("the write check", writes.check(check, store.partitions, health.clone(), shutdown.clone()));
+    tasks.spawn(
+        "the write check",
+        writes.check(check, store.partitions, health.clone(), shutdown.clone()),
+    );
     let forks = read_pool(&config, 1);
     tasks.spawn("the fork check", standing.clone().keep(forks, shutdown.clone()));
-    let verify =
-        config.database_url.clone().application_name("passbook-verify").options([("statement_timeout", "30s")]);
+    let verify = config
+        .database_url
+        .clone()
+        .application_name("passbook-verify")
+        .options([("statement_timeout", "30s")]);
     let checker = Arc::new(Checker::new(verify, store.partitions));
-    let desk = Arc::new(Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone()));
+    let desk =
+        Arc::new(Desk::new(config.kafka.clone(), store, read_pool(&config, 1), standing.clone()));
     let app = App {
         feed_turns: Turns::new(FEED_CONNECTIONS as usize, lanes.clone()),
         read_turns: Turns::new(READS_AT_ONCE, lanes.clone()),
@@ -145,7 +171,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         standing,
         clock,
         desk,
-        topic_document: http::topic_document(&config.kafka.kafka_topic, store.partitions).to_string().into(),
+        topic_document: http::topic_document(&config.kafka.kafka_topic, store.partitions)
+            .to_string()
+            .into(),
         require_idempotency_key: config.require_idempotency_key,
     };
     let app = passbook_shared::http::app("command", http::routes(app.into()), health);
@@ -172,7 +200,8 @@ async fn prepare_and_answer(
     let until_prepared = shutdown.child_token();
     let meanwhile = TcpListener::from_std(listener.try_clone()?)?;
     let app = passbook_shared::http::waiting("command", health.clone());
-    let answering = tokio::spawn(server::serve(config.http, meanwhile, app, until_prepared.clone()));
+    let answering =
+        tokio::spawn(server::serve(config.http, meanwhile, app, until_prepared.clone()));
     let prepared = prepare(config, health).await;
     until_prepared.cancel();
     answering.await??;
@@ -215,7 +244,9 @@ async fn find_store(database: &PgConnectOptions) -> sqlx::Result<Found> {
         let found = match store::SCHEMA.standing(&mut connection).await? {
             schema::Standing::Usable => match store::find(&mut connection).await? {
                 Some(store) => Found::Store(store),
-                None => Found::Waiting(format!("there is no store yet: run `{}`", store::SCHEMA.job)),
+                None => {
+                    Found::Waiting(format!("there is no store yet: run `{}`", store::SCHEMA.job))
+                }
             },
             schema::Standing::Waiting(why) => Found::Waiting(why),
             schema::Standing::TooNew(why) => Found::TooNew(why),
@@ -227,7 +258,11 @@ async fn find_store(database: &PgConnectOptions) -> sqlx::Result<Found> {
 }
 
 fn read_pool(config: &Config, connections: u32) -> PgPool {
-    let options = config.database_url.clone().application_name("passbook-read").options([("statement_timeout", "30s")]);
+    let options = config
+        .database_url
+        .clone()
+        .application_name("passbook-read")
+        .options([("statement_timeout", "30s")]);
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(config.store_patience())

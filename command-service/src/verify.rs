@@ -17,8 +17,10 @@ const PAGE: usize = 20_000;
 /// Postgres can't be reached or refuses, or there are differences.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub(crate) async fn verify(database: &PgConnectOptions) -> anyhow::Result<()> {
-    let mut connection = database.connect().await.context("DATABASE_URL: Postgres can't be used")?;
-    let Store { partitions, .. } = store::find(&mut connection).await?.context("there is no store yet")?;
+    let mut connection =
+        database.connect().await.context("DATABASE_URL: Postgres can't be used")?;
+    let Store { partitions, .. } =
+        store::find(&mut connection).await?.context("there is no store yet")?;
     let checker = Checker::new(database.clone(), partitions);
     let (mut events, mut accounts, mut findings) = (0, 0, Findings::default());
     for partition in 0..partitions {

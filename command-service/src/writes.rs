@@ -60,7 +60,8 @@ impl Writes {
         let mut streak = Streak::begin(Instant::now());
         let mut partition = 0;
         while !shutdown.is_cancelled() {
-            let tried = timeout(PATIENCE, self.try_write(&mut connection, &connect, partition)).await;
+            let tried =
+                timeout(PATIENCE, self.try_write(&mut connection, &connect, partition)).await;
             match tried.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(()) => {
                     self.succeeded();
@@ -91,7 +92,10 @@ impl Writes {
     ) -> sqlx::Result<()> {
         let connection = match connection {
             Some(connection) => connection,
-            none => none.insert(PgConnection::connect_with(&connect.clone().options([("lock_timeout", LOCK)])).await?),
+            none => none.insert(
+                PgConnection::connect_with(&connect.clone().options([("lock_timeout", LOCK)]))
+                    .await?,
+            ),
         };
         let tried = match self.0.load(Ordering::Relaxed) {
             true => append::try_events(connection, partition).await,

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
-use passbook_shared::config::{KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password};
+use passbook_shared::config::{
+    KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
+};
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
 
@@ -100,7 +102,10 @@ impl Config {
     /// The same, with a password that is given apart from the URL in it.
     #[must_use]
     pub fn with_passwords(mut self) -> Self {
-        let apart = self.projection_database_password.as_ref().or(self.projection_database_password_file.as_ref());
+        let apart = self
+            .projection_database_password
+            .as_ref()
+            .or(self.projection_database_password_file.as_ref());
         self.projection_database_url = with_password(self.projection_database_url, apart);
         self
     }
@@ -111,10 +116,15 @@ impl Config {
     /// It is not an http(s) URL; the message names the variable.
     pub fn command_service(&self) -> anyhow::Result<reqwest::Url> {
         let url: reqwest::Url = self.command_service_url.parse().with_context(|| {
-            format!("COMMAND_SERVICE_URL (--command-service-url) can't be read: `{}`", self.command_service_url)
+            format!(
+                "COMMAND_SERVICE_URL (--command-service-url) can't be read: `{}`",
+                self.command_service_url
+            )
         })?;
         if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
-            bail!("COMMAND_SERVICE_URL (--command-service-url) must be http://… or https://…, not `{url}`");
+            bail!(
+                "COMMAND_SERVICE_URL (--command-service-url) must be http://… or https://…, not `{url}`"
+            );
         }
         Ok(url)
     }

@@ -99,10 +99,13 @@ pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
         Ok(())
     });
 
-    let reader = Reader::new(consumer, link, sender, tokio::runtime::Handle::current(), tasks.shutdown());
+    let reader =
+        Reader::new(consumer, link, sender, tokio::runtime::Handle::current(), tasks.shutdown());
     tasks.spawn("consumer", async move {
         let (ended, end) = oneshot::channel();
-        std::thread::Builder::new().name("consumer".to_owned()).spawn(move || ended.send(reader.run()))?;
+        std::thread::Builder::new()
+            .name("consumer".to_owned())
+            .spawn(move || ended.send(reader.run()))?;
         end.await?
     });
 }

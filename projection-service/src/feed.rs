@@ -41,7 +41,9 @@ pub enum FeedError {
     #[error("the command-service's feed can't be read: {0}")]
     Request(#[from] reqwest::Error),
     /// The answer does not say whose log it is.
-    #[error("the command-service's feed does not say of which store it is: is it a command-service?")]
+    #[error(
+        "the command-service's feed does not say of which store it is: is it a command-service?"
+    )]
     Nameless,
     /// Events that are not what was asked for.
     #[error("the command-service's feed gave {found} where {expected} is next: is it of this log?")]
@@ -93,7 +95,11 @@ impl Feed {
     /// The HTTP client can't be set up.
     pub fn new(base: &Url) -> reqwest::Result<Self> {
         // The services are each other's neighbours: a proxy of the environment is for other places.
-        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).build()?;
+        let client = Client::builder()
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .build()?;
         Ok(Self { client, base: base.clone() })
     }
 
@@ -109,7 +115,12 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Feed::events`].
-    pub async fn as_is(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
+    pub async fn as_is(
+        &self,
+        partition: Partition,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page, FeedError> {
         let page = self.ask(partition, after, limit).await?;
         let mut last = after;
         for event in &page.events {
@@ -126,7 +137,11 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Feed::events`].
-    pub async fn event_at(&self, partition: Partition, position: i64) -> Result<Option<RecordedEvent>, FeedError> {
+    pub async fn event_at(
+        &self,
+        partition: Partition,
+        position: i64,
+    ) -> Result<Option<RecordedEvent>, FeedError> {
         Ok(self.at(partition, position).await?.event)
     }
 
@@ -138,8 +153,11 @@ impl Feed {
         // No log gets beyond that, and the feed refuses to be asked for it.
         let after = (position - 1).clamp(0, MAX_AMOUNT);
         let page = self.ask(partition, after, 1).await?;
-        let event =
-            page.events.into_iter().next().filter(|event| event.position == Position { partition, number: position });
+        let event = page
+            .events
+            .into_iter()
+            .next()
+            .filter(|event| event.position == Position { partition, number: position });
         Ok(At { source: page.source, epoch: page.epoch, event })
     }
 
@@ -148,7 +166,14 @@ impl Feed {
     /// # Errors
     /// As [`Feed::events`].
     pub async fn store(&self) -> Result<StoreDescription, FeedError> {
-        Ok(self.client.get(self.url("v1/store", &[])).send().await?.error_for_status()?.json().await?)
+        Ok(self
+            .client
+            .get(self.url("v1/store", &[]))
+            .send()
+            .await?
+            .error_for_status()?
+            .json()
+            .await?)
     }
 
     /// The position up to which a partition has all that was, and ever will have been, recorded by a moment; nothing if the
@@ -156,7 +181,11 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Feed::events`].
-    pub async fn settle(&self, partition: Partition, moment: Timestamp) -> Result<Option<Position>, FeedError> {
+    pub async fn settle(
+        &self,
+        partition: Partition,
+        moment: Timestamp,
+    ) -> Result<Option<Position>, FeedError> {
         #[derive(Deserialize)]
         struct Settled {
             position: Position,
@@ -175,8 +204,13 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Feed::events`].
-    pub async fn check(&self, partition: Partition, cursor: Option<&str>) -> Result<(Source, LogCheck), FeedError> {
-        let asked: Vec<_> = cursor.map(|cursor| ("cursor", cursor.to_owned())).into_iter().collect();
+    pub async fn check(
+        &self,
+        partition: Partition,
+        cursor: Option<&str>,
+    ) -> Result<(Source, LogCheck), FeedError> {
+        let asked: Vec<_> =
+            cursor.map(|cursor| ("cursor", cursor.to_owned())).into_iter().collect();
         let url = self.url(&format!("v1/partitions/{partition}/check"), &asked);
         let (source, _, check) = self.answer(self.client.get(url).timeout(CHECK_TIMEOUT)).await?;
         Ok((source, check))
@@ -194,7 +228,11 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Feed::events`]; that the log has no such account is an empty page.
-    pub async fn of_account(&self, account_id: Uuid, after: i64) -> Result<(Vec<RecordedEvent>, bool), FeedError> {
+    pub async fn of_account(
+        &self,
+        account_id: Uuid,
+        after: i64,
+    ) -> Result<(Vec<RecordedEvent>, bool), FeedError> {
         self.account_page(account_id, after, ACCOUNT_PAGE).await
     }
 
@@ -202,7 +240,11 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Feed::events`].
-    pub async fn event_of(&self, account_id: Uuid, version: i64) -> Result<Option<RecordedEvent>, FeedError> {
+    pub async fn event_of(
+        &self,
+        account_id: Uuid,
+        version: i64,
+    ) -> Result<Option<RecordedEvent>, FeedError> {
         Ok(self.account_page(account_id, version - 1, 1).await?.0.pop())
     }
 
@@ -229,7 +271,12 @@ impl Feed {
         Ok((body.data, body.has_more))
     }
 
-    async fn page(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
+    async fn page(
+        &self,
+        partition: Partition,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page, FeedError> {
         let page = self.ask(partition, after, limit).await?;
         for (event, number) in page.events.iter().zip(after + 1..) {
             if event.position.partition != partition || event.position.number != number {
@@ -241,7 +288,11 @@ impl Feed {
     }
 
     async fn ask(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, FeedError> {
-        let asked = [("partition", partition.to_string()), ("after", after.to_string()), ("limit", limit.to_string())];
+        let asked = [
+            ("partition", partition.to_string()),
+            ("after", after.to_string()),
+            ("limit", limit.to_string()),
+        ];
         let asked = self.client.get(self.url("v1/events", &asked));
         let (source, epoch, body): (_, _, Body) = self.answer(asked).await?;
         Ok(Page { source, epoch, events: body.data, has_more: body.has_more })
@@ -254,11 +305,16 @@ impl Feed {
         url
     }
 
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<(Source, Epoch, T), FeedError> {
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(Source, Epoch, T), FeedError> {
         let response = request.send().await?.error_for_status()?;
         let source = source(response.headers()).ok_or(FeedError::Nameless)?;
         // Programs that did not know epochs send none.
-        let epoch = header(response.headers(), headers::EPOCH).and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
+        let epoch = header(response.headers(), headers::EPOCH)
+            .and_then(|epoch| epoch.parse().ok())
+            .unwrap_or_default();
         Ok((source, epoch, response.json().await?))
     }
 }

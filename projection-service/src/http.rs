@@ -50,7 +50,13 @@ pub struct App {
 
 impl AppState {
     /// Answers from these.
-    pub fn new(views: Views, waiting: Arc<Waiting>, ends: Arc<Ends>, verifications: Arc<Jobs>, log: Log) -> Self {
+    pub fn new(
+        views: Views,
+        waiting: Arc<Waiting>,
+        ends: Arc<Ends>,
+        verifications: Arc<Jobs>,
+        log: Log,
+    ) -> Self {
         Self(Arc::new(App { views, waiting, ends, verifications, log, stats: Arc::default() }))
     }
 }

@@ -2,31 +2,71 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use passbook_shared::partition::Partition;
 
 /// Describes every metric and registers the counters at zero, so that a rate sees their first event.
 pub(crate) fn register() {
     describe_counter!("passbook_projection_events_total", "Events applied to the views.");
     describe_histogram!("passbook_projection_batch_size", "Events in one transaction.");
-    describe_histogram!("passbook_projection_apply_seconds", Unit::Seconds, "Time of one transaction.");
+    describe_histogram!(
+        "passbook_projection_apply_seconds",
+        Unit::Seconds,
+        "Time of one transaction."
+    );
     describe_histogram!(
         "passbook_projection_delay_seconds",
         Unit::Seconds,
         "Time from an event's append to its view, of the last event of a batch."
     );
-    describe_counter!("passbook_projection_quarantined_total", "Records and events put into quarantine.");
-    describe_gauge!("passbook_projection_quarantined_events", "Records and events in quarantine now.");
-    describe_counter!("passbook_projection_restarts_total", "Restarts of reading from the checkpoints.");
-    describe_counter!("passbook_projection_holes_total", "Holes of the topic filled from the log, by partition.");
-    describe_counter!("passbook_projection_rebalances_total", "Changes of this instance's partitions.");
+    describe_counter!(
+        "passbook_projection_quarantined_total",
+        "Records and events put into quarantine."
+    );
+    describe_gauge!(
+        "passbook_projection_quarantined_events",
+        "Records and events in quarantine now."
+    );
+    describe_counter!(
+        "passbook_projection_restarts_total",
+        "Restarts of reading from the checkpoints."
+    );
+    describe_counter!(
+        "passbook_projection_holes_total",
+        "Holes of the topic filled from the log, by partition."
+    );
+    describe_counter!(
+        "passbook_projection_rebalances_total",
+        "Changes of this instance's partitions."
+    );
     describe_gauge!("passbook_projection_partitions", "Partitions that this instance applies.");
-    describe_gauge!("passbook_projection_lag_events", "Records of the topic not applied yet, by partition.");
-    describe_gauge!("passbook_projection_lag_seconds", Unit::Seconds, "Age of the oldest of them, by partition.");
-    describe_counter!("passbook_topic_unusable_records_total", "Records of the topic that can't be used, by kind.");
-    describe_counter!("passbook_topic_repeated_records_total", "Records of the topic that were read before.");
-    describe_counter!("passbook_projection_corrections_total", "Corrections of views that were not the log's.");
-    describe_counter!("passbook_projection_corrected_events_total", "Events that corrections applied again.");
+    describe_gauge!(
+        "passbook_projection_lag_events",
+        "Records of the topic not applied yet, by partition."
+    );
+    describe_gauge!(
+        "passbook_projection_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest of them, by partition."
+    );
+    describe_counter!(
+        "passbook_topic_unusable_records_total",
+        "Records of the topic that can't be used, by kind."
+    );
+    describe_counter!(
+        "passbook_topic_repeated_records_total",
+        "Records of the topic that were read before."
+    );
+    describe_counter!(
+        "passbook_projection_corrections_total",
+        "Corrections of views that were not the log's."
+    );
+    describe_counter!(
+        "passbook_projection_corrected_events_total",
+        "Events that corrections applied again."
+    );
     for name in [
         "passbook_projection_events_total",
         "passbook_projection_quarantined_total",
@@ -46,7 +86,8 @@ pub(crate) fn applied(events: usize, took: Duration) {
 
 /// From when an event was recorded in the log to when it could be queried.
 pub(crate) fn delay(micros: i64) {
-    histogram!("passbook_projection_delay_seconds").record(Duration::from_micros(micros.max(0).unsigned_abs()));
+    histogram!("passbook_projection_delay_seconds")
+        .record(Duration::from_micros(micros.max(0).unsigned_abs()));
 }
 
 /// Records and events were set aside.

@@ -23,12 +23,17 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 fn bar() -> anyhow::Result<ProgressBar> {
     let template = "{msg:14} {bar:30} {human_pos} of {human_len} events, {rate}, {eta} left";
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate for people"
+        )]
         let per_second = state.per_sec() as u64;
         // An error would be the terminal's.
         let _ = write!(out, "{}/s", HumanCount(per_second));
     };
-    Ok(ProgressBar::no_length().with_style(ProgressStyle::with_template(template)?.with_key("rate", rate)))
+    Ok(ProgressBar::no_length()
+        .with_style(ProgressStyle::with_template(template)?.with_key("rate", rate)))
 }
 
 /// A running service.
@@ -41,7 +46,8 @@ struct Service {
 impl Service {
     fn at(addr: SocketAddr) -> anyhow::Result<Self> {
         let (connect, whole) = (Duration::from_secs(5), Duration::from_secs(30));
-        let client = Client::builder().no_proxy().connect_timeout(connect).timeout(whole).build()?;
+        let client =
+            Client::builder().no_proxy().connect_timeout(connect).timeout(whole).build()?;
         Ok(Self { client, base: format!("http://{addr}") })
     }
 
@@ -50,8 +56,12 @@ impl Service {
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> anyhow::Result<T> {
-        let away =
-            || format!("the projection-service at {} (PROJECTION_ADDR) does not answer: is it running?", self.base);
+        let away = || {
+            format!(
+                "the projection-service at {} (PROJECTION_ADDR) does not answer: is it running?",
+                self.base
+            )
+        };
         let response = request.send().await.with_context(away)?;
         if response.status().is_success() {
             return response.json().await.context("the projection-service's answer can't be read");
@@ -59,7 +69,10 @@ impl Service {
         let status = response.status();
         match response.json::<Problem>().await {
             Ok(problem) => {
-                let fields = problem.errors.iter().map(|error| format!("\n  {}: {}", error.field, error.detail));
+                let fields = problem
+                    .errors
+                    .iter()
+                    .map(|error| format!("\n  {}: {}", error.field, error.detail));
                 bail!("{} ({}){}", problem.detail, problem.code, fields.collect::<String>())
             }
             Err(_) => bail!("the projection-service answered {status}"),

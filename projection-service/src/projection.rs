@@ -4,7 +4,8 @@ mod entry;
 mod unapplicable;
 
 use passbook_shared::event::{
-    AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, Reason, TransferLeg,
+    AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, Reason,
+    TransferLeg,
 };
 use passbook_shared::money::MAX_AMOUNT;
 
@@ -66,10 +67,18 @@ pub fn project<'e>(
             release(after, Hold { hold_id, amount, expires_at: Some(expired.expires_at) })
         }
         AccountEvent::EntryReversed(reversed) => reverse(after, reversed),
-        AccountEvent::OverdraftLimitSet(set) => Ok(Entry::of(AccountState { overdraft_limit: set.limit, ..after })),
-        AccountEvent::AccountFrozen(frozen) => Ok(change(after, AccountStatus::Frozen, frozen.reason.as_deref())),
-        AccountEvent::AccountUnfrozen(Reason { reason }) => Ok(change(after, AccountStatus::Open, reason.as_deref())),
-        AccountEvent::AccountClosed(Reason { reason }) => Ok(change(after, AccountStatus::Closed, reason.as_deref())),
+        AccountEvent::OverdraftLimitSet(set) => {
+            Ok(Entry::of(AccountState { overdraft_limit: set.limit, ..after }))
+        }
+        AccountEvent::AccountFrozen(frozen) => {
+            Ok(change(after, AccountStatus::Frozen, frozen.reason.as_deref()))
+        }
+        AccountEvent::AccountUnfrozen(Reason { reason }) => {
+            Ok(change(after, AccountStatus::Open, reason.as_deref()))
+        }
+        AccountEvent::AccountClosed(Reason { reason }) => {
+            Ok(change(after, AccountStatus::Closed, reason.as_deref()))
+        }
     }
 }
 
@@ -93,7 +102,11 @@ fn open(event: &AccountEvent) -> Result<Entry<'_>, Unapplicable> {
     })
 }
 
-fn movement(before: AccountState, amount: i64, moved: &MoneyMoved) -> Result<Entry<'_>, Unapplicable> {
+fn movement(
+    before: AccountState,
+    amount: i64,
+    moved: &MoneyMoved,
+) -> Result<Entry<'_>, Unapplicable> {
     Ok(Entry {
         reference: moved.reference.as_deref(),
         effective_at: moved.effective_at,
@@ -102,7 +115,11 @@ fn movement(before: AccountState, amount: i64, moved: &MoneyMoved) -> Result<Ent
     })
 }
 
-fn transfer(before: AccountState, amount: i64, leg: &TransferLeg) -> Result<Entry<'_>, Unapplicable> {
+fn transfer(
+    before: AccountState,
+    amount: i64,
+    leg: &TransferLeg,
+) -> Result<Entry<'_>, Unapplicable> {
     let TransferLeg { transfer_id, counterparty, counterparty_version, .. } = *leg;
     Ok(Entry {
         reference: leg.reference.as_deref(),
@@ -159,8 +176,12 @@ fn change(before: AccountState, status: AccountStatus, reason: Option<&str>) -> 
 impl AccountState {
     /// A movement of money, of which nothing else is known yet.
     fn moving<'e>(self, amount: i64) -> Result<Entry<'e>, Unapplicable> {
-        let balance = self.balance.checked_add(amount).filter(|balance| (-MAX_AMOUNT..=MAX_AMOUNT).contains(balance));
-        let (balance, transaction_count) = (balance.ok_or(Unapplicable::Overflow)?, self.transaction_count + 1);
+        let balance = self
+            .balance
+            .checked_add(amount)
+            .filter(|balance| (-MAX_AMOUNT..=MAX_AMOUNT).contains(balance));
+        let (balance, transaction_count) =
+            (balance.ok_or(Unapplicable::Overflow)?, self.transaction_count + 1);
         Ok(Entry { amount: Some(amount), ..Entry::of(Self { balance, transaction_count, ..self }) })
     }
 

@@ -83,7 +83,11 @@ pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Settled, Un
 ///
 /// # Errors
 /// It can be applied by now, or something is in the way.
-pub async fn discard(connection: &mut PgConnection, id: i64, reason: &str) -> Result<Settled, Unsettled> {
+pub async fn discard(
+    connection: &mut PgConnection,
+    id: i64,
+    reason: &str,
+) -> Result<Settled, Unsettled> {
     let mut transaction = connection.begin().await?;
     let row = hold(&mut transaction, id).await?;
     let Some(account_id) = row.account_id else {
@@ -132,7 +136,10 @@ async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Un
 async fn known(transaction: &mut PgConnection, account_id: Uuid) -> sqlx::Result<Accounts> {
     let mut known = Accounts::default();
     let states = accounts::states(&mut *transaction, &[account_id]).await?;
-    known.set(account_id, states.get(&account_id).map_or(Known::Absent, |state| Known::State(*state)));
+    known.set(
+        account_id,
+        states.get(&account_id).map_or(Known::Absent, |state| Known::State(*state)),
+    );
     known.discard(discarded::among(transaction, &[account_id]).await?);
     Ok(known)
 }
@@ -144,8 +151,10 @@ async fn unapplicable(
     account_id: Uuid,
     known: &mut Accounts,
 ) -> Result<discarded::Event, Unsettled> {
-    let first =
-        quarantine::of_account(transaction, account_id, 0, 1).await?.into_iter().find(|first| first.id == row.id);
+    let first = quarantine::of_account(transaction, account_id, 0, 1)
+        .await?
+        .into_iter()
+        .find(|first| first.id == row.id);
     let record = record::of_account(account_id, &first.ok_or(Unsettled::NotThere(row.id))?);
     let event = match &record.content {
         Ok(event) => event,
@@ -176,12 +185,17 @@ struct Done {
 }
 
 /// Applies what waits of an account, and keeps what can't be.
-async fn apply_in_order(transaction: &mut PgConnection, account_id: Uuid, known: &mut Accounts) -> sqlx::Result<Done> {
+async fn apply_in_order(
+    transaction: &mut PgConnection,
+    account_id: Uuid,
+    known: &mut Accounts,
+) -> sqlx::Result<Done> {
     let mut done = Done { passed: 0, applied: 0, refused: None };
     let mut after = 0;
     while done.refused.is_none() {
         let waiting = quarantine::of_account(&mut *transaction, account_id, after, CHUNK).await?;
-        let mut records: Vec<Record> = waiting.iter().map(|event| record::of_account(account_id, event)).collect();
+        let mut records: Vec<Record> =
+            waiting.iter().map(|event| record::of_account(account_id, event)).collect();
         if let Some(unreadable) = records.iter().position(|record| record.content.is_err()) {
             records.truncate(unreadable + 1);
         }

@@ -42,7 +42,10 @@ pub struct Ground {
 impl Ground {
     fn options(&self) -> PgConnectOptions {
         // Much of it takes long, and should.
-        self.database.clone().application_name("passbook-projection-replay").disable_statement_logging()
+        self.database
+            .clone()
+            .application_name("passbook-projection-replay")
+            .disable_statement_logging()
     }
 
     /// The log, which is the one that the views are of; any, if they are empty.

@@ -44,7 +44,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.action {
         None | Some(Action::Migrate(_)) => {}
         Some(Action::Healthcheck) => return healthcheck(cli.config.projection_addr).await,
-        Some(Action::Replay(options)) => return operate::replay(cli.config.projection_addr, options).await,
+        Some(Action::Replay(options)) => {
+            return operate::replay(cli.config.projection_addr, options).await;
+        }
         Some(Action::Verify) => return operate::verify(cli.config.projection_addr).await,
     }
     telemetry::start_log(&cli.log)?;
@@ -66,18 +68,26 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let feed = Feed::new(&config.command_service()?).context("the HTTP client can't be set up")?;
     telemetry::metrics();
     metrics::register();
-    let listener = server::listen(config.projection_addr, "PROJECTION_ADDR (--projection-addr)").await?;
+    let listener =
+        server::listen(config.projection_addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
 
     let health = Health::new("projection");
     health.failing("postgres", "not reached yet");
     health.failing("kafka", "not reached yet");
-    let (views, waiting, ends) = (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
+    let (views, waiting, ends) =
+        (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
     let verifications = Arc::<Jobs>::default();
     let mut tasks = Tasks::new(shutdown);
 
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
-    let state = AppState::new(views.clone(), Arc::clone(&waiting), Arc::clone(&ends), Arc::clone(&verifications), log);
+    let state = AppState::new(
+        views.clone(),
+        Arc::clone(&waiting),
+        Arc::clone(&ends),
+        Arc::clone(&verifications),
+        log,
+    );
     let router = shared_http::app("projection", http::routes(state), health.clone());
     tasks.spawn("http", server::serve(config.http, listener, router, tasks.shutdown()));
     let watched = Watched {
@@ -93,7 +103,17 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let quarantine = watched.quarantine.clone();
     tasks.spawn("topic watch", ends::watch(watched, tasks.shutdown()));
     let compared = verify::Ground { database: database.clone(), feed: feed.clone() };
-    let consuming = consume(config, database, feed, views.clone(), waiting, ends, health, quarantine, tasks.shutdown());
+    let consuming = consume(
+        config,
+        database,
+        feed,
+        views.clone(),
+        waiting,
+        ends,
+        health,
+        quarantine,
+        tasks.shutdown(),
+    );
     tasks.spawn("consumer", consuming);
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
@@ -122,7 +142,12 @@ async fn consume(
     views.open(&database, config.projection_connections);
     health.ok("postgres");
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-    let ground = Ground { kafka: config.kafka.clone(), database: database.clone(), feed: feed.clone(), at_once };
+    let ground = Ground {
+        kafka: config.kafka.clone(),
+        database: database.clone(),
+        feed: feed.clone(),
+        at_once,
+    };
     let guard = Arc::new(Guard::new(ground.clone(), health.clone()));
     let consumer = Consumer {
         kafka: config.kafka,
@@ -155,7 +180,9 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
             Err(error) if is_connection_lost(&error) => {
                 health.failing("postgres", store_error::reason(&error));
             }
-            Err(error) => return Err(error).context("PROJECTION_DATABASE_URL: Postgres can't be used"),
+            Err(error) => {
+                return Err(error).context("PROJECTION_DATABASE_URL: Postgres can't be used");
+            }
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -164,7 +191,8 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
 /// Checks the schema. Not by a pool, which would go on trying and keep to itself why.
 async fn standing(database: &PgConnectOptions) -> sqlx::Result<Standing> {
     let looking = async {
-        let mut connection = database.clone().application_name("passbook-projection-start").connect().await?;
+        let mut connection =
+            database.clone().application_name("passbook-projection-start").connect().await?;
         let standing = SCHEMA.standing(&mut connection).await?;
         connection.close().await?;
         Ok(standing)

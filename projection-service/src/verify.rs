@@ -58,10 +58,18 @@ pub struct Ground {
 ///
 /// # Errors
 /// None: what goes wrong is told with the job.
-pub async fn run(ground: Ground, jobs: Arc<Jobs>, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let told = PgPoolOptions::new().max_connections(1).acquire_timeout(TELL_EVERY).connect_lazy_with(ground.options());
+pub async fn run(
+    ground: Ground,
+    jobs: Arc<Jobs>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let told = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(TELL_EVERY)
+        .connect_lazy_with(ground.options());
     loop {
-        let id = tokio::select! { id = jobs.next() => id, () = shutdown.cancelled() => return Ok(()) };
+        let id =
+            tokio::select! { id = jobs.next() => id, () = shutdown.cancelled() => return Ok(()) };
         let progress = Progress::new(Arc::clone(&jobs), id);
         // A task of its own: should it panic, the service goes on.
         let mut work = JoinSet::new();
@@ -80,7 +88,9 @@ pub async fn run(ground: Ground, jobs: Arc<Jobs>, shutdown: CancellationToken) -
             Some(Err(panicked)) => Some(panicked.to_string()),
         };
         match (&error, jobs.find(id)) {
-            (Some(error), _) => tracing::error!(verify.id = %id, error, "the views could not be compared with the log"),
+            (Some(error), _) => {
+                tracing::error!(verify.id = %id, error, "the views could not be compared with the log")
+            }
             (None, Some(job)) if job.findings.count > 0 => {
                 tracing::error!(verify.id = %id, differences = job.findings.count, "the views are not what the log says, or the log breaks its rules");
             }
@@ -161,7 +171,14 @@ async fn outside(
         }
     }
     for (account_id, partition) in accounts::whole::outside(snapshot, log.partitions).await? {
-        findings.add(|| nowhere(What::AccountTooMany, partition, Some(account_id), json!({ "partition": partition })));
+        findings.add(|| {
+            nowhere(
+                What::AccountTooMany,
+                partition,
+                Some(account_id),
+                json!({ "partition": partition }),
+            )
+        });
     }
     progress.starts(total, findings);
     let mut orphans = BTreeMap::<_, Vec<Uuid>>::new();

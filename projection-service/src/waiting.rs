@@ -47,7 +47,9 @@ impl Waiting {
         let (wake, woken) = oneshot::channel();
         match on {
             On::Account(id, number) => add(&self.accounts, id, Waiter { number, wake }),
-            On::Partition(partition, number) => add(&self.partitions, partition, Waiter { number, wake }),
+            On::Partition(partition, number) => {
+                add(&self.partitions, partition, Waiter { number, wake })
+            }
         }
         Place { waiting: Arc::clone(self), on, woken: Some(woken) }
     }

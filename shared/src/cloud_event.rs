@@ -148,7 +148,12 @@ pub struct Decoded {
 ///
 /// # Errors
 /// None in practice: an event is plain data.
-pub fn encode(event: &RecordedEvent, store_id: Uuid, epoch: Epoch, buffer: &mut Vec<u8>) -> serde_json::Result<()> {
+pub fn encode(
+    event: &RecordedEvent,
+    store_id: Uuid,
+    epoch: Epoch,
+    buffer: &mut Vec<u8>,
+) -> serde_json::Result<()> {
     let context = &event.metadata.context;
     serde_json::to_writer(
         buffer,
@@ -182,7 +187,8 @@ pub fn encode(event: &RecordedEvent, store_id: Uuid, epoch: Epoch, buffer: &mut 
 /// # Errors
 /// What is wrong with the document, for people.
 pub fn decode(document: &[u8]) -> Result<Decoded, String> {
-    let read: Reading<'_> = serde_json::from_slice(document).map_err(|error| format!("not our CloudEvent: {error}"))?;
+    let read: Reading<'_> =
+        serde_json::from_slice(document).map_err(|error| format!("not our CloudEvent: {error}"))?;
     if read.specversion != SPEC_VERSION {
         return Err(format!("specversion is `{}`, not {SPEC_VERSION}", read.specversion));
     }
@@ -190,14 +196,20 @@ pub fn decode(document: &[u8]) -> Result<Decoded, String> {
         return Err(format!("epoch `{}` is not a number from 0 to {}", read.epoch, epoch::LARGEST));
     }
     let number = |name: &str, text: &str| {
-        text.parse().ok().filter(|n: &i64| *n >= 1).ok_or_else(|| format!("{name} `{text}` is not a number from 1"))
+        text.parse()
+            .ok()
+            .filter(|n: &i64| *n >= 1)
+            .ok_or_else(|| format!("{name} `{text}` is not a number from 1"))
     };
     let event = RecordedEvent {
         event_id: read.id,
         account_id: read.subject,
         event_type: read.event_type,
         version: number("version", &read.version)?,
-        position: Position { partition: read.partition, number: number("position", &read.position)? },
+        position: Position {
+            partition: read.partition,
+            number: number("position", &read.position)?,
+        },
         schema_version: read.schemaversion,
         recorded_at: read.time,
         data: read.data,
@@ -232,14 +244,20 @@ mod tests {
             data: RawValue::from_string(r#"{"amount":25000}"#.to_owned()).unwrap(),
             metadata: EventMetadata {
                 command_id: Uuid::from_u128(4),
-                context: CommandContext { actor: Some("ops".to_owned()), ..CommandContext::default() },
+                context: CommandContext {
+                    actor: Some("ops".to_owned()),
+                    ..CommandContext::default()
+                },
             },
         };
         let mut document = Vec::new();
         encode(&event, Uuid::from_u128(9), 3, &mut document).unwrap();
         let read = decode(&document).unwrap();
         assert_eq!((read.store_id, read.epoch), (Uuid::from_u128(9), 3));
-        assert_eq!(serde_json::to_value(&read.event).unwrap(), serde_json::to_value(&event).unwrap());
+        assert_eq!(
+            serde_json::to_value(&read.event).unwrap(),
+            serde_json::to_value(&event).unwrap()
+        );
         for cut in 0..document.len() {
             assert!(decode(&document[..cut]).is_err());
         }

@@ -81,7 +81,12 @@ pub struct Difference {
 
 impl Difference {
     /// Returns one of which nothing was expected and nothing found, yet.
-    pub fn new(what: What, partition: Partition, account_id: Option<Uuid>, version: Option<i64>) -> Self {
+    pub fn new(
+        what: What,
+        partition: Partition,
+        account_id: Option<Uuid>,
+        version: Option<i64>,
+    ) -> Self {
         Self { what, partition, account_id, version, expected: Value::Null, found: Value::Null }
     }
 }
@@ -128,7 +133,9 @@ mod tests {
         let some = |count: u64| {
             let mut findings = Findings::default();
             for number in 0..count {
-                findings.add(|| Difference::new(What::HistoryMissing, 3, None, i64::try_from(number).ok()));
+                findings.add(|| {
+                    Difference::new(What::HistoryMissing, 3, None, i64::try_from(number).ok())
+                });
             }
             findings
         };

@@ -14,7 +14,10 @@ pub(crate) fn remove_postgres_variables() {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let ours: Vec<String> = names.filter(|name| name.starts_with(POSTGRES)).collect();
         for name in &ours {
-            #[expect(unsafe_code, reason = "no other thread of the process reads its environment yet")]
+            #[expect(
+                unsafe_code,
+                reason = "no other thread of the process reads its environment yet"
+            )]
             // SAFETY: called at the start of `main`, before any thread is started.
             unsafe {
                 std::env::remove_var(name);

@@ -419,7 +419,9 @@ impl AccountEvent {
         match self {
             Self::AccountOpened(opened) => 2 + i16::from(opened.effective_at.is_some()),
             Self::MoneyWithdrawn(moved) => 1 + i16::from(moved.allow_backdated_overdraft),
-            Self::MoneySent(leg) | Self::MoneyReceived(leg) => 1 + i16::from(leg.allow_backdated_overdraft),
+            Self::MoneySent(leg) | Self::MoneyReceived(leg) => {
+                1 + i16::from(leg.allow_backdated_overdraft)
+            }
             Self::EntryReversed(reversed) => {
                 1 + i16::from(reversed.effective_at.is_some() || reversed.allow_backdated_overdraft)
             }
@@ -460,7 +462,11 @@ impl AccountEvent {
     ///
     /// # Errors
     /// A type or schema version this program does not know (a newer one wrote it), or a payload that is not of it.
-    pub fn decode(event_type: &str, schema_version: i16, data: &RawValue) -> Result<Self, DecodeError> {
+    pub fn decode(
+        event_type: &str,
+        schema_version: i16,
+        data: &RawValue,
+    ) -> Result<Self, DecodeError> {
         let data = upcast::to_newest(event_type, schema_version, data)?;
         let data = data.get();
         Ok(match event_type {

@@ -116,7 +116,10 @@ mod tests {
     fn a_fault_of_an_hour_is_a_dozen_lines() {
         let lines = Lines::default();
         let written = lines.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || written.clone()).finish();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || written.clone())
+            .finish();
         tracing::subscriber::with_default(subscriber, || {
             let fault = Fault::new("Postgres is away");
             let begin = Instant::now();
@@ -131,8 +134,14 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!((8..=13).contains(&lines.len()), "{text}");
         assert!(lines[0].contains("WARN") && lines[0].contains("connection refused"), "{text}");
-        assert!(lines[1].contains("Postgres is away still") && lines[1].contains("times=6"), "{text}");
+        assert!(
+            lines[1].contains("Postgres is away still") && lines[1].contains("times=6"),
+            "{text}"
+        );
         let last = lines.last().unwrap();
-        assert!(last.contains("over: Postgres is away") && last.contains("times=1800 seconds=3600"), "{text}");
+        assert!(
+            last.contains("over: Postgres is away") && last.contains("times=1800 seconds=3600"),
+            "{text}"
+        );
     }
 }

@@ -60,7 +60,10 @@ pub enum CheckState {
 impl Health {
     /// The checks of a service, as metrics name it: `command` or `projection`.
     pub fn new(service: &'static str) -> Self {
-        metrics::describe_gauge!(CHECK, "State of each readiness check: 0 ok, 1 degraded, 2 failing.");
+        metrics::describe_gauge!(
+            CHECK,
+            "State of each readiness check: 0 ok, 1 degraded, 2 failing."
+        );
         Self { service, parts: Arc::default() }
     }
 
@@ -84,9 +87,13 @@ impl Health {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let before = parts.get_mut(name);
         let since = before.as_ref().map_or(Some(now), |before| before.starting);
-        let starting = since.filter(|since| check.state != CheckState::Ok && since.elapsed() < START);
+        let starting =
+            since.filter(|since| check.state != CheckState::Ok && since.elapsed() < START);
         let part = match before {
-            Some(part) if part.check.state == check.state && part.starting.is_some() == starting.is_some() => {
+            Some(part)
+                if part.check.state == check.state
+                    && part.starting.is_some() == starting.is_some() =>
+            {
                 if part.check == check {
                     return;
                 }
@@ -99,7 +106,8 @@ impl Health {
             }
             _ => Part { check, starting, reasons: Run::begin(now) },
         };
-        metrics::gauge!(CHECK, "service" => self.service, "check" => name).set(part.check.state.gauge());
+        metrics::gauge!(CHECK, "service" => self.service, "check" => name)
+            .set(part.check.state.gauge());
         part.log(name, &part.check);
         parts.insert(name, part);
     }
@@ -132,7 +140,9 @@ impl Part {
         match check.state {
             CheckState::Ok => tracing::info!(check = name, "ok"),
             // Nothing has gone wrong yet.
-            _ if self.starting.is_some() => tracing::info!(check = name, reason = check.reason, "starting"),
+            _ if self.starting.is_some() => {
+                tracing::info!(check = name, reason = check.reason, "starting")
+            }
             CheckState::Degraded => tracing::warn!(check = name, reason = check.reason, "degraded"),
             CheckState::Failing => tracing::error!(check = name, reason = check.reason, "failing"),
         }

@@ -52,8 +52,13 @@ const STARTING: &str = "the service has started and has not reached it yet";
 pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
     let router = router
-        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").url("/openapi.json", document::complete(document)))
-        .fallback(|| async { Problem::not_found("no such route; GET /docs lists them").into_response() })
+        .merge(
+            utoipa_swagger_ui::SwaggerUi::new("/docs")
+                .url("/openapi.json", document::complete(document)),
+        )
+        .fallback(|| async {
+            Problem::not_found("no such route; GET /docs lists them").into_response()
+        })
         .method_not_allowed_fallback(other_method);
     layered(service, router)
 }

@@ -52,8 +52,14 @@ struct MinorUnits {
 }
 
 impl MinorUnits {
-    fn checked<E: de::Error>(&self, value: Option<i64>, unexpected: de::Unexpected<'_>) -> Result<i64, E> {
-        value.filter(|v| (self.least..=MAX_AMOUNT).contains(v)).ok_or_else(|| E::invalid_value(unexpected, self))
+    fn checked<E: de::Error>(
+        &self,
+        value: Option<i64>,
+        unexpected: de::Unexpected<'_>,
+    ) -> Result<i64, E> {
+        value
+            .filter(|v| (self.least..=MAX_AMOUNT).contains(v))
+            .ok_or_else(|| E::invalid_value(unexpected, self))
     }
 }
 
@@ -94,9 +100,9 @@ impl FromStr for Currency {
     type Err = String;
 
     fn from_str(code: &str) -> Result<Self, Self::Err> {
-        iso_currency::Currency::from_code(code)
-            .map(Self)
-            .ok_or_else(|| format!("`{code}` is not an ISO 4217 currency code in capitals, such as EUR"))
+        iso_currency::Currency::from_code(code).map(Self).ok_or_else(|| {
+            format!("`{code}` is not an ISO 4217 currency code in capitals, such as EUR")
+        })
     }
 }
 
@@ -105,8 +111,9 @@ impl utoipa::ToSchema for Currency {}
 impl utoipa::PartialSchema for Currency {
     fn schema() -> RefOr<Schema> {
         let letters = || (b'A'..=b'Z').map(char::from);
-        let codes =
-            letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c]))));
+        let codes = letters().flat_map(|a| {
+            letters().flat_map(move |b| letters().map(move |c| String::from_iter([a, b, c])))
+        });
         ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some("ISO 4217 code"))
@@ -138,7 +145,17 @@ mod tests {
         let parse = |text: &str| serde_json::from_str::<Amount>(text).map(Amount::get);
         assert_eq!(parse("1").unwrap(), 1);
         assert_eq!(parse("9007199254740991").unwrap(), MAX_AMOUNT);
-        for bad in ["0", "-1", "9007199254740992", "1.0", "1e2", "\"1\"", "null", "true", "99999999999999999999999"] {
+        for bad in [
+            "0",
+            "-1",
+            "9007199254740992",
+            "1.0",
+            "1e2",
+            "\"1\"",
+            "null",
+            "true",
+            "99999999999999999999999",
+        ] {
             let error = parse(bad).unwrap_err().to_string();
             assert!(error.contains("an integer of minor units from 1"), "{bad}: {error}");
         }

@@ -58,7 +58,9 @@ mod tests {
         let position = Position { partition: 3, number: 1042 };
         assert_eq!(position.to_string(), "3-1042");
         assert_eq!("3-1042".parse(), Ok(position));
-        for bad in ["", "3", "3-", "-1042", "3-+1", "+3-1", "3-1-2", "40000-1", "3-99999999999999999999"] {
+        for bad in
+            ["", "3", "3-", "-1042", "3-+1", "+3-1", "3-1-2", "40000-1", "3-99999999999999999999"]
+        {
             assert!(bad.parse::<Position>().is_err(), "{bad}");
         }
     }

@@ -44,7 +44,8 @@ pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> Exi
 /// Lets the process open as many files, and so connections, as it may: what it is given at first is often 1,024.
 fn raise_file_limit() {
     let limits = getrlimit(Resource::RLIMIT_NOFILE);
-    if let Err(error) = limits.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most)) {
+    if let Err(error) = limits.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most))
+    {
         tracing::warn!(%error, "the limit of open files can't be raised");
     }
 }

@@ -57,7 +57,10 @@ impl Schema {
         let applied = match self.applied(connection).await {
             Ok(applied) => applied,
             Err(error) if is_forbidden(&error) => {
-                return Ok(Standing::Waiting(format!("the role has no rights on schema `{}`: run `{job}`", self.name)));
+                return Ok(Standing::Waiting(format!(
+                    "the role has no rights on schema `{}`: run `{job}`",
+                    self.name
+                )));
             }
             Err(error) => return Err(error),
         };
@@ -76,7 +79,9 @@ impl Schema {
             return Ok(Standing::TooNew(too_new));
         }
         Ok(match self.forbidden(connection).await? {
-            Some(object) => Standing::Waiting(format!("the role has no rights on {object}: run `{job}`")),
+            Some(object) => {
+                Standing::Waiting(format!("the role has no rights on {object}: run `{job}`"))
+            }
             None => Standing::Usable,
         })
     }
@@ -91,12 +96,21 @@ impl Schema {
     }
 
     /// Returns why this build can't use the schema of a newer build, if it can't.
-    async fn too_new(&self, connection: &mut PgConnection, applied: i64) -> sqlx::Result<Option<String>> {
+    async fn too_new(
+        &self,
+        connection: &mut PgConnection,
+        applied: i64,
+    ) -> sqlx::Result<Option<String>> {
         let sql = format!("SELECT oldest_build FROM {}.compatibility", self.name);
         let oldest: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
         let known = self.version();
         if oldest <= known {
-            tracing::info!(schema = self.name, applied, known, "the schema is newer than this build, and compatible");
+            tracing::info!(
+                schema = self.name,
+                applied,
+                known,
+                "the schema is newer than this build, and compatible"
+            );
             return Ok(None);
         }
         Ok(Some(format!(
@@ -126,9 +140,11 @@ impl Schema {
     pub async fn own(&self, owner: &PgConnectOptions) -> anyhow::Result<PgConnection> {
         let deadline = Instant::now() + PATIENCE;
         // A role named like the schema would look for the migrations applied so far in there.
-        let owner = owner.clone().application_name("passbook-migrate").options([("search_path", "public")]);
+        let owner =
+            owner.clone().application_name("passbook-migrate").options([("search_path", "public")]);
         let mut connection = loop {
-            match timeout(CONNECT, owner.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            match timeout(CONNECT, owner.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+            {
                 Ok(connection) => break connection,
                 Err(error) if !is_connection_lost(&error) || Instant::now() > deadline => {
                     return Err(error).context("Postgres can't be used as the owner of the schema");
@@ -155,7 +171,10 @@ impl Schema {
             };
         }
         let migrator = (self.migrations)();
-        migrator.run_direct(None, owner, false).await.context("the schema can't be brought up to date")?;
+        migrator
+            .run_direct(None, owner, false)
+            .await
+            .context("the schema can't be brought up to date")?;
         tracing::info!(schema = self.name, version = self.version(), "the schema is up to date");
         Ok(())
     }
@@ -171,7 +190,10 @@ impl Schema {
         role: &str,
         further: impl FnOnce(&str) -> String,
     ) -> anyhow::Result<()> {
-        let is_owner: bool = sqlx::query_scalar("SELECT current_user = $1").bind(role).fetch_one(&mut *owner).await?;
+        let is_owner: bool = sqlx::query_scalar("SELECT current_user = $1")
+            .bind(role)
+            .fetch_one(&mut *owner)
+            .await?;
         let (schema, applied) = (self.name, self.applied);
         let mut sql = format!("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM PUBLIC;");
         if !is_owner {

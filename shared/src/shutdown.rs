@@ -78,7 +78,11 @@ impl Tasks {
     }
 
     /// Starts a task.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         self.running.spawn(async move { (name, task.await) });
     }
 

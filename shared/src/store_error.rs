@@ -6,7 +6,8 @@ use sqlx::error::DatabaseError;
 const LONGEST: usize = 300;
 
 /// An example of a reason, for documents.
-pub const EXAMPLE: &str = "could not extend file \"base/16384/16397\": No space left on device (SQLSTATE 53100)";
+pub const EXAMPLE: &str =
+    "could not extend file \"base/16384/16397\": No space left on device (SQLSTATE 53100)";
 
 /// Whether Postgres is away or going: the connection is of no more use, and what was being done may or may not
 /// have happened.
@@ -42,7 +43,8 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     let lacks_type = matches!(error, sqlx::Error::TypeNotFound { .. });
     lacks_type
         || code(error).is_some_and(|code| {
-            UNAVAILABLE.iter().any(|class| code.starts_with(class)) || NOT_OURS.contains(&code.as_str())
+            UNAVAILABLE.iter().any(|class| code.starts_with(class))
+                || NOT_OURS.contains(&code.as_str())
         })
 }
 
@@ -153,7 +155,11 @@ mod tests {
             ("28P01", "password authentication failed for user \"ada\"", false),
             ("57014", "canceling statement due to statement timeout", false),
             ("55P03", "canceling statement due to lock timeout", false),
-            ("58P01", "could not access file \"$libdir/plpgsql\": No such file or directory", false),
+            (
+                "58P01",
+                "could not access file \"$libdir/plpgsql\": No such file or directory",
+                false,
+            ),
             ("57P01", "terminating connection due to administrator command", true),
         ] {
             let error = said(code, message);
@@ -161,7 +167,9 @@ mod tests {
             assert!(lost || is_unavailable(&error), "{code}");
             assert_eq!(reason(&error), format!("{message} (SQLSTATE {code})"));
         }
-        assert!(is_unavailable(&sqlx::Error::TypeNotFound { type_name: "passbook.new_key".to_owned() }));
+        assert!(is_unavailable(&sqlx::Error::TypeNotFound {
+            type_name: "passbook.new_key".to_owned()
+        }));
         let defect = said("22P02", "invalid input syntax for type json");
         assert!(!is_unavailable(&defect) && !is_connection_lost(&defect));
         assert!(reason(&said("XX000", "a\nb\u{1b}[31m")).starts_with("a b [31m"));

@@ -13,9 +13,11 @@ use crate::config::{LogConfig, LogFormat};
 use crate::environment;
 
 /// Seconds: from a cached answer to a slow replay.
-const SECONDS: [f64; 13] = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0];
+const SECONDS: [f64; 13] =
+    [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0];
 /// Counts of commands or events in a batch.
-const COUNTS: [f64; 12] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
+const COUNTS: [f64; 12] =
+    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
 /// Histograms keep every sample until they are drained.
 const DRAIN_EVERY: Duration = Duration::from_secs(5);
 
@@ -26,11 +28,15 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 /// # Errors
 /// A `log_level` that can't be read, or a second call.
 pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
-    let quiet = if config.log_level.contains("rdkafka") { "" } else { ",rdkafka=off,librdkafka=off" };
+    let quiet =
+        if config.log_level.contains("rdkafka") { "" } else { ",rdkafka=off,librdkafka=off" };
     let filter = EnvFilter::try_new(format!("{}{quiet}", config.log_level))
         .with_context(|| format!("RUST_LOG (--log-level) can't be read: `{}`", config.log_level))?;
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
     match config.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -52,7 +58,9 @@ pub fn metrics() -> &'static PrometheusHandle {
         #[expect(clippy::expect_used, reason = "constant buckets, and the only recorder there is")]
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &COUNTS))
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &COUNTS)
+            })
             .expect("buckets are not empty")
             .install_recorder()
             .expect("no other metrics recorder is installed");
@@ -70,8 +78,18 @@ pub fn metrics() -> &'static PrometheusHandle {
 
 fn describe() {
     use metrics::{Unit, counter, describe_counter, describe_histogram};
-    describe_counter!("passbook_http_requests_total", "Requests, by service, method, route and status.");
-    describe_histogram!("passbook_http_request_seconds", Unit::Seconds, "Time from a request to its answer.");
-    describe_counter!("passbook_http_connections_refused_total", "Connections refused because too many were open.");
+    describe_counter!(
+        "passbook_http_requests_total",
+        "Requests, by service, method, route and status."
+    );
+    describe_histogram!(
+        "passbook_http_request_seconds",
+        Unit::Seconds,
+        "Time from a request to its answer."
+    );
+    describe_counter!(
+        "passbook_http_connections_refused_total",
+        "Connections refused because too many were open."
+    );
     counter!("passbook_http_connections_refused_total").absolute(0);
 }

@@ -15,9 +15,11 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(DateTime::UNIX_EPOCH);
     /// The first moment there is: the beginning of the year 1.
-    pub const FIRST: Self = Self(DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("is a time"));
+    pub const FIRST: Self =
+        Self(DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("is a time"));
     /// The last moment there is: the end of the year 9999.
-    pub const LAST: Self = Self(DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("is a time"));
+    pub const LAST: Self =
+        Self(DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("is a time"));
 
     /// This moment, by the machine's clock.
     pub fn now() -> Self {
@@ -67,7 +69,9 @@ impl FromStr for Timestamp {
             // Postgres has no leap seconds.
             .filter(|moment| moment.timestamp_subsec_nanos() < 1_000_000_000)
             .map(Self)
-            .ok_or_else(|| format!("`{text}` is not an RFC 3339 time such as 2026-11-24T12:00:00.000000Z"))
+            .ok_or_else(|| {
+                format!("`{text}` is not an RFC 3339 time such as 2026-11-24T12:00:00.000000Z")
+            })
     }
 }
 
@@ -93,7 +97,8 @@ mod tests {
         let moment: Timestamp = "2026-11-24T14:00:00.1234567+02:00".parse().unwrap();
         assert_eq!(moment.to_string(), "2026-11-24T12:00:00.123456Z");
         assert_eq!(Timestamp::from_micros(moment.as_micros()), Some(moment));
-        for bad in ["", "2026-11-24", "yesterday", "-0001-01-01T00:00:00Z", "2016-12-31T23:59:60Z"] {
+        for bad in ["", "2026-11-24", "yesterday", "-0001-01-01T00:00:00Z", "2016-12-31T23:59:60Z"]
+        {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }
     }

@@ -32,12 +32,15 @@ pub fn timestamp(recorded_at: Timestamp, published_at: Timestamp) -> i64 {
 /// Moment at which a record was published. A record without that header, as they were before it was introduced, has it
 /// in its timestamp.
 pub fn published_at(record: &impl Message) -> Option<Timestamp> {
-    let header = record.headers().and_then(|all| all.iter().find(|header| header.key == PUBLISHED_AT));
+    let header =
+        record.headers().and_then(|all| all.iter().find(|header| header.key == PUBLISHED_AT));
     let milliseconds = match header {
         Some(header) => std::str::from_utf8(header.value?).ok()?.parse().ok(),
         None => record.timestamp().to_millis(),
     };
-    milliseconds.filter(|at: &i64| *at >= 0).and_then(|at| Timestamp::from_micros(at.checked_mul(1_000)?))
+    milliseconds
+        .filter(|at: &i64| *at >= 0)
+        .and_then(|at| Timestamp::from_micros(at.checked_mul(1_000)?))
 }
 
 #[cfg(test)]
@@ -61,12 +64,16 @@ mod tests {
         let record = record(CreateTime(0), Some(headers(moment)));
         assert_eq!(published_at(&record).unwrap().to_string(), "2026-11-24T12:00:00.004000Z");
         let first = record.headers().unwrap().get(0);
-        assert_eq!((first.key, first.value), ("content-type", Some(&b"application/cloudevents+json"[..])));
+        assert_eq!(
+            (first.key, first.value),
+            ("content-type", Some(&b"application/cloudevents+json"[..]))
+        );
     }
 
     #[test]
     fn the_timestamp_is_the_events_and_never_ahead_of_its_publishing() {
-        let [early, late] = ["2026-11-24T12:00:00.004999Z", "2026-11-24T14:00:00Z"].map(|at| at.parse().unwrap());
+        let [early, late] =
+            ["2026-11-24T12:00:00.004999Z", "2026-11-24T14:00:00Z"].map(|at| at.parse().unwrap());
         assert_eq!(timestamp(early, late), 1_795_521_600_004);
         assert_eq!(timestamp(late, early), 1_795_521_600_004);
     }
@@ -79,10 +86,13 @@ mod tests {
         for none in [NotAvailable, CreateTime(-1), CreateTime(i64::MAX), CreateTime(i64::MIN)] {
             assert_eq!(published_at(&record(none, None)), None);
         }
-        for bad in [&b""[..], b"\xff", b"soon", b"-1", b"9223372036854775807", b"99999999999999999999"] {
+        for bad in
+            [&b""[..], b"\xff", b"soon", b"-1", b"9223372036854775807", b"99999999999999999999"]
+        {
             assert_eq!(published_at(&record(CreateTime(0), with(bad))), None, "{bad:?}");
         }
-        let valueless = OwnedHeaders::new().insert(Header { key: PUBLISHED_AT, value: None::<&[u8]> });
+        let valueless =
+            OwnedHeaders::new().insert(Header { key: PUBLISHED_AT, value: None::<&[u8]> });
         assert_eq!(published_at(&record(CreateTime(0), Some(valueless))), None);
     }
 }

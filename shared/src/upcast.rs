@@ -14,7 +14,9 @@ pub enum DecodeError {
     #[error("event type `{0}` is not known to this version of the program")]
     UnknownType(String),
     /// The type is known, this shape of it is not.
-    #[error("schema version {schema_version} of `{event_type}` is not known to this version of the program")]
+    #[error(
+        "schema version {schema_version} of `{event_type}` is not known to this version of the program"
+    )]
     UnknownSchemaVersion {
         /// The type.
         event_type: String,
@@ -36,8 +38,8 @@ fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
         "AccountOpened" => Some(&[Some(opened_without_initial_deposit), None]),
         // Version 2 may waive the check of times that are past, and a reversal's says when it counts from.
         "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "EntryReversed" => Some(&[None]),
-        "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired" | "OverdraftLimitSet"
-        | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
+        "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired"
+        | "OverdraftLimitSet" | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
         _ => None,
     }
 }
@@ -58,9 +60,14 @@ pub fn to_newest<'a>(
     data: &'a RawValue,
 ) -> Result<Cow<'a, RawValue>, DecodeError> {
     let chain = chain(event_type).ok_or_else(|| DecodeError::UnknownType(event_type.to_owned()))?;
-    let steps = usize::try_from(schema_version).ok().filter(|version| *version >= 1).and_then(|v| chain.get(v - 1..));
-    let steps =
-        steps.ok_or_else(|| DecodeError::UnknownSchemaVersion { event_type: event_type.to_owned(), schema_version })?;
+    let steps = usize::try_from(schema_version)
+        .ok()
+        .filter(|version| *version >= 1)
+        .and_then(|v| chain.get(v - 1..));
+    let steps = steps.ok_or_else(|| DecodeError::UnknownSchemaVersion {
+        event_type: event_type.to_owned(),
+        schema_version,
+    })?;
     let mut steps = steps.iter().flatten().peekable();
     if steps.peek().is_none() {
         return Ok(Cow::Borrowed(data));

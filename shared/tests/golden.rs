@@ -16,13 +16,19 @@ fn every_golden_file_is_read_and_the_newest_is_what_we_write() {
         let stem = path.file_stem().unwrap().to_str().unwrap();
         let (event_type, version) = stem.split_once(".v").unwrap();
         let version: i16 = version.parse().unwrap();
-        let data = RawValue::from_string(fs::read_to_string(&path).unwrap().trim().to_owned()).unwrap();
+        let data =
+            RawValue::from_string(fs::read_to_string(&path).unwrap().trim().to_owned()).unwrap();
 
-        let event = AccountEvent::decode(event_type, version, &data).unwrap_or_else(|error| panic!("{stem}: {error}"));
+        let event = AccountEvent::decode(event_type, version, &data)
+            .unwrap_or_else(|error| panic!("{stem}: {error}"));
         assert_eq!(event.event_type(), event_type);
         assert!(version <= event.schema_version(), "{stem} is newer than the code");
         if version == event.schema_version() {
-            assert_eq!(event.data().unwrap().get(), data.get(), "{stem} is not what is written now");
+            assert_eq!(
+                event.data().unwrap().get(),
+                data.get(),
+                "{stem} is not what is written now"
+            );
             newest.insert(event_type.to_owned(), version);
         }
     }
@@ -34,8 +40,11 @@ fn every_golden_file_is_read_and_the_newest_is_what_we_write() {
 
 #[test]
 fn an_account_opened_before_initial_deposits_starts_with_nothing() {
-    let old = RawValue::from_string(r#"{"owner":"customer-4711","currency":"EUR"}"#.to_owned()).unwrap();
-    let AccountEvent::AccountOpened(opened) = AccountEvent::decode("AccountOpened", 1, &old).unwrap() else {
+    let old =
+        RawValue::from_string(r#"{"owner":"customer-4711","currency":"EUR"}"#.to_owned()).unwrap();
+    let AccountEvent::AccountOpened(opened) =
+        AccountEvent::decode("AccountOpened", 1, &old).unwrap()
+    else {
         panic!("another type")
     };
     assert_eq!((opened.initial_deposit, opened.overdraft_limit), (0, 0));
@@ -44,7 +53,9 @@ fn an_account_opened_before_initial_deposits_starts_with_nothing() {
 #[test]
 fn what_is_not_known_is_named() {
     let empty = RawValue::from_string("{}".to_owned()).unwrap();
-    let said = |event_type, version| AccountEvent::decode(event_type, version, &empty).unwrap_err().to_string();
+    let said = |event_type, version| {
+        AccountEvent::decode(event_type, version, &empty).unwrap_err().to_string()
+    };
     assert!(said("AccountMelted", 1).contains("`AccountMelted`"));
     assert!(said("AccountOpened", 4).contains("schema version 4 of `AccountOpened`"));
     assert!(said("AccountOpened", 0).contains("schema version 0"));

@@ -14,7 +14,11 @@ const ACCOUNTS: usize = 10_000;
 const CLIENTS: [usize; 4] = [1, 8, 64, 256];
 
 /// Deposits per second by clients, a key on each.
-pub(super) async fn append(ground: &Ground, time: Duration, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn append(
+    ground: &Ground,
+    time: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let site = ground.site().await?;
     let library = Library::start(&site).await?;
     let accounts = library.open(ACCOUNTS).await?;
@@ -54,7 +58,11 @@ const SINCE_SNAPSHOT: usize = 250;
 const SHORT: usize = 10;
 
 /// How much slower an account of 100,000 events is than one of 10, by a service that has just started.
-pub(super) async fn long(ground: &Ground, time: Duration, report: &mut Report) -> anyhow::Result<()> {
+pub(super) async fn long(
+    ground: &Ground,
+    time: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let site = ground.site().await?;
     let library = Library::start(&site).await?;
     let mut accounts: Vec<Uuid> = library.open(2).await?.to_vec();
@@ -84,7 +92,8 @@ pub(super) async fn long(ground: &Ground, time: Duration, report: &mut Report) -
         }
         medians.push(samples.quantile(0.5));
     }
-    let value = json!({"ratio": medians[1] / medians[0], "short_ms": medians[0], "long_ms": medians[1]});
+    let value =
+        json!({"ratio": medians[1] / medians[0], "short_ms": medians[0], "long_ms": medians[1]});
     report.line("long", Some(&value));
     report.put("long", value);
     site.clear().await

@@ -44,13 +44,19 @@ impl Ground {
             port: None,
         };
         let cluster = Cluster::start(&settings).await?;
-        Ok(Self { database_url: cluster.admin_url("postgres"), kafka_brokers, cluster: Some(cluster) })
+        Ok(Self {
+            database_url: cluster.admin_url("postgres"),
+            kafka_brokers,
+            cluster: Some(cluster),
+        })
     }
 
     /// What it runs on, in a line.
     pub(super) async fn describe(&self) -> anyhow::Result<String> {
-        let mut connection = PgConnection::connect(&self.database_url).await.context("Postgres can't be reached")?;
-        let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+        let mut connection =
+            PgConnection::connect(&self.database_url).await.context("Postgres can't be reached")?;
+        let version: String =
+            sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
         let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut connection).await?;
         let kafka = self
             .kafka_brokers
@@ -63,10 +69,14 @@ impl Ground {
     pub(super) async fn site(&self) -> anyhow::Result<Site> {
         let name = format!("passbook_bench_{}", Uuid::new_v4().simple());
         let databases = [name.clone(), format!("{name}_views")];
-        let mut connection = PgConnection::connect(&self.database_url).await.context("Postgres can't be reached")?;
+        let mut connection =
+            PgConnection::connect(&self.database_url).await.context("Postgres can't be reached")?;
         for database in &databases {
             let sql = AssertSqlSafe(format!("CREATE DATABASE {database}"));
-            sqlx::query(sql).execute(&mut connection).await.context("the role may not make databases")?;
+            sqlx::query(sql)
+                .execute(&mut connection)
+                .await
+                .context("the role may not make databases")?;
         }
         let url = |database: &str| -> anyhow::Result<String> {
             let options: PgConnectOptions = self.database_url.parse()?;

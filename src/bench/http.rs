@@ -58,7 +58,8 @@ pub(super) async fn http(
     report.put("http", Value::Array(rows));
     if latency_too {
         let before = cpu_seconds(&command, &projection)?;
-        let mut value = latency(command.addr, projection.addr, &accounts, time, at_64 / 2.0).await?;
+        let mut value =
+            latency(command.addr, projection.addr, &accounts, time, at_64 / 2.0).await?;
         value["cpu_seconds"] = taken(&before, &cpu_seconds(&command, &projection)?);
         report.line("latency", Some(&value));
         report.put("latency", value);
@@ -71,7 +72,10 @@ pub(super) async fn http(
 }
 
 /// What each program has taken between two looks.
-pub(super) fn taken(before: &BTreeMap<&'static str, f64>, after: &BTreeMap<&'static str, f64>) -> Value {
+pub(super) fn taken(
+    before: &BTreeMap<&'static str, f64>,
+    after: &BTreeMap<&'static str, f64>,
+) -> Value {
     let taken = after.iter().map(|(program, seconds)| {
         let tenths = (seconds - before.get(program).copied().unwrap_or_default()) * 10.0;
         ((*program).to_owned(), Value::from(tenths.round() / 10.0))
@@ -94,7 +98,8 @@ pub(super) async fn latency(
             tokio::spawn(async move { watch(command, projection, account, &stop).await })
         })
         .collect();
-    let (mut answers, seconds) = load(command, 64, &Work::Deposits(Arc::clone(accounts)), time, Some(rate)).await?;
+    let (mut answers, seconds) =
+        load(command, 64, &Work::Deposits(Arc::clone(accounts)), time, Some(rate)).await?;
     stop.store(true, Ordering::Relaxed);
     let mut views = Samples::default();
     for watcher in watchers {
@@ -102,8 +107,10 @@ pub(super) async fn latency(
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let reached = answers.len() as f64 / seconds;
-    Ok(json!({"per_second": rounded(reached), "p50_ms": views.quantile(0.5), "p99_ms": views.quantile(0.99),
-        "answer_p50_ms": answers.quantile(0.5), "answer_p99_ms": answers.quantile(0.99)}))
+    Ok(
+        json!({"per_second": rounded(reached), "p50_ms": views.quantile(0.5), "p99_ms": views.quantile(0.99),
+        "answer_p50_ms": answers.quantile(0.5), "answer_p99_ms": answers.quantile(0.99)}),
+    )
 }
 
 /// Deposits again and again, and each time waits for it in the view.

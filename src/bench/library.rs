@@ -33,16 +33,27 @@ pub(super) struct Library {
 
 impl Library {
     pub(super) async fn start(site: &Site) -> anyhow::Result<Self> {
-        let config: command_service::Config = pair::config(&[("--database-url", site.database_url.clone())])?;
+        let config: command_service::Config =
+            pair::config(&[("--database-url", site.database_url.clone())])?;
         let pool = PgPool::connect(&site.database_url).await?;
-        let store = store::find(&mut *pool.acquire().await?).await?.context("the store was not made")?;
+        let store =
+            store::find(&mut *pool.acquire().await?).await?.context("the store was not made")?;
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(1024);
-        let (to_snapshots, snapshots) = snapshots::queue(SnapshotKey::new(b"of tests and benchmarks"));
+        let (to_snapshots, snapshots) =
+            snapshots::queue(SnapshotKey::new(b"of tests and benchmarks"));
         let lane_config = LaneConfig::from(&config);
         let entries = pool.clone();
         let clock = LogClock::read(&pool, store.partitions).await?;
-        let lanes = Lanes::start(store.partitions, clock, entries, &lane_config, &to_relay, &to_snapshots, &mut tasks);
+        let lanes = Lanes::start(
+            store.partitions,
+            clock,
+            entries,
+            &lane_config,
+            &to_relay,
+            &to_snapshots,
+            &mut tasks,
+        );
         tasks.spawn("nothing", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())
@@ -58,9 +69,9 @@ impl Library {
             let opened = some.iter().map(|account| {
                 let lanes = self.lanes.clone();
                 let request = opening(*account);
-                tokio::spawn(
-                    async move { lanes.submit(request?).await.map_err(anyhow::Error::from).and_then(accepted) },
-                )
+                tokio::spawn(async move {
+                    lanes.submit(request?).await.map_err(anyhow::Error::from).and_then(accepted)
+                })
             });
             for opened in opened.collect::<Vec<_>>() {
                 opened.await??;
@@ -80,7 +91,8 @@ impl Library {
         let started = Instant::now();
         let tasks: Vec<_> = (0..clients)
             .map(|client| {
-                let (lanes, stop, accounts) = (self.lanes.clone(), Arc::clone(&stop), Arc::clone(accounts));
+                let (lanes, stop, accounts) =
+                    (self.lanes.clone(), Arc::clone(&stop), Arc::clone(accounts));
                 tokio::spawn(async move {
                     let mut samples = Samples::default();
                     let mut turn = client;
@@ -105,13 +117,24 @@ impl Library {
     }
 
     /// So many deposits from each of so many clients at once.
-    pub(super) async fn each(&self, clients: usize, deposits: usize, accounts: &Arc<[Uuid]>) -> anyhow::Result<()> {
+    pub(super) async fn each(
+        &self,
+        clients: usize,
+        deposits: usize,
+        accounts: &Arc<[Uuid]>,
+    ) -> anyhow::Result<()> {
         let tasks: Vec<_> = (0..clients)
             .map(|client| {
                 let (lanes, accounts) = (self.lanes.clone(), Arc::clone(accounts));
                 tokio::spawn(async move {
                     for turn in 0..deposits {
-                        accepted(lanes.submit(deposit(accounts[(client + turn * clients) % accounts.len()])?).await?)?;
+                        accepted(
+                            lanes
+                                .submit(deposit(
+                                    accounts[(client + turn * clients) % accounts.len()],
+                                )?)
+                                .await?,
+                        )?;
                     }
                     anyhow::Ok(())
                 })
@@ -133,8 +156,9 @@ impl Library {
         let mut left = deposits;
         while left > 0 {
             let now = left.min(1000);
-            let sent =
-                (0..now).map(|_| Ok(self.lanes.submit(deposit(account[0])?))).collect::<anyhow::Result<Vec<_>>>()?;
+            let sent = (0..now)
+                .map(|_| Ok(self.lanes.submit(deposit(account[0])?)))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             for answer in futures_util::future::join_all(sent).await {
                 accepted(answer?)?;
             }
@@ -160,16 +184,32 @@ impl Library {
 }
 
 fn request(account_id: Uuid, command: Command) -> CommandRequest {
-    let context = CommandContext { idempotency_key: Some(Uuid::new_v4().to_string()), ..CommandContext::default() };
-    CommandRequest { account_id, command, expected_versions: None, dry_run: false, command_id: Uuid::now_v7(), context }
+    let context = CommandContext {
+        idempotency_key: Some(Uuid::new_v4().to_string()),
+        ..CommandContext::default()
+    };
+    CommandRequest {
+        account_id,
+        command,
+        expected_versions: None,
+        dry_run: false,
+        command_id: Uuid::now_v7(),
+        context,
+    }
 }
 
 pub(super) fn opening(account_id: Uuid) -> anyhow::Result<CommandRequest> {
     let owner = Owner::new("bench").map_err(|error| anyhow!(error))?;
     let currency = "EUR".parse().map_err(|error: String| anyhow!(error))?;
     let metadata = Metadata::default();
-    let opening =
-        AccountOpened { owner, currency, initial_deposit: 0, overdraft_limit: 0, effective_at: None, metadata };
+    let opening = AccountOpened {
+        owner,
+        currency,
+        initial_deposit: 0,
+        overdraft_limit: 0,
+        effective_at: None,
+        metadata,
+    };
     Ok(request(account_id, Command::Open(opening)))
 }
 

@@ -66,7 +66,8 @@ impl Connection {
     }
 
     pub(super) async fn created(&mut self, path: &str, body: String) -> anyhow::Result<Bytes> {
-        let (status, answer) = self.send(Method::POST, path, Some(body), Some(Uuid::new_v4())).await?;
+        let (status, answer) =
+            self.send(Method::POST, path, Some(body), Some(Uuid::new_v4())).await?;
         if status != StatusCode::CREATED {
             bail!("POST {path}: {status}: {}", String::from_utf8_lossy(&answer));
         }
@@ -79,14 +80,22 @@ impl Connection {
     }
 
     async fn transfer(&mut self, from: Uuid, to: Uuid) -> anyhow::Result<()> {
-        let body = format!(r#"{{"from":"{from}","to":"{to}","amount":1250,"reference":"invoice 2026-0001"}}"#);
+        let body = format!(
+            r#"{{"from":"{from}","to":"{to}","amount":1250,"reference":"invoice 2026-0001"}}"#
+        );
         self.created("/v1/transfers", body).await.map(drop)
     }
 
     async fn hold_and_capture(&mut self, account: Uuid) -> anyhow::Result<()> {
         let (holds, hold) = (format!("/v1/accounts/{account}/holds"), Uuid::new_v4());
-        self.created(&holds, format!(r#"{{"hold_id":"{hold}","amount":1250,"reference":"room 12"}}"#)).await?;
-        self.created(&format!("{holds}/{hold}/capture"), r#"{"amount":1000}"#.to_owned()).await.map(drop)
+        self.created(
+            &holds,
+            format!(r#"{{"hold_id":"{hold}","amount":1250,"reference":"room 12"}}"#),
+        )
+        .await?;
+        self.created(&format!("{holds}/{hold}/capture"), r#"{"amount":1000}"#.to_owned())
+            .await
+            .map(drop)
     }
 
     /// Deposits to the accounts, a key each, in one request.
@@ -127,21 +136,32 @@ pub(super) enum Work {
 impl Work {
     async fn once(&self, connection: &mut Connection, turn: usize) -> anyhow::Result<()> {
         match self {
-            Self::Deposits(accounts) => connection.deposit(accounts[turn % accounts.len()]).await.map(drop),
+            Self::Deposits(accounts) => {
+                connection.deposit(accounts[turn % accounts.len()]).await.map(drop)
+            }
             Self::Transfers(accounts) => {
-                let (from, steps) = (turn % accounts.len(), 1 + turn / accounts.len() % (accounts.len() - 1));
+                let (from, steps) =
+                    (turn % accounts.len(), 1 + turn / accounts.len() % (accounts.len() - 1));
                 connection.transfer(accounts[from], accounts[(from + steps) % accounts.len()]).await
             }
-            Self::Holds(accounts) => connection.hold_and_capture(accounts[turn % accounts.len()]).await,
+            Self::Holds(accounts) => {
+                connection.hold_and_capture(accounts[turn % accounts.len()]).await
+            }
             Self::Bulk(accounts, size) => {
-                connection.bulk((0..*size).map(|n| accounts[(turn * size + n) % accounts.len()])).await
+                connection
+                    .bulk((0..*size).map(|n| accounts[(turn * size + n) % accounts.len()]))
+                    .await
             }
         }
     }
 }
 
 /// Opens so many accounts over 64 connections, with so much on each, in minor units.
-pub(super) async fn open_accounts(addr: SocketAddr, count: usize, deposit: i64) -> anyhow::Result<Arc<[Uuid]>> {
+pub(super) async fn open_accounts(
+    addr: SocketAddr,
+    count: usize,
+    deposit: i64,
+) -> anyhow::Result<Arc<[Uuid]>> {
     let accounts: Arc<[Uuid]> = (0..count).map(|_| Uuid::new_v4()).collect();
     let tasks: Vec<_> = accounts
         .chunks(count.div_ceil(64))

@@ -38,7 +38,8 @@ pub(super) async fn mirror(
     let started = Instant::now();
     let mut command = Process::command(&site).await?;
     published(&command, events).await?;
-    let value = json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
+    let value =
+        json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
     report.line("relay", Some(&value));
     report.put("relay", value);
     let mut verified = None;
@@ -50,7 +51,8 @@ pub(super) async fn mirror(
         let started = Instant::now();
         let projection = Process::projection(&site, &command).await?;
         verify::caught_up(command.addr, projection.addr).await?;
-        let value = json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
+        let value =
+            json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
         report.line("replay", Some(&value));
         report.put("replay", value);
         if names.contains(&Name::Rebuild) {
@@ -95,14 +97,22 @@ async fn full_replay(projection: &Process) -> anyhow::Result<(usize, Duration)> 
     let started = Instant::now();
     let mut connection = Connection::open(projection.addr).await?;
     let from = Some(r#"{"from":"beginning"}"#.to_owned());
-    let (status, answer) = connection.send(hyper::Method::POST, "/admin/replays", from, None).await?;
+    let (status, answer) =
+        connection.send(hyper::Method::POST, "/admin/replays", from, None).await?;
     let asked: Value = serde_json::from_slice(&answer)?;
-    let path = format!("/admin/replays/{}", asked["id"].as_str().with_context(|| format!("{status}: {asked}"))?);
+    let path = format!(
+        "/admin/replays/{}",
+        asked["id"].as_str().with_context(|| format!("{status}: {asked}"))?
+    );
     loop {
         let replay = connection.get(&path).await?;
         if replay["ended_at"].is_string() {
-            anyhow::ensure!(replay["state"] == "done" && replay["differences"] == 0, "a replay ended badly: {replay}");
-            let events = replay["events_done"].as_u64().and_then(|events| usize::try_from(events).ok());
+            anyhow::ensure!(
+                replay["state"] == "done" && replay["differences"] == 0,
+                "a replay ended badly: {replay}"
+            );
+            let events =
+                replay["events_done"].as_u64().and_then(|events| usize::try_from(events).ok());
             return Ok((events.context("no events")?, started.elapsed()));
         }
         sleep(Duration::from_millis(50)).await;
@@ -131,8 +141,12 @@ async fn published(command: &Process, events: usize) -> anyhow::Result<()> {
     while Instant::now() < deadline {
         let (_, metrics) = connection.send(hyper::Method::GET, "/metrics", None, None).await?;
         let metrics = String::from_utf8_lossy(&metrics);
-        let counter = metrics.lines().find_map(|line| line.strip_prefix("passbook_relay_published_total "));
-        if counter.and_then(|count| count.parse::<f64>().ok()).is_some_and(|count| count >= events as f64) {
+        let counter =
+            metrics.lines().find_map(|line| line.strip_prefix("passbook_relay_published_total "));
+        if counter
+            .and_then(|count| count.parse::<f64>().ok())
+            .is_some_and(|count| count >= events as f64)
+        {
             return Ok(());
         }
         sleep(Duration::from_millis(20)).await;

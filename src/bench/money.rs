@@ -59,7 +59,8 @@ pub(super) async fn money(
         report.put("bulk", row);
     }
     if names.contains(&Name::Holds) {
-        let row = figures("per_second", 2, measure(CONNECTIONS, &Work::Holds(accounts.clone())).await?);
+        let row =
+            figures("per_second", 2, measure(CONNECTIONS, &Work::Holds(accounts.clone())).await?);
         report.line("holds", Some(&row));
         report.put("holds", row);
     }

@@ -44,11 +44,17 @@ impl Process {
         options.push(("--kafka-topic", site.kafka_topic.clone()));
         options.push(("--log-level", "warn".to_owned()));
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(part).args(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        command
+            .arg(part)
+            .args(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
         if part == "projection-service" {
             command.args(["--kafka-group", &site.kafka_topic]);
         }
-        let child = command.stdin(Stdio::null()).kill_on_drop(true).spawn().context("a service can't be started")?;
+        let child = command
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("a service can't be started")?;
         let process = Self { addr, child };
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Err(error) = healthcheck(addr).await {
@@ -63,7 +69,10 @@ impl Process {
     /// Stops it in order.
     pub(super) async fn stop(mut self) -> anyhow::Result<()> {
         let Some(id) = self.child.id() else { bail!("a service ended by itself") };
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id.cast_signed()), nix::sys::signal::Signal::SIGTERM)?;
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(id.cast_signed()),
+            nix::sys::signal::Signal::SIGTERM,
+        )?;
         self.child.wait().await?;
         Ok(())
     }
@@ -72,7 +81,8 @@ impl Process {
     pub(super) fn peak_mib(&self) -> anyhow::Result<u64> {
         let id = self.child.id().context("a service ended by itself")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         Ok(peak.context("no VmHWM")?.parse::<u64>()? / 1024)
     }
 
@@ -82,12 +92,18 @@ impl Process {
 }
 
 /// Processor seconds taken so far: by each service, by every Postgres and Kafka of the machine, and by this process.
-pub(super) fn cpu_seconds(command: &Process, projection: &Process) -> anyhow::Result<BTreeMap<&'static str, f64>> {
+pub(super) fn cpu_seconds(
+    command: &Process,
+    projection: &Process,
+) -> anyhow::Result<BTreeMap<&'static str, f64>> {
     let mut seconds = BTreeMap::new();
     for entry in std::fs::read_dir("/proc")? {
         let Ok(entry) = entry else { continue };
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let read = |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap_or_default();
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let read =
+            |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap_or_default();
         let program = match id {
             id if Some(id) == command.id() => "command",
             id if Some(id) == projection.id() => "projection",

@@ -25,7 +25,8 @@ impl Report {
     #[expect(clippy::print_stdout, reason = "the table is what the benchmark is for")]
     pub(super) fn line(&self, name: &str, row: Option<&Value>) {
         let Some(Value::Object(row)) = row else { return };
-        let cells: Vec<String> = row.iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
+        let cells: Vec<String> =
+            row.iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
         println!("{name:24} {}", cells.join("   "));
     }
 }

@@ -31,6 +31,8 @@ impl Samples {
             reason = "an index"
         )]
         let index = (self.micros.len() as f64 * of) as usize;
-        self.micros.get(index.min(self.micros.len().saturating_sub(1))).map_or(f64::NAN, |us| f64::from(*us) / 1000.0)
+        self.micros
+            .get(index.min(self.micros.len().saturating_sub(1)))
+            .map_or(f64::NAN, |us| f64::from(*us) / 1000.0)
     }
 }

@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) async fn applied(projection: SocketAddr) -> anyhow::Result<Vec<i64>> {
     let answer = Connection::open(projection).await?.get("/admin/projection").await?;
     let partitions = answer["partitions"].as_array().context("no partitions")?;
-    Ok(partitions.iter().map(|partition| partition["position"].as_i64().unwrap_or_default()).collect())
+    Ok(partitions
+        .iter()
+        .map(|partition| partition["position"].as_i64().unwrap_or_default())
+        .collect())
 }
 
 /// Waits until the projection has applied all that is in the log now.
@@ -27,7 +30,9 @@ pub(super) async fn caught_up(command: SocketAddr, projection: SocketAddr) -> an
         let applied = applied(projection).await?;
         let mut behind = false;
         for (partition, position) in applied.iter().enumerate() {
-            let next = commands.get(&format!("/v1/events?partition={partition}&after={position}&limit=1")).await?;
+            let next = commands
+                .get(&format!("/v1/events?partition={partition}&after={position}&limit=1"))
+                .await?;
             behind |= next["data"].as_array().is_some_and(|events| !events.is_empty());
         }
         if !behind && !applied.is_empty() {

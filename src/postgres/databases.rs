@@ -22,15 +22,29 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
         (PROJECTION_OWNER, &secrets.projection_owner),
         (PROJECTION, &secrets.projection),
     ] {
-        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).await? {
+        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role)
+            .await?
+        {
             run(&mut connection, format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'")).await?;
         }
         // A repeated idempotency key is an error to Postgres, and no line in its log: the services report their own.
         run(&mut connection, format!("ALTER ROLE {role} SET log_min_messages = 'log'")).await?;
     }
-    for (database, owner, user) in [(COMMAND, OWNER, COMMAND), (PROJECTION, PROJECTION_OWNER, PROJECTION)] {
-        if !exists(&mut connection, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database).await? {
-            run(&mut connection, format!("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0")).await?;
+    for (database, owner, user) in
+        [(COMMAND, OWNER, COMMAND), (PROJECTION, PROJECTION_OWNER, PROJECTION)]
+    {
+        if !exists(
+            &mut connection,
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
+            database,
+        )
+        .await?
+        {
+            run(
+                &mut connection,
+                format!("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0"),
+            )
+            .await?;
         }
         run(&mut connection, format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC")).await?;
         run(&mut connection, format!("GRANT CONNECT ON DATABASE {database} TO {user}")).await?;
@@ -42,14 +56,23 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
 /// Gives what the projection-service's role owns in its database to the owner: an earlier version had one role for both.
 async fn disown(cluster: &Cluster) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&cluster.admin_url(PROJECTION)).await?;
-    run(&mut connection, format!("ALTER DATABASE {PROJECTION} OWNER TO {PROJECTION_OWNER}")).await?;
+    run(&mut connection, format!("ALTER DATABASE {PROJECTION} OWNER TO {PROJECTION_OWNER}"))
+        .await?;
     run(&mut connection, format!("REASSIGN OWNED BY {PROJECTION} TO {PROJECTION_OWNER}")).await?;
     // A rewind has a temporary table.
-    run(&mut connection, format!("GRANT CONNECT, TEMPORARY ON DATABASE {PROJECTION} TO {PROJECTION}")).await?;
+    run(
+        &mut connection,
+        format!("GRANT CONNECT, TEMPORARY ON DATABASE {PROJECTION} TO {PROJECTION}"),
+    )
+    .await?;
     Ok(connection.close().await?)
 }
 
-async fn exists(connection: &mut PgConnection, query: &'static str, name: &str) -> sqlx::Result<bool> {
+async fn exists(
+    connection: &mut PgConnection,
+    query: &'static str,
+    name: &str,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar(query).bind(name).fetch_one(connection).await
 }
 

@@ -32,12 +32,11 @@ impl Directory {
     pub(super) fn open(path: &Path, user: Option<User>) -> anyhow::Result<Self> {
         // Where Postgres runs as another user, that one has to pass through it.
         let mode = if user.is_some() { 0o711 } else { 0o700 };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(mode)
-            .create(path)
-            .with_context(|| format!("the data directory {} can't be made; choose another", path.display()))?;
-        let path = path.canonicalize().with_context(|| format!("{} can't be found", path.display()))?;
+        DirBuilder::new().recursive(true).mode(mode).create(path).with_context(|| {
+            format!("the data directory {} can't be made; choose another", path.display())
+        })?;
+        let path =
+            path.canonicalize().with_context(|| format!("{} can't be found", path.display()))?;
         let lock = lock(&path)?;
         let home = home(&path, user.as_ref())?;
         Ok(Self { path, home, user, _lock: lock })
@@ -64,15 +63,22 @@ impl Directory {
         match std::fs::read_to_string(&file) {
             Ok(text) => {
                 let major = text.trim().parse().ok();
-                Ok(Some(major.with_context(|| format!("{} says `{}`", file.display(), text.trim()))?))
+                Ok(Some(
+                    major.with_context(|| format!("{} says `{}`", file.display(), text.trim()))?,
+                ))
             }
             Err(_) if !self.data().exists() => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{} is not a Postgres cluster", self.data().display())),
+            Err(error) => Err(error)
+                .with_context(|| format!("{} is not a Postgres cluster", self.data().display())),
         }
     }
 
     /// Makes the cluster if there is none, whole or not at all.
-    pub(super) async fn make_cluster(&self, binaries: &Binaries, secrets: &Secrets) -> anyhow::Result<()> {
+    pub(super) async fn make_cluster(
+        &self,
+        binaries: &Binaries,
+        secrets: &Secrets,
+    ) -> anyhow::Result<()> {
         if self.data().exists() {
             return Ok(());
         }
@@ -87,9 +93,14 @@ impl Directory {
         initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(&password);
         initdb.args(["--username", secrets::ADMIN, "--auth", "scram-sha-256", "--data-checksums"]);
         initdb.args(["--encoding", "UTF8", "--locale", "C"]);
-        let output = initdb.stdin(Stdio::null()).output().await.context("initdb could not be run")?;
+        let output =
+            initdb.stdin(Stdio::null()).output().await.context("initdb could not be run")?;
         std::fs::remove_file(&password)?;
-        ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        ensure!(
+            output.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
         std::fs::rename(&unfinished, self.data())?;
         Ok(())
     }
@@ -101,11 +112,13 @@ impl Directory {
         let pid = text.lines().next().unwrap_or_default();
         if !self.is_server(pid) {
             // The machine went down, and another process may have the number now: Postgres would not dare to start.
-            return std::fs::remove_file(&file).with_context(|| format!("{} can't be removed", file.display()));
+            return std::fs::remove_file(&file)
+                .with_context(|| format!("{} can't be removed", file.display()));
         }
         tracing::warn!(process.id = pid, "ending the Postgres that an earlier run left behind");
         let mut stop = binaries.command("pg_ctl", self.user.as_ref());
-        stop.args(["stop", "--mode", "fast", "--wait", "--timeout", "60", "--pgdata"]).arg(self.data());
+        stop.args(["stop", "--mode", "fast", "--wait", "--timeout", "60", "--pgdata"])
+            .arg(self.data());
         let output = stop.stdin(Stdio::null()).output().await.context("pg_ctl could not be run")?;
         ensure!(
             output.status.success() || !file.exists(),
@@ -120,7 +133,8 @@ impl Directory {
         if !Path::new("/proc/self/cwd").exists() {
             return true;
         }
-        std::fs::read_link(Path::new("/proc").join(pid).join("cwd")).is_ok_and(|directory| directory == self.data())
+        std::fs::read_link(Path::new("/proc").join(pid).join("cwd"))
+            .is_ok_and(|directory| directory == self.data())
     }
 }
 
@@ -132,7 +146,9 @@ fn lock(path: &Path) -> anyhow::Result<File> {
         .create(true)
         .truncate(false)
         .open(&file)
-        .with_context(|| format!("{} can't be written; choose another data directory", file.display()))?;
+        .with_context(|| {
+            format!("{} can't be written; choose another data directory", file.display())
+        })?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -158,7 +174,9 @@ fn lock(path: &Path) -> anyhow::Result<File> {
 fn home(data_dir: &Path, user: Option<&User>) -> anyhow::Result<PathBuf> {
     let usual = data_dir.join("postgres");
     if usual.is_symlink() {
-        return usual.canonicalize().with_context(|| format!("what {} points to is gone", usual.display()));
+        return usual
+            .canonicalize()
+            .with_context(|| format!("what {} points to is gone", usual.display()));
     }
     let Some(user) = user else {
         return make_private(&usual).map(|()| usual);
@@ -202,7 +220,8 @@ async fn remove_unfinished(unfinished: &Path) -> anyhow::Result<()> {
     while unfinished.exists() {
         match std::fs::remove_dir_all(unfinished) {
             Err(error) if Instant::now() > deadline => {
-                return Err(error).with_context(|| format!("{} can't be removed", unfinished.display()));
+                return Err(error)
+                    .with_context(|| format!("{} can't be removed", unfinished.display()));
             }
             Ok(()) | Err(_) => sleep(Duration::from_millis(200)).await,
         }

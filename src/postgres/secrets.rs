@@ -39,11 +39,14 @@ impl Secrets {
         let (kept, secrets) = match std::fs::read(&path) {
             Ok(text) => {
                 let secrets = serde_json::from_slice(&text);
-                let secrets = secrets.with_context(|| format!("{} can't be read", path.display()))?;
+                let secrets =
+                    secrets.with_context(|| format!("{} can't be read", path.display()))?;
                 (text, secrets)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), Self::random()),
-            Err(error) => return Err(error).with_context(|| format!("{} can't be read", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} can't be read", path.display()));
+            }
         };
         let text = serde_json::to_vec_pretty(&secrets)?;
         if text != kept {
@@ -53,7 +56,13 @@ impl Secrets {
     }
 
     fn random() -> Self {
-        Self { admin: random(), owner: random(), command: random(), projection: random(), projection_owner: random() }
+        Self {
+            admin: random(),
+            owner: random(),
+            command: random(),
+            projection: random(),
+            projection_owner: random(),
+        }
     }
 }
 
@@ -61,7 +70,8 @@ impl Secrets {
 pub(crate) fn snapshot_key_file(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(SNAPSHOT_KEY_FILE);
     if !path.exists() {
-        std::fs::create_dir_all(data_dir).with_context(|| format!("{} can't be made", data_dir.display()))?;
+        std::fs::create_dir_all(data_dir)
+            .with_context(|| format!("{} can't be made", data_dir.display()))?;
         write_private(&path, format!("{}{}\n", random(), random()).as_bytes())?;
     }
     Ok(path)
@@ -76,7 +86,12 @@ fn random() -> String {
 pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension("new");
     let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(&unfinished, path)

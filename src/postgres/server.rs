@@ -85,7 +85,9 @@ impl Server {
             command.arg("-c").arg(setting);
         }
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let child = command.spawn().with_context(|| format!("{} could not be run", binaries.postgres().display()))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} could not be run", binaries.postgres().display()))?;
         let mut server = Self { child, port, log, log_start };
         server.wait_until_ready(secrets).await?;
         Ok(server)
@@ -99,13 +101,17 @@ impl Server {
                 bail!("the embedded Postgres did not start ({status}); {}", self.last_words());
             }
             match PgConnection::connect(&url).await {
-                Ok(connection) => return connection.close().await.context("the first connection broke"),
+                Ok(connection) => {
+                    return connection.close().await.context("the first connection broke");
+                }
                 // Refused, and not because it is still starting: that won't pass.
                 Err(error) if !is_connection_lost(&error) => {
-                    return Err(error).context("the embedded Postgres refuses its own administrator");
+                    return Err(error)
+                        .context("the embedded Postgres refuses its own administrator");
                 }
                 Err(error) if Instant::now() > deadline => {
-                    return Err(error).context(format!("the embedded Postgres did not start in {START:?}"));
+                    return Err(error)
+                        .context(format!("the embedded Postgres did not start in {START:?}"));
                 }
                 Err(_) => sleep(Duration::from_millis(20)).await,
             }

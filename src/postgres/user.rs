@@ -59,8 +59,9 @@ impl User {
 
     /// Gives a file or directory to this user.
     pub(super) fn own(&self, path: &Path) -> anyhow::Result<()> {
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
-            .with_context(|| format!("{} could not be given to the user {}", path.display(), self.name))
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid)).with_context(|| {
+            format!("{} could not be given to the user {}", path.display(), self.name)
+        })
     }
 
     /// Has `command` run as this user.

@@ -64,21 +64,36 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
         };
         match turn % 4 {
             0 => {
-                let set = [transfer(from, to, 3), transfer(to, third, 2), request(third, Command::Withdraw(money(1)))];
+                let set = [
+                    transfer(from, to, 3),
+                    transfer(to, third, 2),
+                    request(third, Command::Withdraw(money(1))),
+                ];
                 let mut set: Vec<CommandRequest> =
                     set.into_iter().zip(0..).map(|(request, n)| key(request, n)).collect();
                 // Some can't be done.
-                set.extend((turn % 8 == 0).then(|| request(from, Command::Withdraw(money(1_000_000)))));
-                let (name, commands) = (Uuid::new_v4(), set.iter().map(|r| r.command_id).collect::<Vec<_>>());
+                set.extend(
+                    (turn % 8 == 0).then(|| request(from, Command::Withdraw(money(1_000_000)))),
+                );
+                let (name, commands) =
+                    (Uuid::new_v4(), set.iter().map(|r| r.command_id).collect::<Vec<_>>());
                 let results = instance.lanes.submit_together(set, true).await;
                 let together = commands.into_iter().zip(results);
-                asked.extend(together.map(|(command_id, result)| Asked { command_id, set: Some(name), result }));
+                asked.extend(together.map(|(command_id, result)| Asked {
+                    command_id,
+                    set: Some(name),
+                    result,
+                }));
             }
             1 => {
                 let [first, second] = [Uuid::new_v4(), Uuid::new_v4()];
-                let release = request(from, Command::Release(Release { hold_id: second, reason: None }));
-                let [place, place_other] = [hold(from, first, 10, None), hold(from, second, 5, None)];
-                for (n, request) in [place, place_other, capture(from, first, Some(4)), release].into_iter().enumerate()
+                let release =
+                    request(from, Command::Release(Release { hold_id: second, reason: None }));
+                let [place, place_other] =
+                    [hold(from, first, 10, None), hold(from, second, 5, None)];
+                for (n, request) in [place, place_other, capture(from, first, Some(4)), release]
+                    .into_iter()
+                    .enumerate()
                 {
                     asked.push(send(instance, key(request, n)).await);
                 }
@@ -86,7 +101,9 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
             2 => {
                 let sent = send(instance, key(transfer(from, to, 7), 0)).await;
                 let legs = sent.result.clone().ok().and_then(|answer| match answer.outcome {
-                    Outcome::Accepted(done) => Some([(from, done.own.version), (to, done.to.unwrap().version)]),
+                    Outcome::Accepted(done) => {
+                        Some([(from, done.own.version), (to, done.to.unwrap().version)])
+                    }
                     Outcome::Refused(_) => None,
                 });
                 asked.push(sent);
@@ -103,7 +120,9 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                 });
                 asked.extend(join_all(undone).await);
             }
-            _ => asked.push(send(instance, key(request(from, Command::Deposit(money(1))), 0)).await),
+            _ => {
+                asked.push(send(instance, key(request(from, Command::Deposit(money(1))), 0)).await)
+            }
         }
     }
     asked
@@ -126,12 +145,18 @@ async fn as_answered(log: &Log, asked: &[Asked], before: usize) {
         match result.as_ref().map(|answer| &answer.outcome) {
             Ok(Outcome::Accepted(accepted)) => {
                 let own = &accepted.own;
-                assert!(own.events.iter().all(|event| event.metadata.command_id == *command_id), "its own events");
-                let two = accepted.to.is_some() || own.events.iter().any(|event| event.event_type == "EntryReversed");
+                assert!(
+                    own.events.iter().all(|event| event.metadata.command_id == *command_id),
+                    "its own events"
+                );
+                let two = accepted.to.is_some()
+                    || own.events.iter().any(|event| event.event_type == "EntryReversed");
                 assert_eq!(there, if two { 2 } else { 1 }, "{result:?}");
                 done += 1;
             }
-            Ok(Outcome::Refused(_)) | Err(CommandError::SetAborted) => assert_eq!(there, 0, "{result:?}"),
+            Ok(Outcome::Refused(_)) | Err(CommandError::SetAborted) => {
+                assert_eq!(there, 0, "{result:?}")
+            }
             Err(error) => panic!("{error}"),
         }
         if let Some(set) = set {
@@ -139,7 +164,10 @@ async fn as_answered(log: &Log, asked: &[Asked], before: usize) {
             (*of, *absent) = (*of + 1, *absent + usize::from(there == 0));
         }
     }
-    assert!(sets.values().all(|(of, absent)| *absent == 0 || absent == of), "sets are whole, or absent");
+    assert!(
+        sets.values().all(|(of, absent)| *absent == 0 || absent == of),
+        "sets are whole, or absent"
+    );
     assert_eq!(in_log.values().sum::<usize>(), before + events, "and nothing else");
     assert!(done > WRITERS * TURNS / 2, "only {done} were done");
 }

@@ -16,10 +16,18 @@ async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
     let account = instance.open_with(1, 50).await[0];
     let at = |time: &str| -> Timestamp { time.parse().unwrap() };
     let from = |time, amount| MoneyMoved { effective_at: Some(at(time)), ..money(amount) };
-    accepted(instance.send(request(account, Command::Deposit(from("2026-01-10T00:00:00Z", 100)))).await);
-    accepted(instance.send(request(account, Command::Withdraw(from("2026-02-01T00:00:00Z", 30)))).await);
+    accepted(
+        instance.send(request(account, Command::Deposit(from("2026-01-10T00:00:00Z", 100)))).await,
+    );
+    accepted(
+        instance.send(request(account, Command::Withdraw(from("2026-02-01T00:00:00Z", 30)))).await,
+    );
 
-    let store = Store { store_id: Uuid::nil(), partitions: store::DEFAULT_PARTITIONS, opened_by_key_alone: false };
+    let store = Store {
+        store_id: Uuid::nil(),
+        partitions: store::DEFAULT_PARTITIONS,
+        opened_by_key_alone: false,
+    };
     let reader = log.reader(store);
     for (moment, up_to, balance, version) in [
         // Nothing counts from before; then the later entries, on an account that was opened with nothing on it.

@@ -51,7 +51,8 @@ async fn connections_cut_at_random_lose_and_double_nothing() {
         tokio::spawn(async move {
             let mut acknowledged = Vec::new();
             for turn in 0..150 {
-                let mut deposit = request(accounts[(writer + turn) % 8], Command::Deposit(money(1)));
+                let mut deposit =
+                    request(accounts[(writer + turn) % 8], Command::Deposit(money(1)));
                 // Every other one has a key.
                 if turn % 2 == 0 {
                     deposit = with_key(deposit, &format!("{writer}-{turn}"));
@@ -65,7 +66,8 @@ async fn connections_cut_at_random_lose_and_double_nothing() {
     });
     let writers: Vec<_> = writers.collect();
     let (cut, cutter) = cut(&log, 40);
-    let acknowledged: Vec<Uuid> = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    let acknowledged: Vec<Uuid> =
+        join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     let cut = cut.load(Ordering::Relaxed);
     assert!(cut > 3, "connections were cut in the middle of appends: {cut}");
     cutter.abort();
@@ -125,8 +127,11 @@ async fn history_is_never_changed_even_by_its_owner() {
     let log = Log::start().await;
     let instance = log.instance();
     instance.open().await;
-    for change in ["UPDATE passbook.events SET version = 2", "DELETE FROM passbook.events", "TRUNCATE passbook.events"]
-    {
+    for change in [
+        "UPDATE passbook.events SET version = 2",
+        "DELETE FROM passbook.events",
+        "TRUNCATE passbook.events",
+    ] {
         let error = sqlx::query(change).execute(&log.pool).await.unwrap_err().to_string();
         assert!(error.contains("never updated, deleted or truncated"), "{change}: {error}");
     }

@@ -48,7 +48,9 @@ impl Log {
         let cluster = Cluster::start(&settings).await.unwrap();
         let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
         let role: PgConnectOptions = cluster.command_url().parse().unwrap();
-        store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None).await.unwrap();
+        store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None)
+            .await
+            .unwrap();
         Self { cluster, pool, _directory: directory }
     }
 
@@ -102,7 +104,8 @@ impl Log {
         let (to_snapshots, snapshots) = snapshots::queue(key());
         let entries = self.runtime_pool();
         let partitions = store::DEFAULT_PARTITIONS;
-        let lanes = Lanes::start(partitions, clock, entries, &config, &to_relay, &to_snapshots, &mut tasks);
+        let lanes =
+            Lanes::start(partitions, clock, entries, &config, &to_relay, &to_snapshots, &mut tasks);
         tasks.spawn("a relay that is not there", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())
@@ -124,8 +127,13 @@ impl Log {
         let mut positions: BTreeMap<i16, i64> = BTreeMap::new();
         let mut versions: BTreeMap<Uuid, i64> = BTreeMap::new();
         for (partition, position, account, version, ..) in self.events().await {
-            let (last, newest) = (positions.entry(partition).or_default(), versions.entry(account).or_default());
-            assert_eq!((position, version), (*last + 1, *newest + 1), "partition {partition}, account {account}");
+            let (last, newest) =
+                (positions.entry(partition).or_default(), versions.entry(account).or_default());
+            assert_eq!(
+                (position, version),
+                (*last + 1, *newest + 1),
+                "partition {partition}, account {account}"
+            );
             (*last, *newest) = (position, version);
         }
         let backwards: i64 = sqlx::query_scalar(
@@ -193,20 +201,42 @@ pub(crate) fn opening() -> Command {
 pub(crate) fn money(amount: i64) -> MoneyMoved {
     let amount = Amount::new(amount).unwrap();
     let metadata = Metadata::default();
-    MoneyMoved { amount, reference: None, effective_at: None, metadata, allow_backdated_overdraft: false }
+    MoneyMoved {
+        amount,
+        reference: None,
+        effective_at: None,
+        metadata,
+        allow_backdated_overdraft: false,
+    }
 }
 
 /// From the first account to the second.
 pub(crate) fn transfer(from: Uuid, to: Uuid, amount: i64) -> CommandRequest {
-    let MoneyMoved { amount, reference, effective_at, metadata, allow_backdated_overdraft } = money(amount);
+    let MoneyMoved { amount, reference, effective_at, metadata, allow_backdated_overdraft } =
+        money(amount);
     let transfer_id = Uuid::new_v4();
-    let transfer = Transfer { transfer_id, to, amount, reference, effective_at, metadata, allow_backdated_overdraft };
+    let transfer = Transfer {
+        transfer_id,
+        to,
+        amount,
+        reference,
+        effective_at,
+        metadata,
+        allow_backdated_overdraft,
+    };
     request(from, Command::Transfer(transfer))
 }
 
 pub(crate) fn request(account_id: Uuid, command: Command) -> CommandRequest {
     let context = CommandContext::default();
-    CommandRequest { account_id, command, expected_versions: None, dry_run: false, command_id: Uuid::new_v4(), context }
+    CommandRequest {
+        account_id,
+        command,
+        expected_versions: None,
+        dry_run: false,
+        command_id: Uuid::new_v4(),
+        context,
+    }
 }
 
 pub(crate) fn with_key(mut request: CommandRequest, key: &str) -> CommandRequest {

@@ -13,14 +13,30 @@ use uuid::Uuid;
 
 use crate::ground::{Log, accepted, refused, request};
 
-pub(crate) fn hold(account: Uuid, hold_id: Uuid, amount: i64, expires_at: Option<Timestamp>) -> CommandRequest {
+pub(crate) fn hold(
+    account: Uuid,
+    hold_id: Uuid,
+    amount: i64,
+    expires_at: Option<Timestamp>,
+) -> CommandRequest {
     let (amount, metadata) = (Amount::new(amount).unwrap(), Metadata::default());
-    request(account, Command::Hold(HoldPlaced { hold_id, amount, expires_at, reference: None, metadata }))
+    request(
+        account,
+        Command::Hold(HoldPlaced { hold_id, amount, expires_at, reference: None, metadata }),
+    )
 }
 
 pub(crate) fn capture(account: Uuid, hold_id: Uuid, amount: Option<i64>) -> CommandRequest {
     let amount = amount.map(|amount| Amount::new(amount).unwrap());
-    request(account, Command::Capture(Capture { hold_id, amount, reference: None, metadata: Metadata::default() }))
+    request(
+        account,
+        Command::Capture(Capture {
+            hold_id,
+            amount,
+            reference: None,
+            metadata: Metadata::default(),
+        }),
+    )
 }
 
 fn release(account: Uuid, hold_id: Uuid) -> CommandRequest {
@@ -34,13 +50,19 @@ async fn a_hold_ends_once_and_its_end_is_remembered() {
     let account = here.open_with(1, 100).await[0];
     let [first, second] = [Uuid::new_v4(), Uuid::new_v4()];
     let placed = accepted(here.send(hold(account, first, 60, None)).await);
-    assert_eq!((placed.account.balance, placed.account.held, placed.account.available), (100, 60, 40));
+    assert_eq!(
+        (placed.account.balance, placed.account.held, placed.account.available),
+        (100, 60, 40)
+    );
     assert_eq!(
         refused(there.send(hold(account, second, 41, None)).await),
         Refusal::InsufficientFunds { available: 40, overdraft_limit: 0 }
     );
     accepted(there.send(hold(account, second, 40, None)).await);
-    assert_eq!(refused(here.send(capture(account, first, Some(61))).await), Refusal::HoldExceeded { amount: 60 });
+    assert_eq!(
+        refused(here.send(capture(account, first, Some(61))).await),
+        Refusal::HoldExceeded { amount: 60 }
+    );
 
     // Both ways, from two instances at once.
     let ends = join_all([
@@ -58,9 +80,18 @@ async fn a_hold_ends_once_and_its_end_is_remembered() {
     assert_eq!(released.account.held, 0);
     for instance in [&here, &there] {
         let status = HoldStatus::Released;
-        assert_eq!(refused(instance.send(capture(account, second, None)).await), Refusal::HoldNotOpen { status });
-        assert_eq!(refused(instance.send(hold(account, second, 1, None)).await), Refusal::HoldExists);
-        assert_eq!(refused(instance.send(release(account, Uuid::new_v4())).await), Refusal::HoldNotFound);
+        assert_eq!(
+            refused(instance.send(capture(account, second, None)).await),
+            Refusal::HoldNotOpen { status }
+        );
+        assert_eq!(
+            refused(instance.send(hold(account, second, 1, None)).await),
+            Refusal::HoldExists
+        );
+        assert_eq!(
+            refused(instance.send(release(account, Uuid::new_v4())).await),
+            Refusal::HoldNotFound
+        );
     }
     log.assert_dense().await;
     join_all([here.end(), there.end()]).await;
@@ -79,13 +110,31 @@ async fn a_hold_whose_time_is_over_can_only_expire_and_does_so_once() {
     assert!(accepted(here.send(expire()).await).events.is_empty(), "its time is not over");
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
     let status = HoldStatus::Expired;
-    assert_eq!(refused(there.send(capture(account, hold_id, None)).await), Refusal::HoldNotOpen { status });
-    assert_eq!(refused(here.send(release(account, hold_id)).await), Refusal::HoldNotOpen { status });
-    let all = join_all([here.send(expire()), there.send(expire()), here.send(expire()), there.send(expire())]).await;
+    assert_eq!(
+        refused(there.send(capture(account, hold_id, None)).await),
+        Refusal::HoldNotOpen { status }
+    );
+    assert_eq!(
+        refused(here.send(release(account, hold_id)).await),
+        Refusal::HoldNotOpen { status }
+    );
+    let all = join_all([
+        here.send(expire()),
+        there.send(expire()),
+        here.send(expire()),
+        there.send(expire()),
+    ])
+    .await;
     let events: usize = all.into_iter().map(|answer| accepted(answer).events.len()).sum();
     assert_eq!(events, 1);
-    assert_eq!(refused(there.send(release(account, hold_id)).await), Refusal::HoldNotOpen { status });
-    assert_eq!(accepted(here.send(hold(account, Uuid::new_v4(), 100, None)).await).account.held, 100);
+    assert_eq!(
+        refused(there.send(release(account, hold_id)).await),
+        Refusal::HoldNotOpen { status }
+    );
+    assert_eq!(
+        accepted(here.send(hold(account, Uuid::new_v4(), 100, None)).await).account.held,
+        100
+    );
     join_all([here.end(), there.end()]).await;
     log.end().await;
 }

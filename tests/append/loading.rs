@@ -16,10 +16,11 @@ async fn snapshots_are_only_a_cache() {
         accepted(instance.send(request(account, Command::Deposit(money(2)))).await);
     }
     instance.end().await;
-    let kept: Vec<i64> = sqlx::query_scalar("SELECT version FROM passbook.snapshots ORDER BY version")
-        .fetch_all(&log.pool)
-        .await
-        .unwrap();
+    let kept: Vec<i64> =
+        sqlx::query_scalar("SELECT version FROM passbook.snapshots ORDER BY version")
+            .fetch_all(&log.pool)
+            .await
+            .unwrap();
     assert_eq!(kept, [20, 40]);
 
     for damage in [
@@ -71,7 +72,11 @@ async fn a_long_account_without_snapshots_is_loaded_in_steps_that_leave_some() {
             .await
             .unwrap();
     let kept: Vec<(i64, i64)> = kept.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(kept, [20_000, 40_000, 60_000].map(|version| (version, 3 * (version - 1))), "one at each step");
+    assert_eq!(
+        kept,
+        [20_000, 40_000, 60_000].map(|version| (version, 3 * (version - 1))),
+        "one at each step"
+    );
     log.assert_dense().await;
     log.end().await;
 }

@@ -67,7 +67,10 @@ async fn a_key_has_one_effect_and_one_answer_refusals_included() {
 
     let answers = join_all((0..50).map(|_| instance.send(deposit()))).await;
     let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
-    assert!(answers.iter().all(|answer| said(answer) == said(&answers[0])), "every answer is the first");
+    assert!(
+        answers.iter().all(|answer| said(answer) == said(&answers[0])),
+        "every answer is the first"
+    );
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
 
     let too_much = || with_key(request(account, Command::Withdraw(money(501))), "pay-2");
@@ -110,7 +113,11 @@ async fn two_instances_on_one_hot_account_lose_nothing_and_never_overdraw() {
     });
     let taken: i64 = join_all(writers).await.into_iter().map(Result::unwrap).sum();
     let withdrawn = log.events().await.len() - 2;
-    assert_eq!(i64::try_from(withdrawn).unwrap(), taken, "as many withdrawals in the log as were answered");
+    assert_eq!(
+        i64::try_from(withdrawn).unwrap(),
+        taken,
+        "as many withdrawals in the log as were answered"
+    );
     assert_eq!(taken, 100, "all of the money could be had, and no more");
     log.assert_dense().await;
     for instance in instances {
@@ -134,7 +141,10 @@ async fn a_refusal_is_decided_on_what_is_there_not_on_what_was_cached() {
 
     let mut late = request(account, Command::Deposit(money(1)));
     late.expected_versions = Some(vec![2]);
-    assert_eq!(refused(there.send(late.clone()).await), Refusal::VersionMismatch { current_version: 3 });
+    assert_eq!(
+        refused(there.send(late.clone()).await),
+        Refusal::VersionMismatch { current_version: 3 }
+    );
     late.expected_versions = Some(vec![3]);
     assert_eq!(accepted(there.send(late).await).version, 4);
     join_all([here.end(), there.end()]).await;
@@ -148,7 +158,10 @@ async fn an_opening_of_a_taken_id_is_refused_and_a_dry_run_leaves_nothing() {
     let account = here.open().await;
     assert_eq!(refused(there.send(request(account, opening())).await), Refusal::AccountExists);
     let nobody = Uuid::new_v4();
-    assert_eq!(refused(here.send(request(nobody, Command::Deposit(money(1)))).await), Refusal::AccountNotFound);
+    assert_eq!(
+        refused(here.send(request(nobody, Command::Deposit(money(1)))).await),
+        Refusal::AccountNotFound
+    );
 
     // A dry run too is decided on what is there: nothing that it inserts would find out.
     let mut opening_trial = request(account, opening());
@@ -161,7 +174,8 @@ async fn an_opening_of_a_taken_id_is_refused_and_a_dry_run_leaves_nothing() {
     trial.dry_run = true;
     let would_be = accepted(here.send(trial).await);
     assert_eq!((would_be.version, would_be.account.balance, would_be.events.len()), (2, 7, 1));
-    let in_earnest = accepted(here.send(with_key(request(account, Command::Deposit(money(9))), "trial")).await);
+    let in_earnest =
+        accepted(here.send(with_key(request(account, Command::Deposit(money(9))), "trial")).await);
     assert_eq!((in_earnest.version, in_earnest.account.balance), (2, 9));
     assert_eq!(log.events().await.len(), 2);
     join_all([here.end(), there.end()]).await;

@@ -43,7 +43,8 @@ async fn whatever_is_asked_is_answered_as_by_a_service_that_forgets_nothing() {
             failures.insert(shortest.gist.clone(), shortest);
         }
     }
-    let stories: Vec<String> = failures.iter().map(|(gist, failure)| format!("{gist}\n{}", failure.story)).collect();
+    let stories: Vec<String> =
+        failures.iter().map(|(gist, failure)| format!("{gist}\n{}", failure.story)).collect();
     assert!(stories.is_empty(), "{}", stories.join("\n"));
     stage.log.assert_dense().await;
     join_all(stage.instances.map(Instance::end)).await;
@@ -70,7 +71,8 @@ struct Failure {
 impl Stage {
     async fn play(&mut self, steps: &[Step]) -> Result<(), Failure> {
         self.played += 1;
-        let (mut reference, mut story, mut accounts) = (Reference::default(), String::new(), Vec::new());
+        let (mut reference, mut story, mut accounts) =
+            (Reference::default(), String::new(), Vec::new());
         let mut places = BTreeMap::new();
         for (n, step) in steps.iter().enumerate() {
             let step = renamed(step, self.played);
@@ -85,7 +87,13 @@ impl Stage {
                     lanes.submit_together(requests.clone(), all_or_none).await
                 }
             };
-            places.extend(results.iter().zip(requests).filter(|asked| !asked.1.dry_run).flat_map(|r| legs(r.0)));
+            places.extend(
+                results
+                    .iter()
+                    .zip(requests)
+                    .filter(|asked| !asked.1.dry_run)
+                    .flat_map(|r| legs(r.0)),
+            );
             let told: Vec<Told> = results.iter().map(Told::by_service).collect();
             let _ = writeln!(story, "{:?} of instance {}:", step.way, step.instance);
             let mut wrong = None;
@@ -94,8 +102,9 @@ impl Stage {
                 let _ = if expected == told {
                     writeln!(story, "    {}", gist(told))
                 } else {
-                    wrong
-                        .get_or_insert_with(|| format!("{:?}: {} instead of {}", step.way, gist(told), gist(expected)));
+                    wrong.get_or_insert_with(|| {
+                        format!("{:?}: {} instead of {}", step.way, gist(told), gist(expected))
+                    });
                     writeln!(story, "    SHOULD BE {expected:?}\n    BUT WAS   {told:?}")
                 };
             }
@@ -104,7 +113,11 @@ impl Stage {
             }
         }
         let agrees = self.agrees(&accounts, &reference, &places).await;
-        agrees.map_err(|gist| Failure { step: steps.len(), story: readable(format!("{story}{gist}"), &accounts), gist })
+        agrees.map_err(|gist| Failure {
+            step: steps.len(),
+            story: readable(format!("{story}{gist}"), &accounts),
+            gist,
+        })
     }
 
     /// Whether the log has the events and keys that it should, and whether the events are where answers said.
@@ -135,7 +148,8 @@ impl Stage {
             }
         }
         let happened = reference.events.iter().filter(|events| !events.1.is_empty());
-        let happened = happened.map(|(id, events)| (*id, events.iter().cloned().map(Happened::timeless).collect()));
+        let happened = happened
+            .map(|(id, events)| (*id, events.iter().cloned().map(Happened::timeless).collect()));
         if !happened.eq(events) {
             return Err("the log has other events".to_owned());
         }
@@ -144,8 +158,13 @@ impl Stage {
             sqlx::query_as(sql).bind(accounts).fetch_all(&self.log.pool).await.unwrap();
         let (keys, expected) = (keys.into_iter().collect::<BTreeSet<_>>(), reference.keys());
         if keys != expected {
-            let (lost, made_up) = (expected.difference(&keys).count(), keys.difference(&expected).count());
-            return Err(format!("keys are kept otherwise: lost {}, made up {}", lost > 0, made_up > 0));
+            let (lost, made_up) =
+                (expected.difference(&keys).count(), keys.difference(&expected).count());
+            return Err(format!(
+                "keys are kept otherwise: lost {}, made up {}",
+                lost > 0,
+                made_up > 0
+            ));
         }
         Ok(())
     }
@@ -203,7 +222,8 @@ fn with_simpler_steps(steps: &[Step]) -> Vec<Change> {
 
 /// Its account, and who is to receive.
 fn touched(request: &CommandRequest) -> impl Iterator<Item = Uuid> {
-    let to = if let Command::Transfer(transfer) = &request.command { Some(transfer.to) } else { None };
+    let to =
+        if let Command::Transfer(transfer) = &request.command { Some(transfer.to) } else { None };
     std::iter::once(request.account_id).chain(to)
 }
 
@@ -218,7 +238,9 @@ fn readable(story: String, accounts: &[Uuid]) -> String {
 fn legs(result: &CommandResult) -> Vec<((Uuid, i64), Position)> {
     let place = |leg: &AccountChange| ((leg.account_id, leg.version), leg.position);
     match result.as_ref().map(|answer| &answer.outcome) {
-        Ok(Outcome::Accepted(accepted)) => std::iter::once(&accepted.own).chain(&accepted.to).map(place).collect(),
+        Ok(Outcome::Accepted(accepted)) => {
+            std::iter::once(&accepted.own).chain(&accepted.to).map(place).collect()
+        }
         Ok(Outcome::Refused(_)) | Err(_) => Vec::new(),
     }
 }
@@ -228,8 +250,12 @@ fn gist(told: &Told) -> String {
     let again = |replayed: bool| if replayed { " again" } else { "" };
     match told {
         Told::Done { replayed, .. } => format!("done{}", again(*replayed)),
-        Told::Refused { replayed, refusal: Refusal::TransferExists } => format!("TransferExists{}", again(*replayed)),
-        Told::Refused { replayed, refusal: Refusal::HoldExists } => format!("HoldExists{}", again(*replayed)),
+        Told::Refused { replayed, refusal: Refusal::TransferExists } => {
+            format!("TransferExists{}", again(*replayed))
+        }
+        Told::Refused { replayed, refusal: Refusal::HoldExists } => {
+            format!("HoldExists{}", again(*replayed))
+        }
         Told::Refused { replayed, .. } => format!("refused{}", again(*replayed)),
         Told::Error(error) => format!("{error:?}"),
     }

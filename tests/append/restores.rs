@@ -16,8 +16,12 @@ use crate::ground::{Log, accepted, done, money, opening, request, transfer, with
 
 impl Log {
     async fn described(&self) -> StoreDescription {
-        let store_id = sqlx::query_scalar("SELECT store_id FROM passbook.store").fetch_one(&self.pool).await.unwrap();
-        let store = Store { store_id, partitions: store::DEFAULT_PARTITIONS, opened_by_key_alone: false };
+        let store_id = sqlx::query_scalar("SELECT store_id FROM passbook.store")
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        let store =
+            Store { store_id, partitions: store::DEFAULT_PARTITIONS, opened_by_key_alone: false };
         self.reader(store).describe().await.unwrap()
     }
 }
@@ -32,7 +36,9 @@ async fn put_back(log: &Log, account: Uuid, version: i64) {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
             AND usename <> current_user"
             .to_owned(),
-        format!("DELETE FROM passbook.events WHERE account_id = '{account}' AND version > {version}"),
+        format!(
+            "DELETE FROM passbook.events WHERE account_id = '{account}' AND version > {version}"
+        ),
         "UPDATE passbook.log_head AS h SET position = coalesce(
             (SELECT max(e.position) FROM passbook.events AS e WHERE e.partition = h.partition), 0)"
             .to_owned(),
@@ -80,26 +86,42 @@ async fn commands_on_a_forked_partition_are_refused_and_all_others_are_not() {
         accepted(instance.send(request(account, Command::Deposit(money(100)))).await);
     }
     let mut connection = sqlx::PgConnection::connect_with(&log.runtime()).await.unwrap();
-    let fork = Fork { partition: 3, log_position: 2, topic_position: 7, reason: "another event".to_owned() };
+    let fork = Fork {
+        partition: 3,
+        log_position: 2,
+        topic_position: 7,
+        reason: "another event".to_owned(),
+    };
     restores::note_fork(&mut connection, 0, &fork).await.unwrap();
     let behind = CommandError::LogIsBehind { partition: 3, log_position: 2, topic_position: 7 };
 
     // Nobody has told this instance; all go in one batch.
-    let each = [forked, other, forked, other].map(|account| request(account, Command::Deposit(money(1))));
+    let each =
+        [forked, other, forked, other].map(|account| request(account, Command::Deposit(money(1))));
     let results = instance.lanes.submit_each(each.to_vec()).await;
-    let [Err(first), Ok(second), Err(third_result), Ok(fourth)] = &results[..] else { panic!("{results:?}") };
+    let [Err(first), Ok(second), Err(third_result), Ok(fourth)] = &results[..] else {
+        panic!("{results:?}")
+    };
     assert!(first == &behind && third_result == &behind);
     assert!([second, fourth].iter().all(|answer| matches!(answer.outcome, Outcome::Accepted(_))));
     let mut trial = request(forked, Command::Withdraw(money(1)));
     trial.dry_run = true;
     let too_much = request(forked, Command::Withdraw(money(1_000)));
     let with_key = with_key(request(forked, Command::Deposit(money(1))), "a key");
-    for refused in [trial, too_much, with_key, transfer(forked, third, 1), transfer(third, forked, 1)] {
+    for refused in
+        [trial, too_much, with_key, transfer(forked, third, 1), transfer(third, forked, 1)]
+    {
         assert_eq!(instance.send(refused.clone()).await.unwrap_err(), behind, "{refused:?}");
     }
-    let set = vec![request(third, Command::Deposit(money(1))), request(forked, Command::Deposit(money(1)))];
+    let set = vec![
+        request(third, Command::Deposit(money(1))),
+        request(forked, Command::Deposit(money(1))),
+    ];
     let results = instance.lanes.submit_together(set, true).await;
-    assert!(results.iter().all(|result| result.as_ref().is_err_and(|error| *error == behind)), "{results:?}");
+    assert!(
+        results.iter().all(|result| result.as_ref().is_err_and(|error| *error == behind)),
+        "{results:?}"
+    );
     accepted(instance.send(transfer(third, other, 1)).await);
     instance.end().await;
     log.assert_dense().await;
@@ -108,7 +130,8 @@ async fn commands_on_a_forked_partition_are_refused_and_all_others_are_not() {
 
 /// The id of an account of a partition.
 fn account_in(partition: i16) -> Uuid {
-    let of_partition = |account: &Uuid| partition_of(*account, store::DEFAULT_PARTITIONS) == partition;
+    let of_partition =
+        |account: &Uuid| partition_of(*account, store::DEFAULT_PARTITIONS) == partition;
     std::iter::repeat_with(Uuid::new_v4).find(of_partition).unwrap()
 }
 
@@ -125,14 +148,16 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
     assert_eq!((described.epoch, described.restores.len(), described.forks.len()), (0, 0, 0));
 
     let mut connection = sqlx::PgConnection::connect_with(&log.runtime()).await.unwrap();
-    let fork = Fork { partition, log_position: 5, topic_position: 7, reason: "another event".to_owned() };
+    let fork =
+        Fork { partition, log_position: 5, topic_position: 7, reason: "another event".to_owned() };
     restores::note_fork(&mut connection, 0, &fork).await.unwrap();
     // The first to notice it has told what it is.
     let later = Fork { topic_position: 9, ..fork.clone() };
     restores::note_fork(&mut connection, 0, &later).await.unwrap();
     assert_eq!(log.described().await.forks, std::slice::from_ref(&fork));
 
-    let sql = "SELECT position, fork_noticed_at IS NOT NULL FROM passbook.log_head WHERE partition = $1";
+    let sql =
+        "SELECT position, fork_noticed_at IS NOT NULL FROM passbook.log_head WHERE partition = $1";
     let head = || sqlx::query_as::<_, (i64, bool)>(sql).bind(partition).fetch_one(&log.pool);
     assert_eq!(head().await.unwrap(), (5, true));
 
@@ -149,12 +174,26 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
     let described = log.described().await;
     assert_eq!((described.epoch, described.forks.len(), described.restores.len()), (4, 0, 1));
     let restore = &described.restores[0];
-    assert_eq!((restore.epoch, restore.kept.len()), (4, usize::from(store::DEFAULT_PARTITIONS.unsigned_abs())));
-    assert!(restore.kept.iter().all(|kept| kept.position == if kept.partition == partition { 3 } else { 0 }));
-    assert!(described.restores_of(partition).gave_up(0, 4) && !described.restores_of(partition).gave_up(4, 4));
+    assert_eq!(
+        (restore.epoch, restore.kept.len()),
+        (4, usize::from(store::DEFAULT_PARTITIONS.unsigned_abs()))
+    );
+    assert!(
+        restore
+            .kept
+            .iter()
+            .all(|kept| kept.position == if kept.partition == partition { 3 } else { 0 })
+    );
+    assert!(
+        described.restores_of(partition).gave_up(0, 4)
+            && !described.restores_of(partition).gave_up(4, 4)
+    );
 
     // It goes on where the log is.
-    assert_eq!(accepted(instance.send(request(account, Command::Deposit(money(1)))).await).position.number, 6);
+    assert_eq!(
+        accepted(instance.send(request(account, Command::Deposit(money(1)))).await).position.number,
+        6
+    );
     assert!(restores::accept(&mut connection, 4, 5, &none).await.unwrap());
     let kept = log.described().await.restores[1].kept.iter().map(|kept| kept.position).max();
     assert_eq!(kept, Some(6));

@@ -69,7 +69,10 @@ async fn the_role_of_the_service_writes_no_table_and_changes_no_object() {
                 is_refused(&role, &sql).await;
             }
         }
-        sqlx::raw_sql(AssertSqlSafe(format!("SELECT * FROM passbook.{table} LIMIT 1"))).execute(&role).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("SELECT * FROM passbook.{table} LIMIT 1")))
+            .execute(&role)
+            .await
+            .unwrap();
     }
     for sql in [
         "DROP TRIGGER events_are_never_changed ON passbook.events",
@@ -106,8 +109,14 @@ async fn every_table_and_function_there_is_has_the_rights_it_should() {
     assert!(functions.len() > 8);
     for Function { name, runs_as_owner, writes, settings, by_anybody } in functions {
         assert!(!by_anybody, "PUBLIC may execute {name}");
-        assert!(settings.contains(&"search_path=pg_catalog, passbook, pg_temp".to_owned()), "{name}: {settings:?}");
-        assert_eq!(runs_as_owner, writes, "{name}: SECURITY DEFINER is for functions that write, and for no others");
+        assert!(
+            settings.contains(&"search_path=pg_catalog, passbook, pg_temp".to_owned()),
+            "{name}: {settings:?}"
+        );
+        assert_eq!(
+            runs_as_owner, writes,
+            "{name}: SECURITY DEFINER is for functions that write, and for no others"
+        );
     }
     let granted: Vec<(String, String)> = sqlx::query_as(
         "SELECT c.relname::text, a.privilege_type FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
@@ -117,14 +126,22 @@ async fn every_table_and_function_there_is_has_the_rights_it_should() {
     .await
     .unwrap();
     for table in tables(&log).await {
-        let rights: Vec<&str> = granted.iter().filter(|grant| grant.0 == table).map(|grant| grant.1.as_str()).collect();
+        let rights: Vec<&str> =
+            granted.iter().filter(|grant| grant.0 == table).map(|grant| grant.1.as_str()).collect();
         assert_eq!(rights, ["SELECT"], "{table}");
     }
 
     // Whatever an earlier version granted is taken back by the job.
-    sqlx::raw_sql("GRANT INSERT, UPDATE ON passbook.events TO passbook_command").execute(&log.pool).await.unwrap();
+    sqlx::raw_sql("GRANT INSERT, UPDATE ON passbook.events TO passbook_command")
+        .execute(&log.pool)
+        .await
+        .unwrap();
     prepare(&log.owner(), "passbook_command", None).await.unwrap();
-    is_refused(&log.runtime_pool(), "INSERT INTO passbook.events SELECT * FROM passbook.events LIMIT 0").await;
+    is_refused(
+        &log.runtime_pool(),
+        "INSERT INTO passbook.events SELECT * FROM passbook.events LIMIT 0",
+    )
+    .await;
     log.end().await;
 }
 
@@ -137,14 +154,21 @@ async fn a_snapshot_that_was_changed_or_forged_is_passed_over() {
         accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
     }
     instance.end().await;
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM passbook.snapshots").fetch_one(&log.pool).await.unwrap();
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM passbook.snapshots")
+        .fetch_one(&log.pool)
+        .await
+        .unwrap();
     assert!(kept > 0, "there is no snapshot to tamper with");
 
     let too_much = Command::Withdraw(money(1_000));
     let refuses = async |how: &str| {
         let instance = log.instance();
         let refusal = refused(instance.send(request(account, too_much.clone())).await);
-        assert_eq!(refusal, Refusal::InsufficientFunds { available: 50, overdraft_limit: 0 }, "{how}");
+        assert_eq!(
+            refusal,
+            Refusal::InsufficientFunds { available: 50, overdraft_limit: 0 },
+            "{how}"
+        );
         instance.end().await;
     };
     let changed = "UPDATE passbook.snapshots SET state = replace(state::text, '\"balance\":', '\"balance\":9')::json";
@@ -181,14 +205,16 @@ async fn a_build_that_knows_only_the_append_by_columns_appends_the_same() {
     let refused = append(1).await.unwrap_err();
     assert_eq!(violated_constraint(&refused), Some("asserted_version_is_current"));
     assert_eq!(append(0).await.unwrap(), [0, 0]);
-    let events: Vec<(i16, i64, Uuid, i64, String)> =
-        sqlx::query_as("SELECT partition, position, account_id, version, type FROM passbook.events ORDER BY 1, 2")
-            .fetch_all(&log.pool)
-            .await
-            .unwrap();
+    let events: Vec<(i16, i64, Uuid, i64, String)> = sqlx::query_as(
+        "SELECT partition, position, account_id, version, type FROM passbook.events ORDER BY 1, 2",
+    )
+    .fetch_all(&log.pool)
+    .await
+    .unwrap();
     let [one, other, transfer] = ids;
-    let event =
-        |partition, position, account, version, of: &str| (partition, position, account, version, of.to_owned());
+    let event = |partition, position, account, version, of: &str| {
+        (partition, position, account, version, of.to_owned())
+    };
     let expected = [
         event(3, 1, one, 1, "AccountOpened"),
         event(3, 2, one, 2, "MoneySent"),

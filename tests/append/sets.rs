@@ -9,16 +9,24 @@ use passbook_shared::event::AccountFrozen;
 use passbook_shared::text::Metadata;
 use uuid::Uuid;
 
-use crate::ground::{Log, accepted, done, money, opening, refused, request, said, transfer, with_key};
+use crate::ground::{
+    Log, accepted, done, money, opening, refused, request, said, transfer, with_key,
+};
 
 fn again(requests: &[CommandRequest]) -> Vec<CommandRequest> {
-    requests.iter().map(|request| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() }).collect()
+    requests
+        .iter()
+        .map(|request| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() })
+        .collect()
 }
 
 #[track_caller]
 fn same(first: &[CommandResult], second: &[CommandResult]) {
     let text = |results: &[CommandResult]| -> Vec<String> {
-        results.iter().map(|result| result.as_ref().map_or_else(|error| format!("{error:?}"), said)).collect()
+        results
+            .iter()
+            .map(|result| result.as_ref().map_or_else(|error| format!("{error:?}"), said))
+            .collect()
     };
     assert_eq!(text(first), text(second));
 }
@@ -36,8 +44,15 @@ async fn all_are_done_on_what_the_ones_before_left_and_a_repeat_changes_nothing(
     }
     set.push(request(rich, Command::Withdraw(money(1))));
     let too_much = instance.lanes.submit_together(set.clone(), true).await;
-    assert_eq!(refused(too_much[10].clone()), Refusal::InsufficientFunds { available: 0, overdraft_limit: 0 });
-    assert!(too_much[..10].iter().all(|result| result.as_ref().unwrap_err() == &CommandError::SetAborted));
+    assert_eq!(
+        refused(too_much[10].clone()),
+        Refusal::InsufficientFunds { available: 0, overdraft_limit: 0 }
+    );
+    assert!(
+        too_much[..10]
+            .iter()
+            .all(|result| result.as_ref().unwrap_err() == &CommandError::SetAborted)
+    );
     assert_eq!(log.events().await.len(), 2, "nothing of it was done");
 
     set.pop();
@@ -87,7 +102,8 @@ async fn sets_that_race_are_each_whole() {
     let accounts = instances[0].open_with(8, 50).await;
     let sets = (0..40_usize).map(|n| {
         // Money goes round: every account gives 5 to the next, in an order of its own.
-        let set = (0..8).map(|k| transfer(accounts[(n + k) % 8], accounts[(n + k + 1) % 8], 5)).collect();
+        let set =
+            (0..8).map(|k| transfer(accounts[(n + k) % 8], accounts[(n + k + 1) % 8], 5)).collect();
         instances[n % 2].lanes.submit_together(set, true)
     });
     let mut whole = 0;
@@ -116,7 +132,10 @@ async fn a_dry_run_of_many_is_decided_on_each_others_effects_and_leaves_nothing(
     ];
     set.iter_mut().for_each(|request| request.dry_run = true);
     let results = instance.lanes.submit_together(set, false).await;
-    assert_eq!(refused(results[2].clone()), Refusal::InsufficientFunds { available: 7, overdraft_limit: 0 });
+    assert_eq!(
+        refused(results[2].clone()),
+        Refusal::InsufficientFunds { available: 7, overdraft_limit: 0 }
+    );
     let last = accepted(results[3].clone());
     assert_eq!((last.version, last.account.balance, last.events.len()), (3, 0, 1));
     assert_eq!(log.events().await.len(), 0);
@@ -130,12 +149,20 @@ async fn many_at_once_are_each_done_or_refused_in_their_order() {
     let log = Log::start().await;
     let instance = log.instance();
     let accounts = instance.open_with(4, 3).await;
-    let many = (0..400).map(|n| with_key(request(accounts[n % 4], Command::Withdraw(money(1))), &n.to_string()));
+    let many = (0..400)
+        .map(|n| with_key(request(accounts[n % 4], Command::Withdraw(money(1))), &n.to_string()));
     let many: Vec<CommandRequest> = many.collect();
     let first = instance.lanes.submit_each(again(&many)).await;
-    let taken = first.iter().filter(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_))).count();
+    let taken = first
+        .iter()
+        .filter(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_)))
+        .count();
     assert_eq!(taken, 12, "as much as there was");
-    assert!(first[..12].iter().all(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_))));
+    assert!(
+        first[..12]
+            .iter()
+            .all(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_)))
+    );
     same(&first, &instance.lanes.submit_each(again(&many)).await);
     assert_eq!(log.events().await.len(), 8 + 12);
     instance.end().await;
@@ -159,15 +186,26 @@ async fn a_set_with_the_id_of_another_transfer_in_it_is_not_done_at_all() {
             let mut set = again(&set);
             set.iter_mut().for_each(|request| request.dry_run = dry_run);
             let results = instance.lanes.submit_together(set, true).await;
-            let held_back = results.iter().filter(|result| matches!(result, Err(CommandError::SetAborted))).count();
+            let held_back = results
+                .iter()
+                .filter(|result| matches!(result, Err(CommandError::SetAborted)))
+                .count();
             assert_eq!(held_back, 1, "{results:?}");
-            let refusals = results.into_iter().filter_map(|result| result.ok()).map(|answer| answer.outcome);
-            assert!(refusals.into_iter().all(|outcome| matches!(outcome, Outcome::Refused(Refusal::TransferExists))));
+            let refusals =
+                results.into_iter().filter_map(|result| result.ok()).map(|answer| answer.outcome);
+            assert!(
+                refusals
+                    .into_iter()
+                    .all(|outcome| matches!(outcome, Outcome::Refused(Refusal::TransferExists)))
+            );
         }
     }
     // With the same content it is that transfer, and the rest is done.
     let results = instance.lanes.submit_together(again(&[deposit, done]), true).await;
-    assert_eq!(results.iter().map(|result| result.as_ref().unwrap().replayed).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        results.iter().map(|result| result.as_ref().unwrap().replayed).collect::<Vec<_>>(),
+        [false, true]
+    );
     assert_eq!(log.events().await.len(), 4 + 2 + 1);
     instance.end().await;
     log.end().await;
@@ -200,7 +238,8 @@ async fn what_a_set_has_done_it_can_undo() {
     for dry_run in [true, false] {
         set.iter_mut().for_each(|request| request.dry_run = dry_run);
         let results = instance.lanes.submit_together(again(&set), true).await;
-        let balances: Vec<i64> = results.into_iter().map(|result| accepted(result).account.balance).collect();
+        let balances: Vec<i64> =
+            results.into_iter().map(|result| accepted(result).account.balance).collect();
         assert_eq!(balances, [150, 100, 60, 100]);
     }
     assert_eq!(log.events().await.len(), 4 + 2 + 4);
@@ -210,8 +249,16 @@ async fn what_a_set_has_done_it_can_undo() {
     set[2] = transfer(accounts[0], accounts[1], 40);
     set[3] = reverse(9);
     let results = instance.lanes.submit_together(again(&set), true).await;
-    assert_eq!(refused(results[4].clone()), Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
-    assert_eq!(accepted(instance.send(request(accounts[1], Command::Deposit(money(1)))).await).account.balance, 101);
+    assert_eq!(
+        refused(results[4].clone()),
+        Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 }
+    );
+    assert_eq!(
+        accepted(instance.send(request(accounts[1], Command::Deposit(money(1)))).await)
+            .account
+            .balance,
+        101
+    );
     assert_eq!(log.events().await.len(), 4 + 2 + 4 + 1);
     log.assert_dense().await;
     instance.end().await;
@@ -223,8 +270,11 @@ async fn a_refusal_for_what_its_own_set_did_is_not_kept_under_its_key() {
     let log = Log::start().await;
     let (here, there) = (log.instance(), log.instance());
     let accounts = here.open_with(2, 100).await;
-    let freeze = || request(accounts[0], Command::Freeze(AccountFrozen { reason: None, block_credits: false }));
-    let withdraw = |amount, key| with_key(request(accounts[0], Command::Withdraw(money(amount))), key);
+    let freeze = || {
+        request(accounts[0], Command::Freeze(AccountFrozen { reason: None, block_credits: false }))
+    };
+    let withdraw =
+        |amount, key| with_key(request(accounts[0], Command::Withdraw(money(amount))), key);
     // Frozen by the set, spent by the set, and told of more money than there is without the set.
     let sets = [
         (vec![freeze(), withdraw(10, "w1")], Refusal::AccountFrozen),
@@ -249,7 +299,10 @@ async fn a_refusal_for_what_its_own_set_did_is_not_kept_under_its_key() {
     for (amount, key, left) in [(10, "w1", 90), (10, "w2", 80)] {
         assert_eq!(accepted(there.send(withdraw(amount, key)).await).account.balance, left);
     }
-    assert!(matches!(refused(there.send(withdraw(102, "w3")).await), Refusal::InsufficientFunds { available: 80, .. }));
+    assert!(matches!(
+        refused(there.send(withdraw(102, "w3")).await),
+        Refusal::InsufficientFunds { available: 80, .. }
+    ));
     join_all([here.end(), there.end()]).await;
     log.end().await;
 }
@@ -292,7 +345,8 @@ async fn a_key_that_was_kept_with_its_precondition_still_answers() {
     };
     let first = instance.send(withdraw.clone()).await.unwrap();
     // As the versions before this one kept it: the hash of `[{"withdraw":{"amount":10}},2]`.
-    let kept = Uuid::new_v5(&Uuid::NAMESPACE_OID, br#"[{"withdraw":{"amount":10}},2]"#).as_u64_pair().0;
+    let kept =
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, br#"[{"withdraw":{"amount":10}},2]"#).as_u64_pair().0;
     sqlx::query("UPDATE passbook.commands SET fingerprint = $1 WHERE idempotency_key = 'w'")
         .bind(kept.cast_signed())
         .execute(&log.pool)
@@ -310,7 +364,8 @@ async fn an_import_is_answered_as_it_was_whatever_the_order_it_is_repeated_in() 
     let log = Log::start().await;
     let instance = log.instance();
     let accounts: Vec<Uuid> = (0..6).map(|_| Uuid::new_v4()).collect();
-    let mut import: Vec<CommandRequest> = accounts.iter().map(|account| request(*account, opening())).collect();
+    let mut import: Vec<CommandRequest> =
+        accounts.iter().map(|account| request(*account, opening())).collect();
     for n in 0..210 {
         let (account, other) = (accounts[n % 6], accounts[(n + 1) % 6]);
         import.push(match n % 5 {
@@ -320,8 +375,11 @@ async fn an_import_is_answered_as_it_was_whatever_the_order_it_is_repeated_in() 
             _ => request(account, Command::Deposit(money(i64::try_from(n).unwrap() + 10))),
         });
     }
-    let import: Vec<CommandRequest> =
-        import.into_iter().enumerate().map(|(n, request)| with_key(request, &format!("{n}"))).collect();
+    let import: Vec<CommandRequest> = import
+        .into_iter()
+        .enumerate()
+        .map(|(n, request)| with_key(request, &format!("{n}")))
+        .collect();
     let first = instance.lanes.submit_each(again(&import)).await;
     assert!(first.iter().all(|result| !result.as_ref().unwrap().replayed));
     let events = log.events().await;
@@ -330,7 +388,8 @@ async fn an_import_is_answered_as_it_was_whatever_the_order_it_is_repeated_in() 
     let count = import.len();
     let orders: [fn(usize, usize) -> usize; 4] =
         [|n, _| n, |n, count| count - 1 - n, |n, count| n * 17 % count, |n, _| n];
-    for (instance, order) in [&instance, &elsewhere, &elsewhere, &instance].into_iter().zip(orders) {
+    for (instance, order) in [&instance, &elsewhere, &elsewhere, &instance].into_iter().zip(orders)
+    {
         let order: Vec<usize> = (0..count).map(|n| order(n, count)).collect();
         for some in order.chunks(50) {
             let requests: Vec<CommandRequest> = some.iter().map(|n| import[*n].clone()).collect();
@@ -343,8 +402,12 @@ async fn an_import_is_answered_as_it_was_whatever_the_order_it_is_repeated_in() 
     // New commands are decided on the newest state, not on the one that was repeated last.
     let newest = accepted(first[count - 1].clone());
     assert_eq!(newest.account_id, accounts[209 % 6]);
-    let next = accepted(instance.send(request(newest.account_id, Command::Deposit(money(1)))).await);
-    assert_eq!((next.version, next.account.balance), (newest.version + 1, newest.account.balance + 1));
+    let next =
+        accepted(instance.send(request(newest.account_id, Command::Deposit(money(1)))).await);
+    assert_eq!(
+        (next.version, next.account.balance),
+        (newest.version + 1, newest.account.balance + 1)
+    );
     join_all([instance.end(), elsewhere.end()]).await;
     log.end().await;
 }

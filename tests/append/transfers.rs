@@ -53,7 +53,8 @@ async fn assert_both_legs(log: &Log) -> BTreeMap<Uuid, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_ring_nor_lose_money() {
+async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_ring_nor_lose_money()
+{
     let log = Log::start().await;
     let instances = [Arc::new(log.instance()), Arc::new(log.instance())];
     let accounts = instances[0].open_with(6, 1_000).await;
@@ -63,13 +64,16 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
             tokio::spawn(async move {
                 let mut sent = 0;
                 for turn in 0..20 {
-                    let (from, to) = (accounts[(writer + turn) % 6], accounts[(writer * 5 + turn * 7 + 1) % 6]);
+                    let (from, to) =
+                        (accounts[(writer + turn) % 6], accounts[(writer * 5 + turn * 7 + 1) % 6]);
                     match instance.send(transfer(from, to, 7)).await {
                         Ok(Answer { outcome: Outcome::Accepted(accepted), .. }) => {
                             assert_eq!(accepted.to.unwrap().account_id, to);
                             sent += 1;
                         }
-                        Ok(Answer { outcome: Outcome::Refused(Refusal::SameAccount), .. }) => assert_eq!(from, to),
+                        Ok(Answer { outcome: Outcome::Refused(Refusal::SameAccount), .. }) => {
+                            assert_eq!(from, to)
+                        }
                         // Two instances fight for the same accounts.
                         Err(CommandError::Conflict) => assert_eq!(busy, 2),
                         other => panic!("{other:?}"),
@@ -86,7 +90,9 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
     let balances = assert_both_legs(&log).await;
     assert_eq!(balances.values().sum::<i64>(), 6_000);
     for (account, balance) in balances {
-        let now = accepted(instances[0].send(request(account, Command::Deposit(money(1)))).await).account.balance;
+        let now = accepted(instances[0].send(request(account, Command::Deposit(money(1)))).await)
+            .account
+            .balance;
         assert_eq!(now, balance + 1, "the state in memory is what the log says");
     }
     log.assert_dense().await;
@@ -102,13 +108,19 @@ async fn a_transfer_has_one_effect_by_its_key_and_by_its_id() {
     let instance = log.instance();
     let accounts = instance.open_with(2, 100).await;
     let one = with_key(transfer(accounts[0], accounts[1], 30), "rent");
-    let again = |request: &CommandRequest| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() };
+    let again =
+        |request: &CommandRequest| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() };
     let mut unkeyed = again(&one);
     unkeyed.context.idempotency_key = None;
 
-    let answers = join_all((0..30).map(|n| instance.send(again(if n % 2 == 0 { &one } else { &unkeyed })))).await;
+    let answers =
+        join_all((0..30).map(|n| instance.send(again(if n % 2 == 0 { &one } else { &unkeyed }))))
+            .await;
     let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
-    assert!(answers.iter().all(|answer| said(answer) == said(&answers[0])), "every answer is the first");
+    assert!(
+        answers.iter().all(|answer| said(answer) == said(&answers[0])),
+        "every answer is the first"
+    );
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
     let Outcome::Accepted(first) = &answers[0].outcome else { panic!("refused") };
     assert_eq!((first.own.account.balance, first.to.as_ref().unwrap().account.balance), (70, 130));
@@ -142,7 +154,8 @@ async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
         tokio::spawn(async move {
             let mut acknowledged = Vec::new();
             for turn in 0..100 {
-                let mut request = transfer(accounts[(writer + turn) % 5], accounts[(writer + turn + 1) % 5], 3);
+                let mut request =
+                    transfer(accounts[(writer + turn) % 5], accounts[(writer + turn + 1) % 5], 3);
                 if turn % 2 == 0 {
                     request = with_key(request, &format!("{writer}-{turn}"));
                 }
@@ -162,7 +175,10 @@ async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
     for (.., command, _) in log.events().await {
         *legs.entry(command).or_default() += 1;
     }
-    assert!(acknowledged.iter().all(|command| legs.get(command) == Some(&2)), "each once, with both legs");
+    assert!(
+        acknowledged.iter().all(|command| legs.get(command) == Some(&2)),
+        "each once, with both legs"
+    );
     assert_eq!(assert_both_legs(&log).await.into_values().sum::<i64>(), 50_000);
     log.assert_dense().await;
     Arc::into_inner(instance).unwrap().end().await;
@@ -196,7 +212,8 @@ async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
         here.send(reverse(accounts[1], received)),
         there.send(reverse(accounts[0], sent.own.version)),
     ];
-    let answers: Vec<Outcome> = join_all(attempts).await.into_iter().map(|answer| answer.unwrap().outcome).collect();
+    let answers: Vec<Outcome> =
+        join_all(attempts).await.into_iter().map(|answer| answer.unwrap().outcome).collect();
     let refusals: Vec<&Refusal> = answers
         .iter()
         .filter_map(|outcome| match outcome {
@@ -236,7 +253,11 @@ async fn a_transfer_that_was_done_is_the_same_whatever_the_accounts_are_like_now
         }
         for key in [None, Some("one"), Some("other"), Some("one")] {
             let answer = instance.send(again(key)).await.unwrap();
-            assert_eq!((said(&answer), answer.replayed), (said(&first), true), "{hindrance:?} {key:?}");
+            assert_eq!(
+                (said(&answer), answer.replayed),
+                (said(&first), true),
+                "{hindrance:?} {key:?}"
+            );
         }
         let mut trial = again(None);
         trial.dry_run = true;

@@ -15,7 +15,11 @@ use crate::holds::{capture, hold};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-fn keep_up(log: &Log, instance: &Instance, shutdown: &CancellationToken) -> tokio::task::JoinHandle<()> {
+fn keep_up(
+    log: &Log,
+    instance: &Instance,
+    shutdown: &CancellationToken,
+) -> tokio::task::JoinHandle<()> {
     let upkeep = Upkeep { connect: log.runtime(), lanes: instance.lanes.clone(), keep_keys: WEEK };
     let shutdown = shutdown.clone();
     tokio::spawn(async move { upkeep.run(shutdown).await.unwrap() })
@@ -38,13 +42,19 @@ async fn holds_expire_at_their_time_once_though_two_instances_look_after_them() 
     let log = Log::start().await;
     let instances = [log.instance(), log.instance()];
     let accounts = instances[0].open_with(20, 300).await;
-    let soon = |millis: i64| Timestamp::from_micros(Timestamp::now().as_micros() + millis * 1_000).unwrap();
+    let soon = |millis: i64| {
+        Timestamp::from_micros(Timestamp::now().as_micros() + millis * 1_000).unwrap()
+    };
     let mut held = Vec::new();
     for (n, account) in accounts.iter().enumerate() {
         // The first of each is over before anybody looks, the second a little later, the third never.
         for expires_at in [Some(soon(500)), Some(soon(4_000)), None] {
             held.push((*account, Uuid::new_v4()));
-            accepted(instances[n % 2].send(hold(*account, held.last().unwrap().1, 100, expires_at)).await);
+            accepted(
+                instances[n % 2]
+                    .send(hold(*account, held.last().unwrap().1, 100, expires_at))
+                    .await,
+            );
         }
     }
     let shutdown = CancellationToken::new();
@@ -84,8 +94,14 @@ async fn keys_are_forgotten_after_a_week_and_not_before() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
-    let deposits = (0..1_000).map(|n| with_key(request(account, Command::Deposit(money(1))), &format!("key-{n}")));
-    instance.lanes.submit_each(deposits.collect()).await.into_iter().for_each(|answer| drop(accepted(answer)));
+    let deposits = (0..1_000)
+        .map(|n| with_key(request(account, Command::Deposit(money(1))), &format!("key-{n}")));
+    instance
+        .lanes
+        .submit_each(deposits.collect())
+        .await
+        .into_iter()
+        .for_each(|answer| drop(accepted(answer)));
     let too_much = || with_key(request(account, Command::Withdraw(money(5_000))), "too much");
     refused(instance.send(too_much()).await);
     sqlx::query(
@@ -101,8 +117,12 @@ async fn keys_are_forgotten_after_a_week_and_not_before() {
     until("SELECT count(*) FROM passbook.commands", &log, i64::try_from(kept).unwrap()).await;
     // What is kept is honoured: refusals, too. What is forgotten is a new request.
     accepted(instance.send(request(account, Command::Deposit(money(9_000)))).await);
-    assert!(matches!(refused(instance.send(too_much()).await), Refusal::InsufficientFunds { available: 1_000, .. }));
-    let repeat = |key: &str| instance.send(with_key(request(account, Command::Deposit(money(1))), key));
+    assert!(matches!(
+        refused(instance.send(too_much()).await),
+        Refusal::InsufficientFunds { available: 1_000, .. }
+    ));
+    let repeat =
+        |key: &str| instance.send(with_key(request(account, Command::Deposit(money(1))), key));
     assert!(repeat("key-777").await.unwrap().replayed);
     assert!(!repeat("key-111").await.unwrap().replayed);
     shutdown.cancel();

@@ -26,7 +26,9 @@ impl Checked {
     async fn comes_to(&self, state: CheckState) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Some(check) = self.health.checks().get("postgres").filter(|check| check.state == state) {
+            if let Some(check) =
+                self.health.checks().get("postgres").filter(|check| check.state == state)
+            {
                 return check.reason.clone().unwrap_or_default();
             }
             assert!(Instant::now() < deadline, "not {state:?}: {:?}", self.health.checks());
@@ -41,12 +43,17 @@ async fn a_right_or_a_function_that_is_missing_is_told_by_postgres_own_words() {
     let checked = Checked::start(&log);
     checked.comes_to(CheckState::Ok).await;
     let role = log.runtime().get_username().to_owned();
-    let revoke = format!("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook FROM PUBLIC, \"{role}\"");
+    let revoke =
+        format!("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook FROM PUBLIC, \"{role}\"");
     let grant = format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook TO \"{role}\"");
     let away = "ALTER FUNCTION passbook.append_batch RENAME TO gone";
     let back = "ALTER FUNCTION passbook.gone RENAME TO append_batch";
     for (fault, repair, words) in [
-        (revoke.as_str(), grant.as_str(), "permission denied for function append_batch (SQLSTATE 42501)"),
+        (
+            revoke.as_str(),
+            grant.as_str(),
+            "permission denied for function append_batch (SQLSTATE 42501)",
+        ),
         (away, back, "does not exist (SQLSTATE 42883)"),
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(fault.to_owned())).execute(&log.pool).await.unwrap();
@@ -74,8 +81,10 @@ async fn the_head_of_any_partition_that_is_held_is_found() {
     transaction.rollback().await.unwrap();
     checked.comes_to(CheckState::Ok).await;
     // It leaves nothing behind.
-    let count: i64 =
-        sqlx::query_scalar("SELECT sum(position)::bigint FROM passbook.log_head").fetch_one(&log.pool).await.unwrap();
+    let count: i64 = sqlx::query_scalar("SELECT sum(position)::bigint FROM passbook.log_head")
+        .fetch_one(&log.pool)
+        .await
+        .unwrap();
     assert_eq!(count, 0);
     checked.shutdown.cancel();
     log.end().await;

@@ -33,7 +33,10 @@ impl Backup {
 async fn run(sql: &str) -> anyhow::Result<()> {
     let postgres = ground::postgres().await?;
     let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.with_context(|| sql.to_owned())?;
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut connection)
+        .await
+        .with_context(|| sql.to_owned())?;
     Ok(connection.close().await?)
 }
 
@@ -44,7 +47,10 @@ async fn refuses(views: &Client, words: &[&str]) -> anyhow::Result<()> {
         let (status, health) = (response.status(), response.text().await?);
         let health: Value = serde_json::from_str(&health)?;
         let reason = health["checks"]["log"]["reason"].as_str().unwrap_or_default();
-        ensure!(status == 503 && words.iter().all(|word| reason.contains(word)), "{status}: {health}");
+        ensure!(
+            status == 503 && words.iter().all(|word| reason.contains(word)),
+            "{status}: {health}"
+        );
         Ok(())
     })
     .await
@@ -101,14 +107,19 @@ async fn newer_views_give_up_nothing_until_an_operator_says_so() -> anyhow::Resu
     pair.commands[0].start()?;
     pair.projections[0].start()?;
     pair.commands[0].ready().await?;
-    refuses(&views, &["partition ", "the views are at position ", "restored", "restore accept"]).await?;
+    refuses(&views, &["partition ", "the views are at position ", "restored", "restore accept"])
+        .await?;
     ensure!(positions(&views).await? == before, "something was given up or applied");
-    ensure!(views.get(&format!("/v1/accounts/{account}")).await?.status() == 200, "reads are answered as before");
+    ensure!(
+        views.get(&format!("/v1/accounts/{account}")).await?.status() == 200,
+        "reads are answered as before"
+    );
 
     // As `restore accept` does when no partition is forked.
     let mut connection = PgConnection::connect(&pair.site.database_url).await?;
-    let accepted: bool =
-        sqlx::query_scalar("SELECT passbook.accept_restore(0, 1, '{}', '{}')").fetch_one(&mut connection).await?;
+    let accepted: bool = sqlx::query_scalar("SELECT passbook.accept_restore(0, 1, '{}', '{}')")
+        .fetch_one(&mut connection)
+        .await?;
     ensure!(accepted, "not accepted");
     pair.projections[0].ready().await?;
     let gone = views.get(&format!("/v1/accounts/{account}")).await?;

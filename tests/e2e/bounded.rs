@@ -97,8 +97,10 @@ async fn full_partition(client: &Client) -> anyhow::Result<Uuid> {
     let account = client.open().await?;
     let text = "x".repeat(420);
     for _ in 0..5 {
-        let deposit = json!({"type": "deposit", "account_id": account, "amount": 1, "metadata": {"a": text}});
-        let answer = client.post("/v1/commands", None, &json!({"commands": vec![deposit; 1_000]})).await?;
+        let deposit =
+            json!({"type": "deposit", "account_id": account, "amount": 1, "metadata": {"a": text}});
+        let answer =
+            client.post("/v1/commands", None, &json!({"commands": vec![deposit; 1_000]})).await?;
         ensure!(answer.status() == 200, "{}", answer.text().await?);
     }
     Ok(account)

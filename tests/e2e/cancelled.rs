@@ -16,7 +16,8 @@ async fn cancelled_requests_leave_no_connection_in_a_transaction() -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cancelled_requests_leave_no_connection_in_a_transaction_with_two_of_each() -> anyhow::Result<()> {
+async fn cancelled_requests_leave_no_connection_in_a_transaction_with_two_of_each()
+-> anyhow::Result<()> {
     cancelled("cancelled_2", 2).await
 }
 

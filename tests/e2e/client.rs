@@ -57,7 +57,12 @@ impl Client {
     }
 
     /// A POST, whatever comes of it.
-    pub(crate) async fn post(&self, path: &str, key: Option<&str>, body: &Value) -> anyhow::Result<Response> {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> anyhow::Result<Response> {
         let mut request = self.http.post(self.url(path)).json(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
@@ -74,7 +79,12 @@ impl Client {
     }
 
     /// A deposit that must succeed; its answer.
-    pub(crate) async fn deposit(&self, account: Uuid, key: Option<&str>, amount: i64) -> anyhow::Result<Value> {
+    pub(crate) async fn deposit(
+        &self,
+        account: Uuid,
+        key: Option<&str>,
+        amount: i64,
+    ) -> anyhow::Result<Value> {
         let path = format!("/v1/accounts/{account}/deposits");
         Ok(serde_json::from_str(&self.create(&path, key, &json!({"amount": amount})).await?)?)
     }

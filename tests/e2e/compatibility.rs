@@ -44,7 +44,8 @@ struct Read {
 }
 
 fn fixture(name: &str) -> anyhow::Result<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-0.1.0").join(name);
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-0.1.0").join(name);
     std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))
 }
 
@@ -55,9 +56,14 @@ fn fixtures<T: for<'a> Deserialize<'a>>(name: &str) -> anyhow::Result<Vec<T>> {
 /// A site with both databases as the old build left them, and no topic.
 async fn old_site(name: &'static str) -> anyhow::Result<Site> {
     let site = Site::unprepared(name, Kafka::shared().await?).await?;
-    for (url, dump) in [(&site.database_url, "log.sql"), (&site.projection_database_url, "views.sql")] {
+    for (url, dump) in
+        [(&site.database_url, "log.sql"), (&site.projection_database_url, "views.sql")]
+    {
         let mut connection = PgConnection::connect(url).await?;
-        sqlx::raw_sql(AssertSqlSafe(fixture(dump)?)).execute(&mut connection).await.context(dump)?;
+        sqlx::raw_sql(AssertSqlSafe(fixture(dump)?))
+            .execute(&mut connection)
+            .await
+            .context(dump)?;
         connection.close().await?;
     }
     Ok(site)
@@ -76,7 +82,8 @@ async fn a_store_of_the_first_release_is_read_and_goes_on() -> anyhow::Result<()
     let quoted = in_quotes(&site).await?;
     site.migrate().await?;
     // Keys are kept longer than the fixture will be old.
-    let mut service = site.command_with("command-0", &[("idempotency-days", "36500".to_owned())])?;
+    let mut service =
+        site.command_with("command-0", &[("idempotency-days", "36500".to_owned())])?;
     service.ready().await?;
     let pair = Pair::resume(site, service, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
@@ -85,13 +92,18 @@ async fn a_store_of_the_first_release_is_read_and_goes_on() -> anyhow::Result<()
 
     for read in fixtures::<Read>("reads.jsonl")? {
         let client = if read.service == "command" { &commands } else { &views };
-        reads_the_same(client, &read).await.with_context(|| format!("GET {} of the {}", read.path, read.service))?;
+        reads_the_same(client, &read)
+            .await
+            .with_context(|| format!("GET {} of the {}", read.path, read.service))?;
     }
     let mut repeats = 0;
     for exchange in fixtures::<Exchange>("commands.jsonl")? {
         let Some(repeated) = &exchange.repeated else { continue };
         answers_the_same(&commands, &exchange, repeated).await.with_context(|| {
-            format!("{} {} {:?} {}", exchange.method, exchange.path, exchange.headers, exchange.body)
+            format!(
+                "{} {} {:?} {}",
+                exchange.method, exchange.path, exchange.headers, exchange.body
+            )
         })?;
         repeats += 1;
     }
@@ -102,12 +114,19 @@ async fn a_store_of_the_first_release_is_read_and_goes_on() -> anyhow::Result<()
     verify::finds_nothing(&views).await?;
 
     goes_on(&commands, &views).await?;
-    let replay = views.post("/admin/replays", None, &json!({"from": "beginning"})).await?.text().await?;
+    let replay =
+        views.post("/admin/replays", None, &json!({"from": "beginning"})).await?.text().await?;
     let replay: Value = serde_json::from_str(&replay)?;
-    let path = format!("/admin/replays/{}", replay["id"].as_str().with_context(|| replay.to_string())?);
+    let path =
+        format!("/admin/replays/{}", replay["id"].as_str().with_context(|| replay.to_string())?);
     eventually("the replay has ended", async || {
         let replay = views.json(&path).await?;
-        let done = (&replay["state"], &replay["generation"], &replay["differences"], &replay["events_from_log"]);
+        let done = (
+            &replay["state"],
+            &replay["generation"],
+            &replay["differences"],
+            &replay["events_from_log"],
+        );
         ensure!(done == (&json!("done"), &json!(3), &json!(0), &json!(0)), "{replay}");
         Ok(())
     })
@@ -130,10 +149,17 @@ async fn goes_on(commands: &Client, views: &Client) -> anyhow::Result<()> {
         let done = commands.deposit(id, None, 5).await?;
         let balance = account["balance"].as_i64().context("no balance")? + 5;
         ensure!(done["account"]["balance"] == balance, "{account} became {done}");
-        let view = views.json(&format!("/v1/accounts/{id}?min_version={}", done["version"])).await?;
-        ensure!(view["balance"] == balance && view["version"] == done["version"], "{done}, but {view}");
+        let view =
+            views.json(&format!("/v1/accounts/{id}?min_version={}", done["version"])).await?;
+        ensure!(
+            view["balance"] == balance && view["version"] == done["version"],
+            "{done}, but {view}"
+        );
         let entry = views.json(&format!("/v1/accounts/{id}/entries/{}", done["version"])).await?;
-        ensure!(entry["kafka"].is_object() && entry["published_at"].is_string(), "not by the topic: {entry}");
+        ensure!(
+            entry["kafka"].is_object() && entry["published_at"].is_string(),
+            "not by the topic: {entry}"
+        );
         sound += 1;
     }
     ensure!(sound >= 5, "{sound} accounts took a deposit");
@@ -143,7 +169,8 @@ async fn goes_on(commands: &Client, views: &Client) -> anyhow::Result<()> {
 async fn reads_the_same(client: &Client, read: &Read) -> anyhow::Result<()> {
     let response = client.get(&read.path).await?;
     let status = response.status();
-    let etag = response.headers().get("etag").map(|etag| etag.to_str().map(str::to_owned)).transpose()?;
+    let etag =
+        response.headers().get("etag").map(|etag| etag.to_str().map(str::to_owned)).transpose()?;
     let body = response.text().await?;
     ensure!(status == read.status, "{status}: {body}");
     ensure!(read.etag.is_none() || etag == read.etag, "ETag {etag:?}, not {:?}", read.etag);
@@ -166,16 +193,24 @@ fn flatten_from(replay: &mut Value) {
 /// Whether `actual` has all that `expected` has; objects may have more.
 fn has_all(place: &str, actual: &Value, expected: &Value) -> anyhow::Result<()> {
     match (actual, expected) {
-        (Value::Object(actual), Value::Object(expected)) => expected.iter().try_for_each(|(name, expected)| {
-            match (place, name.as_str()) {
-                // Opaque; and the name of this test's topic.
-                ("", "next_cursor") | (".kafka", "topic") => Ok(()),
-                _ => has_all(&format!("{place}.{name}"), actual.get(name).unwrap_or(&Value::Null), expected),
-            }
-        }),
+        (Value::Object(actual), Value::Object(expected)) => {
+            expected.iter().try_for_each(|(name, expected)| {
+                match (place, name.as_str()) {
+                    // Opaque; and the name of this test's topic.
+                    ("", "next_cursor") | (".kafka", "topic") => Ok(()),
+                    _ => has_all(
+                        &format!("{place}.{name}"),
+                        actual.get(name).unwrap_or(&Value::Null),
+                        expected,
+                    ),
+                }
+            })
+        }
         (Value::Array(actual), Value::Array(expected)) if actual.len() == expected.len() => {
             let mut pairs = actual.iter().zip(expected).enumerate();
-            pairs.try_for_each(|(index, (actual, expected))| has_all(&format!("{place}[{index}]"), actual, expected))
+            pairs.try_for_each(|(index, (actual, expected))| {
+                has_all(&format!("{place}[{index}]"), actual, expected)
+            })
         }
         _ => {
             ensure!(actual == expected, "{place} is {actual}, not {expected}");
@@ -185,14 +220,20 @@ fn has_all(place: &str, actual: &Value, expected: &Value) -> anyhow::Result<()> 
 }
 
 /// The repeat of a command gets its first answer, byte for byte.
-async fn answers_the_same(commands: &Client, exchange: &Exchange, repeated: &Repeated) -> anyhow::Result<()> {
-    let mut request = commands.request(Method::from_bytes(exchange.method.as_bytes())?, &exchange.path);
+async fn answers_the_same(
+    commands: &Client,
+    exchange: &Exchange,
+    repeated: &Repeated,
+) -> anyhow::Result<()> {
+    let mut request =
+        commands.request(Method::from_bytes(exchange.method.as_bytes())?, &exchange.path);
     for (name, value) in &exchange.headers {
         request = request.header(name, value.as_str().context("not a text")?);
     }
     let response = request.json(&exchange.body).send().await?;
     let status = response.status();
-    let replayed = response.headers().get("idempotency-replayed").is_some_and(|value| value == "true");
+    let replayed =
+        response.headers().get("idempotency-replayed").is_some_and(|value| value == "true");
     let mut body = response.text().await?;
     if exchange.path == "/v1/commands" {
         // Each result has said what it is since: `docs/UPGRADE.md`.
@@ -200,7 +241,10 @@ async fn answers_the_same(commands: &Client, exchange: &Exchange, repeated: &Rep
             body = body.replace(&format!(r#""result":"{result}","#), "");
         }
     }
-    ensure!(status == exchange.status && body == repeated.answer, "{status}: {body}, not {repeated:?}");
+    ensure!(
+        status == exchange.status && body == repeated.answer,
+        "{status}: {body}, not {repeated:?}"
+    );
     ensure!(replayed == repeated.replayed, "replayed: {replayed}");
     Ok(())
 }
@@ -209,9 +253,10 @@ async fn answers_the_same(commands: &Client, exchange: &Exchange, repeated: &Rep
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_migration_is_refused() -> anyhow::Result<()> {
     let site = old_site("edited_migration").await?;
-    for (url, table) in
-        [(&site.database_url, "public._sqlx_migrations"), (&site.projection_database_url, "projection.migrations")]
-    {
+    for (url, table) in [
+        (&site.database_url, "public._sqlx_migrations"),
+        (&site.projection_database_url, "projection.migrations"),
+    ] {
         let mut connection = PgConnection::connect(url).await?;
         // What the old build applied was another text than the one that is here.
         let toggled = format!(
@@ -220,7 +265,10 @@ async fn an_edited_migration_is_refused() -> anyhow::Result<()> {
         sqlx::raw_sql(AssertSqlSafe(toggled.clone())).execute(&mut connection).await?;
         let refused = site.migrate().await.err().context("the tables were brought up to date")?;
         let reason = format!("{refused:#}");
-        ensure!(reason.contains("migration 2 was previously applied but has been modified"), "{reason}");
+        ensure!(
+            reason.contains("migration 2 was previously applied but has been modified"),
+            "{reason}"
+        );
         sqlx::raw_sql(AssertSqlSafe(toggled)).execute(&mut connection).await?;
     }
     site.migrate().await

@@ -17,7 +17,10 @@ async fn refuses(service: &Client, check: &str, words: &[&str]) -> anyhow::Resul
         let (status, health) = (response.status(), response.text().await?);
         let health: Value = serde_json::from_str(&health)?;
         let reason = health["checks"][check]["reason"].as_str().unwrap_or_default();
-        ensure!(status == 503 && words.iter().all(|word| reason.contains(word)), "{status}: {health}");
+        ensure!(
+            status == 503 && words.iter().all(|word| reason.contains(word)),
+            "{status}: {health}"
+        );
         Ok(())
     })
     .await
@@ -25,7 +28,11 @@ async fn refuses(service: &Client, check: &str, words: &[&str]) -> anyhow::Resul
 
 async fn generation_and_positions(views: &Client) -> anyhow::Result<Value> {
     let state = views.json("/admin/projection").await?;
-    let positions = state["partitions"].as_array().context("no partitions")?.iter().map(|p| p["position"].clone());
+    let positions = state["partitions"]
+        .as_array()
+        .context("no partitions")?
+        .iter()
+        .map(|p| p["position"].clone());
     Ok(json!([state["generation"], positions.collect::<Vec<_>>()]))
 }
 
@@ -56,7 +63,9 @@ async fn the_topic_of_another_store_or_of_other_partitions_is_not_applied() -> a
         let health: Value = serde_json::from_str(&views.get("/health/ready").await?.text().await?)?;
         let check = &health["checks"]["topic"];
         let words = ["foreign_store", "store", "KAFKA_TOPIC"];
-        let told = words.iter().all(|word| check["reason"].as_str().is_some_and(|reason| reason.contains(word)));
+        let told = words
+            .iter()
+            .all(|word| check["reason"].as_str().is_some_and(|reason| reason.contains(word)));
         ensure!(told && check["state"] == "degraded", "{health}");
         Ok(())
     })

@@ -31,19 +31,29 @@ pub(crate) struct Forger {
 impl Forger {
     pub(crate) async fn new(site: &Site) -> anyhow::Result<Self> {
         let mut connection = PgConnection::connect(&site.database_url).await?;
-        let store = sqlx::query_scalar("SELECT store_id FROM passbook.store").fetch_one(&mut connection).await?;
-        let producer = rdkafka::ClientConfig::new().set("bootstrap.servers", &site.kafka.brokers).create()?;
+        let store = sqlx::query_scalar("SELECT store_id FROM passbook.store")
+            .fetch_one(&mut connection)
+            .await?;
+        let producer =
+            rdkafka::ClientConfig::new().set("bootstrap.servers", &site.kafka.brokers).create()?;
         Ok(Self { topic: site.topic.clone(), producer, store })
     }
 
     async fn write(&self, partition: i16, document: &[u8]) -> anyhow::Result<()> {
-        let record = FutureRecord::<str, _>::to(&self.topic).partition(partition.into()).payload(document);
+        let record =
+            FutureRecord::<str, _>::to(&self.topic).partition(partition.into()).payload(document);
         self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
         Ok(())
     }
 
     /// Writes an event, as the relay of a store in an epoch would.
-    async fn event(&self, partition: i16, event: &RecordedEvent, store: Uuid, epoch: i32) -> anyhow::Result<()> {
+    async fn event(
+        &self,
+        partition: i16,
+        event: &RecordedEvent,
+        store: Uuid,
+        epoch: i32,
+    ) -> anyhow::Result<()> {
         let mut document = Vec::new();
         cloud_event::encode(event, store, epoch, &mut document)?;
         self.write(partition, &document).await
@@ -53,10 +63,16 @@ impl Forger {
     /// anything, a forged event is a fork.
     async fn newest(&self, commands: &Client, account: Uuid) -> anyhow::Result<RecordedEvent> {
         let partition = partition_of(account, PARTITIONS.cast_signed());
-        let newest = read_log(commands).await?.swap_remove(usize::try_from(partition)?).pop().context("no event")?;
+        let newest = read_log(commands)
+            .await?
+            .swap_remove(usize::try_from(partition)?)
+            .pop()
+            .context("no event")?;
         eventually("the topic has the log's newest event", async || {
             let (topic, producer) = (self.topic.clone(), self.producer.clone());
-            let ends = move || producer.client().fetch_watermarks(&topic, partition.into(), Duration::from_secs(5));
+            let ends = move || {
+                producer.client().fetch_watermarks(&topic, partition.into(), Duration::from_secs(5))
+            };
             let (_, end) = tokio::task::spawn_blocking(ends).await??;
             ensure!(end >= newest.position.number, "it ends at offset {end}");
             Ok(())
@@ -66,7 +82,11 @@ impl Forger {
     }
 
     /// Writes what looks like the deposit that follows on an event.
-    pub(crate) async fn next(&self, last: &RecordedEvent, amount: i64) -> anyhow::Result<RecordedEvent> {
+    pub(crate) async fn next(
+        &self,
+        last: &RecordedEvent,
+        amount: i64,
+    ) -> anyhow::Result<RecordedEvent> {
         let forged = deposit(last, 1, amount);
         self.event(forged.position.partition, &forged, self.store, 0).await?;
         Ok(forged)
@@ -103,7 +123,10 @@ async fn comes_to(views: &Client, account: Uuid, expected: i64) -> anyhow::Resul
 
 async fn metric(views: &Client, name: &str) -> anyhow::Result<u64> {
     let metrics = views.get("/metrics").await?.text().await?;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .with_context(|| format!("no {name}"))?;
     Ok(line.trim().parse()?)
 }
 
@@ -112,16 +135,28 @@ async fn unusable(views: &Client, kind: &str) -> anyhow::Result<u64> {
 }
 
 /// All that can't be used, 1,000 records of garbage among it.
-async fn write_unusable(forger: &Forger, last: &RecordedEvent, first: &RecordedEvent) -> anyhow::Result<()> {
+async fn write_unusable(
+    forger: &Forger,
+    last: &RecordedEvent,
+    first: &RecordedEvent,
+) -> anyhow::Result<()> {
     let partition = last.position.partition;
     let other = (partition + 1) % PARTITIONS.cast_signed();
     let stranger = Uuid::new_v4();
-    let writes = (0..1_000).map(|n: u32| async move { forger.write(partition, &n.to_be_bytes()).await });
+    let writes =
+        (0..1_000).map(|n: u32| async move { forger.write(partition, &n.to_be_bytes()).await });
     futures_util::future::try_join_all(writes).await?;
     forger.event(partition, &deposit(last, 1, 1), stranger, 0).await?;
     // Its account is of another partition; and it says itself that it is of another.
     let misplaced = Position { partition: other, number: last.position.number + 1 };
-    forger.event(other, &RecordedEvent { position: misplaced, ..deposit(last, 1, 1) }, forger.store, 0).await?;
+    forger
+        .event(
+            other,
+            &RecordedEvent { position: misplaced, ..deposit(last, 1, 1) },
+            forger.store,
+            0,
+        )
+        .await?;
     forger.event(other, &deposit(last, 1, 1), forger.store, 0).await?;
     forger.event(partition, first, forger.store, 0).await?;
     forger.event(partition, &deposit(last, 1, 1), forger.store, 1_000).await?;
@@ -139,7 +174,14 @@ async fn records_that_can_not_be_used_are_counted_and_passed_over() -> anyhow::R
     let account = commands.open().await?;
     commands.deposit(account, None, 5).await?;
     views.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
-    for kind in ["undecodable", "foreign_store", "wrong_partition", "beyond_log", "unknown_epoch", "given_up"] {
+    for kind in [
+        "undecodable",
+        "foreign_store",
+        "wrong_partition",
+        "beyond_log",
+        "unknown_epoch",
+        "given_up",
+    ] {
         ensure!(unusable(&views, kind).await? == 0, "{kind} is not registered at 0");
     }
     let last = forger.newest(&commands, account).await?;
@@ -169,7 +211,9 @@ async fn records_that_can_not_be_used_are_counted_and_passed_over() -> anyhow::R
         ensure!(health["ready"] == true && check["state"] == "degraded", "{health}");
         let place = format!("of partition {}", last.position.partition);
         ensure!(
-            reason.contains("undecodable 1000") && reason.contains("at offset ") && reason.contains(&place),
+            reason.contains("undecodable 1000")
+                && reason.contains("at offset ")
+                && reason.contains(&place),
             "{health}"
         );
         Ok(())
@@ -187,7 +231,8 @@ async fn records_that_can_not_be_used_are_counted_and_passed_over() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_can_not_be_used_are_passed_over_by_services_that_start() -> anyhow::Result<()> {
+async fn records_that_can_not_be_used_are_passed_over_by_services_that_start() -> anyhow::Result<()>
+{
     let mut pair = Pair::start(Site::new("unusable_at_start").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let forger = Forger::new(&pair.site).await?;
@@ -222,7 +267,10 @@ async fn a_forged_event_does_not_last_and_no_replay_brings_it_back() -> anyhow::
     let forged = forger.next(&forger.newest(&commands, account).await?, 777).await?;
     forger.next(&forged, 778).await?;
     eventually("it is applied, for a moment", async || {
-        ensure!(metric(&views, "passbook_projection_corrections_total").await? > 0, "not corrected yet");
+        ensure!(
+            metric(&views, "passbook_projection_corrections_total").await? > 0,
+            "not corrected yet"
+        );
         Ok(())
     })
     .await?;
@@ -246,7 +294,10 @@ async fn a_forged_event_does_not_last_and_no_replay_brings_it_back() -> anyhow::
         let replay = replayed(&views, &from).await?;
         comes_to(&views, account, 1_000_011).await?;
         let state = views.json("/admin/projection").await?;
-        ensure!(state["generation"] == generation && replay["differences"].as_i64().unwrap_or(0) == 0, "{replay}");
+        ensure!(
+            state["generation"] == generation && replay["differences"].as_i64().unwrap_or(0) == 0,
+            "{replay}"
+        );
         verify::finds_nothing(&views).await?;
     }
     pair.projections[0].ready().await

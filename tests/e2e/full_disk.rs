@@ -20,8 +20,10 @@ impl Small {
     fn mount(name: &str) -> anyhow::Result<Self> {
         let path = directory()?.join(name);
         std::fs::create_dir_all(&path)?;
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=220m,mode=0755", "tmpfs"]).arg(&path).status()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=220m,mode=0755", "tmpfs"])
+            .arg(&path)
+            .status()?;
         ensure!(
             mounted.success(),
             "a file system can't be mounted at {}: the test has to be run as root",
@@ -58,7 +60,10 @@ async fn a_full_disk_is_told_in_postgres_own_words_and_passes() -> anyhow::Resul
     let filler = small.fill()?;
     let problem = refusal(&client, &format!("/v1/accounts/{account}/deposits")).await?;
     let detail = problem["detail"].as_str().unwrap_or_default();
-    ensure!(problem["code"] == "store_unavailable" && detail.contains("No space left on device"), "{problem}");
+    ensure!(
+        problem["code"] == "store_unavailable" && detail.contains("No space left on device"),
+        "{problem}"
+    );
     eventually("readiness tells the same", async || {
         let response = client.get("/health/ready").await?;
         let (status, health) = (response.status(), response.text().await?);
@@ -84,7 +89,8 @@ async fn a_full_disk_is_told_in_postgres_own_words_and_passes() -> anyhow::Resul
 /// Deposits until one is refused: the pages that are there take some more.
 async fn refusal(client: &Client, path: &str) -> anyhow::Result<Value> {
     for number in 0..2_000 {
-        let response = client.post(path, Some(&format!("full-{number}")), &json!({"amount": 1})).await?;
+        let response =
+            client.post(path, Some(&format!("full-{number}")), &json!({"amount": 1})).await?;
         if response.status() == 503 {
             return Ok(serde_json::from_str(&response.text().await?)?);
         }

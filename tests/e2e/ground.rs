@@ -35,11 +35,22 @@ pub(crate) fn containers() -> anyhow::Result<bool> {
             "never" => false,
             "auto" => docker(),
             "always" if docker() => true,
-            "always" => return Err("PASSBOOK_TEST_CONTAINERS=always, and Docker does not answer".to_owned()),
-            other => return Err(format!("PASSBOOK_TEST_CONTAINERS is auto, always or never, not `{other}`")),
+            "always" => {
+                return Err(
+                    "PASSBOOK_TEST_CONTAINERS=always, and Docker does not answer".to_owned()
+                );
+            }
+            other => {
+                return Err(format!(
+                    "PASSBOOK_TEST_CONTAINERS is auto, always or never, not `{other}`"
+                ));
+            }
         };
-        let on =
-            if answer { "containers: postgres:18, apache/kafka:4.3.1" } else { "embedded Postgres, in-process broker" };
+        let on = if answer {
+            "containers: postgres:18, apache/kafka:4.3.1"
+        } else {
+            "embedded Postgres, in-process broker"
+        };
         eprintln!("end-to-end tests run on {on}");
         Ok(answer)
     });
@@ -49,7 +60,8 @@ pub(crate) fn containers() -> anyhow::Result<bool> {
 /// Where this run's files are: outside of root's home, so that Postgres's own user can enter.
 pub(crate) fn directory() -> anyhow::Result<PathBuf> {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let path = PATH.get_or_init(|| std::env::temp_dir().join(format!("passbook-e2e-{}", std::process::id())));
+    let path = PATH
+        .get_or_init(|| std::env::temp_dir().join(format!("passbook-e2e-{}", std::process::id())));
     std::fs::create_dir_all(path)?;
     Ok(path.clone())
 }
@@ -57,7 +69,8 @@ pub(crate) fn directory() -> anyhow::Result<PathBuf> {
 /// A superuser's URL of the Postgres that all tests share, without the database's name.
 pub(crate) async fn postgres() -> anyhow::Result<&'static str> {
     static SHARED: OnceCell<String> = OnceCell::const_new();
-    let start = async || if containers()? { postgres_container().await } else { embedded_postgres().await };
+    let start =
+        async || if containers()? { postgres_container().await } else { embedded_postgres().await };
     SHARED.get_or_try_init(start).await.map(String::as_str)
 }
 
@@ -67,7 +80,15 @@ async fn postgres_container() -> anyhow::Result<String> {
         .with_mapped_port(address.port(), 5432.tcp())
         .with_env_var("POSTGRES_PASSWORD", "passbook")
         // Processes are killed here, machines are not: what the kernel has is as good as on the disk.
-        .with_cmd(["postgres", "-c", "max_connections=300", "-c", "max_wal_size=4GB", "-c", "fsync=off"]);
+        .with_cmd([
+            "postgres",
+            "-c",
+            "max_connections=300",
+            "-c",
+            "max_wal_size=4GB",
+            "-c",
+            "fsync=off",
+        ]);
     let container = image.start().await.context("the container of Postgres does not start")?;
     let url = format!("postgres://postgres:passbook@{address}");
     eventually("Postgres takes connections", async || {
@@ -81,12 +102,16 @@ async fn postgres_container() -> anyhow::Result<String> {
 async fn embedded_postgres() -> anyhow::Result<String> {
     let directory = directory()?;
     let data_dir = directory.join("postgres").display().to_string();
-    let arguments = ["postgres", "--until-stdin-closes", "--data-dir", &data_dir].map(str::to_owned);
+    let arguments =
+        ["postgres", "--until-stdin-closes", "--data-dir", &data_dir].map(str::to_owned);
     let mut process = Process::start(&arguments, &directory.join("postgres.out"))?;
     let admin = first_lines(&mut process, 5).await?.pop().unwrap_or_default();
     // It ends with this process, whose end closes its input.
     std::mem::forget(process);
-    admin.strip_suffix("/postgres").map(str::to_owned).with_context(|| format!("`{admin}` is no URL"))
+    admin
+        .strip_suffix("/postgres")
+        .map(str::to_owned)
+        .with_context(|| format!("`{admin}` is no URL"))
 }
 
 /// A Kafka.
@@ -127,7 +152,11 @@ impl Kafka {
             return broker().await;
         }
         let (brokers, container) = kafka_container().await?;
-        Ok(Self { brokers, kind: Kind::Container(container.id().to_owned()), _own: Some(container) })
+        Ok(Self {
+            brokers,
+            kind: Kind::Container(container.id().to_owned()),
+            _own: Some(container),
+        })
     }
 
     /// Whether topics can be made and deleted on it.
@@ -139,14 +168,24 @@ impl Kafka {
     pub(crate) async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let Kind::Container(id) = &self.kind else { bail!("the in-process broker has no tools") };
         let path = format!("/opt/kafka/bin/{name}");
-        docker(&[&["exec", id, &path, "--bootstrap-server", "localhost:9094"], arguments].concat()).await
+        docker(&[&["exec", id, &path, "--bootstrap-server", "localhost:9094"], arguments].concat())
+            .await
     }
 
     /// Denies reading to everybody, or no longer: `rule` is `--add` or `--remove`, of a kind (`--topic`, `--group`) and a name.
     pub(crate) async fn deny_reads(&self, rule: &[&str]) -> anyhow::Result<()> {
         let Kind::Container(id) = &self.kind else { bail!("the in-process broker has no rights") };
         let class = "org.apache.kafka.tools.AclCommand";
-        let tool = ["exec", id, "java", "-cp", "/opt/kafka/libs/*", class, "--bootstrap-server", "localhost:9094"];
+        let tool = [
+            "exec",
+            id,
+            "java",
+            "-cp",
+            "/opt/kafka/libs/*",
+            class,
+            "--bootstrap-server",
+            "localhost:9094",
+        ];
         let whom = ["--deny-principal", "User:*", "--operation", "Read", "--force"];
         docker(&[&tool[..], &whom[..], rule].concat()).await.map(drop)
     }
@@ -182,7 +221,10 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
         // The second is for Kafka's own tools, within the container.
         ("LISTENERS", "PLAINTEXT://:9092,TOOLS://:9094,CONTROLLER://:9093"),
         ("ADVERTISED_LISTENERS", &format!("PLAINTEXT://{address},TOOLS://localhost:9094")),
-        ("LISTENER_SECURITY_PROTOCOL_MAP", "PLAINTEXT:PLAINTEXT,TOOLS:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        (
+            "LISTENER_SECURITY_PROTOCOL_MAP",
+            "PLAINTEXT:PLAINTEXT,TOOLS:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        ),
         ("INTER_BROKER_LISTENER_NAME", "PLAINTEXT"),
         ("AUTO_CREATE_TOPICS_ENABLE", "false"),
         ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
@@ -194,7 +236,8 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
         ("ALLOW_EVERYONE_IF_NO_ACL_FOUND", "true"),
     ];
     // As root, as in docker-compose.yml.
-    let image = GenericImage::new("apache/kafka", "4.3.1").with_mapped_port(address.port(), 9092.tcp());
+    let image =
+        GenericImage::new("apache/kafka", "4.3.1").with_mapped_port(address.port(), 9092.tcp());
     let mut image = image.with_user("root");
     for (name, value) in settings {
         image = image.with_env_var(format!("KAFKA_{name}"), value);
@@ -204,7 +247,8 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
     eventually("Kafka answers", async || {
         let brokers = brokers.clone();
         tokio::task::spawn_blocking(move || {
-            let consumer: BaseConsumer = rdkafka::ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+            let consumer: BaseConsumer =
+                rdkafka::ClientConfig::new().set("bootstrap.servers", brokers).create()?;
             anyhow::Ok(consumer.fetch_metadata(None, Duration::from_secs(2)).map(drop)?)
         })
         .await?
@@ -214,7 +258,11 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
 }
 
 async fn broker() -> anyhow::Result<Kafka> {
-    let log = tempfile::Builder::new().prefix("broker").tempfile_in(directory()?)?.into_temp_path().keep()?;
+    let log = tempfile::Builder::new()
+        .prefix("broker")
+        .tempfile_in(directory()?)?
+        .into_temp_path()
+        .keep()?;
     let mut arguments = vec!["broker".to_owned(), "--until-stdin-closes".to_owned()];
     arguments.extend(TOPICS.iter().map(|topic| format!("--topic={topic}")));
     arguments.push(format!("--partitions={PARTITIONS}"));
@@ -224,7 +272,10 @@ async fn broker() -> anyhow::Result<Kafka> {
 }
 
 /// The first lines that a process says, once they are there.
-pub(crate) async fn first_lines(process: &mut Process, count: usize) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn first_lines(
+    process: &mut Process,
+    count: usize,
+) -> anyhow::Result<Vec<String>> {
     process
         .eventually("it says where it listens", async |output| {
             let ended = output.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
@@ -239,7 +290,11 @@ pub(crate) async fn first_lines(process: &mut Process, count: usize) -> anyhow::
 /// ended, however that was, and the pipe between them closes.
 fn share(container: ContainerAsync<GenericImage>) -> anyhow::Result<()> {
     let mut reaper = std::process::Command::new("sh");
-    reaper.args(["-c", "cat >/dev/null; docker rm --force --volumes \"$0\" >/dev/null", container.id()]);
+    reaper.args([
+        "-c",
+        "cat >/dev/null; docker rm --force --volumes \"$0\" >/dev/null",
+        container.id(),
+    ]);
     reaper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     // Ctrl-C is meant for the tests; it would end the shell before its work.
     std::os::unix::process::CommandExt::process_group(&mut reaper, 0);

@@ -60,7 +60,10 @@ async fn a_fresh_pair_works_whatever_other_programs_variables_say() -> anyhow::R
     launched.shows(account, 2, 1_000_001).await?;
     verify::finds_nothing(&Client::new(&[launched.projection])?).await?;
     let output = launched.process.output();
-    ensure!(output.contains("PGSSLMODE") && output.contains("ignored"), "what is ignored is not named: {output}");
+    ensure!(
+        output.contains("PGSSLMODE") && output.contains("ignored"),
+        "what is ignored is not named: {output}"
+    );
     ensure!(!output.contains('\u{1b}'), "escapes in a file: {output}");
     launched.process.stop().await
 }
@@ -76,13 +79,19 @@ async fn the_embedded_postgres_keeps_keys_out_of_its_log() -> anyhow::Result<()>
     let path = format!("/v1/accounts/{account}/deposits");
     let mut sizes = Vec::new();
     for _ in 0..5 {
-        client.post(&path, Some("secret-order-4711"), &json!({"amount": 1})).await?.error_for_status()?;
+        client
+            .post(&path, Some("secret-order-4711"), &json!({"amount": 1}))
+            .await?
+            .error_for_status()?;
         sizes.push(std::fs::metadata(&log)?.len());
     }
     ensure!(sizes.first() == sizes.last(), "a repeat is a line in the log: {sizes:?}");
     let text = std::fs::read_to_string(&log)?;
     ensure!(!text.contains("secret-order-4711"), "{text}");
-    ensure!(std::fs::metadata(&log)?.permissions().mode() & 0o777 == 0o600, "others can read the log");
+    ensure!(
+        std::fs::metadata(&log)?.permissions().mode() & 0o777 == 0o600,
+        "others can read the log"
+    );
     let mode = std::fs::metadata(&data_dir)?.permissions().mode() & 0o777;
     ensure!(mode & 0o066 == 0, "others can list the data directory: {mode:o}");
     launched.process.stop().await
@@ -105,7 +114,8 @@ async fn a_variable_that_cannot_be_used_is_named_within_5_s() -> anyhow::Result<
         ("KAFKA_OPTIONS_FILE", "/nowhere", "kafka-options-file"),
     ] {
         let (command, projection) = (free_address()?.to_string(), free_address()?.to_string());
-        let addresses = [("COMMAND_ADDR", command.as_str()), ("PROJECTION_ADDR", projection.as_str())];
+        let addresses =
+            [("COMMAND_ADDR", command.as_str()), ("PROJECTION_ADDR", projection.as_str())];
         let others = addresses.into_iter().filter(|(name, _)| *name != variable);
         let set: Vec<(&str, &str)> = others.chain([(variable, value)]).collect();
         let data_dir = format!("--data-dir={}", data_dir("named")?.display());
@@ -131,7 +141,9 @@ async fn the_brokers_port_may_be_chosen_and_the_steps_of_a_start_are_told() -> a
     let further = [format!("--broker-port={port}")];
     let mut launched = Launched::start_with(&data_dir("broker_port")?, &further, &[], &[]).await?;
     let output = launched.process.output();
-    for step in ["database (embedded Postgres", "tables", "broker (in this process)", "services", " s\n"] {
+    for step in
+        ["database (embedded Postgres", "tables", "broker (in this process)", "services", " s\n"]
+    {
         ensure!(output.contains(step), "no `{step}`: {output}");
     }
     let account = Client::new(&[launched.command])?.open().await?.to_string();

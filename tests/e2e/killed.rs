@@ -28,7 +28,8 @@ async fn a_command_service_killed_at_random_loses_nothing_acknowledged() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn command_services_killed_at_random_lose_nothing_acknowledged_with_two_of_each() -> anyhow::Result<()> {
+async fn command_services_killed_at_random_lose_nothing_acknowledged_with_two_of_each()
+-> anyhow::Result<()> {
     command_killed("command_killed_2", 2).await
 }
 
@@ -52,7 +53,8 @@ async fn a_projection_killed_at_random_shows_the_fold_of_the_log() -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn projections_killed_at_random_show_the_fold_of_the_log_with_two_of_each() -> anyhow::Result<()> {
+async fn projections_killed_at_random_show_the_fold_of_the_log_with_two_of_each()
+-> anyhow::Result<()> {
     projection_killed("projection_killed_2", 2).await
 }
 
@@ -77,7 +79,8 @@ async fn projection_killed(name: &'static str, instances: usize) -> anyhow::Resu
 /// How many events this process has applied.
 async fn applied(projection: &Client) -> anyhow::Result<u64> {
     let metrics = projection.get("/metrics").await?.text().await?;
-    let counter = metrics.lines().find_map(|line| line.strip_prefix("passbook_projection_events_total "));
+    let counter =
+        metrics.lines().find_map(|line| line.strip_prefix("passbook_projection_events_total "));
     Ok(counter.map_or(Ok(0), str::parse)?)
 }
 
@@ -87,7 +90,8 @@ async fn a_relay_killed_after_publishing_repeats_nothing_in_the_views() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn relays_killed_after_publishing_repeat_nothing_in_the_views_with_two_of_each() -> anyhow::Result<()> {
+async fn relays_killed_after_publishing_repeat_nothing_in_the_views_with_two_of_each()
+-> anyhow::Result<()> {
     relay_killed("relay_killed_2", 2).await
 }
 

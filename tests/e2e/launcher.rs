@@ -49,7 +49,9 @@ impl Launched {
         let log = data_dir.with_extension(format!("{}.out", command.port()));
         let mut arguments = arguments(data_dir, command, projection);
         // A further one of the same name replaces it.
-        arguments.retain(|own| further.iter().all(|other| own.split('=').next() != other.split('=').next()));
+        arguments.retain(|own| {
+            further.iter().all(|other| own.split('=').next() != other.split('=').next())
+        });
         arguments.extend_from_slice(further);
         let mut process = Process::start_with(&arguments, set, removed, &log)?;
         process
@@ -72,7 +74,12 @@ impl Launched {
         .await
     }
 
-    pub(crate) async fn shows(&self, account: uuid::Uuid, version: i64, balance: i64) -> anyhow::Result<()> {
+    pub(crate) async fn shows(
+        &self,
+        account: uuid::Uuid,
+        version: i64,
+        balance: i64,
+    ) -> anyhow::Result<()> {
         let path = format!("/v1/accounts/{account}?min_version={version}");
         let view = Client::new(&[self.projection])?.json(&path).await?;
         ensure!(view["balance"] == balance, "{view}");
@@ -83,7 +90,8 @@ impl Launched {
 /// A test that fails kills its launcher, which leaves its Postgres behind.
 impl Drop for Launched {
     fn drop(&mut self) {
-        let pid = std::fs::read_to_string(self.data_dir.join("postgres/data/postmaster.pid")).unwrap_or_default();
+        let pid = std::fs::read_to_string(self.data_dir.join("postgres/data/postmaster.pid"))
+            .unwrap_or_default();
         if let Some(pid) = pid.lines().next().and_then(|pid| pid.parse().ok()) {
             let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
         }
@@ -115,7 +123,10 @@ async fn the_launcher_finds_everything_again_after_a_kill_and_after_a_stop() -> 
     Client::new(&[second.command])?.deposit(account, None, 1).await?;
     second.shows(account, 4, 1_025_002).await?;
     second.process.stop().await?;
-    ensure!(!data_dir.join("postgres/data/postmaster.pid").exists(), "Postgres runs on after the stop");
+    ensure!(
+        !data_dir.join("postgres/data/postmaster.pid").exists(),
+        "Postgres runs on after the stop"
+    );
 
     let mut third = Launched::start(&data_dir).await?;
     third.shows(account, 4, 1_025_002).await?;
@@ -124,7 +135,8 @@ async fn the_launcher_finds_everything_again_after_a_kill_and_after_a_stop() -> 
 
 /// Earlier versions had one role for the views, which owned them.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_launcher_takes_the_views_of_an_earlier_version_from_their_role() -> anyhow::Result<()> {
+async fn the_launcher_takes_the_views_of_an_earlier_version_from_their_role() -> anyhow::Result<()>
+{
     let data_dir = data_dir("launcher_owner")?;
     let mut first = Launched::start(&data_dir).await?;
     let client = Client::new(&[first.command])?;
@@ -160,11 +172,13 @@ async fn the_launcher_takes_the_views_of_an_earlier_version_from_their_role() ->
     let password = secrets["projection"].as_str().context("no password")?;
     let pid = std::fs::read_to_string(data_dir.join("postgres/data/postmaster.pid"))?;
     let port = pid.lines().nth(3).context("no port")?;
-    let role = format!("postgres://passbook_projection:{password}@127.0.0.1:{port}/passbook_projection");
+    let role =
+        format!("postgres://passbook_projection:{password}@127.0.0.1:{port}/passbook_projection");
     let mut role = PgConnection::connect(&role).await?;
-    let owned: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole")
-        .fetch_one(&mut role)
-        .await?;
+    let owned: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_class WHERE relowner = current_user::regrole")
+            .fetch_one(&mut role)
+            .await?;
     ensure!(owned == 0, "the role of the service owns {owned} tables and indexes");
     second.process.stop().await
 }
@@ -199,10 +213,17 @@ async fn the_launcher_ends_soon_whenever_it_is_stopped() -> anyhow::Result<()> {
         launched.process.signal(signal)?;
         let status = timeout(Duration::from_secs(15), launched.process.ended()).await;
         let output = launched.process.output();
-        let status = status.with_context(|| format!("turn {turn}: not ended after {signal}: {output}"))??;
+        let status = status
+            .with_context(|| format!("turn {turn}: not ended after {signal}: {output}"))??;
         ensure!(status.success(), "turn {turn}, {signal}: {status}: {output}");
-        ensure!(!output.contains("ERROR") && !output.contains("cut off"), "turn {turn}, {signal}: {output}");
-        ensure!(!data_dir.join("postgres/data/postmaster.pid").exists(), "turn {turn}: Postgres runs on");
+        ensure!(
+            !output.contains("ERROR") && !output.contains("cut off"),
+            "turn {turn}, {signal}: {output}"
+        );
+        ensure!(
+            !data_dir.join("postgres/data/postmaster.pid").exists(),
+            "turn {turn}: Postgres runs on"
+        );
         load.join_all().await;
     }
     Ok(())

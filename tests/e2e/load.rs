@@ -42,7 +42,11 @@ pub(crate) struct Load {
 
 impl Load {
     /// Opens `accounts` accounts, and has `clients` clients move money on them until told to stop.
-    pub(crate) async fn start(client: &Client, clients: usize, accounts: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        client: &Client,
+        clients: usize,
+        accounts: usize,
+    ) -> anyhow::Result<Self> {
         let mut opened = Vec::new();
         for _ in 0..accounts {
             opened.push(client.open().await?);
@@ -57,7 +61,8 @@ impl Load {
         };
         for number in 0..clients {
             let (client, opened, end) = (client.clone(), Arc::clone(&opened), load.end.clone());
-            let (done, count, trouble) = (Arc::clone(&load.done), Arc::clone(&load.count), Arc::clone(&load.trouble));
+            let (done, count, trouble) =
+                (Arc::clone(&load.done), Arc::clone(&load.count), Arc::clone(&load.trouble));
             load.clients.spawn(async move {
                 let mut turn = number;
                 while !end.is_cancelled() {
@@ -84,7 +89,11 @@ impl Load {
         let goal = self.count() + more;
         eventually("commands are acknowledged", async || {
             let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-            anyhow::ensure!(self.count() >= goal, "{} of {goal}; the last trouble: {trouble}", self.count());
+            anyhow::ensure!(
+                self.count() >= goal,
+                "{} of {goal}; the last trouble: {trouble}",
+                self.count()
+            );
             Ok(())
         })
         .await
@@ -101,7 +110,12 @@ impl Load {
 }
 
 /// One command, until it is acknowledged.
-async fn send(client: &Client, account: Uuid, turn: usize, trouble: &Mutex<String>) -> anyhow::Result<Acknowledged> {
+async fn send(
+    client: &Client,
+    account: Uuid,
+    turn: usize,
+    trouble: &Mutex<String>,
+) -> anyhow::Result<Acknowledged> {
     let key = Uuid::new_v4().to_string();
     // The initial deposit is large: no withdrawal is refused.
     let route = if turn.is_multiple_of(3) { "withdrawals" } else { "deposits" };

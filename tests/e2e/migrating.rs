@@ -58,7 +58,8 @@ async fn a_service_waits_for_its_tables_and_several_jobs_at_once_make_them() -> 
     waits(&projection.client()?, "run `projection-service migrate`").await?;
 
     for part in ["command-service", "projection-service"] {
-        let jobs: Vec<_> = (0..3).map(|n| job(&site, part, &n.to_string())).collect::<anyhow::Result<_>>()?;
+        let jobs: Vec<_> =
+            (0..3).map(|n| job(&site, part, &n.to_string())).collect::<anyhow::Result<_>>()?;
         for job in jobs {
             succeeds(job).await?;
         }
@@ -75,14 +76,31 @@ async fn a_service_waits_for_its_tables_and_several_jobs_at_once_make_them() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_runs_on_a_newer_schema_that_is_compatible_and_on_no_other() -> anyhow::Result<()> {
+async fn a_service_runs_on_a_newer_schema_that_is_compatible_and_on_no_other() -> anyhow::Result<()>
+{
     let mut pair = Pair::start(Site::new("newer").await?, 1).await?;
     let (commands, projections) = (pair.commands.remove(0), pair.projections.remove(0));
     let site = &pair.site;
     // While the command-service still runs: empty views ask whose log they are to be of.
     let table = "projection.migrations";
-    newer(site, projections, "projection-service", &site.projection_database_url, table, "projection").await?;
-    newer(site, commands, "command-service", &site.database_url, "public._sqlx_migrations", "passbook").await
+    newer(
+        site,
+        projections,
+        "projection-service",
+        &site.projection_database_url,
+        table,
+        "projection",
+    )
+    .await?;
+    newer(
+        site,
+        commands,
+        "command-service",
+        &site.database_url,
+        "public._sqlx_migrations",
+        "passbook",
+    )
+    .await
 }
 
 async fn newer(
@@ -94,7 +112,9 @@ async fn newer(
     schema: &str,
 ) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(database).await?;
-    let mut run = async |sql: String| sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop);
+    let mut run = async |sql: String| {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop)
+    };
     service.stop().await?;
     run(format!(
         "INSERT INTO {migrations} (version, description, success, checksum, execution_time)
@@ -111,7 +131,8 @@ async fn newer(
     ensure!(!refused.ended().await?.success(), "the job of an older build changed a newer schema");
     ensure!(refused.output().contains("knows version 9999"), "{}", refused.output());
     service.start()?;
-    let refused = service.ready().await.err().context("the service runs on tables that it does not know")?;
+    let refused =
+        service.ready().await.err().context("the service runs on tables that it does not know")?;
     ensure!(format!("{refused:#}").contains("ended"), "{refused:#}");
 
     // A job that has yet to run: of this build, on tables of an older one.

@@ -25,7 +25,11 @@ async fn while_kafka_is_away_commands_go_on_and_the_relay_catches_up() -> anyhow
     pair.site.kafka.pause().await?;
     load.further(500).await?;
     let ready = pair.command()?.get("/health/ready").await?;
-    ensure!(ready.status() == StatusCode::OK, "Kafka away is not a reason to refuse commands: {}", ready.text().await?);
+    ensure!(
+        ready.status() == StatusCode::OK,
+        "Kafka away is not a reason to refuse commands: {}",
+        ready.text().await?
+    );
     pair.site.kafka.resume().await?;
     let acknowledged = load.stop().await?;
     pair.holds(&acknowledged).await.map(drop)
@@ -56,14 +60,18 @@ async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
     let path = format!("/v1/accounts/{account}/deposits");
     for number in 0..5 {
         let asked = Instant::now();
-        let response = client.post(&path, Some(&format!("away-{number}")), &json!({"amount": 1})).await?;
+        let response =
+            client.post(&path, Some(&format!("away-{number}")), &json!({"amount": 1})).await?;
         let (took, status) = (asked.elapsed(), response.status());
         let may_come_again = response.headers().contains_key("retry-after");
         let problem: Value = serde_json::from_str(&response.text().await?)?;
         ensure!(status == StatusCode::SERVICE_UNAVAILABLE && may_come_again, "{status}: {problem}");
         // The first may have been on its way when the connection broke.
         let code = problem["code"].as_str().unwrap_or_default();
-        ensure!(code == "store_unavailable" || (number == 0 && code == "outcome_unknown"), "{problem}");
+        ensure!(
+            code == "store_unavailable" || (number == 0 && code == "outcome_unknown"),
+            "{problem}"
+        );
         // 2 s, and what a busy machine adds.
         ensure!(took < Duration::from_millis(2_500), "the answer took {took:?}");
     }
@@ -84,24 +92,41 @@ async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
         let response = client.post(&format!("/v1/accounts/{account}/{route}"), None, &body).await?;
         let (took, status) = (asked.elapsed(), response.status());
         let told = response.text().await?;
-        ensure!(status == StatusCode::SERVICE_UNAVAILABLE && told.contains("store_unavailable"), "{status}: {told}");
+        ensure!(
+            status == StatusCode::SERVICE_UNAVAILABLE && told.contains("store_unavailable"),
+            "{status}: {told}"
+        );
         ensure!(took < Duration::from_millis(2_500), "{route}: the answer took {took:?}");
     }
     let deposit = json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": "away-bulk"});
     for atomic in [false, true] {
-        let response = client.post("/v1/commands", None, &json!({"atomic": atomic, "commands": [deposit]})).await?;
-        let (status, may_come_again) = (response.status(), response.headers().contains_key("retry-after"));
+        let response = client
+            .post("/v1/commands", None, &json!({"atomic": atomic, "commands": [deposit]}))
+            .await?;
+        let (status, may_come_again) =
+            (response.status(), response.headers().contains_key("retry-after"));
         let problem: Value = serde_json::from_str(&response.text().await?)?;
         let is_told = problem["code"] == "store_unavailable" && may_come_again;
-        ensure!(status == StatusCode::SERVICE_UNAVAILABLE && is_told, "atomic {atomic}: {status}: {problem}");
+        ensure!(
+            status == StatusCode::SERVICE_UNAVAILABLE && is_told,
+            "atomic {atomic}: {status}: {problem}"
+        );
     }
 
     link.set(State::Open);
-    eventually("commands are taken again", async || client.deposit(account, Some("back"), 1).await).await?;
+    eventually("commands are taken again", async || client.deposit(account, Some("back"), 1).await)
+        .await?;
     let log = pair.holds(&[]).await?;
-    let keys: Vec<_> = log.iter().flatten().filter_map(|e| e.metadata.context.idempotency_key.as_deref()).collect();
+    let keys: Vec<_> = log
+        .iter()
+        .flatten()
+        .filter_map(|e| e.metadata.context.idempotency_key.as_deref())
+        .collect();
     // What was refused with `store_unavailable` was not done.
-    ensure!(keys.iter().filter(|key| key.starts_with("away")).all(|key| *key == "away-0"), "{keys:?}");
+    ensure!(
+        keys.iter().filter(|key| key.starts_with("away")).all(|key| *key == "away-0"),
+        "{keys:?}"
+    );
     Ok(())
 }
 
@@ -152,7 +177,11 @@ impl Link {
 }
 
 /// Carries bytes both ways until the link is cut, or for as long as it hangs.
-async fn carry(mut client: TcpStream, server: SocketAddr, mut changes: watch::Receiver<State>) -> anyhow::Result<()> {
+async fn carry(
+    mut client: TcpStream,
+    server: SocketAddr,
+    mut changes: watch::Receiver<State>,
+) -> anyhow::Result<()> {
     let first = *changes.borrow_and_update();
     let mut there = match first {
         State::Open => Some(TcpStream::connect(server).await?),

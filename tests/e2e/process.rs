@@ -95,14 +95,19 @@ impl Process {
     /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         let ended = timeout(DEADLINE, self.child.wait()).await;
-        Ok(ended.with_context(|| format!("did not end; its output is in {}", self.log.display()))??)
+        Ok(ended
+            .with_context(|| format!("did not end; its output is in {}", self.log.display()))??)
     }
 
     /// SIGTERM, and an end without error.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
         let status = self.ended().await?;
-        anyhow::ensure!(status.success(), "ended with {status}; its output is in {}", self.log.display());
+        anyhow::ensure!(
+            status.success(),
+            "ended with {status}; its output is in {}",
+            self.log.display()
+        );
         Ok(())
     }
 }

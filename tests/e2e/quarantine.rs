@@ -15,7 +15,8 @@ use crate::unreadable::{append, open};
 use crate::verify;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_good() -> anyhow::Result<()> {
+async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_good()
+-> anyhow::Result<()> {
     let pair = Pair::start(Site::new("quarantine_discard").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
@@ -25,7 +26,10 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     }
     let row = set_aside(&views, account, 1).await?;
     let one = views.json(&format!("/admin/quarantine/{}", row["id"])).await?;
-    ensure!(one["document"].as_str().is_some_and(|document| document.contains("MoneyBurnt")), "{one}");
+    ensure!(
+        one["document"].as_str().is_some_and(|document| document.contains("MoneyBurnt")),
+        "{one}"
+    );
     ensure!(one["events"][0]["version"] == 3 && one["reason"] == row["reason"], "{one}");
 
     commands.deposit(neighbour, None, 1).await?;
@@ -38,7 +42,11 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
         ensure!(other.get("quarantined_since").is_none(), "{path}: {other}");
     }
     let list = views.json("/v1/accounts").await?;
-    let marked = list["data"].as_array().context("no list")?.iter().filter(|row| row["quarantined_since"] == since);
+    let marked = list["data"]
+        .as_array()
+        .context("no list")?
+        .iter()
+        .filter(|row| row["quarantined_since"] == since);
     ensure!(marked.count() == 1, "{list}");
     let behind = views.get(&format!("/v1/accounts/{account}?min_version=3")).await?;
     ensure!(behind.status() == 503 && behind.json::<Value>().await?["quarantined_since"] == since);
@@ -46,18 +54,32 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     eventually("readiness tells", async || {
         let check = views.json("/health/ready").await?["checks"]["quarantine"].clone();
         let reason = check["reason"].as_str().unwrap_or_default();
-        ensure!(check["state"] == "degraded" && reason.contains("2 records and events are in quarantine"), "{check}");
+        ensure!(
+            check["state"] == "degraded"
+                && reason.contains("2 records and events are in quarantine"),
+            "{check}"
+        );
         Ok(())
     })
     .await?;
     let log = pair.projections[0].output();
-    let line = log.lines().find(|line| line.contains("put into quarantine")).context("no warning")?;
-    for part in ["WARN", &format!("partition {}", of(account)), "offset", &account.to_string(), "MoneyBurnt"] {
+    let line =
+        log.lines().find(|line| line.contains("put into quarantine")).context("no warning")?;
+    for part in [
+        "WARN",
+        &format!("partition {}", of(account)),
+        "offset",
+        &account.to_string(),
+        "MoneyBurnt",
+    ] {
         ensure!(line.contains(part), "no `{part}`: {line}");
     }
     let refused = settle(&views, &row, "retry", &json!({})).await?;
     ensure!(refused.0 == 409 && refused.1["code"] == "still_unapplicable", "{refused:?}");
-    ensure!(refused.1["reason"].as_str().is_some_and(|reason| reason.contains("MoneyBurnt")), "{refused:?}");
+    ensure!(
+        refused.1["reason"].as_str().is_some_and(|reason| reason.contains("MoneyBurnt")),
+        "{refused:?}"
+    );
     for nothing in [json!({}), json!({"reason": ""}), json!({"reason": "x".repeat(501)})] {
         let refused = settle(&views, &row, "discard", &nothing).await?;
         ensure!(refused.0 == 400, "{refused:?}");
@@ -66,7 +88,10 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     ensure!(settled == (200, json!({"applied": 1, "left": 0})), "{settled:?}");
     ensure!(settle(&views, &row, "retry", &json!({})).await?.0 == 404);
     let shown = views.json(&format!("/v1/accounts/{account}")).await?;
-    ensure!(shown["version"] == 3 && shown["balance"] == 1 && shown.get("quarantined_since").is_none(), "{shown}");
+    ensure!(
+        shown["version"] == 3 && shown["balance"] == 1 && shown.get("quarantined_since").is_none(),
+        "{shown}"
+    );
     ensure!(entries(&views, account).await? == [3, 1]);
     verify::finds_nothing(&views).await?;
     let thrown = views.json("/admin/quarantine/discarded").await?;
@@ -83,7 +108,10 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     ] {
         replayed(&views, &from).await?;
         let shown = views.json(&format!("/v1/accounts/{account}")).await?;
-        ensure!(shown["version"] == 4 && shown["balance"] == 2, "after a replay from {from}: {shown}");
+        ensure!(
+            shown["version"] == 4 && shown["balance"] == 2,
+            "after a replay from {from}: {shown}"
+        );
         ensure!(entries(&views, account).await? == [4, 3, 1]);
     }
     let metrics = views.get("/metrics").await?.text().await?;
@@ -92,7 +120,8 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_known_by_now_is_applied_with_what_waits_up_to_the_next_that_is_not() -> anyhow::Result<()> {
+async fn an_event_that_is_known_by_now_is_applied_with_what_waits_up_to_the_next_that_is_not()
+-> anyhow::Result<()> {
     let pair = Pair::start(Site::new("quarantine_retry").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
@@ -129,12 +158,16 @@ async fn an_event_that_is_known_by_now_is_applied_with_what_waits_up_to_the_next
     append(&pair.site, unopened, 1, "AccountMelted").await?;
     let row = set_aside(&views, unopened, 0).await?;
     let missing = views.get(&format!("/v1/accounts/{unopened}")).await?;
-    ensure!(missing.status() == 404 && missing.json::<Value>().await?["quarantined_since"] == row["since"]);
+    ensure!(
+        missing.status() == 404
+            && missing.json::<Value>().await?["quarantined_since"] == row["since"]
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_that_is_taken_up_again_knows_what_was_discarded_since() -> anyhow::Result<()> {
+async fn a_generation_that_is_taken_up_again_knows_what_was_discarded_since() -> anyhow::Result<()>
+{
     let pair = Pair::start(Site::new("quarantine_kept").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
@@ -158,7 +191,8 @@ async fn a_generation_that_is_taken_up_again_knows_what_was_discarded_since() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_partition_of_which_too_much_would_be_set_aside_stops_and_says_so() -> anyhow::Result<()> {
+async fn a_partition_of_which_too_much_would_be_set_aside_stops_and_says_so() -> anyhow::Result<()>
+{
     let mut pair = Pair::start(Site::new("quarantine_share").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
@@ -239,7 +273,8 @@ async fn stopped(views: &Client, partition: Partition) -> anyhow::Result<()> {
         let ready = views.get("/health/ready").await?;
         let status = ready.status();
         let body = ready.text().await?;
-        let told = [&format!("partition {partition} stops"), "AccountMelted", "QUARANTINE_LIMIT_PERCENT"];
+        let told =
+            [&format!("partition {partition} stops"), "AccountMelted", "QUARANTINE_LIMIT_PERCENT"];
         ensure!(status == 503 && told.iter().all(|part| body.contains(*part)), "{body}");
         Ok(())
     })
@@ -251,15 +286,22 @@ async fn set_aside(views: &Client, account: Uuid, waiting: i64) -> anyhow::Resul
     eventually("it is set aside", async || {
         let list = views.json("/admin/quarantine").await?;
         let rows = list["data"].as_array().context("no list")?;
-        let row = rows.iter().find(|row| row["account_id"] == json!(account)).context("not there")?;
+        let row =
+            rows.iter().find(|row| row["account_id"] == json!(account)).context("not there")?;
         ensure!(row["waiting"] == waiting, "{row}");
         Ok(row.clone())
     })
     .await
 }
 
-async fn settle(views: &Client, row: &Value, how: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
-    let response = views.post(&format!("/admin/quarantine/{}/{how}", row["id"]), None, body).await?;
+async fn settle(
+    views: &Client,
+    row: &Value,
+    how: &str,
+    body: &Value,
+) -> anyhow::Result<(u16, Value)> {
+    let response =
+        views.post(&format!("/admin/quarantine/{}/{how}", row["id"]), None, body).await?;
     Ok((response.status().as_u16(), response.json().await?))
 }
 

@@ -86,7 +86,10 @@ async fn resets_with_kafkas_own_tool_are_honoured() -> anyhow::Result<()> {
         eprintln!("the in-process broker has no tools to reset offsets with");
         return Ok(());
     }
-    let middle = passbook_shared::timestamp::Timestamp::now().to_utc().format("%Y-%m-%dT%H:%M:%S%.3f").to_string();
+    let middle = passbook_shared::timestamp::Timestamp::now()
+        .to_utc()
+        .format("%Y-%m-%dT%H:%M:%S%.3f")
+        .to_string();
     more(&pair, 300).await?;
     let topic = pair.site.topic.clone();
     let (all, one, two) = (topic.as_str(), format!("{topic}:3"), format!("{topic}:0,7"));
@@ -109,7 +112,9 @@ async fn resets_with_kafkas_own_tool_are_honoured() -> anyhow::Result<()> {
         reset(&mut pair, &how, leads).await.with_context(|| format!("{form:?} of {partitions}"))?;
         more(&pair, 20).await?;
     }
-    reset(&mut pair, &["--delete-offsets", "--topic", all], Leads::Nowhere).await.context("deleted offsets")?;
+    reset(&mut pair, &["--delete-offsets", "--topic", all], Leads::Nowhere)
+        .await
+        .context("deleted offsets")?;
     reset(&mut pair, &["--delete"], Leads::Nowhere).await.context("a deleted group")?;
     more(&pair, 20).await?;
     pair.holds(&[]).await.map(drop)
@@ -137,7 +142,11 @@ async fn reset(pair: &mut Pair, how: &[&str], leads: Leads) -> anyhow::Result<()
     match leads {
         Leads::Nowhere => ensure!(count == before, "something was replayed: {state}"),
         Leads::ToRebuild | Leads::ToRewind => {
-            ensure!(count == before + 1, "nothing was noticed, or twice: {:?}", replays(&views).await?);
+            ensure!(
+                count == before + 1,
+                "nothing was noticed, or twice: {:?}",
+                replays(&views).await?
+            );
             let replay = ended(&views).await?;
             ensure!(replay["state"] == "done" && replay["events_done"] != 0, "{replay}");
             if leads == Leads::ToRebuild {
@@ -158,7 +167,10 @@ async fn a_time_is_found_in_a_topic_that_was_filled_again() -> anyhow::Result<()
         eprintln!("the in-process broker has no tools to reset offsets with");
         return Ok(());
     }
-    let middle = passbook_shared::timestamp::Timestamp::now().to_utc().format("%Y-%m-%dT%H:%M:%S%.3f").to_string();
+    let middle = passbook_shared::timestamp::Timestamp::now()
+        .to_utc()
+        .format("%Y-%m-%dT%H:%M:%S%.3f")
+        .to_string();
     more(&pair, 300).await?;
     lose_topic(&mut pair).await?;
     more(&pair, 20).await?;
@@ -183,7 +195,15 @@ async fn two_instances_that_start_at_once_agree_on_a_reset() -> anyhow::Result<(
             projection.unset("kafka-group-instance");
         }
         let topic = pair.site.topic.clone();
-        let how = ["--group", pair.site.name, "--reset-offsets", "--to-earliest", "--topic", &topic, "--execute"];
+        let how = [
+            "--group",
+            pair.site.name,
+            "--reset-offsets",
+            "--to-earliest",
+            "--topic",
+            &topic,
+            "--execute",
+        ];
         // Those that had lasting names are members until Kafka has missed them for a while.
         let reset = async || pair.site.kafka.tool("kafka-consumer-groups.sh", &how).await;
         eventually("the group has no members, and its offsets are reset", async || {
@@ -226,7 +246,8 @@ async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> a
     ] {
         let asked = ask(&views, from.clone()).await?;
         let replay = ended(&views).await?;
-        let done = replay["state"] == "done" && replay["id"] == asked["id"] && replay["events_done"] != 0;
+        let done =
+            replay["state"] == "done" && replay["id"] == asked["id"] && replay["events_done"] != 0;
         ensure!(done && generation(&views).await? == 1, "{from}: {replay}");
         more(&pair, 20).await?;
         pair.holds(&[]).await?;
@@ -245,7 +266,10 @@ async fn a_time_offsets_an_account_and_a_kept_generation_can_be_asked_for() -> a
     ask(&views, json!({"from": "generation", "generation": 1})).await?;
     let replay = ended(&views).await?;
     ensure!(replay["state"] == "done" && generation(&views).await? == 1, "{replay}");
-    ensure!(replay["differences"] == 0, "what was tampered with was settled by the log before the switch: {replay}");
+    ensure!(
+        replay["differences"] == 0,
+        "what was tampered with was settled by the log before the switch: {replay}"
+    );
     pair.holds(&[]).await?;
     for from in [
         json!({"from": "generation", "generation": 9}),
@@ -271,18 +295,27 @@ async fn what_the_topic_has_lost_is_replayed_from_the_log() -> anyhow::Result<()
         let mut trim = TopicPartitionList::new();
         for (partition, events) in (0..).zip(&log) {
             lost += events.len() / 2;
-            trim.add_partition_offset(&pair.site.topic, partition, Offset::Offset(i64::try_from(events.len() / 2)?))?;
+            trim.add_partition_offset(
+                &pair.site.topic,
+                partition,
+                Offset::Offset(i64::try_from(events.len() / 2)?),
+            )?;
         }
         let trimmed = admin.delete_records(&trim, &options).await?;
         trimmed.elements().iter().try_for_each(|element| element.error())?;
     }
     let addr = format!("--projection-addr={}", pair.projections[0].addr);
-    let (done, output) = verify::by_command(&["replay".to_owned(), addr, "--from-beginning".to_owned()]).await?;
+    let (done, output) =
+        verify::by_command(&["replay".to_owned(), addr, "--from-beginning".to_owned()]).await?;
     ensure!(done && output.contains("generation 2 is live; 0 of its rows"), "{output}");
-    let told = output.contains(&format!("{lost} of them were not in the topic, and came from the log"));
+    let told =
+        output.contains(&format!("{lost} of them were not in the topic, and came from the log"));
     ensure!(told || lost == 0, "{output}");
     let replay = ended(&views).await?;
-    ensure!(replay["events_from_log"] == lost && generation(&views).await? == 2, "{lost} were lost: {replay}");
+    ensure!(
+        replay["events_from_log"] == lost && generation(&views).await? == 2,
+        "{lost} were lost: {replay}"
+    );
     pair.holds(&[]).await.map(drop)
 }
 
@@ -296,9 +329,13 @@ async fn one_replay_at_a_time_and_it_can_be_cancelled() -> anyhow::Result<()> {
     let id = asked["id"].as_str().context("no id")?;
     let second = views.post("/admin/replays", None, &json!({"from": "beginning"})).await?;
     let (status, problem) = (second.status(), second.text().await?);
-    ensure!(status == 409 && problem.contains("replay_running") && problem.contains(id), "{status}: {problem}");
+    ensure!(
+        status == 409 && problem.contains("replay_running") && problem.contains(id),
+        "{status}: {problem}"
+    );
     let stream = views.get(&format!("/admin/replays/{id}/stream")).await?;
-    let cancelled = reqwest::Client::new().delete(format!("http://{}/admin/replays/{id}", pair.projections[0].addr));
+    let cancelled = reqwest::Client::new()
+        .delete(format!("http://{}/admin/replays/{id}", pair.projections[0].addr));
     ensure!(cancelled.send().await?.status() == 202);
     let replay = ended(&views).await?;
     ensure!(replay["state"] == "cancelled", "{replay}");
@@ -316,10 +353,15 @@ async fn a_replay_whose_service_is_killed_at_random_gets_to_its_end() -> anyhow:
     let mut pair = pair_with_history("killed_replay", 1_000).await?;
     let views = pair.projection()?;
     for round in 0..REPLAYS {
-        let asked =
-            eventually("a replay is asked for", async || ask(&views, json!({"from": "beginning"})).await).await?;
+        let asked = eventually("a replay is asked for", async || {
+            ask(&views, json!({"from": "beginning"})).await
+        })
+        .await?;
         let mut kills = 0;
-        while !replays(&views).await.is_ok_and(|all| all[0]["id"] == asked["id"] && all[0]["ended_at"].is_string()) {
+        while !replays(&views)
+            .await
+            .is_ok_and(|all| all[0]["id"] == asked["id"] && all[0]["ended_at"].is_string())
+        {
             sleep(Duration::from_millis(u64::from(Uuid::new_v4().as_bytes()[0]) * 2)).await;
             if kills < 3 {
                 pair.projections[0].kill_and_start().await?;
@@ -333,9 +375,10 @@ async fn a_replay_whose_service_is_killed_at_random_gets_to_its_end() -> anyhow:
     }
     pair.holds(&[]).await?;
     let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'views\\__%'")
-        .fetch_one(&mut connection)
-        .await?;
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'views\\__%'")
+            .fetch_one(&mut connection)
+            .await?;
     ensure!(left == 2, "{left} generations are there: not the live one and the one before it");
     Ok(())
 }
@@ -354,13 +397,18 @@ async fn nobody_sees_a_view_go_back_while_replays_run() -> anyhow::Result<()> {
     }
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
-        let (commands, views, account) = (commands.clone(), views.clone(), accounts[number % accounts.len()]);
+        let (commands, views, account) =
+            (commands.clone(), views.clone(), accounts[number % accounts.len()]);
         let (stop, reads, seen) = (Arc::clone(&stop), Arc::clone(&reads), Arc::clone(&seen));
         clients.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                let written = commands.deposit(account, None, 1).await?["version"].as_i64().context("no version")?;
-                let known = seen.lock().unwrap_or_else(PoisonError::into_inner).get(&account).copied();
-                let view = views.json(&format!("/v1/accounts/{account}?min_version={written}")).await?;
+                let written = commands.deposit(account, None, 1).await?["version"]
+                    .as_i64()
+                    .context("no version")?;
+                let known =
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).get(&account).copied();
+                let view =
+                    views.json(&format!("/v1/accounts/{account}?min_version={written}")).await?;
                 let version = view["version"].as_i64().context("no version")?;
                 if version < written || known.is_some_and(|known| version < known) {
                     bail!("{account} went back from {known:?} or {written} to {version}");
@@ -379,9 +427,14 @@ async fn nobody_sees_a_view_go_back_while_replays_run() -> anyhow::Result<()> {
     let standing = views.json("/admin/projection").await?;
     let partitions = standing["partitions"].as_array().context("no list")?;
     let back = |p: &Value| Some((p["partition"].to_string(), json!(p["offset"].as_i64()? / 2)));
-    let halfway: serde_json::Map<String, Value> = partitions.iter().filter_map(back).take(3).collect();
+    let halfway: serde_json::Map<String, Value> =
+        partitions.iter().filter_map(back).take(3).collect();
     let beginning = json!({"from": "beginning"});
-    for from in [&beginning, &json!({"from": "partition_offsets", "partition_offsets": halfway}), &beginning] {
+    for from in [
+        &beginning,
+        &json!({"from": "partition_offsets", "partition_offsets": halfway}),
+        &beginning,
+    ] {
         ask(&views, from.clone()).await?;
         let replay = ended(&views).await?;
         ensure!(replay["state"] == "done", "{from}: {replay}");

@@ -28,7 +28,10 @@ async fn is_behind(service: &Client, words: &[&str]) -> anyhow::Result<()> {
         let (status, health) = (response.status(), response.text().await?);
         let health: Value = serde_json::from_str(&health)?;
         let reason = health["checks"]["log"]["reason"].as_str().unwrap_or_default();
-        ensure!(status == 503 && words.iter().all(|word| reason.contains(word)), "{status}: {health}");
+        ensure!(
+            status == 503 && words.iter().all(|word| reason.contains(word)),
+            "{status}: {health}"
+        );
         Ok(())
     })
     .await
@@ -49,7 +52,8 @@ async fn accept(service: &Service, options: &[&str]) -> anyhow::Result<(bool, St
 
 /// The last event is lost, and as many commands are taken as were lost, and more: then topic and log have the same length.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_without_its_last_events_is_noticed_though_commands_have_filled_their_places() -> anyhow::Result<()> {
+async fn a_log_without_its_last_events_is_noticed_though_commands_have_filled_their_places()
+-> anyhow::Result<()> {
     let site = Site::new("restored_behind").await?;
     let mut command = site.command("command").await?;
     let client = command.client()?;
@@ -79,20 +83,33 @@ async fn a_log_without_its_last_events_is_noticed_though_commands_have_filled_th
     command.start()?;
 
     let partition = passbook_shared::partition::partition_of(account, 12);
-    is_behind(&client, &[&format!("partition {partition} (the log ends at 6, the topic at 4)"), "restore accept"])
-        .await?;
+    is_behind(
+        &client,
+        &[&format!("partition {partition} (the log ends at 6, the topic at 4)"), "restore accept"],
+    )
+    .await?;
     for _ in 0..2 {
-        let refused = client.post(&format!("/v1/accounts/{account}/deposits"), None, &json!({"amount": 1})).await?;
+        let refused = client
+            .post(&format!("/v1/accounts/{account}/deposits"), None, &json!({"amount": 1}))
+            .await?;
         let (status, again) = (refused.status(), refused.headers().get("retry-after").cloned());
         let problem = refused.text().await?;
-        ensure!(status == 503 && again.is_some() && problem.contains("\"log_is_behind\""), "{status}: {problem}");
+        ensure!(
+            status == 503 && again.is_some() && problem.contains("\"log_is_behind\""),
+            "{status}: {problem}"
+        );
         command.kill_and_start().await?;
         is_behind(&client, &["the topic at 4"]).await?;
     }
 
     let (accepted, said) = accept(&command, &[]).await?;
     ensure!(!accepted && said.contains("--yes"), "{said}");
-    for told in [&account.to_string(), &format!("{partition}-2"), "MoneyDeposited  100", "MoneyDeposited  300"] {
+    for told in [
+        &account.to_string(),
+        &format!("{partition}-2"),
+        "MoneyDeposited  100",
+        "MoneyDeposited  300",
+    ] {
         ensure!(said.contains(told), "{told}: {said}");
     }
     let (accepted, said) = accept(&command, &["--yes"]).await?;
@@ -142,7 +159,9 @@ async fn a_hundred_logs_restored_while_commands_run() -> anyhow::Result<()> {
     let mut running = tokio::task::JoinSet::new();
     for (name, first) in sites.into_iter().zip((0..).step_by(20)) {
         let instances = 1 + usize::try_from(first / 20 % 2)?;
-        running.spawn(async move { seeds::run(name, instances, first..first + 20).await.context(name) });
+        running.spawn(
+            async move { seeds::run(name, instances, first..first + 20).await.context(name) },
+        );
     }
     let mut forked = 0;
     while let Some(ended) = running.join_next().await {

@@ -25,11 +25,18 @@ fn changing(table: &str, column: &str) -> Vec<String> {
         format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE text USING 'x'"),
         format!("ALTER TABLE {table} DISABLE TRIGGER ALL"),
         format!("ALTER TABLE {table} OWNER TO CURRENT_USER"),
-        format!("CREATE TRIGGER mine BEFORE INSERT ON {table} EXECUTE FUNCTION passbook.refuse_to_change_history()"),
+        format!(
+            "CREATE TRIGGER mine BEFORE INSERT ON {table} EXECUTE FUNCTION passbook.refuse_to_change_history()"
+        ),
     ]
 }
 
-async fn are_refused(owner: &str, role: &str, schemas: &str, statements: &[Statements]) -> anyhow::Result<()> {
+async fn are_refused(
+    owner: &str,
+    role: &str,
+    schemas: &str,
+    statements: &[Statements],
+) -> anyhow::Result<()> {
     let mut owner = PgConnection::connect(owner).await?;
     let mut role = PgConnection::connect(role).await?;
     let tables: Vec<(String, String)> = sqlx::query_as(
@@ -54,9 +61,11 @@ async fn are_refused(owner: &str, role: &str, schemas: &str, statements: &[State
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_roles_of_the_services_own_nothing_and_the_logs_role_writes_nothing() -> anyhow::Result<()> {
+async fn the_roles_of_the_services_own_nothing_and_the_logs_role_writes_nothing()
+-> anyhow::Result<()> {
     let site = Site::new("rights").await?;
-    are_refused(&site.database_url, &site.command_role_url, "^passbook$", &[writing, changing]).await?;
+    are_refused(&site.database_url, &site.command_role_url, "^passbook$", &[writing, changing])
+        .await?;
     let (owner, role) = (&site.projection_database_url, &site.projection_role_url);
     are_refused(owner, role, "^(projection|views_1)$", &[changing]).await
 }

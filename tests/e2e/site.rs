@@ -64,9 +64,11 @@ impl Site {
             }
         }
         connection.close().await?;
-        let [command_role_url, projection_role_url] =
-            databases.each_ref().map(|database| format!("postgres://{database}:{database}@{host}/{database}"));
-        let [database_url, projection_database_url] = databases.map(|database| format!("{postgres}/{database}"));
+        let [command_role_url, projection_role_url] = databases
+            .each_ref()
+            .map(|database| format!("postgres://{database}:{database}@{host}/{database}"));
+        let [database_url, projection_database_url] =
+            databases.map(|database| format!("{postgres}/{database}"));
         let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
         if logs.exists() {
             std::fs::remove_dir_all(&logs)?;
@@ -109,20 +111,32 @@ impl Site {
     }
 
     /// The same with further options.
-    pub(crate) fn command_with(&self, name: &str, more: &[(&str, String)]) -> anyhow::Result<Service> {
+    pub(crate) fn command_with(
+        &self,
+        name: &str,
+        more: &[(&str, String)],
+    ) -> anyhow::Result<Service> {
         let options = [("database-url", self.command_role_url.clone())];
         self.service("command-service", name, "command-addr", &[&options[..], more].concat())
     }
 
     /// A projection-service, ready.
-    pub(crate) async fn projection(&self, name: &str, command: &Service) -> anyhow::Result<Service> {
+    pub(crate) async fn projection(
+        &self,
+        name: &str,
+        command: &Service,
+    ) -> anyhow::Result<Service> {
         let mut service = self.projection_started(name, command)?;
         service.ready().await?;
         Ok(service)
     }
 
     /// A projection-service, started.
-    pub(crate) fn projection_started(&self, name: &str, command: &Service) -> anyhow::Result<Service> {
+    pub(crate) fn projection_started(
+        &self,
+        name: &str,
+        command: &Service,
+    ) -> anyhow::Result<Service> {
         let options = [
             ("projection-database-url", self.projection_role_url.clone()),
             ("command-service-url", format!("http://{}", command.addr)),
@@ -143,7 +157,10 @@ impl Site {
         let mut service = Service {
             addr,
             part,
-            options: options.iter().map(|(option, value)| ((*option).to_owned(), value.clone())).collect(),
+            options: options
+                .iter()
+                .map(|(option, value)| ((*option).to_owned(), value.clone()))
+                .collect(),
             environment: Vec::new(),
             log: self.logs.join(format!("{name}.log")),
             process: None,
@@ -156,9 +173,13 @@ impl Site {
     }
 
     /// For making, trimming and deleting topics.
-    pub(crate) fn admin(&self) -> anyhow::Result<(AdminClient<DefaultClientContext>, AdminOptions)> {
-        let client = rdkafka::ClientConfig::new().set("bootstrap.servers", &self.kafka.brokers).create()?;
-        let options = AdminOptions::new().operation_timeout(Some(std::time::Duration::from_secs(10)));
+    pub(crate) fn admin(
+        &self,
+    ) -> anyhow::Result<(AdminClient<DefaultClientContext>, AdminOptions)> {
+        let client =
+            rdkafka::ClientConfig::new().set("bootstrap.servers", &self.kafka.brokers).create()?;
+        let options =
+            AdminOptions::new().operation_timeout(Some(std::time::Duration::from_secs(10)));
         Ok((client, options))
     }
 }
@@ -178,7 +199,11 @@ impl Pair {
     }
 
     /// The same on a site that has a command-service already.
-    pub(crate) async fn resume(site: Site, command: Service, instances: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn resume(
+        site: Site,
+        command: Service,
+        instances: usize,
+    ) -> anyhow::Result<Self> {
         let (mut commands, mut projections) = (vec![command], Vec::new());
         for number in 1..instances {
             commands.push(site.command(&format!("command-{number}")).await?);
@@ -242,7 +267,8 @@ impl Service {
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         let options = self.options.iter().map(|(option, value)| format!("--{option}={value}"));
         let arguments: Vec<String> = std::iter::once(self.part.to_owned()).chain(options).collect();
-        let set: Vec<(&str, &str)> = self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let set: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (&**name, &**value)).collect();
         self.process = Some(Process::start_with(&arguments, &set, &[], &self.log)?);
         Ok(())
     }
@@ -260,15 +286,21 @@ impl Service {
     /// Waits until it is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let (addr, part) = (self.addr, self.part);
-        let process = self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
+        let process =
+            self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
         process.eventually(&format!("the {part} is ready"), async |_| healthcheck(addr).await).await
     }
 
     /// Waits until it answers, ready or not.
     pub(crate) async fn answers(&mut self) -> anyhow::Result<()> {
         let (client, part) = (self.client()?, self.part);
-        let process = self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
-        process.eventually(&format!("the {part} answers"), async |_| client.json("/v1/store").await.map(drop)).await
+        let process =
+            self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
+        process
+            .eventually(&format!("the {part} answers"), async |_| {
+                client.json("/v1/store").await.map(drop)
+            })
+            .await
     }
 
     /// SIGKILL.

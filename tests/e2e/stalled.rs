@@ -42,7 +42,10 @@ async fn fails(
         let (status, health) = (response.status(), response.text().await?);
         let health: Value = serde_json::from_str(&health)?;
         let reason = health["checks"][check]["reason"].as_str().unwrap_or_default();
-        ensure!(status == 503 && words.iter().all(|word| reason.contains(word)), "{status}: {health}");
+        ensure!(
+            status == 503 && words.iter().all(|word| reason.contains(word)),
+            "{status}: {health}"
+        );
         Ok(())
     })
     .await
@@ -96,7 +99,8 @@ async fn a_topic_compressed_by_any_codec_is_read() -> anyhow::Result<()> {
     let (admin, options) = pair.site.admin()?;
     let topic = pair.site.topic.clone();
     let store_as = async |codec: &str| {
-        let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("compression.type", codec);
+        let change =
+            AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("compression.type", codec);
         for altered in admin.alter_configs([&change], &options).await? {
             altered.map_err(|(_, code)| anyhow::anyhow!("{codec}: {code}"))?;
         }
@@ -118,9 +122,10 @@ async fn a_right_that_kafka_does_not_grant_is_named() -> anyhow::Result<()> {
         return pair.holds(&[]).await.map(drop);
     }
     let (topic, group) = (pair.site.topic.clone(), pair.site.name.to_owned());
-    for (option, name, words) in
-        [("--group", &group, "no right to the consumer group"), ("--topic", &topic, "no right to read the topic")]
-    {
+    for (option, name, words) in [
+        ("--group", &group, "no right to the consumer group"),
+        ("--topic", &topic, "no right to read the topic"),
+    ] {
         pair.site.kafka.deny_reads(&["--add", option, name]).await?;
         let projection = &mut pair.projections[0];
         projection.kill_and_start().await?;
@@ -134,8 +139,10 @@ async fn a_right_that_kafka_does_not_grant_is_named() -> anyhow::Result<()> {
         pair.site.kafka.deny_reads(&["--remove", option, name]).await?;
     }
     let account = pair.command()?.open().await?;
-    eventually("the views go on", async || pair.projection()?.json(&format!("/v1/accounts/{account}")).await.map(drop))
-        .await
+    eventually("the views go on", async || {
+        pair.projection()?.json(&format!("/v1/accounts/{account}")).await.map(drop)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,9 +155,14 @@ async fn a_replay_of_an_account_that_is_not_there_is_an_error() -> anyhow::Resul
     ensure!(status == 404 && problem.contains("account_not_found"), "{status}: {problem}");
     let log = crate::ground::directory()?.join("replay_unknown.out");
     let address = format!("--projection-addr={}", pair.projections[0].addr);
-    let mut process = Process::start(&["replay".to_owned(), address, format!("--account={unknown}")], &log)?;
+    let mut process =
+        Process::start(&["replay".to_owned(), address, format!("--account={unknown}")], &log)?;
     let status = process.ended().await?;
-    ensure!(!status.success() && process.output().contains("account_not_found"), "{status}: {}", process.output());
+    ensure!(
+        !status.success() && process.output().contains("account_not_found"),
+        "{status}: {}",
+        process.output()
+    );
     Ok(())
 }
 
@@ -174,7 +186,10 @@ async fn a_listener_that_expects_tls_is_named_in_readiness() -> anyhow::Result<(
     eventually("readiness tells of the broker", async || {
         let health: Value = serde_json::from_str(&views.get("/health/ready").await?.text().await?)?;
         let reason = health["checks"]["kafka"]["reason"].as_str().unwrap_or_default();
-        ensure!(reason.contains("the Kafka client said") && reason.contains("Disconnected"), "{health}");
+        ensure!(
+            reason.contains("the Kafka client said") && reason.contains("Disconnected"),
+            "{health}"
+        );
         Ok(())
     })
     .await
@@ -194,7 +209,13 @@ async fn metrics_have_help_and_counters_begin_at_zero() -> anyhow::Result<()> {
     let pair = Pair::start(Site::new("metrics").await?, 1).await?;
     for (service, counters) in [
         (pair.command()?, ["passbook_events_appended_total 0", "passbook_relay_published_total 0"]),
-        (pair.projection()?, ["passbook_projection_quarantined_total 0", "passbook_http_connections_refused_total 0"]),
+        (
+            pair.projection()?,
+            [
+                "passbook_projection_quarantined_total 0",
+                "passbook_http_connections_refused_total 0",
+            ],
+        ),
     ] {
         // A second request, so that requests are counted.
         service.get("/metrics").await?;

@@ -43,7 +43,8 @@ async fn a_topic_deleted_while_nothing_happens_is_filled_again() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_deleted_while_nothing_happens_is_filled_again_with_two_of_each() -> anyhow::Result<()> {
+async fn a_topic_deleted_while_nothing_happens_is_filled_again_with_two_of_each()
+-> anyhow::Result<()> {
     topic_deleted_idle("topic_deleted_idle_2", 2).await
 }
 
@@ -107,7 +108,11 @@ async fn topic_trimmed(name: &'static str, instances: usize) -> anyhow::Result<(
     let (admin, options) = site.admin()?;
     let mut trim = TopicPartitionList::new();
     for (partition, events) in (0..).zip(&log) {
-        trim.add_partition_offset(&site.topic, partition, Offset::Offset(i64::try_from(events.len() / 2)?))?;
+        trim.add_partition_offset(
+            &site.topic,
+            partition,
+            Offset::Offset(i64::try_from(events.len() / 2)?),
+        )?;
     }
     eventually("the topic holds the log, and its head is deleted", async || {
         let trimmed = admin.delete_records(&trim, &options).await?;
@@ -139,11 +144,15 @@ async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
     let log = read_log(&command.client()?).await?;
     command.stop().await?;
 
-    site.topic = if site.kafka.has_admin() { format!("{name}_other") } else { TOPICS[1].to_owned() };
+    site.topic =
+        if site.kafka.has_admin() { format!("{name}_other") } else { TOPICS[1].to_owned() };
     if site.kafka.has_admin() {
         let (admin, options) = site.admin()?;
-        let topic =
-            rdkafka::admin::NewTopic::new(&site.topic, PARTITIONS.into(), rdkafka::admin::TopicReplication::Fixed(1));
+        let topic = rdkafka::admin::NewTopic::new(
+            &site.topic,
+            PARTITIONS.into(),
+            rdkafka::admin::TopicReplication::Fixed(1),
+        );
         admin.create_topics([&topic], &options).await?;
     }
     let store: Uuid = {
@@ -155,8 +164,10 @@ async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
     for newest in log.iter().filter_map(|events| events.last()) {
         let (key, mut document) = (newest.account_id.to_string(), Vec::new());
         cloud_event::encode(newest, store, 0, &mut document)?;
-        let record =
-            FutureRecord::to(&site.topic).partition(newest.position.partition.into()).key(&key).payload(&document);
+        let record = FutureRecord::to(&site.topic)
+            .partition(newest.position.partition.into())
+            .key(&key)
+            .payload(&document);
         producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
     }
 
@@ -172,7 +183,8 @@ async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
     let mut filled = BTreeSet::new();
     for projection in &pair.projections {
         let metrics = projection.client()?.get("/metrics").await?.text().await?;
-        let holes = metrics.lines().filter_map(|line| line.strip_prefix("passbook_projection_holes_total"));
+        let holes =
+            metrics.lines().filter_map(|line| line.strip_prefix("passbook_projection_holes_total"));
         filled.extend(holes.filter_map(|labels| Some(labels.split_once('}')?.0.to_owned())));
     }
     let filled = filled.len();

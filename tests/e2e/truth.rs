@@ -25,7 +25,11 @@ struct Folded {
 }
 
 /// Everything at once: the log is whole, holds what was acknowledged once, and the views get to be its fold.
-pub(crate) async fn holds(command: &Client, projection: &Client, acknowledged: &[Acknowledged]) -> anyhow::Result<Log> {
+pub(crate) async fn holds(
+    command: &Client,
+    projection: &Client,
+    acknowledged: &[Acknowledged],
+) -> anyhow::Result<Log> {
     let log = read_log(command).await?;
     is_dense(&log)?;
     both_legs_are_there(&log)?;
@@ -63,10 +67,19 @@ fn is_dense(log: &Log) -> anyhow::Result<()> {
     let mut versions: HashMap<Uuid, i64> = HashMap::new();
     for events in log {
         for (event, number) in events.iter().zip(1..) {
-            ensure!(event.position.number == number, "{} is where {number} should be", event.position);
+            ensure!(
+                event.position.number == number,
+                "{} is where {number} should be",
+                event.position
+            );
             let version = versions.entry(event.account_id).or_default();
             *version += 1;
-            ensure!(event.version == *version, "{} has version {}, not {version}", event.position, event.version);
+            ensure!(
+                event.version == *version,
+                "{} has version {}, not {version}",
+                event.position,
+                event.version
+            );
         }
     }
     Ok(())
@@ -90,7 +103,12 @@ fn both_legs_are_there(log: &Log) -> anyhow::Result<()> {
                 (leg.amount.get(), leg.transfer_id, leg.counterparty, leg.counterparty_version)
             }
             AccountEvent::EntryReversed(reversed) => match reversed.transfer {
-                Some(leg) => (reversed.movement(), leg.transfer_id, leg.counterparty, leg.counterparty_version),
+                Some(leg) => (
+                    reversed.movement(),
+                    leg.transfer_id,
+                    leg.counterparty,
+                    leg.counterparty_version,
+                ),
                 None => continue,
             },
             _ => continue,
@@ -99,7 +117,8 @@ fn both_legs_are_there(log: &Log) -> anyhow::Result<()> {
         legs.insert((event.account_id, event.version), leg);
     }
     for (own, leg) in &legs {
-        let other = legs.get(&leg.other).with_context(|| format!("{:?} has no other leg", leg.event))?;
+        let other =
+            legs.get(&leg.other).with_context(|| format!("{:?} has no other leg", leg.event))?;
         ensure!(
             (other.other, other.transfer_id, other.amount) == (*own, leg.transfer_id, -leg.amount)
                 && other.event.metadata == leg.event.metadata
@@ -118,12 +137,17 @@ fn holds_once(log: &Log, acknowledged: &[Acknowledged]) -> anyhow::Result<()> {
     for event in log.iter().flatten() {
         if let Some(key) = event.metadata.context.idempotency_key.as_deref() {
             let other = by_key.insert((event.account_id, key), event);
-            ensure!(other.is_none(), "the key {key} is in the log twice, the second time at {}", event.position);
+            ensure!(
+                other.is_none(),
+                "the key {key} is in the log twice, the second time at {}",
+                event.position
+            );
         }
     }
     for one in acknowledged {
-        let event =
-            by_key.get(&(one.account, one.key.as_str())).with_context(|| format!("{one:?} is not in the log"))?;
+        let event = by_key
+            .get(&(one.account, one.key.as_str()))
+            .with_context(|| format!("{one:?} is not in the log"))?;
         ensure!(
             event.account_id == one.account
                 && event.version == one.version
@@ -141,7 +165,8 @@ async fn views_equal(log: &Log, projection: &Client) -> anyhow::Result<()> {
     let mut seen = 0;
     for view in pages(projection, "/v1/accounts?limit=200").await? {
         let id: Uuid = view["account_id"].as_str().context("no account_id")?.parse()?;
-        let account = expected.get(&id).with_context(|| format!("the view has {id}, the log has not"))?;
+        let account =
+            expected.get(&id).with_context(|| format!("the view has {id}, the log has not"))?;
         same(&view, &account.view).with_context(|| format!("account {id}"))?;
         let entries = pages(projection, &format!("/v1/accounts/{id}/entries?limit=200")).await?;
         ensure!(
@@ -161,7 +186,8 @@ async fn views_equal(log: &Log, projection: &Client) -> anyhow::Result<()> {
 
 /// Waits until the views have applied the whole log.
 pub(crate) async fn caught_up(log: &Log, projection: &Client) -> anyhow::Result<()> {
-    let heads: Vec<i64> = log.iter().map(|events| i64::try_from(events.len())).collect::<Result<_, _>>()?;
+    let heads: Vec<i64> =
+        log.iter().map(|events| i64::try_from(events.len())).collect::<Result<_, _>>()?;
     eventually("the views have got to where the log is", async || {
         let state = projection.json("/admin/projection").await?;
         let partitions = state["partitions"].as_array().context("no partitions")?;
@@ -211,7 +237,9 @@ fn fold(log: &Log) -> anyhow::Result<BTreeMap<Uuid, Folded>> {
             });
             accounts.insert(event.account_id, Folded { view, entries: Vec::new() });
         }
-        let account = accounts.get_mut(&event.account_id).with_context(|| format!("{event:?} before the opening"))?;
+        let account = accounts
+            .get_mut(&event.account_id)
+            .with_context(|| format!("{event:?} before the opening"))?;
         account.apply(event, &decoded);
     }
     Ok(accounts)
@@ -222,7 +250,9 @@ impl Folded {
         let text = |text: &Option<passbook_shared::text::Reference>| json!(text);
         // What it moves, what it sets aside, and what more its entry says.
         let (amount, held, says) = match decoded {
-            AccountEvent::AccountOpened(opened) => (Some(opened.initial_deposit), 0, json!({ "reference": null })),
+            AccountEvent::AccountOpened(opened) => {
+                (Some(opened.initial_deposit), 0, json!({ "reference": null }))
+            }
             AccountEvent::MoneyDeposited(moved) => {
                 (Some(moved.amount.get()), 0, json!({ "reference": text(&moved.reference) }))
             }
@@ -246,9 +276,9 @@ impl Folded {
                 self.view["overdraft_limit"] = set.limit.into();
                 (None, 0, json!({}))
             }
-            AccountEvent::AccountFrozen(_) | AccountEvent::AccountUnfrozen(_) | AccountEvent::AccountClosed(_) => {
-                (None, 0, json!({}))
-            }
+            AccountEvent::AccountFrozen(_)
+            | AccountEvent::AccountUnfrozen(_)
+            | AccountEvent::AccountClosed(_) => (None, 0, json!({})),
         };
         let status = match decoded {
             AccountEvent::AccountFrozen(_) => Some("frozen"),
@@ -266,12 +296,14 @@ impl Folded {
         if let Some(status) = status {
             view["status"] = status.into();
         }
-        view["transaction_count"] = (number(&view["transaction_count"]) + i64::from(amount.is_some())).into();
+        view["transaction_count"] =
+            (number(&view["transaction_count"]) + i64::from(amount.is_some())).into();
         view["last_activity"] = json!(event.recorded_at);
         view["version"] = event.version.into();
         view["position"] = json!(event.position);
         if let AccountEvent::EntryReversed(reversed) = decoded
-            && let Some(entry) = self.entries.iter_mut().find(|entry| entry["version"] == reversed.version)
+            && let Some(entry) =
+                self.entries.iter_mut().find(|entry| entry["version"] == reversed.version)
         {
             entry["reversed_by"] = event.version.into();
         }

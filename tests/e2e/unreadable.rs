@@ -26,7 +26,9 @@ async fn records_that_are_no_events_stop_nothing() -> anyhow::Result<()> {
         rdkafka::ClientConfig::new().set("bootstrap.servers", &pair.site.kafka.brokers).create()?;
     for partition in 0..PARTITIONS {
         for record in records {
-            let record = FutureRecord::<str, _>::to(&pair.site.topic).partition(partition.into()).payload(record);
+            let record = FutureRecord::<str, _>::to(&pair.site.topic)
+                .partition(partition.into())
+                .payload(record);
             producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
         }
     }
@@ -41,7 +43,8 @@ async fn records_that_are_no_events_stop_nothing() -> anyhow::Result<()> {
     let state = pair.projection()?.json("/admin/projection").await?;
     ensure!(state["quarantined"] == 0, "{state}");
     let metrics = pair.projection()?.get("/metrics").await?.text().await?;
-    let counted = format!("passbook_topic_unusable_records_total{{kind=\"undecodable\"}} {expected}");
+    let counted =
+        format!("passbook_topic_unusable_records_total{{kind=\"undecodable\"}} {expected}");
     ensure!(metrics.contains(&counted), "{metrics}");
     Ok(())
 }
@@ -54,7 +57,9 @@ async fn an_event_that_is_not_known_sets_its_account_aside_and_no_other() -> any
     let account = open(&commands, Uuid::new_v4()).await?;
     let neighbour = loop {
         let id = Uuid::new_v4();
-        if partition_of(id, PARTITIONS.cast_signed()) == partition_of(account, PARTITIONS.cast_signed()) {
+        if partition_of(id, PARTITIONS.cast_signed())
+            == partition_of(account, PARTITIONS.cast_signed())
+        {
             break open(&commands, id).await?;
         }
     };
@@ -85,7 +90,12 @@ pub(crate) async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
 }
 
 /// Appends an event without the command-service.
-pub(crate) async fn append(site: &Site, account: Uuid, version: i64, event_type: &str) -> anyhow::Result<()> {
+pub(crate) async fn append(
+    site: &Site,
+    account: Uuid,
+    version: i64,
+    event_type: &str,
+) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&site.database_url).await?;
     sqlx::query(
         "WITH head AS (

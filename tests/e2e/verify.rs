@@ -39,7 +39,8 @@ async fn found(projection: &Client) -> anyhow::Result<(u64, BTreeSet<String>, Va
     let job = verify(projection).await?;
     ensure!(job["state"] == "done", "{job}");
     let samples = job["samples"].as_array().context("no samples")?;
-    let kinds = samples.iter().filter_map(|sample| sample["what"].as_str()).map(str::to_owned).collect();
+    let kinds =
+        samples.iter().filter_map(|sample| sample["what"].as_str()).map(str::to_owned).collect();
     Ok((job["differences"].as_u64().context("no count")?, kinds, job))
 }
 
@@ -93,11 +94,18 @@ async fn at_rest(name: &'static str) -> anyhow::Result<Pair> {
         ),
         ("/freeze", json!({"reason": "a question"})),
         ("/unfreeze", json!({})),
-        ("/deposits", json!({"amount": 500, "reference": "r", "metadata": {"till": "3", "shift": "\"late\""}})),
+        (
+            "/deposits",
+            json!({"amount": 500, "reference": "r", "metadata": {"till": "3", "shift": "\"late\""}}),
+        ),
         ("/close", json!({})),
     ];
     for (step, body) in steps {
-        let path = if step.is_empty() { "/v1/accounts".to_owned() } else { format!("/v1/accounts/{account}{step}") };
+        let path = if step.is_empty() {
+            "/v1/accounts".to_owned()
+        } else {
+            format!("/v1/accounts/{account}{step}")
+        };
         let response = client.post(&path, None, &body).await?;
         ensure!(response.status().is_success(), "POST {path}: {}", response.text().await?);
     }
@@ -120,7 +128,8 @@ async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Resu
         finds_nothing(&views).await?;
     }
     // Other views become the live ones meanwhile.
-    let replay = views.post("/admin/replays", None, &json!({"from": "beginning"})).await?.text().await?;
+    let replay =
+        views.post("/admin/replays", None, &json!({"from": "beginning"})).await?.text().await?;
     let replay: Value = serde_json::from_str(&replay)?;
     let path = format!("/admin/replays/{}", replay["id"].as_str().context("no id")?);
     eventually("the replay has ended", async || {
@@ -134,7 +143,8 @@ async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Resu
     let first = views.post("/admin/verify", None, &json!({})).await?.text().await?;
     let second = views.post("/admin/verify", None, &json!({})).await?;
     let (status, problem) = (second.status(), second.text().await?);
-    let (first, problem): (Value, Value) = (serde_json::from_str(&first)?, serde_json::from_str(&problem)?);
+    let (first, problem): (Value, Value) =
+        (serde_json::from_str(&first)?, serde_json::from_str(&problem)?);
     ensure!(status == 409 && problem["code"] == "verify_running", "{status}: {problem}");
     ensure!(problem["verify_id"] == first["id"], "{problem}");
     let response = views.get(&format!("/admin/verify/{}", Uuid::new_v4())).await?;
@@ -146,7 +156,8 @@ async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Resu
     ensure!(equal && output.contains(" 0 differences"), "{output}");
     let database = format!("--projection-database-url={}", pair.site.projection_role_url);
     let addr = format!("--projection-addr={}", pair.projections[0].addr);
-    let (equal, output) = by_command(&["projection-service".to_owned(), database, addr, "verify".to_owned()]).await?;
+    let (equal, output) =
+        by_command(&["projection-service".to_owned(), database, addr, "verify".to_owned()]).await?;
     ensure!(equal && output.contains(" 0 differences"), "{output}");
     Ok(())
 }

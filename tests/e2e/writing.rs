@@ -23,7 +23,10 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
     ensure!(view["balance"] == 1_025_000 && view["version"] == 2, "{view}");
     let partition = partition_of(account, PARTITIONS.cast_signed()).to_string();
     let position = answer["position"].as_str().context("no position")?;
-    ensure!(view["position"] == position && position.split('-').next() == Some(&partition), "{view}");
+    ensure!(
+        view["position"] == position && position.split('-').next() == Some(&partition),
+        "{view}"
+    );
 
     let views = pair.projection()?;
     let list = views.json(&format!("/v1/accounts?at_least={position}")).await?;
@@ -33,7 +36,10 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
         let answer = views.get(path).await?;
         let (status, problem) = (answer.status(), answer.text().await?);
         let problem: Value = serde_json::from_str(&problem)?;
-        ensure!(status == StatusCode::BAD_REQUEST && problem["errors"][0]["field"] == "at_least", "{problem}");
+        ensure!(
+            status == StatusCode::BAD_REQUEST && problem["errors"][0]["field"] == "at_least",
+            "{problem}"
+        );
     }
     pair.holds(&[]).await.map(drop)
 }
@@ -56,7 +62,11 @@ async fn the_life_of_an_account_reaches_the_view() -> anyhow::Result<()> {
         ("/close", json!({"reason": "moved away"})),
     ];
     for (step, body) in &steps {
-        let path = if step.is_empty() { "/v1/accounts".to_owned() } else { format!("/v1/accounts/{account}{step}") };
+        let path = if step.is_empty() {
+            "/v1/accounts".to_owned()
+        } else {
+            format!("/v1/accounts/{account}{step}")
+        };
         let response = client.post(&path, None, body).await?;
         let status = response.status();
         ensure!(status.is_success(), "POST {path}: {status}: {}", response.text().await?);
@@ -65,7 +75,10 @@ async fn the_life_of_an_account_reaches_the_view() -> anyhow::Result<()> {
         pair.projection()?.json(&format!("/v1/stats?at_least={position}")).await?;
     }
     let view = pair.projection()?.json(&format!("/v1/accounts/{account}")).await?;
-    ensure!(view["status"] == "closed" && view["balance"] == 0 && view["version"] == steps.len(), "{view}");
+    ensure!(
+        view["status"] == "closed" && view["balance"] == 0 && view["version"] == steps.len(),
+        "{view}"
+    );
     pair.holds(&[]).await.map(drop)
 }
 
@@ -110,9 +123,13 @@ async fn hot_account(name: &'static str, instances: usize) -> anyhow::Result<()>
     }
     let version = 1 + WRITERS * DEPOSITS;
     // A group that two have just joined may give out its partitions later than one query waits.
-    let (views, path) = (pair.projection()?, format!("/v1/accounts/{account}?min_version={version}"));
+    let (views, path) =
+        (pair.projection()?, format!("/v1/accounts/{account}?min_version={version}"));
     let view = eventually("the view shows every deposit", async || views.json(&path).await).await?;
-    ensure!(view["version"] == version && view["balance"] == 1_000_000 + 3 * WRITERS * DEPOSITS, "{view}");
+    ensure!(
+        view["version"] == version && view["balance"] == 1_000_000 + 3 * WRITERS * DEPOSITS,
+        "{view}"
+    );
     pair.holds(&[]).await.map(drop)
 }
 
@@ -122,7 +139,8 @@ async fn requests_with_one_key_have_one_effect_and_the_same_bytes() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_with_one_key_have_one_effect_and_the_same_bytes_with_two_of_each() -> anyhow::Result<()> {
+async fn requests_with_one_key_have_one_effect_and_the_same_bytes_with_two_of_each()
+-> anyhow::Result<()> {
     same_key("same_key_2", 2).await
 }
 
@@ -138,7 +156,8 @@ async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
         let (client, path) = (client.clone(), path.clone());
         requests.spawn(async move {
             loop {
-                let response = client.post(&path, Some("the-key"), &json!({"amount": 25_000})).await?;
+                let response =
+                    client.post(&path, Some("the-key"), &json!({"amount": 25_000})).await?;
                 let status = response.status();
                 let replayed = response.headers().contains_key("idempotency-replayed");
                 let body = response.text().await?;
@@ -161,9 +180,16 @@ async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
     ensure!(originals == 1, "{originals} answers were not marked as repeats");
 
     let other = client.post(&path, Some("the-key"), &json!({"amount": 1})).await?;
-    ensure!(other.status() == StatusCode::UNPROCESSABLE_ENTITY, "another request with the key: {}", other.status());
+    ensure!(
+        other.status() == StatusCode::UNPROCESSABLE_ENTITY,
+        "another request with the key: {}",
+        other.status()
+    );
     let log = pair.holds(&[]).await?;
-    ensure!(log.iter().map(Vec::len).sum::<usize>() == 2, "the key had more than one effect: {log:?}");
+    ensure!(
+        log.iter().map(Vec::len).sum::<usize>() == 2,
+        "the key had more than one effect: {log:?}"
+    );
     Ok(())
 }
 
@@ -172,10 +198,16 @@ async fn the_key_of_an_opening_is_its_owner_s() -> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new("key_of_an_opening").await?, 1).await?;
     let client = pair.command()?;
     let open = async |owner: &str| {
-        let response = client.post("/v1/accounts", Some("open-1"), &json!({"owner": owner, "currency": "EUR"})).await?;
-        let (status, replayed) = (response.status(), response.headers().contains_key("idempotency-replayed"));
+        let response = client
+            .post("/v1/accounts", Some("open-1"), &json!({"owner": owner, "currency": "EUR"}))
+            .await?;
+        let (status, replayed) =
+            (response.status(), response.headers().contains_key("idempotency-replayed"));
         let answer: Value = serde_json::from_str(&response.text().await?)?;
-        ensure!(status == StatusCode::CREATED && answer["events"][0]["data"]["owner"] == owner, "{status}: {answer}");
+        ensure!(
+            status == StatusCode::CREATED && answer["events"][0]["data"]["owner"] == owner,
+            "{status}: {answer}"
+        );
         anyhow::Ok((answer["account_id"].clone(), replayed))
     };
     let (one, other, again) = (open("ada").await?, open("grace").await?, open("ada").await?);

@@ -25,7 +25,9 @@ impl Ground {
         let mut events = Vec::new();
         for read in self.records().await.remove(&partition).unwrap_or_default() {
             let position = read.event.position.number;
-            if !restores.gave_up(read.epoch, position) && position == i64::try_from(events.len()).unwrap() + 1 {
+            if !restores.gave_up(read.epoch, position)
+                && position == i64::try_from(events.len()).unwrap() + 1
+            {
                 events.push(read.event.event_id);
             }
         }
@@ -39,7 +41,8 @@ impl Ground {
 
     async fn restores(&self, partition: Partition) -> Restores {
         let sql = "SELECT epoch, position FROM passbook.epochs WHERE partition = $1";
-        let rows: Vec<(i32, i64)> = sqlx::query_as(sql).bind(partition).fetch_all(&self.pool).await.unwrap();
+        let rows: Vec<(i32, i64)> =
+            sqlx::query_as(sql).bind(partition).fetch_all(&self.pool).await.unwrap();
         rows.into_iter().collect()
     }
 
@@ -101,18 +104,26 @@ async fn another_event_at_the_same_position_is_a_fork_that_only_an_operator_ends
 
         let desk = ground.desk(&relay.standing);
         let found = desk.survey(10).await.unwrap();
-        assert_eq!(shown(&found.forks), [Shown { partition: 3, log_position: head, topic_position: 3 }]);
+        assert_eq!(
+            shown(&found.forks),
+            [Shown { partition: 3, log_position: head, topic_position: 3 }]
+        );
         let fork = &found.forks[0];
         let given_up: Vec<Uuid> = fork.events.iter().map(|event| event.event_id).collect();
         assert_eq!((fork.kept, given_up, fork.has_more), (2, vec![events[2].event_id], false));
         let wrong = Shown { partition: 3, log_position: head, topic_position: 4 };
-        assert!(matches!(desk.accept(vec![wrong], false, None).await, Err(AcceptError::Changed(_))));
+        assert!(matches!(
+            desk.accept(vec![wrong], false, None).await,
+            Err(AcceptError::Changed(_))
+        ));
         assert!(matches!(desk.accept(Vec::new(), true, None).await, Err(AcceptError::Changed(_))));
         assert!(ground.is_forked(account, head).await);
 
         // Two operators at once.
-        let both =
-            tokio::join!(desk.accept(shown(&found.forks), false, None), desk.accept(shown(&found.forks), false, None));
+        let both = tokio::join!(
+            desk.accept(shown(&found.forks), false, None),
+            desk.accept(shown(&found.forks), false, None)
+        );
         let (Ok(accepted), Err(AcceptError::Changed(now))) = both else { panic!("{both:?}") };
         assert!(accepted.epoch == 1 && now.forks.is_empty());
         relay.says("log", |check| check.state == CheckState::Ok).await;
@@ -120,8 +131,14 @@ async fn another_event_at_the_same_position_is_a_fork_that_only_an_operator_ends
         ground.is_mirrored_by(3, head + 1).await;
         let restores = ground.restores(3).await;
         assert_eq!(ground.followed(3, &restores).await, ground.in_log(3).await);
-        assert_eq!(ground.followed(4, &Restores::default()).await, [other[0].event_id, other[1].event_id]);
-        assert!(matches!(desk.accept(Vec::new(), false, None).await, Err(AcceptError::NothingToAccept)));
+        assert_eq!(
+            ground.followed(4, &Restores::default()).await,
+            [other[0].event_id, other[1].event_id]
+        );
+        assert!(matches!(
+            desk.accept(Vec::new(), false, None).await,
+            Err(AcceptError::NothingToAccept)
+        ));
         assert_eq!(desk.accept(Vec::new(), true, Some(7)).await.unwrap().epoch, 8);
         relay.end().await;
         ground.end().await;
@@ -153,7 +170,11 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_its_epoch_is_later_
     tells_of_fork(&relay, &["partition 3 (the log ends at 2, the topic at 5)"]).await;
     let desk = ground.desk(&relay.standing);
     let found = desk.survey(10).await.unwrap();
-    assert_eq!((found.epoch, found.forks[0].kept, found.forks[0].events.len()), (0, 2, 4), "{found:?}");
+    assert_eq!(
+        (found.epoch, found.forks[0].kept, found.forks[0].events.len()),
+        (0, 2, 4),
+        "{found:?}"
+    );
     assert!(found.forks[0].events.iter().any(|event| event.event_id == events[2].event_id));
     assert_eq!(desk.accept(shown(&found.forks), false, None).await.unwrap().epoch, 2);
     ground.append_to(account, 2, 4).await.unwrap();
@@ -223,8 +244,7 @@ async fn a_newer_backup_ends_a_fork_for_the_relay_that_found_it() {
     ground.append_to(account, 0, 3).await.unwrap();
     ground.mirrored().await;
     relay.says("log", |check| check.state == CheckState::Ok).await;
-    let kept =
-        "CREATE TABLE public.events AS TABLE passbook.events; CREATE TABLE public.heads AS TABLE passbook.log_head";
+    let kept = "CREATE TABLE public.events AS TABLE passbook.events; CREATE TABLE public.heads AS TABLE passbook.log_head";
     ground.restore(kept).await;
     ground.restore(WITHOUT_THE_LAST).await;
     tells_of_fork(&relay, &["partition 3"]).await;
@@ -266,7 +286,12 @@ async fn the_last_common_position_is_found_however_far_back_it_is() {
     let found = desk.survey(100).await.unwrap();
     let fork = &found.forks[0];
     assert_eq!((fork.kept, fork.events.len(), fork.has_more), (777, 100, true));
-    assert!(fork.events.iter().zip(&events[777..]).all(|(given_up, lost)| given_up.event_id == lost.event_id));
+    assert!(
+        fork.events
+            .iter()
+            .zip(&events[777..])
+            .all(|(given_up, lost)| given_up.event_id == lost.event_id)
+    );
     desk.accept(shown(&found.forks), false, None).await.unwrap();
     ground.append_to(account, 782, 1).await.unwrap();
     ground.is_mirrored_by(3, 783).await;
@@ -297,7 +322,10 @@ async fn no_number_of_repeated_old_records_hides_a_fork() {
     let desk = ground.desk(&relay.standing);
     let found = desk.survey(10).await.unwrap();
     let given_up: Vec<Uuid> = found.forks[0].events.iter().map(|event| event.event_id).collect();
-    assert_eq!((found.forks[0].kept, given_up), (10, vec![events[10].event_id, events[11].event_id]));
+    assert_eq!(
+        (found.forks[0].kept, given_up),
+        (10, vec![events[10].event_id, events[11].event_id])
+    );
     desk.accept(shown(&found.forks), false, None).await.unwrap();
     ground.append_to(account, 10, 3).await.unwrap();
     ground.is_mirrored_by(3, 13).await;

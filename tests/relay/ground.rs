@@ -62,7 +62,10 @@ impl Ground {
         let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
         let pool = PgPool::connect(&cluster.owner_url()).await.unwrap();
         let role: PgConnectOptions = cluster.command_url().parse().unwrap();
-        let store = store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None).await.unwrap();
+        let store =
+            store::prepare(&cluster.owner_url().parse().unwrap(), role.get_username(), None)
+                .await
+                .unwrap();
         Self { cluster, broker, store, pool, _directory: directory }
     }
 
@@ -98,7 +101,12 @@ impl Ground {
     }
 
     /// Appends so many events of an account that is at a version.
-    pub(crate) async fn append_to(&self, account_id: Uuid, at: i64, count: i64) -> sqlx::Result<Vec<RecordedEvent>> {
+    pub(crate) async fn append_to(
+        &self,
+        account_id: Uuid,
+        at: i64,
+        count: i64,
+    ) -> sqlx::Result<Vec<RecordedEvent>> {
         let partition = partition_of(account_id, self.store.partitions);
         let event = |version| RecordedEvent {
             event_id: Uuid::new_v4(),
@@ -109,7 +117,10 @@ impl Ground {
             schema_version: 1,
             recorded_at: Timestamp::now(),
             data: RawValue::from_string("{}".to_owned()).unwrap(),
-            metadata: EventMetadata { command_id: Uuid::new_v4(), context: CommandContext::default() },
+            metadata: EventMetadata {
+                command_id: Uuid::new_v4(),
+                context: CommandContext::default(),
+            },
         };
         let mut appended = Append { events: (1..=count).map(event).collect(), ..Append::default() };
         let mut connection = PgConnection::connect(&self.cluster.command_url()).await.unwrap();
@@ -127,7 +138,8 @@ impl Ground {
             let mut all = TopicPartitionList::new();
             let mut due = 0;
             for partition in 0..12 {
-                let (low, high) = consumer.fetch_watermarks(TOPIC, partition, Duration::from_secs(5)).unwrap();
+                let (low, high) =
+                    consumer.fetch_watermarks(TOPIC, partition, Duration::from_secs(5)).unwrap();
                 due += high - low;
                 all.add_partition_offset(TOPIC, partition, Offset::Beginning).unwrap();
             }
@@ -137,7 +149,9 @@ impl Ground {
                 let record = consumer.poll(Duration::from_secs(10)).unwrap().unwrap();
                 due -= 1;
                 let partition = Partition::try_from(record.partition()).unwrap();
-                let Ok(read) = cloud_event::decode(record.payload().unwrap_or_default()) else { continue };
+                let Ok(read) = cloud_event::decode(record.payload().unwrap_or_default()) else {
+                    continue;
+                };
                 if read.store_id == ours && read.event.position.partition == partition {
                     let headers = record.headers().unwrap();
                     if headers.get(0).key != FORGED {
@@ -154,8 +168,13 @@ impl Ground {
 
     /// Their position numbers.
     pub(crate) async fn topic(&self) -> BTreeMap<Partition, Vec<i64>> {
-        let positions = |records: Vec<Decoded>| records.iter().map(|read| read.event.position.number).collect();
-        self.records().await.into_iter().map(|(partition, records)| (partition, positions(records))).collect()
+        let positions =
+            |records: Vec<Decoded>| records.iter().map(|read| read.event.position.number).collect();
+        self.records()
+            .await
+            .into_iter()
+            .map(|(partition, records)| (partition, positions(records)))
+            .collect()
     }
 
     /// Waits until a partition of the topic ends with a record of ours at that position, which only it has.
@@ -166,7 +185,10 @@ impl Ground {
             if last == Some(position) {
                 return;
             }
-            assert!(Instant::now() < deadline, "partition {partition} ends at {last:?}, not at {position}");
+            assert!(
+                Instant::now() < deadline,
+                "partition {partition} ends at {last:?}, not at {position}"
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -177,24 +199,41 @@ impl Ground {
     }
 
     pub(crate) async fn write_all(&self, partition: Partition, records: &[(String, Vec<u8>)]) {
-        let producer: FutureProducer =
-            rdkafka::ClientConfig::new().set("bootstrap.servers", self.broker.address()).create().unwrap();
+        let producer: FutureProducer = rdkafka::ClientConfig::new()
+            .set("bootstrap.servers", self.broker.address())
+            .create()
+            .unwrap();
         let sent = records.iter().map(|(key, value)| {
             let forged = OwnedHeaders::new().insert(Header { key: FORGED, value: Some("") });
-            let record = FutureRecord::to(TOPIC).partition(partition.into()).key(key).payload(value).headers(forged);
+            let record = FutureRecord::to(TOPIC)
+                .partition(partition.into())
+                .key(key)
+                .payload(value)
+                .headers(forged);
             producer.send(record, Duration::from_secs(10))
         });
         futures_util::future::try_join_all(sent).await.unwrap();
     }
 
     /// Writes an event to a partition, as a relay of a store in an epoch would.
-    pub(crate) async fn forge(&self, partition: Partition, event: &RecordedEvent, store_id: Uuid, epoch: i32) {
+    pub(crate) async fn forge(
+        &self,
+        partition: Partition,
+        event: &RecordedEvent,
+        store_id: Uuid,
+        epoch: i32,
+    ) {
         self.write_all(partition, &[record_of(event, store_id, epoch)]).await;
     }
 
     /// Writes events of this store to a partition, one after the other.
-    pub(crate) async fn repeat(&self, partition: Partition, events: impl Iterator<Item = &RecordedEvent>) {
-        let records: Vec<_> = events.map(|event| record_of(event, self.store.store_id, 0)).collect();
+    pub(crate) async fn repeat(
+        &self,
+        partition: Partition,
+        events: impl Iterator<Item = &RecordedEvent>,
+    ) {
+        let records: Vec<_> =
+            events.map(|event| record_of(event, self.store.store_id, 0)).collect();
         self.write_all(partition, &records).await;
     }
 
@@ -227,7 +266,8 @@ impl Ground {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let topic = self.topic().await;
-            let tails: Vec<(Partition, i64)> = topic.iter().map(|(p, all)| (*p, *all.last().unwrap())).collect();
+            let tails: Vec<(Partition, i64)> =
+                topic.iter().map(|(p, all)| (*p, *all.last().unwrap())).collect();
             if tails == heads {
                 return;
             }

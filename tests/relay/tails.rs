@@ -44,7 +44,12 @@ impl Written {
         let (partition, ours) = (events[0].position.partition, ground.store.store_id);
         let at = |number| {
             let position = Position { partition, number };
-            RecordedEvent { event_id: Uuid::new_v4(), position, version: number, ..events[0].clone() }
+            RecordedEvent {
+                event_id: Uuid::new_v4(),
+                position,
+                version: number,
+                ..events[0].clone()
+            }
         };
         match self {
             Self::Foreign => ground.forge(partition, &at(1), Uuid::new_v4(), 0).await,
@@ -57,7 +62,8 @@ impl Written {
             Self::Repeat => ground.forge(partition, &events[0], ours, 0).await,
             Self::Forged => ground.forge(partition, &at(2), ours, 0).await,
             Self::ForgedNext => {
-                let next = events.iter().map(|event| event.position.number).max().unwrap_or_default() + 1;
+                let next =
+                    events.iter().map(|event| event.position.number).max().unwrap_or_default() + 1;
                 ground.forge(partition, &at(next), ours, 0).await;
             }
             Self::LaterEpoch => ground.forge(partition, &events[0], ours, 7).await,
@@ -158,7 +164,11 @@ async fn what_is_passed_over_is_told_until_a_record_of_the_store_is_behind_it() 
     }
     let relay = ground.relay();
     let told = relay.says("relay", |check| check.state == CheckState::Degraded).await;
-    for kind in ["1 of another store (such as ", "1000 that can't be read", "3 at positions that follow on nothing"] {
+    for kind in [
+        "1 of another store (such as ",
+        "1000 that can't be read",
+        "3 at positions that follow on nothing",
+    ] {
         assert!(told.contains(kind), "{told}");
     }
     assert!(told.contains("1 of another partition"), "{told}");

@@ -127,7 +127,11 @@ impl Account {
         match self {
             Self::Unopened => None,
             Self::Open(open) => Some(AccountSummary {
-                status: if open.freeze.is_some() { AccountStatus::Frozen } else { AccountStatus::Open },
+                status: if open.freeze.is_some() {
+                    AccountStatus::Frozen
+                } else {
+                    AccountStatus::Open
+                },
                 currency: open.currency,
                 balance: open.balance,
                 held: open.held,
@@ -201,10 +205,15 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
         AccountEvent::HoldExpired(expired) => open.end_hold(expired.hold_id),
         AccountEvent::EntryReversed(reversed) => open.moved(reversed.movement()),
         AccountEvent::OverdraftLimitSet(set) => open.overdraft_limit = set.limit,
-        AccountEvent::AccountFrozen(frozen) => open.freeze = Some(Freeze { block_credits: frozen.block_credits }),
+        AccountEvent::AccountFrozen(frozen) => {
+            open.freeze = Some(Freeze { block_credits: frozen.block_credits })
+        }
         AccountEvent::AccountUnfrozen(_) => open.freeze = None,
         AccountEvent::AccountClosed(_) => {
-            return Account::Closed(ClosedAccount { currency: open.currency, overdraft_limit: open.overdraft_limit });
+            return Account::Closed(ClosedAccount {
+                currency: open.currency,
+                overdraft_limit: open.overdraft_limit,
+            });
         }
     }
     Account::Open(open)

@@ -1,6 +1,8 @@
 //! What can be asked of an account. Most payloads are those of the events they lead to.
 
-use passbook_shared::event::{AccountFrozen, AccountOpened, HoldPlaced, MoneyMoved, OverdraftLimitSet, Reason};
+use passbook_shared::event::{
+    AccountFrozen, AccountOpened, HoldPlaced, MoneyMoved, OverdraftLimitSet, Reason,
+};
 use passbook_shared::money::Amount;
 use passbook_shared::text::{Metadata, Reference};
 use passbook_shared::timestamp::Timestamp;

@@ -88,7 +88,11 @@ pub fn counterparty(command: &Command, past: &Past) -> Option<Uuid> {
 ///
 /// # Errors
 /// The rule that refuses it.
-pub fn decide(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Result<Decided, Refusal> {
+pub fn decide(
+    subject: Subject<'_>,
+    command: &Command,
+    given: Given<'_>,
+) -> Result<Decided, Refusal> {
     let refused = match decide_as_it_is(subject, command, given) {
         Err(refusal) if is_for_holds(&refusal) => refusal,
         decided => return decided,
@@ -100,46 +104,74 @@ pub fn decide(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Resu
     let account = expired.iter().fold(subject.account.clone(), evolve);
     let version = subject.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
     let mut past = given.past.clone();
-    let is_own = backdated_debit(subject.account_id, command, &past).is_some_and(|debit| debit.0 == subject.account_id);
+    let is_own = backdated_debit(subject.account_id, command, &past)
+        .is_some_and(|debit| debit.0 == subject.account_id);
     if let Some(timeline) = past.timeline.as_mut().filter(|_| is_own) {
         expired.iter().for_each(|event| timeline.take(event, given.now));
     }
     let given = Given { past: &past, ..given };
-    let mut decided = decide_as_it_is(Subject { version, account: &account, ..subject }, command, given)?;
+    let mut decided =
+        decide_as_it_is(Subject { version, account: &account, ..subject }, command, given)?;
     decided.events.splice(0..0, expired);
     Ok(decided)
 }
 
 /// Whether an account without holds might not refuse it.
 fn is_for_holds(refusal: &Refusal) -> bool {
-    matches!(refusal, Refusal::InsufficientFunds { .. } | Refusal::HoldsOpen { .. } | Refusal::OverdraftInUse { .. })
+    matches!(
+        refusal,
+        Refusal::InsufficientFunds { .. }
+            | Refusal::HoldsOpen { .. }
+            | Refusal::OverdraftInUse { .. }
+    )
 }
 
-fn decide_as_it_is(subject: Subject<'_>, command: &Command, given: Given<'_>) -> Result<Decided, Refusal> {
+fn decide_as_it_is(
+    subject: Subject<'_>,
+    command: &Command,
+    given: Given<'_>,
+) -> Result<Decided, Refusal> {
     let Given { counterparty, past, now } = given;
     let debit = backdated_debit(subject.account_id, command, past);
-    let headroom = debit.and_then(|(_, at)| past.timeline.as_ref().map(|timeline| timeline.headroom(at)));
+    let headroom =
+        debit.and_then(|(_, at)| past.timeline.as_ref().map(|timeline| timeline.headroom(at)));
     let one = |event| vec![event];
     let events = match command {
         Command::Open(opening) => standing::open(subject.account, opening).map(one),
-        Command::Deposit(deposit) => opened(subject.account).and_then(|own| money::take_in(own, deposit)).map(one),
-        Command::Withdraw(withdrawal) => {
-            opened(subject.account).and_then(|own| money::give_out(own, withdrawal, headroom)).map(one)
+        Command::Deposit(deposit) => {
+            opened(subject.account).and_then(|own| money::take_in(own, deposit)).map(one)
         }
-        Command::Transfer(transfer) => return transfer::transfer(subject, transfer, counterparty, (past, headroom)),
-        Command::Hold(hold) => opened(subject.account).and_then(|own| holds::place(own, hold, past, now)).map(one),
+        Command::Withdraw(withdrawal) => opened(subject.account)
+            .and_then(|own| money::give_out(own, withdrawal, headroom))
+            .map(one),
+        Command::Transfer(transfer) => {
+            return transfer::transfer(subject, transfer, counterparty, (past, headroom));
+        }
+        Command::Hold(hold) => {
+            opened(subject.account).and_then(|own| holds::place(own, hold, past, now)).map(one)
+        }
         Command::Capture(capture) => {
             opened(subject.account).and_then(|own| holds::capture(own, capture, past, now)).map(one)
         }
         Command::Release(release) => {
             opened(subject.account).and_then(|own| holds::release(own, release, past, now)).map(one)
         }
-        Command::Expire(expire) => opened(subject.account).map(|own| holds::expire(own, expire.hold_id, now)),
-        Command::Reverse(reversal) => return reversal::reverse(subject, reversal, counterparty, (past, headroom)),
-        Command::SetOverdraftLimit(set) => opened(subject.account).and_then(|own| standing::set_limit(own, *set)),
+        Command::Expire(expire) => {
+            opened(subject.account).map(|own| holds::expire(own, expire.hold_id, now))
+        }
+        Command::Reverse(reversal) => {
+            return reversal::reverse(subject, reversal, counterparty, (past, headroom));
+        }
+        Command::SetOverdraftLimit(set) => {
+            opened(subject.account).and_then(|own| standing::set_limit(own, *set))
+        }
         Command::Freeze(freeze) => opened(subject.account).map(|own| standing::freeze(own, freeze)),
-        Command::Unfreeze(reason) => opened(subject.account).map(|own| standing::unfreeze(own, reason)),
-        Command::Close(reason) => opened(subject.account).and_then(|own| standing::close(own, reason)).map(one),
+        Command::Unfreeze(reason) => {
+            opened(subject.account).map(|own| standing::unfreeze(own, reason))
+        }
+        Command::Close(reason) => {
+            opened(subject.account).and_then(|own| standing::close(own, reason)).map(one)
+        }
     };
     events.map(|events| Decided { events, counterparty: None })
 }
@@ -158,6 +190,9 @@ fn on_counterparty<'a, T>(
     check: impl FnOnce(&'a OpenAccount) -> Result<T, Refusal>,
 ) -> Result<(Subject<'a>, T), Refusal> {
     let subject = counterparty.ok_or(Refusal::AccountNotFound)?;
-    let of_it = |refusal| Refusal::Counterparty { account_id: subject.account_id, refusal: Box::new(refusal) };
+    let of_it = |refusal| Refusal::Counterparty {
+        account_id: subject.account_id,
+        refusal: Box::new(refusal),
+    };
     opened(subject.account).and_then(check).map(|checked| (subject, checked)).map_err(of_it)
 }

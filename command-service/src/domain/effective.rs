@@ -34,7 +34,11 @@ pub enum Headroom {
 
 /// The account that a command takes money from as of a time in the past, and that time; nothing if the command waives the
 /// check of that time and the ones after it.
-pub fn backdated_debit(account_id: Uuid, command: &Command, past: &Past) -> Option<(Uuid, Timestamp)> {
+pub fn backdated_debit(
+    account_id: Uuid,
+    command: &Command,
+    past: &Past,
+) -> Option<(Uuid, Timestamp)> {
     match command {
         Command::Withdraw(withdrawal) if !withdrawal.allow_backdated_overdraft => {
             Some((account_id, withdrawal.effective_at?))
@@ -85,7 +89,9 @@ impl Timeline {
     /// From a moment on, of an account that was at that version and in that state just before it.
     pub fn new(from: Timestamp, version: i64, account: &Account) -> Self {
         let start = match account {
-            Account::Open(open) => Level { available: OpenAccount::available(open), limit: open.overdraft_limit },
+            Account::Open(open) => {
+                Level { available: OpenAccount::available(open), limit: open.overdraft_limit }
+            }
             Account::Closed(closed) => Level { available: 0, limit: closed.overdraft_limit },
             Account::Unopened => Level::default(),
         };
@@ -122,7 +128,8 @@ impl Timeline {
     pub fn take(&mut self, event: &AccountEvent, recorded_at: Timestamp) {
         self.version += 1;
         self.later_events += 1;
-        let mut change = Level { available: available_change(event), limit: self.limit_change(event) };
+        let mut change =
+            Level { available: available_change(event), limit: self.limit_change(event) };
         if matches!(event, AccountEvent::AccountOpened(_)) {
             // What counts from before the opening is on an account with that limit and nothing on it.
             self.start.limit += std::mem::take(&mut change.limit);

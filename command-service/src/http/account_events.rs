@@ -54,7 +54,9 @@ pub(super) async fn account_events(
     let limit = query.limit.map_or(DEFAULT_LIMIT, Whole::get).unsigned_abs();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let whose = state.whose();
-    let page = event_stream::page(state, bounds.client, Of::Account(account_id), after_version, limit).await?;
+    let page =
+        event_stream::page(state, bounds.client, Of::Account(account_id), after_version, limit)
+            .await?;
     Ok((whose, page).into_response())
 }
 

@@ -75,10 +75,15 @@ pub(super) async fn account_state(
     let asked = query.version.map(Whole::get);
     let partition = partition_of(account_id, state.log.store().partitions);
     let up_to = match (asked, query.as_of) {
-        (Some(_), Some(_)) => return Err(Problem::malformed("as_of", "can't be combined with `version`")),
+        (Some(_), Some(_)) => {
+            return Err(Problem::malformed("as_of", "can't be combined with `version`"));
+        }
         (Some(version), None) => version,
         (None, Some(moment)) => {
-            let settled = state.read_turns.wait_for(bounds.client, state.log.settle(partition, moment)).await??;
+            let settled = state
+                .read_turns
+                .wait_for(bounds.client, state.log.settle(partition, moment))
+                .await??;
             settled.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
             state.log.version_at(account_id, moment).await?
         }
@@ -100,7 +105,11 @@ pub(super) async fn account_state(
     if none_match(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    Ok(([(ETAG, tag)], Json(StateAnswer { account_id, version: loaded.version, position, account })).into_response())
+    Ok((
+        [(ETAG, tag)],
+        Json(StateAnswer { account_id, version: loaded.version, position, account }),
+    )
+        .into_response())
 }
 
 fn unreadable(error: LoadError) -> Problem {
@@ -117,6 +126,9 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        read_problems([Problem::account_not_found(examples::ACCOUNT), Problem::version_not_found(examples::ACCOUNT, 7)])
+        read_problems([
+            Problem::account_not_found(examples::ACCOUNT),
+            Problem::version_not_found(examples::ACCOUNT, 7),
+        ])
     }
 }

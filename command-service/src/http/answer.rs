@@ -10,7 +10,9 @@ use passbook_shared::http::headers::etag;
 use passbook_shared::http::problem::Problem;
 use uuid::Uuid;
 
-pub(super) use self::body::{AnsweredEvent, Body, CommandAnswer, HoldAnswer, Shape, TransferAnswer};
+pub(super) use self::body::{
+    AnsweredEvent, Body, CommandAnswer, HoldAnswer, Shape, TransferAnswer,
+};
 pub(super) use self::hold::AnsweredHold;
 use super::problems;
 use crate::domain::Command;
@@ -33,14 +35,17 @@ impl Form {
     /// The form for a command; a dry run has made nothing.
     pub(super) fn of(command: &Command, dry_run: bool) -> Self {
         let made = match command {
-            Command::Open(_) | Command::Deposit(_) | Command::Withdraw(_) | Command::Reverse(_) => Self::ENTRY,
+            Command::Open(_) | Command::Deposit(_) | Command::Withdraw(_) | Command::Reverse(_) => {
+                Self::ENTRY
+            }
             Command::Transfer(_) => Self { shape: Shape::Transfer, ..Self::ENTRY },
             Command::Hold(_) | Command::Capture(_) | Command::Release(_) | Command::Expire(_) => {
                 Self { shape: Shape::Hold, ..Self::ENTRY }
             }
-            Command::SetOverdraftLimit(_) | Command::Freeze(_) | Command::Unfreeze(_) | Command::Close(_) => {
-                Self { status: StatusCode::OK, ..Self::ENTRY }
-            }
+            Command::SetOverdraftLimit(_)
+            | Command::Freeze(_)
+            | Command::Unfreeze(_)
+            | Command::Close(_) => Self { status: StatusCode::OK, ..Self::ENTRY },
         };
         if dry_run { Self { status: StatusCode::OK, ..made } } else { made }
     }
@@ -63,7 +68,9 @@ impl Form {
 /// The response to a command that was decided.
 pub(super) fn respond(account_id: Uuid, answer: &Answer, form: Form) -> Response {
     let told = form.tell(account_id, &answer.outcome);
-    let mut response = told.and_then(|body| written(&body, form.status)).unwrap_or_else(IntoResponse::into_response);
+    let mut response = told
+        .and_then(|body| written(&body, form.status))
+        .unwrap_or_else(IntoResponse::into_response);
     if answer.replayed {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }

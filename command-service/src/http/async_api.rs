@@ -30,11 +30,14 @@ pub fn topic_document(topic: &str, partitions: Partition) -> Value {
     };
     let mut schemas = Vec::new();
     EventData::schemas(&mut schemas);
-    let mut schemas: Map<String, Value> = schemas.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
+    let mut schemas: Map<String, Value> =
+        schemas.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
     schemas.insert("CloudEvent".to_owned(), json!(cloud_event::schema()));
     schemas.insert("RecordHeaders".to_owned(), headers());
     let messages: Map<String, Value> = examples::records()
-        .map(|(event, record)| (event.event_type().to_owned(), message(event.event_type(), &record)))
+        .map(|(event, record)| {
+            (event.event_type().to_owned(), message(event.event_type(), &record))
+        })
         .collect();
     json!({
         "asyncapi": "3.0.0",

@@ -122,7 +122,8 @@ pub(super) async fn commands(
         read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
     drop(body);
     // What is done has to be answered, so the memory for that comes first.
-    let share = bounds.answers.take(requests.len() * RESULT).ok_or_else(limits::too_many_answers)?;
+    let share =
+        bounds.answers.take(requests.len() * RESULT).ok_or_else(limits::too_many_answers)?;
     state.keep_opened_ids(&mut requests).await?;
     let asked: Vec<Asked> = requests.iter().map(Asked::of).collect();
     // Dry runs, too, are to see what the ones before them would have left.
@@ -145,7 +146,12 @@ pub(super) async fn commands(
 ///
 /// # Errors
 /// 400 that names the field.
-fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) -> Result<Set, Problem> {
+fn read(
+    body: &[u8],
+    headers: &BulkHeaders,
+    key_required: bool,
+    now: Timestamp,
+) -> Result<Set, Problem> {
     let Bulk { atomic, commands: Elements(commands) } = from_json(body)?;
     let (atomic, most) = (atomic.unwrap_or(false), commands.len());
     if commands.is_empty() {
@@ -171,7 +177,14 @@ fn read(body: &[u8], headers: &BulkHeaders, key_required: bool, now: Timestamp) 
         let (dry_run, command_id) = (*dry_run, Uuid::now_v7());
         let context = CommandContext { idempotency_key, ..context.clone() };
         let expected_versions = expected_version.map(|version| vec![version]);
-        set.requests.push(CommandRequest { account_id, command, expected_versions, dry_run, command_id, context });
+        set.requests.push(CommandRequest {
+            account_id,
+            command,
+            expected_versions,
+            dry_run,
+            command_id,
+            context,
+        });
     }
     if let Some(problem) = Problem::all_malformed(malformed) {
         return Err(problem);
@@ -194,7 +207,8 @@ fn read_command(text: &RawValue, key_required: bool, now: Timestamp) -> Result<R
 fn no_key_twice(requests: &[CommandRequest]) -> Result<(), Problem> {
     let mut keys = HashSet::new();
     for (index, request) in requests.iter().enumerate() {
-        let of_account = request.context.idempotency_key.as_deref().map(|key| (request.account_id, key));
+        let of_account =
+            request.context.idempotency_key.as_deref().map(|key| (request.account_id, key));
         if of_account.is_some_and(|of_account| !keys.insert(of_account)) {
             let detail = "is that of another command of the set on this account";
             return Err(Problem::malformed(format!("commands[{index}].idempotency_key"), detail));
@@ -209,8 +223,12 @@ impl utoipa::IntoResponses for Done {
     fn responses() -> Responses {
         let schema = Ref::from_schema_name("BulkAnswer");
         let content = ContentBuilder::new().schema(Some(schema)).example(examples::bulk()).build();
-        let description = "What became of each command, in their order; with `atomic`, all are done";
-        let response = ResponseBuilder::new().description(description).content("application/json", content).build();
+        let description =
+            "What became of each command, in their order; with `atomic`, all are done";
+        let response = ResponseBuilder::new()
+            .description(description)
+            .content("application/json", content)
+            .build();
         Responses::from([("200".to_owned(), response.into())])
     }
 }
@@ -220,7 +238,9 @@ struct Problems;
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
         responses(
-            any_command("commands[3].amount", "commands[3].idempotency_key").into_iter().chain(results::not_done()),
+            any_command("commands[3].amount", "commands[3].idempotency_key")
+                .into_iter()
+                .chain(results::not_done()),
         )
     }
 }

@@ -33,7 +33,12 @@ impl CaptureRequest {
     /// What is asked for.
     pub(super) fn into_command(self, hold_id: Uuid) -> Command {
         let Self { amount, reference, metadata } = self;
-        Command::Capture(Capture { hold_id, amount, reference, metadata: metadata.unwrap_or_default() })
+        Command::Capture(Capture {
+            hold_id,
+            amount,
+            reference,
+            metadata: metadata.unwrap_or_default(),
+        })
     }
 }
 

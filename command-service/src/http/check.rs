@@ -61,7 +61,8 @@ pub(super) async fn check(
     }
     let cursor = query.cursor.as_deref().map(str::parse::<Cursor>).transpose();
     let cursor = cursor.map_err(|detail| Problem::malformed("cursor", detail))?;
-    let limit = usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
+    let limit =
+        usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
     Ok((state.whose(), Json(state.checker.page(partition, cursor, limit).await?.into())))
 }
 

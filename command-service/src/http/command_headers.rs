@@ -67,9 +67,13 @@ impl FromRequestParts<AppState> for BulkHeaders {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let Query(CommandQuery { dry_run }) = Query::from_request_parts(parts, state).await?;
         // Passed over, they would promise what is not kept.
-        for (name, field) in [(IDEMPOTENCY_KEY, "idempotency_key"), ("If-Match", "expected_version")] {
+        for (name, field) in
+            [(IDEMPOTENCY_KEY, "idempotency_key"), ("If-Match", "expected_version")]
+        {
             if parts.headers.contains_key(name) {
-                let detail = format!("is not for many commands: give each of them its own `{field}` in the body");
+                let detail = format!(
+                    "is not for many commands: give each of them its own `{field}` in the body"
+                );
                 return Err(Problem::malformed(name, detail));
             }
         }
@@ -81,7 +85,8 @@ impl FromRequestParts<AppState> for BulkHeaders {
 fn context(headers: &HeaderMap) -> Result<CommandContext, Problem> {
     Ok(CommandContext {
         idempotency_key: None,
-        correlation_id: visible_ascii(headers, CORRELATION_ID, LONGEST_CORRELATION_ID)?.map(str::to_owned),
+        correlation_id: visible_ascii(headers, CORRELATION_ID, LONGEST_CORRELATION_ID)?
+            .map(str::to_owned),
         causation_id: None,
         actor: None,
         traceparent: traceparent(headers).map(str::to_owned),
@@ -90,7 +95,10 @@ fn context(headers: &HeaderMap) -> Result<CommandContext, Problem> {
 
 /// 400 `idempotency_key_missing`, from that field or header.
 pub(super) fn key_missing(field: &str) -> Problem {
-    let mut problem = Problem::malformed(field, "is missing: this service takes changes only with an idempotency key");
+    let mut problem = Problem::malformed(
+        field,
+        "is missing: this service takes changes only with an idempotency key",
+    );
     "idempotency_key_missing".clone_into(&mut problem.code);
     problem
 }
@@ -105,7 +113,8 @@ impl<'de> Deserialize<'de> for IdempotencyKey {
         if is_printable_ascii(&text, LONGEST_IDEMPOTENCY_KEY) {
             return Ok(Self(text));
         }
-        let detail = format!("must be 1 to {LONGEST_IDEMPOTENCY_KEY} characters of printable ASCII");
+        let detail =
+            format!("must be 1 to {LONGEST_IDEMPOTENCY_KEY} characters of printable ASCII");
         Err(de::Error::custom(detail))
     }
 }
@@ -123,7 +132,8 @@ fn traceparent(headers: &HeaderMap) -> Option<&str> {
     };
     let (version, trace_id, parent_id, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
     let is_zero = |field: &str| field.bytes().all(|b| b == b'0');
-    (version != "ff" && !is_zero(trace_id) && !is_zero(parent_id) && fields.next().is_none()).then_some(text)
+    (version != "ff" && !is_zero(trace_id) && !is_zero(parent_id) && fields.next().is_none())
+        .then_some(text)
 }
 
 #[cfg(test)]

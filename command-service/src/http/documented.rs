@@ -61,7 +61,8 @@ pub(super) struct Changed;
 impl utoipa::IntoResponses for Created {
     fn responses() -> Responses {
         let location = text_header("The account as this service has it: `/v1/accounts/{id}/state`");
-        let created = answered(ACCOUNT, "The account is open", examples::opening()).header("Location", location);
+        let created = answered(ACCOUNT, "The account is open", examples::opening())
+            .header("Location", location);
         let mut responses = made(ACCOUNT, "", examples::opening());
         responses.insert("201".to_owned(), created.build().into());
         responses
@@ -87,7 +88,10 @@ const ACCOUNT: &str = "CommandAnswer";
 pub(super) fn made(schema: &str, description: &str, example: Option<Value>) -> Responses {
     let dry_run = answered(schema, "With `dry_run`: it would have been done", example.clone());
     let made = answered(schema, description, example);
-    BTreeMap::from([("201".to_owned(), made.build().into()), ("200".to_owned(), dry_run.build().into())])
+    BTreeMap::from([
+        ("201".to_owned(), made.build().into()),
+        ("200".to_owned(), dry_run.build().into()),
+    ])
 }
 
 /// The answer to a command after which the account is as was asked for.
@@ -100,9 +104,15 @@ fn answered(schema: &str, description: &str, example: Option<Value>) -> Response
     let schema = Ref::from_schema_name(schema);
     ResponseBuilder::new()
         .description(description)
-        .content("application/json", ContentBuilder::new().schema(Some(schema)).example(example).build())
+        .content(
+            "application/json",
+            ContentBuilder::new().schema(Some(schema)).example(example).build(),
+        )
         .header("ETag", text_header("The account's version, in quotes"))
-        .header("Idempotency-Replayed", text_header("`true` if this is the answer to an earlier request with the key"))
+        .header(
+            "Idempotency-Replayed",
+            text_header("`true` if this is the answer to an earlier request with the key"),
+        )
 }
 
 fn text_header(description: &str) -> Header {
@@ -113,7 +123,10 @@ fn text_header(description: &str) -> Header {
 /// What any command on an account may be answered with instead, beside the refusals of its own.
 pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> Responses {
     let mismatch = Refusal::VersionMismatch { current_version: 8 };
-    let refusals = refusals.into_iter().chain([mismatch]).map(|refusal| problems::refused(examples::ACCOUNT, &refusal));
+    let refusals = refusals
+        .into_iter()
+        .chain([mismatch])
+        .map(|refusal| problems::refused(examples::ACCOUNT, &refusal));
     let reused = problems::undecided(&CommandError::KeyReused);
     responses(any_command("amount", "Idempotency-Key").into_iter().chain(refusals).chain([reused]))
 }
@@ -131,12 +144,20 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         CommandError::Internal,
     ];
     let before = [Problem::malformed(malformed, detail), command_headers::key_missing(key)];
-    before.into_iter().chain(body_problems()).chain(undecided.iter().map(problems::undecided)).collect()
+    before
+        .into_iter()
+        .chain(body_problems())
+        .chain(undecided.iter().map(problems::undecided))
+        .collect()
 }
 
 /// What any request with a body may be answered with instead.
 pub(super) fn body_problems() -> [Problem; 3] {
-    [limits::body_too_slow(Limits::default().body), body::too_large(), Problem::unsupported_media_type()]
+    [
+        limits::body_too_slow(Limits::default().body),
+        body::too_large(),
+        Problem::unsupported_media_type(),
+    ]
 }
 
 /// What any request that reads the log may be answered with instead, beside problems of its own.

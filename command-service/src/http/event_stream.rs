@@ -70,8 +70,10 @@ pub(super) async fn page(
         match (ready, writing) {
             (Some(bytes), writing) => Ok(Some((bytes, (None, writing)))),
             (None, Some(mut writing)) => {
-                let (bytes, is_last) =
-                    writing.go_on().await.map_err(|problem| std::io::Error::other(problem.detail))?;
+                let (bytes, is_last) = writing
+                    .go_on()
+                    .await
+                    .map_err(|problem| std::io::Error::other(problem.detail))?;
                 Ok(Some((bytes, (None, (!is_last).then_some(writing)))))
             }
             (None, None) => std::io::Result::Ok(None),
@@ -121,7 +123,11 @@ impl Writing {
         }
         let is_last = self.left == 0 || !page.has_more;
         if is_last {
-            bytes.extend_from_slice(if page.has_more { b"],\"has_more\":true}" } else { b"],\"has_more\":false}" });
+            bytes.extend_from_slice(if page.has_more {
+                b"],\"has_more\":true}"
+            } else {
+                b"],\"has_more\":false}"
+            });
         }
         Ok(is_last)
     }

@@ -97,12 +97,14 @@ pub(super) async fn events(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
     let (whose, Store { partitions, .. }) = (state.whose(), state.log.store());
-    let limit = usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
+    let limit =
+        usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
     if let Some(partition) = query.partition {
         only_with_partition(&query)?;
         let partition = partition_number(partition, partitions)?;
         let after = query.after.map_or(0, Whole::get);
-        let page = event_stream::page(state, bounds.client, Of::Partition(partition), after, limit).await?;
+        let page = event_stream::page(state, bounds.client, Of::Partition(partition), after, limit)
+            .await?;
         return Ok((whose, page).into_response());
     }
     if query.after.is_some() {
@@ -113,7 +115,10 @@ pub(super) async fn events(
     }
     let event_type = query.event_type.as_deref();
     if event_type.is_some_and(|event_type| !AccountEvent::TYPES.contains(&event_type)) {
-        return Err(Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", "))));
+        return Err(Problem::malformed(
+            "type",
+            format!("must be one of {}", AccountEvent::TYPES.join(", ")),
+        ));
     }
     let pages = List::of("events", &(event_type, query.from, query.to));
     let read = |place: &str| place.parse::<Cursor>().ok();
@@ -131,11 +136,14 @@ fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {
         ("cursor", query.cursor.is_some()),
     ];
     let given = searched.into_iter().find(|(_, is_given)| *is_given);
-    given.map_or(Ok(()), |(name, _)| Err(Problem::malformed(name, "can't be combined with `partition`")))
+    given.map_or(Ok(()), |(name, _)| {
+        Err(Problem::malformed(name, "can't be combined with `partition`"))
+    })
 }
 
 fn partition_number(asked: Whole<0, 999>, partitions: Partition) -> Result<Partition, Problem> {
-    let partition = Partition::try_from(asked.get()).ok().filter(|partition| *partition < partitions);
+    let partition =
+        Partition::try_from(asked.get()).ok().filter(|partition| *partition < partitions);
     partition.ok_or_else(|| no_partition(partitions))
 }
 
@@ -154,15 +162,22 @@ fn event_types() -> Object {
 }
 
 fn cursor() -> Object {
-    let description = Some("`next_cursor` of the page before; `type`, `from` and `to` must be that page's, too");
-    ObjectBuilder::new().schema_type(Type::String).description(description).pattern(Some(Cursor::PATTERN)).build()
+    let description =
+        Some("`next_cursor` of the page before; `type`, `from` and `to` must be that page's, too");
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(description)
+        .pattern(Some(Cursor::PATTERN))
+        .build()
 }
 
 /// Says in the document how many partitions this log has.
 pub(super) fn document_partitions(document: &mut OpenApi, partitions: Partition) {
-    let parameters = document.paths.paths.get_mut(PATH).and_then(|path| path.get.as_mut()?.parameters.as_mut());
+    let parameters =
+        document.paths.paths.get_mut(PATH).and_then(|path| path.get.as_mut()?.parameters.as_mut());
     for parameter in parameters.into_iter().flatten() {
-        if let RefOr::T(Parameter { name, schema: Some(RefOr::T(Schema::Object(schema))), .. }) = parameter
+        if let RefOr::T(Parameter { name, schema: Some(RefOr::T(Schema::Object(schema))), .. }) =
+            parameter
             && name == "partition"
         {
             schema.maximum = Some(i64::from(partitions - 1).into());

@@ -37,8 +37,12 @@ pub(super) fn deposit() -> Option<Value> {
 
 /// The answer to a transfer.
 pub(super) fn transfer() -> Option<Value> {
-    let own = change(ACCOUNT, &[happened::opened()?, AccountEvent::MoneySent(happened::leg(OTHER)?)])?;
-    let to = change(OTHER, &[happened::opened()?, AccountEvent::MoneyReceived(happened::leg(ACCOUNT)?)])?;
+    let own =
+        change(ACCOUNT, &[happened::opened()?, AccountEvent::MoneySent(happened::leg(OTHER)?)])?;
+    let to = change(
+        OTHER,
+        &[happened::opened()?, AccountEvent::MoneyReceived(happened::leg(ACCOUNT)?)],
+    )?;
     told(&Accepted { own, to: Some(to) }, Shape::Transfer)
 }
 
@@ -134,7 +138,16 @@ mod tests {
 
     #[test]
     fn there_are_examples() {
-        let answers = [opening(), deposit(), transfer(), hold(), capture(), release(), reversal(), overdraft_limit()];
+        let answers = [
+            opening(),
+            deposit(),
+            transfer(),
+            hold(),
+            capture(),
+            release(),
+            reversal(),
+            overdraft_limit(),
+        ];
         for example in answers.into_iter().chain([freeze(), bulk(), page(), state()]) {
             assert!(example.is_some());
         }

@@ -5,7 +5,8 @@ use uuid::Uuid;
 /// The id of what a command makes. With an idempotency key it is the UUIDv5 of account and key in the `namespace`, so
 /// that a repeat asks for the same; it is a fresh one without. Never to be changed.
 pub(super) fn made_id(namespace: Uuid, account_id: Uuid, key: Option<&str>) -> Uuid {
-    let of_key = |key: &str| Uuid::new_v5(&namespace, &[account_id.as_bytes(), key.as_bytes()].concat());
+    let of_key =
+        |key: &str| Uuid::new_v5(&namespace, &[account_id.as_bytes(), key.as_bytes()].concat());
     key.map_or_else(Uuid::now_v7, of_key)
 }
 

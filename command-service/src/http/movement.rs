@@ -33,7 +33,13 @@ impl MovementRequest {
         let Self { amount, reference, effective_at, metadata } = self;
         not_in_the_future(effective_at, now)?;
         let metadata = metadata.unwrap_or_default();
-        Ok(MoneyMoved { amount, reference, effective_at, metadata, allow_backdated_overdraft: false })
+        Ok(MoneyMoved {
+            amount,
+            reference,
+            effective_at,
+            metadata,
+            allow_backdated_overdraft: false,
+        })
     }
 }
 
@@ -62,7 +68,8 @@ impl WithdrawalRequest {
     pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
         let Self { amount, reference, effective_at, metadata, allow_backdated_overdraft } = self;
         let allow_backdated_overdraft = allow_backdated_overdraft.unwrap_or_default();
-        let moved = MovementRequest { amount, reference, effective_at, metadata }.into_movement(now)?;
+        let moved =
+            MovementRequest { amount, reference, effective_at, metadata }.into_movement(now)?;
         Ok(MoneyMoved { allow_backdated_overdraft, ..moved })
     }
 }
@@ -71,9 +78,14 @@ impl WithdrawalRequest {
 ///
 /// # Errors
 /// 400 `malformed_request` if that time is yet to come.
-pub(super) fn not_in_the_future(effective_at: Option<Timestamp>, now: Timestamp) -> Result<(), Problem> {
+pub(super) fn not_in_the_future(
+    effective_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), Problem> {
     match effective_at {
-        Some(at) if at > now => Err(Problem::malformed("effective_at", format!("is in the future: it is {now} now"))),
+        Some(at) if at > now => {
+            Err(Problem::malformed("effective_at", format!("is in the future: it is {now} now")))
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -50,7 +50,11 @@ impl OpenAccountRequest {
     ///
     /// # Errors
     /// 400 `malformed_request` if the opening is to count from a time that is yet to come.
-    pub(super) fn into_command(self, key: Option<&str>, now: Timestamp) -> Result<(Uuid, Command), Problem> {
+    pub(super) fn into_command(
+        self,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Uuid, Command), Problem> {
         not_in_the_future(self.effective_at, now)?;
         let made = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
         let opening = AccountOpened {

@@ -25,21 +25,29 @@ impl AppState {
     ///
     /// # Errors
     /// 503, if the log can't be read now.
-    pub(super) async fn keep_opened_ids(&self, requests: &mut [CommandRequest]) -> Result<(), Problem> {
+    pub(super) async fn keep_opened_ids(
+        &self,
+        requests: &mut [CommandRequest],
+    ) -> Result<(), Problem> {
         if !self.log.store().opened_by_key_alone {
             return Ok(());
         }
-        let ids: HashMap<Uuid, [Uuid; 2]> =
-            requests.iter().filter_map(|request| Some((request.account_id, ids_by_key(request)?))).collect();
+        let ids: HashMap<Uuid, [Uuid; 2]> = requests
+            .iter()
+            .filter_map(|request| Some((request.account_id, ids_by_key(request)?)))
+            .collect();
         if ids.is_empty() {
             return Ok(());
         }
         let owners = self.log.owners(&ids.values().flatten().copied().collect::<Vec<_>>()).await?;
         for request in requests {
-            let (Command::Open(opening), Some(old)) = (&request.command, ids.get(&request.account_id)) else {
+            let (Command::Open(opening), Some(old)) =
+                (&request.command, ids.get(&request.account_id))
+            else {
                 continue;
             };
-            let is_owner = |id: &&Uuid| owners.get(*id).is_some_and(|owner| **owner == *opening.owner);
+            let is_owner =
+                |id: &&Uuid| owners.get(*id).is_some_and(|owner| **owner == *opening.owner);
             if let Some(id) = old.iter().find(is_owner) {
                 request.account_id = *id;
             }
@@ -51,7 +59,10 @@ impl AppState {
 /// The ids that the account would have had by the key alone, as it is and as it was sent in quotes, if the request leaves its
 /// id to us.
 fn ids_by_key(request: &CommandRequest) -> Option<[Uuid; 2]> {
-    let (Command::Open(opening), Some(key)) = (&request.command, &request.context.idempotency_key) else { return None };
+    let (Command::Open(opening), Some(key)) = (&request.command, &request.context.idempotency_key)
+    else {
+        return None;
+    };
     let is_made = request.account_id == opened_id(&opening.owner, key);
     let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
     is_made.then(|| [key, &quoted].map(|key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes())))
@@ -64,9 +75,14 @@ mod tests {
     #[test]
     fn one_owner_and_key_are_one_id_for_ever() {
         assert_eq!(opened_id("ada", "open-1").to_string(), "32612b91-1d42-5c4e-a1bc-0e7bf811de9c");
-        for (owner, key) in [("ada", "open-2"), ("bob", "open-1"), ("adao", "pen-1"), ("ad", "aopen-1")] {
+        for (owner, key) in
+            [("ada", "open-2"), ("bob", "open-1"), ("adao", "pen-1"), ("ad", "aopen-1")]
+        {
             assert_ne!(opened_id(owner, key), opened_id("ada", "open-1"), "{owner} {key}");
         }
-        assert_eq!(Uuid::new_v5(&OPENED_BY_KEY, b"open-1").to_string(), "b41404cf-c9a8-56e6-a682-4a96793eef69");
+        assert_eq!(
+            Uuid::new_v5(&OPENED_BY_KEY, b"open-1").to_string(),
+            "b41404cf-c9a8-56e6-a682-4a96793eef69"
+        );
     }
 }

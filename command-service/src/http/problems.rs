@@ -13,17 +13,21 @@ const LOG_IS_BEHIND_RETRY: u32 = 30;
 
 /// The problem that a refusal is. A function of its arguments alone: a repeat gets the same bytes.
 pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
-    let refused = |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
+    let refused =
+        |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
     match refusal {
         Refusal::AccountNotFound => Problem::account_not_found(account_id),
         Refusal::AccountExists => {
             let detail = format!("account {account_id} is there already");
             Problem::new(StatusCode::CONFLICT, "account_exists", detail)
         }
-        Refusal::AccountClosed => refused("account_closed", format!("account {account_id} is closed")),
-        Refusal::AccountFrozen => {
-            refused("account_frozen", format!("account {account_id} is frozen, in the direction the money was to go"))
+        Refusal::AccountClosed => {
+            refused("account_closed", format!("account {account_id} is closed"))
         }
+        Refusal::AccountFrozen => refused(
+            "account_frozen",
+            format!("account {account_id} is frozen, in the direction the money was to go"),
+        ),
         Refusal::InsufficientFunds { available, overdraft_limit } => {
             let detail = format!(
                 "on account {account_id}, {available} is available, and the overdraft limit is {overdraft_limit}"
@@ -52,7 +56,8 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             refused("too_far_back", detail).with("most_later_events", *most_later_events)
         }
         Refusal::BalanceNotZero { balance } => {
-            let detail = format!("the balance is {balance}: an account is closed with nothing on it");
+            let detail =
+                format!("the balance is {balance}: an account is closed with nothing on it");
             refused("balance_not_zero", detail).with("balance", *balance)
         }
         Refusal::HoldsOpen { holds } => {
@@ -62,18 +67,25 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
         Refusal::Counterparty { account_id, refusal } => {
             self::refused(*account_id, refusal).with("account_id", account_id.to_string())
         }
-        Refusal::SameAccount => refused("same_account", "the account can't send money to itself".to_owned()),
+        Refusal::SameAccount => {
+            refused("same_account", "the account can't send money to itself".to_owned())
+        }
         Refusal::CurrencyMismatch { from, to } => {
-            let detail = format!("the account that sends is in {from}, the one that receives in {to}");
-            refused("currency_mismatch", detail).with("from_currency", from.code()).with("to_currency", to.code())
+            let detail =
+                format!("the account that sends is in {from}, the one that receives in {to}");
+            refused("currency_mismatch", detail)
+                .with("from_currency", from.code())
+                .with("to_currency", to.code())
         }
         Refusal::TransferExists => {
             let detail = "`transfer_id` is another transfer's: the same id is taken only with the same content";
             Problem::new(StatusCode::CONFLICT, "transfer_exists", detail)
         }
-        Refusal::HoldNotFound => {
-            Problem::new(StatusCode::NOT_FOUND, "hold_not_found", format!("account {account_id} has no such hold"))
-        }
+        Refusal::HoldNotFound => Problem::new(
+            StatusCode::NOT_FOUND,
+            "hold_not_found",
+            format!("account {account_id} has no such hold"),
+        ),
         Refusal::HoldNotOpen { status } => {
             let detail = format!("the hold is {} already", status.as_str());
             refused("hold_not_open", detail).with("status_of_hold", status.as_str())
@@ -83,22 +95,29 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             Problem::new(StatusCode::CONFLICT, "hold_exists", detail)
         }
         Refusal::TooManyHolds { most } => {
-            let detail = format!("account {account_id} has {most} open holds: no account may have more");
+            let detail =
+                format!("account {account_id} has {most} open holds: no account may have more");
             refused("too_many_holds", detail).with("limit", *most)
         }
         Refusal::HoldExceeded { amount } => {
             refused("hold_exceeded", format!("the hold is over {amount}: no more can be captured"))
                 .with("held", *amount)
         }
-        Refusal::ExpiryPassed => refused("expiry_passed", "`expires_at` is not in the future".to_owned()),
+        Refusal::ExpiryPassed => {
+            refused("expiry_passed", "`expires_at` is not in the future".to_owned())
+        }
         Refusal::OverdraftInUse { available } => {
-            let detail = format!("{available} is available: the overdraft is used beyond that limit");
+            let detail =
+                format!("{available} is available: the overdraft is used beyond that limit");
             refused("overdraft_in_use", detail).with("available", *available)
         }
-        Refusal::EntryNotFound { current_version } => Problem::version_not_found(account_id, *current_version),
+        Refusal::EntryNotFound { current_version } => {
+            Problem::version_not_found(account_id, *current_version)
+        }
         Refusal::NotReversible { event_type } => {
-            let detail =
-                format!("the entry is of type {event_type}: only deposits, withdrawals and transfers are reversed");
+            let detail = format!(
+                "the entry is of type {event_type}: only deposits, withdrawals and transfers are reversed"
+            );
             refused("not_reversible", detail)
         }
         Refusal::AlreadyReversed { reversed_by } => {
@@ -106,11 +125,14 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
             refused("already_reversed", detail).with("reversed_by", *reversed_by)
         }
         Refusal::AmountOverflow => {
-            let detail = format!("an amount of account {account_id} would leave the range of ±(2^53 - 1)");
+            let detail =
+                format!("an amount of account {account_id} would leave the range of ±(2^53 - 1)");
             refused("amount_overflow", detail)
         }
         Refusal::VersionMismatch { current_version } => {
-            let detail = format!("the account is at version {current_version}, which is not what If-Match expects");
+            let detail = format!(
+                "the account is at version {current_version}, which is not what If-Match expects"
+            );
             Problem::new(StatusCode::PRECONDITION_FAILED, "version_mismatch", detail)
                 .with("current_version", *current_version)
         }
@@ -119,14 +141,17 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
 
 /// The problem of a command that was not decided.
 pub(super) fn undecided(error: &CommandError) -> Problem {
-    let unavailable = |code, detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1);
+    let unavailable =
+        |code, detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1);
     match error {
-        CommandError::Overloaded => {
-            unavailable("overloaded", "too many commands are waiting; nothing was changed by this one")
-        }
-        CommandError::ShuttingDown => {
-            unavailable("overloaded", "this instance is shutting down; nothing was changed by this command")
-        }
+        CommandError::Overloaded => unavailable(
+            "overloaded",
+            "too many commands are waiting; nothing was changed by this one",
+        ),
+        CommandError::ShuttingDown => unavailable(
+            "overloaded",
+            "this instance is shutting down; nothing was changed by this command",
+        ),
         CommandError::StoreUnavailable(reason) => {
             Problem::store_unavailable(&format!("{reason}; nothing was changed by this command"))
         }
@@ -175,9 +200,16 @@ mod tests {
             (Refusal::AccountClosed, 422, "account_closed"),
             (Refusal::AccountFrozen, 422, "account_frozen"),
             (Refusal::AmountOverflow, 422, "amount_overflow"),
-            (Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 }, 422, "insufficient_funds"),
+            (
+                Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 },
+                422,
+                "insufficient_funds",
+            ),
         ] {
-            let problem = refused(own, &Refusal::Counterparty { account_id: other, refusal: Box::new(refusal) });
+            let problem = refused(
+                own,
+                &Refusal::Counterparty { account_id: other, refusal: Box::new(refusal) },
+            );
             assert_eq!((problem.status, problem.code.as_str()), (status, code));
             assert_eq!(problem.facts["account_id"], other.to_string());
             assert!(problem.detail.contains(&other.to_string()), "{}", problem.detail);

@@ -104,7 +104,15 @@ impl From<Surveyed> for ForkPreview {
     fn from(Surveyed { fork, kept, events, has_more }: Surveyed) -> Self {
         let (log_position, topic_position) = (fork.log_position, fork.topic_position);
         let events = events.iter().map(GivenUp::from).collect();
-        Self { partition: fork.partition, log_position, topic_position, kept, reason: fork.reason, events, has_more }
+        Self {
+            partition: fork.partition,
+            log_position,
+            topic_position,
+            kept,
+            reason: fork.reason,
+            events,
+            has_more,
+        }
     }
 }
 
@@ -138,7 +146,11 @@ pub(super) async fn restore(
     Query(query): Query<RestoreQuery>,
 ) -> Result<Json<RestorePreview>, Problem> {
     let limit = query.limit.map_or(DEFAULT_LIMIT, Whole::get);
-    let found = state.desk.survey(usize::try_from(limit).unwrap_or_default()).await.map_err(|error| problem(&error))?;
+    let found = state
+        .desk
+        .survey(usize::try_from(limit).unwrap_or_default())
+        .await
+        .map_err(|error| problem(&error))?;
     Ok(Json(found.into()))
 }
 
@@ -151,8 +163,10 @@ fn problem(error: &SurveyError) -> Problem {
 }
 
 fn topic_unavailable(reason: &str) -> Problem {
-    let detail = format!("the topic can't be compared with the log now, and nothing was changed: {reason}");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "topic_unavailable", detail).retry_after(TOPIC_RETRY)
+    let detail =
+        format!("the topic can't be compared with the log now, and nothing was changed: {reason}");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "topic_unavailable", detail)
+        .retry_after(TOPIC_RETRY)
 }
 
 struct Problems;

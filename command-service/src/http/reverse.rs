@@ -46,7 +46,13 @@ impl ReversalRequest {
         not_in_the_future(effective_at, now)?;
         let (version, metadata) = (version.get(), metadata.unwrap_or_default());
         let allow_backdated_overdraft = allow_backdated_overdraft.unwrap_or_default();
-        Ok(Command::Reverse(Reversal { version, effective_at, reference, metadata, allow_backdated_overdraft }))
+        Ok(Command::Reverse(Reversal {
+            version,
+            effective_at,
+            reference,
+            metadata,
+            allow_backdated_overdraft,
+        }))
     }
 }
 

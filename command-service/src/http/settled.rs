@@ -61,7 +61,10 @@ pub(super) async fn settled(
     if !(0..partitions).contains(&partition) {
         return Err(no_partition(partitions));
     }
-    let number = state.feed_turns.wait_for(bounds.client, state.log.settle(partition, request.as_of)).await??;
+    let number = state
+        .feed_turns
+        .wait_for(bounds.client, state.log.settle(partition, request.as_of))
+        .await??;
     let number = number.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
     Ok((state.whose(), Json(Settled { position: Position { partition, number } })))
 }
@@ -71,9 +74,12 @@ struct Problems;
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
         read_problems(
-            [Problem::malformed("as_of", "is in the future: it is 2026-11-24T12:00:00.000000Z now")]
-                .into_iter()
-                .chain(body_problems()),
+            [Problem::malformed(
+                "as_of",
+                "is in the future: it is 2026-11-24T12:00:00.000000Z now",
+            )]
+            .into_iter()
+            .chain(body_problems()),
         )
     }
 }

@@ -14,7 +14,9 @@ use super::documented::{Responses, read_problems};
 /// the topic holds events that the log does not have, and commands get 503 `log_is_behind` until an operator has decided.
 #[utoipa::path(get, operation_id = "get_store", path = "/v1/store", tag = "log",
     responses((status = 200, description = "The store as it is now", body = StoreDescription), Problems))]
-pub(super) async fn store(State(state): State<AppState>) -> Result<Json<StoreDescription>, Problem> {
+pub(super) async fn store(
+    State(state): State<AppState>,
+) -> Result<Json<StoreDescription>, Problem> {
     Ok(Json(state.log.describe().await?))
 }
 

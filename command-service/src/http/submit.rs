@@ -12,7 +12,12 @@ use crate::lanes::CommandRequest;
 /// Has the command decided, and appended unless it is a dry run.
 ///
 /// Whatever becomes of the request from here on (its client may go away), the command goes its way in the lane.
-pub(super) async fn submit(state: &AppState, account_id: Uuid, headers: CommandHeaders, command: Command) -> Response {
+pub(super) async fn submit(
+    state: &AppState,
+    account_id: Uuid,
+    headers: CommandHeaders,
+    command: Command,
+) -> Response {
     submit_request(state, headers.request(account_id, command)).await
 }
 
@@ -29,6 +34,13 @@ impl CommandHeaders {
     /// The request for a command that came with these headers.
     pub(super) fn request(self, account_id: Uuid, command: Command) -> CommandRequest {
         let Self { expected_versions, dry_run, context } = self;
-        CommandRequest { account_id, command, expected_versions, dry_run, command_id: Uuid::now_v7(), context }
+        CommandRequest {
+            account_id,
+            command,
+            expected_versions,
+            dry_run,
+            command_id: Uuid::now_v7(),
+            context,
+        }
     }
 }

@@ -51,14 +51,25 @@ impl TransferRequest {
     ///
     /// # Errors
     /// 400 `malformed_request` if it is to count from a time that is yet to come.
-    pub(super) fn into_command(self, key: Option<&str>, now: Timestamp) -> Result<(Uuid, Command), Problem> {
+    pub(super) fn into_command(
+        self,
+        key: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Uuid, Command), Problem> {
         let Self { from, to, amount, reference, transfer_id, effective_at, metadata, .. } = self;
         let allow_backdated_overdraft = self.allow_backdated_overdraft.unwrap_or_default();
         not_in_the_future(effective_at, now)?;
         let transfer_id = transfer_id.unwrap_or_else(|| made_id(SENT_BY_KEY, from, key));
         let metadata = metadata.unwrap_or_default();
-        let transfer =
-            Transfer { transfer_id, to, amount, reference, effective_at, metadata, allow_backdated_overdraft };
+        let transfer = Transfer {
+            transfer_id,
+            to,
+            amount,
+            reference,
+            effective_at,
+            metadata,
+            allow_backdated_overdraft,
+        };
         Ok((from, Command::Transfer(transfer)))
     }
 }
@@ -82,7 +93,11 @@ struct Done;
 
 impl utoipa::IntoResponses for Done {
     fn responses() -> Responses {
-        made("TransferAnswer", "The money has moved; the `ETag` is that of `from`", examples::transfer())
+        made(
+            "TransferAnswer",
+            "The money has moved; the `ETag` is that of `from`",
+            examples::transfer(),
+        )
     }
 }
 
@@ -90,7 +105,10 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        let of_receiver = |refusal| Refusal::Counterparty { account_id: examples::OTHER, refusal: Box::new(refusal) };
+        let of_receiver = |refusal| Refusal::Counterparty {
+            account_id: examples::OTHER,
+            refusal: Box::new(refusal),
+        };
         let [from, to] = ["EUR", "JPY"].map(|code| code.parse::<Currency>().ok());
         let mismatch = from.zip(to).map(|(from, to)| Refusal::CurrencyMismatch { from, to });
         command_problems(mismatch.into_iter().chain([

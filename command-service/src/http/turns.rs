@@ -44,8 +44,13 @@ impl Turns {
     ///
     /// # Errors
     /// 503 `overloaded` if it does not come in time.
-    pub async fn wait_for<T>(&self, client: IpAddr, read: impl Future<Output = T>) -> Result<T, Problem> {
-        let turn = timeout(PATIENCE, self.turn(client)).await.map_err(|_| Problem::reads_overloaded())?;
+    pub async fn wait_for<T>(
+        &self,
+        client: IpAddr,
+        read: impl Future<Output = T>,
+    ) -> Result<T, Problem> {
+        let turn =
+            timeout(PATIENCE, self.turn(client)).await.map_err(|_| Problem::reads_overloaded())?;
         Ok(self.have(turn, read).await)
     }
 

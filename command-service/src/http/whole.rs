@@ -21,7 +21,8 @@ impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
 impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Whole<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let digits = Some(&text).filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+        let digits =
+            Some(&text).filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
         digits
             .and_then(|text| text.parse().ok())
             .filter(|number| (MIN..=MAX).contains(number))

@@ -57,14 +57,24 @@ impl Lanes {
         wanted: BTreeMap<Uuid, Timestamp>,
         asked: &mut [Asked],
     ) -> Result<(), CommandError> {
-        let room = Arc::clone(&self.backdated.room).acquire_owned().await.map_err(|_| CommandError::ShuttingDown)?;
+        let room = Arc::clone(&self.backdated.room)
+            .acquire_owned()
+            .await
+            .map_err(|_| CommandError::ShuttingDown)?;
         let (mut by_account, mut left) = (HashMap::new(), MOST_OF_REQUEST);
         for (account_id, from) in wanted {
             let partition = partition_of(account_id, self.partitions);
             let wanted = Wanted { partition, account_id, version: i64::MAX };
             let read = async {
                 let Reader { pool, snapshots, .. } = &self.backdated;
-                timeline(&mut *pool.acquire().await?, wanted, from, left.min(MOST_LATER_EVENTS), snapshots).await
+                timeline(
+                    &mut *pool.acquire().await?,
+                    wanted,
+                    from,
+                    left.min(MOST_LATER_EVENTS),
+                    snapshots,
+                )
+                .await
             };
             match in_time(read).await {
                 Ok(timeline) => {
@@ -96,14 +106,19 @@ pub(super) fn wanted(asked: &[Asked]) -> BTreeMap<Uuid, Timestamp> {
         *earliest = from.min(*earliest);
     };
     for Asked { request, past, .. } in asked {
-        if let Some((account_id, from)) = effective::backdated_debit(request.account_id, &request.command, past) {
+        if let Some((account_id, from)) =
+            effective::backdated_debit(request.account_id, &request.command, past)
+        {
             want(account_id, from);
         }
     }
     // An entry that is not in the log yet may be made by a command of the same set, and count from its time.
-    let is_of_set = |asked: &Asked| matches!(asked.request.command, Command::Reverse(_)) && asked.past.entry.is_none();
+    let is_of_set = |asked: &Asked| {
+        matches!(asked.request.command, Command::Reverse(_)) && asked.past.entry.is_none()
+    };
     if asked.iter().any(is_of_set)
-        && let Some(from) = asked.iter().filter_map(|asked| effective_at(&asked.request.command)).min()
+        && let Some(from) =
+            asked.iter().filter_map(|asked| effective_at(&asked.request.command)).min()
     {
         asked.iter().flat_map(Asked::accounts).for_each(|(account_id, _)| want(account_id, from));
     }

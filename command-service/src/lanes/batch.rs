@@ -140,12 +140,18 @@ impl Batch {
 
     /// Decides what is pending, the `index`-th of the lane's, but for those of its commands that are known already. No key
     /// in it is that of another in the batch. If an account is not known, that is because it can't be read.
-    pub(super) fn decide(&mut self, index: usize, pending: &Pending, is_known: impl Fn(Place) -> bool) {
+    pub(super) fn decide(
+        &mut self,
+        index: usize,
+        pending: &Pending,
+        is_known: impl Fn(Place) -> bool,
+    ) {
         // What stands or falls together can be undone.
         if pending.all_or_none || pending.is_dry_run() {
             self.before = Some(self.mark());
         }
-        let mut places = (0..pending.commands.len()).map(|n| (index, n)).filter(|place| !is_known(*place));
+        let mut places =
+            (0..pending.commands.len()).map(|n| (index, n)).filter(|place| !is_known(*place));
         let first = self.decided.len();
         let mut failed = false;
         for place in places.by_ref() {
@@ -170,15 +176,19 @@ impl Batch {
     fn decide_one(&mut self, asked: &Asked) -> Decision {
         let now = self.now(asked);
         let decision = match self.judge(asked, now) {
-            Ok(Ok((decided, counterparty))) => self.accept(asked, &decided, counterparty, now).unwrap_or_else(|| {
-                self.is_broken = true;
-                Decision::Error(CommandError::Internal)
-            }),
+            Ok(Ok((decided, counterparty))) => {
+                self.accept(asked, &decided, counterparty, now).unwrap_or_else(|| {
+                    self.is_broken = true;
+                    Decision::Error(CommandError::Internal)
+                })
+            }
             Ok(Err(refusal)) => Decision::Refused(refusal),
             Err(error) => Decision::Error(error),
         };
         let caused = match &decision {
-            Decision::Accepted { own: Changed { events: EventsOf::Append(range), .. }, .. } => range.len(),
+            Decision::Accepted { own: Changed { events: EventsOf::Append(range), .. }, .. } => {
+                range.len()
+            }
             Decision::Accepted { .. } | Decision::Refused(_) | Decision::Error(_) => 0,
         };
         // Nothing that is inserted checks the states it was decided on.
@@ -194,10 +204,15 @@ impl Batch {
     }
 
     /// What follows, and on which other account.
-    fn judge(&self, asked: &Asked, now: Timestamp) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
+    fn judge(
+        &self,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
         let CommandRequest { account_id, command, expected_versions, .. } = &asked.request;
         let subject = |account_id: Uuid| {
-            let Loaded { account, version, .. } = self.state(account_id).ok_or(CommandError::Internal)?;
+            let Loaded { account, version, .. } =
+                self.state(account_id).ok_or(CommandError::Internal)?;
             Ok::<_, CommandError>(Subject { account_id, version: *version, account })
         };
         let own = subject(*account_id)?;
@@ -206,7 +221,10 @@ impl Batch {
         }
         // Where there is no account, that is what to say; but one that is to be opened is at version 0.
         let has_version = own.version > 0 || matches!(command, Command::Open(_));
-        if expected_versions.as_ref().is_some_and(|expected| has_version && !expected.contains(&own.version)) {
+        if expected_versions
+            .as_ref()
+            .is_some_and(|expected| has_version && !expected.contains(&own.version))
+        {
             return Ok(Err(Refusal::VersionMismatch { current_version: own.version }));
         }
         let (mut past, mut counterparty) =
@@ -215,12 +233,15 @@ impl Batch {
             && past.entry.is_none()
             && reversal.version <= own.version
         {
-            past.entry = Some(Box::new(self.entry(*account_id, reversal.version).ok_or(CommandError::Conflict)?));
+            past.entry = Some(Box::new(
+                self.entry(*account_id, reversal.version).ok_or(CommandError::Conflict)?,
+            ));
             counterparty = domain::counterparty(command, &past);
         }
         let other = counterparty.map(subject).transpose()?;
         if let Some((debited, at)) = backdated_debit(*account_id, command, &past) {
-            past.timeline = Some(Box::new(self.facts.timeline(debited, at).ok_or(CommandError::Conflict)?));
+            past.timeline =
+                Some(Box::new(self.facts.timeline(debited, at).ok_or(CommandError::Conflict)?));
         }
         // Holds whose time is over make room, whether or not their expiry is recorded yet.
         if matches!(command, Command::Hold(_))
@@ -241,7 +262,8 @@ impl Batch {
 
     /// An entry that the batch itself has made. One that was made by another since the log was asked is not in it.
     fn entry(&self, account_id: Uuid, version: i64) -> Option<AccountEvent> {
-        let made = |event: &&RecordedEvent| event.account_id == account_id && event.version == version;
+        let made =
+            |event: &&RecordedEvent| event.account_id == account_id && event.version == version;
         self.append.events.iter().find(made)?.decode().ok()
     }
 
@@ -282,7 +304,13 @@ impl Batch {
         Some(Decision::Accepted { own, to })
     }
 
-    fn change(&mut self, account_id: Uuid, asked: &Asked, events: &[AccountEvent], now: Timestamp) -> Option<Changed> {
+    fn change(
+        &mut self,
+        account_id: Uuid,
+        asked: &Asked,
+        events: &[AccountEvent],
+        now: Timestamp,
+    ) -> Option<Changed> {
         let state = self.states.get_mut(&account_id)?;
         if let Some(before) = &mut self.before {
             before.remember(account_id, state);
@@ -300,7 +328,13 @@ impl Batch {
         }
         let account = state.loaded.account.summary()?;
         let events = EventsOf::Append(first..self.append.events.len());
-        Some(Changed { account_id, version: state.loaded.version, account, newest: state.newest, events })
+        Some(Changed {
+            account_id,
+            version: state.loaded.version,
+            account,
+            newest: state.newest,
+            events,
+        })
     }
 
     /// What is decided relies on the versions that these accounts had before the batch.
@@ -332,17 +366,20 @@ impl Batch {
     pub(super) fn finish(self) -> Finished {
         let Self { states, append, decided, .. } = self;
         let events: Vec<Arc<RecordedEvent>> = append.events.into_iter().map(Arc::new).collect();
-        let position_of =
-            |state: &Loaded, newest: Option<usize>| newest.map_or(state.position, |n| events[n].position.number);
+        let position_of = |state: &Loaded, newest: Option<usize>| {
+            newest.map_or(state.position, |n| events[n].position.number)
+        };
         let change = |changed: Changed| {
             let Changed { account_id, version, account, newest, events: caused } = changed;
             let state = &states[&account_id];
-            let position = Position { partition: state.partition, number: position_of(&state.loaded, newest) };
+            let position =
+                Position { partition: state.partition, number: position_of(&state.loaded, newest) };
             let events = match caused {
                 EventsOf::Append(range) => events[range].to_vec(),
-                EventsOf::DryRun(events) => {
-                    events.into_iter().map(|event| Arc::new(RecordedEvent { position, ..event })).collect()
-                }
+                EventsOf::DryRun(events) => events
+                    .into_iter()
+                    .map(|event| Arc::new(RecordedEvent { position, ..event }))
+                    .collect(),
             };
             AccountChange { account_id, version, position, account, events }
         };
@@ -350,11 +387,14 @@ impl Batch {
             let outcome = match decision {
                 Decision::Error(error) => return Err(error),
                 Decision::Refused(refusal) => Outcome::Refused(refusal),
-                Decision::Accepted { own, to } => Outcome::Accepted(Accepted { own: change(own), to: to.map(change) }),
+                Decision::Accepted { own, to } => {
+                    Outcome::Accepted(Accepted { own: change(own), to: to.map(change) })
+                }
             };
             Ok(Answer { replayed: false, outcome })
         };
-        let results = decided.into_iter().map(|(place, decision)| (place, result(decision))).collect();
+        let results =
+            decided.into_iter().map(|(place, decision)| (place, result(decision))).collect();
         let states = states.into_iter().map(|(account_id, mut state)| {
             state.loaded.position = position_of(&state.loaded, state.newest);
             (account_id, state.partition, state.loaded, state.loaded_version)

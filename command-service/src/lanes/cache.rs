@@ -42,7 +42,9 @@ pub(super) struct Cache {
 impl Cache {
     /// An empty cache that holds about so many bytes.
     pub(super) fn new(bytes: u64) -> Self {
-        let entries = usize::try_from(bytes / (size_of::<Loaded>() as u64 + OVERHEAD)).unwrap_or(usize::MAX).max(1);
+        let entries = usize::try_from(bytes / (size_of::<Loaded>() as u64 + OVERHEAD))
+            .unwrap_or(usize::MAX)
+            .max(1);
         Self { accounts: unsync::Cache::with_weighter(entries, bytes, Bytes), bytes, era: 0 }
     }
 

@@ -50,7 +50,10 @@ impl From<&Config> for LaneConfig {
             ("jit", "off"),
             ("idle_in_transaction_session_timeout", "5s"),
             // What is given up here is to end there too, and not to hold locks.
-            ("statement_timeout", &format!("{}ms", (config.store_patience() / 2 * 9 / 10).as_millis())),
+            (
+                "statement_timeout",
+                &format!("{}ms", (config.store_patience() / 2 * 9 / 10).as_millis()),
+            ),
         ]);
         Self {
             lanes: config.lanes.into(),

@@ -41,11 +41,16 @@ impl Facts {
         match &asked.request.command {
             Command::Reverse(reversal) => {
                 past.clone_from(&asked.past);
-                past.reversed_by = past.reversed_by.or(self.reversed.get(&(account_id, reversal.version)).copied());
+                past.reversed_by = past
+                    .reversed_by
+                    .or(self.reversed.get(&(account_id, reversal.version)).copied());
             }
-            Command::Transfer(transfer) => past.transfer_exists = self.transfers.contains(&transfer.transfer_id),
+            Command::Transfer(transfer) => {
+                past.transfer_exists = self.transfers.contains(&transfer.transfer_id)
+            }
             Command::Hold(_) | Command::Capture(_) | Command::Release(_) => {
-                let hold = hold_id(&asked.request.command).and_then(|id| self.ended_holds.get(&(account_id, id)));
+                let hold = hold_id(&asked.request.command)
+                    .and_then(|id| self.ended_holds.get(&(account_id, id)));
                 past.ended_hold = hold.copied();
             }
             Command::Open(_)
@@ -111,14 +116,20 @@ impl Facts {
     ) -> Result<(), Failure> {
         let asked = || pending.iter().flat_map(|pending| &pending.commands);
         let is_asked = |asked: &&Asked| all || !matches!(asked.request.command, Command::Hold(_));
-        let holds: Vec<_> = asked().filter(is_asked).filter_map(|asked| unknown_hold(batch, asked)).collect();
+        let holds: Vec<_> =
+            asked().filter(is_asked).filter_map(|asked| unknown_hold(batch, asked)).collect();
         if !holds.is_empty() {
             batch.facts.ended_holds.extend(past::ended_holds(&mut *connection, &holds).await?);
         }
         let entries: Vec<_> = asked().filter_map(entry_to_reverse).collect();
         if all && !entries.is_empty() {
-            for ((_, account_id, version), entry) in past::entries(&mut *connection, &entries).await? {
-                batch.facts.reversed.extend(entry.reversed_by.map(|by| ((account_id, version), by)));
+            for ((_, account_id, version), entry) in
+                past::entries(&mut *connection, &entries).await?
+            {
+                batch
+                    .facts
+                    .reversed
+                    .extend(entry.reversed_by.map(|by| ((account_id, version), by)));
             }
         }
         Self::load_timelines(connection, batch, pending).await
@@ -130,7 +141,10 @@ impl Facts {
         batch: &mut Batch,
         pending: &[&Pending],
     ) -> Result<(), Failure> {
-        let known = pending.iter().flat_map(|pending| &pending.commands).filter_map(|asked| asked.timelines.as_ref());
+        let known = pending
+            .iter()
+            .flat_map(|pending| &pending.commands)
+            .filter_map(|asked| asked.timelines.as_ref());
         for (account_id, timeline) in known.flat_map(|timelines| timelines.iter()) {
             let earlier = |known: &Timeline| known.from() <= timeline.from();
             if !batch.facts.timelines.get(&account_id).is_some_and(earlier) {
@@ -170,28 +184,41 @@ impl Facts {
         pending: &[Pending],
     ) -> sqlx::Result<bool> {
         let of_failed = || batch.failed.iter().flat_map(|index| &pending[*index].commands);
-        let keys: Vec<Key<'_>> = of_failed().chain(batch.unkept(pending)).filter_map(Asked::kept_key).collect();
+        let keys: Vec<Key<'_>> =
+            of_failed().chain(batch.unkept(pending)).filter_map(Asked::kept_key).collect();
         if !keys.is_empty() && by_key(&mut *connection, &keys).await?.iter().any(Option::is_some) {
             return Ok(true);
         }
-        let unchecked: Vec<&Asked> = batch.unchecked(pending).into_iter().chain(of_failed()).collect();
-        let transfers: Vec<Uuid> = unchecked.iter().filter_map(|asked| asked.transfer_id()).collect();
-        if !transfers.is_empty() && !past::transfers(&mut *connection, &transfers).await?.is_empty() {
+        let unchecked: Vec<&Asked> =
+            batch.unchecked(pending).into_iter().chain(of_failed()).collect();
+        let transfers: Vec<Uuid> =
+            unchecked.iter().filter_map(|asked| asked.transfer_id()).collect();
+        if !transfers.is_empty() && !past::transfers(&mut *connection, &transfers).await?.is_empty()
+        {
             return Ok(true);
         }
         let places_hold = |asked: &&&Asked| matches!(asked.request.command, Command::Hold(_));
-        let holds: Vec<_> =
-            unchecked.iter().filter(places_hold).filter_map(|asked| unknown_hold(batch, asked)).collect();
+        let holds: Vec<_> = unchecked
+            .iter()
+            .filter(places_hold)
+            .filter_map(|asked| unknown_hold(batch, asked))
+            .collect();
         if !holds.is_empty() && !past::ended_holds(&mut *connection, &holds).await?.is_empty() {
             return Ok(true);
         }
         let not_reversed = |asked: &&&Asked| batch.facts.past(asked).reversed_by.is_none();
-        let entries: Vec<_> =
-            unchecked.iter().filter(not_reversed).filter_map(|asked| entry_to_reverse(asked)).collect();
+        let entries: Vec<_> = unchecked
+            .iter()
+            .filter(not_reversed)
+            .filter_map(|asked| entry_to_reverse(asked))
+            .collect();
         if entries.is_empty() {
             return Ok(false);
         }
-        Ok(past::entries(connection, &entries).await?.values().any(|entry| entry.reversed_by.is_some()))
+        Ok(past::entries(connection, &entries)
+            .await?
+            .values()
+            .any(|entry| entry.reversed_by.is_some()))
     }
 }
 

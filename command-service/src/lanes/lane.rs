@@ -113,13 +113,17 @@ impl Lane {
             let _turn = self.gather(&mut waiting).await;
             metrics::lane_queue(&self.name, self.queue.len());
             // Whoever has gone away before anything was done need not be served.
-            let here: Vec<Pending> = waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
+            let here: Vec<Pending> =
+                waiting.drain(..).filter(|pending| !pending.reply.is_closed()).collect();
             let deadline = Instant::now() + self.config.patience;
             let (now, mut repeats) = split_repeats(here);
-            let touched = now.iter().chain(&repeats).flat_map(Pending::accounts).map(|account| account.1);
+            let touched =
+                now.iter().chain(&repeats).flat_map(Pending::accounts).map(|account| account.1);
             // As long as these are held, the states in them are current, and the relay gets events in their order.
             let Ok(mut held) = timeout_at(deadline, self.shelves.hold(touched)).await else {
-                let held = CommandError::StoreUnavailable("earlier commands on these accounts wait for it".into());
+                let held = CommandError::StoreUnavailable(
+                    "earlier commands on these accounts wait for it".into(),
+                );
                 now.into_iter().chain(repeats).for_each(|pending| fail(pending, &held));
                 continue;
             };
@@ -171,13 +175,17 @@ impl Lane {
             if !self.connect(held, progress.was_late, deadline).await {
                 break self.unavailable();
             }
-            let attempt = timeout(self.config.attempt(), self.attempt(&pending, held, &mut progress)).await;
+            let attempt =
+                timeout(self.config.attempt(), self.attempt(&pending, held, &mut progress)).await;
             // One that looks first loads nothing that the next could go on from.
             progress.was_late = attempt.is_err() && !progress.look_first;
-            match attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".to_owned()))) {
+            match attempt.unwrap_or_else(|_| {
+                Err(Failure::Lost("Postgres does not answer in time".to_owned()))
+            }) {
                 Ok(finished) => {
                     self.config.writes.succeeded();
-                    let repeats = finished.results.iter().filter(|(_, result)| is_repeat(result)).count();
+                    let repeats =
+                        finished.results.iter().filter(|(_, result)| is_repeat(result)).count();
                     self.expects_repeats = 2 * repeats > finished.results.len();
                     return self.settle(pending, held, finished);
                 }
@@ -228,11 +236,16 @@ impl Lane {
         if !self.config.standing.has_forks() {
             return pending;
         }
-        let fork = |pending: &Pending| self.config.standing.fork(pending.accounts().map(|account| account.1));
-        let (forked, open): (Vec<_>, Vec<_>) =
-            pending.into_iter().map(|pending| (fork(&pending), pending)).partition(|(fork, _)| fork.is_some());
+        let fork = |pending: &Pending| {
+            self.config.standing.fork(pending.accounts().map(|account| account.1))
+        };
+        let (forked, open): (Vec<_>, Vec<_>) = pending
+            .into_iter()
+            .map(|pending| (fork(&pending), pending))
+            .partition(|(fork, _)| fork.is_some());
         for (fork, pending) in forked {
-            let error = fork.filter(|_| !in_doubt).map_or(CommandError::OutcomeUnknown, CommandError::from);
+            let error =
+                fork.filter(|_| !in_doubt).map_or(CommandError::OutcomeUnknown, CommandError::from);
             fail(pending, &error);
         }
         open.into_iter().map(|(_, pending)| pending).collect()
@@ -263,7 +276,9 @@ impl Lane {
                     }
                     held.is_of(self.shelves.begin_era());
                 }
-                Ok(Err(_)) if !self.down && Instant::now() + RECONNECT_PAUSE < deadline => sleep(RECONNECT_PAUSE).await,
+                Ok(Err(_)) if !self.down && Instant::now() + RECONNECT_PAUSE < deadline => {
+                    sleep(RECONNECT_PAUSE).await
+                }
                 refused => {
                     let error = refused.unwrap_or(Err(sqlx::Error::PoolTimedOut)).err();
                     self.lose(error.as_ref().map(store_error::reason).unwrap_or_default());
@@ -296,7 +311,16 @@ impl Lane {
         if progress.look_first {
             let batch = Batch::new(self.clock.clone(), self.config.most_holds);
             let sent = &mut progress.sent;
-            return look_first(connection, batch, held, pending, self.partitions, sent, &self.snapshots).await;
+            return look_first(
+                connection,
+                batch,
+                held,
+                pending,
+                self.partitions,
+                sent,
+                &self.snapshots,
+            )
+            .await;
         }
         let batch = Batch::new(self.clock.clone(), self.config.most_holds);
         let mut batch = decide(connection, batch, held, pending, &self.snapshots).await?;
@@ -310,13 +334,20 @@ impl Lane {
     }
 
     /// Hands on what is durable, and answers; gives back what was not decided.
-    fn settle(&mut self, pending: Vec<Pending>, held: &mut Held, finished: Finished) -> Vec<Pending> {
+    fn settle(
+        &mut self,
+        pending: Vec<Pending>,
+        held: &mut Held,
+        finished: Finished,
+    ) -> Vec<Pending> {
         for event in &finished.events {
             self.clock.recorded(event.position.partition, event.recorded_at);
         }
         if !finished.events.is_empty() {
             // If the relay is behind, it reads them from the log.
-            let _ = self.relay.try_send(Appended { events: finished.events, connected: self.connected });
+            let _ = self
+                .relay
+                .try_send(Appended { events: finished.events, connected: self.connected });
         }
         for (account_id, partition, loaded, before) in finished.states {
             let holds = i64::try_from(loaded.account.open_holds()).unwrap_or(i64::MAX);
@@ -347,7 +378,10 @@ fn is_repeat(result: &CommandResult) -> bool {
 }
 
 fn forget(held: &mut Held, pending: &[Pending]) {
-    pending.iter().flat_map(Pending::accounts).for_each(|(id, partition)| held.forget(id, partition));
+    pending
+        .iter()
+        .flat_map(Pending::accounts)
+        .for_each(|(id, partition)| held.forget(id, partition));
 }
 
 fn fail(pending: Pending, error: &CommandError) {

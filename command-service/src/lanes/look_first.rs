@@ -36,12 +36,14 @@ pub(super) async fn look_first(
     snapshots: &Snapshots,
 ) -> Result<Finished, Failure> {
     let mut transaction = connection.begin().await?;
-    let mut touched: Vec<Partition> = pending.iter().flat_map(Pending::accounts).map(|account| account.1).collect();
+    let mut touched: Vec<Partition> =
+        pending.iter().flat_map(Pending::accounts).map(|account| account.1).collect();
     touched.sort_unstable();
     touched.dedup();
     lock_heads(&mut transaction, &touched).await?;
 
-    let mut known = Known::find(&mut transaction, held, pending, partitions, sent, snapshots).await?;
+    let mut known =
+        Known::find(&mut transaction, held, pending, partitions, sent, snapshots).await?;
     // Of those with one name, the first; what becomes of the others is in the log then.
     let mut names = HashSet::new();
     let mut open = Vec::new();
@@ -55,10 +57,12 @@ pub(super) async fn look_first(
         }
     }
     let undecided: Vec<&Pending> = open.iter().map(|open| open.1).collect();
-    load_into(&mut transaction, &mut batch, undecided.iter().copied(), snapshots, |_, _, _| {}).await?;
+    load_into(&mut transaction, &mut batch, undecided.iter().copied(), snapshots, |_, _, _| {})
+        .await?;
     Facts::load(&mut transaction, &mut batch, &undecided, true).await?;
     batch.facts.take(std::mem::take(&mut known.taken));
-    open.iter().for_each(|(index, pending)| batch.decide(*index, pending, |place| known.has(place)));
+    open.iter()
+        .for_each(|(index, pending)| batch.decide(*index, pending, |place| known.has(place)));
     if batch.is_broken {
         return Err(Failure::Defect);
     }

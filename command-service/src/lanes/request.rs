@@ -128,7 +128,14 @@ impl Asked {
     /// A command for the log of so many partitions, of which nothing is known yet.
     pub(super) fn new(request: CommandRequest, partitions: Partition) -> Self {
         let partition = partition_of(request.account_id, partitions);
-        Self { request, partition, counterparty: None, past: Past::default(), timelines: None, is_unreadable: false }
+        Self {
+            request,
+            partition,
+            counterparty: None,
+            past: Past::default(),
+            timelines: None,
+            is_unreadable: false,
+        }
     }
 
     /// The idempotency key to honour.
@@ -138,11 +145,20 @@ impl Asked {
 
     /// Where its key is kept.
     pub(super) fn kept_key(&self) -> Option<Key<'_>> {
-        self.key().map(|key| Key { partition: self.partition, account_id: self.request.account_id, key })
+        self.key().map(|key| Key {
+            partition: self.partition,
+            account_id: self.request.account_id,
+            key,
+        })
     }
 
     /// The key to be kept with what has come of it: the account's version, how many events it caused, or why it was refused.
-    pub(super) fn new_key(&self, version: i64, events: usize, refusal: Option<String>) -> Option<NewKey> {
+    pub(super) fn new_key(
+        &self,
+        version: i64,
+        events: usize,
+        refusal: Option<String>,
+    ) -> Option<NewKey> {
         self.key().map(|key| NewKey {
             partition: self.partition,
             account_id: self.request.account_id,

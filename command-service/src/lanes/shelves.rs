@@ -40,13 +40,17 @@ impl Shelves {
     /// Takes those of the partitions, in ascending order, so that two never wait for each other in a ring.
     pub(super) async fn hold(&self, partitions: impl Iterator<Item = Partition>) -> Held {
         let mut held = BTreeMap::new();
-        let wanted: std::collections::BTreeSet<usize> = partitions.map(|partition| self.of(partition)).collect();
+        let wanted: std::collections::BTreeSet<usize> =
+            partitions.map(|partition| self.of(partition)).collect();
         for shelf in wanted {
             held.insert(shelf, Arc::clone(&self.caches[shelf]).lock_owned().await);
         }
         let mut held = Held { shelves: self.clone(), held };
         let era = self.era.load(Ordering::Acquire);
-        held.held.values_mut().filter(|cache| cache.era != era).for_each(|cache| cache.forget_all());
+        held.held
+            .values_mut()
+            .filter(|cache| cache.era != era)
+            .for_each(|cache| cache.forget_all());
         held.is_of(era);
         held
     }
@@ -64,11 +68,22 @@ impl Held {
         self.held.get_mut(&self.shelves.of(partition)).map(|cache| &mut **cache)
     }
 
-    pub(super) fn get(&mut self, kind: Kind, account_id: Uuid, partition: Partition) -> Option<&Loaded> {
+    pub(super) fn get(
+        &mut self,
+        kind: Kind,
+        account_id: Uuid,
+        partition: Partition,
+    ) -> Option<&Loaded> {
         self.cache(partition)?.get(kind, account_id)
     }
 
-    pub(super) fn keep(&mut self, kind: Kind, account_id: Uuid, partition: Partition, loaded: Loaded) {
+    pub(super) fn keep(
+        &mut self,
+        kind: Kind,
+        account_id: Uuid,
+        partition: Partition,
+        loaded: Loaded,
+    ) {
         if let Some(cache) = self.cache(partition) {
             cache.keep(kind, account_id, loaded);
         }

@@ -32,8 +32,10 @@ pub(super) async fn decide(
             // An opening is nearly always of a new account; if not, the unique version says so.
             let opens = || matches!(asked.request.command, Command::Open(_));
             if !batch.knows(id)
-                && let Some(loaded) =
-                    held.get(Kind::Newest, id, partition).cloned().or_else(|| opens().then(Loaded::default))
+                && let Some(loaded) = held
+                    .get(Kind::Newest, id, partition)
+                    .cloned()
+                    .or_else(|| opens().then(Loaded::default))
             {
                 batch.know(id, partition, loaded);
             }

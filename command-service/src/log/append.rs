@@ -92,7 +92,8 @@ impl<'a> NewEvent<'a> {
             event_type: &event.event_type,
             schema_version: event.schema_version,
             data: event.data.get(),
-            metadata: (!context.is_empty()).then(|| serde_json::to_string(context).unwrap_or_default()),
+            metadata: (!context.is_empty())
+                .then(|| serde_json::to_string(context).unwrap_or_default()),
         }
     }
 }
@@ -127,7 +128,8 @@ impl Append {
     /// The partitions it touches, ascending, and how many events go to each.
     fn heads(&self) -> (Vec<Partition>, Vec<i32>) {
         let touched = self.events.iter().map(|event| event.position.partition);
-        let mut partitions: Vec<Partition> = touched.chain(self.keys.iter().map(|key| key.partition)).collect();
+        let mut partitions: Vec<Partition> =
+            touched.chain(self.keys.iter().map(|key| key.partition)).collect();
         partitions.sort_unstable();
         partitions.dedup();
         let mut counts = vec![0; partitions.len()];
@@ -143,7 +145,8 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
 }
 
 /// The types of events of which a row of `transfers`, `reversals` or `holds` is made, too.
-const INDEXED: [&str; 6] = ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
+const INDEXED: [&str; 6] =
+    ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
 
 /// Appends, in one round trip and one transaction (or within the one that is open), and gives the events their
 /// positions and times.
@@ -154,10 +157,16 @@ const INDEXED: [&str; 6] = ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCap
 pub async fn append(connection: &mut PgConnection, append: &mut Append) -> Result<(), sqlx::Error> {
     let (partitions, counts) = append.heads();
     let rows = call(connection, append, &partitions, &counts).await?;
-    let bases: Vec<(i64, Timestamp)> =
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, sqlx::Error>>()?;
+    let bases: Vec<(i64, Timestamp)> = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, sqlx::Error>>()?;
     if bases.len() != partitions.len() {
-        return Err(sqlx::Error::Protocol(format!("{} partitions answered {}", partitions.len(), bases.len())));
+        return Err(sqlx::Error::Protocol(format!(
+            "{} partitions answered {}",
+            partitions.len(),
+            bases.len()
+        )));
     }
     for event in &mut append.events {
         let (base, at) = bases[index_of(&partitions, event.position.partition)];
@@ -174,8 +183,10 @@ async fn call(
     counts: &[i32],
 ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
     let Append { events, keys, asserted } = append;
-    let indexed: Vec<&str> =
-        INDEXED.into_iter().filter(|indexed| events.iter().any(|event| event.event_type == *indexed)).collect();
+    let indexed: Vec<&str> = INDEXED
+        .into_iter()
+        .filter(|indexed| events.iter().any(|event| event.event_type == *indexed))
+        .collect();
     sqlx::query("SELECT base, recorded FROM passbook.append_batch($1, $2, $3, $4, $5, $6)")
         .bind(partitions)
         .bind(counts)
@@ -191,7 +202,10 @@ async fn call(
 ///
 /// # Errors
 /// As [`append`].
-pub async fn try_nothing(connection: &mut PgConnection, partition: Partition) -> Result<(), sqlx::Error> {
+pub async fn try_nothing(
+    connection: &mut PgConnection,
+    partition: Partition,
+) -> Result<(), sqlx::Error> {
     call(connection, &Append::default(), &[partition], &[0]).await.map(drop)
 }
 
@@ -202,7 +216,10 @@ const TRIED: (usize, i32) = (1_800, 5);
 ///
 /// # Errors
 /// As [`append`].
-pub async fn try_events(connection: &mut PgConnection, partition: Partition) -> Result<(), sqlx::Error> {
+pub async fn try_events(
+    connection: &mut PgConnection,
+    partition: Partition,
+) -> Result<(), sqlx::Error> {
     let (bytes, count) = TRIED;
     let account_id = Uuid::new_v4();
     let event = |number: i32| RecordedEvent {
@@ -224,7 +241,8 @@ pub async fn try_events(connection: &mut PgConnection, partition: Partition) -> 
 
 /// A JSON text of random digits, which are as long in the table.
 fn incompressible(bytes: usize) -> Box<RawValue> {
-    let ids: String = (0..bytes.div_ceil(32)).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    let ids: String =
+        (0..bytes.div_ceil(32)).map(|_| Uuid::new_v4().simple().to_string()).collect();
     RawValue::from_string(format!("\"{ids}\"")).unwrap_or_default()
 }
 
@@ -232,7 +250,10 @@ fn incompressible(bytes: usize) -> Box<RawValue> {
 ///
 /// # Errors
 /// As any query.
-pub async fn lock_heads(connection: &mut PgConnection, partitions: &[Partition]) -> Result<(), sqlx::Error> {
+pub async fn lock_heads(
+    connection: &mut PgConnection,
+    partitions: &[Partition],
+) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT passbook.lock_heads($1)").bind(partitions).execute(connection).await?;
     Ok(())
 }

@@ -101,8 +101,11 @@ impl Checker {
         // Not of a pool: a caller that goes away takes its transaction along.
         let mut connection = self.database.connect().await?;
         // All of a page is of one moment.
-        sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection).await?;
-        let mut page = Page { connection, partitions: self.partitions, partition, answer: Checked::default() };
+        sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .execute(&mut connection)
+            .await?;
+        let mut page =
+            Page { connection, partitions: self.partitions, partition, answer: Checked::default() };
         match cursor {
             None => {
                 page.head().await?;
@@ -134,7 +137,11 @@ impl Page {
         let (expected, found) = rows::head(&mut self.connection, self.partition).await?;
         if Some(expected) != found {
             let difference = self.difference(What::LogHead, None, None);
-            self.answer.findings.add(|| Difference { expected: json!(expected), found: json!(found), ..difference });
+            self.answer.findings.add(|| Difference {
+                expected: json!(expected),
+                found: json!(found),
+                ..difference
+            });
         }
         Ok(())
     }
@@ -148,7 +155,9 @@ impl Page {
             read += chunk.len();
             let enough = read >= limit && !is_last && cut_last_account(&mut chunk);
             let up_to = match chunk.last() {
-                Some(last) if !is_last => (last.account_id, if enough { i64::MAX } else { last.version }),
+                Some(last) if !is_last => {
+                    (last.account_id, if enough { i64::MAX } else { last.version })
+                }
                 _ => (Uuid::max(), i64::MAX),
             };
             self.fold(&mut folds, chunk, at, up_to).await?;
@@ -172,10 +181,14 @@ impl Page {
         after: (Uuid, i64),
         up_to: (Uuid, i64),
     ) -> Result<(), sqlx::Error> {
-        let others = Others::of(&mut self.connection, self.partitions, self.partition, &chunk).await?;
-        let mut snapshots = rows::snapshots(&mut self.connection, self.partition, after, up_to).await?;
+        let others =
+            Others::of(&mut self.connection, self.partitions, self.partition, &chunk).await?;
+        let mut snapshots =
+            rows::snapshots(&mut self.connection, self.partition, after, up_to).await?;
         for read in chunk {
-            let fold = folds.entry(read.account_id).or_insert_with(|| Fold::new(self.partition, read.account_id));
+            let fold = folds
+                .entry(read.account_id)
+                .or_insert_with(|| Fold::new(self.partition, read.account_id));
             self.answer.events += 1;
             fold.take(read.version, read.event, &others, self.partitions, &mut self.answer);
             if let Some(snapshot) = snapshots.remove(&(read.account_id, read.version)) {
@@ -184,8 +197,11 @@ impl Page {
         }
         for ((account_id, version), _) in snapshots {
             if folds.get(&account_id).is_none_or(|fold| !fold.is_lost()) {
-                let difference = self.difference(What::SnapshotDiffers, Some(account_id), Some(version));
-                self.answer.findings.add(|| Difference { found: json!("a snapshot of no event"), ..difference });
+                let difference =
+                    self.difference(What::SnapshotDiffers, Some(account_id), Some(version));
+                self.answer
+                    .findings
+                    .add(|| Difference { found: json!("a snapshot of no event"), ..difference });
             }
         }
         Ok(())

@@ -33,7 +33,11 @@ impl LogClock {
     /// The clock of a log of so many partitions, which shows this time now.
     pub fn new(partitions: Partition, now: Timestamp) -> Self {
         let newest = (0..partitions).map(|_| AtomicI64::new(i64::MIN)).collect();
-        Self(Arc::new(Readings { started: Instant::now(), base: AtomicI64::new(now.as_micros()), newest }))
+        Self(Arc::new(Readings {
+            started: Instant::now(),
+            base: AtomicI64::new(now.as_micros()),
+            newest,
+        }))
     }
 
     /// The same, read from Postgres.
@@ -51,7 +55,9 @@ impl LogClock {
     pub async fn run(self, pool: PgPool, shutdown: CancellationToken) -> anyhow::Result<()> {
         while shutdown.run_until_cancelled(sleep(EVERY)).await.is_some() {
             match shutdown.run_until_cancelled(postgres_time(&pool)).await {
-                Some(Ok(now)) => self.0.base.store(now.as_micros() - self.elapsed(), Ordering::Relaxed),
+                Some(Ok(now)) => {
+                    self.0.base.store(now.as_micros() - self.elapsed(), Ordering::Relaxed)
+                }
                 Some(Err(error)) => tracing::debug!(%error, "Postgres's clock can't be read"),
                 None => break,
             }

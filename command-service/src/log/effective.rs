@@ -24,8 +24,12 @@ pub async fn timeline(
 ) -> Result<Timeline, LoadError> {
     let Wanted { partition, account_id, .. } = wanted;
     let sql = "SELECT passbook.last_version_before($1, $2, $3)";
-    let recorded: i64 =
-        sqlx::query_scalar(sql).bind(partition).bind(account_id).bind(from).fetch_one(&mut *connection).await?;
+    let recorded: i64 = sqlx::query_scalar(sql)
+        .bind(partition)
+        .bind(account_id)
+        .bind(from)
+        .fetch_one(&mut *connection)
+        .await?;
     let account = match recorded {
         0 => Account::default(),
         version => state_at(connection, Wanted { version, ..wanted }, snapshots).await?.account,
@@ -111,12 +115,15 @@ pub async fn effective_at(
         let event = decode(row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
         let mut event = event.map_err(|error| Unreadable::new(account_id, version, error))?;
         match &mut event {
-            AccountEvent::AccountOpened(opened) if opened.effective_at.is_none_or(|at| at > moment) => {
+            AccountEvent::AccountOpened(opened)
+                if opened.effective_at.is_none_or(|at| at > moment) =>
+            {
                 opened.initial_deposit = 0;
             }
             _ => entries += 1,
         }
-        loaded = Loaded { account: evolve(loaded.account, &event), version, position: row.try_get(1)? };
+        loaded =
+            Loaded { account: evolve(loaded.account, &event), version, position: row.try_get(1)? };
     }
     Ok(if recorded == 0 && entries == 0 { Loaded::default() } else { loaded })
 }

@@ -95,7 +95,8 @@ pub(super) async fn load_from(
     known: Vec<Loaded>,
     snapshots: &Snapshots,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
-    let mut open: Vec<usize> = (0..wanted.len()).filter(|n| known[*n].version < wanted[*n].version).collect();
+    let mut open: Vec<usize> =
+        (0..wanted.len()).filter(|n| known[*n].version < wanted[*n].version).collect();
     let mut results: Vec<LoadResult> = known.into_iter().map(Ok).collect();
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
@@ -146,7 +147,9 @@ async fn step(
     state_version: i16,
     snapshots: &Snapshots,
 ) -> Result<Vec<usize>, sqlx::Error> {
-    let column = |value: fn(&Wanted) -> i64| open.iter().map(|index| value(&wanted[*index])).collect::<Vec<i64>>();
+    let column = |value: fn(&Wanted) -> i64| {
+        open.iter().map(|index| value(&wanted[*index])).collect::<Vec<i64>>()
+    };
     let reached = |index: &usize| results[*index].as_ref().map_or(0, |loaded| loaded.version);
     let mut events = vec![0; open.len()];
     let mut untrusted = vec![false; open.len()];
@@ -194,7 +197,8 @@ async fn step(
             *result = Err(Unreadable::new(wanted[open[place]].account_id, version, error));
         }
     }
-    let has_more = |place: usize| untrusted[place] || (events[place] == STEP && results[open[place]].is_ok());
+    let has_more =
+        |place: usize| untrusted[place] || (events[place] == STEP && results[open[place]].is_ok());
     Ok((0..open.len()).filter(|place| has_more(*place)).map(|place| open[place]).collect())
 }
 
@@ -207,7 +211,8 @@ fn start_from_snapshot(
 ) -> Result<bool, sqlx::Error> {
     let Wanted { partition, account_id, .. } = *wanted;
     let (version, position, state) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    let signed = Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
+    let signed =
+        Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
     if !snapshots.key.is_genuine(signed, row.try_get(9)?) {
         metrics::snapshot_refused();
         tracing::warn!(account.id = %account_id, version, "a snapshot was not written by this service: it is passed over");
@@ -239,7 +244,11 @@ fn apply(loaded: &mut Loaded, row: &PgRow) -> Result<Result<(), (i64, DecodeErro
 }
 
 /// An event from its columns.
-pub(crate) fn decode(event_type: &str, schema_version: i16, data: String) -> Result<AccountEvent, DecodeError> {
+pub(crate) fn decode(
+    event_type: &str,
+    schema_version: i16,
+    data: String,
+) -> Result<AccountEvent, DecodeError> {
     let data = RawValue::from_string(data).map_err(DecodeError::Payload)?;
     AccountEvent::decode(event_type, schema_version, &data)
 }

@@ -83,7 +83,10 @@ pub enum Unanswerable {
 ///
 /// # Errors
 /// As any query.
-pub async fn by_key(connection: &mut PgConnection, keys: &[Key<'_>]) -> Result<Vec<Option<KnownKey>>, sqlx::Error> {
+pub async fn by_key(
+    connection: &mut PgConnection,
+    keys: &[Key<'_>],
+) -> Result<Vec<Option<KnownKey>>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT k.n, c.fingerprint, c.version, c.events, c.refusal::text
            FROM unnest($1, $2, $3) WITH ORDINALITY AS k (partition, account_id, key, n)
@@ -102,9 +105,8 @@ pub async fn by_key(connection: &mut PgConnection, keys: &[Key<'_>]) -> Result<V
         let n = index(row.try_get(0)?);
         let Key { partition, account_id, .. } = keys[n];
         let kept = match row.try_get::<Option<&str>, _>(4)? {
-            Some(refusal) => {
-                serde_json::from_str(refusal).map_or_else(|error| Kept::Unreadable(error.to_string()), Kept::Refused)
-            }
+            Some(refusal) => serde_json::from_str(refusal)
+                .map_or_else(|error| Kept::Unreadable(error.to_string()), Kept::Refused),
             None => {
                 let (version, events) = (row.try_get(2)?, row.try_get::<i16, _>(3)?.into());
                 Kept::Accepted(Done { partition, account_id, version, events })
@@ -142,7 +144,10 @@ pub async fn by_command(
     .await?;
     let done = |row: &PgRow| {
         let (partition, account_id) = (row.try_get(1)?, row.try_get(2)?);
-        Ok((row.try_get(0)?, Done { partition, account_id, version: row.try_get(3)?, events: row.try_get(4)? }))
+        Ok((
+            row.try_get(0)?,
+            Done { partition, account_id, version: row.try_get(3)?, events: row.try_get(4)? },
+        ))
     };
     rows.iter().map(done).collect()
 }
@@ -166,12 +171,15 @@ pub async fn rebuild(
     let mut in_order: Vec<usize> = (0..done.len()).collect();
     in_order.sort_unstable_by_key(|index| (done[*index].account_id, done[*index].version));
     // What was done next on the same account: its state is the one before it with its own events.
-    let follows =
-        |before: &Done, after: &Done| before.account_id == after.account_id && before.version == after.before();
+    let follows = |before: &Done, after: &Done| {
+        before.account_id == after.account_id && before.version == after.before()
+    };
     let chains: Vec<&[usize]> = in_order.chunk_by(|a, b| follows(&done[*a], &done[*b])).collect();
-    let states = before(connection, chains.iter().map(|chain| &done[chain[0]]), reached, snapshots).await?;
+    let states =
+        before(connection, chains.iter().map(|chain| &done[chain[0]]), reached, snapshots).await?;
     let mut events = caused(connection, done).await?;
-    let mut changes: Vec<(usize, Result<AccountChange, Unanswerable>)> = Vec::with_capacity(done.len());
+    let mut changes: Vec<(usize, Result<AccountChange, Unanswerable>)> =
+        Vec::with_capacity(done.len());
     for (chain, mut state) in chains.into_iter().zip(states) {
         for index in chain {
             let events = std::mem::take(&mut events[*index]);
@@ -196,8 +204,13 @@ async fn before(
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
     let (wanted, known): (Vec<Wanted>, Vec<Loaded>) = done
         .map(|done| {
-            let wanted = Wanted { partition: done.partition, account_id: done.account_id, version: done.before() };
-            let from = reached.get(&wanted.account_id).filter(|state| state.version <= wanted.version);
+            let wanted = Wanted {
+                partition: done.partition,
+                account_id: done.account_id,
+                version: done.before(),
+            };
+            let from =
+                reached.get(&wanted.account_id).filter(|state| state.version <= wanted.version);
             (wanted, from.cloned().unwrap_or_default())
         })
         .unzip();
@@ -205,15 +218,25 @@ async fn before(
 }
 
 /// The account as a command has left it, with the events it caused.
-fn change(done: Done, state: &Loaded, events: Vec<Arc<RecordedEvent>>) -> Result<AccountChange, Unanswerable> {
+fn change(
+    done: Done,
+    state: &Loaded,
+    events: Vec<Arc<RecordedEvent>>,
+) -> Result<AccountChange, Unanswerable> {
     let Loaded { account, version, position } = state;
-    let account = account.summary().filter(|_| *version == done.version).ok_or(Unanswerable::Missing(done))?;
+    let account = account
+        .summary()
+        .filter(|_| *version == done.version)
+        .ok_or(Unanswerable::Missing(done))?;
     let position = Position { partition: done.partition, number: *position };
     Ok(AccountChange { account_id: done.account_id, version: *version, position, account, events })
 }
 
 /// The events that commands caused, oldest first.
-async fn caused(connection: &mut PgConnection, done: &[Done]) -> Result<Vec<Vec<Arc<RecordedEvent>>>, sqlx::Error> {
+async fn caused(
+    connection: &mut PgConnection,
+    done: &[Done],
+) -> Result<Vec<Vec<Arc<RecordedEvent>>>, sqlx::Error> {
     let mut caused = vec![Vec::new(); done.len()];
     if done.is_empty() {
         return Ok(caused);

@@ -32,7 +32,10 @@ pub struct Entry {
 ///
 /// # Errors
 /// As any query.
-pub async fn entries(executor: impl PgExecutor<'_>, wanted: &[EntryId]) -> sqlx::Result<HashMap<EntryId, Entry>> {
+pub async fn entries(
+    executor: impl PgExecutor<'_>,
+    wanted: &[EntryId],
+) -> sqlx::Result<HashMap<EntryId, Entry>> {
     let rows = sqlx::query(
         "SELECT w.partition, w.account_id, w.version, e.type, e.schema_version, e.data::text, r.reversed_by, e.recorded_at
            FROM unnest($1, $2, $3) AS w (partition, account_id, version)
@@ -118,7 +121,10 @@ pub async fn due_holds(
 ///
 /// # Errors
 /// As any query.
-pub async fn transfers(executor: impl PgExecutor<'_>, wanted: &[Uuid]) -> sqlx::Result<HashMap<Uuid, (Uuid, i64)>> {
+pub async fn transfers(
+    executor: impl PgExecutor<'_>,
+    wanted: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, (Uuid, i64)>> {
     let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers WHERE transfer_id = ANY ($1)";
     let rows = sqlx::query(sql).bind(wanted).fetch_all(executor).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()

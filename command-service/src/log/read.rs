@@ -75,7 +75,8 @@ impl LogReader {
     /// As any query.
     pub async fn describe(&self) -> Result<StoreDescription, sqlx::Error> {
         in_time(async {
-            let mut reading = self.feed.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let mut reading =
+                self.feed.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
             let epoch = restores::epoch(&mut *reading).await?;
             let restores = restores::restores(&mut *reading).await?;
             let forks = restores::forks(&mut *reading).await?;
@@ -90,7 +91,12 @@ impl LogReader {
     ///
     /// # Errors
     /// As any query.
-    pub async fn feed(&self, partition: Partition, after: i64, limit: usize) -> Result<Page, sqlx::Error> {
+    pub async fn feed(
+        &self,
+        partition: Partition,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page, sqlx::Error> {
         let rows = sqlx::query(concat!(
             "SELECT ",
             event_columns!(),
@@ -160,7 +166,8 @@ impl LogReader {
     pub async fn state(&self, account_id: Uuid, version: i64) -> Result<Loaded, LoadError> {
         let partition = partition_of(account_id, self.store.partitions);
         let wanted = Wanted { partition, account_id, version };
-        let load = async { state_at(&mut *self.pool.acquire().await?, wanted, &self.snapshots).await };
+        let load =
+            async { state_at(&mut *self.pool.acquire().await?, wanted, &self.snapshots).await };
         in_time(load).await
     }
 
@@ -168,11 +175,28 @@ impl LogReader {
     ///
     /// # Errors
     /// See [`LoadError`].
-    pub async fn effective_at(&self, account_id: Uuid, version: i64, moment: Timestamp) -> Result<Loaded, LoadError> {
+    pub async fn effective_at(
+        &self,
+        account_id: Uuid,
+        version: i64,
+        moment: Timestamp,
+    ) -> Result<Loaded, LoadError> {
         let recorded = self.version_at(account_id, moment).await?;
-        let wanted = Wanted { partition: partition_of(account_id, self.store.partitions), account_id, version };
-        let load =
-            async { effective_at(&mut *self.pool.acquire().await?, wanted, recorded, moment, &self.snapshots).await };
+        let wanted = Wanted {
+            partition: partition_of(account_id, self.store.partitions),
+            account_id,
+            version,
+        };
+        let load = async {
+            effective_at(
+                &mut *self.pool.acquire().await?,
+                wanted,
+                recorded,
+                moment,
+                &self.snapshots,
+            )
+            .await
+        };
         in_time(load).await
     }
 
@@ -187,8 +211,10 @@ impl LogReader {
         moment: Timestamp,
     ) -> Result<Result<i64, StillToCome>, sqlx::Error> {
         // What is settled already needs no lock, for which commands would have to wait.
-        let sql = "SELECT position FROM passbook.log_head WHERE partition = $1 AND recorded_at > $2";
-        let settled = sqlx::query_scalar(sql).bind(partition).bind(moment).fetch_optional(&self.feed);
+        let sql =
+            "SELECT position FROM passbook.log_head WHERE partition = $1 AND recorded_at > $2";
+        let settled =
+            sqlx::query_scalar(sql).bind(partition).bind(moment).fetch_optional(&self.feed);
         if let Some(position) = in_time(settled).await? {
             return Ok(Ok(position));
         }
@@ -224,10 +250,21 @@ impl LogReader {
     ///
     /// # Errors
     /// As any query.
-    pub async fn version_at(&self, account_id: Uuid, moment: Timestamp) -> Result<i64, sqlx::Error> {
+    pub async fn version_at(
+        &self,
+        account_id: Uuid,
+        moment: Timestamp,
+    ) -> Result<i64, sqlx::Error> {
         let sql = "SELECT passbook.last_version_before($1, $2, $3 + interval '1 microsecond')";
         let partition = partition_of(account_id, self.store.partitions);
-        in_time(sqlx::query_scalar(sql).bind(partition).bind(account_id).bind(moment).fetch_one(&self.pool)).await
+        in_time(
+            sqlx::query_scalar(sql)
+                .bind(partition)
+                .bind(account_id)
+                .bind(moment)
+                .fetch_one(&self.pool),
+        )
+        .await
     }
 }
 

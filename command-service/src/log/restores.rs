@@ -22,7 +22,8 @@ pub async fn epoch(executor: impl PgExecutor<'_>) -> Result<Epoch, sqlx::Error> 
 /// As any query.
 pub async fn restores(executor: impl PgExecutor<'_>) -> Result<Vec<Restore>, sqlx::Error> {
     let sql = "SELECT epoch, accepted_at, partition, position FROM passbook.epochs ORDER BY epoch, partition";
-    let rows: Vec<(Epoch, Timestamp, Partition, i64)> = sqlx::query_as(sql).fetch_all(executor).await?;
+    let rows: Vec<(Epoch, Timestamp, Partition, i64)> =
+        sqlx::query_as(sql).fetch_all(executor).await?;
     let mut restores: Vec<Restore> = Vec::new();
     for (epoch, accepted_at, partition, position) in rows {
         if restores.last().is_none_or(|last| last.epoch != epoch) {
@@ -56,8 +57,12 @@ pub async fn forks(executor: impl PgExecutor<'_>) -> Result<Vec<Fork>, sqlx::Err
     let sql = "SELECT partition, position, fork_position, coalesce(fork_reason, '') FROM passbook.log_head
                 WHERE fork_position IS NOT NULL ORDER BY partition";
     let rows: Vec<(Partition, i64, i64, String)> = sqlx::query_as(sql).fetch_all(executor).await?;
-    let fork =
-        |(partition, log_position, topic_position, reason)| Fork { partition, log_position, topic_position, reason };
+    let fork = |(partition, log_position, topic_position, reason)| Fork {
+        partition,
+        log_position,
+        topic_position,
+        reason,
+    };
     Ok(rows.into_iter().map(fork).collect())
 }
 
@@ -65,7 +70,11 @@ pub async fn forks(executor: impl PgExecutor<'_>) -> Result<Vec<Fork>, sqlx::Err
 ///
 /// # Errors
 /// As any query.
-pub async fn note_fork(connection: &mut PgConnection, epoch: Epoch, fork: &Fork) -> Result<(), sqlx::Error> {
+pub async fn note_fork(
+    connection: &mut PgConnection,
+    epoch: Epoch,
+    fork: &Fork,
+) -> Result<(), sqlx::Error> {
     sqlx::query("SELECT passbook.note_fork($1, $2, $3, $4)")
         .bind(fork.partition)
         .bind(epoch)

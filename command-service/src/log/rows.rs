@@ -33,7 +33,10 @@ pub fn recorded_event(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {
         schema_version: row.try_get(6)?,
         recorded_at: row.try_get(7)?,
         data: RawValue::from_string(data).map_err(|error| sqlx::Error::Decode(error.into()))?,
-        metadata: EventMetadata { command_id: row.try_get(9)?, context: context(event_id, row.try_get(10)?) },
+        metadata: EventMetadata {
+            command_id: row.try_get(9)?,
+            context: context(event_id, row.try_get(10)?),
+        },
     })
 }
 

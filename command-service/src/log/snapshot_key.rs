@@ -43,7 +43,8 @@ impl SnapshotKey {
     /// Never: a secret of any length makes a key.
     #[expect(clippy::expect_used, reason = "HMAC takes secrets of any length")]
     pub fn new(secret: &[u8]) -> Self {
-        let keyed = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a secret of any length");
+        let keyed =
+            Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a secret of any length");
         let digest = keyed.clone().chain_update(b"passbook snapshot key").finalize().into_bytes();
         let mut id = [0; ID_BYTES];
         id.copy_from_slice(&digest[..ID_BYTES]);
@@ -68,7 +69,8 @@ impl SnapshotKey {
 
     /// Whether a snapshot was written by a service with this key.
     pub(super) fn is_genuine(&self, signed: Signed<'_>, mac: &[u8]) -> bool {
-        mac.strip_prefix(&self.id).is_some_and(|digest| self.keyed(signed).verify_slice(digest).is_ok())
+        mac.strip_prefix(&self.id)
+            .is_some_and(|digest| self.keyed(signed).verify_slice(digest).is_ok())
     }
 
     fn keyed(&self, signed: Signed<'_>) -> Hmac<Sha256> {
@@ -92,10 +94,18 @@ mod tests {
     fn each_part_of_a_snapshot_is_authenticated_under_its_own_key() {
         let key = SnapshotKey::new(b"a secret");
         let (partition, account_id) = (3, Uuid::from_u128(7));
-        let signed =
-            Signed { partition, account_id, version: 500, position: 900, state_version: 2, state: r#"{"balance":1}"# };
+        let signed = Signed {
+            partition,
+            account_id,
+            version: 500,
+            position: 900,
+            state_version: 2,
+            state: r#"{"balance":1}"#,
+        };
         let mac = key.mac(signed);
-        assert!(key.is_genuine(signed, &mac) && SnapshotKey::new(b"a secret").is_genuine(signed, &mac));
+        assert!(
+            key.is_genuine(signed, &mac) && SnapshotKey::new(b"a secret").is_genuine(signed, &mac)
+        );
         assert!(mac.starts_with(key.id()));
         let altered = [
             Signed { partition: 4, ..signed },

@@ -79,12 +79,27 @@ pub async fn run(pool: PgPool, to_write: ToWrite) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn write(pool: &PgPool, key: &SnapshotKey, snapshots: &[Snapshot]) -> Result<(), sqlx::Error> {
-    let states = snapshots.iter().map(|s| serde_json::to_string(&s.loaded.account)).collect::<Result<Vec<_>, _>>();
+async fn write(
+    pool: &PgPool,
+    key: &SnapshotKey,
+    snapshots: &[Snapshot],
+) -> Result<(), sqlx::Error> {
+    let states = snapshots
+        .iter()
+        .map(|s| serde_json::to_string(&s.loaded.account))
+        .collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|error| sqlx::Error::Encode(error.into()))?;
     let mac = |(snapshot, state): (&Snapshot, &String)| {
-        let Snapshot { partition, account_id, loaded: Loaded { version, position, .. } } = *snapshot;
-        key.mac(Signed { partition, account_id, version, position, state_version: STATE_VERSION, state })
+        let Snapshot { partition, account_id, loaded: Loaded { version, position, .. } } =
+            *snapshot;
+        key.mac(Signed {
+            partition,
+            account_id,
+            version,
+            position,
+            state_version: STATE_VERSION,
+            state,
+        })
     };
     sqlx::query("SELECT passbook.save_snapshots($1, $2, $3, $4, $5, $6, $7)")
         .bind(snapshots.iter().map(|s| s.partition).collect::<Vec<_>>())

@@ -34,7 +34,11 @@ pub struct Store {
 ///
 /// # Errors
 /// Postgres refuses, a newer program has been here, or the store has another number of partitions than asked for.
-pub async fn prepare(owner: &PgConnectOptions, role: &str, partitions: Option<Partition>) -> anyhow::Result<Store> {
+pub async fn prepare(
+    owner: &PgConnectOptions,
+    role: &str,
+    partitions: Option<Partition>,
+) -> anyhow::Result<Store> {
     let mut connection = SCHEMA.own(owner).await?;
     SCHEMA.migrate(&mut connection).await?;
     make(&mut connection, partitions.unwrap_or(DEFAULT_PARTITIONS)).await?;

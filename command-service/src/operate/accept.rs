@@ -32,7 +32,8 @@ pub struct AcceptOptions {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
-    let shown: RestorePreview = service.send(service.client.get(service.url("/admin/restore?limit=20"))).await?;
+    let shown: RestorePreview =
+        service.send(service.client.get(service.url("/admin/restore?limit=20"))).await?;
     if shown.forks.is_empty() && !options.force {
         println!("no partition is forked: there is nothing to accept");
         return Ok(());
@@ -44,7 +45,8 @@ pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow:
         ShownFork { partition, log_position, topic_position }
     };
     let AcceptOptions { force, above_epoch, .. } = options;
-    let request = AcceptRequest { forks: shown.forks.iter().map(named).collect(), force, above_epoch };
+    let request =
+        AcceptRequest { forks: shown.forks.iter().map(named).collect(), force, above_epoch };
     let accept = service.client.post(service.url("/admin/restore/accept")).json(&request);
     let Restore { epoch, .. } = service.send(accept).await?;
     println!("accepted: epoch {epoch} has begun");
@@ -59,15 +61,24 @@ fn tell(shown: &RestorePreview) {
         );
         return;
     }
-    println!("The log lacks events that the topic has, as after a restore from a backup. Accepting it gives these up:");
+    println!(
+        "The log lacks events that the topic has, as after a restore from a backup. Accepting it gives these up:"
+    );
     for fork in &shown.forks {
-        let ForkPreview { partition, log_position, topic_position, kept, reason, events, has_more } = fork;
-        println!("\npartition {partition}: positions {} to {topic_position} of the topic ({reason})", kept + 1);
+        let ForkPreview { partition, log_position, topic_position, kept, reason, events, has_more } =
+            fork;
+        println!(
+            "\npartition {partition}: positions {} to {topic_position} of the topic ({reason})",
+            kept + 1
+        );
         println!("  the log ends at position {log_position}; both agree up to position {kept}");
         for event in events {
             let amount = event.amount.map(|amount| format!("  {amount}")).unwrap_or_default();
             let (at, account, what) = (event.recorded_at, event.account_id, &event.event_type);
-            println!("  {:<10} {at}  account {account}  {what}{amount}", event.position.to_string());
+            println!(
+                "  {:<10} {at}  account {account}  {what}{amount}",
+                event.position.to_string()
+            );
         }
         if *has_more {
             println!("  … and more: GET /admin/restore?limit=1000 lists them");
@@ -81,7 +92,9 @@ fn confirm(yes: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if !stdin().is_terminal() {
-        bail!("nobody can be asked here: look at what is given up, and say --yes. Nothing was changed");
+        bail!(
+            "nobody can be asked here: look at what is given up, and say --yes. Nothing was changed"
+        );
     }
     print!("\nGive this up, and go on with the log as it is? [y/N] ");
     stdout().flush()?;

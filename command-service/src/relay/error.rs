@@ -26,7 +26,9 @@ pub(crate) enum RelayError {
     Task(#[from] tokio::task::JoinError),
     #[error("the log has no event at position {partition}-{position}, which its head says it has")]
     Gap { partition: Partition, position: i64 },
-    #[error("the store is in epoch {epoch} now: an operator has accepted that its log was restored")]
+    #[error(
+        "the store is in epoch {epoch} now: an operator has accepted that its log was restored"
+    )]
     EpochBegan { epoch: Epoch },
     #[error(
         "topic `{topic}` has too few partitions for this log, and is not grown: it holds records of store {theirs} and none \

@@ -60,7 +60,12 @@ pub(crate) enum Why {
 /// number of records up to it. Nor is a record a fork behind which a relay has gone on in the record's epoch or since, to a
 /// position that the topic did not have before and that is not below the record's: a relay compares the topic with the log
 /// before it goes on. Publishing an event again is not going on: a relay does so to see what others had under way.
-pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bool) -> Option<Judged> {
+pub(crate) fn judge(
+    records: &[Ours],
+    in_log: &InLog,
+    epoch: Epoch,
+    is_whole: bool,
+) -> Option<Judged> {
     let matches = |record: &Ours| in_log.get(&record.position) == Some(&record.event_id);
     let begins = records.iter().find(|record| matches(record) || record.is_plausible());
     if !is_whole && !begins.is_some_and(matches) {
@@ -108,7 +113,9 @@ pub(crate) fn judge(records: &[Ours], in_log: &InLog, epoch: Epoch, is_whole: bo
         let why = match in_log.get(&position) {
             _ if record.epoch > epoch => Why::LaterEpoch(record.epoch),
             None => Why::Ahead,
-            Some(log) if *log != event_id => Why::Different { position, topic: event_id, log: *log },
+            Some(log) if *log != event_id => {
+                Why::Different { position, topic: event_id, log: *log }
+            }
             Some(_) => continue,
         };
         let found = judged.fork.get_or_insert(Found { first: None, last: position, why });
@@ -139,14 +146,18 @@ mod tests {
 
     /// Judges a topic against a log whose event at each position has the position as its id.
     fn judged(head: i64, records: &[(i64, u128, Epoch)]) -> Judged {
-        let in_log = (1..=head).map(|position| (position, id(position.unsigned_abs().into()))).collect();
+        let in_log =
+            (1..=head).map(|position| (position, id(position.unsigned_abs().into()))).collect();
         judge(&topic(records), &in_log, 0, true).unwrap()
     }
 
     #[test]
     fn a_topic_that_goes_on_with_other_events_is_a_fork_at_the_first_of_them() {
         let found = judged(4, &[(1, 1, 0), (2, 2, 0), (3, 93, 0), (4, 94, 0)]);
-        assert_eq!((found.position, found.fork.and_then(|fork| fork.first).map(|first| first.position)), (2, Some(3)));
+        assert_eq!(
+            (found.position, found.fork.and_then(|fork| fork.first).map(|first| first.position)),
+            (2, Some(3))
+        );
         assert!(judged(2, &[(1, 1, 0), (2, 2, 0), (3, 3, 0)]).fork.is_some());
     }
 
@@ -160,7 +171,8 @@ mod tests {
 
     #[test]
     fn what_was_published_over_stays_so_when_an_epoch_begins() {
-        let in_log = (1..=4).map(|position: i64| (position, id(position.unsigned_abs().into()))).collect();
+        let in_log =
+            (1..=4).map(|position: i64| (position, id(position.unsigned_abs().into()))).collect();
         let records = topic(&[(1, 1, 0), (2, 2, 0), (3, 93, 0), (3, 3, 0), (4, 4, 0)]);
         for epoch in [0, 1, 5] {
             assert_eq!(judge(&records, &in_log, epoch, true).unwrap().fork, None, "{epoch}");

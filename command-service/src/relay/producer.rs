@@ -49,7 +49,8 @@ impl ProducerContext for Context {
             Ok(record) => {
                 let partition = usize::try_from(record.partition()).ok();
                 if let Some(acknowledged) = partition.and_then(|p| self.0.acknowledged.get(p)) {
-                    acknowledged.store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
+                    acknowledged
+                        .store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
                 }
                 if let Some(end) = partition.and_then(|p| self.0.ends.get(p)) {
                     end.fetch_max(record.offset() + 1, Ordering::Release);
@@ -77,10 +78,19 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn start(kafka: &KafkaConfig, store: Store, epoch: Epoch, linger_ms: u32) -> Result<Self, RelayError> {
+    pub(super) fn start(
+        kafka: &KafkaConfig,
+        store: Store,
+        epoch: Epoch,
+        linger_ms: u32,
+    ) -> Result<Self, RelayError> {
         let partitions = usize::from(store.partitions.unsigned_abs());
         let zeros = || (0..partitions).map(|_| AtomicI64::new(0)).collect();
-        let deliveries = Arc::new(Deliveries { acknowledged: zeros(), ends: zeros(), failure: Mutex::new(None) });
+        let deliveries = Arc::new(Deliveries {
+            acknowledged: zeros(),
+            ends: zeros(),
+            failure: Mutex::new(None),
+        });
         let producer = kafka
             .client("passbook-relay")
             .set("enable.idempotence", "true")
@@ -138,7 +148,9 @@ impl Producer {
         loop {
             record = match self.producer.send(record) {
                 Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => refused,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                    refused
+                }
                 Err((error, _)) => return Err(error.into()),
             };
             Self::progressing(&self.deliveries, &self.sent, &mut self.progress)?;
@@ -153,11 +165,18 @@ impl Producer {
         Self::progressing(&self.deliveries, &self.sent, &mut self.progress)
     }
 
-    fn progressing(deliveries: &Deliveries, sent: &[i64], progress: &mut (i64, Instant)) -> Result<(), RelayError> {
-        if let Some(error) = deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    fn progressing(
+        deliveries: &Deliveries,
+        sent: &[i64],
+        progress: &mut (i64, Instant),
+    ) -> Result<(), RelayError> {
+        if let Some(error) =
+            deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
             return Err(error.into());
         }
-        let acknowledged: i64 = deliveries.acknowledged.iter().map(|position| position.load(Ordering::Acquire)).sum();
+        let acknowledged: i64 =
+            deliveries.acknowledged.iter().map(|position| position.load(Ordering::Acquire)).sum();
         let now = Instant::now();
         if acknowledged != progress.0 {
             metrics::published((acknowledged - progress.0).unsigned_abs());

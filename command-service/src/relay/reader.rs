@@ -117,7 +117,12 @@ impl Reader {
             if record.offset() >= until {
                 return Ok(());
             }
-            let seen = self.look(partition, record.offset(), record.payload().unwrap_or_default(), passed_over);
+            let seen = self.look(
+                partition,
+                record.offset(),
+                record.payload().unwrap_or_default(),
+                passed_over,
+            );
             if see(seen).is_break() || record.offset() + 1 >= until {
                 return Ok(());
             }
@@ -125,7 +130,13 @@ impl Reader {
         Err(RelayError::TailUnread { partition })
     }
 
-    fn look(&self, partition: Partition, offset: i64, value: &[u8], passed_over: &mut PassedOver) -> Seen {
+    fn look(
+        &self,
+        partition: Partition,
+        offset: i64,
+        value: &[u8],
+        passed_over: &mut PassedOver,
+    ) -> Seen {
         match cloud_event::decode(value) {
             Ok(read) if read.store_id != self.store_id => {
                 passed_over.foreign += 1;

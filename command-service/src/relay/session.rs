@@ -120,9 +120,13 @@ impl<'a> Session<'a> {
     /// ends before it did is another one, whatever has been written to it since, and gets everything anew.
     async fn take_partitions(&mut self, ends: &Ends) -> Result<(), RelayError> {
         let is_ours = |p: &Partition| self.sent.contains_key(p) || self.forked.contains(p);
-        let wanted: Vec<Partition> = (0..self.relay.store.partitions).filter(|p| !is_ours(p)).collect();
-        let taken =
-            if wanted.is_empty() { wanted } else { feed::lock_partitions(&mut self.connection, &wanted).await? };
+        let wanted: Vec<Partition> =
+            (0..self.relay.store.partitions).filter(|p| !is_ours(p)).collect();
+        let taken = if wanted.is_empty() {
+            wanted
+        } else {
+            feed::lock_partitions(&mut self.connection, &wanted).await?
+        };
         let (mut begun, mut missing) = (Vec::new(), 0);
         for partition in taken {
             // A fork is an operator's to resolve: what has become of the topic since is of no account.
@@ -130,7 +134,8 @@ impl<'a> Session<'a> {
                 self.forked.insert(partition);
                 continue;
             }
-            let End { offset, judged, passed_over } = self.tail.of(&mut self.connection, partition).await?;
+            let End { offset, judged, passed_over } =
+                self.tail.of(&mut self.connection, partition).await?;
             if passed_over.count() > 0 {
                 metrics::relay_passed_over(&passed_over);
                 self.strangers.insert(partition, (judged.position, passed_over.told()));
@@ -173,7 +178,8 @@ impl<'a> Session<'a> {
             }
             if let Some(found) = self.tail.of(&mut self.connection, partition).await?.judged.fork {
                 self.heads = feed::heads(&mut self.connection).await?;
-                self.stop(found.fork(partition, head_of(&self.heads, partition), self.tail.epoch)).await?;
+                self.stop(found.fork(partition, head_of(&self.heads, partition), self.tail.epoch))
+                    .await?;
             }
         }
         Ok(())
@@ -181,9 +187,12 @@ impl<'a> Session<'a> {
 
     /// Others' records are told of until a record of ours is behind them.
     fn tell_of_strangers(&mut self) {
-        self.strangers.retain(|partition, (position, _)| self.producer.acknowledged(*partition) <= *position);
+        self.strangers
+            .retain(|partition, (position, _)| self.producer.acknowledged(*partition) <= *position);
         let told = |(partition, (_, what)): (&Partition, &(i64, String))| {
-            format!("partition {partition} of the topic ends with records that are passed over: {what}")
+            format!(
+                "partition {partition} of the topic ends with records that are passed over: {what}"
+            )
         };
         let told: Vec<String> = self.strangers.iter().map(told).collect();
         if told.is_empty() {
@@ -213,14 +222,19 @@ impl<'a> Session<'a> {
         // A newer backup may have ended a fork.
         self.forked.retain(|partition| self.relay.standing.fork([*partition]).is_some());
         // Found by somebody else.
-        let forked: Vec<Partition> =
-            self.sent.keys().copied().filter(|partition| self.relay.standing.fork([*partition]).is_some()).collect();
+        let forked: Vec<Partition> = self
+            .sent
+            .keys()
+            .copied()
+            .filter(|partition| self.relay.standing.fork([*partition]).is_some())
+            .collect();
         for partition in forked {
             self.sent.remove(&partition);
             self.sure.remove(&partition);
             self.forked.insert(partition);
         }
-        let sure = self.sure.iter().filter_map(|(p, sent)| Some((*p, (sent.position, sent.event_id?))));
+        let sure =
+            self.sure.iter().filter_map(|(p, sent)| Some((*p, (sent.position, sent.event_id?))));
         for (partition, position) in feed::missing(&mut self.connection, &sure.collect()).await? {
             self.no_longer_there(partition, position).await?;
         }
@@ -229,9 +243,15 @@ impl<'a> Session<'a> {
     }
 
     /// An event that was published is not in the log any more: that was replaced by a backup.
-    async fn no_longer_there(&mut self, partition: Partition, topic_position: i64) -> Result<(), RelayError> {
+    async fn no_longer_there(
+        &mut self,
+        partition: Partition,
+        topic_position: i64,
+    ) -> Result<(), RelayError> {
         let heads = feed::heads(&mut self.connection).await?;
-        let reason = format!("the event that was published at position {topic_position} is not in the log any more");
+        let reason = format!(
+            "the event that was published at position {topic_position} is not in the log any more"
+        );
         let log_position = head_of(&heads, partition);
         self.stop(Fork { partition, log_position, topic_position, reason }).await
     }
@@ -273,7 +293,9 @@ impl<'a> Session<'a> {
     /// Publishes an event if it is the next one of its partition.
     async fn publish_next(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
         let partition = event.position.partition;
-        if let Some(sent) = self.sent.get_mut(&partition).filter(|sent| sent.position + 1 == event.position.number) {
+        if let Some(sent) =
+            self.sent.get_mut(&partition).filter(|sent| sent.position + 1 == event.position.number)
+        {
             *sent = Sent { position: event.position.number, event_id: Some(event.event_id) };
             self.producer.publish(event).await?;
         }
@@ -285,8 +307,9 @@ impl<'a> Session<'a> {
         let asked = Instant::now();
         let heads = feed::heads(&mut self.connection).await?;
         self.answered = asked;
-        let shorter =
-            |(p, sent): (&Partition, &Sent)| (head_of(&heads, *p) < sent.position).then_some((*p, sent.position));
+        let shorter = |(p, sent): (&Partition, &Sent)| {
+            (head_of(&heads, *p) < sent.position).then_some((*p, sent.position))
+        };
         let shorter: Vec<(Partition, i64)> = self.sent.iter().filter_map(shorter).collect();
         for (partition, position) in shorter {
             self.no_longer_there(partition, position).await?;
@@ -304,7 +327,10 @@ impl<'a> Session<'a> {
         }
         for (partition, sent) in &self.sent {
             let head = head_of(&self.heads, *partition);
-            metrics::relay_lag(*partition, head.max(sent.position) - self.producer.acknowledged(*partition));
+            metrics::relay_lag(
+                *partition,
+                head.max(sent.position) - self.producer.acknowledged(*partition),
+            );
         }
         self.producer.check()
     }
@@ -316,11 +342,15 @@ impl<'a> Session<'a> {
 
     /// Publishes from the log. It is read from the last published event on, which must be there.
     async fn read_up_to(&mut self, partition: Partition, last: i64) -> Result<(), RelayError> {
-        while let Some(sent) = self.sent.get(&partition).copied().filter(|sent| sent.position < last) {
+        while let Some(sent) =
+            self.sent.get(&partition).copied().filter(|sent| sent.position < last)
+        {
             let known = i64::from(sent.event_id.is_some());
             let (after, limit) = (sent.position - known, PAGE.min(last - sent.position) + known);
-            let mut events = feed::after(&mut self.connection, partition, after, limit).await?.into_iter();
-            if sent.event_id.is_some() && events.next().map(|event| event.event_id) != sent.event_id {
+            let mut events =
+                feed::after(&mut self.connection, partition, after, limit).await?.into_iter();
+            if sent.event_id.is_some() && events.next().map(|event| event.event_id) != sent.event_id
+            {
                 return self.no_longer_there(partition, sent.position).await;
             }
             for event in events {
@@ -346,7 +376,11 @@ impl<'a> Session<'a> {
     /// Waits until Kafka has what was published.
     async fn all_acknowledged(&mut self) -> Result<(), RelayError> {
         let deadline = Instant::now() + FLUSH;
-        while self.sent.iter().any(|(partition, sent)| self.producer.acknowledged(*partition) < sent.position) {
+        while self
+            .sent
+            .iter()
+            .any(|(partition, sent)| self.producer.acknowledged(*partition) < sent.position)
+        {
             self.producer.check()?;
             if Instant::now() > deadline {
                 return Err(RelayError::Stalled);

@@ -57,7 +57,11 @@ impl Tail {
         epoch: Epoch,
         restores: BTreeMap<Partition, Restores>,
     ) -> Result<Self, RelayError> {
-        Ok(Self { reader: Arc::new(Reader::new(kafka, store_id)?), epoch, restores: Arc::new(restores) })
+        Ok(Self {
+            reader: Arc::new(Reader::new(kafka, store_id)?),
+            epoch,
+            restores: Arc::new(restores),
+        })
     }
 
     /// Looks at the last records, and ever further back until nothing that is before them can contradict the log.
@@ -65,7 +69,11 @@ impl Tail {
     /// No relay has ever published a position that is larger than the number of records up to it. So once the records
     /// that were read reach back to an offset that is not beyond the largest position in common, all records before
     /// them are of smaller positions: however many old records somebody has repeated at the end, none hides a fork.
-    pub(crate) async fn of(&self, connection: &mut PgConnection, partition: Partition) -> Result<End, RelayError> {
+    pub(crate) async fn of(
+        &self,
+        connection: &mut PgConnection,
+        partition: Partition,
+    ) -> Result<End, RelayError> {
         let (low, offset) = self.ends(partition).await?;
         let (mut from, mut span) = (offset, GLANCE);
         let (mut telling, mut passed_over) = (Telling::new(self.epoch), PassedOver::default());
@@ -115,7 +123,9 @@ impl Tail {
             reader.scan(partition, from, until, &mut passed_over, |seen| {
                 match seen {
                     Seen::Ours(record, _) if record.epoch > latest => beyond += 1,
-                    Seen::Ours(record, _) if !restores.gave_up(record.epoch, record.position) => ours.push(record),
+                    Seen::Ours(record, _) if !restores.gave_up(record.epoch, record.position) => {
+                        ours.push(record)
+                    }
                     Seen::Ours(..) | Seen::Other => {}
                 }
                 if ours.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -140,9 +150,13 @@ impl Found {
     /// The fork of a partition whose log ends there.
     pub(crate) fn fork(&self, partition: Partition, log_position: i64, epoch: Epoch) -> Fork {
         let reason = match self.why {
-            Why::Ahead => format!("the topic ends at position {}, the log at {log_position}", self.last),
+            Why::Ahead => {
+                format!("the topic ends at position {}, the log at {log_position}", self.last)
+            }
             Why::Different { position, topic, log } => {
-                format!("at position {position}, the topic has event {topic} and the log has event {log}")
+                format!(
+                    "at position {position}, the topic has event {topic} and the log has event {log}"
+                )
             }
             Why::LaterEpoch(later) => {
                 format!(

@@ -42,7 +42,10 @@ impl Telling {
 
     /// Returns the number of records that the log does not explain, and that a relay can have written.
     pub(super) fn count_not_in_log(&self) -> usize {
-        self.records.iter().filter(|record| record.is_plausible() && !self.is_in_log(record)).count()
+        self.records
+            .iter()
+            .filter(|record| record.is_plausible() && !self.is_in_log(record))
+            .count()
     }
 
     fn is_in_log(&self, record: &Ours) -> bool {
@@ -91,7 +94,10 @@ mod tests {
         for page in (0..10).rev() {
             let positions = page * 1_000 + 1..=(page + 1) * 1_000;
             let ours = |n| Ours { offset: n - 1, position: n, event_id: id(n), epoch: 0 };
-            telling.put_before(positions.clone().map(ours).collect(), positions.map(|n| (n, id(n))).collect());
+            telling.put_before(
+                positions.clone().map(ours).collect(),
+                positions.map(|n| (n, id(n))).collect(),
+            );
         }
         assert!(telling.records.len() <= 4 && telling.in_log.len() <= 4, "{telling:?}");
         assert_eq!((telling.last_in_common(), telling.count_not_in_log()), (10_000, 0));

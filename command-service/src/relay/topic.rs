@@ -7,7 +7,8 @@ use std::time::Duration;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::Partition;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication, TopicResult,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -36,19 +37,27 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
     let found = count_partitions(kafka.clone()).await?;
     match found.cmp(&usize::from(expected.unsigned_abs())) {
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(RelayError::TooManyPartitions { topic: kafka.kafka_topic.clone(), found, expected }),
+        Ordering::Greater => {
+            Err(RelayError::TooManyPartitions { topic: kafka.kafka_topic.clone(), found, expected })
+        }
         Ordering::Less if found == 0 => make(kafka, expected).await,
         Ordering::Less => {
-            is_not_foreign(kafka.clone(), store.store_id, (0..expected).take(found).collect()).await?;
+            is_not_foreign(kafka.clone(), store.store_id, (0..expected).take(found).collect())
+                .await?;
             grow(kafka, found, expected).await
         }
     }
 }
 
 /// Fails if the partitions end with records of other stores and with none of this one.
-async fn is_not_foreign(kafka: KafkaConfig, store_id: Uuid, partitions: Vec<Partition>) -> Result<(), RelayError> {
+async fn is_not_foreign(
+    kafka: KafkaConfig,
+    store_id: Uuid,
+    partitions: Vec<Partition>,
+) -> Result<(), RelayError> {
     let look = move || {
-        let (reader, mut others, mut is_ours) = (Reader::new(&kafka, store_id)?, PassedOver::default(), false);
+        let (reader, mut others, mut is_ours) =
+            (Reader::new(&kafka, store_id)?, PassedOver::default(), false);
         for partition in partitions {
             let (low, high) = reader.ends(partition)?;
             reader.scan(partition, low.max(high - LAST), high, &mut others, |seen| {
@@ -81,7 +90,10 @@ async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Resul
     let kept = AlterConfig::new(ResourceSpecifier::Topic(topic));
     let kept = KEPT_FOR_EVER.iter().fold(kept, |kept, (name, value)| kept.set(name, value));
     for result in admin.alter_configs([&kept], &options()).await? {
-        result.map_err(|(_, code)| RelayError::Topic { topic: topic.clone(), reason: code.to_string() })?;
+        result.map_err(|(_, code)| RelayError::Topic {
+            topic: topic.clone(),
+            reason: code.to_string(),
+        })?;
     }
     let wanted = usize::from(partitions.unsigned_abs());
     done(topic, admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await?)
@@ -99,8 +111,17 @@ fn done(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
     for result in results {
         match result {
             // Another instance was faster.
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists | RDKafkaErrorCode::InvalidPartitions)) => {}
-            Err((_, code)) => return Err(RelayError::Topic { topic: topic.to_owned(), reason: code.to_string() }),
+            Ok(_)
+            | Err((
+                _,
+                RDKafkaErrorCode::TopicAlreadyExists | RDKafkaErrorCode::InvalidPartitions,
+            )) => {}
+            Err((_, code)) => {
+                return Err(RelayError::Topic {
+                    topic: topic.to_owned(),
+                    reason: code.to_string(),
+                });
+            }
         }
     }
     Ok(())
@@ -109,7 +130,8 @@ fn done(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
 /// How many partitions the topic has; 0 if it is not there.
 async fn count_partitions(kafka: KafkaConfig) -> Result<usize, RelayError> {
     // A consumer's question does not make the topic, a producer's might.
-    let consumer: BaseConsumer = kafka.client("passbook-relay").set("allow.auto.create.topics", "false").create()?;
+    let consumer: BaseConsumer =
+        kafka.client("passbook-relay").set("allow.auto.create.topics", "false").create()?;
     let asked = tokio::task::spawn_blocking(move || {
         consumer.fetch_metadata(Some(&kafka.kafka_topic), TIMEOUT).map(|m| {
             m.topics()

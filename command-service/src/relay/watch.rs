@@ -23,8 +23,15 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn start(kafka: &KafkaConfig) -> Result<Self, RelayError> {
-        let consumer = kafka.client("passbook-relay-watch").set("allow.auto.create.topics", "false").create()?;
-        Ok(Self { consumer: Arc::new(consumer), topic: kafka.kafka_topic.as_str().into(), asked: None })
+        let consumer = kafka
+            .client("passbook-relay-watch")
+            .set("allow.auto.create.topics", "false")
+            .create()?;
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            topic: kafka.kafka_topic.as_str().into(),
+            asked: None,
+        })
     }
 
     /// Fails if the last look found the topic cut; looks again, without being waited for, whether each of these
@@ -41,7 +48,11 @@ impl Watch {
         self.asked = Some(tokio::task::spawn_blocking(move || {
             ends.into_iter().try_for_each(|(partition, expected)| {
                 let (_, end) = consumer.fetch_watermarks(&topic, partition.into(), TIMEOUT)?;
-                if end < expected { Err(RelayError::TopicCut { partition, end, expected }) } else { Ok(()) }
+                if end < expected {
+                    Err(RelayError::TopicCut { partition, end, expected })
+                } else {
+                    Ok(())
+                }
             })
         }));
         Ok(())

@@ -117,17 +117,25 @@ impl Desk {
         if new_epoch > epoch::LARGEST {
             return Err(AcceptError::NoEpochLeft);
         }
-        let kept: BTreeMap<Partition, i64> = found.forks.iter().map(|fork| (fork.fork.partition, fork.kept)).collect();
+        let kept: BTreeMap<Partition, i64> =
+            found.forks.iter().map(|fork| (fork.fork.partition, fork.kept)).collect();
         let mut connection = self.pool.acquire().await?;
         if !restores::accept(&mut *connection, found.epoch, new_epoch, &kept).await? {
             drop(connection);
             return Err(AcceptError::Changed(self.look(0).await?));
         }
         self.standing.refresh(&mut connection).await?;
-        let accepted =
-            restores::restores(&mut *connection).await?.into_iter().rfind(|restore| restore.epoch == new_epoch);
+        let accepted = restores::restores(&mut *connection)
+            .await?
+            .into_iter()
+            .rfind(|restore| restore.epoch == new_epoch);
         let kept = serde_json::to_string(&kept).unwrap_or_default();
-        tracing::warn!(epoch = new_epoch, kept, force, "an operator has accepted that the log was restored");
+        tracing::warn!(
+            epoch = new_epoch,
+            kept,
+            force,
+            "an operator has accepted that the log was restored"
+        );
         accepted.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 }

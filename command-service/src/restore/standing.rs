@@ -64,7 +64,10 @@ impl Standing {
         let known = in_time(async {
             let epoch = restores::epoch(&mut *connection).await?;
             let forks = restores::forks(&mut *connection).await?;
-            Ok::<_, sqlx::Error>(Known { epoch, forks: forks.into_iter().map(|fork| (fork.partition, fork)).collect() })
+            Ok::<_, sqlx::Error>(Known {
+                epoch,
+                forks: forks.into_iter().map(|fork| (fork.partition, fork)).collect(),
+            })
         })
         .await?;
         metrics::forked_partitions(known.forks.len());

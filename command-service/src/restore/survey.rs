@@ -79,15 +79,27 @@ pub(super) async fn survey(
     most: usize,
 ) -> Result<Survey, SurveyError> {
     let epoch = restores::epoch(&mut *connection).await?;
-    let tail = Tail::new(kafka, store.store_id, epoch, restores::restores_by_partition(&mut *connection).await?)?;
+    let tail = Tail::new(
+        kafka,
+        store.store_id,
+        epoch,
+        restores::restores_by_partition(&mut *connection).await?,
+    )?;
     let (mut ends, mut latest) = (BTreeMap::new(), epoch);
     for partition in 0..store.partitions {
         let end = tail.of(&mut *connection, partition).await?;
         latest = latest.max(end.judged.latest);
         if let Some(found) = &end.judged.fork {
-            let head = feed::heads(&mut *connection).await?.get(usize::from(partition.unsigned_abs())).copied();
-            restores::note_fork(&mut *connection, epoch, &found.fork(partition, head.unwrap_or_default(), epoch))
-                .await?;
+            let head = feed::heads(&mut *connection)
+                .await?
+                .get(usize::from(partition.unsigned_abs()))
+                .copied();
+            restores::note_fork(
+                &mut *connection,
+                epoch,
+                &found.fork(partition, head.unwrap_or_default(), epoch),
+            )
+            .await?;
         }
         ends.insert(partition, end);
     }
@@ -118,7 +130,10 @@ async fn surveyed(
             // Once, of however many epochs it is.
             let rest = tail.stretch(partition, from, end.offset, usize::MAX).await?.ours;
             let in_log = in_log(connection, partition, &rest).await?;
-            first = first.into_iter().chain(first_of_epochs(&rest, &in_log, epoch, latest)).min_by_key(position);
+            first = first
+                .into_iter()
+                .chain(first_of_epochs(&rest, &in_log, epoch, latest))
+                .min_by_key(position);
             break;
         }
         let until = match epoch == latest {
@@ -197,7 +212,12 @@ async fn first_beyond(
 }
 
 /// The record of the smallest position, of those with which the epochs leave the log.
-fn first_of_epochs(mut records: &[Ours], in_log: &InLog, epoch: Epoch, latest: Epoch) -> Option<Ours> {
+fn first_of_epochs(
+    mut records: &[Ours],
+    in_log: &InLog,
+    epoch: Epoch,
+    latest: Epoch,
+) -> Option<Ours> {
     let mut firsts = Vec::new();
     for epoch in epoch..=latest {
         let next = records.iter().position(|ours| epoch < latest && ours.epoch > epoch);
@@ -216,7 +236,11 @@ fn position(ours: &Ours) -> i64 {
     ours.position
 }
 
-async fn in_log(connection: &mut PgConnection, partition: Partition, ours: &[Ours]) -> Result<InLog, sqlx::Error> {
+async fn in_log(
+    connection: &mut PgConnection,
+    partition: Partition,
+    ours: &[Ours],
+) -> Result<InLog, sqlx::Error> {
     let positions: Vec<i64> = ours.iter().map(|ours| ours.position).collect();
     Ok(feed::event_ids(connection, partition, &positions).await?.into_iter().collect())
 }
@@ -234,9 +258,12 @@ async fn given_up(
     // No record of a position is at an offset before that, but where the beginning of the topic was lost.
     let from = low.max(kept.min(end.offset));
     let mut events: Vec<RecordedEvent> = Vec::new();
-    let mut unlike = tail.events(partition, from, end.offset, kept, most.saturating_mul(2).saturating_add(2)).await?;
+    let mut unlike = tail
+        .events(partition, from, end.offset, kept, most.saturating_mul(2).saturating_add(2))
+        .await?;
     let positions: Vec<i64> = unlike.iter().map(|event| event.position.number).collect();
-    let in_log: InLog = feed::event_ids(connection, partition, &positions).await?.into_iter().collect();
+    let in_log: InLog =
+        feed::event_ids(connection, partition, &positions).await?.into_iter().collect();
     unlike.retain(|event| in_log.get(&event.position.number) != Some(&event.event_id));
     for event in unlike {
         if events.iter().all(|known| known.event_id != event.event_id) {

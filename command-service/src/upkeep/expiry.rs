@@ -34,7 +34,9 @@ pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> 
 
 /// Else it has ended in another way meanwhile, or could not be ended now.
 fn has_expired(result: &CommandResult) -> bool {
-    let Ok(Answer { outcome: Outcome::Accepted(Accepted { own, .. }), .. }) = result else { return false };
+    let Ok(Answer { outcome: Outcome::Accepted(Accepted { own, .. }), .. }) = result else {
+        return false;
+    };
     !own.events.is_empty()
 }
 

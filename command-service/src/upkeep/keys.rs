@@ -29,9 +29,14 @@ impl Sweep {
     }
 
     /// Goes on with the pass, until `until` or its end.
-    pub(super) async fn go_on(&mut self, connection: &mut PgConnection, until: Instant) -> sqlx::Result<()> {
+    pub(super) async fn go_on(
+        &mut self,
+        connection: &mut PgConnection,
+        until: Instant,
+    ) -> sqlx::Result<()> {
         while Instant::now() >= self.next_pass && Instant::now() < until {
-            let forgotten = in_time(keys::forget(connection, self.page..self.page + PAGES, self.keep)).await?;
+            let forgotten =
+                in_time(keys::forget(connection, self.page..self.page + PAGES, self.keep)).await?;
             metrics::keys_forgotten(forgotten);
             self.page += PAGES;
             if self.page >= in_time(keys::pages(connection)).await? {

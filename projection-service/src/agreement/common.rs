@@ -74,7 +74,8 @@ async fn difference_before(
     partition: Partition,
     position: i64,
 ) -> Result<Option<i64>, CompareError> {
-    difference_between(feed, connection, partition, position - i64::from(Feed::PAGE), position).await
+    difference_between(feed, connection, partition, position - i64::from(Feed::PAGE), position)
+        .await
 }
 
 /// Returns the first position from `after + 1` to `up_to` at which the views have something else.
@@ -126,7 +127,11 @@ pub(crate) async fn first_difference(
     .await?;
     openings(connection, events, &decoded, &mut agrees).await?;
     set_aside(connection, partition, events, &mut agrees).await?;
-    Ok(events.iter().zip(agrees).find(|(_, agrees)| !agrees).map(|(event, _)| event.position.number))
+    Ok(events
+        .iter()
+        .zip(agrees)
+        .find(|(_, agrees)| !agrees)
+        .map(|(event, _)| event.position.number))
 }
 
 fn state(row: &Whole<'_>) -> Option<AccountState> {
@@ -152,12 +157,21 @@ fn is_row_of(
     match project(before, event.version, decoded) {
         Ok(entry) => {
             let (kafka_offset, published_at) = (None, None);
-            let row = Row { account_id, position, recorded_at, event_type, entry, kafka_offset, published_at };
+            let row = Row {
+                account_id,
+                position,
+                recorded_at,
+                event_type,
+                entry,
+                kafka_offset,
+                published_at,
+            };
             Whole::from(&row) == *found
         }
         // The event before it was discarded, and has left no row to go on from.
         Err(Unapplicable::Version { .. }) => {
-            (found.position, found.recorded_at, found.event_type) == (position, recorded_at, event_type)
+            (found.position, found.recorded_at, found.event_type)
+                == (position, recorded_at, event_type)
         }
         Err(_) => false,
     }
@@ -203,13 +217,16 @@ async fn set_aside(
     let missing = events.iter().zip(&*agrees).filter(|(_, agrees)| !**agrees);
     let (accounts, positions): (Vec<_>, Vec<_>) =
         missing.map(|(event, _)| (event.account_id, event.position.number)).unzip();
-    let documents = quarantine::documents(&mut *connection, partition, &accounts, &positions).await?;
+    let documents =
+        quarantine::documents(&mut *connection, partition, &accounts, &positions).await?;
     let discarded = discarded::positions(connection, partition).await?;
     for (event, agrees) in events.iter().zip(agrees).filter(|(_, agrees)| !**agrees) {
         let position = event.position.number;
-        let document = documents.get(&position).and_then(|(_, _, document)| cloud_event::decode(document).ok());
-        *agrees =
-            document.is_some_and(|document| document.event.event_id == event.event_id) || discarded.contains(&position);
+        let document = documents
+            .get(&position)
+            .and_then(|(_, _, document)| cloud_event::decode(document).ok());
+        *agrees = document.is_some_and(|document| document.event.event_id == event.event_id)
+            || discarded.contains(&position);
     }
     Ok(())
 }

@@ -58,7 +58,8 @@ pub(crate) async fn building(
     before: &Checkpoint,
 ) -> Result<Corrected, ReplayError> {
     let mut transaction = connection.begin().await?;
-    let (corrected, _) = in_transaction(ground, &mut transaction, log, before, before.position).await?;
+    let (corrected, _) =
+        in_transaction(ground, &mut transaction, log, before, before.position).await?;
     transaction.commit().await?;
     Ok(corrected)
 }

@@ -57,13 +57,17 @@ impl Disagreement {
     }
 }
 
-const ACCEPT: &str = "Nothing of the partition is applied until `passbook restore accept` resolves it";
+const ACCEPT: &str =
+    "Nothing of the partition is applied until `passbook restore accept` resolves it";
 
 impl fmt::Display for Disagreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Comparing { views, .. } => {
-                write!(f, "the views are at position {views} and have another event than the log: comparing")
+                write!(
+                    f,
+                    "the views are at position {views} and have another event than the log: comparing"
+                )
             }
             Self::Forked { views, fork } => write!(
                 f,

@@ -118,7 +118,10 @@ impl Guard {
     ///
     /// # Errors
     /// None: while Postgres or the log is away, all stays as it was last known.
-    pub(crate) async fn run(self: std::sync::Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn run(
+        self: std::sync::Arc<Self>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         while !shutdown.is_cancelled() {
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}
@@ -154,11 +157,16 @@ impl Guard {
         let mut confirmed = confirmed::all(&mut connection).await?;
         let checkpoints = checkpoints::all(&mut connection).await?;
         let mut failed: Option<ReplayError> = None;
-        for checkpoint in checkpoints.into_iter().filter(|checkpoint| ours.contains(&checkpoint.partition)) {
+        for checkpoint in
+            checkpoints.into_iter().filter(|checkpoint| ours.contains(&checkpoint.partition))
+        {
             let partition = checkpoint.partition;
-            let confirmed = confirmed.remove(&partition).unwrap_or(Confirmed { partition, ..Confirmed::default() });
+            let confirmed = confirmed
+                .remove(&partition)
+                .unwrap_or(Confirmed { partition, ..Confirmed::default() });
             let suspect = lock(&self.suspects).remove(&partition);
-            let is_settled = checkpoint.position == confirmed.position && checkpoint.event_id == confirmed.event_id;
+            let is_settled = checkpoint.position == confirmed.position
+                && checkpoint.event_id == confirmed.event_id;
             let lately = looking.looked_at.get(&partition).is_some_and(|at| at.elapsed() < IDLE);
             if is_settled && lately && suspect.is_none() && !self.is_halted(partition) {
                 continue;
@@ -201,12 +209,20 @@ impl Guard {
         let changed = match verdict {
             Verdict::Agrees => lock(&self.halted).remove(&partition).is_some(),
             Verdict::Moved => false,
-            Verdict::Disagrees(disagreement) => lock(&self.halted).insert(partition, disagreement).is_none(),
+            Verdict::Disagrees(disagreement) => {
+                lock(&self.halted).insert(partition, disagreement).is_none()
+            }
             Verdict::Corrected(corrected) => {
                 let (from, common, to) = (corrected.from, corrected.common, corrected.to);
                 metrics::corrected(from - common);
                 if common < from {
-                    tracing::warn!(partition, from, common, to, "the views had other events than the log: corrected");
+                    tracing::warn!(
+                        partition,
+                        from,
+                        common,
+                        to,
+                        "the views had other events than the log: corrected"
+                    );
                 }
                 lock(&self.halted).remove(&partition);
                 true
@@ -226,7 +242,10 @@ impl Guard {
         let reason = if let Disagreement::Foreign { .. } = first {
             first.to_string()
         } else {
-            let named = halted.iter().take(NAMED).map(|(partition, why)| format!("partition {partition}: {why}"));
+            let named = halted
+                .iter()
+                .take(NAMED)
+                .map(|(partition, why)| format!("partition {partition}: {why}"));
             let mut named = named.collect::<Vec<_>>().join("; ");
             if halted.len() > NAMED {
                 named.push_str(&format!("; and {} more partitions", halted.len() - NAMED));

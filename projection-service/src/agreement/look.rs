@@ -52,7 +52,10 @@ impl Look<'_> {
         let Checkpoint { partition, position: views, .. } = self.checkpoint;
         let at = self.ground.feed.at(partition, views).await?;
         if at.source != self.source {
-            return Ok(Verdict::Disagrees(Disagreement::Foreign { log: at.source, ours: self.source }));
+            return Ok(Verdict::Disagrees(Disagreement::Foreign {
+                log: at.source,
+                ours: self.source,
+            }));
         }
         let ours = self.confirmed.store_epoch;
         if at.epoch < ours {
@@ -72,7 +75,11 @@ impl Look<'_> {
     }
 
     /// The position before the first difference that is found, if one is.
-    async fn difference(&self, connection: &mut PgConnection, at: &At) -> Result<Option<i64>, ReplayError> {
+    async fn difference(
+        &self,
+        connection: &mut PgConnection,
+        at: &At,
+    ) -> Result<Option<i64>, ReplayError> {
         let Checkpoint { partition, position, event_id, .. } = self.checkpoint;
         if position == 0 {
             return Ok(None);
@@ -83,14 +90,21 @@ impl Look<'_> {
         {
             return Ok(Some(position - 1));
         }
-        let Some(suspect) = self.suspect.filter(|suspect| *suspect <= position) else { return Ok(None) };
+        let Some(suspect) = self.suspect.filter(|suspect| *suspect <= position) else {
+            return Ok(None);
+        };
         let feed = &self.ground.feed;
-        let different = difference_between(feed, connection, partition, suspect - 1, position).await?;
+        let different =
+            difference_between(feed, connection, partition, suspect - 1, position).await?;
         Ok(different.map(|different| different - 1))
     }
 
     /// The views have something else than the log: corrects them, unless the log was changed.
-    async fn disagree(&self, connection: &mut PgConnection, upper: i64) -> Result<Verdict, ReplayError> {
+    async fn disagree(
+        &self,
+        connection: &mut PgConnection,
+        upper: i64,
+    ) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, epoch, .. } = self.checkpoint;
         let now = checkpoints::find(&mut *connection, partition).await?;
         if now.is_none_or(|now| (now.position, now.epoch) != (views, epoch)) {
@@ -112,7 +126,9 @@ impl Look<'_> {
             return Ok(Verdict::Disagrees(Disagreement::Comparing { views, since }));
         }
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };
-        Ok(Verdict::Corrected(correct::live(self.ground, connection, &log, partition, upper).await?))
+        Ok(Verdict::Corrected(
+            correct::live(self.ground, connection, &log, partition, upper).await?,
+        ))
     }
 
     /// The store is in a later epoch: an operator has accepted its log as it is.
@@ -123,11 +139,21 @@ impl Look<'_> {
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
         }
-        let later = store.restores.iter().filter(|restore| restore.epoch > self.confirmed.store_epoch);
-        let kept = later.flat_map(|restore| &restore.kept).filter(|kept| kept.partition == partition);
+        let later =
+            store.restores.iter().filter(|restore| restore.epoch > self.confirmed.store_epoch);
+        let kept =
+            later.flat_map(|restore| &restore.kept).filter(|kept| kept.partition == partition);
         let upper = kept.map(|kept| kept.position).min().map_or(views, |kept| kept.min(views));
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };
-        tracing::info!(partition, epoch = store.epoch, views, upper, "a restore of the log was accepted: following it");
-        Ok(Verdict::Corrected(correct::live(self.ground, connection, &log, partition, upper).await?))
+        tracing::info!(
+            partition,
+            epoch = store.epoch,
+            views,
+            upper,
+            "a restore of the log was accepted: following it"
+        );
+        Ok(Verdict::Corrected(
+            correct::live(self.ground, connection, &log, partition, upper).await?,
+        ))
     }
 }

@@ -169,7 +169,8 @@ impl Applier {
                 self.epoch = epoch;
                 self.log = Some(log);
                 self.unusable.trust();
-                let partitions: Vec<Partition> = checkpoints.iter().map(|checkpoint| checkpoint.partition).collect();
+                let partitions: Vec<Partition> =
+                    checkpoints.iter().map(|checkpoint| checkpoint.partition).collect();
                 self.sequence = self.sequence_of(checkpoints);
                 // Records may have been passed over that would not be now, as those of an epoch that was not known yet.
                 partitions.into_iter().for_each(|partition| self.look_later(partition));
@@ -183,7 +184,9 @@ impl Applier {
                     self.take_record(record);
                 }
             }
-            Parcel::Trimmed { epoch, partition } if epoch == self.epoch => self.look_into_log(partition),
+            Parcel::Trimmed { epoch, partition } if epoch == self.epoch => {
+                self.look_into_log(partition)
+            }
             Parcel::Records { .. } | Parcel::Trimmed { .. } => {}
         }
     }
@@ -200,7 +203,8 @@ impl Applier {
                 return;
             }
         };
-        match self.sequence.of_topic(partition, recorded.position.number, recorded.event_id, offset) {
+        match self.sequence.of_topic(partition, recorded.position.number, recorded.event_id, offset)
+        {
             Verdict::Next => self.accept(record),
             Verdict::Skip => {}
             Verdict::Repeat => metrics::repeated(),
@@ -213,7 +217,8 @@ impl Applier {
             // One of the two is not the log's: which, the guard finds out.
             Verdict::Contradicts => {
                 let position = recorded.position.number;
-                let reason = format!("another event than was read before for {}", recorded.position);
+                let reason =
+                    format!("another event than was read before for {}", recorded.position);
                 self.unusable.note(partition, offset, Flaw::Contradicting, reason, Instant::now());
                 self.guard.suspect(partition, position);
                 self.guard.hurry();
@@ -253,7 +258,9 @@ impl Applier {
                 metrics::quarantined(written.quarantined);
                 if written.quarantined > 0 {
                     // What does not follow on the events before it may be right, and one of those may not.
-                    self.sequence.moved().for_each(|(partition, track)| self.guard.suspect(partition, track.applied));
+                    self.sequence.moved().for_each(|(partition, track)| {
+                        self.guard.suspect(partition, track.applied)
+                    });
                 }
                 self.settle(&pending);
             }

@@ -78,7 +78,9 @@ pub(super) fn holder(groups: &GroupList, topic: &str, partition: Partition) -> O
         let assigned = member.assignment().and_then(|bytes| assigned(bytes, topic));
         assigned.is_some_and(|partitions| partitions.contains(&i32::from(partition)))
     });
-    holding.next().map(|member| format!("`{}` at {}", member.client_id(), member.client_host().trim_start_matches('/')))
+    holding.next().map(|member| {
+        format!("`{}` at {}", member.client_id(), member.client_host().trim_start_matches('/'))
+    })
 }
 
 /// The partitions of a topic in a member's assignment, as Kafka's consumer protocol writes it: a version, then each topic
@@ -97,7 +99,12 @@ fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<i32>> {
         let count = i32::from_be_bytes(take(4)?.try_into().ok()?);
         let numbers = take(usize::try_from(count).ok()?.checked_mul(4)?)?;
         if is_ours {
-            return Some(numbers.chunks_exact(4).map(|n| i32::from_be_bytes([n[0], n[1], n[2], n[3]])).collect());
+            return Some(
+                numbers
+                    .chunks_exact(4)
+                    .map(|n| i32::from_be_bytes([n[0], n[1], n[2], n[3]]))
+                    .collect(),
+            );
         }
     }
     None
@@ -122,9 +129,15 @@ mod tests {
     #[test]
     fn the_last_word_of_substance_is_kept() {
         let causes = Causes::default();
-        causes.said(&KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "SSL handshake failed");
+        causes.said(
+            &KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure),
+            "SSL handshake failed",
+        );
         causes.said(&KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
-        assert_eq!(causes.last().as_deref(), Some("the Kafka client said 0 s ago: SSL handshake failed"));
+        assert_eq!(
+            causes.last().as_deref(),
+            Some("the Kafka client said 0 s ago: SSL handshake failed")
+        );
         causes.said(&KafkaError::MessageConsumption(RDKafkaErrorCode::NotImplemented), "");
         assert!(causes.last().unwrap().contains("compression.type"));
         assert!(!causes.is_given(3));

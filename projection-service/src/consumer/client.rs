@@ -68,10 +68,18 @@ impl ClientContext for Changes {
 }
 
 impl ConsumerContext for Changes {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let change = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            let numbers =
-                partitions.elements().iter().filter_map(|element| element.partition().try_into().ok()).collect();
+            let numbers = partitions
+                .elements()
+                .iter()
+                .filter_map(|element| element.partition().try_into().ok())
+                .collect();
             Change::Given(numbers)
         } else {
             Change::Taken
@@ -97,7 +105,10 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
             tracing::error!(target: "librdkafka", facility, "{message}");
         }
         // Brokers that are away, over and over: readiness tells it once.
-        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+        RDKafkaLogLevel::Error
+        | RDKafkaLogLevel::Warning
+        | RDKafkaLogLevel::Notice
+        | RDKafkaLogLevel::Info => {
             tracing::debug!(target: "librdkafka", facility, "{message}");
         }
         RDKafkaLogLevel::Debug => tracing::trace!(target: "librdkafka", facility, "{message}"),
@@ -142,12 +153,18 @@ pub(super) fn group_consumer(
     if let Some(instance) = instance {
         config.set("group.instance.id", instance);
     }
-    let context = Changes { ends: Arc::clone(ends), kafka: Some(kafka.clone()), ..Changes::default() };
+    let context =
+        Changes { ends: Arc::clone(ends), kafka: Some(kafka.clone()), ..Changes::default() };
     config.create_with_context(context).map_err(|error| kafka.refused(&error))
 }
 
 /// What the operator says in `KAFKA_OPTIONS` goes before what we think.
-pub(crate) fn set_unless_given(config: &mut rdkafka::ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
+pub(crate) fn set_unless_given(
+    config: &mut rdkafka::ClientConfig,
+    kafka: &KafkaConfig,
+    name: &str,
+    value: &str,
+) {
     if !kafka.sets(name) {
         config.set(name, value);
     }

@@ -75,10 +75,15 @@ impl Ends {
         while samples.len() > 1 && samples.front().is_some_and(|sample| sample.end <= offset) {
             samples.pop_front();
         }
-        let oldest = samples.front().filter(|sample| sample.end > offset).map(|sample| sample.at.elapsed());
+        let oldest =
+            samples.front().filter(|sample| sample.end > offset).map(|sample| sample.at.elapsed());
         Some(match oldest {
             None => Lag { end, events: 0, millis: 0 },
-            Some(age) => Lag { end, events: end - offset, millis: age.as_millis().try_into().unwrap_or(i64::MAX) },
+            Some(age) => Lag {
+                end,
+                events: end - offset,
+                millis: age.as_millis().try_into().unwrap_or(i64::MAX),
+            },
         })
     }
 
@@ -242,21 +247,30 @@ impl Watched {
     }
 
     /// Why a partition stands while Kafka answers.
-    async fn cause(&self, client: &Arc<BaseConsumer<Quiet>>, partition: Partition) -> anyhow::Result<String> {
+    async fn cause(
+        &self,
+        client: &Arc<BaseConsumer<Quiet>>,
+        partition: Partition,
+    ) -> anyhow::Result<String> {
         if self.ends.causes.is_given(partition) {
             let words = self.ends.causes.last();
             return Ok(words.unwrap_or_else(|| "the other checks may say why".to_owned()));
         }
-        let (asking, group, topic) = (Arc::clone(client), self.group.clone(), self.kafka.kafka_topic.clone());
+        let (asking, group, topic) =
+            (Arc::clone(client), self.group.clone(), self.kafka.kafka_topic.clone());
         let holder = tokio::task::spawn_blocking(move || {
             let groups = asking.fetch_group_list(Some(&group), TIMEOUT)?;
             Ok(holder(&groups, &topic, partition))
         });
         let group = &self.group;
         Ok(match holder.await? {
-            Ok(Some(holder)) => format!("the member {holder} of the consumer group `{group}` holds the partition"),
+            Ok(Some(holder)) => {
+                format!("the member {holder} of the consumer group `{group}` holds the partition")
+            }
             Ok(None) => format!("no member of the consumer group `{group}` holds the partition"),
-            Err::<_, KafkaError>(error) => format!("Kafka does not tell who holds it: {}", explain(&error)),
+            Err::<_, KafkaError>(error) => {
+                format!("Kafka does not tell who holds it: {}", explain(&error))
+            }
         })
     }
 }
@@ -302,7 +316,8 @@ fn ask(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Par
 
 fn ask_once(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let metadata = client.fetch_metadata(Some(topic), TIMEOUT).context("Kafka does not answer")?;
-    if let Some(error) = metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from)
+    if let Some(error) =
+        metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from)
         && error != RDKafkaErrorCode::UnknownTopicOrPartition
     {
         bail!("the topic {topic}: {}", explain(&KafkaError::MetadataFetch(error)));
@@ -314,10 +329,16 @@ fn ask_once(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMa
     if asked.count() == 0 {
         bail!("the topic {topic} does not exist yet: the command-service makes it");
     }
-    let ends = client.offsets_for_times(asked, TIMEOUT).context("Kafka does not tell where the topic ends")?;
-    let known = ends.elements().into_iter().filter_map(|element| match (element.error(), element.offset()) {
-        (Ok(()), Offset::Offset(end)) => Some((Partition::try_from(element.partition()).ok()?, end)),
-        _ => None,
+    let ends = client
+        .offsets_for_times(asked, TIMEOUT)
+        .context("Kafka does not tell where the topic ends")?;
+    let known = ends.elements().into_iter().filter_map(|element| {
+        match (element.error(), element.offset()) {
+            (Ok(()), Offset::Offset(end)) => {
+                Some((Partition::try_from(element.partition()).ok()?, end))
+            }
+            _ => None,
+        }
     });
     Ok(known.collect())
 }

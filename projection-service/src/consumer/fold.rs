@@ -26,7 +26,11 @@ struct Folding<'e, 'k> {
 
 /// What the records change, each accepted in its turn, and where they leave the partitions. All accounts of theirs must
 /// be known, and are known as they stand afterwards.
-pub(crate) fn fold<'e>(records: &'e [Record], sequence: &Sequence, known: &mut Accounts) -> Batch<'e> {
+pub(crate) fn fold<'e>(
+    records: &'e [Record],
+    sequence: &Sequence,
+    known: &mut Accounts,
+) -> Batch<'e> {
     let mut folding = Folding { batch: Batch::default(), known, rows: HashMap::new() };
     let mut recorded_at = HashMap::new();
     for record in records {
@@ -61,7 +65,11 @@ impl<'e> Folding<'e, '_> {
             Some(Known::Absent) | None => None,
             Some(Known::Quarantined) => {
                 let document = document(&event.recorded, event.store_id);
-                self.set_aside(record, Some(event), Unreadable { reason: WAITS.to_owned(), document });
+                self.set_aside(
+                    record,
+                    Some(event),
+                    Unreadable { reason: WAITS.to_owned(), document },
+                );
                 return;
             }
         };
@@ -71,9 +79,10 @@ impl<'e> Folding<'e, '_> {
                     self.apply(record, event, decoded, entry);
                     return;
                 }
-                Err(unapplicable) => {
-                    Unreadable { reason: unapplicable.to_string(), document: document(&event.recorded, event.store_id) }
-                }
+                Err(unapplicable) => Unreadable {
+                    reason: unapplicable.to_string(),
+                    document: document(&event.recorded, event.store_id),
+                },
             },
             Err(unreadable) => unreadable.clone(),
         };
@@ -85,12 +94,24 @@ impl<'e> Folding<'e, '_> {
         self.set_aside(record, Some(event), set_aside);
     }
 
-    fn apply(&mut self, record: &Record, event: &'e Event, decoded: &'e AccountEvent, entry: Entry<'e>) {
+    fn apply(
+        &mut self,
+        record: &Record,
+        event: &'e Event,
+        decoded: &'e AccountEvent,
+        entry: Entry<'e>,
+    ) {
         let recorded = &event.recorded;
-        let (account_id, position, recorded_at) = (recorded.account_id, recorded.position.number, recorded.recorded_at);
+        let (account_id, position, recorded_at) =
+            (recorded.account_id, recorded.position.number, recorded.recorded_at);
         if let AccountEvent::AccountOpened(account) = decoded {
             let partition = recorded.position.partition;
-            self.batch.opened.push(Opened { account_id, opened_at: recorded_at, partition, account });
+            self.batch.opened.push(Opened {
+                account_id,
+                opened_at: recorded_at,
+                partition,
+                account,
+            });
         }
         self.change(recorded, entry.after);
         let event_type = decoded.event_type();
@@ -117,7 +138,8 @@ impl<'e> Folding<'e, '_> {
     fn change(&mut self, recorded: &RecordedEvent, after: AccountState) {
         let (account_id, position) = (recorded.account_id, recorded.position.number);
         self.known.set(account_id, Known::State(after));
-        let changed = Changed { account_id, last_activity: recorded.recorded_at, position, state: after };
+        let changed =
+            Changed { account_id, last_activity: recorded.recorded_at, position, state: after };
         let accounts = &mut self.batch.accounts;
         match self.rows.entry(account_id) {
             Occupied(row) => accounts[*row.get()] = changed,

@@ -73,7 +73,10 @@ pub(crate) fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (
     let OurLog { source, accepted } = log;
     let Event { recorded, store_id, epoch, .. } = event;
     if *store_id != source.store_id {
-        return Err((Flaw::ForeignStore, format!("an event of store {store_id}, the log is {}", source.store_id)));
+        return Err((
+            Flaw::ForeignStore,
+            format!("an event of store {store_id}, the log is {}", source.store_id),
+        ));
     }
     if recorded.position.partition != record.partition {
         return Err((Flaw::WrongPartition, format!("an event at {}", recorded.position)));
@@ -81,14 +84,23 @@ pub(crate) fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (
     let partition = partition_of(recorded.account_id, source.partitions);
     if partition != record.partition {
         let account_id = recorded.account_id;
-        return Err((Flaw::WrongPartition, format!("account {account_id} is in partition {partition} of the log")));
+        return Err((
+            Flaw::WrongPartition,
+            format!("account {account_id} is in partition {partition} of the log"),
+        ));
     }
     if *epoch > accepted.epoch {
-        return Err((Flaw::UnknownEpoch, format!("an event of epoch {epoch}, the log is in {}", accepted.epoch)));
+        return Err((
+            Flaw::UnknownEpoch,
+            format!("an event of epoch {epoch}, the log is in {}", accepted.epoch),
+        ));
     }
     let restores = accepted.by_partition.get(&partition);
     if restores.is_some_and(|restores| restores.gave_up(*epoch, recorded.position.number)) {
-        return Err((Flaw::GivenUp, format!("{} of epoch {epoch} was given up", recorded.position)));
+        return Err((
+            Flaw::GivenUp,
+            format!("{} of epoch {epoch} was given up", recorded.position),
+        ));
     }
     Ok(event)
 }
@@ -106,7 +118,13 @@ mod tests {
 
     const SOURCE: Source = Source { store_id: Uuid::from_u128(9), partitions: 12 };
 
-    fn document(store: u128, partition: Partition, account_id: Uuid, number: i64, epoch: i32) -> Vec<u8> {
+    fn document(
+        store: u128,
+        partition: Partition,
+        account_id: Uuid,
+        number: i64,
+        epoch: i32,
+    ) -> Vec<u8> {
         let event = RecordedEvent {
             event_id: Uuid::from_u128(1),
             account_id,
@@ -116,7 +134,10 @@ mod tests {
             schema_version: 1,
             recorded_at: "2026-11-24T12:00:00Z".parse().unwrap(),
             data: RawValue::from_string(r#"{"amount":1}"#.to_owned()).unwrap(),
-            metadata: EventMetadata { command_id: Uuid::from_u128(4), context: CommandContext::default() },
+            metadata: EventMetadata {
+                command_id: Uuid::from_u128(4),
+                context: CommandContext::default(),
+            },
         };
         let mut document = Vec::new();
         cloud_event::encode(&event, Uuid::from_u128(store), epoch, &mut document).unwrap();
@@ -124,7 +145,10 @@ mod tests {
     }
 
     fn account_of(partition: Partition) -> Uuid {
-        (1..).map(Uuid::from_u128).find(|id| partition_of(*id, SOURCE.partitions) == partition).unwrap()
+        (1..)
+            .map(Uuid::from_u128)
+            .find(|id| partition_of(*id, SOURCE.partitions) == partition)
+            .unwrap()
     }
 
     fn flaw(document: &[u8], accepted: &Accepted) -> Option<Flaw> {
@@ -138,8 +162,16 @@ mod tests {
         let [here, elsewhere] = [account_of(3), account_of(4)];
         assert_eq!(flaw(&document(9, 3, here, 7, 0)), None);
         assert_eq!(flaw(&document(8, 3, here, 7, 0)), Some(Flaw::ForeignStore));
-        assert_eq!(flaw(&document(9, 4, here, 7, 0)), Some(Flaw::WrongPartition), "its own partition is another");
-        assert_eq!(flaw(&document(9, 3, elsewhere, 7, 0)), Some(Flaw::WrongPartition), "its account's is another");
+        assert_eq!(
+            flaw(&document(9, 4, here, 7, 0)),
+            Some(Flaw::WrongPartition),
+            "its own partition is another"
+        );
+        assert_eq!(
+            flaw(&document(9, 3, elsewhere, 7, 0)),
+            Some(Flaw::WrongPartition),
+            "its account's is another"
+        );
         for garbage in [&b""[..], b"\0\xff{", br#"{"specversion":"1.0","id":7}"#] {
             assert_eq!(flaw(garbage), Some(Flaw::Undecodable));
         }
@@ -147,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_record_is_used_only_if_no_accepted_restore_gave_it_up() {
-        let accepted = Accepted { epoch: 2, by_partition: [(3, [(1, 6), (2, 8)].into_iter().collect())].into() };
+        let accepted = Accepted {
+            epoch: 2,
+            by_partition: [(3, [(1, 6), (2, 8)].into_iter().collect())].into(),
+        };
         let flaw = |number, epoch| flaw(&document(9, 3, account_of(3), number, epoch), &accepted);
         for (number, epoch) in [(6, 0), (8, 1), (9, 2)] {
             assert_eq!(flaw(number, epoch), None, "{number} of {epoch}");
@@ -155,6 +190,10 @@ mod tests {
         for (number, epoch) in [(7, 0), (9, 1)] {
             assert_eq!(flaw(number, epoch), Some(Flaw::GivenUp), "{number} of {epoch}");
         }
-        assert_eq!(flaw(9, 3), Some(Flaw::UnknownEpoch), "whoever forges a record can claim any epoch");
+        assert_eq!(
+            flaw(9, 3),
+            Some(Flaw::UnknownEpoch),
+            "whoever forges a record can claim any epoch"
+        );
     }
 }

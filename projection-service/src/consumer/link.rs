@@ -72,7 +72,8 @@ impl Link {
 
     /// Asks the thread to start over from the checkpoints, after a while.
     pub(super) fn start_over(&self, after: Duration) {
-        *self.start_over_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + after);
+        *self.start_over_at.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Instant::now() + after);
     }
 
     /// Whether it is time to start over.

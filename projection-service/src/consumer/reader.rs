@@ -129,7 +129,9 @@ impl Reader {
         while let Some(change) = consumer.context().next() {
             self.change(consumer, change);
         }
-        if self.given.is_some() && (self.link.is_to_start_over() | self.settings.guard.take_changed()) {
+        if self.given.is_some()
+            && (self.link.is_to_start_over() | self.settings.guard.take_changed())
+        {
             self.epoch = self.link.next_epoch();
             self.start_at = Some(Instant::now());
         }
@@ -159,7 +161,11 @@ impl Reader {
     }
 
     /// The records there are, decoded; waits a while for the first.
-    fn read(&mut self, consumer: &GroupConsumer, mut records: Vec<Record>) -> Result<Vec<Record>, KafkaError> {
+    fn read(
+        &mut self,
+        consumer: &GroupConsumer,
+        mut records: Vec<Record>,
+    ) -> Result<Vec<Record>, KafkaError> {
         let (most, most_bytes) = CHUNK;
         let mut bytes = 0;
         let mut wait = if records.is_empty() { POLL } else { Duration::ZERO };
@@ -193,7 +199,10 @@ impl Reader {
     fn change(&mut self, consumer: &GroupConsumer, change: Change) {
         match change {
             Change::Given(partitions) => {
-                tracing::info!(partitions = list(&partitions), "partitions were given to this instance");
+                tracing::info!(
+                    partitions = list(&partitions),
+                    "partitions were given to this instance"
+                );
                 metrics::rebalanced(partitions.len());
                 self.settings.ends.causes.give(Some(partitions.clone()));
                 self.given = Some(partitions);
@@ -218,7 +227,8 @@ impl Reader {
         self.start_at = None;
         self.held.clear();
         self.watchdog = Watchdog::default();
-        let settle = async { tokio::time::timeout(SETTLE, self.link.applying.lock()).await.is_ok() };
+        let settle =
+            async { tokio::time::timeout(SETTLE, self.link.applying.lock()).await.is_ok() };
         let settled = self.runtime.block_on(settle);
         if settled {
             self.commit(consumer);
@@ -261,7 +271,9 @@ impl Reader {
     /// the group does not think this instance dead.
     fn deliver(&mut self, consumer: &GroupConsumer, parcel: Parcel) {
         let parcels = self.parcels.clone();
-        let permit = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, parcels.reserve()).await });
+        let permit = self
+            .runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, parcels.reserve()).await });
         if let Ok(permit) = permit {
             if let Ok(permit) = permit {
                 permit.send(parcel);
@@ -275,7 +287,9 @@ impl Reader {
         let mut held = Vec::new();
         while !self.shutdown.is_cancelled() {
             let soon = Duration::from_millis(10);
-            let permit = self.runtime.block_on(async { tokio::time::timeout(soon, parcels.reserve()).await });
+            let permit = self
+                .runtime
+                .block_on(async { tokio::time::timeout(soon, parcels.reserve()).await });
             if let Ok(permit) = permit {
                 if let Ok(permit) = permit {
                     permit.send(parcel);
@@ -300,16 +314,21 @@ impl Reader {
 
     /// Whether to go on with this client, as far as can be seen.
     fn watch(&mut self, consumer: &GroupConsumer) -> bool {
-        let alarm = self.watchdog.look(consumer, &self.settings.kafka.kafka_topic, &self.settings.ends);
+        let alarm =
+            self.watchdog.look(consumer, &self.settings.kafka.kafka_topic, &self.settings.ends);
         match alarm {
             None => true,
             Some(Alarm::Trimmed(partition)) => {
-                tracing::warn!(partition, "the topic lost records that were not read yet; looking into the log");
+                tracing::warn!(
+                    partition,
+                    "the topic lost records that were not read yet; looking into the log"
+                );
                 self.deliver(consumer, Parcel::Trimmed { epoch: self.epoch, partition });
                 true
             }
             Some(Alarm::Stuck(partition)) => {
-                REPLACED.occurred(format_args!("it does not read what is in partition {partition}"));
+                REPLACED
+                    .occurred(format_args!("it does not read what is in partition {partition}"));
                 false
             }
         }

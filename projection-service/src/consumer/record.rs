@@ -66,7 +66,9 @@ impl Record {
     pub(crate) fn read(partition: Partition, offset: Option<i64>, document: &[u8]) -> Self {
         let content = cloud_event::decode(document)
             .map(|Decoded { event: recorded, store_id, epoch }| {
-                let decoded = recorded.decode().map_err(|error| Unreadable::new(&error.to_string(), document));
+                let decoded = recorded
+                    .decode()
+                    .map_err(|error| Unreadable::new(&error.to_string(), document));
                 Event { recorded, store_id, epoch, decoded }
             })
             .map_err(|reason| Unreadable::new(&reason, document));
@@ -85,7 +87,9 @@ impl Record {
 
     /// An event as the feed of this store's log gives it.
     pub(crate) fn of_feed(recorded: RecordedEvent, store_id: Uuid) -> Self {
-        let unreadable = |error: DecodeError| Unreadable::new(&error.to_string(), &document(&recorded, store_id));
+        let unreadable = |error: DecodeError| {
+            Unreadable::new(&error.to_string(), &document(&recorded, store_id))
+        };
         let decoded = recorded.decode().map_err(unreadable);
         Self {
             partition: recorded.position.partition,

@@ -90,11 +90,22 @@ impl Sequence {
             recent: checkpoint.event_id.into_iter().collect(),
             filling: None,
         };
-        Self { tracks: checkpoints.iter().map(|checkpoint| (checkpoint.partition, track(checkpoint))).collect() }
+        Self {
+            tracks: checkpoints
+                .iter()
+                .map(|checkpoint| (checkpoint.partition, track(checkpoint)))
+                .collect(),
+        }
     }
 
     /// What to do with an event of the topic.
-    pub(crate) fn of_topic(&mut self, partition: Partition, position: i64, event_id: Uuid, offset: i64) -> Verdict {
+    pub(crate) fn of_topic(
+        &mut self,
+        partition: Partition,
+        position: i64,
+        event_id: Uuid,
+        offset: i64,
+    ) -> Verdict {
         let Some(track) = self.tracks.get_mut(&partition) else {
             return Verdict::Skip;
         };
@@ -111,7 +122,12 @@ impl Sequence {
     }
 
     /// What to do with an event of the log.
-    pub(crate) fn of_log(&mut self, partition: Partition, position: i64, event_id: Uuid) -> Verdict {
+    pub(crate) fn of_log(
+        &mut self,
+        partition: Partition,
+        position: i64,
+        event_id: Uuid,
+    ) -> Verdict {
         let Some(track) = self.tracks.get_mut(&partition) else {
             return Verdict::Skip;
         };
@@ -131,7 +147,11 @@ impl Sequence {
     /// The hole of a partition, if it has one.
     pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
         let track = self.tracks.get(&partition)?;
-        track.filling.as_ref().map(|filling| Hole { after: track.accepted, target: filling.target, last: filling.last })
+        track.filling.as_ref().map(|filling| Hole {
+            after: track.accepted,
+            target: filling.target,
+            last: filling.last,
+        })
     }
 
     /// The log ends before what is behind the hole: reading goes on there, and the hole is forgotten. Returns the
@@ -140,7 +160,8 @@ impl Sequence {
         let Some(track) = self.tracks.get_mut(&partition) else { return Vec::new() };
         let Some(filling) = track.filling.take() else { return Vec::new() };
         track.read_up_to(filling.offset);
-        let beyond = filling.passed_over.into_iter().filter(|(position, _)| *position > track.accepted);
+        let beyond =
+            filling.passed_over.into_iter().filter(|(position, _)| *position > track.accepted);
         beyond.map(|(_, offset)| offset).collect()
     }
 
@@ -156,7 +177,10 @@ impl Sequence {
 
     /// What is not in the checkpoints yet.
     pub(crate) fn moved(&self) -> impl Iterator<Item = (Partition, &Track)> {
-        self.tracks.iter().filter(|(_, track)| track.moved).map(|(partition, track)| (*partition, track))
+        self.tracks
+            .iter()
+            .filter(|(_, track)| track.moved)
+            .map(|(partition, track)| (*partition, track))
     }
 
     /// All that was accepted is in the checkpoints now.
@@ -184,15 +208,23 @@ impl Track {
 
     fn pass_over(&mut self, position: i64, offset: i64) -> Verdict {
         let first = self.filling.is_none();
-        let filling =
-            self.filling.get_or_insert(Filling { target: position, offset, last: offset, passed_over: Vec::new() });
+        let filling = self.filling.get_or_insert(Filling {
+            target: position,
+            offset,
+            last: offset,
+            passed_over: Vec::new(),
+        });
         filling.target = filling.target.max(position);
         filling.offset = offset + 1;
         filling.last = offset;
         if filling.passed_over.len() < PASSED_OVER {
             filling.passed_over.push((position, offset));
         }
-        if first { Verdict::Hole(Hole { after: self.accepted, target: position, last: offset }) } else { Verdict::Skip }
+        if first {
+            Verdict::Hole(Hole { after: self.accepted, target: position, last: offset })
+        } else {
+            Verdict::Skip
+        }
     }
 
     /// The event accepted at a position, if that is remembered.

@@ -42,7 +42,10 @@ mod tests {
         assert!(!LIMIT.is_exceeded(&[], &every(10, 5_000)));
         assert!(LIMIT.is_exceeded(&[], &every(9, 5_000)));
         assert!(LIMIT.is_exceeded(&every(10, 500), &[4_999]), "one more among a tenth");
-        assert!(!LIMIT.is_exceeded(&every(10, 500), &[6_001]), "later, when others are past the window");
+        assert!(
+            !LIMIT.is_exceeded(&every(10, 500), &[6_001]),
+            "later, when others are past the window"
+        );
     }
 
     #[test]

@@ -45,7 +45,12 @@ impl Stalled {
 
     /// Partitions that have stood for longer than they may. The log says whether there is an event to apply; where it
     /// can't be asked, the topic does.
-    pub(super) async fn look(&mut self, checkpoints: &[Checkpoint], ends: &Ends, feed: &Feed) -> Vec<Stall> {
+    pub(super) async fn look(
+        &mut self,
+        checkpoints: &[Checkpoint],
+        ends: &Ends,
+        feed: &Feed,
+    ) -> Vec<Stall> {
         let every = ASK_EVERY.min(self.limit / 3);
         if self.asked_at.is_none_or(|at| at.elapsed() >= every) {
             self.waiting = self.ask(checkpoints, feed).await;
@@ -54,7 +59,9 @@ impl Stalled {
         let waiting = self.waiting.take();
         let behind = |checkpoint: &Checkpoint| match &waiting {
             Some(waiting) => waiting.contains(&checkpoint.partition),
-            None => ends.lag(checkpoint.partition, checkpoint.kafka_offset).is_some_and(|lag| lag.events > 0),
+            None => ends
+                .lag(checkpoint.partition, checkpoint.kafka_offset)
+                .is_some_and(|lag| lag.events > 0),
         };
         let stalls = self.note(Instant::now(), checkpoints, behind);
         self.waiting = waiting;
@@ -75,8 +82,15 @@ impl Stalled {
         Some(waiting)
     }
 
-    fn note(&mut self, now: Instant, checkpoints: &[Checkpoint], behind: impl Fn(&Checkpoint) -> bool) -> Vec<Stall> {
-        self.standing.retain(|partition, _| checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition));
+    fn note(
+        &mut self,
+        now: Instant,
+        checkpoints: &[Checkpoint],
+        behind: impl Fn(&Checkpoint) -> bool,
+    ) -> Vec<Stall> {
+        self.standing.retain(|partition, _| {
+            checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition)
+        });
         let mut stalls = Vec::new();
         for checkpoint in checkpoints {
             let Checkpoint { partition, position, .. } = *checkpoint;
@@ -98,7 +112,14 @@ mod tests {
     use super::*;
 
     fn at(partition: Partition, position: i64) -> Checkpoint {
-        Checkpoint { partition, position, epoch: 0, kafka_offset: None, event_id: None, recorded_at: None }
+        Checkpoint {
+            partition,
+            position,
+            epoch: 0,
+            kafka_offset: None,
+            event_id: None,
+            recorded_at: None,
+        }
     }
 
     #[test]
@@ -106,10 +127,15 @@ mod tests {
         let mut stalled = Stalled::new(Duration::from_secs(30));
         let begin = Instant::now();
         let mut look = |seconds, positions: [i64; 3], behind: &[Partition]| {
-            let checkpoints: Vec<Checkpoint> = (0..).zip(positions).map(|(p, position)| at(p, position)).collect();
+            let checkpoints: Vec<Checkpoint> =
+                (0..).zip(positions).map(|(p, position)| at(p, position)).collect();
             let now = begin + Duration::from_secs(seconds);
-            let stalls = stalled.note(now, &checkpoints, |checkpoint| behind.contains(&checkpoint.partition));
-            stalls.iter().map(|stall| (stall.partition, stall.position, stall.age.as_secs())).collect::<Vec<_>>()
+            let stalls = stalled
+                .note(now, &checkpoints, |checkpoint| behind.contains(&checkpoint.partition));
+            stalls
+                .iter()
+                .map(|stall| (stall.partition, stall.position, stall.age.as_secs()))
+                .collect::<Vec<_>>()
         };
         assert!(look(0, [5, 5, 5], &[]).is_empty());
         // Partition 0 stands, 1 moves, 2 has nothing to apply.

@@ -47,11 +47,25 @@ struct Newest {
 impl Unusable {
     pub(super) fn new(health: Health) -> Self {
         health.ok(CHECK);
-        Self { health, counts: BTreeMap::new(), newest: None, reported_at: None, is_due: false, doubted: None }
+        Self {
+            health,
+            counts: BTreeMap::new(),
+            newest: None,
+            reported_at: None,
+            is_due: false,
+            doubted: None,
+        }
     }
 
     /// Notes that a record was passed over. One of an unknown epoch counts only if that epoch does not come to be known.
-    pub(super) fn note(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String, at: Instant) {
+    pub(super) fn note(
+        &mut self,
+        partition: Partition,
+        offset: i64,
+        flaw: Flaw,
+        reason: String,
+        at: Instant,
+    ) {
         let newest = Newest { at, partition, offset, flaw, reason };
         if flaw == Flaw::UnknownEpoch {
             self.doubted.get_or_insert((0, newest)).0 += 1;
@@ -78,7 +92,9 @@ impl Unusable {
     /// When [`Unusable::look`] has something to do.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let report = self.newest.as_ref().map(|newest| {
-            self.reported_at.filter(|_| self.is_due).map_or(newest.at + SHOWN, |reported| reported + PACE)
+            self.reported_at
+                .filter(|_| self.is_due)
+                .map_or(newest.at + SHOWN, |reported| reported + PACE)
         });
         let doubted = self.doubted.as_ref().map(|(_, first)| first.at + DOUBTED);
         report.into_iter().chain(doubted).min()
@@ -103,7 +119,8 @@ impl Unusable {
 
     fn report(&mut self, now: Instant) {
         let Some(Newest { partition, offset, flaw, reason, .. }) = &self.newest else { return };
-        let counts: Vec<_> = self.counts.iter().map(|(flaw, count)| format!("{} {count}", flaw.as_str())).collect();
+        let counts: Vec<_> =
+            self.counts.iter().map(|(flaw, count)| format!("{} {count}", flaw.as_str())).collect();
         let reason = reason.chars().take(200).collect::<String>();
         self.health.degraded(
             CHECK,
@@ -131,7 +148,10 @@ mod tests {
         let mut unusable = Unusable::new(health.clone());
         let now = Instant::now();
         unusable.note(3, 7, Flaw::UnknownEpoch, "of epoch 1".to_owned(), now);
-        assert_eq!((unusable.next_look(), health.checks()[CHECK].state), (Some(now + DOUBTED), CheckState::Ok));
+        assert_eq!(
+            (unusable.next_look(), health.checks()[CHECK].state),
+            (Some(now + DOUBTED), CheckState::Ok)
+        );
         unusable.trust();
         assert_eq!(unusable.next_look(), None);
         for offset in 8..10 {
@@ -151,9 +171,17 @@ mod tests {
         for offset in 0..1_000 {
             unusable.note(3, offset, Flaw::Undecodable, "no JSON".to_owned(), now);
         }
-        assert!(reason().contains("undecodable 1)") && reason().contains("offset 0 of partition 3"), "{}", reason());
+        assert!(
+            reason().contains("undecodable 1)") && reason().contains("offset 0 of partition 3"),
+            "{}",
+            reason()
+        );
         unusable.look(unusable.next_look().unwrap());
-        assert!(reason().contains("undecodable 1000)") && reason().contains("offset 999"), "{}", reason());
+        assert!(
+            reason().contains("undecodable 1000)") && reason().contains("offset 999"),
+            "{}",
+            reason()
+        );
         assert!(health.is_ready());
         let quiet = unusable.next_look().unwrap();
         assert_eq!(quiet, now + SHOWN);

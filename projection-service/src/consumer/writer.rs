@@ -92,13 +92,21 @@ impl Writer {
     }
 
     /// Applies records that were accepted, with the checkpoints they lead to.
-    pub(crate) async fn write(&mut self, records: &[Record], sequence: &Sequence) -> Result<Written, WriteError> {
+    pub(crate) async fn write(
+        &mut self,
+        records: &[Record],
+        sequence: &Sequence,
+    ) -> Result<Written, WriteError> {
         timeout(WRITE_TIMEOUT, self.write_for_long(records, sequence))
             .await
             .unwrap_or(Err(WriteError::Store(sqlx::Error::PoolTimedOut)))
     }
 
-    async fn write_for_long(&mut self, records: &[Record], sequence: &Sequence) -> Result<Written, WriteError> {
+    async fn write_for_long(
+        &mut self,
+        records: &[Record],
+        sequence: &Sequence,
+    ) -> Result<Written, WriteError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.database).await?),
@@ -136,12 +144,21 @@ async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
     // A replay that applies events of a partition again holds it for as long as that takes; others are not to wait.
     let options = options.options([("lock_timeout", "1s")]);
-    timeout(CONNECT_TIMEOUT, generations::connect_live(&options)).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    timeout(CONNECT_TIMEOUT, generations::connect_live(&options))
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 /// Gets to know the accounts of the records.
-async fn load(connection: &mut PgConnection, records: &[Record], known: &mut Accounts) -> sqlx::Result<()> {
-    let ids = records.iter().filter_map(|record| record.content.as_ref().ok()).map(|event| event.recorded.account_id);
+async fn load(
+    connection: &mut PgConnection,
+    records: &[Record],
+    known: &mut Accounts,
+) -> sqlx::Result<()> {
+    let ids = records
+        .iter()
+        .filter_map(|record| record.content.as_ref().ok())
+        .map(|event| event.recorded.account_id);
     let mut unknown: Vec<Uuid> = ids.filter(|id| known.get(*id).is_none()).collect();
     if unknown.is_empty() {
         return Ok(());

@@ -94,7 +94,10 @@ impl Asked {
     /// The list of which this is a page.
     fn list(&self, metadata: &Metadata) -> List {
         let Self { owner, currency, status, min_balance, max_balance, sort, as_of, .. } = self;
-        List::of("accounts", &(owner, currency, status, min_balance, max_balance, sort, as_of, metadata))
+        List::of(
+            "accounts",
+            &(owner, currency, status, min_balance, max_balance, sort, as_of, metadata),
+        )
     }
 }
 
@@ -149,7 +152,8 @@ pub(super) async fn list(
     let pool = state.views.pool()?;
     let mut found = state.views.read(accounts::list(pool, &filter, sort, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));
+    let next_cursor =
+        found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));
     Ok(Json(AccountPage {
         data: found.into_iter().map(AccountView::from).collect(),
         as_of: asked.as_of,

@@ -27,7 +27,9 @@ impl AppState {
         moment: Option<Timestamp>,
     ) -> Result<(), Problem> {
         match moment {
-            Some(moment) if !self.is_recorded(headers, account_id, moment).await? => Err(to_come(moment)),
+            Some(moment) if !self.is_recorded(headers, account_id, moment).await? => {
+                Err(to_come(moment))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -62,7 +64,8 @@ impl AppState {
         let deadline = Instant::now() + prefer_wait(headers);
         let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
         let partitions = 0..self.partitions(&checkpoints).await?;
-        let recorded = partitions.map(|partition| self.is_recorded_in(deadline, &checkpoints, partition, moment));
+        let recorded = partitions
+            .map(|partition| self.is_recorded_in(deadline, &checkpoints, partition, moment));
         match try_join_all(recorded).await?.into_iter().all(|is_recorded| is_recorded) {
             true => Ok(()),
             false => Err(to_come(moment)),
@@ -71,7 +74,12 @@ impl AppState {
 
     /// Whether the moment is past, by the log's time. If so, the view of the account shows all that was recorded by then, and
     /// nothing will be any more.
-    async fn is_recorded(&self, headers: &HeaderMap, account_id: Uuid, moment: Timestamp) -> Result<bool, Problem> {
+    async fn is_recorded(
+        &self,
+        headers: &HeaderMap,
+        account_id: Uuid,
+        moment: Timestamp,
+    ) -> Result<bool, Problem> {
         let deadline = Instant::now() + prefer_wait(headers);
         let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
         let partition = partition_of(account_id, self.partitions(&checkpoints).await?);
@@ -91,8 +99,11 @@ impl AppState {
         if checkpoints.iter().any(is_newer) {
             return Ok(true);
         }
-        let Some(wanted) = log::asked(self.log.feed.settle(partition, moment)).await? else { return Ok(false) };
-        let number = self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
+        let Some(wanted) = log::asked(self.log.feed.settle(partition, moment)).await? else {
+            return Ok(false);
+        };
+        let number =
+            self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
         if number < wanted.number {
             return Err(of_views(Position { partition, number }, wanted));
         }

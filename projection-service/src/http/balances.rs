@@ -147,7 +147,10 @@ fn edges(from: Timestamp, to: Timestamp, interval: Interval) -> Result<Vec<Times
     while let Some(moment) = next.filter(|moment| *moment < to.to_utc()) {
         edges.extend(Timestamp::from_micros(moment.timestamp_micros()));
         if edges.len() > MOST {
-            return Err(Problem::malformed("interval", format!("makes more than {MOST} buckets from `from` to `to`")));
+            return Err(Problem::malformed(
+                "interval",
+                format!("makes more than {MOST} buckets from `from` to `to`"),
+            ));
         }
         next = interval.after(moment);
     }
@@ -163,9 +166,13 @@ impl Interval {
     fn after(self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let midnight = moment.with_time(NaiveTime::MIN).single()?;
         match self {
-            Self::Hour => midnight.checked_add_signed(TimeDelta::hours(i64::from(moment.hour()) + 1)),
+            Self::Hour => {
+                midnight.checked_add_signed(TimeDelta::hours(i64::from(moment.hour()) + 1))
+            }
             Self::Day => midnight.checked_add_days(Days::new(1)),
-            Self::Week => midnight.checked_add_days(Days::new(7 - u64::from(moment.weekday().num_days_from_monday()))),
+            Self::Week => midnight.checked_add_days(Days::new(
+                7 - u64::from(moment.weekday().num_days_from_monday()),
+            )),
             Self::Month => midnight.with_day(1)?.checked_add_months(Months::new(1)),
         }
     }
@@ -191,14 +198,21 @@ mod tests {
     #[test]
     fn buckets_begin_at_full_units_and_are_cut_at_both_ends() {
         let (from, to) = ("2026-11-24T22:30:00Z", "2026-12-02T01:00:00Z");
-        assert_eq!(moments(from, to, Interval::Week), ["2026-11-24T22:30", "2026-11-30T00:00", "2026-12-02T01:00"]);
-        assert_eq!(moments(from, to, Interval::Month), ["2026-11-24T22:30", "2026-12-01T00:00", "2026-12-02T01:00"]);
+        assert_eq!(
+            moments(from, to, Interval::Week),
+            ["2026-11-24T22:30", "2026-11-30T00:00", "2026-12-02T01:00"]
+        );
+        assert_eq!(
+            moments(from, to, Interval::Month),
+            ["2026-11-24T22:30", "2026-12-01T00:00", "2026-12-02T01:00"]
+        );
         assert_eq!(
             moments(from, "2026-11-25T00:00:00Z", Interval::Hour),
             ["2026-11-24T22:30", "2026-11-24T23:00", "2026-11-25T00:00"]
         );
         assert_eq!(moments(from, from, Interval::Day), [""; 0]);
-        let century = edges("1900-01-01T00:00:00Z".parse().unwrap(), to.parse().unwrap(), Interval::Day);
+        let century =
+            edges("1900-01-01T00:00:00Z".parse().unwrap(), to.parse().unwrap(), Interval::Day);
         assert!(century.unwrap_err().detail.contains("1000 buckets"));
     }
 }

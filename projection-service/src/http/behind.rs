@@ -39,7 +39,9 @@ impl AppState {
         // It may not get there before somebody has settled that.
         let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
         let problem = match found {
-            0 if since.is_none() && !self.may_exist(account_id).await? => Problem::account_not_found(account_id),
+            0 if since.is_none() && !self.may_exist(account_id).await? => {
+                Problem::account_not_found(account_id)
+            }
             found => of_account(account_id, found, wanted),
         };
         Err(with_quarantine(problem, since))
@@ -51,11 +53,17 @@ impl AppState {
         if self.views.read(discarded::contains(self.views.pool()?, account_id, 1)).await? {
             return Ok(false);
         }
-        Ok(log::asked(self.log.feed.event_of(account_id, 1)).await.map_or(true, |opening| opening.is_some()))
+        Ok(log::asked(self.log.feed.event_of(account_id, 1))
+            .await
+            .map_or(true, |opening| opening.is_some()))
     }
 
     /// Waits until the views have got to a position, as long as the request lets it.
-    pub(super) async fn until_position(&self, headers: &HeaderMap, position: Option<Position>) -> Result<(), Problem> {
+    pub(super) async fn until_position(
+        &self,
+        headers: &HeaderMap,
+        position: Option<Position>,
+    ) -> Result<(), Problem> {
         let Some(wanted) = position else { return Ok(()) };
         let partition = wanted.partition;
         // None before the topic was read for the first time: then it may well be there soon.
@@ -66,7 +74,8 @@ impl AppState {
             return Err(no_partition(partition, last.partition));
         }
         let deadline = Instant::now() + prefer_wait(headers);
-        let number = self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
+        let number =
+            self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
         if number >= wanted.number {
             return Ok(());
         }
@@ -83,8 +92,12 @@ impl AppState {
     async fn look(&self, on: On) -> sqlx::Result<i64> {
         let pool = self.views.pool()?;
         match on {
-            On::Account(id, _) => self.views.read(accounts::version(pool, id)).await.map(Option::unwrap_or_default),
-            On::Partition(partition, _) => self.views.read(checkpoints::position(pool, partition)).await,
+            On::Account(id, _) => {
+                self.views.read(accounts::version(pool, id)).await.map(Option::unwrap_or_default)
+            }
+            On::Partition(partition, _) => {
+                self.views.read(checkpoints::position(pool, partition)).await
+            }
         }
     }
 }
@@ -116,18 +129,23 @@ where
 
 /// 503: the view of an account is not where it is to be.
 pub(super) fn of_account(account_id: Uuid, found: i64, wanted: i64) -> Problem {
-    let detail = format!("the view of account {account_id} is at version {found}, not yet at {wanted}");
+    let detail =
+        format!("the view of account {account_id} is at version {found}, not yet at {wanted}");
     view_behind(detail).with("version", found)
 }
 
 /// 503: the views are not where they are to be.
 pub(super) fn of_views(found: Position, wanted: Position) -> Problem {
-    view_behind(format!("the views are at {found}, not yet at {wanted}")).with("position", found.to_string())
+    view_behind(format!("the views are at {found}, not yet at {wanted}"))
+        .with("position", found.to_string())
 }
 
 /// 400: they will never be there.
 pub(super) fn no_partition(asked: Partition, last: Partition) -> Problem {
-    Problem::malformed("at_least", format!("there is no partition {asked}: the log has partitions 0 to {last}"))
+    Problem::malformed(
+        "at_least",
+        format!("there is no partition {asked}: the log has partitions 0 to {last}"),
+    )
 }
 
 fn view_behind(detail: String) -> Problem {

@@ -55,9 +55,10 @@ pub(super) fn list_problems() -> Responses {
 
 /// What any query of the views may be answered with instead, beside problems of its own.
 pub(super) fn problems(own: impl IntoIterator<Item = Problem>) -> Responses {
-    responses(
-        own.into_iter().chain([Problem::store_unavailable(passbook_shared::store_error::EXAMPLE), Problem::internal()]),
-    )
+    responses(own.into_iter().chain([
+        Problem::store_unavailable(passbook_shared::store_error::EXAMPLE),
+        Problem::internal(),
+    ]))
 }
 
 /// `Prefer`, of queries that may wait.
@@ -86,8 +87,17 @@ mod tests {
     use crate::store::Views;
 
     fn document() -> Value {
-        let log = Log { feed: Feed::new(&"http://localhost".parse().unwrap()).unwrap(), topic: "topic".into() };
-        let state = AppState::new(Views::default(), Default::default(), Default::default(), Default::default(), log);
+        let log = Log {
+            feed: Feed::new(&"http://localhost".parse().unwrap()).unwrap(),
+            topic: "topic".into(),
+        };
+        let state = AppState::new(
+            Views::default(),
+            Default::default(),
+            Default::default(),
+            Default::default(),
+            log,
+        );
         serde_json::to_value(routes(state).into_openapi()).unwrap()
     }
 
@@ -107,11 +117,21 @@ mod tests {
     #[test]
     fn every_problem_has_an_example() {
         let document = document();
-        let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+        let operations = document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|path| path.as_object().unwrap());
         let mut seen = 0;
-        for responses in operations.map(|(_, operation)| operation["responses"].as_object().unwrap()) {
-            for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
-                let examples = response["content"]["application/problem+json"]["examples"].as_object().unwrap();
+        for responses in
+            operations.map(|(_, operation)| operation["responses"].as_object().unwrap())
+        {
+            for (status, response) in
+                responses.iter().filter(|(status, _)| status.as_str() >= "400")
+            {
+                let examples = response["content"]["application/problem+json"]["examples"]
+                    .as_object()
+                    .unwrap();
                 for (code, example) in examples {
                     assert_eq!(&example["value"]["code"], code);
                     assert_eq!(example["value"]["status"].to_string(), *status);

@@ -107,9 +107,12 @@ pub(super) async fn list(
 ) -> Result<Json<Statement>, Problem> {
     let limit = limit(asked.limit)?;
     let event_type = asked.event_type.as_deref().map(known_type).transpose()?;
-    let pages =
-        List::of("entries", &(account_id, event_type, asked.order, asked.from, asked.to, asked.as_of, &metadata));
-    let before = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read_place)).transpose()?;
+    let pages = List::of(
+        "entries",
+        &(account_id, event_type, asked.order, asked.from, asked.to, asked.as_of, &metadata),
+    );
+    let before =
+        asked.cursor.as_deref().map(|cursor| pages.place(cursor, read_place)).transpose()?;
     if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "is after `to`"));
     }
@@ -120,11 +123,15 @@ pub(super) async fn list(
     }
 
     let pool = state.views.pool()?;
-    let period = state.views.read(history::period(pool, account_id, asked.from, asked.to, asked.as_of)).await?;
+    let period = state
+        .views
+        .read(history::period(pool, account_id, asked.from, asked.to, asked.as_of))
+        .await?;
     let Some(period) = period else {
         return Err(state.no_account(account_id).await?);
     };
-    let last = before.filter(|_| asked.order == Order::Recorded).map_or(i64::MAX, |before| before.1);
+    let last =
+        before.filter(|_| asked.order == Order::Recorded).map_or(i64::MAX, |before| before.1);
     let filter = Filter {
         after: period.after,
         before: last.min(period.last + 1),
@@ -134,13 +141,17 @@ pub(super) async fn list(
     };
     let (opening_balance, closing_balance, mut found) = match asked.order {
         Order::Recorded => {
-            let found = state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
+            let found =
+                state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
             (period.opening_balance, period.closing_balance, found)
         }
         Order::Effective => {
             let bounds = (asked.from, asked.to);
             let ends = [bounds.0.unwrap_or(Timestamp::FIRST), bounds.1.unwrap_or(Timestamp::LAST)];
-            let ends = state.views.read(effective::balances(pool, account_id, period.known, &ends)).await?;
+            let ends = state
+                .views
+                .read(effective::balances(pool, account_id, period.known, &ends))
+                .await?;
             let found = effective::list(pool, account_id, &filter, bounds, before, limit + 1);
             (ends[0], ends[1], state.views.read(found).await?)
         }
@@ -148,7 +159,9 @@ pub(super) async fn list(
     let has_more = cut(&mut found, limit);
     let place = |last: &Entry| match asked.order {
         Order::Recorded => write_number(last.version),
-        Order::Effective => write_place((last.effective_at.unwrap_or(last.recorded_at), last.version)),
+        Order::Effective => {
+            write_place((last.effective_at.unwrap_or(last.recorded_at), last.version))
+        }
     };
     Ok(Json(Statement {
         next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(place(last))),
@@ -182,10 +195,9 @@ fn event_types() -> Schema {
 }
 
 fn known_type(asked: &str) -> Result<&'static str, Problem> {
-    AccountEvent::TYPES
-        .into_iter()
-        .find(|known| *known == asked)
-        .ok_or_else(|| Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", "))))
+    AccountEvent::TYPES.into_iter().find(|known| *known == asked).ok_or_else(|| {
+        Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", ")))
+    })
 }
 
 struct Problems;

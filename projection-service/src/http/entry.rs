@@ -109,7 +109,9 @@ pub(super) async fn get(
         return Err(Problem::malformed("version", "must be a version, from 1"));
     }
     state.until_version(&headers, account_id, asked.min_version).await?;
-    let Some(found) = state.views.read(entries::find(state.views.pool()?, account_id, version)).await? else {
+    let Some(found) =
+        state.views.read(entries::find(state.views.pool()?, account_id, version)).await?
+    else {
         return Err(no_entry(&state, account_id, version).await?);
     };
     let position = Position { partition: found.partition, number: found.entry.position };
@@ -123,7 +125,11 @@ pub(super) async fn get(
         entry: EntryView::of(found.entry, found.partition),
         event: LoggedEvent { event_id, event_type, schema_version, data },
         command: metadata,
-        kafka: found.kafka_offset.map(|offset| KafkaPlace { topic, partition: found.partition, offset }),
+        kafka: found.kafka_offset.map(|offset| KafkaPlace {
+            topic,
+            partition: found.partition,
+            offset,
+        }),
         recorded_at,
         published_at: found.published_at,
         applied_at: found.applied_at,
@@ -133,10 +139,17 @@ pub(super) async fn get(
 
 impl AppState {
     /// The event as the log has it, which must be the one that the views have.
-    async fn logged(&self, account_id: Uuid, version: i64, position: Position) -> Result<RecordedEvent, Problem> {
+    async fn logged(
+        &self,
+        account_id: Uuid,
+        version: i64,
+        position: Position,
+    ) -> Result<RecordedEvent, Problem> {
         match log::asked(self.log.feed.event_of(account_id, version)).await? {
             Some(event) if event.position == position => Ok(event),
-            Some(_) | None => Err(log::unavailable("it does not have the event there: is it of this log?")),
+            Some(_) | None => {
+                Err(log::unavailable("it does not have the event there: is it of this log?"))
+            }
         }
     }
 }
@@ -151,7 +164,9 @@ async fn no_entry(state: &AppState, account_id: Uuid, version: i64) -> Result<Pr
 }
 
 fn discarded(account_id: Uuid, version: i64) -> Problem {
-    let detail = format!("version {version} of account {account_id} could not be applied, and was discarded");
+    let detail = format!(
+        "version {version} of account {account_id} could not be applied, and was discarded"
+    );
     Problem::new(StatusCode::NOT_FOUND, "entry_not_found", detail)
 }
 
@@ -159,6 +174,10 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([Problem::version_not_found(ACCOUNT, 6), discarded(ACCOUNT, 5), log::log_unavailable()])
+        account_problems([
+            Problem::version_not_found(ACCOUNT, 6),
+            discarded(ACCOUNT, 5),
+            log::log_unavailable(),
+        ])
     }
 }

@@ -129,7 +129,8 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let limit = limit(asked.limit)?;
     let pages = List::of("holds", &(account_id, asked.status));
-    let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
+    let before =
+        asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
     state.until_version(&headers, account_id, asked.min_version).await?;
 
     let pool = state.views.pool()?;
@@ -143,11 +144,17 @@ pub(super) async fn list(
     if account.quarantined_since.is_none() && none_match(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
-    let mut found = state.views.read(holds::list(pool, account_id, version, before, asked.status, limit + 1)).await?;
+    let mut found = state
+        .views
+        .read(holds::list(pool, account_id, version, before, asked.status, limit + 1))
+        .await?;
     let has_more = cut(&mut found, limit);
     let page = HoldPage {
         version,
-        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.placed_version))),
+        next_cursor: found
+            .last()
+            .filter(|_| has_more)
+            .map(|last| pages.cursor(write_number(last.placed_version))),
         data: found.into_iter().map(HoldView::from).collect(),
         quarantined_since: account.quarantined_since,
         has_more,

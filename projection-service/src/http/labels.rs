@@ -18,8 +18,10 @@ pub(super) struct LabelsAsked;
 
 impl utoipa::IntoParams for LabelsAsked {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let label =
-            ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[^:]{1,64}:")).examples(["region:north"]);
+        let label = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[^:]{1,64}:"))
+            .examples(["region:north"]);
         let label = ParameterBuilder::new()
             .name("label")
             .parameter_in(ParameterIn::Query)

@@ -15,7 +15,9 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 static UNASKED: Fault = Fault::new("requests can't be answered without the command-service's log");
 
 /// What the log says, or 503 `log_unavailable`.
-pub(super) async fn asked<T>(asked: impl Future<Output = Result<T, FeedError>>) -> Result<T, Problem> {
+pub(super) async fn asked<T>(
+    asked: impl Future<Output = Result<T, FeedError>>,
+) -> Result<T, Problem> {
     match timeout(LOG_TIMEOUT, asked).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(unavailable(&error.to_string())),

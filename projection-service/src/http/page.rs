@@ -30,6 +30,7 @@ pub(super) fn write_number(last: i64) -> String {
 
 /// The number in a cursor, behind which the list continues.
 pub(super) fn read_number(place: &str) -> Option<i64> {
-    let digits = place.len() == 16 && place.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let digits = place.len() == 16
+        && place.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     i64::from_str_radix(place, 16).ok().filter(|_| digits)
 }

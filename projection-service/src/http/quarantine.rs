@@ -54,7 +54,16 @@ pub(super) struct QuarantinedView {
 
 impl From<Quarantined> for QuarantinedView {
     fn from(row: Quarantined) -> Self {
-        let Quarantined { id, account_id, partition, position, kafka_offset, reason, waiting, since } = row;
+        let Quarantined {
+            id,
+            account_id,
+            partition,
+            position,
+            kafka_offset,
+            reason,
+            waiting,
+            since,
+        } = row;
         Self { id, account_id, partition, position, offset: kafka_offset, reason, waiting, since }
     }
 }
@@ -95,10 +104,16 @@ pub(super) async fn list(
     let limit = limit(asked.limit)?;
     let pages = List::of("quarantine", &());
     let after = asked.cursor.as_deref().map_or(Ok(0), |cursor| pages.place(cursor, read_number))?;
-    let mut found = state.views.read(quarantine::list(state.views.pool()?, after, limit + 1)).await?;
+    let mut found =
+        state.views.read(quarantine::list(state.views.pool()?, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
-    Ok(Json(QuarantinePage { data: found.into_iter().map(QuarantinedView::from).collect(), next_cursor, has_more }))
+    let next_cursor =
+        found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
+    Ok(Json(QuarantinePage {
+        data: found.into_iter().map(QuarantinedView::from).collect(),
+        next_cursor,
+        has_more,
+    }))
 }
 
 /// A record or an event that could not be applied, with its document.
@@ -151,11 +166,15 @@ struct WaitingView {
 /// And the events that wait behind it, in their order.
 #[utoipa::path(get, operation_id = "get_quarantined", path = "/admin/quarantine/{id}", tag = "operations", params(("id" = i64, Path)),
     responses((status = 200, description = "What was set aside", body = WholeView), OneProblems))]
-pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<WholeView>, Problem> {
+pub(super) async fn get(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<WholeView>, Problem> {
     let id = number(&id)?;
     let pool = state.views.pool()?;
     let row = state.views.read(quarantine::find(pool, id)).await?.ok_or_else(|| not_there(id))?;
-    let document = state.views.read(quarantine::document(pool, id)).await?.ok_or_else(|| not_there(id))?;
+    let document =
+        state.views.read(quarantine::document(pool, id)).await?.ok_or_else(|| not_there(id))?;
     let waiting = match row.account_id {
         Some(account_id) => state.views.read(quarantine::waiting(pool, account_id, SHOWN)).await?,
         None => Vec::new(),
@@ -163,7 +182,10 @@ pub(super) async fn get(State(state): State<AppState>, Path(id): Path<String>) -
     Ok(Json(WholeView {
         row: row.into(),
         document: DocumentView::of(document.raw, document.base64),
-        events: waiting.into_iter().map(|(version, position)| WaitingView { version, position }).collect(),
+        events: waiting
+            .into_iter()
+            .map(|(version, position)| WaitingView { version, position })
+            .collect(),
     }))
 }
 

@@ -120,7 +120,11 @@ pub(super) async fn ask(
 }
 
 /// Checks that there is an account: in the views, or in the log, which may have one that the views have not.
-async fn exists(state: &AppState, connection: &mut sqlx::PgConnection, account_id: Uuid) -> Result<(), Problem> {
+async fn exists(
+    state: &AppState,
+    connection: &mut sqlx::PgConnection,
+    account_id: Uuid,
+) -> Result<(), Problem> {
     let known = state.views.read(accounts::states(connection, &[account_id])).await?;
     if known.is_empty() && log::asked(state.log.feed.event_of(account_id, 1)).await?.is_none() {
         return Err(Problem::account_not_found(account_id));
@@ -136,13 +140,22 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
             for (partition, offset) in offsets {
                 if !partitions.iter().any(|checkpoint| checkpoint.partition == *partition) {
                     let detail = format!("the log has no partition {partition}");
-                    return Err(Problem::malformed(format!("partition_offsets.{partition}"), detail));
+                    return Err(Problem::malformed(
+                        format!("partition_offsets.{partition}"),
+                        detail,
+                    ));
                 }
-                let read =
-                    partitions.iter().find(|c| c.partition == *partition).and_then(|c| c.kafka_offset).unwrap_or(0);
+                let read = partitions
+                    .iter()
+                    .find(|c| c.partition == *partition)
+                    .and_then(|c| c.kafka_offset)
+                    .unwrap_or(0);
                 if !(0..=read).contains(offset) {
                     let detail = format!("must be from 0 to {read}, up to which it was read");
-                    return Err(Problem::malformed(format!("partition_offsets.{partition}"), detail));
+                    return Err(Problem::malformed(
+                        format!("partition_offsets.{partition}"),
+                        detail,
+                    ));
                 }
             }
             match offsets.is_empty() {
@@ -154,7 +167,9 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
             let live = generations::live(&mut *connection).await?;
             let all = generations::all(connection).await?;
             match all.iter().find(|generation| generation.0 == *wanted) {
-                Some(generation) if *generation == live => Err(Problem::malformed("generation", "is live")),
+                Some(generation) if *generation == live => {
+                    Err(Problem::malformed("generation", "is live"))
+                }
                 Some(_) => Ok(()),
                 None => Err(Problem::malformed("generation", "is not there (any more)")),
             }
@@ -167,7 +182,9 @@ async fn check(connection: &mut sqlx::PgConnection, from: &From) -> Result<(), P
 /// At most 100, the newest first; those that a reset of the consumer group began are among them.
 #[utoipa::path(get, operation_id = "list_replays", path = "/admin/replays", tag = "operations",
     responses((status = 200, description = "Newest first", body = Replays), Problems))]
-pub(super) async fn list(axum::extract::State(state): State<AppState>) -> Result<Json<Replays>, Problem> {
+pub(super) async fn list(
+    axum::extract::State(state): State<AppState>,
+) -> Result<Json<Replays>, Problem> {
     let found = state.views.read(replays::newest(state.views.pool()?)).await?;
     Ok(Json(Replays { data: found.into_iter().map(ReplayView::of).collect() }))
 }
@@ -205,7 +222,11 @@ async fn find(state: &AppState, id: Uuid) -> Result<ReplayView, Problem> {
 impl ReplayView {
     /// A replay as people see it.
     pub(super) fn of(replay: Replay) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "a guess for people")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            reason = "a guess for people"
+        )]
         let seconds_left = match (replay.events_total, replay.events_per_second) {
             (Some(total), Some(rate)) if rate > 0.0 && !replay.state.is_ended() => {
                 Some(((total - replay.events_done).max(0) as f64 / rate).ceil() as i64)
@@ -221,9 +242,10 @@ impl ReplayView {
             account_id: asked.account_id,
             state: match replay.state {
                 Standing::Noticed | Standing::Waiting | Standing::Running => "running",
-                ended @ (Standing::Comparing | Standing::Done | Standing::Failed | Standing::Cancelled) => {
-                    ended.as_str()
-                }
+                ended @ (Standing::Comparing
+                | Standing::Done
+                | Standing::Failed
+                | Standing::Cancelled) => ended.as_str(),
             },
             generation: replay.generation,
             keep: replay.keep,
@@ -273,8 +295,10 @@ struct AskProblems;
 
 impl utoipa::IntoResponses for AskProblems {
     fn responses() -> Responses {
-        let malformed =
-            Problem::malformed("from", "unknown variant `begining`, expected one of `beginning`, `time`, …");
+        let malformed = Problem::malformed(
+            "from",
+            "unknown variant `begining`, expected one of `beginning`, `time`, …",
+        );
         problems([
             malformed,
             Problem::account_not_found(EXAMPLE),

@@ -113,7 +113,12 @@ pub(super) async fn get(
 
 impl Cache {
     /// The sums; who comes while they are being made waits for them.
-    async fn get(&self, views: &Views, at_least: Option<Position>, as_of: Option<Timestamp>) -> sqlx::Result<Stats> {
+    async fn get(
+        &self,
+        views: &Views,
+        at_least: Option<Position>,
+        as_of: Option<Timestamp>,
+    ) -> sqlx::Result<Stats> {
         let mut last = self.last.lock().await;
         if as_of.is_none()
             && let Some((at, stats)) = &*last
@@ -128,7 +133,8 @@ impl Cache {
         let mut stats = Stats::of(accounts::totals(pool, as_of).await?);
         stats.as_of = as_of;
         stats.events_applied = checkpoints.iter().map(|checkpoint| checkpoint.position).sum();
-        let position = |c: &checkpoints::Checkpoint| Position { partition: c.partition, number: c.position };
+        let position =
+            |c: &checkpoints::Checkpoint| Position { partition: c.partition, number: c.position };
         stats.positions = checkpoints.iter().map(position).collect();
         if as_of.is_none() {
             *last = Some((Instant::now(), stats.clone()));
@@ -166,7 +172,9 @@ impl Stats {
     }
 
     fn has(&self, wanted: Position) -> bool {
-        self.positions.iter().any(|position| position.partition == wanted.partition && position.number >= wanted.number)
+        self.positions.iter().any(|position| {
+            position.partition == wanted.partition && position.number >= wanted.number
+        })
     }
 }
 

@@ -44,7 +44,8 @@ pub(super) async fn get(
 ) -> Result<Json<TransferView>, Problem> {
     state.until_position(&headers, asked.at_least).await?;
     let now = Instant::now();
-    let legs = state.first_leg(transfer_id, now + preferred_wait(&headers).unwrap_or_default()).await?;
+    let legs =
+        state.first_leg(transfer_id, now + preferred_wait(&headers).unwrap_or_default()).await?;
     let (legs, since) = match &legs[..] {
         [one] => {
             let (account_id, wanted) = (one.counterparty, one.counterparty_version);
@@ -63,13 +64,21 @@ pub(super) async fn get(
 
 /// 404: no leg of it is in the views.
 fn not_found(transfer_id: Uuid) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "transfer_not_found", format!("there is no transfer {transfer_id}"))
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "transfer_not_found",
+        format!("there is no transfer {transfer_id}"),
+    )
 }
 
 struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        problems([Problem::malformed("id", "is not a UUID"), not_found(ACCOUNT), behind::of_account(ACCOUNT, 6, 7)])
+        problems([
+            Problem::malformed("id", "is not a UUID"),
+            not_found(ACCOUNT),
+            behind::of_account(ACCOUNT, 6, 7),
+        ])
     }
 }

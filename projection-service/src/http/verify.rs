@@ -55,7 +55,8 @@ pub(super) struct VerificationView {
 
 impl From<Job> for VerificationView {
     fn from(job: Job) -> Self {
-        let positions = job.positions.into_iter().map(|(partition, number)| Position { partition, number });
+        let positions =
+            job.positions.into_iter().map(|(partition, number)| Position { partition, number });
         Self {
             id: job.id,
             state: match job.state {
@@ -117,7 +118,9 @@ pub(super) async fn get(
 
 /// A verification as the instance that runs it has told of it.
 async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, Problem> {
-    let Some(told) = state.views.read(verifications::find(state.views.pool()?, id)).await? else { return Ok(None) };
+    let Some(told) = state.views.read(verifications::find(state.views.pool()?, id)).await? else {
+        return Ok(None);
+    };
     let mut job: Job = serde_json::from_value(told.body).map_err(|error| {
         tracing::error!(%error, verify.id = %id, "a verification that another version told of can't be read");
         Problem::internal()
@@ -130,8 +133,12 @@ async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, 
 }
 
 fn verify_running(id: Uuid) -> Problem {
-    Problem::new(StatusCode::CONFLICT, "verify_running", format!("verification {id} is not at its end"))
-        .with("verify_id", id.to_string())
+    Problem::new(
+        StatusCode::CONFLICT,
+        "verify_running",
+        format!("verification {id} is not at its end"),
+    )
+    .with("verify_id", id.to_string())
 }
 
 fn verify_not_found(id: Uuid) -> Problem {

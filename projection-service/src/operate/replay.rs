@@ -70,7 +70,9 @@ impl Place {
             .or(self.to_generation.map(From::Generation));
         match given {
             Some(from) => Ok(from),
-            None => bail!("say from where: --from-beginning, --to-time, --to-offset, --account or --to-generation"),
+            None => bail!(
+                "say from where: --from-beginning, --to-time, --to-offset, --account or --to-generation"
+            ),
         }
     }
 }
@@ -98,7 +100,8 @@ struct Replay {
 pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
     let asked = ReplayRequest::of(options.from.from()?, options.keep);
-    let mut replay: Replay = service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
+    let mut replay: Replay =
+        service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
     let path = format!("/admin/replays/{}", replay.id);
     println!("replay {}; to cancel it: curl -X DELETE {}", replay.id, service.url(&path));
     let bar = bar()?;
@@ -128,8 +131,12 @@ fn tell(replay: &Replay) -> anyhow::Result<()> {
     if *events_from_log > 0 {
         println!("{events_from_log} of them were not in the topic, and came from the log");
     }
-    if let (Some(generation), Some(differences), "done") = (replay.generation, replay.differences, state.as_str()) {
-        println!("generation {generation} is live; {differences} of its rows were not as in the one before");
+    if let (Some(generation), Some(differences), "done") =
+        (replay.generation, replay.differences, state.as_str())
+    {
+        println!(
+            "generation {generation} is live; {differences} of its rows were not as in the one before"
+        );
     }
     for sample in &replay.samples {
         println!("  {sample}");

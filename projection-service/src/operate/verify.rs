@@ -29,7 +29,8 @@ struct Verification {
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
-    let mut job: Verification = service.send(service.client.post(service.url("/admin/verify"))).await?;
+    let mut job: Verification =
+        service.send(service.client.post(service.url("/admin/verify"))).await?;
     let path = format!("/admin/verify/{}", job.id);
     println!("verification {}; how it stands: {}", job.id, service.url(&path));
     let bar = bar()?;
@@ -61,7 +62,11 @@ fn tell(job: &Verification) -> anyhow::Result<()> {
     }
     match differences {
         0 => Ok(()),
-        1 => bail!("the views are not what the log says, or the log breaks its rules: 1 difference"),
-        more => bail!("the views are not what the log says, or the log breaks its rules: {more} differences"),
+        1 => {
+            bail!("the views are not what the log says, or the log breaks its rules: 1 difference")
+        }
+        more => bail!(
+            "the views are not what the log says, or the log breaks its rules: {more} differences"
+        ),
     }
 }

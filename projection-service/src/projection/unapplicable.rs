@@ -40,7 +40,10 @@ impl fmt::Display for Unapplicable {
             Self::AfterClosing => f.write_str("the account was closed before"),
             Self::Overflow => write!(f, "the balance would be beyond {MAX_AMOUNT} minor units"),
             Self::Held { would_be } => {
-                write!(f, "the amount set aside by holds would be {would_be} minor units, not 0 to {MAX_AMOUNT}")
+                write!(
+                    f,
+                    "the amount set aside by holds would be {would_be} minor units, not 0 to {MAX_AMOUNT}"
+                )
             }
         }
     }

@@ -56,15 +56,22 @@ impl QuarantineCheck {
             ([], None) => self.health.ok(CHECK),
             ([], Some(held)) => self.health.degraded(CHECK, explain(held)),
             (stopped, None) => self.health.failing(CHECK, stopped.join("; ")),
-            (stopped, Some(held)) => self.health.failing(CHECK, format!("{}; {}", stopped.join("; "), explain(held))),
+            (stopped, Some(held)) => {
+                self.health.failing(CHECK, format!("{}; {}", stopped.join("; "), explain(held)))
+            }
         }
     }
 }
 
 fn explain(held: Held) -> String {
     let Held { number, oldest } = held;
-    let age = oldest.map_or(0, |oldest| (Timestamp::now().as_micros() - oldest.as_micros()).max(0) / 1_000_000);
-    let (is, them) = if number == 1 { ("1 record or event is", "it") } else { ("records and events are", "them") };
+    let age = oldest
+        .map_or(0, |oldest| (Timestamp::now().as_micros() - oldest.as_micros()).max(0) / 1_000_000);
+    let (is, them) = if number == 1 {
+        ("1 record or event is", "it")
+    } else {
+        ("records and events are", "them")
+    };
     let count = if number == 1 { String::new() } else { format!("{number} ") };
     format!("{count}{is} in quarantine, the oldest for {age} s: GET /admin/quarantine lists {them}")
 }
@@ -79,11 +86,17 @@ pub(crate) fn warn(set_aside: &[SetAside]) {
 
 fn describe(set_aside: &SetAside) -> String {
     let SetAside { partition, position, kafka_offset, account, reason, .. } = set_aside;
-    let offset = kafka_offset.map_or_else(|| "none, from the log".to_owned(), |offset| offset.to_string());
-    let position = position.map_or_else(|| "unknown".to_owned(), |position| format!("{partition}-{position}"));
-    let account =
-        account.map_or_else(|| "unknown".to_owned(), |(account_id, version)| format!("{account_id} version {version}"));
-    format!("partition {partition}, offset {offset}, position {position}, account {account}: {reason}")
+    let offset =
+        kafka_offset.map_or_else(|| "none, from the log".to_owned(), |offset| offset.to_string());
+    let position =
+        position.map_or_else(|| "unknown".to_owned(), |position| format!("{partition}-{position}"));
+    let account = account.map_or_else(
+        || "unknown".to_owned(),
+        |(account_id, version)| format!("{account_id} version {version}"),
+    );
+    format!(
+        "partition {partition}, offset {offset}, position {position}, account {account}: {reason}"
+    )
 }
 
 #[cfg(test)]
@@ -104,11 +117,19 @@ mod tests {
         check.holds(Held { number: 2_030, oldest: minute_ago });
         assert_eq!(state().state, CheckState::Degraded);
         let reason = state().reason.unwrap();
-        assert!(reason.contains("2030 records and events are in quarantine, the oldest for 60 s"), "{reason}");
+        assert!(
+            reason.contains("2030 records and events are in quarantine, the oldest for 60 s"),
+            "{reason}"
+        );
         check.stopped(vec!["partition 3 stops".to_owned()]);
         assert_eq!(state().state, CheckState::Failing);
         check.holds(Held { number: 1, oldest: minute_ago });
-        assert!(state().reason.unwrap().starts_with("partition 3 stops; 1 record or event is in quarantine"));
+        assert!(
+            state()
+                .reason
+                .unwrap()
+                .starts_with("partition 3 stops; 1 record or event is in quarantine")
+        );
         check.stopped(Vec::new());
         check.holds(Held { number: 0, oldest: None });
         assert_eq!(state().state, CheckState::Ok);
@@ -130,7 +151,9 @@ mod tests {
         let line = describe(&set_aside);
         assert_eq!(
             line,
-            format!("partition 3, offset 21, position 3-17, account {account} version 4: version 4 follows on 2")
+            format!(
+                "partition 3, offset 21, position 3-17, account {account} version 4: version 4 follows on 2"
+            )
         );
     }
 }

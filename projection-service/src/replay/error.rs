@@ -27,7 +27,9 @@ pub(crate) enum ReplayError {
     Feed(#[from] FeedError),
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
-    #[error("the log ends before position {partition}-{position}, which the live views have passed: was it restored?")]
+    #[error(
+        "the log ends before position {partition}-{position}, which the live views have passed: was it restored?"
+    )]
     LogEnds { partition: Partition, position: i64 },
     #[error(
         "the {what} is of store {} with {} partitions, the views are of store {} with {}: nothing is replayed. Is KAFKA_TOPIC \
@@ -55,7 +57,9 @@ impl ReplayError {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => {
-                is_connection_lost(error) || is_unavailable(error) || violated_constraint(error) == Some(OUTRUN)
+                is_connection_lost(error)
+                    || is_unavailable(error)
+                    || violated_constraint(error) == Some(OUTRUN)
             }
             Self::Feed(FeedError::Request(_)) | Self::Kafka(_) | Self::Differs { .. } => true,
             Self::Feed(FeedError::Nameless | FeedError::OutOfOrder { .. })

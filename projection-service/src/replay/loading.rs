@@ -162,7 +162,9 @@ impl<'a> Loading<'a> {
         let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
         let count = events.len();
         for event in events {
-            if self.sequence.of_log(self.partition, event.position.number, event.event_id) == Verdict::Next {
+            if self.sequence.of_log(self.partition, event.position.number, event.event_id)
+                == Verdict::Next
+            {
                 self.push(Record::of_feed(event, self.log.source.store_id));
             }
         }
@@ -177,7 +179,11 @@ impl<'a> Loading<'a> {
 
     async fn write_if_full(&mut self) -> Result<(), ReplayError> {
         let (most, most_bytes) = BATCH;
-        if self.pending.len() >= most || self.bytes >= most_bytes { self.write().await } else { Ok(()) }
+        if self.pending.len() >= most || self.bytes >= most_bytes {
+            self.write().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn write(&mut self) -> Result<(), ReplayError> {

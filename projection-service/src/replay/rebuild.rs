@@ -66,7 +66,10 @@ pub(super) async fn generation(
 ) -> Result<Generation, ReplayError> {
     let mut connection = ground.connect().await?;
     if let Some(wanted) = replay.generation.or(given) {
-        let there = generations::all(&mut connection).await?.into_iter().find(|generation| generation.0 == wanted);
+        let there = generations::all(&mut connection)
+            .await?
+            .into_iter()
+            .find(|generation| generation.0 == wanted);
         let generation = there.ok_or(ReplayError::NoGeneration(wanted))?;
         replays::begin(&mut connection, replay.replay_id, generation).await?;
         return Ok(generation);
@@ -114,9 +117,14 @@ impl<'a> Rebuild<'a> {
             self.settle_by_log().await?;
             (differences, samples) = self.compare().await?;
         }
-        replays::compared(&mut self.connection, self.replay.replay_id, differences, &samples).await?;
+        replays::compared(&mut self.connection, self.replay.replay_id, differences, &samples)
+            .await?;
         if differences > 0 {
-            tracing::warn!(differences, generation = self.generation.0, "the new views are not as the live ones");
+            tracing::warn!(
+                differences,
+                generation = self.generation.0,
+                "the new views are not as the live ones"
+            );
         }
         self.approach(By::Log).await?;
         self.switch().await
@@ -127,7 +135,11 @@ impl<'a> Rebuild<'a> {
         for pass in 1.. {
             let mut live = generations::connect_live(&self.ground.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
-            checkpoints::ensure(&mut self.building, i16::try_from(targets.len()).unwrap_or(i16::MAX)).await?;
+            checkpoints::ensure(
+                &mut self.building,
+                i16::try_from(targets.len()).unwrap_or(i16::MAX),
+            )
+            .await?;
             self.progress.set_total(targets.values().sum());
             let standing = checkpoints::all(&mut self.building).await?;
             let behind: Vec<(Checkpoint, i64)> = standing
@@ -137,7 +149,8 @@ impl<'a> Rebuild<'a> {
                     (checkpoint.position < target).then_some((checkpoint, target))
                 })
                 .collect();
-            let missing: i64 = behind.iter().map(|(checkpoint, target)| target - checkpoint.position).sum();
+            let missing: i64 =
+                behind.iter().map(|(checkpoint, target)| target - checkpoint.position).sum();
             self.load(behind, by).await?;
             let mut transaction = self.building.begin().await?;
             generations::index(&mut transaction, self.generation).await?;
@@ -153,22 +166,39 @@ impl<'a> Rebuild<'a> {
     async fn load(&self, behind: Vec<(Checkpoint, i64)>, by: By) -> Result<(), ReplayError> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
             let mut connection = self.ground.connect_to(self.generation).await?;
-            let loading = Loading::new(self.ground, self.progress, &mut connection, &self.log, &checkpoint, target);
+            let loading = Loading::new(
+                self.ground,
+                self.progress,
+                &mut connection,
+                &self.log,
+                &checkpoint,
+                target,
+            );
             match by {
                 By::Topic => loading.by_topic(checkpoint.kafka_offset.unwrap_or(0)).await.map(drop),
                 By::Log => loading.by_log().await,
             }
         };
-        stream::iter(behind).map(load).buffer_unordered(self.ground.at_once).try_collect::<Vec<()>>().await.map(drop)
+        stream::iter(behind)
+            .map(load)
+            .buffer_unordered(self.ground.at_once)
+            .try_collect::<Vec<()>>()
+            .await
+            .map(drop)
     }
 
     /// Corrects partitions of what is built whose last event is not the log's: those may be of a log that was given up, or
     /// of nobody's.
     async fn end_as_log(&mut self) -> Result<(), ReplayError> {
-        for checkpoint in checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0) {
-            let there = self.ground.feed.event_at(checkpoint.partition, checkpoint.position).await?;
+        for checkpoint in
+            checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0)
+        {
+            let there =
+                self.ground.feed.event_at(checkpoint.partition, checkpoint.position).await?;
             if there.map(|event| event.event_id) != checkpoint.event_id {
-                let corrected = correct::building(self.ground, &mut self.building, &self.log, checkpoint).await?;
+                let corrected =
+                    correct::building(self.ground, &mut self.building, &self.log, checkpoint)
+                        .await?;
                 tracing::warn!(
                     partition = checkpoint.partition,
                     ?corrected,
@@ -182,8 +212,13 @@ impl<'a> Rebuild<'a> {
     /// Makes the accounts that differ from the live views anew, from the log; all of them, if they are many.
     async fn settle_by_log(&mut self) -> Result<(), ReplayError> {
         let live = generations::live(&mut self.connection).await?;
-        let differing = generations::differing(&mut self.connection, self.generation, live, SETTLED + 1).await?;
-        tracing::warn!(accounts = differing.len(), "the new views are not as the live ones: the log is asked");
+        let differing =
+            generations::differing(&mut self.connection, self.generation, live, SETTLED + 1)
+                .await?;
+        tracing::warn!(
+            accounts = differing.len(),
+            "the new views are not as the live ones: the log is asked"
+        );
         if differing.len() > SETTLED {
             return self.again_by_log().await;
         }
@@ -193,7 +228,8 @@ impl<'a> Rebuild<'a> {
             let up_to = standing.get(&partition).copied().unwrap_or_default();
             let mut transaction = self.building.begin().await?;
             let Self { ground, progress, log, .. } = self;
-            account_by_log(ground, progress, &mut transaction, log.source, account_id, up_to).await?;
+            account_by_log(ground, progress, &mut transaction, log.source, account_id, up_to)
+                .await?;
             transaction.commit().await?;
         }
         Ok(())
@@ -213,15 +249,17 @@ impl<'a> Rebuild<'a> {
         let mut held = live.begin().await?;
         self.meet(&mut held).await?;
         // What this transaction sees is as it is now, however long it looks.
-        let mut seeing = seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let mut seeing =
+            seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let before = generations::live(&mut *seeing).await?;
         held.rollback().await?;
-        let row = sqlx::query("SELECT differences, samples FROM projection.differences($1, $2, $3)")
-            .bind(self.generation.0)
-            .bind(before.0)
-            .bind(SAMPLES)
-            .fetch_one(&mut *seeing)
-            .await?;
+        let row =
+            sqlx::query("SELECT differences, samples FROM projection.differences($1, $2, $3)")
+                .bind(self.generation.0)
+                .bind(before.0)
+                .bind(SAMPLES)
+                .fetch_one(&mut *seeing)
+                .await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
@@ -258,8 +296,13 @@ impl<'a> Rebuild<'a> {
         let built = checkpoints::all(&mut self.building).await?;
         for live in checkpoints::all(live).await? {
             let built = built.iter().find(|built| built.partition == live.partition);
-            if built.is_none_or(|built| (built.position, built.event_id) != (live.position, live.event_id)) {
-                return Err(ReplayError::Differs { partition: live.partition, position: live.position });
+            if built.is_none_or(|built| {
+                (built.position, built.event_id) != (live.position, live.event_id)
+            }) {
+                return Err(ReplayError::Differs {
+                    partition: live.partition,
+                    position: live.position,
+                });
             }
         }
         Ok(())

@@ -40,11 +40,16 @@ pub(super) async fn partitions(
     let log = ground.log().await?;
     let mut live = connect(ground).await?;
     let standing = checkpoints::all(&mut live).await?;
-    let behind = standing.iter().filter_map(|c| Some((c.position - back.get(&c.partition)?.position).max(0)));
+    let behind = standing
+        .iter()
+        .filter_map(|c| Some((c.position - back.get(&c.partition)?.position).max(0)));
     progress.set_total(behind.sum());
     for (partition, back) in back {
         if !one_partition(ground, progress, &mut live, &log, *partition, *back, false).await? {
-            tracing::warn!(partition, "the topic has other events than the log: they are read from the log");
+            tracing::warn!(
+                partition,
+                "the topic has other events than the log: they are read from the log"
+            );
             one_partition(ground, progress, &mut live, &log, *partition, *back, true).await?;
         }
     }
@@ -72,7 +77,9 @@ async fn one_partition(
     let loading = Loading::new(ground, progress, &mut transaction, log, &from, before.position);
     if by_log {
         loading.by_log().await?;
-    } else if loading.by_topic(back.offset).await? || !ends_as_log(ground, &mut transaction, partition).await? {
+    } else if loading.by_topic(back.offset).await?
+        || !ends_as_log(ground, &mut transaction, partition).await?
+    {
         transaction.rollback().await?;
         return Ok(false);
     }
@@ -81,7 +88,12 @@ async fn one_partition(
         return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
     }
     transaction.commit().await?;
-    tracing::info!(partition, from = back.position, to = before.position, "events were applied again");
+    tracing::info!(
+        partition,
+        from = back.position,
+        to = before.position,
+        "events were applied again"
+    );
     Ok(true)
 }
 
@@ -97,14 +109,19 @@ async fn ends_as_log(
 }
 
 /// Applies all events of an account again.
-pub(super) async fn account(ground: &Ground, progress: &Progress, account_id: Uuid) -> Result<(), ReplayError> {
+pub(super) async fn account(
+    ground: &Ground,
+    progress: &Progress,
+    account_id: Uuid,
+) -> Result<(), ReplayError> {
     let source = ground.log().await?.source;
     let partition = partition_of(account_id, source.partitions);
     let mut live = connect(ground).await?;
     let mut transaction = live.begin().await?;
     let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
     let set_aside = quarantine::count_of(&mut *transaction, account_id).await?;
-    account_by_log(ground, progress, &mut transaction, source, account_id, checkpoint.position).await?;
+    account_by_log(ground, progress, &mut transaction, source, account_id, checkpoint.position)
+        .await?;
     let set_aside_now = quarantine::count_of(&mut *transaction, account_id).await?;
     if set_aside_now > set_aside {
         return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
@@ -133,7 +150,8 @@ pub(super) async fn account_by_log(
         has_more = more && events.iter().all(|event| event.position.number <= up_to);
         events.retain(|event| event.position.number <= up_to);
         after += i64::try_from(events.len()).unwrap_or_default();
-        let records: Vec<Record> = events.into_iter().map(|event| Record::of_feed(event, source.store_id)).collect();
+        let records: Vec<Record> =
+            events.into_iter().map(|event| Record::of_feed(event, source.store_id)).collect();
         write(transaction, &records, &Sequence::default(), &mut known).await?;
         progress.add(records.len());
         progress.go_on()?;
@@ -147,14 +165,20 @@ async fn connect(ground: &Ground) -> sqlx::Result<PgConnection> {
 
 /// Where the events recorded at a moment or later begin, in each partition. Found by halving: times never fall from one
 /// position to the next.
-pub(super) async fn to_time(ground: &Ground, moment: Timestamp) -> Result<BTreeMap<Partition, Back>, ReplayError> {
+pub(super) async fn to_time(
+    ground: &Ground,
+    moment: Timestamp,
+) -> Result<BTreeMap<Partition, Back>, ReplayError> {
     let mut back = BTreeMap::new();
     for checkpoint in checkpoints::all(&mut connect(ground).await?).await? {
         let (mut low, mut high) = (0, checkpoint.position);
         while low < high {
             let middle = low + (high - low + 1) / 2;
             let event = ground.feed.event_at(checkpoint.partition, middle).await?;
-            let event = event.ok_or(ReplayError::LogEnds { partition: checkpoint.partition, position: middle })?;
+            let event = event.ok_or(ReplayError::LogEnds {
+                partition: checkpoint.partition,
+                position: middle,
+            })?;
             if event.recorded_at < moment {
                 low = middle;
             } else {
@@ -177,7 +201,9 @@ pub(super) async fn to_offsets(
     let mut back = BTreeMap::new();
     for (partition, offset) in offsets {
         // At the end of the topic there is nothing to go back for.
-        let Some((found, position)) = first_of_log(ground, &log, *partition, *offset).await? else { continue };
+        let Some((found, position)) = first_of_log(ground, &log, *partition, *offset).await? else {
+            continue;
+        };
         let before = position - 1;
         let position = if found > *offset { before.min(*offset) } else { before };
         back.insert(*partition, Back { position, offset: *offset });

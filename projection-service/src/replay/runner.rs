@@ -27,7 +27,8 @@ const LOG_EVERY: u32 = 10;
 /// Before another try.
 const RETRY: Duration = Duration::from_secs(1);
 
-static UNSEEN: Fault = Fault::new("replays can't be looked for, or the one that is open can't go on");
+static UNSEEN: Fault =
+    Fault::new("replays can't be looked for, or the one that is open can't go on");
 static WAITS: Fault = Fault::new("a replay waits");
 
 /// Runs replays until the shutdown. One that is under way then goes on at the next start.
@@ -88,7 +89,9 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
             Err(error) if error.may_pass() => {
                 WAITS.occurred(format_args!("replay {id}: {error}"));
                 waits_for = Some(error.to_string());
-                if replays::advance(&mut *connection, id, progress.figures(), waits_for.as_deref()).await? {
+                if replays::advance(&mut *connection, id, progress.figures(), waits_for.as_deref())
+                    .await?
+                {
                     break Some(ReplayError::Cancelled);
                 }
                 tokio::time::sleep(RETRY).await;
@@ -113,7 +116,11 @@ async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
     match (&replay.asked_for, replay.generation) {
         (From::Beginning | From::Generation(_), Some(generation)) => {
             let mut building = ground.connect_to(Generation(generation)).await?;
-            Ok(checkpoints::all(&mut building).await?.iter().map(|checkpoint| checkpoint.position).sum())
+            Ok(checkpoints::all(&mut building)
+                .await?
+                .iter()
+                .map(|checkpoint| checkpoint.position)
+                .sum())
         }
         (From::Beginning | From::Generation(_), None)
         | (From::Time(_) | From::PartitionOffsets(_) | From::AccountId(_), _) => Ok(0),

@@ -34,7 +34,10 @@ pub(super) fn read(
     let kafka = kafka.clone();
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read_to_end(&kafka, partition, from, &sender) {
-            UNREAD.occurred(format_args!("partition {partition}: {}", kafka.redacted(&error.to_string())));
+            UNREAD.occurred(format_args!(
+                "partition {partition}: {}",
+                kafka.redacted(&error.to_string())
+            ));
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -70,7 +73,10 @@ fn read_to_end(
         };
         if records.len() >= most || bytes >= most_bytes || ended != Ok(false) {
             bytes = 0;
-            if sender.blocking_send(Ok(std::mem::replace(&mut records, Vec::with_capacity(most)))).is_err() {
+            if sender
+                .blocking_send(Ok(std::mem::replace(&mut records, Vec::with_capacity(most))))
+                .is_err()
+            {
                 return Ok(());
             }
         }

@@ -42,7 +42,8 @@ pub struct Account {
 
 impl FromRow<'_, PgRow> for Account {
     fn from_row(row: &PgRow) -> sqlx::Result<Self> {
-        let position = Position { partition: row.try_get("partition")?, number: row.try_get("position")? };
+        let position =
+            Position { partition: row.try_get("partition")?, number: row.try_get("position")? };
         Ok(Self {
             account_id: row.try_get("account_id")?,
             owner: row.try_get("owner")?,
@@ -79,7 +80,10 @@ pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
 ///
 /// # Errors
 /// As any query.
-pub async fn states(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Result<HashMap<Uuid, AccountState>> {
+pub async fn states(
+    executor: impl PgExecutor<'_>,
+    accounts: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, AccountState>> {
     let rows = sqlx::query(
         "SELECT account_id, version, status, balance, held, overdraft_limit, transaction_count
            FROM accounts WHERE account_id = ANY ($1)",
@@ -112,7 +116,10 @@ pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Accoun
 /// # Errors
 /// As any query.
 pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1").bind(account_id).fetch_optional(pool).await
+    sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1")
+        .bind(account_id)
+        .fetch_optional(pool)
+        .await
 }
 
 /// Which accounts a list is of; each filter that is there must hold.
@@ -225,7 +232,8 @@ pub async fn list(
         };
         sql.push(", ").push_bind(account_id).push(")");
     }
-    sql.push(format_args!(" ORDER BY {column} {direction}, account_id {direction} LIMIT ")).push_bind(limit);
+    sql.push(format_args!(" ORDER BY {column} {direction}, account_id {direction} LIMIT "))
+        .push_bind(limit);
     sql.build_query_as().fetch_all(pool).await
 }
 
@@ -268,8 +276,9 @@ pub struct Total {
 /// # Errors
 /// As any query.
 pub async fn totals(pool: &PgPool, as_of: Option<Timestamp>) -> sqlx::Result<Vec<Total>> {
-    let mut sql =
-        QueryBuilder::<Postgres>::new("SELECT currency, status, count(*), sum(balance)::text, sum(held)::text");
+    let mut sql = QueryBuilder::<Postgres>::new(
+        "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text",
+    );
     from_accounts(&mut sql, as_of);
     sql.push(" GROUP BY currency, status ORDER BY currency, status");
     let rows = sql.build().fetch_all(pool).await?;

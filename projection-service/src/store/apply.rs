@@ -114,7 +114,11 @@ pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Re
     transaction.commit().await
 }
 
-async fn change(connection: &mut PgConnection, batch: &Batch<'_>, history: &[Row<'_>]) -> sqlx::Result<()> {
+async fn change(
+    connection: &mut PgConnection,
+    batch: &Batch<'_>,
+    history: &[Row<'_>],
+) -> sqlx::Result<()> {
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
     let metadata = |opened: &Opened<'_>| labels::text(Some(&opened.account.metadata));
     sqlx::query(

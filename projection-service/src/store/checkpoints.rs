@@ -56,14 +56,19 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>>
 /// # Errors
 /// As any query.
 pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>> {
-    sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED").fetch_all(connection).await
+    sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED")
+        .fetch_all(connection)
+        .await
 }
 
 /// A partition's checkpoint, if there is one.
 ///
 /// # Errors
 /// As any query.
-pub async fn find(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<Option<Checkpoint>> {
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+) -> sqlx::Result<Option<Checkpoint>> {
     sqlx::query_as(
         "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1",
     )
@@ -114,7 +119,10 @@ pub async fn hold(connection: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>
 ///
 /// # Errors
 /// As [`hold`].
-pub async fn hold_one(connection: &mut PgConnection, partition: Partition) -> sqlx::Result<Checkpoint> {
+pub async fn hold_one(
+    connection: &mut PgConnection,
+    partition: Partition,
+) -> sqlx::Result<Checkpoint> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
     sqlx::query_as(
         "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1
@@ -148,7 +156,11 @@ pub async fn rewind(
 ///
 /// # Errors
 /// As any query.
-pub async fn name(executor: impl PgExecutor<'_>, partition: Partition, event: &RecordedEvent) -> sqlx::Result<()> {
+pub async fn name(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+    event: &RecordedEvent,
+) -> sqlx::Result<()> {
     sqlx::query("UPDATE checkpoints SET event_id = $2, recorded_at = $3 WHERE partition = $1")
         .bind(partition)
         .bind(event.event_id)

@@ -42,7 +42,11 @@ pub struct Discarded {
 ///
 /// # Errors
 /// As any query.
-pub async fn list(executor: impl PgExecutor<'_>, before: i64, limit: i64) -> sqlx::Result<Vec<Discarded>> {
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    before: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Discarded>> {
     sqlx::query_as(
         "SELECT discarded_id, account_id, partition, position, kafka_offset, version, reason, since, discard_reason,
                 discarded_at, document, translate(encode(document, 'base64'), chr(10), '') AS document_base64
@@ -58,7 +62,10 @@ pub async fn list(executor: impl PgExecutor<'_>, before: i64, limit: i64) -> sql
 ///
 /// # Errors
 /// As any query.
-pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Result<Vec<Position>> {
+pub async fn among(
+    executor: impl PgExecutor<'_>,
+    accounts: &[Uuid],
+) -> sqlx::Result<Vec<Position>> {
     let found: Vec<(Partition, i64)> = sqlx::query_as(
         "SELECT partition, position FROM projection.discarded WHERE account_id = ANY ($1) AND position IS NOT NULL",
     )
@@ -72,7 +79,10 @@ pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Re
 ///
 /// # Errors
 /// As any query.
-pub async fn positions(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<HashSet<i64>> {
+pub async fn positions(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+) -> sqlx::Result<HashSet<i64>> {
     let found: Vec<i64> = sqlx::query_scalar(
         "SELECT position FROM projection.discarded
           WHERE partition = $1 AND account_id IS NOT NULL AND position IS NOT NULL",
@@ -87,12 +97,18 @@ pub async fn positions(executor: impl PgExecutor<'_>, partition: Partition) -> s
 ///
 /// # Errors
 /// As any query.
-pub async fn contains(executor: impl PgExecutor<'_>, account_id: Uuid, version: i64) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM projection.discarded WHERE account_id = $1 AND version = $2)")
-        .bind(account_id)
-        .bind(version)
-        .fetch_one(executor)
-        .await
+pub async fn contains(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+    version: i64,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM projection.discarded WHERE account_id = $1 AND version = $2)",
+    )
+    .bind(account_id)
+    .bind(version)
+    .fetch_one(executor)
+    .await
 }
 
 /// What is known of an event beside what the quarantine has.
@@ -109,7 +125,12 @@ pub struct Event {
 ///
 /// # Errors
 /// As any query.
-pub async fn record(executor: impl PgExecutor<'_>, id: i64, event: Option<Event>, reason: &str) -> sqlx::Result<()> {
+pub async fn record(
+    executor: impl PgExecutor<'_>,
+    id: i64,
+    event: Option<Event>,
+    reason: &str,
+) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO projection.discarded (partition, position, kafka_offset, account_id, version, recorded_at,
                                            passed_over, reason, since, document, discard_reason)

@@ -45,7 +45,11 @@ pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnect
 /// As any query.
 pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
     let schema = live(&mut *connection).await?.schema();
-    sqlx::query("SELECT set_config('search_path', $1, false)").bind(schema).execute(connection).await.map(drop)
+    sqlx::query("SELECT set_config('search_path', $1, false)")
+        .bind(schema)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Has the statements of a transaction work on the generation that is live now, and gives that.
@@ -54,7 +58,10 @@ pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// As any query.
 pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation> {
     let generation = live(&mut *transaction).await?;
-    sqlx::query("SELECT set_config('search_path', $1, true)").bind(generation.schema()).execute(transaction).await?;
+    sqlx::query("SELECT set_config('search_path', $1, true)")
+        .bind(generation.schema())
+        .execute(transaction)
+        .await?;
     Ok(generation)
 }
 
@@ -65,9 +72,14 @@ pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation
 /// Postgres is away, or refuses.
 pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
-    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection).await?;
+    sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .execute(&mut connection)
+        .await?;
     let schema = live(&mut connection).await?.schema();
-    sqlx::query("SELECT set_config('search_path', $1, true)").bind(schema).execute(&mut connection).await?;
+    sqlx::query("SELECT set_config('search_path', $1, true)")
+        .bind(schema)
+        .execute(&mut connection)
+        .await?;
     Ok(connection)
 }
 
@@ -87,9 +99,10 @@ pub async fn live(executor: impl PgExecutor<'_>) -> sqlx::Result<Generation> {
 /// # Errors
 /// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>> {
-    let found: Vec<i32> = sqlx::query_scalar("SELECT generation FROM projection.generations ORDER BY generation")
-        .fetch_all(executor)
-        .await?;
+    let found: Vec<i32> =
+        sqlx::query_scalar("SELECT generation FROM projection.generations ORDER BY generation")
+            .fetch_all(executor)
+            .await?;
     Ok(found.into_iter().map(Generation).collect())
 }
 
@@ -98,7 +111,10 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>>
 /// # Errors
 /// As any query.
 pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
-    sqlx::query_scalar("SELECT projection.add_generation()").fetch_one(connection).await.map(Generation)
+    sqlx::query_scalar("SELECT projection.add_generation()")
+        .fetch_one(connection)
+        .await
+        .map(Generation)
 }
 
 /// Gives a generation the indexes that it was loaded without, if it has none yet. To be called in a transaction.
@@ -106,7 +122,11 @@ pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
 /// # Errors
 /// As any query.
 pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
-    sqlx::query("SELECT projection.finish_generation($1)").bind(generation.0).execute(transaction).await.map(drop)
+    sqlx::query("SELECT projection.finish_generation($1)")
+        .bind(generation.0)
+        .execute(transaction)
+        .await
+        .map(drop)
 }
 
 /// Drops a generation that is not live.
@@ -114,15 +134,27 @@ pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sq
 /// # Errors
 /// As any query.
 pub async fn discard(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
-    sqlx::query("SELECT projection.drop_generation($1)").bind(generation.0).execute(connection).await.map(drop)
+    sqlx::query("SELECT projection.drop_generation($1)")
+        .bind(generation.0)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// How many accounts of the live generation have events that the other has set aside: they would go back.
 ///
 /// # Errors
 /// As any query.
-pub async fn behind(connection: &mut PgConnection, other: Generation, live: Generation) -> sqlx::Result<i64> {
-    sqlx::query_scalar("SELECT projection.behind($1, $2)").bind(other.0).bind(live.0).fetch_one(connection).await
+pub async fn behind(
+    connection: &mut PgConnection,
+    other: Generation,
+    live: Generation,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar("SELECT projection.behind($1, $2)")
+        .bind(other.0)
+        .bind(live.0)
+        .fetch_one(connection)
+        .await
 }
 
 /// Returns the accounts of which one generation has other rows than another: at most so many.
@@ -163,5 +195,9 @@ pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
 /// As any query.
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
-    sqlx::query("SELECT projection.switch_to($1)").bind(generation.0).execute(connection).await.map(drop)
+    sqlx::query("SELECT projection.switch_to($1)")
+        .bind(generation.0)
+        .execute(connection)
+        .await
+        .map(drop)
 }

@@ -63,7 +63,11 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
 ///
 /// # Errors
 /// As any query.
-pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Account>> {
+pub async fn at_version(
+    pool: &PgPool,
+    account_id: Uuid,
+    version: i64,
+) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
                 a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
@@ -82,7 +86,11 @@ pub async fn at_version(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::
 ///
 /// # Errors
 /// As any query.
-pub async fn as_of(pool: &PgPool, account_id: Uuid, moment: Timestamp) -> sqlx::Result<Option<Account>> {
+pub async fn as_of(
+    pool: &PgPool,
+    account_id: Uuid,
+    moment: Timestamp,
+) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
                 a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
@@ -155,7 +163,11 @@ pub async fn period(
 ///
 /// # Errors
 /// As any query.
-pub async fn balances(pool: &PgPool, account_id: Uuid, moments: &[Timestamp]) -> sqlx::Result<Vec<i64>> {
+pub async fn balances(
+    pool: &PgPool,
+    account_id: Uuid,
+    moments: &[Timestamp],
+) -> sqlx::Result<Vec<i64>> {
     let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
     sqlx::query_scalar(
         "SELECT coalesce((SELECT h.balance FROM history AS h

@@ -6,7 +6,9 @@ use sqlx::{Postgres, QueryBuilder};
 
 /// As text for Postgres.
 pub(super) fn text(metadata: Option<&Metadata>) -> Option<String> {
-    metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_string(metadata).ok())
+    metadata
+        .filter(|metadata| !metadata.is_empty())
+        .and_then(|metadata| serde_json::to_string(metadata).ok())
 }
 
 /// Restricts a query whose `WHERE` is begun to rows that have all of these in the column.
@@ -18,7 +20,9 @@ pub(super) fn restrict(sql: &mut QueryBuilder<Postgres>, column: &'static str, w
 
 /// To be compared with what [`read`] gives.
 pub(crate) fn value(metadata: Option<&Metadata>) -> Option<Value> {
-    metadata.filter(|metadata| !metadata.is_empty()).and_then(|metadata| serde_json::to_value(metadata).ok())
+    metadata
+        .filter(|metadata| !metadata.is_empty())
+        .and_then(|metadata| serde_json::to_value(metadata).ok())
 }
 
 /// From the text that Postgres gives.

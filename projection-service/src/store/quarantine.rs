@@ -52,8 +52,16 @@ pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<V
 ///
 /// # Errors
 /// As any query.
-pub async fn list(executor: impl PgExecutor<'_>, after: i64, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
-    sqlx::query_as(select!("AND q.id > $1 ORDER BY q.id LIMIT $2")).bind(after).bind(limit).fetch_all(executor).await
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    after: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<Quarantined>> {
+    sqlx::query_as(select!("AND q.id > $1 ORDER BY q.id LIMIT $2"))
+        .bind(after)
+        .bind(limit)
+        .fetch_all(executor)
+        .await
 }
 
 /// What could not be applied and has this number.
@@ -133,7 +141,11 @@ pub async fn of_account(
 ///
 /// # Errors
 /// As any query.
-pub async fn waiting(executor: impl PgExecutor<'_>, account_id: Uuid, limit: i64) -> sqlx::Result<Vec<(i64, i64)>> {
+pub async fn waiting(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+    limit: i64,
+) -> sqlx::Result<Vec<(i64, i64)>> {
     sqlx::query_as(
         "SELECT version, position FROM quarantine WHERE account_id = $1 AND waits ORDER BY position LIMIT $2",
     )
@@ -147,7 +159,10 @@ pub async fn waiting(executor: impl PgExecutor<'_>, account_id: Uuid, limit: i64
 ///
 /// # Errors
 /// As any query.
-pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Result<HashSet<Uuid>> {
+pub async fn among(
+    executor: impl PgExecutor<'_>,
+    accounts: &[Uuid],
+) -> sqlx::Result<HashSet<Uuid>> {
     let sql = "SELECT account_id FROM quarantine WHERE account_id = ANY ($1) AND NOT waits";
     let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(accounts).fetch_all(executor).await?;
     Ok(ids.into_iter().collect())
@@ -158,16 +173,21 @@ pub async fn among(executor: impl PgExecutor<'_>, accounts: &[Uuid]) -> sqlx::Re
 /// # Errors
 /// As any query.
 pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar("SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits")
-        .fetch_all(executor)
-        .await
+    sqlx::query_scalar(
+        "SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits",
+    )
+    .fetch_all(executor)
+    .await
 }
 
 /// Since when an account waits, if it does.
 ///
 /// # Errors
 /// As any query.
-pub async fn since(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
+pub async fn since(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+) -> sqlx::Result<Option<Timestamp>> {
     sqlx::query_scalar("SELECT since FROM quarantine WHERE account_id = $1 AND NOT waits")
         .bind(account_id)
         .fetch_optional(executor)
@@ -188,7 +208,9 @@ pub struct Held {
 /// # Errors
 /// As any query.
 pub async fn held(executor: impl PgExecutor<'_>) -> sqlx::Result<Held> {
-    sqlx::query_as("SELECT count(*) AS number, min(since) AS oldest FROM quarantine").fetch_one(executor).await
+    sqlx::query_as("SELECT count(*) AS number, min(since) AS oldest FROM quarantine")
+        .fetch_one(executor)
+        .await
 }
 
 /// How many are set aside of an account.
@@ -206,12 +228,18 @@ pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::
 ///
 /// # Errors
 /// As any query.
-pub async fn failures(executor: impl PgExecutor<'_>, partition: Partition, after: i64) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar("SELECT position FROM quarantine WHERE partition = $1 AND NOT waits AND position > $2")
-        .bind(partition)
-        .bind(after)
-        .fetch_all(executor)
-        .await
+pub async fn failures(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+    after: i64,
+) -> sqlx::Result<Vec<i64>> {
+    sqlx::query_scalar(
+        "SELECT position FROM quarantine WHERE partition = $1 AND NOT waits AND position > $2",
+    )
+    .bind(partition)
+    .bind(after)
+    .fetch_all(executor)
+    .await
 }
 
 /// They are set aside no longer.
@@ -219,7 +247,11 @@ pub async fn failures(executor: impl PgExecutor<'_>, partition: Partition, after
 /// # Errors
 /// As any query.
 pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM quarantine WHERE id = ANY ($1)").bind(ids).execute(executor).await.map(drop)
+    sqlx::query("DELETE FROM quarantine WHERE id = ANY ($1)")
+        .bind(ids)
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// It could not be applied, for this reason: later events of its account wait behind it.
@@ -239,7 +271,10 @@ pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx:
 ///
 /// # Errors
 /// As any query.
-pub async fn first_positions(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<HashMap<Uuid, i64>> {
+pub async fn first_positions(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+) -> sqlx::Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query(
         "SELECT account_id, min(position) FROM quarantine
           WHERE partition = $1 AND account_id IS NOT NULL AND position IS NOT NULL GROUP BY account_id",
@@ -271,14 +306,19 @@ pub async fn documents(
     .bind(positions)
     .fetch_all(executor)
     .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))))
+        .collect()
 }
 
 /// How much of a partition is set aside: records and events, and how many of them are known to be events.
 ///
 /// # Errors
 /// As any query.
-pub async fn counts(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<(i64, i64)> {
+pub async fn counts(
+    executor: impl PgExecutor<'_>,
+    partition: Partition,
+) -> sqlx::Result<(i64, i64)> {
     sqlx::query_as("SELECT count(*), count(account_id) FROM quarantine WHERE partition = $1")
         .bind(partition)
         .fetch_one(executor)

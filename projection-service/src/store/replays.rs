@@ -73,8 +73,15 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 7] =
-        [Self::Noticed, Self::Waiting, Self::Running, Self::Comparing, Self::Done, Self::Failed, Self::Cancelled];
+    const ALL: [Self; 7] = [
+        Self::Noticed,
+        Self::Waiting,
+        Self::Running,
+        Self::Comparing,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+    ];
 
     /// As the database and the API have it.
     pub fn as_str(self) -> &'static str {
@@ -102,7 +109,10 @@ impl TryFrom<String> for State {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(format!("`{text}` is no state of a replay"))
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(format!("`{text}` is no state of a replay"))
     }
 }
 
@@ -122,7 +132,10 @@ macro_rules! select {
 /// # Errors
 /// As any query.
 pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(NOTICE_LOCK).fetch_one(connection).await
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(NOTICE_LOCK)
+        .fetch_one(connection)
+        .await
 }
 
 /// Lets others find out.
@@ -130,7 +143,11 @@ pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<boo
 /// # Errors
 /// As any query.
 pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_unlock($1)").bind(NOTICE_LOCK).execute(connection).await.map(drop)
+    sqlx::query("SELECT pg_advisory_unlock($1)")
+        .bind(NOTICE_LOCK)
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Whether this connection is the one that may run replays, until it ends.
@@ -162,7 +179,10 @@ pub async fn notice(connection: &mut PgConnection, asked_for: &From) -> sqlx::Re
 /// # Errors
 /// As any query.
 pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'").execute(connection).await.map(drop)
+    sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'")
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Kafka has our note again: what was noticed may run.
@@ -183,9 +203,15 @@ pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// As any query.
-pub async fn ask(connection: &mut PgConnection, asked_for: &From, keep: bool) -> sqlx::Result<Result<Replay, Replay>> {
+pub async fn ask(
+    connection: &mut PgConnection,
+    asked_for: &From,
+    keep: bool,
+) -> sqlx::Result<Result<Replay, Replay>> {
     let mut transaction = sqlx::Connection::begin(connection).await?;
-    sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
+    sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
     if let Some(open) = next(&mut *transaction).await? {
         return Ok(Err(open));
     }
@@ -207,7 +233,9 @@ pub async fn ask(connection: &mut PgConnection, asked_for: &From, keep: bool) ->
 /// As any query; `lock_not_available` if others hold the table for 2 s.
 pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Replay>> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
-    sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE").execute(&mut *transaction).await?;
+    sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await?;
     next(transaction).await
 }
 
@@ -216,7 +244,8 @@ pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Rep
 /// # Errors
 /// As any query.
 pub async fn next(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Replay>> {
-    let sql = select!("WHERE state IN ('waiting', 'running', 'comparing') ORDER BY asked_at LIMIT 1");
+    let sql =
+        select!("WHERE state IN ('waiting', 'running', 'comparing') ORDER BY asked_at LIMIT 1");
     sqlx::query_as(sql).fetch_optional(executor).await
 }
 
@@ -257,7 +286,11 @@ pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()>
 ///
 /// # Errors
 /// As any query.
-pub async fn begin(executor: impl PgExecutor<'_>, id: Uuid, generation: Generation) -> sqlx::Result<()> {
+pub async fn begin(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    generation: Generation,
+) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE projection.replays
             SET state = 'running', generation = $2, started_at = coalesce(started_at, clock_timestamp())
@@ -321,16 +354,32 @@ pub async fn compare(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()
 ///
 /// # Errors
 /// As any query.
-pub async fn compared(executor: impl PgExecutor<'_>, id: Uuid, differences: i64, samples: &Value) -> sqlx::Result<()> {
+pub async fn compared(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    differences: i64,
+    samples: &Value,
+) -> sqlx::Result<()> {
     let sql = "UPDATE projection.replays SET differences = $2, samples = $3 WHERE replay_id = $1";
-    sqlx::query(sql).bind(id).bind(differences).bind(Json(samples)).execute(executor).await.map(drop)
+    sqlx::query(sql)
+        .bind(id)
+        .bind(differences)
+        .bind(Json(samples))
+        .execute(executor)
+        .await
+        .map(drop)
 }
 
 /// It has ended.
 ///
 /// # Errors
 /// As any query.
-pub async fn end(executor: impl PgExecutor<'_>, id: Uuid, state: State, error: Option<&str>) -> sqlx::Result<()> {
+pub async fn end(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    state: State,
+    error: Option<&str>,
+) -> sqlx::Result<()> {
     let sql = "UPDATE projection.replays SET state = $2, error = $3, ended_at = clock_timestamp() WHERE replay_id = $1";
     sqlx::query(sql).bind(id).bind(state.as_str()).bind(error).execute(executor).await.map(drop)
 }

@@ -28,7 +28,8 @@ impl From<&StoreDescription> for Accepted {
 /// # Errors
 /// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Accepted> {
-    let sql = "SELECT partition, epoch, position FROM projection.restores ORDER BY partition, epoch";
+    let sql =
+        "SELECT partition, epoch, position FROM projection.restores ORDER BY partition, epoch";
     let rows: Vec<(Partition, Epoch, i64)> = sqlx::query_as(sql).fetch_all(executor).await?;
     let of = |rows: &[(Partition, Epoch, i64)]| rows.iter().map(|row| (row.1, row.2)).collect();
     Ok(Accepted {
@@ -45,7 +46,9 @@ pub async fn remember(executor: impl PgExecutor<'_>, store: &StoreDescription) -
     let rows: Vec<_> = store
         .restores
         .iter()
-        .flat_map(|restore| restore.kept.iter().map(|kept| (restore.epoch, kept.partition, kept.position)))
+        .flat_map(|restore| {
+            restore.kept.iter().map(|kept| (restore.epoch, kept.partition, kept.position))
+        })
         .collect();
     sqlx::query(
         "INSERT INTO projection.restores (epoch, partition, position) SELECT * FROM unnest($1, $2, $3)

@@ -35,6 +35,8 @@ pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Resul
 /// # Errors
 /// As any query.
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Source>> {
-    let row = sqlx::query("SELECT store_id, partitions FROM projection.source").fetch_optional(connection).await?;
+    let row = sqlx::query("SELECT store_id, partitions FROM projection.source")
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| Ok(Source { store_id: row.try_get(0)?, partitions: row.try_get(1)? })).transpose()
 }

@@ -20,7 +20,12 @@ pub struct Told {
 ///
 /// # Errors
 /// As any query.
-pub async fn tell(executor: impl PgExecutor<'_>, id: Uuid, running: bool, body: &Value) -> sqlx::Result<()> {
+pub async fn tell(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    running: bool,
+    body: &Value,
+) -> sqlx::Result<()> {
     sqlx::query(
         "WITH told AS (
             INSERT INTO projection.verifications (verify_id, running, body) VALUES ($1, $2, $3)

@@ -19,7 +19,9 @@ fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, 
     if expected == found {
         return None;
     }
-    let (Value::Object(expected), Value::Object(found)) = (json!(expected), json!(found)) else { return None };
+    let (Value::Object(expected), Value::Object(found)) = (json!(expected), json!(found)) else {
+        return None;
+    };
     let differing = |own: &Map<String, Value>, other: &Map<String, Value>| {
         let columns = own.iter().filter(|(name, value)| other.get(*name) != Some(value));
         Value::Object(columns.map(|(name, value)| (name.clone(), value.clone())).collect())
@@ -28,8 +30,14 @@ fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, 
 }
 
 /// A row of history; nothing if it is not there.
-pub(super) fn entry(partition: Partition, expected: &Entry<'_>, found: Option<&Entry<'_>>, findings: &mut Findings) {
-    let of = |what| Difference::new(what, partition, Some(expected.account_id), Some(expected.version));
+pub(super) fn entry(
+    partition: Partition,
+    expected: &Entry<'_>,
+    found: Option<&Entry<'_>>,
+    findings: &mut Findings,
+) {
+    let of =
+        |what| Difference::new(what, partition, Some(expected.account_id), Some(expected.version));
     match found {
         None => findings.add(|| Difference {
             expected: json!({ "type": expected.event_type, "position": expected.position }),
@@ -44,13 +52,26 @@ pub(super) fn entry(partition: Partition, expected: &Entry<'_>, found: Option<&E
 }
 
 /// A row of history that the log does not have.
-pub(super) fn entry_too_many(partition: Partition, account_id: Uuid, version: i64, position: i64) -> Difference {
+pub(super) fn entry_too_many(
+    partition: Partition,
+    account_id: Uuid,
+    version: i64,
+    position: i64,
+) -> Difference {
     let found = json!({ "position": position });
-    Difference { found, ..Difference::new(What::HistoryTooMany, partition, Some(account_id), Some(version)) }
+    Difference {
+        found,
+        ..Difference::new(What::HistoryTooMany, partition, Some(account_id), Some(version))
+    }
 }
 
 /// A row of accounts, and what the log has of that account.
-pub(super) fn account(partition: Partition, folded: Option<&Folded>, found: &Account<'_>, findings: &mut Findings) {
+pub(super) fn account(
+    partition: Partition,
+    folded: Option<&Folded>,
+    found: &Account<'_>,
+    findings: &mut Findings,
+) {
     let of = |what| Difference::new(what, partition, Some(found.account_id), None);
     if folded.is_some_and(|folded| folded.standing == Standing::Lost) {
         return;
@@ -61,7 +82,9 @@ pub(super) fn account(partition: Partition, folded: Option<&Folded>, found: &Acc
             ..of(What::AccountTooMany)
         }),
         Some(applied) => {
-            if let Some((expected, found)) = columns(&row(partition, found.account_id, applied), found) {
+            if let Some((expected, found)) =
+                columns(&row(partition, found.account_id, applied), found)
+            {
                 findings.add(|| Difference { expected, found, ..of(What::AccountDiffers) });
             }
         }
@@ -69,7 +92,12 @@ pub(super) fn account(partition: Partition, folded: Option<&Folded>, found: &Acc
 }
 
 /// An account that the views do not have.
-pub(super) fn account_missing(partition: Partition, account_id: Uuid, folded: &Folded, findings: &mut Findings) {
+pub(super) fn account_missing(
+    partition: Partition,
+    account_id: Uuid,
+    folded: &Folded,
+    findings: &mut Findings,
+) {
     if let (Some(applied), Standing::Whole | Standing::Aside) = (&folded.applied, folded.standing) {
         findings.add(|| Difference {
             expected: json!({ "version": applied.state.version, "position": applied.position }),
@@ -101,7 +129,9 @@ fn row(partition: Partition, account_id: Uuid, applied: &Applied) -> Account<'_>
 /// A partition's checkpoint, and the last event that the log has up to its position.
 pub(super) fn checkpoint(found: &Checkpoint, last: Option<Last>, findings: &mut Findings) {
     let expected = match last {
-        Some(Last { position, event_id, recorded_at }) => (position, Some(event_id), Some(recorded_at)),
+        Some(Last { position, event_id, recorded_at }) => {
+            (position, Some(event_id), Some(recorded_at))
+        }
         None => (0, None, None),
     };
     let row = |(position, event_id, recorded_at): (i64, _, _)| json!({ "position": position, "event_id": event_id, "recorded_at": recorded_at });
@@ -116,7 +146,11 @@ pub(super) fn checkpoint(found: &Checkpoint, last: Option<Last>, findings: &mut 
 }
 
 /// What is in quarantine in the place of an event: its version, and its document.
-pub(super) fn set_aside(event: &RecordedEvent, found: Option<&(Uuid, i64, Vec<u8>)>, findings: &mut Findings) {
+pub(super) fn set_aside(
+    event: &RecordedEvent,
+    found: Option<&(Uuid, i64, Vec<u8>)>,
+    findings: &mut Findings,
+) {
     let partition = event.position.partition;
     let of = |what| Difference::new(what, partition, Some(event.account_id), Some(event.version));
     let expected = (event.version, Some(event.event_id));
@@ -128,7 +162,11 @@ pub(super) fn set_aside(event: &RecordedEvent, found: Option<&(Uuid, i64, Vec<u8
     let found = (*version, cloud_event::decode(document).ok().map(|read| read.event.event_id));
     if found != expected {
         let row = |(version, event_id): (i64, Option<Uuid>)| json!({ "version": version, "event_id": event_id });
-        findings.add(|| Difference { expected: row(expected), found: row(found), ..of(What::QuarantineDiffers) });
+        findings.add(|| Difference {
+            expected: row(expected),
+            found: row(found),
+            ..of(What::QuarantineDiffers)
+        });
     }
 }
 

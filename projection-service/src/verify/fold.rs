@@ -76,7 +76,10 @@ pub(super) struct Applied {
 
 /// What the views should have of an event.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are rows, which a box each would only slow down")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are rows, which a box each would only slow down"
+)]
 pub(super) enum Step<'e> {
     /// A row of history.
     Row(Row<'e>),
@@ -89,8 +92,19 @@ pub(super) enum Step<'e> {
 }
 
 impl Fold {
-    pub(super) fn new(partition: Partition, aside: HashMap<Uuid, i64>, discarded: HashSet<i64>) -> Self {
-        Self { partition, accounts: HashMap::new(), aside, discarded, last: None, recent: Recent::default() }
+    pub(super) fn new(
+        partition: Partition,
+        aside: HashMap<Uuid, i64>,
+        discarded: HashSet<i64>,
+    ) -> Self {
+        Self {
+            partition,
+            accounts: HashMap::new(),
+            aside,
+            discarded,
+            last: None,
+            recent: Recent::default(),
+        }
     }
 
     /// The log goes on with this event.
@@ -103,7 +117,8 @@ impl Fold {
         self.check_place(event, findings);
         let RecordedEvent { account_id, version, .. } = *event;
         let Position { number: position, .. } = event.position;
-        let difference = |what| Difference::new(what, self.partition, Some(account_id), Some(version));
+        let difference =
+            |what| Difference::new(what, self.partition, Some(account_id), Some(version));
         let account = self.accounts.entry(account_id).or_default();
         let expected = account.version + 1;
         if version != expected {
@@ -114,7 +129,9 @@ impl Fold {
             });
         }
         account.version = account.version.max(version);
-        if account.standing == Standing::Whole && self.aside.get(&account_id).is_some_and(|first| *first <= position) {
+        if account.standing == Standing::Whole
+            && self.aside.get(&account_id).is_some_and(|first| *first <= position)
+        {
             account.standing = Standing::Aside;
         }
         match account.standing {
@@ -125,9 +142,11 @@ impl Fold {
             Standing::Whole => {}
         }
         let projected = match decoded {
-            Ok(decoded) => project(account.applied.as_ref().map(|applied| &applied.state), version, decoded)
-                .map(|entry| (decoded, entry))
-                .map_err(|unapplicable| unapplicable.to_string()),
+            Ok(decoded) => {
+                project(account.applied.as_ref().map(|applied| &applied.state), version, decoded)
+                    .map(|entry| (decoded, entry))
+                    .map_err(|unapplicable| unapplicable.to_string())
+            }
             Err(error) => Err(error.to_string()),
         };
         match projected {
@@ -136,7 +155,15 @@ impl Fold {
                 let (recorded_at, event_type) = (event.recorded_at, decoded.event_type());
                 // How it came into the views, the log does not know.
                 let (kafka_offset, published_at) = (None, None);
-                Step::Row(Row { account_id, position, recorded_at, event_type, entry, kafka_offset, published_at })
+                Step::Row(Row {
+                    account_id,
+                    position,
+                    recorded_at,
+                    event_type,
+                    entry,
+                    kafka_offset,
+                    published_at,
+                })
             }
             Err(_) if self.discarded.contains(&position) => {
                 account.pass_over(event);
@@ -145,7 +172,10 @@ impl Fold {
             Err(reason) => {
                 account.standing = Standing::Lost;
                 if version == expected {
-                    findings.add(|| Difference { expected: reason.into(), ..difference(What::NotSetAside) });
+                    findings.add(|| Difference {
+                        expected: reason.into(),
+                        ..difference(What::NotSetAside)
+                    });
                 }
                 Step::Lost
             }
@@ -155,7 +185,8 @@ impl Fold {
     /// What must hold between neighbours, whoever's they are.
     fn check_place(&mut self, event: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { event_id, recorded_at, account_id, version, position, .. } = *event;
-        let difference = |what| Difference::new(what, self.partition, Some(account_id), Some(version));
+        let difference =
+            |what| Difference::new(what, self.partition, Some(account_id), Some(version));
         let expected = self.last.map_or(1, |last| last.position + 1);
         if position.number != expected {
             findings.add(|| Difference {
@@ -184,7 +215,8 @@ impl Folded {
         let (position, last_activity) = (event.position.number, event.recorded_at);
         match (&mut self.applied, decoded) {
             (Some(applied), _) => {
-                (applied.state, applied.position, applied.last_activity) = (state, position, last_activity)
+                (applied.state, applied.position, applied.last_activity) =
+                    (state, position, last_activity)
             }
             (none, AccountEvent::AccountOpened(opened)) => {
                 *none = Some(Applied {
@@ -194,7 +226,8 @@ impl Folded {
                     last_activity,
                     currency: opened.currency,
                     owner: (*opened.owner).into(),
-                    metadata: (!opened.metadata.is_empty()).then(|| Box::new(opened.metadata.clone())),
+                    metadata: (!opened.metadata.is_empty())
+                        .then(|| Box::new(opened.metadata.clone())),
                 });
             }
             // The projection has refused them.
@@ -219,7 +252,9 @@ impl Folded {
 
     /// The views have no history of an event that was discarded; if it was next, the account has moved past it.
     fn pass_over(&mut self, event: &RecordedEvent) {
-        if let Some(applied) = self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version) {
+        if let Some(applied) =
+            self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version)
+        {
             applied.state.version = event.version;
             (applied.position, applied.last_activity) = (event.position.number, event.recorded_at);
         }
@@ -228,7 +263,9 @@ impl Folded {
     /// The version up to which there should be a history.
     pub(super) fn history(&self) -> i64 {
         match self.standing {
-            Standing::Whole | Standing::Aside => self.applied.as_ref().map_or(0, |applied| applied.state.version),
+            Standing::Whole | Standing::Aside => {
+                self.applied.as_ref().map_or(0, |applied| applied.state.version)
+            }
             Standing::Lost => self.version,
         }
     }

@@ -102,7 +102,8 @@ impl Jobs {
     pub(super) async fn next(&self) -> Uuid {
         loop {
             self.asked.notified().await;
-            let running = self.kept().iter().find(|job| job.state == State::Running).map(|job| job.id);
+            let running =
+                self.kept().iter().find(|job| job.state == State::Running).map(|job| job.id);
             if let Some(id) = running {
                 return id;
             }
@@ -130,7 +131,9 @@ mod tests {
         let jobs = Jobs::default();
         let first = jobs.ask().unwrap().id;
         assert_eq!(jobs.ask().unwrap_err(), first);
-        jobs.change(first, |job| (job.state, job.error) = (State::Failed, Some("the feed is away".to_owned())));
+        jobs.change(first, |job| {
+            (job.state, job.error) = (State::Failed, Some("the feed is away".to_owned()))
+        });
         assert_eq!(jobs.find(first).unwrap().error.as_deref(), Some("the feed is away"));
         for _ in 0..KEPT {
             let next = jobs.ask().unwrap().id;

@@ -46,11 +46,19 @@ pub(super) async fn verify(
     progress: Progress,
 ) -> Result<(), VerifyError> {
     let mut snapshot = in_time(generations::snapshot_live(&ground.options())).await?;
-    let none = Checkpoint { partition, position: 0, epoch: 0, kafka_offset: None, event_id: None, recorded_at: None };
+    let none = Checkpoint {
+        partition,
+        position: 0,
+        epoch: 0,
+        kafka_offset: None,
+        event_id: None,
+        recorded_at: None,
+    };
     let checkpoint = in_time(checkpoints::find(&mut snapshot, partition)).await?.unwrap_or(none);
     progress.looks_at(partition, checkpoint.position);
     let aside = in_time(quarantine::first_positions(&mut snapshot, partition)).await?;
-    let fold = Fold::new(partition, aside, in_time(discarded::positions(&mut snapshot, partition)).await?);
+    let fold =
+        Fold::new(partition, aside, in_time(discarded::positions(&mut snapshot, partition)).await?);
     let mut looking = Looking { log, partition, snapshot, fold, progress, set_aside: 0 };
 
     let mut after = 0;
@@ -85,12 +93,14 @@ impl Looking {
         }
         // In the order of the table's key, Postgres finds its places faster.
         rows.sort_unstable_by_key(|row| (row.account_id, row.version));
-        let (accounts, versions): (Vec<_>, Vec<_>) = rows.iter().map(|row| (row.account_id, row.version)).unzip();
+        let (accounts, versions): (Vec<_>, Vec<_>) =
+            rows.iter().map(|row| (row.account_id, row.version)).unzip();
         let mut found = vec![false; rows.len()];
-        let each = history::whole::each_of(&mut self.snapshot, &accounts, &versions, |place, row| {
-            found[place] = true;
-            compare::entry(self.partition, &rows[place], Some(row), &mut findings);
-        });
+        let each =
+            history::whole::each_of(&mut self.snapshot, &accounts, &versions, |place, row| {
+                found[place] = true;
+                compare::entry(self.partition, &rows[place], Some(row), &mut findings);
+            });
         in_time(each).await?;
         for (row, _) in rows.iter().zip(found).filter(|(_, found)| !found) {
             compare::entry(self.partition, row, None, &mut findings);
@@ -101,13 +111,18 @@ impl Looking {
     }
 
     /// Compares what is in quarantine with these events, which should be.
-    async fn aside(&mut self, events: &[&RecordedEvent], findings: &mut Findings) -> Result<(), VerifyError> {
+    async fn aside(
+        &mut self,
+        events: &[&RecordedEvent],
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
         if events.is_empty() {
             return Ok(());
         }
         let places = events.iter().map(|event| (event.account_id, event.position.number));
         let (accounts, positions): (Vec<_>, Vec<_>) = places.unzip();
-        let documents = quarantine::documents(&mut self.snapshot, self.partition, &accounts, &positions);
+        let documents =
+            quarantine::documents(&mut self.snapshot, self.partition, &accounts, &positions);
         let documents = in_time(documents).await?;
         for event in events {
             let document = documents.get(&event.position.number);
@@ -126,14 +141,19 @@ impl Looking {
             compare::account(partition, folded.get(&found.account_id), found, &mut findings);
         });
         in_time(each).await?;
-        for (account_id, folded) in folded.iter().filter(|(account_id, _)| !seen.contains(*account_id)) {
+        for (account_id, folded) in
+            folded.iter().filter(|(account_id, _)| !seen.contains(*account_id))
+        {
             compare::account_missing(partition, *account_id, folded, &mut findings);
         }
         // One that is here by mistake has its history, and its place, in another partition.
         seen.retain(|account_id| partition_of(*account_id, self.log.partitions) == partition);
         seen.extend(orphans);
         seen.extend(folded.keys());
-        let ends: Vec<_> = seen.iter().map(|id| (*id, folded.get(id).map_or(0, |folded| folded.history()))).collect();
+        let ends: Vec<_> = seen
+            .iter()
+            .map(|id| (*id, folded.get(id).map_or(0, |folded| folded.history())))
+            .collect();
         for some in ends.chunks(SOME_ACCOUNTS) {
             let (accounts, versions): (Vec<_>, Vec<_>) = some.iter().copied().unzip();
             let mut beyond = history::whole::beyond(&mut self.snapshot, &accounts, &versions);
@@ -141,7 +161,8 @@ impl Looking {
                 findings.add(|| compare::entry_too_many(partition, account_id, version, position));
             }
         }
-        let (quarantined, events) = in_time(quarantine::counts(&mut self.snapshot, partition)).await?;
+        let (quarantined, events) =
+            in_time(quarantine::counts(&mut self.snapshot, partition)).await?;
         if events > self.set_aside {
             findings.add(|| Difference {
                 expected: json!({ "events": self.set_aside }),

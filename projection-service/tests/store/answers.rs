@@ -44,7 +44,8 @@ impl Service {
 
     async fn get_waiting(&self, path: &str, prefer: Option<&str>) -> (u16, Value) {
         let request = self.client.get(format!("{}{path}", self.base));
-        let response = prefer.into_iter().fold(request, |request, prefer| request.header("Prefer", prefer));
+        let response =
+            prefer.into_iter().fold(request, |request, prefer| request.header("Prefer", prefer));
         let response = response.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
@@ -69,14 +70,21 @@ async fn command_service() -> String {
         axum::Json(json!({"data": [event], "has_more": false}))
     };
     // Nothing is in the log that is not in the views.
-    let settled = async |Path(partition): Path<i16>| axum::Json(json!({"position": format!("{partition}-0")}));
+    let settled = async |Path(partition): Path<i16>| {
+        axum::Json(json!({"position": format!("{partition}-0")}))
+    };
     let router = Router::new().route("/v1/accounts/{id}/events", get(events));
     serve(router.route("/v1/partitions/{partition}/settled", put(settled))).await
 }
 
 /// Account 1 has placed a hold and sent a transfer, which account 2 is to have as its version 2.
 async fn given(database: &Database) {
-    let events = [(opened("o"), at(0)), (placed(11), at(10)), (sent(id(7), id(2), 2), at(20)), (captured(11), at(30))];
+    let events = [
+        (opened("o"), at(0)),
+        (placed(11), at(10)),
+        (sent(id(7), id(2), 2), at(20)),
+        (captured(11), at(30)),
+    ];
     write(&mut database.pool.acquire().await.unwrap(), id(1), &events).await;
 }
 
@@ -102,7 +110,8 @@ async fn an_entry_is_told_from_its_command_to_the_view() {
         "recorded_at": at(20), "published_at": at(20), "generation": 1,
     });
     assert_eq!((status, found), (200, way));
-    let code = |(status, problem): (u16, Value)| (status, problem["code"].as_str().unwrap().to_owned());
+    let code =
+        |(status, problem): (u16, Value)| (status, problem["code"].as_str().unwrap().to_owned());
     let missing = service.get(&format!("{path}/5")).await;
     assert_eq!(
         (missing.1["current_version"].clone(), code(missing)),
@@ -111,13 +120,24 @@ async fn an_entry_is_told_from_its_command_to_the_view() {
     let unknown = format!("/v1/accounts/{}/entries/1", id(9));
     assert_eq!(code(service.get(&unknown).await), (404, "account_not_found".to_owned()));
     for bad in ["/0", "/x", "/3?verbose=true"] {
-        assert_eq!(code(service.get(&format!("{path}{bad}")).await), (400, "malformed_request".to_owned()), "{bad}");
+        assert_eq!(
+            code(service.get(&format!("{path}{bad}")).await),
+            (400, "malformed_request".to_owned()),
+            "{bad}"
+        );
     }
     let alone = Service::of(&database, None).await;
     let (status, problem) = alone.get(&format!("{path}/3")).await;
-    assert_eq!((status, &problem["code"], &problem["retry_after"]), (503, &json!("log_unavailable"), &json!(1)));
+    assert_eq!(
+        (status, &problem["code"], &problem["retry_after"]),
+        (503, &json!("log_unavailable"), &json!(1))
+    );
     sqlx::query("DELETE FROM history WHERE version = 2").execute(&database.pool).await.unwrap();
-    assert_eq!(code(service.get(&format!("{path}/2")).await), (404, "entry_not_found".to_owned()), "discarded");
+    assert_eq!(
+        code(service.get(&format!("{path}/2")).await),
+        (404, "entry_not_found".to_owned()),
+        "discarded"
+    );
 }
 
 #[tokio::test]
@@ -130,9 +150,16 @@ async fn a_transfer_waits_for_the_leg_that_is_to_come() {
     given(&database).await;
     let begun = Instant::now();
     let (status, problem) = service.get_waiting(&path, Some("wait=0")).await;
-    assert_eq!((status, &problem["code"], &problem["retry_after"]), (503, &json!("view_behind"), &json!(1)));
+    assert_eq!(
+        (status, &problem["code"], &problem["retry_after"]),
+        (503, &json!("view_behind"), &json!(1))
+    );
     let (status, _) = service.get(&path).await;
-    assert_eq!((status, begun.elapsed() >= Duration::from_secs(1)), (503, true), "it was waited for");
+    assert_eq!(
+        (status, begun.elapsed() >= Duration::from_secs(1)),
+        (503, true),
+        "it was waited for"
+    );
 
     let other = [(opened("o"), at(5)), (received(id(7), id(1), 3), at(20))];
     let later = async {
@@ -190,7 +217,10 @@ async fn a_leg_that_is_set_aside_or_thrown_away_is_null_and_not_waited_for() {
     let begun = Instant::now();
     let (status, transfer) = service.get_waiting(&path, Some("wait=10")).await;
     assert!(begun.elapsed() < Duration::from_secs(5));
-    assert_eq!((status, &transfer["to"], &transfer["from"]["account_id"]), (200, &Value::Null, &json!(id(1))));
+    assert_eq!(
+        (status, &transfer["to"], &transfer["from"]["account_id"]),
+        (200, &Value::Null, &json!(id(1)))
+    );
     assert!(transfer["quarantined_since"].is_string(), "{transfer}");
 
     let throw_away = "INSERT INTO projection.discarded (partition, position, account_id, version, passed_over, reason,
@@ -200,7 +230,10 @@ async fn a_leg_that_is_set_aside_or_thrown_away_is_null_and_not_waited_for() {
     sqlx::query(throw_away).execute(&database.pool).await.unwrap();
     sqlx::query("DELETE FROM quarantine").execute(&database.pool).await.unwrap();
     let (status, transfer) = service.get_waiting(&path, Some("wait=0")).await;
-    assert_eq!((status, &transfer["to"], transfer.get("quarantined_since")), (200, &Value::Null, None));
+    assert_eq!(
+        (status, &transfer["to"], transfer.get("quarantined_since")),
+        (200, &Value::Null, None)
+    );
 }
 
 #[tokio::test]
@@ -221,9 +254,14 @@ async fn holds_and_labels_are_told_and_asked_for() {
         "reference": "room 12", "metadata": {"desk": "2"}, "placed_version": 2, "placed_at": at(10),
         "ended_version": 4, "ended_at": at(30),
     });
-    assert_eq!(service.get(&holds).await, (200, json!({"data": [hold], "version": 4, "has_more": false})));
+    assert_eq!(
+        service.get(&holds).await,
+        (200, json!({"data": [hold], "version": 4, "has_more": false}))
+    );
     assert_eq!(service.get(&format!("{holds}?status=open")).await.1["data"], json!([]));
-    for bad in ["status=melted", "limit=0", "cursor=1", "metadata[a]=b", "verbose=true", "min_version=0"] {
+    for bad in
+        ["status=melted", "limit=0", "cursor=1", "metadata[a]=b", "verbose=true", "min_version=0"]
+    {
         assert_eq!(service.get(&format!("{holds}?{bad}")).await.0, 400, "{bad}");
     }
     let unknown = service.get(&format!("/v1/accounts/{}/holds", id(9))).await;
@@ -243,15 +281,24 @@ async fn holds_and_labels_are_told_and_asked_for() {
     assert_eq!((wrong.0, &wrong.1["errors"][0]["field"]), (400, &json!("metadata[]")));
 
     let undone = |statement: Value| -> Vec<Value> {
-        statement["data"].as_array().unwrap().iter().map(|line| line["reversed_by"].clone()).collect()
+        statement["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line["reversed_by"].clone())
+            .collect()
     };
     let now = service.get(&entries).await.1;
     assert_eq!(now["data"][0]["reverses"], json!(2));
-    assert_eq!((&now["data"][0]["transfer_id"], &now["data"][0]["counterparty"]), (&json!(id(7)), &json!(id(1))));
+    assert_eq!(
+        (&now["data"][0]["transfer_id"], &now["data"][0]["counterparty"]),
+        (&json!(id(7)), &json!(id(1)))
+    );
     assert_eq!(undone(now), [Value::Null, Value::Null, json!(4), Value::Null]);
     let then = service.get(&format!("{entries}?as_of={}", at(35))).await.1;
     assert_eq!(undone(then), [Value::Null, Value::Null, Value::Null]);
     // Whether it will stay so, only the log can tell.
-    let alone = Service::of(&database, None).await.get(&format!("{entries}?as_of={}", at(35))).await;
+    let alone =
+        Service::of(&database, None).await.get(&format!("{entries}?as_of={}", at(35))).await;
     assert_eq!((alone.0, &alone.1["code"]), (503, &json!("log_unavailable")));
 }

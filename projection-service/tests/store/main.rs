@@ -1,6 +1,11 @@
 //! The views in a real Postgres: a batch is applied whole or not at all, and the past is found again.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod answers;
 mod money;
@@ -56,7 +61,11 @@ fn id(n: u128) -> Uuid {
 }
 
 /// Applies an account's events, recorded at these times, as one batch on top of what its partition has.
-async fn write(connection: &mut PgConnection, account_id: Uuid, events: &[(AccountEvent, Timestamp)]) {
+async fn write(
+    connection: &mut PgConnection,
+    account_id: Uuid,
+    events: &[(AccountEvent, Timestamp)],
+) {
     let from = checkpoints::position(&mut *connection, PARTITION).await.unwrap();
     let batch = batch(from, account_id, events);
     apply(connection, &batch).await.unwrap();
@@ -69,7 +78,12 @@ fn batch(from: i64, account_id: Uuid, events: &[(AccountEvent, Timestamp)]) -> B
         let entry = project(state.as_ref(), version, event).unwrap();
         let position = from + version;
         if let AccountEvent::AccountOpened(account) = event {
-            batch.opened.push(Opened { account_id, opened_at: *recorded_at, partition: PARTITION, account });
+            batch.opened.push(Opened {
+                account_id,
+                opened_at: *recorded_at,
+                partition: PARTITION,
+                account,
+            });
         }
         batch.history.push(Row {
             account_id,
@@ -80,13 +94,21 @@ fn batch(from: i64, account_id: Uuid, events: &[(AccountEvent, Timestamp)]) -> B
             kafka_offset: Some(position - 1),
             published_at: Some(*recorded_at),
         });
-        batch.accounts = vec![Changed { account_id, last_activity: *recorded_at, position, state: entry.after }];
+        batch.accounts =
+            vec![Changed { account_id, last_activity: *recorded_at, position, state: entry.after }];
         state = Some(entry.after);
     }
     let to = from + i64::try_from(events.len()).unwrap();
     let recorded_at = events.last().map(|(_, at)| *at);
-    batch.checkpoints =
-        vec![Move { partition: PARTITION, epoch: 0, from, to, kafka_offset: Some(to), event_id: None, recorded_at }];
+    batch.checkpoints = vec![Move {
+        partition: PARTITION,
+        epoch: 0,
+        from,
+        to,
+        kafka_offset: Some(to),
+        event_id: None,
+        recorded_at,
+    }];
     batch
 }
 
@@ -100,13 +122,20 @@ async fn database() -> Database {
 async fn a_batch_shows_in_every_view() {
     let database = database().await;
     let pool = &database.pool;
-    let events =
-        [(opened("customer-4711"), at(0)), (deposited(50), at(10)), (deposited(7), at(10)), (deposited(1), at(90))];
+    let events = [
+        (opened("customer-4711"), at(0)),
+        (deposited(50), at(10)),
+        (deposited(7), at(10)),
+        (deposited(1), at(90)),
+    ];
     write(&mut pool.acquire().await.unwrap(), id(1), &events).await;
 
     let now = accounts::find(pool, id(1)).await.unwrap().unwrap();
     assert_eq!((now.state.balance, now.state.version, now.state.transaction_count), (158, 4, 4));
-    assert_eq!((now.position.to_string().as_str(), now.last_activity, now.opened_at), ("3-4", at(90), at(0)));
+    assert_eq!(
+        (now.position.to_string().as_str(), now.last_activity, now.opened_at),
+        ("3-4", at(90), at(0))
+    );
     assert_eq!(
         (now.owner.as_str(), now.currency.as_str(), now.state.status),
         ("customer-4711", "EUR", AccountStatus::Open)
@@ -115,23 +144,30 @@ async fn a_batch_shows_in_every_view() {
     let then = history::at_version(pool, id(1), 2).await.unwrap().unwrap();
     assert_eq!((then.state.balance, then.last_activity, then.position.number), (150, at(10), 2));
     assert!(history::at_version(pool, id(1), 5).await.unwrap().is_none());
-    for (moment, balance) in [(at(0), 100), (at(9), 100), (at(10), 157), (at(89), 157), (at(3_600), 158)] {
+    for (moment, balance) in
+        [(at(0), 100), (at(9), 100), (at(10), 157), (at(89), 157), (at(3_600), 158)]
+    {
         let then = history::as_of(pool, id(1), moment).await.unwrap().unwrap();
         assert_eq!(then.state.balance, balance, "as of {moment}");
     }
     assert!(history::as_of(pool, id(1), at(-1)).await.unwrap().is_none(), "before it was opened");
 
-    let balances = history::balances(pool, id(1), &[at(0), at(1), at(60), at(3_600)]).await.unwrap();
+    let balances =
+        history::balances(pool, id(1), &[at(0), at(1), at(60), at(3_600)]).await.unwrap();
     assert_eq!(balances, [0, 100, 157, 158]);
     let totals = accounts::totals(pool, None).await.unwrap();
-    assert_eq!((totals[0].accounts, totals[0].balance, totals[0].status), (1, 158, AccountStatus::Open));
+    assert_eq!(
+        (totals[0].accounts, totals[0].balance, totals[0].status),
+        (1, 158, AccountStatus::Open)
+    );
 }
 
 #[tokio::test]
 async fn a_statement_is_of_its_period_newest_first() {
     let database = database().await;
     let pool = &database.pool;
-    let frozen = AccountEvent::AccountFrozen(serde_json::from_str(r#"{"block_credits":false}"#).unwrap());
+    let frozen =
+        AccountEvent::AccountFrozen(serde_json::from_str(r#"{"block_credits":false}"#).unwrap());
     let events = [
         (opened("o"), at(0)),
         (deposited(50), at(10)),
@@ -141,16 +177,19 @@ async fn a_statement_is_of_its_period_newest_first() {
     ];
     write(&mut pool.acquire().await.unwrap(), id(1), &events).await;
 
-    let period = history::period(pool, id(1), Some(at(10)), Some(at(90)), None).await.unwrap().unwrap();
+    let period =
+        history::period(pool, id(1), Some(at(10)), Some(at(90)), None).await.unwrap().unwrap();
     assert_eq!((period.after, period.last), (1, 4));
     assert_eq!((period.opening_balance, period.closing_balance), (100, 157));
     let listed = |after, before, event_type| async move {
         let known = before - 1;
-        let filter = entries::Filter { after, before, event_type, metadata: &Metadata::default(), known };
+        let filter =
+            entries::Filter { after, before, event_type, metadata: &Metadata::default(), known };
         entries::list(pool, id(1), &filter, 10).await.unwrap()
     };
     let entries = listed(period.after, period.last + 1, None).await;
-    let lines: Vec<_> = entries.iter().map(|entry| (entry.version, entry.amount, entry.balance)).collect();
+    let lines: Vec<_> =
+        entries.iter().map(|entry| (entry.version, entry.amount, entry.balance)).collect();
     assert_eq!(lines, [(4, Some(7), 157), (2, Some(50), 150)], "only what is about money");
     assert_eq!(entries[1].reference.as_deref(), Some("invoice"));
     assert_eq!(entries[1].effective_at, Some("2026-11-23T08:00:00Z".parse().unwrap()));
@@ -160,7 +199,8 @@ async fn a_statement_is_of_its_period_newest_first() {
     assert_eq!(of_type.iter().map(|entry| entry.version).collect::<Vec<_>>(), [3]);
     let all = history::period(pool, id(1), None, None, Some(at(20))).await.unwrap().unwrap();
     assert_eq!((all.after, all.last, all.opening_balance, all.closing_balance), (0, 4, 0, 157));
-    let before = history::period(pool, id(1), Some(at(-50)), Some(at(-10)), None).await.unwrap().unwrap();
+    let before =
+        history::period(pool, id(1), Some(at(-50)), Some(at(-10)), None).await.unwrap().unwrap();
     assert_eq!((before.after, before.last, before.closing_balance), (0, 0, 0));
     assert!(history::period(pool, id(2), None, None, None).await.unwrap().is_none());
 }
@@ -169,7 +209,8 @@ async fn a_statement_is_of_its_period_newest_first() {
 async fn many_events_are_kept_as_few_are() {
     let database = database().await;
     let pool = &database.pool;
-    let frozen = AccountEvent::AccountFrozen(serde_json::from_str(r#"{"block_credits":false}"#).unwrap());
+    let frozen =
+        AccountEvent::AccountFrozen(serde_json::from_str(r#"{"block_credits":false}"#).unwrap());
     let few = [
         (opened("o"), at(0)),
         (deposited(50), at(10)),
@@ -179,7 +220,8 @@ async fn many_events_are_kept_as_few_are() {
         (money::captured(1), at(18)),
         (money::reversed_received(4, id(7), id(5), 9), at(19)),
     ];
-    let many: Vec<_> = few.iter().cloned().chain((0..6_000).map(|n| (deposited(1), at(20 + n)))).collect();
+    let many: Vec<_> =
+        few.iter().cloned().chain((0..6_000).map(|n| (deposited(1), at(20 + n)))).collect();
     write(&mut pool.acquire().await.unwrap(), id(1), &few).await;
     write(&mut pool.acquire().await.unwrap(), id(2), &many).await;
 
@@ -190,8 +232,12 @@ async fn many_events_are_kept_as_few_are() {
     let different = format!(
         "SELECT count(*) FROM ({rows} WHERE account_id = $1 EXCEPT {rows} WHERE account_id = $2 AND version <= 7) AS d"
     );
-    let different: i64 =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(different)).bind(id(1)).bind(id(2)).fetch_one(pool).await.unwrap();
+    let different: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(different))
+        .bind(id(1))
+        .bind(id(2))
+        .fetch_one(pool)
+        .await
+        .unwrap();
     assert_eq!(different, 0);
     assert_eq!(accounts::find(pool, id(2)).await.unwrap().unwrap().state.balance, 6_120);
     let then = history::as_of(pool, id(2), at(3_019)).await.unwrap().unwrap();
@@ -244,7 +290,8 @@ async fn pages_show_every_account_once_in_any_order_also_those_alike() {
     let database = database().await;
     let pool = &database.pool;
     for n in 1_u32..=7 {
-        let mut events = vec![(opened(if n % 2 == 0 { "even" } else { "odd" }), at(i64::from(n) / 3))];
+        let mut events =
+            vec![(opened(if n % 2 == 0 { "even" } else { "odd" }), at(i64::from(n) / 3))];
         events.extend((0..n % 3).map(|_| (deposited(10), at(5))));
         write(&mut pool.acquire().await.unwrap(), id(n.into()), &events).await;
     }
@@ -272,7 +319,9 @@ async fn pages_show_every_account_once_in_any_order_also_those_alike() {
     for seconds in -1..7 {
         let filter = Filter { as_of: Some(at(seconds)), ..Filter::default() };
         for by in [SortBy::OpenedAt, SortBy::Balance, SortBy::LastActivity] {
-            let mut found = accounts::list(pool, &filter, Sort { by, descending: true }, None, 10).await.unwrap();
+            let mut found = accounts::list(pool, &filter, Sort { by, descending: true }, None, 10)
+                .await
+                .unwrap();
             found.sort_by_key(|account| account.account_id);
             let mut there = Vec::new();
             for n in 1..=7 {
@@ -280,9 +329,14 @@ async fn pages_show_every_account_once_in_any_order_also_those_alike() {
             }
             assert_eq!(found, there, "as of {seconds} s");
             let totals = accounts::totals(pool, filter.as_of).await.unwrap();
-            let (count, balance) = totals.first().map_or((0, 0), |total| (total.accounts, total.balance));
+            let (count, balance) =
+                totals.first().map_or((0, 0), |total| (total.accounts, total.balance));
             let sum: i64 = there.iter().map(|account| account.state.balance).sum();
-            assert_eq!((usize::try_from(count).unwrap(), balance), (there.len(), sum.into()), "as of {seconds} s");
+            assert_eq!(
+                (usize::try_from(count).unwrap(), balance),
+                (there.len(), sum.into()),
+                "as of {seconds} s"
+            );
         }
     }
     let filter = Filter {

@@ -31,14 +31,23 @@ pub(crate) fn received(transfer_id: Uuid, from: Uuid, version: i64) -> AccountEv
 }
 
 /// The leg of a transfer is undone, as that in the other account is at a version.
-pub(crate) fn reversed_received(undone: i64, transfer_id: Uuid, from: Uuid, version: i64) -> AccountEvent {
-    let transfer = json!({"transfer_id": transfer_id, "counterparty": from, "counterparty_version": version});
+pub(crate) fn reversed_received(
+    undone: i64,
+    transfer_id: Uuid,
+    from: Uuid,
+    version: i64,
+) -> AccountEvent {
+    let transfer =
+        json!({"transfer_id": transfer_id, "counterparty": from, "counterparty_version": version});
     let data = json!({"version": undone, "entry": "transfer_received", "amount": 40, "transfer": transfer});
     event("EntryReversed", data)
 }
 
 pub(crate) fn reversed_deposit(undone: i64, amount: i64) -> AccountEvent {
-    event("EntryReversed", json!({"version": undone, "entry": "deposit", "amount": amount, "reference": "sent twice"}))
+    event(
+        "EntryReversed",
+        json!({"version": undone, "entry": "deposit", "amount": amount, "reference": "sent twice"}),
+    )
 }
 
 /// Holds are of 50 each.
@@ -49,7 +58,10 @@ pub(crate) fn placed(hold: u128) -> AccountEvent {
 }
 
 pub(crate) fn captured(hold: u128) -> AccountEvent {
-    event("HoldCaptured", json!({"hold_id": id(hold), "amount": 30, "released": 20, "expires_at": at(900)}))
+    event(
+        "HoldCaptured",
+        json!({"hold_id": id(hold), "amount": 30, "released": 20, "expires_at": at(900)}),
+    )
 }
 
 fn released(hold: u128) -> AccountEvent {
@@ -70,10 +82,20 @@ fn labels(json: Value) -> Metadata {
 }
 
 async fn rewind(pool: &PgPool, position: i64) {
-    sqlx::query("SELECT projection.rewind($1, $2, 0)").bind(PARTITION).bind(position).execute(pool).await.unwrap();
+    sqlx::query("SELECT projection.rewind($1, $2, 0)")
+        .bind(PARTITION)
+        .bind(position)
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
-async fn hold_list(pool: &PgPool, before: i64, status: Option<HoldStatus>, limit: i64) -> Vec<(Uuid, HoldStatus, i64)> {
+async fn hold_list(
+    pool: &PgPool,
+    before: i64,
+    status: Option<HoldStatus>,
+    limit: i64,
+) -> Vec<(Uuid, HoldStatus, i64)> {
     let found = holds::list(pool, id(1), i64::MAX, before, status, limit).await.unwrap();
     found.iter().map(|hold| (hold.hold_id, hold.status, hold.captured)).collect()
 }
@@ -84,12 +106,15 @@ async fn holds_are_told_newest_first_with_how_they_ended_also_after_going_back()
     let pool = &database.pool;
     // The ends come in another order than the beginnings.
     let ends = [captured(11), expired(13), released(12)];
-    let events = [vec![opened("o"), placed(11), placed(12), placed(13)], ends.to_vec(), vec![placed(14)]].concat();
+    let events =
+        [vec![opened("o"), placed(11), placed(12), placed(13)], ends.to_vec(), vec![placed(14)]]
+            .concat();
     write(&mut pool.acquire().await.unwrap(), id(1), &timed(events)).await;
     write(&mut pool.acquire().await.unwrap(), id(2), &timed(vec![opened("o"), placed(11)])).await;
 
     use HoldStatus::{Captured, Expired, Open, Released};
-    let all = [(id(14), Open, 0), (id(13), Expired, 0), (id(12), Released, 0), (id(11), Captured, 30)];
+    let all =
+        [(id(14), Open, 0), (id(13), Expired, 0), (id(12), Released, 0), (id(11), Captured, 30)];
     assert_eq!(hold_list(pool, i64::MAX, None, 10).await, all);
     assert_eq!(hold_list(pool, i64::MAX, None, 2).await, all[..2]);
     assert_eq!(hold_list(pool, 4, None, 10).await, all[2..], "placed before version 4");
@@ -100,7 +125,10 @@ async fn holds_are_told_newest_first_with_how_they_ended_also_after_going_back()
     let then: Vec<_> = then.iter().map(|hold| (hold.hold_id, hold.status)).collect();
     assert_eq!(then, [(id(13), Open), (id(12), Open), (id(11), Captured)], "as of version 5");
     let first = holds::list(pool, id(1), i64::MAX, 3, None, 1).await.unwrap().remove(0);
-    assert_eq!((first.amount, first.expires_at, first.reference.as_deref()), (50, Some(at(900)), Some("room 12")));
+    assert_eq!(
+        (first.amount, first.expires_at, first.reference.as_deref()),
+        (50, Some(at(900)), Some("room 12"))
+    );
     assert_eq!((first.placed_version, first.placed_at), (2, at(1)));
     assert_eq!(
         (first.ended_version, first.ended_at, first.metadata),
@@ -125,20 +153,29 @@ async fn a_transfer_is_found_by_its_id_with_the_legs_that_are_there_and_what_und
     assert_eq!(transfers::legs(pool, id(8)).await.unwrap(), []);
     let alone = transfers::legs(pool, id(7)).await.unwrap();
     assert_eq!(alone.len(), 1);
-    assert_eq!((alone[0].counterparty, alone[0].counterparty_version), (id(2), 2), "where the other is to be");
+    assert_eq!(
+        (alone[0].counterparty, alone[0].counterparty_version),
+        (id(2), 2),
+        "where the other is to be"
+    );
 
     let other = vec![opened("o"), received(id(7), id(1), 2), reversed_received(2, id(7), id(1), 3)];
     write(&mut connection, id(2), &timed(other)).await;
     // Another sender has chosen the same id.
-    write(&mut connection, id(3), &timed(vec![opened("o"), deposited(1), sent(id(7), id(4), 2)])).await;
+    write(&mut connection, id(3), &timed(vec![opened("o"), deposited(1), sent(id(7), id(4), 2)]))
+        .await;
     let mut legs = transfers::legs(pool, id(7)).await.unwrap();
     legs.sort_by_key(|leg| leg.amount);
-    let told: Vec<_> = legs.iter().map(|l| (l.account_id, l.version, l.amount, l.balance, l.reversed_by)).collect();
+    let told: Vec<_> = legs
+        .iter()
+        .map(|l| (l.account_id, l.version, l.amount, l.balance, l.reversed_by))
+        .collect();
     assert_eq!(told, [(id(1), 2, -40, 60, None), (id(2), 2, 40, 140, Some(3))]);
     assert_eq!((legs[0].currency.as_str(), legs[0].reference.as_deref()), ("EUR", Some("rent")));
 
     rewind(pool, 4).await;
-    let told: Vec<_> = transfers::legs(pool, id(7)).await.unwrap().iter().map(|leg| leg.reversed_by).collect();
+    let told: Vec<_> =
+        transfers::legs(pool, id(7)).await.unwrap().iter().map(|leg| leg.reversed_by).collect();
     assert_eq!(told, [None, None], "back where it was not undone");
     rewind(pool, 3).await;
     assert_eq!(transfers::legs(pool, id(7)).await.unwrap(), alone);
@@ -161,15 +198,29 @@ async fn an_entry_says_what_undid_it_as_far_as_was_known() {
         let period = history::period(pool, id(1), None, to, as_of).await.unwrap().unwrap();
         assert_eq!(period.known, known);
         let metadata = Metadata::default();
-        let filter = entries::Filter { after: 1, before: 3, event_type: None, metadata: &metadata, known };
+        let filter =
+            entries::Filter { after: 1, before: 3, event_type: None, metadata: &metadata, known };
         let lines = entries::list(pool, id(1), &filter, 10).await.unwrap();
-        assert_eq!((lines.len(), lines[0].version, lines[0].reversed_by), (1, 2, undone), "{to:?} {as_of:?}");
+        assert_eq!(
+            (lines.len(), lines[0].version, lines[0].reversed_by),
+            (1, 2, undone),
+            "{to:?} {as_of:?}"
+        );
     }
     let undoing = entries::find(pool, id(1), 4).await.unwrap().unwrap();
-    assert_eq!((undoing.entry.reverses, undoing.entry.amount, undoing.entry.reversed_by), (Some(2), Some(-5), None));
-    assert_eq!((undoing.kafka_offset, undoing.published_at, undoing.generation), (Some(3), Some(at(3)), 1));
     assert_eq!(
-        (undoing.partition, entries::find(pool, id(1), 2).await.unwrap().unwrap().entry.reversed_by),
+        (undoing.entry.reverses, undoing.entry.amount, undoing.entry.reversed_by),
+        (Some(2), Some(-5), None)
+    );
+    assert_eq!(
+        (undoing.kafka_offset, undoing.published_at, undoing.generation),
+        (Some(3), Some(at(3)), 1)
+    );
+    assert_eq!(
+        (
+            undoing.partition,
+            entries::find(pool, id(1), 2).await.unwrap().unwrap().entry.reversed_by
+        ),
         (3, Some(4))
     );
     assert_eq!(entries::find(pool, id(1), 5).await.unwrap(), None);
@@ -182,14 +233,19 @@ async fn accounts_and_entries_are_found_by_all_of_their_labels() {
     let database = database().await;
     let pool = &database.pool;
     let with = |labels: Value| {
-        let data =
-            json!({"owner": "o", "currency": "EUR", "initial_deposit": 0, "overdraft_limit": 0, "metadata": labels});
-        AccountEvent::decode("AccountOpened", 2, &serde_json::value::to_raw_value(&data).unwrap()).unwrap()
+        let data = json!({"owner": "o", "currency": "EUR", "initial_deposit": 0, "overdraft_limit": 0, "metadata": labels});
+        AccountEvent::decode("AccountOpened", 2, &serde_json::value::to_raw_value(&data).unwrap())
+            .unwrap()
     };
     let tagged = |labels: Value| event("MoneyDeposited", json!({"amount": 1, "metadata": labels}));
     let both = json!({"region": "north", "tier": "gold"});
     for (account, given) in [(1, both.clone()), (2, json!({"region": "north"})), (3, json!({}))] {
-        let events = vec![with(given), tagged(both.clone()), tagged(json!({"tier": "gold"})), tagged(json!({}))];
+        let events = vec![
+            with(given),
+            tagged(both.clone()),
+            tagged(json!({"tier": "gold"})),
+            tagged(json!({})),
+        ];
         write(&mut pool.acquire().await.unwrap(), id(account), &timed(events)).await;
     }
     for (asked, accounts_found, entries_found) in [
@@ -201,10 +257,22 @@ async fn accounts_and_entries_are_found_by_all_of_their_labels() {
         (json!({"a\"b": "\\"}), 0, 0),
     ] {
         let metadata = labels(asked);
-        let filter = entries::Filter { after: 0, before: 5, event_type: None, metadata: &metadata, known: 4 };
-        assert_eq!(entries::list(pool, id(1), &filter, 10).await.unwrap().len(), entries_found, "{metadata:?}");
-        let (filter, sort) =
-            (Filter { metadata, ..Filter::default() }, Sort { by: SortBy::OpenedAt, descending: false });
+        let filter = entries::Filter {
+            after: 0,
+            before: 5,
+            event_type: None,
+            metadata: &metadata,
+            known: 4,
+        };
+        assert_eq!(
+            entries::list(pool, id(1), &filter, 10).await.unwrap().len(),
+            entries_found,
+            "{metadata:?}"
+        );
+        let (filter, sort) = (
+            Filter { metadata, ..Filter::default() },
+            Sort { by: SortBy::OpenedAt, descending: false },
+        );
         let found = accounts::list(pool, &filter, sort, None, 10).await.unwrap();
         assert_eq!(found.len(), accounts_found, "{filter:?}");
     }
@@ -212,15 +280,16 @@ async fn accounts_and_entries_are_found_by_all_of_their_labels() {
     assert_eq!(account.metadata.as_deref(), Some(r#"{"region": "north"}"#));
     let then = history::at_version(pool, id(1), 1).await.unwrap().unwrap();
     assert_eq!(then.metadata.as_deref(), Some(r#"{"tier": "gold", "region": "north"}"#));
-    let plan: Vec<String> =
-        sqlx::query_scalar("EXPLAIN SELECT account_id FROM accounts WHERE metadata @> '{\"tier\": \"gold\"}'::jsonb")
-            .fetch_all(&mut *{
-                let mut connection = pool.acquire().await.unwrap();
-                sqlx::query("SET enable_seqscan = off").execute(&mut *connection).await.unwrap();
-                connection
-            })
-            .await
-            .unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(
+        "EXPLAIN SELECT account_id FROM accounts WHERE metadata @> '{\"tier\": \"gold\"}'::jsonb",
+    )
+    .fetch_all(&mut *{
+        let mut connection = pool.acquire().await.unwrap();
+        sqlx::query("SET enable_seqscan = off").execute(&mut *connection).await.unwrap();
+        connection
+    })
+    .await
+    .unwrap();
     assert!(plan.concat().contains("accounts_by_label"), "{plan:?}");
 }
 
@@ -228,20 +297,31 @@ async fn accounts_and_entries_are_found_by_all_of_their_labels() {
 async fn how_events_came_is_no_difference_between_generations_and_all_else_is() {
     let database = database().await;
     let pool = &database.pool;
-    let events =
-        timed(vec![opened("o"), sent(id(7), id(2), 2), placed(11), captured(11), deposited(5), reversed_deposit(5, 5)]);
+    let events = timed(vec![
+        opened("o"),
+        sent(id(7), id(2), 2),
+        placed(11),
+        captured(11),
+        deposited(5),
+        reversed_deposit(5, 5),
+    ]);
     write(&mut pool.acquire().await.unwrap(), id(1), &events).await;
 
     let admin = PgPool::connect_with(database.options.clone()).await.unwrap();
     let mut transaction = admin.begin().await.unwrap();
     let second = generations::create(&mut transaction).await.unwrap();
     transaction.commit().await.unwrap();
-    let mut building = sqlx::PgConnection::connect_with(&second.options(&database.options)).await.unwrap();
+    let mut building =
+        sqlx::PgConnection::connect_with(&second.options(&database.options)).await.unwrap();
     let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = $1 AND tablename IN ('history', 'accounts')";
     let indexes = async |of: Generation| -> i64 {
         sqlx::query_scalar(indexes).bind(format!("views_{}", of.0)).fetch_one(&admin).await.unwrap()
     };
-    assert_eq!((indexes(Generation(1)).await, indexes(second).await), (9, 3), "few while it is loaded");
+    assert_eq!(
+        (indexes(Generation(1)).await, indexes(second).await),
+        (9, 3),
+        "few while it is loaded"
+    );
     sqlx::query("INSERT INTO checkpoints (partition) VALUES ($1)")
         .bind(PARTITION)
         .execute(&mut building)
@@ -258,12 +338,13 @@ async fn how_events_came_is_no_difference_between_generations_and_all_else_is() 
     assert_eq!(indexes(second).await, 9);
 
     let differences = async || -> (i64, Value) {
-        let (count, samples): (i64, String) =
-            sqlx::query_as("SELECT differences, samples::text FROM projection.differences($1, 1, 20)")
-                .bind(second.0)
-                .fetch_one(&admin)
-                .await
-                .unwrap();
+        let (count, samples): (i64, String) = sqlx::query_as(
+            "SELECT differences, samples::text FROM projection.differences($1, 1, 20)",
+        )
+        .bind(second.0)
+        .fetch_one(&admin)
+        .await
+        .unwrap();
         (count, serde_json::from_str(&samples).unwrap())
     };
     assert_eq!(differences().await, (0, json!([])));

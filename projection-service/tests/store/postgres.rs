@@ -44,10 +44,15 @@ impl Database {
         };
         let name = format!("views_{}", Uuid::new_v4().simple());
         let admin = PgPoolOptions::new().connect_with(options.clone()).await.unwrap();
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&admin)
+            .await
+            .unwrap();
         // The service's role owns nothing.
         let role = format!("role_{name}");
-        let sql = format!("CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT TEMPORARY ON DATABASE {name} TO {role}");
+        let sql = format!(
+            "CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT TEMPORARY ON DATABASE {name} TO {role}"
+        );
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&admin).await.unwrap();
         let owner = options.database(&name);
         schema::prepare(&owner, &role).await.unwrap();
@@ -79,7 +84,10 @@ async fn start() -> (Option<Server>, PgConnectOptions) {
     // Only over its socket: no port to be in anybody's way.
     let settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-k"];
     let process = run("postgres").args(settings).arg(&directory).spawn().unwrap();
-    let options = PgConnectOptions::new_without_pgpass().socket(&directory).username("postgres").database("postgres");
+    let options = PgConnectOptions::new_without_pgpass()
+        .socket(&directory)
+        .username("postgres")
+        .database("postgres");
     let server = Server { process, directory };
     for _ in 0..200 {
         if let Ok(pool) = PgPool::connect_with(options.clone()).await {
@@ -103,8 +111,11 @@ fn binaries() -> PathBuf {
 
 /// Whom to run Postgres as, which refuses root.
 fn unprivileged() -> Option<u32> {
-    let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    let root =
+        fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     let users = fs::read_to_string(Path::new("/etc/passwd")).unwrap_or_default();
-    let uid = |name: &str| users.lines().find(|l| l.starts_with(&format!("{name}:")))?.split(':').nth(2)?.parse().ok();
+    let uid = |name: &str| {
+        users.lines().find(|l| l.starts_with(&format!("{name}:")))?.split(':').nth(2)?.parse().ok()
+    };
     root.then(|| uid("postgres").or_else(|| uid("nobody")).expect("a user `postgres` or `nobody`"))
 }

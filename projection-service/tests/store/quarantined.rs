@@ -51,8 +51,11 @@ async fn given(pool: &PgPool, types: &[&str]) {
     write(&mut connection, id(1), &[(opened("o"), at(1))]).await;
     let mut batch = batch(1, id(1), &[]);
     batch.checkpoints[0].to = 1 + i64::try_from(types.len()).unwrap();
-    batch.quarantine =
-        types.iter().zip(2..).map(|(event_type, version)| set_aside(version, event_type, version > 2)).collect();
+    batch.quarantine = types
+        .iter()
+        .zip(2..)
+        .map(|(event_type, version)| set_aside(version, event_type, version > 2))
+        .collect();
     apply(&mut connection, &batch).await.unwrap();
 }
 
@@ -80,7 +83,10 @@ async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with
     let mut connection = pool.acquire().await.unwrap();
     let first = head(pool).await;
     let refused = retry(&mut connection, first).await.unwrap_err();
-    assert!(matches!(&refused, Unsettled::StillUnapplicable(reason) if reason.contains("`MoneyBurnt`")), "{refused}");
+    assert!(
+        matches!(&refused, Unsettled::StillUnapplicable(reason) if reason.contains("`MoneyBurnt`")),
+        "{refused}"
+    );
     assert_eq!(epoch(pool).await, 0, "nothing of the views was changed");
     let kept = quarantine::find(pool, first).await.unwrap().unwrap();
     assert!(kept.reason.contains("`MoneyBurnt`") && kept.waiting == 3, "{kept:?}");
@@ -90,18 +96,34 @@ async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with
     sqlx::query(repair).bind(first).bind(repaired).execute(pool).await.unwrap();
     assert_eq!(retry(&mut connection, first).await.unwrap(), Settled { applied: 2, left: 2 });
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
-    assert_eq!((account.state.balance, account.state.version, account.position.number), (150, 3, 3));
+    assert_eq!(
+        (account.state.balance, account.state.version, account.position.number),
+        (150, 3, 3)
+    );
     assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 2, 3], 1));
 
     let second = quarantine::find(pool, head(pool).await).await.unwrap().unwrap();
-    assert_eq!((second.position, second.waiting), (Some(4), 1), "the next that is not known: {second:?}");
+    assert_eq!(
+        (second.position, second.waiting),
+        (Some(4), 1),
+        "the next that is not known: {second:?}"
+    );
     let waiting = quarantine::waiting(pool, id(1), 10).await.unwrap();
     assert_eq!(waiting, [(5, 5)]);
     let behind = waiting[0].1;
-    let number: i64 =
-        sqlx::query_scalar("SELECT id FROM quarantine WHERE position = $1").bind(behind).fetch_one(pool).await.unwrap();
-    assert!(matches!(retry(&mut connection, number).await, Err(Unsettled::NotThere(_))), "it only waits");
-    assert!(matches!(retry(&mut connection, first).await, Err(Unsettled::NotThere(_))), "it is gone");
+    let number: i64 = sqlx::query_scalar("SELECT id FROM quarantine WHERE position = $1")
+        .bind(behind)
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    assert!(
+        matches!(retry(&mut connection, number).await, Err(Unsettled::NotThere(_))),
+        "it only waits"
+    );
+    assert!(
+        matches!(retry(&mut connection, first).await, Err(Unsettled::NotThere(_))),
+        "it is gone"
+    );
 }
 
 #[tokio::test]
@@ -114,26 +136,44 @@ async fn what_was_discarded_leaves_a_hole_that_the_past_and_going_back_see_throu
     assert_eq!(settled, Settled { applied: 2, left: 0 });
     assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 3, 4], 1));
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
-    assert_eq!((account.state.balance, account.state.version, account.state.transaction_count), (150, 4, 3));
+    assert_eq!(
+        (account.state.balance, account.state.version, account.state.transaction_count),
+        (150, 4, 3)
+    );
     let thrown = discarded::list(pool, i64::MAX, 10).await.unwrap();
     assert_eq!(thrown.len(), 1);
     assert_eq!((thrown[0].version, thrown[0].discard_reason.as_str()), (Some(2), "a test's"));
-    assert_eq!((thrown[0].reason.as_str(), thrown[0].document.clone()), ("not known", document(2, "MoneyBurnt")));
+    assert_eq!(
+        (thrown[0].reason.as_str(), thrown[0].document.clone()),
+        ("not known", document(2, "MoneyBurnt"))
+    );
 
     for (moment, balance) in [(1, 100), (2, 100), (3, 125), (4, 150), (50, 150)] {
         let then = history::as_of(pool, id(1), at(moment)).await.unwrap().unwrap();
         assert_eq!(then.state.balance, balance, "as of {moment}");
     }
     let shown = history::at_version(pool, id(1), 2).await.unwrap().unwrap();
-    assert_eq!((shown.state.version, shown.state.balance), (1, 100), "as the one before it left it");
+    assert_eq!(
+        (shown.state.version, shown.state.balance),
+        (1, 100),
+        "as the one before it left it"
+    );
     let period = history::period(pool, id(1), Some(at(2)), None, None).await.unwrap().unwrap();
-    assert_eq!((period.after, period.last, period.opening_balance, period.closing_balance), (1, 4, 100, 150));
+    assert_eq!(
+        (period.after, period.last, period.opening_balance, period.closing_balance),
+        (1, 4, 100, 150)
+    );
 
     for (position, version, balance) in [(3, 3, 125), (2, 2, 100), (1, 1, 100)] {
         let rewind = "SELECT projection.rewind($1, $2, 0)";
         sqlx::query(rewind).bind(PARTITION).bind(i64::from(position)).execute(pool).await.unwrap();
         let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
-        let found = (account.state.version, account.position.number, account.state.balance, account.last_activity);
+        let found = (
+            account.state.version,
+            account.position.number,
+            account.state.balance,
+            account.last_activity,
+        );
         assert_eq!(found, (version, position.into(), balance, at(version)), "back at {position}");
     }
 }
@@ -144,25 +184,46 @@ async fn the_end_of_an_account_can_be_discarded_and_its_opening_too() {
     let pool = &database.pool;
     given(pool, &["MoneyBurnt"]).await;
     let mut connection = pool.acquire().await.unwrap();
-    assert_eq!(discard(&mut connection, head(pool).await, "x").await.unwrap(), Settled { applied: 0, left: 0 });
+    assert_eq!(
+        discard(&mut connection, head(pool).await, "x").await.unwrap(),
+        Settled { applied: 0, left: 0 }
+    );
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
-    assert_eq!((account.state.version, account.position.number, account.last_activity), (2, 2, at(2)));
+    assert_eq!(
+        (account.state.version, account.position.number, account.last_activity),
+        (2, 2, at(2))
+    );
     assert_eq!(history::as_of(pool, id(1), at(9)).await.unwrap().unwrap().state.version, 1);
 
     let mut batch = batch(2, id(1), &[]);
     batch.checkpoints[0].epoch = 1;
     batch.checkpoints[0].to = 4;
     let of_two = |set_aside: SetAside| SetAside {
-        document: String::from_utf8(set_aside.document).unwrap().replace(&id(1).to_string(), &id(2).to_string()).into(),
+        document: String::from_utf8(set_aside.document)
+            .unwrap()
+            .replace(&id(1).to_string(), &id(2).to_string())
+            .into(),
         account: set_aside.account.map(|(_, version)| (id(2), version)),
         ..set_aside
     };
-    batch.quarantine = vec![of_two(set_aside(3, "AccountMelted", false)), of_two(set_aside(4, "MoneyDeposited", true))];
+    batch.quarantine = vec![
+        of_two(set_aside(3, "AccountMelted", false)),
+        of_two(set_aside(4, "MoneyDeposited", true)),
+    ];
     apply(&mut connection, &batch).await.unwrap();
     let settled = discard(&mut connection, head(pool).await, "x").await.unwrap();
-    assert_eq!(settled, Settled { applied: 0, left: 1 }, "what follows has no account to be applied to");
-    assert!(quarantine::find(pool, head(pool).await).await.unwrap().unwrap().reason.contains("is next"));
-    assert_eq!(discard(&mut connection, head(pool).await, "x").await.unwrap(), Settled { applied: 0, left: 0 });
+    assert_eq!(
+        settled,
+        Settled { applied: 0, left: 1 },
+        "what follows has no account to be applied to"
+    );
+    assert!(
+        quarantine::find(pool, head(pool).await).await.unwrap().unwrap().reason.contains("is next")
+    );
+    assert_eq!(
+        discard(&mut connection, head(pool).await, "x").await.unwrap(),
+        Settled { applied: 0, left: 0 }
+    );
     assert!(accounts::find(pool, id(2)).await.unwrap().is_none());
 }
 
@@ -176,11 +237,18 @@ async fn what_can_be_applied_is_not_discarded_and_nothing_is_while_a_replay_is_o
     assert!(matches!(discard(&mut connection, number, "x").await, Err(Unsettled::Applicable)));
     let changed = "UPDATE quarantine SET document = $1";
     sqlx::query(changed).bind(document(7, "MoneyDeposited")).execute(pool).await.unwrap();
-    for refused in [discard(&mut connection, number, "x").await, retry(&mut connection, number).await] {
-        assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("changed")), "{refused:?}");
+    for refused in
+        [discard(&mut connection, number, "x").await, retry(&mut connection, number).await]
+    {
+        assert!(
+            matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("changed")),
+            "{refused:?}"
+        );
     }
     let replay = replays::ask(&mut connection, &From::Beginning, false).await.unwrap().unwrap();
-    assert!(matches!(retry(&mut connection, number).await, Err(Unsettled::Replaying(id)) if id == replay.replay_id));
+    assert!(
+        matches!(retry(&mut connection, number).await, Err(Unsettled::Replaying(id)) if id == replay.replay_id)
+    );
     assert!(discarded::list(pool, i64::MAX, 10).await.unwrap().is_empty());
 }
 
@@ -203,7 +271,10 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     apply(&mut connection, &batch).await.unwrap();
     let number = head(pool).await;
     let refused = retry(&mut connection, number).await;
-    assert!(matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")),
+        "{refused:?}"
+    );
     discard(&mut connection, number, "not ours").await.unwrap();
     assert_eq!(discarded::list(pool, i64::MAX, 10).await.unwrap()[0].document_base64, "AP8=");
     apply(&mut connection, &batch).await.unwrap();

@@ -65,17 +65,20 @@ async fn the_role_of_the_service_has_generations_made_switched_and_dropped() {
         .await
         .unwrap();
     generations::make_live(&mut connection, second).await.unwrap();
-    let position: i64 =
-        sqlx::query_scalar("SELECT position FROM views.checkpoints").fetch_one(&mut *connection).await.unwrap();
+    let position: i64 = sqlx::query_scalar("SELECT position FROM views.checkpoints")
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
     assert_eq!(position, 7);
     // The live one stays.
     generations::discard(&mut connection, second).await.unwrap();
     generations::discard(&mut connection, Generation(1)).await.unwrap();
     assert_eq!(generations::all(&mut *connection).await.unwrap(), [second]);
-    let schemas: Vec<String> = sqlx::query_scalar("SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^views_'")
-        .fetch_all(&mut *connection)
-        .await
-        .unwrap();
+    let schemas: Vec<String> =
+        sqlx::query_scalar("SELECT nspname::text FROM pg_namespace WHERE nspname ~ '^views_'")
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap();
     assert_eq!(schemas, ["views_2"]);
 }
 

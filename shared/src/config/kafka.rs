@@ -49,7 +49,8 @@ impl KafkaOptions {
     /// # Errors
     /// The number of the setting that is not `name=value`.
     pub fn of_list(text: &str) -> Result<Self, String> {
-        let settings = split(text).into_iter().enumerate().filter(|(_, setting)| !setting.trim().is_empty());
+        let settings =
+            split(text).into_iter().enumerate().filter(|(_, setting)| !setting.trim().is_empty());
         let settings = settings.map(|(index, setting)| {
             name_and_value(&setting).ok_or_else(|| {
                 format!(
@@ -69,9 +70,11 @@ impl KafkaOptions {
     pub fn of_file(path: &str) -> Result<Self, String> {
         let text = read(path)?;
         let lines = text.lines().enumerate();
-        let lines = lines.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+        let lines = lines
+            .filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
         let settings = lines.map(|(index, line)| {
-            name_and_value(line).ok_or_else(|| format!("can't be read: its line {} is not name=value", index + 1))
+            name_and_value(line)
+                .ok_or_else(|| format!("can't be read: its line {} is not name=value", index + 1))
         });
         settings.collect::<Result<_, _>>().map(Self)
     }
@@ -92,9 +95,10 @@ fn split(text: &str) -> Vec<String> {
         let escaped = characters.next_if(|next| character == '\\' && matches!(next, ',' | '\\'));
         match (character, escaped) {
             (',', None) => parts.push(String::new()),
-            (character, escaped) => {
-                parts.last_mut().into_iter().for_each(|part| part.push(escaped.unwrap_or(character)))
-            }
+            (character, escaped) => parts
+                .last_mut()
+                .into_iter()
+                .for_each(|part| part.push(escaped.unwrap_or(character))),
         }
     }
     parts
@@ -127,21 +131,28 @@ impl KafkaConfig {
 
     /// A message of the Kafka client without the values of options that it may repeat.
     pub fn redacted(&self, message: &str) -> String {
-        let is_secret = |name: &str| ["password", "secret", "key", "username"].iter().any(|part| name.contains(part));
+        let is_secret = |name: &str| {
+            ["password", "secret", "key", "username"].iter().any(|part| name.contains(part))
+        };
         let is_telling = |(name, value): &(&str, &str)| {
-            !value.is_empty() && (is_secret(name) || value.len() > 3 && !matches!(*value, "true" | "false"))
+            !value.is_empty()
+                && (is_secret(name) || value.len() > 3 && !matches!(*value, "true" | "false"))
         };
         let options = self.options().map(|(name, value)| (name, value.trim()));
         let mut values: Vec<&str> = options.filter(is_telling).map(|(_, value)| value).collect();
         // One that contains another goes first.
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values.into_iter().fold(message.to_owned(), |message, value| message.replace(value, "[value of an option]"))
+        values.into_iter().fold(message.to_owned(), |message, value| {
+            message.replace(value, "[value of an option]")
+        })
     }
 
     /// The error of a client that could not be made with these settings.
     pub fn refused(&self, error: &KafkaError) -> anyhow::Error {
         let reason = match error {
-            KafkaError::ClientConfig(_, _, name, _) => format!("the Kafka client does not take `{name}`"),
+            KafkaError::ClientConfig(_, _, name, _) => {
+                format!("the Kafka client does not take `{name}`")
+            }
             error => self.redacted(&error.to_string()),
         };
         anyhow::anyhow!("KAFKA_OPTIONS, KAFKA_OPTIONS_FILE or another Kafka setting: {reason}")
@@ -152,8 +163,10 @@ impl KafkaConfig {
     /// # Errors
     /// The name of the option that it does not take, or its reason without values.
     pub fn check(&self) -> anyhow::Result<()> {
-        let sources =
-            [("KAFKA_OPTIONS", Some(&self.kafka_options)), ("KAFKA_OPTIONS_FILE", self.kafka_options_file.as_ref())];
+        let sources = [
+            ("KAFKA_OPTIONS", Some(&self.kafka_options)),
+            ("KAFKA_OPTIONS_FILE", self.kafka_options_file.as_ref()),
+        ];
         for (source, options) in sources {
             for (name, value) in options.into_iter().flat_map(|options| &options.0) {
                 match ClientConfig::new().set(name, value).create_native_config() {
@@ -162,10 +175,14 @@ impl KafkaConfig {
                         bail!("{source}: the Kafka client has no option `{name}`")
                     }
                     // Says of the build what it lacks, and does not quote the value.
-                    Err(KafkaError::ClientConfig(_, reason, ..)) if reason.contains("not supported in this build") => {
+                    Err(KafkaError::ClientConfig(_, reason, ..))
+                        if reason.contains("not supported in this build") =>
+                    {
                         bail!("{source}: {reason}")
                     }
-                    Err(_) => bail!("{source}: the Kafka client does not take the value of `{name}`"),
+                    Err(_) => {
+                        bail!("{source}: the Kafka client does not take the value of `{name}`")
+                    }
                 }
             }
         }
@@ -196,7 +213,9 @@ mod tests {
 
     fn read(options: &str) -> Result<KafkaConfig, String> {
         let given = ["test", "--kafka-options", options];
-        Settable::try_parse_from(given).map(|settable| settable.kafka).map_err(|error| error.to_string())
+        Settable::try_parse_from(given)
+            .map(|settable| settable.kafka)
+            .map_err(|error| error.to_string())
     }
 
     fn pairs(config: &KafkaConfig) -> Vec<(&str, &str)> {
@@ -206,7 +225,10 @@ mod tests {
     #[test]
     fn a_value_may_have_commas() {
         let config = read(r"sasl.username=ada,sasl.password=a\,b=\\c\d,client.rack=").unwrap();
-        assert_eq!(pairs(&config), [("sasl.username", "ada"), ("sasl.password", r"a,b=\c\d"), ("client.rack", "")]);
+        assert_eq!(
+            pairs(&config),
+            [("sasl.username", "ada"), ("sasl.password", r"a,b=\c\d"), ("client.rack", "")]
+        );
         assert!(pairs(&read("").unwrap()).is_empty());
     }
 
@@ -215,13 +237,20 @@ mod tests {
         let said = read("sasl.username=ada,sasl.password=se,kret").err().unwrap();
         assert!(said.contains("--kafka-options") && said.contains("setting 3"), "{said}");
         assert!(!said.contains("kret") && !said.contains("se,"), "{said}");
-        assert_eq!(format!("{:?}", read("sasl.password=kret").unwrap().kafka_options), r#"["sasl.password"]"#);
+        assert_eq!(
+            format!("{:?}", read("sasl.password=kret").unwrap().kafka_options),
+            r#"["sasl.password"]"#
+        );
     }
 
     #[test]
     fn a_file_has_one_setting_a_line_and_the_list_goes_before_it() {
         let path = std::env::temp_dir().join(format!("passbook-options-{}", std::process::id()));
-        std::fs::write(&path, "# ours\n\nsasl.password=a,b\\,c # \nlinger.ms = 5\nclient.rack=file\n").unwrap();
+        std::fs::write(
+            &path,
+            "# ours\n\nsasl.password=a,b\\,c # \nlinger.ms = 5\nclient.rack=file\n",
+        )
+        .unwrap();
         let mut config = read("client.rack=list").unwrap();
         config.kafka_options_file = Some(KafkaOptions::of_file(path.to_str().unwrap()).unwrap());
         assert_eq!(config.client("test").get("client.rack"), Some("list"));

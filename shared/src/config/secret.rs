@@ -17,11 +17,17 @@ pub struct Unrepeated<T>(pub fn(&str) -> Result<T, String>);
 impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
     type Value = T;
 
-    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<T, clap::Error> {
         let read = value.to_str().ok_or_else(|| "is not UTF-8".to_owned()).and_then(self.0);
         read.map_err(|reason| {
             let option = arg.map(ToString::to_string).unwrap_or_default();
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{option} {reason}\n")).with_cmd(command)
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{option} {reason}\n"))
+                .with_cmd(command)
         })
     }
 }
@@ -51,18 +57,24 @@ impl Secret {
     /// The file can't be read, or is empty.
     pub fn of_file(path: &str) -> Result<Self, String> {
         let text = read(path)?;
-        Self::of_text(text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line)))
+        Self::of_text(
+            text.strip_suffix('\n').map_or(&*text, |line| line.strip_suffix('\r').unwrap_or(line)),
+        )
     }
 }
 
 /// The text of a file that a setting names.
 pub(super) fn read(path: &str) -> Result<String, String> {
-    std::fs::read_to_string(Path::new(path)).map_err(|error| format!("names a file that can't be read: {error}"))
+    std::fs::read_to_string(Path::new(path))
+        .map_err(|error| format!("names a file that can't be read: {error}"))
 }
 
 /// Has Postgres end a session whose host vanished without a word, and let go of its locks, within half a minute.
-const KEEPALIVE: [(&str, &str); 3] =
-    [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "4")];
+const KEEPALIVE: [(&str, &str); 3] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "4"),
+];
 
 /// Reads a database's URL.
 ///
@@ -93,12 +105,17 @@ mod tests {
 
     #[test]
     fn a_password_is_not_repeated() {
-        let option = Arg::new("database-url").long("database-url").value_parser(Unrepeated(database_url));
+        let option =
+            Arg::new("database-url").long("database-url").value_parser(Unrepeated(database_url));
         let command = Command::new("test").arg(option);
-        let read = |url: &str| command.clone().try_get_matches_from(["test", "--database-url", url]);
+        let read =
+            |url: &str| command.clone().try_get_matches_from(["test", "--database-url", url]);
         assert!(read("postgres://ada:secret@localhost:5432/log").is_ok());
-        for bad in ["postgres://ada:secret@localhost:port/log", "ada:secret@localhost", "mysql://ada:secret@localhost"]
-        {
+        for bad in [
+            "postgres://ada:secret@localhost:port/log",
+            "ada:secret@localhost",
+            "mysql://ada:secret@localhost",
+        ] {
             let said = read(bad).unwrap_err().to_string();
             assert!(said.contains("--database-url") && !said.contains("secret"), "{said}");
         }
@@ -108,7 +125,8 @@ mod tests {
     #[test]
     fn a_password_in_a_file_may_end_with_a_newline() {
         let path = std::env::temp_dir().join(format!("passbook-secret-{}", std::process::id()));
-        for (content, password) in [("p@/#%\n", "p@/#%"), ("p@/#%\r\n", "p@/#%"), ("two\n\n", "two\n"), (" x ", " x ")]
+        for (content, password) in
+            [("p@/#%\n", "p@/#%"), ("p@/#%\r\n", "p@/#%"), ("two\n\n", "two\n"), (" x ", " x ")]
         {
             std::fs::write(&path, content).unwrap();
             assert_eq!(Secret::of_file(path.to_str().unwrap()).unwrap().0, password);

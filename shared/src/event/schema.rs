@@ -8,8 +8,9 @@ use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Schema, Type}
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{
-    AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, MoneyMoved,
-    OverdraftLimitSet, Reason, ReversedTransfer, ReversibleEntry, TransferLeg,
+    AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced,
+    HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversedTransfer, ReversibleEntry,
+    TransferLeg,
 };
 use crate::money::Currency;
 
@@ -56,12 +57,18 @@ impl ToSchema for EventData {
 
 impl PartialSchema for EventData {
     fn schema() -> RefOr<Schema> {
-        let names: Vec<String> = by_type().iter().map(|(event_type, _)| format!("`{event_type}Data`")).collect();
+        let names: Vec<String> =
+            by_type().iter().map(|(event_type, _)| format!("`{event_type}Data`")).collect();
         let references = by_type().map(|(event_type, _)| {
-            (event_type, serde_json::json!({"$ref": format!("#/components/schemas/{event_type}Data")}))
+            (
+                event_type,
+                serde_json::json!({"$ref": format!("#/components/schemas/{event_type}Data")}),
+            )
         });
-        let schemas = Extensions::from_iter([("x-data-by-type", serde_json::Value::from_iter(references))]);
-        let description = format!("By the event's `type`: {}. Later versions may add types", names.join(", "));
+        let schemas =
+            Extensions::from_iter([("x-data-by-type", serde_json::Value::from_iter(references))]);
+        let description =
+            format!("By the event's `type`: {}. Later versions may add types", names.join(", "));
         ObjectBuilder::new()
             .schema_type(Type::Object)
             .description(Some(description))
@@ -82,7 +89,10 @@ mod tests {
         let mut schemas = Vec::new();
         EventData::schemas(&mut schemas);
         for event_type in AccountEvent::TYPES {
-            assert!(schemas.iter().any(|(name, _)| *name == format!("{event_type}Data")), "{event_type}");
+            assert!(
+                schemas.iter().any(|(name, _)| *name == format!("{event_type}Data")),
+                "{event_type}"
+            );
         }
         assert_eq!(by_type().len(), AccountEvent::TYPES.len());
     }

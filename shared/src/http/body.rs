@@ -137,7 +137,10 @@ impl HttpBody for Borrowed {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(body).poll_frame(cx));
         let counted = match frame {
@@ -180,7 +183,10 @@ impl Drop for Borrowed {
 /// # Errors
 /// 413 `payload_too_large`, 408 `request_timeout`, 503 `overloaded`, and 400 if it breaks off.
 pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
-    let time = request.extensions().get::<Arc<Bounds>>().map_or(Bounds::default().limits.body, |b| b.limits.body);
+    let time = request
+        .extensions()
+        .get::<Arc<Bounds>>()
+        .map_or(Bounds::default().limits.body, |b| b.limits.body);
     let body = request.into_body();
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());

@@ -27,7 +27,11 @@ impl List {
     ///
     /// # Errors
     /// 400 `malformed_request` if the cursor is not of this list, or `read` finds no place in it.
-    pub fn place<T>(self, cursor: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Problem> {
+    pub fn place<T>(
+        self,
+        cursor: &str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Problem> {
         let (place, seal) = cursor.rsplit_once('-').ok_or_else(unreadable)?;
         let place = read(place).ok_or_else(unreadable)?;
         if seal != format!("{:016x}", self.0) {
@@ -58,12 +62,21 @@ mod tests {
         let list = List::of("entries", &(1, Some("MoneySent")));
         let cursor = list.cursor(7);
         assert_eq!(list.place(&cursor, read).unwrap(), 7);
-        for other in [List::of("entries", &(1, None::<&str>)), List::of("holds", &(1, Some("MoneySent")))] {
+        for other in
+            [List::of("entries", &(1, None::<&str>)), List::of("holds", &(1, Some("MoneySent")))]
+        {
             let problem = other.place(&cursor, read).unwrap_err();
             assert_eq!((problem.status, problem.errors[0].field.as_str()), (400, "cursor"));
             assert_eq!(problem, another_list());
         }
-        for bad in ["", "7", "x-0000000000000000", &cursor[1..], &cursor.to_uppercase(), &format!("{cursor}0")] {
+        for bad in [
+            "",
+            "7",
+            "x-0000000000000000",
+            &cursor[1..],
+            &cursor.to_uppercase(),
+            &format!("{cursor}0"),
+        ] {
             assert!(list.place(bad, read).is_err(), "{bad}");
         }
     }

@@ -17,7 +17,8 @@ const PROBLEM: &str = "application/problem+json";
 /// Adds the server, an example of each parameter and body, and for each operation a schema of its problems that lists their
 /// codes.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
-    document.servers = Some(vec![ServerBuilder::new().url("/").description(Some("This service")).build()]);
+    document.servers =
+        Some(vec![ServerBuilder::new().url("/").description(Some("This service")).build()]);
     let components = json!(document.components);
     let mut problems = BTreeMap::new();
     for operation in document.paths.paths.values_mut().flat_map(operations) {
@@ -36,9 +37,17 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// The operation's request and responses, but for its problems.
 fn bodies(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
-    let requests = operation.request_body.iter_mut().filter_map(inline).flat_map(|request| &mut request.content);
-    let responses =
-        operation.responses.responses.values_mut().filter_map(inline).flat_map(|answer| &mut answer.content);
+    let requests = operation
+        .request_body
+        .iter_mut()
+        .filter_map(inline)
+        .flat_map(|request| &mut request.content);
+    let responses = operation
+        .responses
+        .responses
+        .values_mut()
+        .filter_map(inline)
+        .flat_map(|answer| &mut answer.content);
     let all = requests.chain(responses).filter(|(media_type, _)| *media_type != PROBLEM);
     all.filter_map(|(_, content)| inline(content))
 }
@@ -52,7 +61,8 @@ fn inline<T>(part: &mut RefOr<T>) -> Option<&mut T> {
 
 fn add_body_example(body: &mut Content, components: &Value) {
     if body.example.is_none() && body.examples.is_empty() {
-        body.example = body.schema.as_ref().and_then(|schema| examples::of(&json!(schema), components));
+        body.example =
+            body.schema.as_ref().and_then(|schema| examples::of(&json!(schema), components));
     }
 }
 
@@ -70,7 +80,9 @@ fn list_codes(operation: &mut Operation) -> Option<(String, RefOr<Schema>)> {
     if codes.is_empty() {
         return None;
     }
-    let code = ObjectBuilder::new().schema_type(Type::String).description(Some("What happened, for programs; stable."));
+    let code = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("What happened, for programs; stable."));
     problem.properties.insert("code".to_owned(), code.enum_values(Some(codes)).into());
     Some((name, problem.into()))
 }

@@ -58,16 +58,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        if let Ok(axum::extract::Path(value)) = axum::extract::Path::from_request_parts(parts, state).await {
+        if let Ok(axum::extract::Path(value)) =
+            axum::extract::Path::from_request_parts(parts, state).await
+        {
             return Ok(Self(value));
         }
         let Ok(given) = parts.extract::<RawPathParams>().await else {
             return Err(Problem::malformed("path", "is not UTF-8"));
         };
         let is_id = |name: &str| name.ends_with("id");
-        let wrong = |(name, value): &(&str, &str)| !is_id(name) || uuid::Uuid::try_parse(value).is_err();
+        let wrong =
+            |(name, value): &(&str, &str)| !is_id(name) || uuid::Uuid::try_parse(value).is_err();
         let names: Vec<&str> = given.iter().filter(wrong).map(|(name, _)| name).collect();
-        let detail = if names.iter().all(|name| is_id(name)) { "is not a UUID" } else { "can't be read" };
+        let detail =
+            if names.iter().all(|name| is_id(name)) { "is not a UUID" } else { "can't be read" };
         Err(Problem::malformed(names.join(", "), detail))
     }
 }
@@ -77,11 +81,16 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 fn field(path: &str, complaint: &str, whole: &str) -> String {
     let path = if path == "." || path == "?" { "" } else { path };
     let complaints = ["missing field `", "duplicate field `", "unknown field `"];
-    let named = complaints.iter().find_map(|start| complaint.strip_prefix(start)).and_then(|rest| rest.split_once('`'));
+    let named = complaints
+        .iter()
+        .find_map(|start| complaint.strip_prefix(start))
+        .and_then(|rest| rest.split_once('`'));
     match (path, named) {
         ("", None) => whole.to_owned(),
         ("", Some((name, _))) => name.to_owned(),
-        (path, Some((name, _))) if path != name && !path.ends_with(&format!(".{name}")) => format!("{path}.{name}"),
+        (path, Some((name, _))) if path != name && !path.ends_with(&format!(".{name}")) => {
+            format!("{path}.{name}")
+        }
         (path, _) => path.to_owned(),
     }
 }

@@ -28,7 +28,11 @@ pub fn etag(version: i64) -> String {
 ///
 /// # Errors
 /// 400 `malformed_request` if it is there twice or is not visible ASCII of 1 to `longest` characters.
-pub fn visible_ascii<'a>(headers: &'a HeaderMap, name: &str, longest: usize) -> Result<Option<&'a str>, Problem> {
+pub fn visible_ascii<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+    longest: usize,
+) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -37,22 +41,31 @@ pub fn visible_ascii<'a>(headers: &'a HeaderMap, name: &str, longest: usize) -> 
         return Err(Problem::malformed(name, "is given more than once"));
     }
     let text = value.to_str().ok().filter(|text| is_visible_ascii(text, longest));
-    text.map(Some)
-        .ok_or_else(|| Problem::malformed(name, format!("must be 1 to {longest} visible ASCII characters, no spaces")))
+    text.map(Some).ok_or_else(|| {
+        Problem::malformed(
+            name,
+            format!("must be 1 to {longest} visible ASCII characters, no spaces"),
+        )
+    })
 }
 
 /// The text of a header that is a string of RFC 9651 (`"a key"`), or the same text without quotes if it has no spaces.
 ///
 /// # Errors
 /// 400 `malformed_request` if it is there twice, or is not 1 to `longest` characters of printable ASCII.
-pub fn string_item(headers: &HeaderMap, name: &str, longest: usize) -> Result<Option<String>, Problem> {
+pub fn string_item(
+    headers: &HeaderMap,
+    name: &str,
+    longest: usize,
+) -> Result<Option<String>, Problem> {
     let is_quoted = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
     if !headers.get(name).is_some_and(is_quoted) || headers.get_all(name).iter().count() > 1 {
         let text = visible_ascii(headers, name, longest)
             .map_err(|problem| problem.adding("; spaces are permitted between quotes"))?;
         return Ok(text.map(str::to_owned));
     }
-    let item = headers.get(name).map(|value| sfv::Parser::new(value.as_bytes()).parse::<sfv::Item>());
+    let item =
+        headers.get(name).map(|value| sfv::Parser::new(value.as_bytes()).parse::<sfv::Item>());
     match item {
         Some(Ok(sfv::Item { bare_item: sfv::BareItem::String(text), .. }))
             if is_printable_ascii(text.as_str(), longest) =>
@@ -104,7 +117,9 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<i64>>, Problem> {
 fn first_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
     let opaque = list.strip_prefix(b"W/").unwrap_or(list);
     let length = match opaque.strip_prefix(b"\"") {
-        Some(inside) => list.len() - inside.len() + inside.iter().position(|byte| *byte == b'"')? + 1,
+        Some(inside) => {
+            list.len() - inside.len() + inside.iter().position(|byte| *byte == b'"')? + 1
+        }
         None if list.starts_with(b"*") => 1,
         // Lists may have empty elements (RFC 9110, section 5.6.1).
         None if list.starts_with(b",") => 0,
@@ -184,7 +199,17 @@ mod tests {
         ] {
             assert_eq!(key(value), Ok(Some(text.to_owned())), "{value}");
         }
-        for bad in ["", "a b", "\"\"", "\"a", "\"a\"b", "\"\\a\"", "123456789", "\"123456789\"", "\"a\", \"b\""] {
+        for bad in [
+            "",
+            "a b",
+            "\"\"",
+            "\"a",
+            "\"a\"b",
+            "\"\\a\"",
+            "123456789",
+            "\"123456789\"",
+            "\"a\", \"b\"",
+        ] {
             assert_eq!(key(bad), Err(400), "{bad}");
         }
     }

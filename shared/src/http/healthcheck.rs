@@ -20,14 +20,19 @@ pub async fn healthcheck(addr: SocketAddr) -> anyhow::Result<()> {
         IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
         IpAddr::V4(_) | IpAddr::V6(_) => addr,
     };
-    tokio::time::timeout(TIMEOUT, ask(addr)).await.with_context(|| format!("{addr} gave no answer in {TIMEOUT:?}"))?
+    tokio::time::timeout(TIMEOUT, ask(addr))
+        .await
+        .with_context(|| format!("{addr} gave no answer in {TIMEOUT:?}"))?
 }
 
 async fn ask(addr: SocketAddr) -> anyhow::Result<()> {
-    let stream = TcpStream::connect(addr).await.with_context(|| format!("nothing listens on {addr}"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let stream =
+        TcpStream::connect(addr).await.with_context(|| format!("nothing listens on {addr}"))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = hyper::Request::get("/health/ready").header("host", addr.to_string()).body(Body::empty())?;
+    let request =
+        hyper::Request::get("/health/ready").header("host", addr.to_string()).body(Body::empty())?;
     let response = sender.send_request(request).await?;
     if response.status() != hyper::StatusCode::OK {
         let body = axum::body::to_bytes(Body::new(response.into_body()), 64 * 1024).await?;

@@ -17,7 +17,11 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
     if values.next().is_some() {
         return Err(Problem::malformed("Host", "is given more than once"));
     }
-    if is_host(value.as_bytes()) { Ok(()) } else { Err(Problem::malformed("Host", "is not a host and port")) }
+    if is_host(value.as_bytes()) {
+        Ok(())
+    } else {
+        Err(Problem::malformed("Host", "is not a host and port"))
+    }
 }
 
 /// Whether this is `uri-host [ ":" port ]` (RFC 3986, section 3.2.2), with a host.
@@ -27,12 +31,15 @@ fn is_host(text: &[u8]) -> bool {
         _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),
     };
     let (host, port) = text.split_at(end);
-    let is_port =
-        port.strip_prefix(b":").is_none_or(|digits| digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit))
-            && (port.is_empty() || port.starts_with(b":"));
+    let is_port = port
+        .strip_prefix(b":")
+        .is_none_or(|digits| digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit))
+        && (port.is_empty() || port.starts_with(b":"));
     is_port
         && match host {
-            [b'[', address @ .., b']'] => str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok()),
+            [b'[', address @ .., b']'] => {
+                str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
+            }
             name => !name.is_empty() && name.iter().all(|byte| is_of_name(*byte)),
         }
 }
@@ -47,10 +54,22 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
-        for good in ["a", "localhost:8080", "a.example", "127.0.0.1:8080", "[::1]", "[::1]:8080", "a:", "xn--a_b"] {
+        for good in [
+            "a",
+            "localhost:8080",
+            "a.example",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:8080",
+            "a:",
+            "xn--a_b",
+        ] {
             assert!(is_host(good.as_bytes()), "{good}");
         }
-        for bad in ["", ":80", "a b", "a:port", "a:123456", "a/b", "user@a", "a:1:2", "[::1", "[x]:1", "[::1]8", "ä"] {
+        for bad in [
+            "", ":80", "a b", "a:port", "a:123456", "a/b", "user@a", "a:1:2", "[::1", "[x]:1",
+            "[::1]8", "ä",
+        ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }

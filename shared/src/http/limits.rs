@@ -109,7 +109,8 @@ pub struct Bounds {
 impl Bounds {
     /// The bounds within limits.
     pub fn new(limits: Limits) -> Self {
-        let (bodies, answers) = (Budget::new(limits.body_budget), Budget::new(limits.answer_budget));
+        let (bodies, answers) =
+            (Budget::new(limits.body_budget), Budget::new(limits.answer_budget));
         Self { client: Ipv4Addr::UNSPECIFIED.into(), limits, bodies, answers }
     }
 
@@ -136,18 +137,28 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// 431: the headers are too large, or too many.
 pub(super) fn headers_too_large() -> Problem {
-    let detail = format!("the headers may have at most {HEADERS_LIMIT} bytes, in at most 100 fields");
-    Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "request_header_fields_too_large", detail)
+    let detail =
+        format!("the headers may have at most {HEADERS_LIMIT} bytes, in at most 100 fields");
+    Problem::new(
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "request_header_fields_too_large",
+        detail,
+    )
 }
 
 /// 414: the URI is too long.
 pub(super) fn uri_too_long() -> Problem {
-    Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", "the URI of the request may have at most 65534 bytes")
+    Problem::new(
+        StatusCode::URI_TOO_LONG,
+        "uri_too_long",
+        "the URI of the request may have at most 65534 bytes",
+    )
 }
 
 /// 408: the head of a request was not there in time.
 pub(super) fn head_too_slow(time: Duration) -> Problem {
-    let detail = format!("the head of the request was not received within {time:?}; nothing was changed");
+    let detail =
+        format!("the head of the request was not received within {time:?}; nothing was changed");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
@@ -159,7 +170,8 @@ pub fn body_too_slow(time: Duration) -> Problem {
 
 /// 503: there are too many connections.
 pub(super) fn too_many_connections() -> Problem {
-    let detail = "this instance has as many connections as it may have; nothing was changed by this request";
+    let detail =
+        "this instance has as many connections as it may have; nothing was changed by this request";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 

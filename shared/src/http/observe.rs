@@ -18,7 +18,10 @@ const LONGEST_REQUEST_ID: usize = 128;
 pub(super) async fn observe(service: &'static str, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
     let method = request.method().clone();
     let span = tracing::error_span!("request", id = request_id.to_str().unwrap_or_default(), %method, route);
 
@@ -48,7 +51,10 @@ fn keep_from_caches(method: &Method, response: &mut Response) {
         return;
     }
     let is_tagged = method == Method::GET && headers.contains_key(ETAG);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(if is_tagged { "private, no-cache" } else { "no-store" }));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static(if is_tagged { "private, no-cache" } else { "no-store" }),
+    );
 }
 
 /// Gives a response the id of its request, as each has one.

@@ -15,7 +15,11 @@ use crate::health::{Check, Health};
 use crate::telemetry;
 
 pub(super) fn routes(health: Health) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(metrics)).with_state(health)
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+        .with_state(health)
 }
 
 /// Whether the service is ready, and how each part stands.

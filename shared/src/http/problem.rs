@@ -85,8 +85,10 @@ impl Problem {
 
     /// 400 `malformed_request` that names the field.
     pub fn malformed(field: impl Into<String>, detail: impl Into<String>) -> Self {
-        let (field, detail) = (cut(field.into(), LONGEST_FIELD), cut(detail.into(), LONGEST_DETAIL - LONGEST_FIELD));
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, "malformed_request", format!("`{field}`: {detail}"));
+        let (field, detail) =
+            (cut(field.into(), LONGEST_FIELD), cut(detail.into(), LONGEST_DETAIL - LONGEST_FIELD));
+        let mut problem =
+            Self::new(StatusCode::BAD_REQUEST, "malformed_request", format!("`{field}`: {detail}"));
         problem.errors.push(FieldError { field, detail });
         problem
     }
@@ -94,7 +96,8 @@ impl Problem {
     /// The same, with more names in the list of those that an unknown field could have had.
     #[must_use]
     pub fn also_known(self, names: &str) -> Self {
-        let is_unknown = self.errors.first().is_some_and(|error| error.detail.starts_with("unknown field"));
+        let is_unknown =
+            self.errors.first().is_some_and(|error| error.detail.starts_with("unknown field"));
         if is_unknown { self.adding(names) } else { self }
     }
 
@@ -125,7 +128,8 @@ impl Problem {
         let mut first = problems.next()?;
         let more = problems.len();
         if more > 0 {
-            let detail = format!("{}; and {more} more in `errors`", cut(first.detail, LONGEST_DETAIL - 64));
+            let detail =
+                format!("{}; and {more} more in `errors`", cut(first.detail, LONGEST_DETAIL - 64));
             first.detail = detail;
         }
         first.errors.extend(problems.flat_map(|problem| problem.errors));
@@ -139,18 +143,27 @@ impl Problem {
 
     /// 404 `account_not_found`.
     pub fn account_not_found(account_id: uuid::Uuid) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "account_not_found", format!("there is no account {account_id}"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "account_not_found",
+            format!("there is no account {account_id}"),
+        )
     }
 
     /// 404 `version_not_found`: the account is there, and not yet at that version.
     pub fn version_not_found(account_id: uuid::Uuid, current_version: i64) -> Self {
         let detail = format!("account {account_id} is only at version {current_version}");
-        Self::new(StatusCode::NOT_FOUND, "version_not_found", detail).with("current_version", current_version)
+        Self::new(StatusCode::NOT_FOUND, "version_not_found", detail)
+            .with("current_version", current_version)
     }
 
     /// 405 `method_not_allowed`.
     pub fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this route does not take that method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this route does not take that method",
+        )
     }
 
     /// 503 `store_unavailable`: Postgres can't be used now, for its own reason.
@@ -210,7 +223,8 @@ fn cut(text: String, longest: usize) -> String {
         return text;
     }
     let kept = longest - MIDDLE.len();
-    let (head, tail) = (text.floor_char_boundary(kept / 2), text.ceil_char_boundary(text.len() - kept / 2));
+    let (head, tail) =
+        (text.floor_char_boundary(kept / 2), text.ceil_char_boundary(text.len() - kept / 2));
     [&text[..head], MIDDLE, &text[tail..]].concat()
 }
 
@@ -225,7 +239,9 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, body).into_response();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
@@ -254,9 +270,11 @@ mod tests {
             let body = serde_json::to_vec(&problem).unwrap();
             assert!(body.len() < 2_500, "{}", body.len());
         }
-        let problem = Problem::malformed("type", format!("unknown variant `{long}`, expected `deposit`"));
+        let problem =
+            Problem::malformed("type", format!("unknown variant `{long}`, expected `deposit`"));
         assert!(
-            problem.detail.starts_with("`type`: unknown variant `ä") && problem.detail.ends_with("expected `deposit`")
+            problem.detail.starts_with("`type`: unknown variant `ä")
+                && problem.detail.ends_with("expected `deposit`")
         );
         assert_eq!(Problem::malformed("a", "is short").detail, "`a`: is short");
     }

@@ -53,7 +53,9 @@ fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// What is said when an address can't be had; why, is in the error that it is said of.
 pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
-    format!("can't listen on {addr}: if another process is using the port, choose another with {variable}")
+    format!(
+        "can't listen on {addr}: if another process is using the port, choose another with {variable}"
+    )
 }
 
 /// Answers requests until the shutdown, then lets those that run finish.
@@ -77,14 +79,24 @@ pub async fn serve(
     let bounds = Bounds::new(limits);
     let host = |limits, refuses| {
         let bounds = bounds.clone();
-        Arc::new(Host { http: http.clone(), limits, bounds, app: app.clone(), shutdown: shutdown.clone(), refuses })
+        Arc::new(Host {
+            http: http.clone(),
+            limits,
+            bounds,
+            app: app.clone(),
+            shutdown: shutdown.clone(),
+            refuses,
+        })
     };
     // Sooner than without need.
     let patience = limits.stalled / 6;
     let refused = Limits { headers: REFUSAL, idle: REFUSAL, ..limits };
     let places = [
         (host(limits, false), Room::new(limits.connections, limits.per_address, patience)),
-        (host(refused, true), Room::new(limits.refusals, limits.per_address.min(REFUSED_PER_ADDRESS), patience)),
+        (
+            host(refused, true),
+            Room::new(limits.refusals, limits.per_address.min(REFUSED_PER_ADDRESS), patience),
+        ),
     ];
     let mut connections = JoinSet::new();
     loop {
@@ -114,7 +126,12 @@ pub async fn serve(
 }
 
 /// Serves a new connection where there is room for it, if there is.
-fn admit(connections: &mut JoinSet<()>, places: &[(Arc<Host>, Arc<Room>)], stream: TcpStream, from: SocketAddr) {
+fn admit(
+    connections: &mut JoinSet<()>,
+    places: &[(Arc<Host>, Arc<Room>)],
+    stream: TcpStream,
+    from: SocketAddr,
+) {
     let _ = stream.set_nodelay(true);
     for (host, room) in places {
         if let Some(seat) = room.admit(from.ip()) {

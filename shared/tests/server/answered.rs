@@ -2,7 +2,9 @@ use super::*;
 
 /// A request that is executed, as its head.
 fn echo(length: usize) -> String {
-    format!("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+    format!(
+        "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
 }
 
 /// A request with a body.
@@ -17,7 +19,10 @@ async fn bytes_after_a_request_do_not_delay_its_answer() {
     for after in ["\r\n", "\n", "garbage", "GET /hea", "\0\0\0", &whole(body)[..40]] {
         let mut stream = sent(&server, &(whole(body) + after)).await;
         let answer = first(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(body), "{after:?}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.contains(body),
+            "{after:?}: {answer}"
+        );
     }
     // Newlines are passed over.
     let mut stream = sent(&server, &(whole(body) + "\r\n\r\n")).await;
@@ -41,7 +46,10 @@ async fn http_1_0_is_answered_with_or_without_one_more_newline() {
     let server = start(Limits::default()).await;
     for request in ["GET /health/live HTTP/1.0\r\n\r\n", "GET /health/live HTTP/1.0\r\n\r\n\n"] {
         let answer = to_end(&mut sent(&server, request).await).await;
-        assert!(answer.starts_with("HTTP/1.0 200 ") && answer.ends_with("alive"), "{request:?}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.0 200 ") && answer.ends_with("alive"),
+            "{request:?}: {answer}"
+        );
     }
 }
 
@@ -49,7 +57,8 @@ async fn http_1_0_is_answered_with_or_without_one_more_newline() {
 async fn pipelined_requests_are_answered_in_their_order() {
     let server = start(Limits::default()).await;
     let bodies: Vec<String> = (0..40).map(|number| format!(r#"{{"number":{number}}}"#)).collect();
-    let mut stream = sent(&server, &bodies.iter().map(|body| whole(body)).collect::<String>()).await;
+    let mut stream =
+        sent(&server, &bodies.iter().map(|body| whole(body)).collect::<String>()).await;
     let mut answers = String::new();
     while statuses(&answers).len() < bodies.len() || !answers.ends_with('}') {
         answers += &first(&mut stream).await;

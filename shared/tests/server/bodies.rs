@@ -1,7 +1,9 @@
 use super::*;
 
 fn head(line: &str, length: usize) -> String {
-    format!("{line}\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+    format!(
+        "{line}\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
 }
 
 #[tokio::test]
@@ -34,10 +36,10 @@ async fn a_refusal_does_not_wait_for_a_body() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_413_before_it_comes() {
     let server = start(Limits::default()).await;
-    let answer = to_end(&mut sent(&server, &head("POST /echo HTTP/1.1", 2 * 1024 * 1024 + 1)).await).await;
+    let answer =
+        to_end(&mut sent(&server, &head("POST /echo HTTP/1.1", 2 * 1024 * 1024 + 1)).await).await;
     is_problem(&answer, 413, "payload_too_large");
-    let chunked =
-        "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let mut stream = sent(&server, chunked).await;
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, " ".repeat(1 << 20));
     for _ in 0..3 {

@@ -1,6 +1,11 @@
 //! The server on real sockets: clients that are slow, many, large, or do not go.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -64,7 +69,9 @@ async fn sent(server: &Server, text: &str) -> TcpStream {
 /// All that comes until the server closes.
 async fn to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.expect("the server closes");
+    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
+        .await
+        .expect("the server closes");
     String::from_utf8(answer).unwrap()
 }
 
@@ -88,11 +95,14 @@ fn is_problem(answer: &str, status: u16, code: &str) {
     assert!(head.contains("content-type: application/problem+json"), "{answer}");
     assert!(head.contains("x-request-id: "), "{answer}");
     let problem: Value = serde_json::from_str(body).unwrap();
-    assert_eq!((&problem["status"], &problem["code"]), (&Value::from(status), &Value::from(code)), "{answer}");
+    assert_eq!(
+        (&problem["status"], &problem["code"]),
+        (&Value::from(status), &Value::from(code)),
+        "{answer}"
+    );
 }
 
-const HALF: &str =
-    "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{";
+const HALF: &str = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{";
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_408() {
@@ -125,13 +135,18 @@ async fn headers_that_do_not_come_are_408() {
 #[tokio::test]
 async fn headers_that_are_too_large_are_431() {
     let server = start(Limits::default()).await;
-    let large =
-        |bytes: usize| format!("GET /health/live HTTP/1.1\r\nhost: test\r\nx-large: {}\r\n\r\n", "x".repeat(bytes));
+    let large = |bytes: usize| {
+        format!("GET /health/live HTTP/1.1\r\nhost: test\r\nx-large: {}\r\n\r\n", "x".repeat(bytes))
+    };
     for bytes in [HEADERS_LIMIT, 70 * 1024] {
         let answer = first(&mut sent(&server, &large(bytes)).await).await;
         is_problem(&answer, 431, "request_header_fields_too_large");
     }
-    assert!(first(&mut sent(&server, &large(HEADERS_LIMIT / 2)).await).await.starts_with("HTTP/1.1 200 "));
+    assert!(
+        first(&mut sent(&server, &large(HEADERS_LIMIT / 2)).await)
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
 }
 
 #[tokio::test]
@@ -157,7 +172,9 @@ async fn a_refusal_before_the_body_leaves_the_connection_to_the_next_request() {
     let server = start(Limits::default()).await;
     for refused in ["POST /nowhere HTTP/1.1", "GET /echo HTTP/1.1", "POST /echo HTTP/1.1"] {
         // The body comes in a packet of its own, and is not what its header says.
-        let head = format!("{refused}\r\nhost: test\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\n");
+        let head = format!(
+            "{refused}\r\nhost: test\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\n"
+        );
         let mut stream = sent(&server, &head).await;
         sleep(Duration::from_millis(20)).await;
         stream.write_all(&[b'x'; 20]).await.unwrap();

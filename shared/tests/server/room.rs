@@ -32,21 +32,27 @@ async fn a_full_house_closes_the_longest_idle_connection() {
     assert!(asked(&mut other, LIVE).await.ends_with("alive"));
     let mut third = from(&server, 3).await;
     assert!(asked(&mut third, LIVE).await.ends_with("alive"));
-    assert_eq!(to_end(&mut own.remove(0)).await, "", "three in all: the longest idle one had to go");
+    assert_eq!(
+        to_end(&mut own.remove(0)).await,
+        "",
+        "three in all: the longest idle one had to go"
+    );
     assert!(asked(&mut own[0], LIVE).await.ends_with("alive"));
     assert!(asked(&mut other, LIVE).await.ends_with("alive"));
 }
 
 #[tokio::test]
 async fn where_all_are_at_work_the_next_is_503_but_for_health() {
-    let server = start(Limits { connections: 2, per_address: 2, refusals: 2, ..Limits::default() }).await;
+    let server =
+        start(Limits { connections: 2, per_address: 2, refusals: 2, ..Limits::default() }).await;
     let mut busy = Vec::new();
     for _ in 0..2 {
         busy.push(sent(&server, "GET /never HTTP/1.1\r\nhost: test\r\n\r\n").await);
     }
     sleep(Duration::from_millis(50)).await;
     for _ in 0..4 {
-        let answer = to_end(&mut sent(&server, "GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await).await;
+        let answer =
+            to_end(&mut sent(&server, "GET /slow HTTP/1.1\r\nhost: test\r\n\r\n").await).await;
         is_problem(&answer, 503, "overloaded");
         assert!(answer.to_lowercase().contains("retry-after: 1"), "{answer}");
         assert!(first(&mut sent(&server, LIVE).await).await.ends_with("alive"));

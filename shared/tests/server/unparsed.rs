@@ -32,7 +32,8 @@ async fn what_can_not_be_parsed_is_a_problem_with_a_request_id() {
         assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{shown}: {answer}");
         // After a request that was answered it is the same.
         let answers = to_end(&mut sent(&server, &format!("{LIVE}{request}")).await).await;
-        let (live, second) = answers.split_once("alive").unwrap_or_else(|| panic!("{shown}: {answers}"));
+        let (live, second) =
+            answers.split_once("alive").unwrap_or_else(|| panic!("{shown}: {answers}"));
         assert!(live.starts_with("HTTP/1.1 200 "), "{answers}");
         is_problem(second, status, code);
     }
@@ -53,10 +54,13 @@ async fn what_can_not_be_parsed_is_a_problem_with_a_request_id() {
 #[tokio::test]
 async fn a_chunked_body_that_can_not_be_parsed_is_a_problem() {
     let server = start(Limits::default()).await;
-    let head =
-        "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     for chunks in ["x\r\n", "5\r\n{\"a\":1}\r\n0\r\n\r\n", "ffffffffffffffffff\r\n"] {
-        is_problem(&to_end(&mut sent(&server, &format!("{head}{chunks}")).await).await, 400, "malformed_request");
+        is_problem(
+            &to_end(&mut sent(&server, &format!("{head}{chunks}")).await).await,
+            400,
+            "malformed_request",
+        );
     }
 }
 
@@ -84,7 +88,9 @@ async fn a_host_is_there_once_and_is_one() {
         ("host: localhost:8080\r\n", 200),
         ("host: [::1]:8080\r\n", 200),
     ] {
-        let answer = first(&mut sent(&server, &format!("GET /health/live HTTP/1.1\r\n{hosts}\r\n")).await).await;
+        let answer =
+            first(&mut sent(&server, &format!("GET /health/live HTTP/1.1\r\n{hosts}\r\n")).await)
+                .await;
         match status {
             400 => is_problem(&answer, status, "malformed_request"),
             _ => assert!(answer.starts_with("HTTP/1.1 200 "), "{hosts}: {answer}"),
@@ -102,7 +108,10 @@ async fn a_body_that_is_coded_is_415_and_a_byte_order_mark_is_passed_over() {
         )
     };
     for coding in ["gzip", "br", "identity, gzip", "x"] {
-        let answer = first(&mut sent(&server, &post(&format!("content-encoding: {coding}\r\n"), "{}")).await).await;
+        let answer = first(
+            &mut sent(&server, &post(&format!("content-encoding: {coding}\r\n"), "{}")).await,
+        )
+        .await;
         is_problem(&answer, 415, "unsupported_media_type");
     }
     for (more, body) in [("content-encoding: Identity\r\n", "{}"), ("", "\u{feff}{}")] {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use command_service::domain::command::Transfer;
 use command_service::domain::effective::{Timeline, backdated_debit};
-use command_service::domain::{Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve};
+use command_service::domain::{
+    Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve,
+};
 use command_service::lanes::CommandRequest;
 use command_service::outcome::CommandError;
 use passbook_shared::event::{AccountEvent, HoldStatus};
@@ -37,7 +39,9 @@ impl Reference {
     }
 
     pub(super) fn account(&self, account_id: Uuid) -> Account {
-        self.of(account_id).iter().fold(Account::default(), |account, happened| evolve(account, &happened.event))
+        self.of(account_id)
+            .iter()
+            .fold(Account::default(), |account, happened| evolve(account, &happened.event))
     }
 
     /// One request, or one after the other; `all_or_none`: if one is not done, none is.
@@ -99,7 +103,10 @@ impl Reference {
 
     /// Under its key, for good, unless there is something.
     fn keep(&mut self, request: &CommandRequest, told: &Told) {
-        if matches!(told, Told::Error(_) | Told::Refused { refusal: Refusal::VersionMismatch { .. }, .. }) {
+        if matches!(
+            told,
+            Told::Error(_) | Told::Refused { refusal: Refusal::VersionMismatch { .. }, .. }
+        ) {
             return;
         }
         if let Some(key) = key(request) {
@@ -111,11 +118,14 @@ impl Reference {
         let CommandRequest { account_id, command, expected_versions, .. } = request;
         let (account, version) = (self.account(*account_id), self.version(*account_id));
         let has_version = version > 0 || matches!(command, Command::Open(_));
-        if has_version && expected_versions.as_ref().is_some_and(|expected| !expected.contains(&version)) {
+        if has_version
+            && expected_versions.as_ref().is_some_and(|expected| !expected.contains(&version))
+        {
             return refused(Refusal::VersionMismatch { current_version: version });
         }
         let mut past = self.past(*account_id, command);
-        past.timeline = backdated_debit(*account_id, command, &past).map(|(id, at)| Box::new(self.timeline(id, at)));
+        past.timeline = backdated_debit(*account_id, command, &past)
+            .map(|(id, at)| Box::new(self.timeline(id, at)));
         let other = counterparty(command, &past).map(|id| (id, self.version(id), self.account(id)));
         let given = Given {
             counterparty: other.as_ref().map(|(account_id, version, account)| Subject {
@@ -126,11 +136,14 @@ impl Reference {
             past: &past,
             now: Timestamp::now(),
         };
-        let Decided { events, counterparty } =
-            match decide(Subject { account_id: *account_id, version, account: &account }, command, given) {
-                Ok(decided) => decided,
-                Err(refusal) => return refused(refusal),
-            };
+        let Decided { events, counterparty } = match decide(
+            Subject { account_id: *account_id, version, account: &account },
+            command,
+            given,
+        ) {
+            Ok(decided) => decided,
+            Err(refusal) => return refused(refusal),
+        };
         let own = self.happen(*account_id, request, events);
         let to = counterparty.map(|event| self.happen(other.unwrap().0, request, vec![event]));
         let to = to.filter(|_| matches!(command, Command::Transfer(_)));
@@ -144,31 +157,51 @@ impl Reference {
 
     /// Read from all there is.
     fn past(&self, account_id: Uuid, command: &Command) -> Past {
-        let events = || self.of(account_id).iter().map(|happened| (happened.version, &happened.event));
+        let events =
+            || self.of(account_id).iter().map(|happened| (happened.version, &happened.event));
         let mut past = Past::default();
         match command {
             Command::Reverse(reversal) => {
-                let entry = self.of(account_id).iter().find(|happened| happened.version == reversal.version);
+                let entry = self
+                    .of(account_id)
+                    .iter()
+                    .find(|happened| happened.version == reversal.version);
                 past.entry = entry.map(|happened| Box::new(happened.event.clone()));
                 // What was recorded with the reversal counts from the same moment.
                 let place = usize::try_from(reversal.version - 1).unwrap_or(usize::MAX);
-                let recorded = self.recorded.get(&account_id).and_then(|recorded| recorded.get(place)).copied();
+                let recorded = self
+                    .recorded
+                    .get(&account_id)
+                    .and_then(|recorded| recorded.get(place))
+                    .copied();
                 past.entry_recorded_at = recorded.filter(|at| *at < self.now());
                 past.reversed_by = events().find_map(|(version, event)| match event {
-                    AccountEvent::EntryReversed(reversed) if reversed.version == reversal.version => Some(version),
+                    AccountEvent::EntryReversed(reversed)
+                        if reversed.version == reversal.version =>
+                    {
+                        Some(version)
+                    }
                     _ => None,
                 });
             }
             Command::Hold(_) | Command::Capture(_) | Command::Release(_) => {
                 let hold_id = hold_id(command);
                 past.ended_hold = events().find_map(|(_, event)| match event {
-                    AccountEvent::HoldCaptured(end) if Some(end.hold_id) == hold_id => Some(HoldStatus::Captured),
-                    AccountEvent::HoldReleased(end) if Some(end.hold_id) == hold_id => Some(HoldStatus::Released),
-                    AccountEvent::HoldExpired(end) if Some(end.hold_id) == hold_id => Some(HoldStatus::Expired),
+                    AccountEvent::HoldCaptured(end) if Some(end.hold_id) == hold_id => {
+                        Some(HoldStatus::Captured)
+                    }
+                    AccountEvent::HoldReleased(end) if Some(end.hold_id) == hold_id => {
+                        Some(HoldStatus::Released)
+                    }
+                    AccountEvent::HoldExpired(end) if Some(end.hold_id) == hold_id => {
+                        Some(HoldStatus::Expired)
+                    }
                     _ => None,
                 });
             }
-            Command::Transfer(transfer) => past.transfer_exists = self.transfers.contains_key(&transfer.transfer_id),
+            Command::Transfer(transfer) => {
+                past.transfer_exists = self.transfers.contains_key(&transfer.transfer_id)
+            }
             _ => {}
         }
         past
@@ -181,11 +214,19 @@ impl Reference {
     fn timeline(&self, account_id: Uuid, from: Timestamp) -> Timeline {
         let mut timeline = Timeline::new(from, 0, &Account::default());
         let recorded = self.recorded.get(&account_id).map_or(&[][..], Vec::as_slice);
-        self.of(account_id).iter().zip(recorded).for_each(|(happened, at)| timeline.take(&happened.event, *at));
+        self.of(account_id)
+            .iter()
+            .zip(recorded)
+            .for_each(|(happened, at)| timeline.take(&happened.event, *at));
         timeline
     }
 
-    fn happen(&mut self, account_id: Uuid, request: &CommandRequest, events: Vec<AccountEvent>) -> ToldLeg {
+    fn happen(
+        &mut self,
+        account_id: Uuid,
+        request: &CommandRequest,
+        events: Vec<AccountEvent>,
+    ) -> ToldLeg {
         let now = self.now();
         let all = self.events.entry(account_id).or_default();
         let first = all.len();

@@ -126,7 +126,8 @@ const WHO: &[usize] = &[0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4];
 
 /// A round: most of the accounts are there from the start.
 pub(super) fn steps(seed: u64) -> Vec<Step> {
-    let (dice, mut round, mut reference) = (&mut Dice::new(seed), Round::new(seed), Reference::default());
+    let (dice, mut round, mut reference) =
+        (&mut Dice::new(seed), Round::new(seed), Reference::default());
     let mut steps = Vec::new();
     let mut ask = |instance, way: Way, wishes: Vec<Wish>| {
         let requests = round.requests(way, &wishes, &reference);
@@ -135,7 +136,11 @@ pub(super) fn steps(seed: u64) -> Vec<Step> {
     };
     for who in 0..ACCOUNTS {
         if !dice.one_in(8) {
-            ask(0, Way::Alone, vec![Wish { kind: Kind::Open, who, key: None, expected: None, ..wish(dice) }]);
+            ask(
+                0,
+                Way::Alone,
+                vec![Wish { kind: Kind::Open, who, key: None, expected: None, ..wish(dice) }],
+            );
         }
     }
     for _ in 0..LENGTH {
@@ -172,7 +177,12 @@ impl Round {
     }
 
     /// No key of an account and no transfer is twice among them.
-    fn requests(&mut self, way: Way, wishes: &[Wish], reference: &Reference) -> Vec<CommandRequest> {
+    fn requests(
+        &mut self,
+        way: Way,
+        wishes: &[Wish],
+        reference: &Reference,
+    ) -> Vec<CommandRequest> {
         let mut requests: Vec<CommandRequest> = Vec::new();
         for wish in wishes {
             let mut request = self.request(wish, reference);
@@ -228,14 +238,19 @@ impl Round {
             Kind::Deposit => Command::Deposit(money(wish.amount)),
             Kind::Withdraw => Command::Withdraw(money(going_out().get())),
             Kind::Transfer => {
-                let to = if choice.is_multiple_of(8) { wish.whom } else { (who + 1 + wish.whom % 3) % (ACCOUNTS - 1) };
+                let to = if choice.is_multiple_of(8) {
+                    wish.whom
+                } else {
+                    (who + 1 + wish.whom % 3) % (ACCOUNTS - 1)
+                };
                 let pool = if choice.is_multiple_of(2) { 6 } else { 1 << 20 };
                 Command::Transfer(Transfer {
                     transfer_id: id(self.seed, "transfer", choice / 2 % pool),
                     to: self.accounts[to],
                     amount: going_out(),
                     reference: reference_text,
-                    effective_at: Timestamp::from_micros(1_700_000_000_000_000).filter(|_| choice.is_multiple_of(7)),
+                    effective_at: Timestamp::from_micros(1_700_000_000_000_000)
+                        .filter(|_| choice.is_multiple_of(7)),
                     metadata,
                     allow_backdated_overdraft: choice.is_multiple_of(2),
                 })
@@ -257,12 +272,15 @@ impl Round {
                 let hold_id = self.any_hold(own, choice, reference);
                 Command::Release(Release { hold_id, reason: reference_text })
             }
-            Kind::Expire => Command::Expire(Expire { hold_id: self.any_hold(own, choice, reference) }),
+            Kind::Expire => {
+                Command::Expire(Expire { hold_id: self.any_hold(own, choice, reference) })
+            }
             Kind::Reverse => {
                 let version = version(own, choice, reference);
                 Command::Reverse(Reversal {
                     version,
-                    effective_at: Timestamp::from_micros(1_700_000_000_000_000).filter(|_| choice.is_multiple_of(5)),
+                    effective_at: Timestamp::from_micros(1_700_000_000_000_000)
+                        .filter(|_| choice.is_multiple_of(5)),
                     reference: reference_text,
                     metadata,
                     allow_backdated_overdraft: choice.is_multiple_of(3),
@@ -271,7 +289,10 @@ impl Round {
             Kind::SetOverdraftLimit => Command::SetOverdraftLimit(OverdraftLimitSet {
                 limit: if choice.is_multiple_of(3) { 0 } else { wish.amount },
             }),
-            Kind::Freeze => Command::Freeze(AccountFrozen { reason: None, block_credits: choice.is_multiple_of(2) }),
+            Kind::Freeze => Command::Freeze(AccountFrozen {
+                reason: None,
+                block_credits: choice.is_multiple_of(2),
+            }),
             Kind::Unfreeze => Command::Unfreeze(Reason::default()),
             Kind::Close => Command::Close(Reason::default()),
         }
@@ -288,7 +309,8 @@ impl Round {
             AccountEvent::HoldPlaced(placed) => Some(placed.hold_id),
             _ => None,
         };
-        let placed: Vec<Uuid> = reference.of(account).iter().filter_map(|happened| placed(&happened.event)).collect();
+        let placed: Vec<Uuid> =
+            reference.of(account).iter().filter_map(|happened| placed(&happened.event)).collect();
         let known = placed.get(chosen(choice, placed.len())).filter(|_| !choice.is_multiple_of(7));
         known.copied().unwrap_or_else(|| self.hold_id(choice))
     }
@@ -305,10 +327,18 @@ fn version(account: Uuid, choice: u64, reference: &Reference) -> i64 {
                 | AccountEvent::MoneyReceived(_)
         )
     };
-    let moved: Vec<i64> =
-        reference.of(account).iter().filter(|h| moved(&h.event)).map(|happened| happened.version).collect();
+    let moved: Vec<i64> = reference
+        .of(account)
+        .iter()
+        .filter(|h| moved(&h.event))
+        .map(|happened| happened.version)
+        .collect();
     let any = i64::try_from(choice % 8).unwrap() - 4 + reference.version(account);
-    moved.get(chosen(choice, moved.len())).copied().filter(|_| !choice.is_multiple_of(5)).unwrap_or(any.max(1))
+    moved
+        .get(chosen(choice, moved.len()))
+        .copied()
+        .filter(|_| !choice.is_multiple_of(5))
+        .unwrap_or(any.max(1))
 }
 
 /// Far away, or over, or none.
@@ -332,12 +362,15 @@ fn id(round: u64, what: &str, n: u64) -> Uuid {
 }
 
 fn is_named_alike(one: &CommandRequest, other: &CommandRequest) -> bool {
-    let key = |request: &CommandRequest| Some((request.account_id, request.context.idempotency_key.clone()?));
+    let key = |request: &CommandRequest| {
+        Some((request.account_id, request.context.idempotency_key.clone()?))
+    };
     let transfer = |request: &CommandRequest| match &request.command {
         Command::Transfer(transfer) => Some(transfer.transfer_id),
         _ => None,
     };
-    (key(one).is_some() && key(one) == key(other)) || (transfer(one).is_some() && transfer(one) == transfer(other))
+    (key(one).is_some() && key(one) == key(other))
+        || (transfer(one).is_some() && transfer(one) == transfer(other))
 }
 
 /// The same step in a log that has it already: of other accounts and transfers.

@@ -1,7 +1,9 @@
 //! What a command is told, as far as it follows from what was asked before: no ids and times that the service makes.
 
 use command_service::domain::{AccountSummary, Refusal};
-use command_service::outcome::{Accepted, AccountChange, Answer, CommandError, CommandResult, Outcome};
+use command_service::outcome::{
+    Accepted, AccountChange, Answer, CommandError, CommandResult, Outcome,
+};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
@@ -35,10 +37,17 @@ pub(super) struct Happened {
 impl Told {
     /// The same without times at which events were recorded: those are the store's to choose.
     pub(super) fn timeless(self) -> Self {
-        let leg = |leg: ToldLeg| ToldLeg { events: leg.events.into_iter().map(Happened::timeless).collect(), ..leg };
+        let leg = |leg: ToldLeg| ToldLeg {
+            events: leg.events.into_iter().map(Happened::timeless).collect(),
+            ..leg
+        };
         match self {
-            Self::Done { replayed, own, to } => Self::Done { replayed, own: leg(own), to: to.map(leg) },
-            Self::Refused { replayed, refusal } => Self::Refused { replayed, refusal: timeless(refusal) },
+            Self::Done { replayed, own, to } => {
+                Self::Done { replayed, own: leg(own), to: to.map(leg) }
+            }
+            Self::Refused { replayed, refusal } => {
+                Self::Refused { replayed, refusal: timeless(refusal) }
+            }
             error @ Self::Error(_) => error,
         }
     }
@@ -63,7 +72,8 @@ impl Told {
                 Self::Refused { replayed: *replayed, refusal: refusal.clone() }.timeless()
             }
             Ok(Answer { replayed, outcome: Outcome::Accepted(Accepted { own, to }) }) => {
-                Self::Done { replayed: *replayed, own: told(own), to: to.as_ref().map(told) }.timeless()
+                Self::Done { replayed: *replayed, own: told(own), to: to.as_ref().map(told) }
+                    .timeless()
             }
         }
     }
@@ -99,5 +109,9 @@ fn told(leg: &AccountChange) -> ToldLeg {
 
 fn happened(account_id: Uuid, event: &RecordedEvent) -> Happened {
     assert_eq!(event.account_id, account_id, "an event of another account");
-    Happened { version: event.version, event: event.decode().unwrap(), command_id: event.metadata.command_id }
+    Happened {
+        version: event.version,
+        event: event.decode().unwrap(),
+        command_id: event.metadata.command_id,
+    }
 }

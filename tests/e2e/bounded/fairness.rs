@@ -64,7 +64,12 @@ async fn greedy(client: Client, kind: &'static str, account: Uuid, stop: Arc<Ato
     bytes
 }
 
-async fn read(client: &Client, kind: &str, partition: i16, account: Uuid) -> anyhow::Result<reqwest::Response> {
+async fn read(
+    client: &Client,
+    kind: &str,
+    partition: i16,
+    account: Uuid,
+) -> anyhow::Result<reqwest::Response> {
     let now = passbook_shared::timestamp::Timestamp::now();
     let response = match kind {
         "PUT settled" => {

@@ -3,7 +3,8 @@ use sqlx::{Connection, PgConnection};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small() -> anyhow::Result<()> {
+async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
+-> anyhow::Result<()> {
     const MOST: usize = 10_000;
     let site = Site::new("many_holds").await?;
     let service = site.command("command").await?;
@@ -11,7 +12,8 @@ async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
     let account = client.open().await?;
     let hold = json!({"type": "hold", "account_id": account, "amount": 1, "expires_at": "2099-01-01T00:00:00Z"});
     for _ in 0..MOST / 1_000 {
-        let answer = client.post("/v1/commands", None, &json!({"commands": vec![&hold; 1_000]})).await?;
+        let answer =
+            client.post("/v1/commands", None, &json!({"commands": vec![&hold; 1_000]})).await?;
         let answer: Value = answer.json().await?;
         let results = answer["results"].as_array().context("no results")?;
         ensure!(results.iter().all(|result| result["status"] == 201), "{:?}", results.last());
@@ -22,7 +24,8 @@ async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
     let problem: Value = refused.json().await?;
     ensure!(problem["code"] == "too_many_holds" && problem["limit"] == MOST, "{problem}");
     // One that ends makes room for another.
-    let first = client.json(&format!("/v1/accounts/{account}/events?after_version=1&limit=1")).await?;
+    let first =
+        client.json(&format!("/v1/accounts/{account}/events?after_version=1&limit=1")).await?;
     let first = first["data"][0]["data"]["hold_id"].as_str().context("no hold")?.to_owned();
     let released = client.post(&format!("{holds}/{first}/release"), None, &json!({})).await?;
     ensure!(released.status() == 201, "{}", released.text().await?);
@@ -38,7 +41,9 @@ async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
     )
     .fetch_one(&mut connection)
     .await?;
-    eprintln!("figure: {MOST} holds: {count} snapshots, the largest of {largest} bytes, {stored} bytes stored");
+    eprintln!(
+        "figure: {MOST} holds: {count} snapshots, the largest of {largest} bytes, {stored} bytes stored"
+    );
     ensure!(stored < 2_000_000, "{stored} bytes");
     Ok(())
 }

@@ -10,7 +10,8 @@ async fn hostile_clients_cost_little_memory_and_shut_nobody_out() -> anyhow::Res
     let service = site.command("command").await?;
     let client = service.client()?;
     let account = full_partition(&client).await?;
-    let page = client.get(&format!("/v1/accounts/{account}/events?limit=1000")).await?.bytes().await?;
+    let page =
+        client.get(&format!("/v1/accounts/{account}/events?limit=1000")).await?.bytes().await?;
     ensure!(page.len() > 500_000, "a page of {} bytes", page.len());
     idle_connections(&service, account).await?;
     unfinished_bodies(&service).await?;
@@ -28,14 +29,18 @@ async fn idle_connections(service: &Service, account: Uuid) -> anyhow::Result<()
     let deposit = post(&format!("/v1/accounts/{account}/deposits"), r#"{"amount":5}"#);
     let mut slowest = Duration::ZERO;
     for last in 1..=20 {
-        for (request, wanted) in [(&deposit, "HTTP/1.1 201 "), (&LIVE.to_owned(), "HTTP/1.1 200 ")] {
+        for (request, wanted) in [(&deposit, "HTTP/1.1 201 "), (&LIVE.to_owned(), "HTTP/1.1 200 ")]
+        {
             let sent = Instant::now();
             let answer = asked(service.addr, last, request).await?;
             ensure!(answer.starts_with(wanted), "{answer}");
             slowest = slowest.max(sent.elapsed());
         }
     }
-    eprintln!("figure: {COUNT} idle connections: others served within {slowest:?}, {} MiB added", peak.added());
+    eprintln!(
+        "figure: {COUNT} idle connections: others served within {slowest:?}, {} MiB added",
+        peak.added()
+    );
     ensure!(slowest < Duration::from_secs(1));
     ensure!(peak.added() < 96, "{} MiB", peak.added());
     Ok(())
@@ -50,7 +55,8 @@ async fn unfinished_bodies(service: &Service) -> anyhow::Result<()> {
         let addr = service.addr;
         clients.spawn(async move {
             let mut stream = connect(addr, u8::try_from(number % 4)? + 1).await?;
-            let head = format!("POST /nowhere HTTP/1.1\r\nhost: test\r\ncontent-length: {LENGTH}\r\n\r\n");
+            let head =
+                format!("POST /nowhere HTTP/1.1\r\nhost: test\r\ncontent-length: {LENGTH}\r\n\r\n");
             stream.write_all(head.as_bytes()).await?;
             let (mut read, mut write) = stream.into_split();
             // All but the last byte.
@@ -71,7 +77,9 @@ async fn unfinished_bodies(service: &Service) -> anyhow::Result<()> {
     let answers: Vec<_> = clients.join_all().await;
     let told = answers.iter().filter(|answer| matches!(answer, Ok(true))).count();
     let added = peak.added();
-    eprintln!("figure: {COUNT} unfinished bodies to an unknown route: {told} told 404, {added} MiB added");
+    eprintln!(
+        "figure: {COUNT} unfinished bodies to an unknown route: {told} told 404, {added} MiB added"
+    );
     ensure!(told == COUNT, "{:?}", answers.iter().find(|answer| !matches!(answer, Ok(true))));
     ensure!(added <= 32, "{added} MiB");
     Ok(())
@@ -79,9 +87,12 @@ async fn unfinished_bodies(service: &Service) -> anyhow::Result<()> {
 
 async fn many_elements(service: &Service) -> anyhow::Result<()> {
     const COUNT: usize = 12;
-    for (what, element) in [("empty objects", "{}"), ("objects of many fields", r#"{"a":1,"a":1,"a":1,"a":1}"#)] {
+    for (what, element) in
+        [("empty objects", "{}"), ("objects of many fields", r#"{"a":1,"a":1,"a":1,"a":1}"#)]
+    {
         let elements = vec![element; 2_000_000 / (element.len() + 1)].join(",");
-        let request: Arc<str> = post("/v1/commands", &format!(r#"{{"commands":[{elements}]}}"#)).into();
+        let request: Arc<str> =
+            post("/v1/commands", &format!(r#"{{"commands":[{elements}]}}"#)).into();
         // What is needed once, whatever the number, is not counted.
         asked(service.addr, 1, &request).await?;
         let peak = Peak::of(service)?;
@@ -92,7 +103,10 @@ async fn many_elements(service: &Service) -> anyhow::Result<()> {
         }
         for answer in clients.join_all().await {
             let answer = answer?;
-            ensure!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("must be 1 to 1000"), "{answer}");
+            ensure!(
+                answer.starts_with("HTTP/1.1 400 ") && answer.contains("must be 1 to 1000"),
+                "{answer}"
+            );
         }
         let added = peak.added();
         eprintln!("figure: {COUNT} bodies of 2 MB of {what}: {added} MiB added");
@@ -116,7 +130,13 @@ async fn readers_that_do_not_read(service: &Service, account: Uuid) -> anyhow::R
     // Meanwhile somebody else reads all of it.
     let sent = Instant::now();
     let other = reqwest::Client::builder().local_address(IpAddr::from([127, 0, 0, 9])).build()?;
-    let page = other.get(format!("http://{}{path}", service.addr)).send().await?.error_for_status()?.bytes().await?;
+    let page = other
+        .get(format!("http://{}{path}", service.addr))
+        .send()
+        .await?
+        .error_for_status()?
+        .bytes()
+        .await?;
     let (bytes, elapsed) = (page.len(), sent.elapsed());
     let page: Value = serde_json::from_slice(&page)?;
     let events = page["data"].as_array().context("no data")?.len();

@@ -32,16 +32,19 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 /// The library, built with the C compiler that the build needs anyway.
 fn shifted_clock(name: &str) -> anyhow::Result<PathBuf> {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let (source, library) = (directory.join(format!("{name}.c")), directory.join(format!("{name}.so")));
+    let (source, library) =
+        (directory.join(format!("{name}.c")), directory.join(format!("{name}.so")));
     std::fs::write(&source, SHIFTED_CLOCK)?;
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status()?;
+    let built =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status()?;
     ensure!(built.success(), "cc: {built}");
     Ok(library)
 }
 
 /// So many seconds from now, by the machine's own clock, which is Postgres's.
 fn from_now(seconds: i64) -> anyhow::Result<Timestamp> {
-    Timestamp::from_micros(Timestamp::now().as_micros() + seconds * 1_000_000).context("no such time")
+    Timestamp::from_micros(Timestamp::now().as_micros() + seconds * 1_000_000)
+        .context("no such time")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,10 +71,17 @@ async fn with_clock(name: &'static str, shift: i64) -> anyhow::Result<()> {
     let path = |kind: &str| format!("/v1/accounts/{account}/{kind}");
     let state = async || -> anyhow::Result<Value> { client.json(&path("state")).await };
 
-    let late = done(&client, &path("holds"), json!({"amount": 5, "expires_at": from_now(3_600)?})).await?;
+    let late =
+        done(&client, &path("holds"), json!({"amount": 5, "expires_at": from_now(3_600)?})).await?;
     let soon = from_now(2)?;
     done(&client, &path("holds"), json!({"amount": 7, "expires_at": soon})).await?;
-    refused(&client, &path("holds"), json!({"amount": 1, "expires_at": from_now(-3_600)?}), "expiry_passed").await?;
+    refused(
+        &client,
+        &path("holds"),
+        json!({"amount": 1, "expires_at": from_now(-3_600)?}),
+        "expiry_passed",
+    )
+    .await?;
     ensure!(state().await?["account"]["held"] == 12, "{}", state().await?);
     eventually("the hold expires", async || {
         let state = state().await?;
@@ -80,11 +90,20 @@ async fn with_clock(name: &'static str, shift: i64) -> anyhow::Result<()> {
     })
     .await?;
     let events = client.json(&path("events")).await?;
-    let expired = events["data"].as_array().and_then(|events| events.iter().find(|e| e["type"] == "HoldExpired"));
-    let recorded = expired.and_then(|event| event["recorded_at"].as_str()).context("it has not expired")?;
+    let expired = events["data"]
+        .as_array()
+        .and_then(|events| events.iter().find(|e| e["type"] == "HoldExpired"));
+    let recorded =
+        expired.and_then(|event| event["recorded_at"].as_str()).context("it has not expired")?;
     let recorded: Timestamp = recorded.parse().map_err(anyhow::Error::msg)?;
-    println!("{name}: a hold expired {} ms after its time", (recorded.as_micros() - soon.as_micros()) / 1_000);
-    ensure!(recorded >= soon && recorded.as_micros() - soon.as_micros() < 30_000_000, "{recorded}, not {soon}");
+    println!(
+        "{name}: a hold expired {} ms after its time",
+        (recorded.as_micros() - soon.as_micros()) / 1_000
+    );
+    ensure!(
+        recorded >= soon && recorded.as_micros() - soon.as_micros() < 30_000_000,
+        "{recorded}, not {soon}"
+    );
     // The other one has an hour left, whatever the service's clock says.
     sleep(Duration::from_secs(2)).await;
     ensure!(state().await?["account"]["held"] == 5, "{}", state().await?);

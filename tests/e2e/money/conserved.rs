@@ -31,7 +31,8 @@ async fn opposing_transfers_conserve_money_while_the_service_is_killed() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opposing_transfers_conserve_money_while_services_are_killed_with_two_of_each() -> anyhow::Result<()> {
+async fn opposing_transfers_conserve_money_while_services_are_killed_with_two_of_each()
+-> anyhow::Result<()> {
     conserved("transfers_conserved_2", 2, Duration::from_secs(20)).await
 }
 
@@ -48,8 +49,11 @@ async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyh
     for number in 0..CLIENTS {
         clients.spawn(transfers(client.clone(), Arc::clone(&accounts), number, end.clone()));
     }
-    let sums =
-        tokio::spawn(watch(pair.site.database_url.clone(), pair.site.projection_database_url.clone(), end.clone()));
+    let sums = tokio::spawn(watch(
+        pair.site.database_url.clone(),
+        pair.site.projection_database_url.clone(),
+        end.clone(),
+    ));
     let until = Instant::now() + time;
     for turn in 0.. {
         let moment = Duration::from_millis(1_000 + 8 * u64::from(Uuid::new_v4().as_bytes()[0]));
@@ -77,7 +81,12 @@ async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyh
         }
     }
     // Each client has waited for its answers.
-    ensure!(sent == transfers, "{} transfers in the log, {} acknowledged", sent.len(), transfers.len());
+    ensure!(
+        sent == transfers,
+        "{} transfers in the log, {} acknowledged",
+        sent.len(),
+        transfers.len()
+    );
     let mut database = PgConnection::connect(&pair.site.database_url).await?;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&mut database).await?;
@@ -99,10 +108,12 @@ async fn transfers(
             break;
         }
         // Two clients after each other send to and fro between the same two.
-        let (one, other) = (accounts[turn / 2 % ACCOUNTS], accounts[(turn / 2 + 1 + number / 20) % ACCOUNTS]);
+        let (one, other) =
+            (accounts[turn / 2 % ACCOUNTS], accounts[(turn / 2 + 1 + number / 20) % ACCOUNTS]);
         let (from, to) = if number.is_multiple_of(2) { (one, other) } else { (other, one) };
         let (key, transfer_id) = (Uuid::new_v4().to_string(), Uuid::new_v4());
-        let body = json!({"from": from, "to": to, "amount": 1 + turn % 7, "transfer_id": transfer_id});
+        let body =
+            json!({"from": from, "to": to, "amount": 1 + turn % 7, "transfer_id": transfer_id});
         // One without a key is known by its id.
         let sent_key = (turn % 3 > 0).then_some(key.as_str());
         let answer = eventually("a transfer is done", async || {
@@ -110,13 +121,18 @@ async fn transfers(
             let status = response.status();
             let text = response.text().await?;
             match status {
-                StatusCode::CREATED => Ok(serde_json::from_str::<Value>(&text).map_err(anyhow::Error::from)),
+                StatusCode::CREATED => {
+                    Ok(serde_json::from_str::<Value>(&text).map_err(anyhow::Error::from))
+                }
                 StatusCode::SERVICE_UNAVAILABLE | StatusCode::CONFLICT => bail!("{status}: {text}"),
                 _ => Ok(Err(anyhow!("a transfer was answered with {status}: {text}"))),
             }
         })
         .await??;
-        ensure!(answer["from"]["account_id"] == json!(from) && answer["to"]["account_id"] == json!(to), "{answer}");
+        ensure!(
+            answer["from"]["account_id"] == json!(from) && answer["to"]["account_id"] == json!(to),
+            "{answer}"
+        );
         if let Some(key) = sent_key {
             for leg in ["from", "to"] {
                 legs.push(Acknowledged {
@@ -133,7 +149,11 @@ async fn transfers(
 }
 
 /// What is on all accounts, again and again, each time as one moment of the database; gives how often.
-async fn watch(log_url: String, views_url: String, end: CancellationToken) -> anyhow::Result<usize> {
+async fn watch(
+    log_url: String,
+    views_url: String,
+    end: CancellationToken,
+) -> anyhow::Result<usize> {
     const LOG: &str = "SELECT coalesce(sum(coalesce((data ->> 'initial_deposit')::bigint, 0)
               + coalesce((data ->> 'amount')::bigint, 0) * CASE type WHEN 'MoneySent' THEN -1 ELSE 1 END), 0)::bigint
          FROM passbook.events";
@@ -143,7 +163,8 @@ async fn watch(log_url: String, views_url: String, end: CancellationToken) -> an
               - (SELECT coalesce(sum(amount), 0) FROM (
                      SELECT sum(amount) AS amount FROM views.history WHERE transfer_id IS NOT NULL
                       GROUP BY transfer_id HAVING count(*) = 1) AS alone))::bigint";
-    let (mut log, mut views) = (PgConnection::connect(&log_url).await?, PgConnection::connect(&views_url).await?);
+    let (mut log, mut views) =
+        (PgConnection::connect(&log_url).await?, PgConnection::connect(&views_url).await?);
     let (mut looks, mut opened) = (0, false);
     while !end.is_cancelled() {
         for (connection, sql) in [(&mut log, LOG), (&mut views, VIEWS)] {
@@ -160,10 +181,19 @@ async fn watch(log_url: String, views_url: String, end: CancellationToken) -> an
 }
 
 /// What was on all accounts at moments of the past, as the views tell it.
-async fn at_any_time(views: &Client, accounts: &[Uuid], log: &crate::truth::Log) -> anyhow::Result<()> {
+async fn at_any_time(
+    views: &Client,
+    accounts: &[Uuid],
+    log: &crate::truth::Log,
+) -> anyhow::Result<()> {
     let mut moments: Vec<_> = log.iter().flatten().map(|event| event.recorded_at).collect();
     moments.sort_unstable();
-    let opened = log.iter().flatten().filter(|event| event.version == 1).map(|event| event.recorded_at).max();
+    let opened = log
+        .iter()
+        .flatten()
+        .filter(|event| event.version == 1)
+        .map(|event| event.recorded_at)
+        .max();
     moments.retain(|moment| Some(*moment) >= opened);
     for moment in moments.iter().step_by(moments.len().div_ceil(40)) {
         let mut sum = 0;

@@ -42,12 +42,16 @@ async fn money_goes_out_as_of_a_time_only_if_it_was_there_then_and_later() -> an
     short(&path("withdrawals"), as_of(1, 10), 0, 20).await?;
     let set = |first: i64, second: i64| {
         let command = |amount: i64, on: u32| json!({"type": "withdraw", "account_id": one, "amount": amount, "effective_at": day(on)});
-        let credit = json!({"type": "deposit", "account_id": one, "amount": 50, "effective_at": day(15)});
+        let credit =
+            json!({"type": "deposit", "account_id": one, "amount": 50, "effective_at": day(15)});
         json!({"atomic": true, "commands": [credit, command(first, 16), command(second, 17)]})
     };
     let failed = client.post("/v1/commands", None, &set(30, 21)).await?;
     let problem: Value = failed.json().await?;
-    ensure!(problem["index"] == 2 && problem["available"] == 20 && problem["at"] == day(20), "{problem}");
+    ensure!(
+        problem["index"] == 2 && problem["available"] == 20 && problem["at"] == day(20),
+        "{problem}"
+    );
     let response = client.post("/v1/commands", None, &set(30, 20)).await?;
     ensure!(response.status().is_success(), "{}", response.text().await?);
 
@@ -78,7 +82,8 @@ async fn debits_of_one_past_that_race_never_overdraw_it() -> anyhow::Result<()> 
             let mut taken = 0;
             for turn in 0..10 {
                 let body = json!({"amount": 3, "effective_at": day(10 + (number + turn) % 5)});
-                taken += i64::from(client.post(&path, None, &body).await?.status().is_success()) * 3;
+                taken +=
+                    i64::from(client.post(&path, None, &body).await?.status().is_success()) * 3;
             }
             anyhow::Ok(taken)
         });
@@ -88,11 +93,18 @@ async fn debits_of_one_past_that_race_never_overdraw_it() -> anyhow::Result<()> 
         taken += ended??;
     }
     ensure!((3..=99).contains(&taken), "{taken}");
-    let lowest = client.json(&format!("/v1/accounts/{account}/state?effective_at={}", day(15))).await?;
+    let lowest =
+        client.json(&format!("/v1/accounts/{account}/state?effective_at={}", day(15))).await?;
     ensure!(lowest["account"]["balance"] == 100 - taken, "{lowest}, {taken} were taken");
     let rest = json!({"amount": 100 - taken, "effective_at": day(10)});
     done(&client, &path("withdrawals"), rest).await?;
-    refused(&client, &path("withdrawals"), json!({"amount": 1, "effective_at": day(10)}), "insufficient_funds").await?;
+    refused(
+        &client,
+        &path("withdrawals"),
+        json!({"amount": 1, "effective_at": day(10)}),
+        "insufficient_funds",
+    )
+    .await?;
     pair.holds(&[]).await.map(drop)
 }
 
@@ -117,10 +129,21 @@ async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
     let whole = views.json(&statement).await?;
     let lines = |page: &Value| -> Vec<(i64, i64)> {
         let data = page["data"].as_array().cloned().unwrap_or_default();
-        data.iter().filter_map(|entry| Some((entry["version"].as_i64()?, entry["balance"].as_i64()?))).collect()
+        data.iter()
+            .filter_map(|entry| Some((entry["version"].as_i64()?, entry["balance"].as_i64()?)))
+            .collect()
     };
     // By value date: 3 (+40), 4 (-30), 2 (+100), 5 (+7), 6 (-1); then the opening and what counts from its recording.
-    let expected = [(8, 1_000_123), (7, 1_000_119), (1, 1_000_116), (6, 116), (5, 117), (2, 110), (4, 10), (3, 40)];
+    let expected = [
+        (8, 1_000_123),
+        (7, 1_000_119),
+        (1, 1_000_116),
+        (6, 116),
+        (5, 117),
+        (2, 110),
+        (4, 10),
+        (3, 40),
+    ];
     ensure!(lines(&whole) == expected, "{whole}");
     ensure!(whole["opening_balance"] == 0 && whole["closing_balance"] == 1_000_123, "{whole}");
 
@@ -148,8 +171,11 @@ async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
     ensure!(lines(&then) == [(6, 116), (5, 117), (2, 110), (4, 10), (3, 40)], "{then}");
 
     let chart = |order: &str, views: Client| {
-        let path =
-            format!("/v1/accounts/{account}/balances?order={order}&from={}&to={}&interval=week", day(1), day(29));
+        let path = format!(
+            "/v1/accounts/{account}/balances?order={order}&from={}&to={}&interval=week",
+            day(1),
+            day(29)
+        );
         async move { views.json(&path).await }
     };
     let balances = |chart: &Value| -> Vec<i64> {
@@ -159,12 +185,16 @@ async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
     let effective = chart("effective", views.clone()).await?;
     ensure!(balances(&effective) == [10, 10, 116, 116], "{effective}");
     ensure!(effective["data"][0]["from"] == day(5), "it begins with the first entry: {effective}");
-    ensure!(balances(&chart("recorded", views.clone()).await?).is_empty(), "it was not opened then");
+    ensure!(
+        balances(&chart("recorded", views.clone()).await?).is_empty(),
+        "it was not opened then"
+    );
     pair.holds(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() -> anyhow::Result<()> {
+async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() -> anyhow::Result<()>
+{
     let mut pair = Pair::start(Site::new("brought").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = Uuid::new_v4();
@@ -172,33 +202,56 @@ async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() ->
         json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 100,
             "effective_at": effective_at})
     };
-    let problem = refused(&client, "/v1/accounts", opening("2999-01-01T00:00:00Z"), "malformed_request").await?;
+    let problem =
+        refused(&client, "/v1/accounts", opening("2999-01-01T00:00:00Z"), "malformed_request")
+            .await?;
     ensure!(problem["errors"][0]["field"] == "effective_at", "{problem}");
     let answer = done(&client, "/v1/accounts", opening(&day(5))).await?;
     ensure!(answer["events"][0]["data"]["effective_at"] == day(5), "{answer}");
     let withdrawals = format!("/v1/accounts/{account}/withdrawals");
-    refused(&client, &withdrawals, json!({"amount": 1, "effective_at": day(4)}), "insufficient_funds").await?;
+    refused(
+        &client,
+        &withdrawals,
+        json!({"amount": 1, "effective_at": day(4)}),
+        "insufficient_funds",
+    )
+    .await?;
     done(&client, &withdrawals, json!({"amount": 30, "effective_at": day(10)})).await?;
 
     for (on, balance) in [(5, Some(100)), (9, Some(100)), (10, Some(70)), (4, None)] {
-        let response = client.get(&format!("/v1/accounts/{account}/state?effective_at={}", day(on))).await?;
-        let found = (response.status() == StatusCode::OK).then_some(response.json::<Value>().await?);
-        ensure!(found.as_ref().and_then(|state| state["account"]["balance"].as_i64()) == balance, "{on}: {found:?}");
+        let response =
+            client.get(&format!("/v1/accounts/{account}/state?effective_at={}", day(on))).await?;
+        let found =
+            (response.status() == StatusCode::OK).then_some(response.json::<Value>().await?);
+        ensure!(
+            found.as_ref().and_then(|state| state["account"]["balance"].as_i64()) == balance,
+            "{on}: {found:?}"
+        );
     }
-    let path = format!("/v1/accounts/{account}/entries?order=effective&min_version=2&from={}&to={}", day(1), day(8));
-    let chart = format!("/v1/accounts/{account}/balances?order=effective&from={}&to={}&interval=day", day(4), day(7));
+    let path = format!(
+        "/v1/accounts/{account}/entries?order=effective&min_version=2&from={}&to={}",
+        day(1),
+        day(8)
+    );
+    let chart = format!(
+        "/v1/accounts/{account}/balances?order=effective&from={}&to={}&interval=day",
+        day(4),
+        day(7)
+    );
     let chart = views.json(&chart).await?;
     ensure!(chart["data"][0]["from"] == day(5), "{chart}");
     let statement = views.json(&path).await?;
     ensure!(statement["data"][0]["effective_at"] == day(5), "{statement}");
-    ensure!(statement["opening_balance"] == 0 && statement["closing_balance"] == 100, "{statement}");
+    ensure!(
+        statement["opening_balance"] == 0 && statement["closing_balance"] == 100,
+        "{statement}"
+    );
 
     // The same by one request, with money that went out since.
     let import = |on: u32, out: u32| {
         let opening = json!({"type": "open", "account_id": Uuid::new_v4(), "owner": "ada", "currency": "EUR",
             "initial_deposit": 100, "effective_at": day(on)});
-        let withdrawal =
-            json!({"type": "withdraw", "account_id": opening["account_id"], "amount": 100, "effective_at": day(out)});
+        let withdrawal = json!({"type": "withdraw", "account_id": opening["account_id"], "amount": 100, "effective_at": day(out)});
         json!({"atomic": true, "commands": [opening, withdrawal]})
     };
     let response = client.post("/v1/commands", None, &import(5, 6)).await?;

@@ -27,12 +27,26 @@ async fn an_entry_tells_its_whole_way() -> anyhow::Result<()> {
         }
     };
     let event = &answer["events"][0];
-    ensure!(way["event"]["event_id"] == event["event_id"] && way["position"] == answer["position"], "{way}");
-    ensure!(way["command"]["idempotency_key"] == "order-4711" && way["command"]["command_id"].is_string(), "{way}");
+    ensure!(
+        way["event"]["event_id"] == event["event_id"] && way["position"] == answer["position"],
+        "{way}"
+    );
+    ensure!(
+        way["command"]["idempotency_key"] == "order-4711"
+            && way["command"]["command_id"].is_string(),
+        "{way}"
+    );
     ensure!(way["entry"]["amount"] == 250 && way["entry"]["balance"] == 1_000_250, "{way}");
-    ensure!(way["kafka"]["topic"] == pair.site.topic.as_str() && way["kafka"]["offset"].is_i64(), "{way}");
-    let moments = ["recorded_at", "published_at", "applied_at"].map(|name| way[name].as_str().unwrap_or_default());
-    ensure!(moments.iter().all(|moment| moment.ends_with('Z')) && moments[0] <= moments[2], "{way}");
+    ensure!(
+        way["kafka"]["topic"] == pair.site.topic.as_str() && way["kafka"]["offset"].is_i64(),
+        "{way}"
+    );
+    let moments = ["recorded_at", "published_at", "applied_at"]
+        .map(|name| way[name].as_str().unwrap_or_default());
+    ensure!(
+        moments.iter().all(|moment| moment.ends_with('Z')) && moments[0] <= moments[2],
+        "{way}"
+    );
     ensure!(moments[0] == event["recorded_at"], "{way}");
     let none = views.get(&format!("/v1/accounts/{account}/entries/9")).await?;
     ensure!(none.status() == StatusCode::NOT_FOUND, "{}", none.status());
@@ -44,19 +58,22 @@ async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new("statement").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = client.open().await?;
-    let backdated =
-        json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": {"till": "3", "shift": "late"}});
+    let backdated = json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": {"till": "3", "shift": "late"}});
     done(&client, &format!("/v1/accounts/{account}/deposits"), backdated).await?;
     let last = client.deposit(account, None, 5).await?;
     let as_of = last["events"][0]["recorded_at"].as_str().context("no time")?;
-    let statement =
-        |more: &str| format!("/v1/accounts/{account}/entries?as_of={as_of}&from=2026-01-01T00:00:00Z{more}");
+    let statement = |more: &str| {
+        format!("/v1/accounts/{account}/entries?as_of={as_of}&from=2026-01-01T00:00:00Z{more}")
+    };
     views.json(&statement("&min_version=3")).await?;
     let first = views.json(&statement("")).await?;
     ensure!(first["opening_balance"] == 0 && first["closing_balance"] == 1_000_075, "{first}");
     ensure!(first["data"][1]["effective_at"] == "2026-01-31T12:00:00.000000Z", "{first}");
     let labelled = views.json(&statement("&metadata[till]=3&metadata[shift]=late")).await?;
-    ensure!(labelled["data"].as_array().is_some_and(|data| data.len() == 1 && data[0]["amount"] == 70), "{labelled}");
+    ensure!(
+        labelled["data"].as_array().is_some_and(|data| data.len() == 1 && data[0]["amount"] == 70),
+        "{labelled}"
+    );
     ensure!(views.json(&statement("&metadata[till]=4")).await?["data"] == json!([]));
 
     done(&client, &format!("/v1/accounts/{account}/reversals"), json!({"version": 2})).await?;
@@ -75,15 +92,18 @@ async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
         views.json(&format!("/v1/accounts/{account}?min_version={}", later["version"])).await?;
         ensure!(views.json(&path).await? == first, "it has changed");
     }
-    let problem = views.get(&format!("/v1/accounts/{account}/entries?as_of=2999-01-01T00:00:00Z")).await?;
+    let problem =
+        views.get(&format!("/v1/accounts/{account}/entries?as_of=2999-01-01T00:00:00Z")).await?;
     ensure!(problem.status() == StatusCode::BAD_REQUEST, "{}", problem.status());
 
     // As it counts from then, not as it was recorded.
-    let state = async |query: &str| client.json(&format!("/v1/accounts/{account}/state?{query}")).await;
+    let state =
+        async |query: &str| client.json(&format!("/v1/accounts/{account}/state?{query}")).await;
     let effective = state("effective_at=2026-02-01T00:00:00Z").await?;
     // The reversal counts from then, too.
     ensure!(effective["account"]["balance"] == 0, "{effective}");
-    let recorded = client.get(&format!("/v1/accounts/{account}/state?as_of=2026-02-01T00:00:00Z")).await?;
+    let recorded =
+        client.get(&format!("/v1/accounts/{account}/state?as_of=2026-02-01T00:00:00Z")).await?;
     ensure!(recorded.status() == StatusCode::NOT_FOUND, "{}", recorded.status());
     pair.holds(&[]).await.map(drop)
 }
@@ -111,7 +131,10 @@ async fn many_commands_in_one_request_are_answered_in_their_order() -> anyhow::R
     let (status, first) = bulk(&json!({ "commands": openings })).await?;
     ensure!(status == StatusCode::OK && statuses(&first)? == [201; 100], "{status}: {first}");
     let (_, again) = bulk(&json!({ "commands": openings })).await?;
-    ensure!(again.replace(r#","replayed":true"#, "") == first.replace(r#","replayed":false"#, ""), "{first}\n{again}");
+    ensure!(
+        again.replace(r#","replayed":true"#, "") == first.replace(r#","replayed":false"#, ""),
+        "{first}\n{again}"
+    );
 
     // Around in a ring, in one append; then once more with one that can't be.
     let around = |amount: i64| -> Vec<Value> {
@@ -125,7 +148,9 @@ async fn many_commands_in_one_request_are_answered_in_their_order() -> anyhow::R
     let (status, answer) = bulk(&json!({"atomic": true, "commands": broken})).await?;
     let problem: Value = serde_json::from_str(&answer)?;
     ensure!(
-        status == StatusCode::UNPROCESSABLE_ENTITY && problem["index"] == 42 && problem["code"] == "insufficient_funds",
+        status == StatusCode::UNPROCESSABLE_ENTITY
+            && problem["index"] == 42
+            && problem["code"] == "insufficient_funds",
         "{status}: {answer}"
     );
     let (status, answer) = bulk(&json!({ "commands": broken })).await?;

@@ -22,9 +22,15 @@ async fn holds_expire_at_their_time_though_the_service_was_down() -> anyhow::Res
     let account = client.open().await?;
     let holds = format!("/v1/accounts/{account}/holds");
     let mut placed = Vec::new();
-    for expires_at in [Some(in_millis(500)?), Some(in_millis(4_000)?), Some(in_millis(600_000)?), None] {
-        let answer = done(&client, &holds, json!({"amount": 1_000, "expires_at": expires_at})).await?;
-        ensure!(answer["hold"]["status"] == "open" && answer["hold"]["expires_at"] == json!(expires_at), "{answer}");
+    for expires_at in
+        [Some(in_millis(500)?), Some(in_millis(4_000)?), Some(in_millis(600_000)?), None]
+    {
+        let answer =
+            done(&client, &holds, json!({"amount": 1_000, "expires_at": expires_at})).await?;
+        ensure!(
+            answer["hold"]["status"] == "open" && answer["hold"]["expires_at"] == json!(expires_at),
+            "{answer}"
+        );
         placed.push(answer["hold"]["hold_id"].as_str().context("no id")?.to_owned());
     }
     let views = pair.projection()?;
@@ -41,8 +47,12 @@ async fn holds_expire_at_their_time_though_the_service_was_down() -> anyhow::Res
     pair.commands[0].ready().await?;
     let all = eventually("the second has expired", async || {
         let all = views.json(&format!("{holds}?limit=10")).await?;
-        let statuses: Vec<&str> =
-            all["data"].as_array().into_iter().flatten().filter_map(|h| h["status"].as_str()).collect();
+        let statuses: Vec<&str> = all["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|h| h["status"].as_str())
+            .collect();
         ensure!(statuses == ["open", "open", "expired", "expired"], "{all}");
         Ok(all)
     })
@@ -50,20 +60,44 @@ async fn holds_expire_at_their_time_though_the_service_was_down() -> anyhow::Res
     ensure!(all["data"][3]["hold_id"] == placed[0].as_str(), "{all}");
     ensure!(all["version"] == 7, "the version that the page shows: {all}");
     let view = views.json(&format!("/v1/accounts/{account}")).await?;
-    ensure!(view["held"] == 2_000 && view["available"] == 998_000 && view["balance"] == 1_000_000, "{view}");
+    ensure!(
+        view["held"] == 2_000 && view["available"] == 998_000 && view["balance"] == 1_000_000,
+        "{view}"
+    );
 
-    let problem = refused(&client, &format!("{holds}/{}/capture", placed[1]), json!({}), "hold_not_open").await?;
+    let problem =
+        refused(&client, &format!("{holds}/{}/capture", placed[1]), json!({}), "hold_not_open")
+            .await?;
     ensure!(problem["status"] == 422, "{problem}");
     refused(&client, &format!("{holds}/{}/release", placed[0]), json!({}), "hold_not_open").await?;
-    let captured = done(&client, &format!("{holds}/{}/capture", placed[2]), json!({"amount": 300})).await?;
-    ensure!(captured["hold"]["status"] == "captured" && captured["hold"]["captured"] == 300, "{captured}");
-    ensure!(captured["account"]["balance"] == 999_700 && captured["account"]["held"] == 1_000, "{captured}");
+    let captured =
+        done(&client, &format!("{holds}/{}/capture", placed[2]), json!({"amount": 300})).await?;
+    ensure!(
+        captured["hold"]["status"] == "captured" && captured["hold"]["captured"] == 300,
+        "{captured}"
+    );
+    ensure!(
+        captured["account"]["balance"] == 999_700 && captured["account"]["held"] == 1_000,
+        "{captured}"
+    );
     refused(&client, &format!("{holds}/{}/capture", placed[2]), json!({}), "hold_not_open").await?;
-    done(&client, &format!("{holds}/{}/release", placed[3]), json!({"reason": "cancelled"})).await?;
-    refused(&client, &format!("{holds}/{}/release", uuid::Uuid::new_v4()), json!({}), "hold_not_found").await?;
+    done(&client, &format!("{holds}/{}/release", placed[3]), json!({"reason": "cancelled"}))
+        .await?;
+    refused(
+        &client,
+        &format!("{holds}/{}/release", uuid::Uuid::new_v4()),
+        json!({}),
+        "hold_not_found",
+    )
+    .await?;
 
     let log = pair.holds(&[]).await?;
-    let count = |event_type: &str| log.iter().flatten().filter(|event| event.event_type == event_type).count();
-    ensure!((count("HoldExpired"), count("HoldCaptured"), count("HoldReleased")) == (2, 1, 1), "{log:?}");
+    let count = |event_type: &str| {
+        log.iter().flatten().filter(|event| event.event_type == event_type).count()
+    };
+    ensure!(
+        (count("HoldExpired"), count("HoldCaptured"), count("HoldReleased")) == (2, 1, 1),
+        "{log:?}"
+    );
     Ok(())
 }

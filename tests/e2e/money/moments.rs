@@ -17,7 +17,8 @@ const ACCOUNTS: usize = 20;
 const BALANCE: i64 = 1_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none() -> anyhow::Result<()> {
+async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none()
+-> anyhow::Result<()> {
     let pair = Pair::start(Site::new("moments").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let mut accounts = Vec::new();
@@ -27,13 +28,17 @@ async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none()
     let (accounts, is_over): (Arc<[Uuid]>, _) = (accounts.into(), Arc::new(AtomicBool::new(false)));
     let mut transfers = JoinSet::new();
     for first in 0..4 {
-        let (client, accounts, is_over) = (client.clone(), Arc::clone(&accounts), Arc::clone(&is_over));
+        let (client, accounts, is_over) =
+            (client.clone(), Arc::clone(&accounts), Arc::clone(&is_over));
         transfers.spawn(async move {
             let mut turn = first;
             while !is_over.load(Ordering::Relaxed) {
                 turn += 7;
-                let (from, to) = (accounts[turn % ACCOUNTS], accounts[(turn + 1 + first) % ACCOUNTS]);
-                client.post("/v1/transfers", None, &json!({"from": from, "to": to, "amount": 5_000})).await?;
+                let (from, to) =
+                    (accounts[turn % ACCOUNTS], accounts[(turn + 1 + first) % ACCOUNTS]);
+                client
+                    .post("/v1/transfers", None, &json!({"from": from, "to": to, "amount": 5_000}))
+                    .await?;
             }
             anyhow::Ok(turn)
         });
@@ -46,7 +51,10 @@ async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none()
             ensure!(sum == (ACCOUNTS, all), "{moment} by {sort}: {sum:?}");
         }
         let stats = views.json(&format!("/v1/stats?as_of={moment}")).await?;
-        ensure!(stats["currencies"][0]["balance"] == all && stats["as_of"] == json!(moment), "{stats}");
+        ensure!(
+            stats["currencies"][0]["balance"] == all && stats["as_of"] == json!(moment),
+            "{stats}"
+        );
     }
     is_over.store(true, Ordering::Relaxed);
     while let Some(ended) = transfers.join_next().await {

@@ -21,7 +21,8 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
         let answer = client.deposit(account, None, 1).await?;
         balance += 1;
         // The end of the period is right behind the deposit.
-        let recorded = answer["events"][0]["recorded_at"].as_str().context("no time")?.parse::<Timestamp>();
+        let recorded =
+            answer["events"][0]["recorded_at"].as_str().context("no time")?.parse::<Timestamp>();
         let to = recorded.map_err(anyhow::Error::msg)?.as_micros() + 1;
         let to = Timestamp::from_micros(to).context("no such time")?;
         let (entries, chart) = (
@@ -29,7 +30,10 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
             format!("/v1/accounts/{account}/balances?to={to}&interval=month"),
         );
         let (first, chart) = (views.json(&entries).await?, views.json(&chart).await?);
-        let charted = chart["data"].as_array().and_then(|data| data.last()).map(|bucket| bucket["balance"].clone());
+        let charted = chart["data"]
+            .as_array()
+            .and_then(|data| data.last())
+            .map(|bucket| bucket["balance"].clone());
         wrong += i32::from(first["closing_balance"] != balance || charted != Some(json!(balance)));
         // And stays so, whatever comes.
         client.deposit(account, None, 1_000).await?;
@@ -41,7 +45,9 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
     println!("{wrong} of 40 statements of a period that was over were not final");
     ensure!(wrong == 0, "{wrong} of 40");
     // One that is not over is shown as it stands.
-    let open = views.json(&format!("/v1/accounts/{account}/entries?to=2999-01-01T00:00:00Z&min_version=81")).await?;
+    let open = views
+        .json(&format!("/v1/accounts/{account}/entries?to=2999-01-01T00:00:00Z&min_version=81"))
+        .await?;
     ensure!(open["closing_balance"] == balance, "{open}");
 
     // Without the log nobody can say whether a period is final.
@@ -53,7 +59,8 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
         let (status, problem): (_, Value) = (response.status(), response.json().await?);
         ensure!(
             status == StatusCode::SERVICE_UNAVAILABLE
-                && ["log_unavailable", "view_behind"].contains(&problem["code"].as_str().unwrap_or_default()),
+                && ["log_unavailable", "view_behind"]
+                    .contains(&problem["code"].as_str().unwrap_or_default()),
             "{path}: {status}: {problem}"
         );
     }
@@ -68,7 +75,8 @@ async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Re
     let [one, other] = [client.open().await?, client.open().await?];
     for account in [one, other] {
         for amount in [1, 2, 3] {
-            done(&client, &format!("/v1/accounts/{account}/holds"), json!({"amount": amount})).await?;
+            done(&client, &format!("/v1/accounts/{account}/holds"), json!({"amount": amount}))
+                .await?;
             client.deposit(account, None, amount).await?;
         }
     }
@@ -77,7 +85,10 @@ async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Re
         (
             &views,
             "/v1/accounts?owner=ada&sort=balance".to_owned(),
-            vec!["/v1/accounts?owner=bob&sort=balance".to_owned(), "/v1/accounts?owner=ada".to_owned()],
+            vec![
+                "/v1/accounts?owner=bob&sort=balance".to_owned(),
+                "/v1/accounts?owner=ada".to_owned(),
+            ],
         ),
         (
             &views,
@@ -110,7 +121,10 @@ async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Re
         for other in others {
             let response = client.get(&format!("{other}&limit=1&cursor={cursor}")).await?;
             let (status, problem): (_, Value) = (response.status(), response.json().await?);
-            ensure!(status == StatusCode::BAD_REQUEST && problem["code"] == "malformed_request", "{other}: {problem}");
+            ensure!(
+                status == StatusCode::BAD_REQUEST && problem["code"] == "malformed_request",
+                "{other}: {problem}"
+            );
             ensure!(problem["errors"][0]["field"] == "cursor", "{other}: {problem}");
         }
     }
@@ -125,13 +139,15 @@ async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_the_views_have_not_seen_is_no_account_only_if_the_log_has_none() -> anyhow::Result<()> {
+async fn an_account_that_the_views_have_not_seen_is_no_account_only_if_the_log_has_none()
+-> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new("unseen").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     // Nothing more comes into the views.
     pair.projections[0].set("kafka-brokers", "127.0.0.1:9");
     pair.projections[0].kill_and_start().await?;
-    crate::process::eventually("queries are answered", async || views.json("/v1/accounts").await).await?;
+    crate::process::eventually("queries are answered", async || views.json("/v1/accounts").await)
+        .await?;
     let opened = json!({"owner": "ada", "currency": "EUR", "initial_deposit": 5});
     let response = client.post("/v1/accounts", Some("open-1"), &opened).await?;
     let location = response.headers().get("location").context("no Location")?.to_str()?.to_owned();

@@ -14,14 +14,21 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
     let reversals = format!("/v1/accounts/{one}/reversals");
     done(&client, &format!("/v1/accounts/{one}/deposits"), json!({"amount": 500})).await?;
     done(&client, &format!("/v1/accounts/{one}/withdrawals"), json!({"amount": 200})).await?;
-    let sent = done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 300})).await?;
-    let received = done(&client, "/v1/transfers", json!({"from": other, "to": one, "amount": 40})).await?;
+    let sent =
+        done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 300})).await?;
+    let received =
+        done(&client, "/v1/transfers", json!({"from": other, "to": one, "amount": 40})).await?;
     ensure!(received["to"]["account"]["balance"] == 1_000_040, "{received}");
     // Versions of `one`: 1 opening, 2 deposit, 3 withdrawal, 4 sent, 5 received; then their reversals.
     for (version, balance) in [(2, 999_540), (3, 999_740), (4, 1_000_040), (5, 1_000_000)] {
-        let answer = done(&client, &reversals, json!({"version": version, "reference": "undone"})).await?;
-        ensure!(answer["account"]["balance"] == balance && answer["version"] == version + 4, "{answer}");
-        let problem = refused(&client, &reversals, json!({"version": version}), "already_reversed").await?;
+        let answer =
+            done(&client, &reversals, json!({"version": version, "reference": "undone"})).await?;
+        ensure!(
+            answer["account"]["balance"] == balance && answer["version"] == version + 4,
+            "{answer}"
+        );
+        let problem =
+            refused(&client, &reversals, json!({"version": version}), "already_reversed").await?;
         ensure!(problem["reversed_by"] == version + 4, "{problem}");
     }
     for version in [1, 6] {
@@ -30,23 +37,34 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
     refused(&client, &reversals, json!({"version": 10}), "version_not_found").await?;
 
     let statement = views.json(&format!("/v1/accounts/{one}/entries?min_version=9")).await?;
-    for (entry, version) in statement["data"].as_array().context("no entries")?.iter().rev().zip(1..) {
+    for (entry, version) in
+        statement["data"].as_array().context("no entries")?.iter().rev().zip(1..)
+    {
         let (reverses, reversed_by) = match version {
             2..=5 => (json!(null), json!(version + 4)),
             6..=9 => (json!(version - 4), json!(null)),
             _ => (json!(null), json!(null)),
         };
-        ensure!(entry["reverses"] == reverses && entry["reversed_by"] == reversed_by, "{version}: {entry}");
+        ensure!(
+            entry["reverses"] == reverses && entry["reversed_by"] == reversed_by,
+            "{version}: {entry}"
+        );
     }
     for (transfer, reversed_by) in [(&sent, (8, 4)), (&received, (9, 5))] {
         let id = transfer["transfer_id"].as_str().context("no id")?;
         let view = views.json(&format!("/v1/transfers/{id}")).await?;
-        let own = if view["from"]["account_id"] == json!(one) { ("from", "to") } else { ("to", "from") };
-        ensure!(view[own.0]["reversed_by"] == reversed_by.0 && view[own.1]["reversed_by"] == reversed_by.1, "{view}");
+        let own =
+            if view["from"]["account_id"] == json!(one) { ("from", "to") } else { ("to", "from") };
+        ensure!(
+            view[own.0]["reversed_by"] == reversed_by.0
+                && view[own.1]["reversed_by"] == reversed_by.1,
+            "{view}"
+        );
     }
 
     // A transfer is read after its reversal, too.
-    let sent = done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 1})).await?;
+    let sent =
+        done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 1})).await?;
     let reversals = format!("/v1/accounts/{one}/reversals");
     let reversal = done(&client, &reversals, json!({"version": sent["from"]["version"]})).await?;
     let (id, position) = (sent["transfer_id"].as_str(), reversal["position"].as_str());
@@ -57,25 +75,36 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_changes_nothing() -> anyhow::Result<()>
-{
+async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_changes_nothing()
+-> anyhow::Result<()> {
     let mut pair = Pair::start(Site::new("reversal_refused").await?, 1).await?;
     let client = pair.command()?;
     let [one, other] = [client.open().await?, client.open().await?];
-    let sent = done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 300})).await?;
-    done(&client, &format!("/v1/accounts/{other}/withdrawals"), json!({"amount": 1_000_200})).await?;
-    let (reversals, version) = (format!("/v1/accounts/{one}/reversals"), sent["from"]["version"].clone());
-    let problem = refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
+    let sent =
+        done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 300})).await?;
+    done(&client, &format!("/v1/accounts/{other}/withdrawals"), json!({"amount": 1_000_200}))
+        .await?;
+    let (reversals, version) =
+        (format!("/v1/accounts/{one}/reversals"), sent["from"]["version"].clone());
+    let problem =
+        refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
     ensure!(problem["account_id"] == json!(other) && problem["available"] == 100, "{problem}");
     // Once it can, it is done on both: as of the time at which the money is there again.
-    let back = done(&client, &format!("/v1/accounts/{other}/deposits"), json!({"amount": 200})).await?;
-    let problem = refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
+    let back =
+        done(&client, &format!("/v1/accounts/{other}/deposits"), json!({"amount": 200})).await?;
+    let problem =
+        refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
     ensure!(problem["account_id"] == json!(other) && problem["at"].is_string(), "{problem}");
     let as_of = json!({"version": version, "effective_at": back["events"][0]["recorded_at"]});
     let answer = done(&client, &reversals, as_of).await?;
     ensure!(answer["account"]["balance"] == 1_000_000, "{answer}");
-    let problem =
-        refused(&client, "/v1/transfers", json!({"from": one, "to": one, "amount": 1}), "same_account").await?;
+    let problem = refused(
+        &client,
+        "/v1/transfers",
+        json!({"from": one, "to": one, "amount": 1}),
+        "same_account",
+    )
+    .await?;
     ensure!(problem["status"] == 422, "{problem}");
     let nobody = uuid::Uuid::new_v4();
     let transfer = json!({"from": one, "to": nobody, "amount": 1});

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::site::Site;
 
 /// All that a log is made of.
-const TABLES: [&str; 8] = ["log_head", "events", "commands", "holds", "transfers", "reversals", "snapshots", "epochs"];
+const TABLES: [&str; 8] =
+    ["log_head", "events", "commands", "holds", "transfers", "reversals", "snapshots", "epochs"];
 
 pub(super) struct Backups {
     connection: PgConnection,
@@ -20,7 +21,9 @@ impl Backups {
     /// Makes one, of one moment; its number.
     pub(super) async fn make(&mut self) -> anyhow::Result<usize> {
         let number = self.count;
-        let copies = TABLES.map(|table| format!("CREATE TABLE backup_{number}.{table} AS TABLE passbook.{table};"));
+        let copies = TABLES.map(|table| {
+            format!("CREATE TABLE backup_{number}.{table} AS TABLE passbook.{table};")
+        });
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ; CREATE SCHEMA backup_{number}; {} COMMIT;",
             copies.concat()

@@ -58,12 +58,16 @@ impl Facts {
     /// The ids of the log's events, by partition.
     async fn log(&mut self) -> anyhow::Result<Vec<Vec<Uuid>>> {
         let sql = "SELECT partition, position, event_id FROM passbook.events ORDER BY partition, position";
-        let rows: Vec<(Partition, i64, Uuid)> = sqlx::query_as(sql).fetch_all(&mut self.connection).await?;
+        let rows: Vec<(Partition, i64, Uuid)> =
+            sqlx::query_as(sql).fetch_all(&mut self.connection).await?;
         let mut log = vec![Vec::new(); PARTITIONS.into()];
         for (partition, position, event_id) in rows {
             let events = &mut log[usize::from(partition.unsigned_abs())];
             events.push(event_id);
-            ensure!(i64::try_from(events.len())? == position, "{partition}-{position} follows on nothing");
+            ensure!(
+                i64::try_from(events.len())? == position,
+                "{partition}-{position} follows on nothing"
+            );
         }
         let sql =
             "SELECT count(*) FROM (SELECT version, row_number() OVER (PARTITION BY account_id ORDER BY version) AS n
@@ -80,23 +84,34 @@ impl Facts {
         let read = move || {
             let (mut all, mut ends) = (TopicPartitionList::new(), Vec::new());
             for (partition, known) in (0..).zip(&records) {
-                let (low, high) = consumer.fetch_watermarks(&topic, partition, Duration::from_secs(5))?;
+                let (low, high) =
+                    consumer.fetch_watermarks(&topic, partition, Duration::from_secs(5))?;
                 let next = i64::try_from(known.len())?;
-                ensure!(low == 0 && next <= high, "partition {partition} has offsets {low} to {high}, {next} was next");
+                ensure!(
+                    low == 0 && next <= high,
+                    "partition {partition} has offsets {low} to {high}, {next} was next"
+                );
                 ends.push(high);
                 if next < high {
                     all.add_partition_offset(&topic, partition, Offset::Offset(next))?;
                 }
             }
             consumer.assign(&all)?;
-            let is_behind =
-                |(known, end): (&Vec<Record>, &i64)| known.len() < usize::try_from(*end).unwrap_or_default();
+            let is_behind = |(known, end): (&Vec<Record>, &i64)| {
+                known.len() < usize::try_from(*end).unwrap_or_default()
+            };
             while records.iter().zip(&ends).any(is_behind) {
-                let record = consumer.poll(Duration::from_secs(10)).context("records are missing")??;
-                let read = cloud_event::decode(record.payload().unwrap_or_default()).map_err(anyhow::Error::msg)?;
+                let record =
+                    consumer.poll(Duration::from_secs(10)).context("records are missing")??;
+                let read = cloud_event::decode(record.payload().unwrap_or_default())
+                    .map_err(anyhow::Error::msg)?;
                 let Decoded { event, epoch, .. } = read;
                 let known = &mut records[usize::try_from(record.partition())?];
-                ensure!(record.offset() == i64::try_from(known.len())?, "offset {} is not next", record.offset());
+                ensure!(
+                    record.offset() == i64::try_from(known.len())?,
+                    "offset {} is not next",
+                    record.offset()
+                );
                 known.push((epoch, event.position.number, event.event_id));
             }
             Ok(records)
@@ -115,7 +130,8 @@ impl Facts {
             let restores = store.restores_of(partition);
             let is_behind = |(epoch, position, event): Record| {
                 let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
-                !restores.gave_up(epoch, position) && (epoch > store.epoch || in_log != Some(&event))
+                !restores.gave_up(epoch, position)
+                    && (epoch > store.epoch || in_log != Some(&event))
             };
             if records.into_iter().any(is_behind) {
                 forked.insert(partition);
@@ -140,7 +156,11 @@ impl Facts {
             format!("\n{offset}: epoch {epoch}, position {position}, {event}: {what}")
         });
         let before = self.records[index].len().saturating_sub(30);
-        format!("the log ends at {}; the topic:{}", log.len(), records.skip(before).collect::<String>())
+        format!(
+            "the log ends at {}; the topic:{}",
+            log.len(),
+            records.skip(before).collect::<String>()
+        )
     }
 
     /// Waits until whoever reads the topic from its beginning, and takes what is next and was not given up, has what the log
@@ -156,12 +176,21 @@ impl Facts {
                 let restores = store.restores_of(partition);
                 let mut followed = Vec::new();
                 for (epoch, position, event) in records {
-                    if !restores.gave_up(epoch, position) && usize::try_from(position)? == followed.len() + 1 {
+                    if !restores.gave_up(epoch, position)
+                        && usize::try_from(position)? == followed.len() + 1
+                    {
                         followed.push(event);
                     }
                 }
-                ensure!(log.starts_with(&followed), "partition {partition} leads to another log: {store:?}");
-                ensure!(followed.len() >= *due, "partition {partition} leads to {} of {due}", followed.len());
+                ensure!(
+                    log.starts_with(&followed),
+                    "partition {partition} leads to another log: {store:?}"
+                );
+                ensure!(
+                    followed.len() >= *due,
+                    "partition {partition} leads to {} of {due}",
+                    followed.len()
+                );
             }
             Ok(())
         })

@@ -34,7 +34,11 @@ impl Random {
 }
 
 /// Some seeds, one after the other, on one site; how many were a fork.
-pub(super) async fn run(name: &'static str, instances: usize, seeds: Range<u64>) -> anyhow::Result<usize> {
+pub(super) async fn run(
+    name: &'static str,
+    instances: usize,
+    seeds: Range<u64>,
+) -> anyhow::Result<usize> {
     let site = Site::new(name).await?;
     let mut services = Vec::new();
     for number in 0..instances {
@@ -57,7 +61,8 @@ pub(super) async fn run(name: &'static str, instances: usize, seeds: Range<u64>)
         }
         load.further(random.below(30)).await?;
         // Mostly the newest; else any, also from before a restore that was accepted.
-        let backup = if random.below(4) > 0 { backups.count - 1 } else { random.below(backups.count) };
+        let backup =
+            if random.below(4) > 0 { backups.count - 1 } else { random.below(backups.count) };
         let killed = (random.below(3) == 0).then(|| random.below(instances));
         if let Some(killed) = killed {
             services[killed].kill().await?;
@@ -67,10 +72,13 @@ pub(super) async fn run(name: &'static str, instances: usize, seeds: Range<u64>)
             services[killed].start()?;
             services[killed].answers().await?;
         }
-        let store = until_noticed(&mut facts, &client).await.with_context(|| format!("seed {seed}"))?;
+        let store =
+            until_noticed(&mut facts, &client).await.with_context(|| format!("seed {seed}"))?;
         if !store.forks.is_empty() {
             forks += 1;
-            refused_there_and_only_there(&services, &probes, &store).await.with_context(|| format!("seed {seed}"))?;
+            refused_there_and_only_there(&services, &probes, &store)
+                .await
+                .with_context(|| format!("seed {seed}"))?;
             accept(&client, &store).await.with_context(|| format!("seed {seed}"))?;
         }
         facts.until_followed(&client).await.with_context(|| format!("seed {seed}"))?;
@@ -112,7 +120,10 @@ async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<Sto
         let known = store.forks.iter().map(|fork| fork.partition).collect();
         if let Some(partition) = forked.symmetric_difference(&known).next() {
             let known = &store.forks;
-            bail!("partition {partition} of {known:?}: {}", facts.lock().await.told(*partition, &store));
+            bail!(
+                "partition {partition} of {known:?}: {}",
+                facts.lock().await.told(*partition, &store)
+            );
         }
         Ok(store)
     })
@@ -136,7 +147,10 @@ async fn refused_there_and_only_there(
                 let response = client.post(&path, None, &json!({"amount": 1})).await?;
                 let (status, text) = (response.status(), response.text().await?);
                 let is_behind = text.contains("\"log_is_behind\"");
-                ensure!(is_behind || status == StatusCode::CREATED, "partition {partition}: {status}: {text}");
+                ensure!(
+                    is_behind || status == StatusCode::CREATED,
+                    "partition {partition}: {status}: {text}"
+                );
                 Ok(is_behind)
             });
             ensure!(is_behind.await? == is_forked, "partition {partition} is forked: {is_forked}");
@@ -151,14 +165,18 @@ async fn accept(client: &Client, store: &StoreDescription) -> anyhow::Result<()>
     let forks = shown["forks"].as_array().context("no forks")?;
     let mut named = Vec::new();
     for (fork, known) in forks.iter().zip(&store.forks) {
-        ensure!(fork["partition"] == known.partition && fork["topic_position"] == known.topic_position, "{shown}");
+        ensure!(
+            fork["partition"] == known.partition && fork["topic_position"] == known.topic_position,
+            "{shown}"
+        );
         named.push(json!({
             "partition": fork["partition"], "log_position": fork["log_position"], "topic_position": fork["topic_position"],
         }));
     }
     ensure!(named.len() == store.forks.len(), "{shown}");
     // Each partition is looked at: that takes a while where five stores are restored at once.
-    let accept = client.request(Method::POST, "/admin/restore/accept").timeout(Duration::from_secs(60));
+    let accept =
+        client.request(Method::POST, "/admin/restore/accept").timeout(Duration::from_secs(60));
     let accepted = accept.json(&json!({ "forks": named })).send().await?;
     let (status, text) = (accepted.status(), accepted.text().await?);
     ensure!(status == StatusCode::OK, "{status}: {text}");

@@ -16,8 +16,11 @@ async fn verify_finds_events_that_are_missing_or_there_twice() -> anyhow::Result
     let views = pair.projection()?;
     let mut connection = PgConnection::connect(&pair.site.database_url).await?;
     // What a superuser can do: triggers are passed over.
-    run(&mut connection, "SET session_replication_role = replica; CREATE TABLE public.kept (LIKE passbook.events)")
-        .await?;
+    run(
+        &mut connection,
+        "SET session_replication_role = replica; CREATE TABLE public.kept (LIKE passbook.events)",
+    )
+    .await?;
     let middle = "version = 3 AND account_id = (SELECT account_id FROM passbook.events WHERE version = 5 LIMIT 1)";
     let newest = "(partition, position) = (SELECT partition, max(position) FROM passbook.events GROUP BY partition
                    ORDER BY partition LIMIT 1)";
@@ -43,7 +46,8 @@ async fn verify_finds_events_that_are_missing_or_there_twice() -> anyhow::Result
     }
 
     // The relay may have looked while events were missing.
-    run(&mut connection, "UPDATE passbook.log_head SET fork_position = NULL, fork_reason = NULL").await?;
+    run(&mut connection, "UPDATE passbook.log_head SET fork_position = NULL, fork_reason = NULL")
+        .await?;
 
     // As if it had happened again, and the views have followed.
     let (account, version): (Uuid, i64) = sqlx::query_as(
@@ -69,7 +73,10 @@ async fn verify_finds_events_that_are_missing_or_there_twice() -> anyhow::Result
     // The log can't be read.
     pair.commands[0].stop().await?;
     let job = verify(&views).await?;
-    ensure!(job["state"] == "failed" && job["error"].as_str().is_some_and(|why| why.contains("feed")), "{job}");
+    ensure!(
+        job["state"] == "failed" && job["error"].as_str().is_some_and(|why| why.contains("feed")),
+        "{job}"
+    );
     let (equal, output) = by_launcher(&pair.projections[0]).await?;
     ensure!(!equal && output.contains("not all was compared"), "{output}");
     Ok(connection.close().await?)

@@ -28,7 +28,10 @@ async fn verify_counts_what_is_in_quarantine_and_finds_what_should_be() -> anyho
                   SELECT partition, position + 1000, account_id, version + 1000, waits, reason, document";
     let cases = [
         (format!("{others} FROM views_1.quarantine WHERE version = 4"), "quarantine_too_many"),
-        ("UPDATE views_1.quarantine SET document = '{}' WHERE version = 3".to_owned(), "quarantine_differs"),
+        (
+            "UPDATE views_1.quarantine SET document = '{}' WHERE version = 3".to_owned(),
+            "quarantine_differs",
+        ),
         ("DELETE FROM views_1.quarantine WHERE version = 4".to_owned(), "quarantine_missing"),
         ("UPDATE views_1.accounts SET balance = 1".to_owned(), "account_differs"),
     ];

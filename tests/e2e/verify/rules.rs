@@ -85,9 +85,11 @@ async fn at_rest(name: &'static str) -> anyhow::Result<(Pair, Uuid)> {
         post(&client, &path("holds"), &hold).await?;
     }
     post(&client, &path(&format!("holds/{taken}/capture")), &json!({"amount": 4})).await?;
-    let released = client.post(&path(&format!("holds/{given_back}/release")), None, &json!({})).await?;
+    let released =
+        client.post(&path(&format!("holds/{given_back}/release")), None, &json!({})).await?;
     ensure!(released.status().is_success(), "{}", released.text().await?);
-    let sent = post(&client, "/v1/transfers", &json!({"from": one, "to": other, "amount": 7})).await?;
+    let sent =
+        post(&client, "/v1/transfers", &json!({"from": one, "to": other, "amount": 7})).await?;
     post(&client, "/v1/transfers", &json!({"from": other, "to": one, "amount": 2})).await?;
     post(&client, &path("reversals"), &json!({"version": 2})).await?;
     post(&client, &path("reversals"), &json!({"version": sent["from"]["version"]})).await?;
@@ -96,18 +98,25 @@ async fn at_rest(name: &'static str) -> anyhow::Result<(Pair, Uuid)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_names_all_that_breaks_the_rules_and_all_that_is_not_what_the_events_give() -> anyhow::Result<()> {
+async fn verify_names_all_that_breaks_the_rules_and_all_that_is_not_what_the_events_give()
+-> anyhow::Result<()> {
     let (mut pair, account) = at_rest("verify_rules").await?;
     let views = pair.projection()?;
     let mut connection = PgConnection::connect(&pair.site.database_url).await?;
     run(&mut connection, "SET session_replication_role = replica").await?;
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM passbook.snapshots").fetch_one(&mut connection).await?;
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM passbook.snapshots")
+        .fetch_one(&mut connection)
+        .await?;
     ensure!(kept > 0, "there is no snapshot to tamper with");
     for Case { table, tamper, kind } in CASES {
-        run(&mut connection, &format!("CREATE TABLE public.kept AS TABLE passbook.{table}")).await?;
+        run(&mut connection, &format!("CREATE TABLE public.kept AS TABLE passbook.{table}"))
+            .await?;
         run(&mut connection, tamper).await?;
         let (count, kinds, job) = found(&views).await?;
-        ensure!(count > 0 && kinds.contains(*kind), "{tamper}: {kind} is not among {kinds:?}: {job}");
+        ensure!(
+            count > 0 && kinds.contains(*kind),
+            "{tamper}: {kind} is not among {kinds:?}: {job}"
+        );
         let restore = format!(
             "TRUNCATE passbook.{table}; INSERT INTO passbook.{table} TABLE public.kept; DROP TABLE public.kept"
         );
@@ -119,7 +128,8 @@ async fn verify_names_all_that_breaks_the_rules_and_all_that_is_not_what_the_eve
     let alone = async |log: &str| {
         let log = crate::ground::directory()?.join(log);
         let database = format!("--database-url={}", pair.site.command_role_url);
-        let mut job = Process::start(&["command-service".to_owned(), database, "verify".to_owned()], &log)?;
+        let mut job =
+            Process::start(&["command-service".to_owned(), database, "verify".to_owned()], &log)?;
         anyhow::Ok((job.ended().await?, job.output()))
     };
     let (status, output) = alone("verify_rules_whole.out").await?;
@@ -149,7 +159,8 @@ async fn a_partition_is_checked_page_by_page_in_whole_accounts() -> anyhow::Resu
         let mut cursor = None;
         loop {
             let more = cursor.map(|cursor: String| format!("&cursor={cursor}")).unwrap_or_default();
-            let page = client.json(&format!("/v1/partitions/{partition}/check?limit=1{more}")).await?;
+            let page =
+                client.json(&format!("/v1/partitions/{partition}/check?limit=1{more}")).await?;
             ensure!(page["differences"] == 0 && page["unreadable"] == 0, "{page}");
             accounts += page["accounts"].as_u64().unwrap_or_default();
             events += page["events"].as_u64().unwrap_or_default();
@@ -162,8 +173,13 @@ async fn a_partition_is_checked_page_by_page_in_whole_accounts() -> anyhow::Resu
         sqlx::query_as("SELECT count(DISTINCT account_id), count(*) FROM passbook.events")
             .fetch_one(&mut connection)
             .await?;
-    ensure!((accounts, events) == (all_accounts.unsigned_abs(), all_events.unsigned_abs()), "{accounts}, {events}");
-    for wrong in ["partitions/99/check", "partitions/0/check?cursor=x", "partitions/0/check?limit=0"] {
+    ensure!(
+        (accounts, events) == (all_accounts.unsigned_abs(), all_events.unsigned_abs()),
+        "{accounts}, {events}"
+    );
+    for wrong in
+        ["partitions/99/check", "partitions/0/check?cursor=x", "partitions/0/check?limit=0"]
+    {
         let status = client.get(&format!("/v1/{wrong}")).await?.status();
         ensure!(status.is_client_error(), "{wrong}: {status}");
     }

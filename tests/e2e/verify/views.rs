@@ -8,8 +8,10 @@ use sqlx::{Connection, PgConnection};
 use super::{at_rest, by_launcher, finds_nothing, found, run};
 
 /// An account, and one with several entries: that of the most versions.
-const ACCOUNT: &str = "(SELECT account_id FROM views_1.accounts ORDER BY version DESC, account_id LIMIT 1)";
-const PARTITION: &str = "(SELECT partition FROM views_1.accounts ORDER BY version DESC, account_id LIMIT 1)";
+const ACCOUNT: &str =
+    "(SELECT account_id FROM views_1.accounts ORDER BY version DESC, account_id LIMIT 1)";
+const PARTITION: &str =
+    "(SELECT partition FROM views_1.accounts ORDER BY version DESC, account_id LIMIT 1)";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyhow::Result<()> {
@@ -18,15 +20,19 @@ async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyho
     let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;
     let tables = ["accounts", "history", "checkpoints"];
     for table in tables {
-        run(&mut connection, &format!("CREATE TABLE public.{table} AS TABLE views_1.{table}")).await?;
+        run(&mut connection, &format!("CREATE TABLE public.{table} AS TABLE views_1.{table}"))
+            .await?;
     }
     let set = |table: &str, change: &str| match table {
         "accounts" => format!("UPDATE views_1.accounts SET {change} WHERE account_id = {ACCOUNT}"),
-        "history" => format!("UPDATE views_1.history SET {change} WHERE account_id = {ACCOUNT} AND version = 2"),
+        "history" => format!(
+            "UPDATE views_1.history SET {change} WHERE account_id = {ACCOUNT} AND version = 2"
+        ),
         _ => format!("UPDATE views_1.checkpoints SET {change} WHERE partition = {PARTITION}"),
     };
     let mut cases: Vec<(String, u64, &[&str])> = Vec::new();
-    for column in ["version", "position", "balance", "held", "overdraft_limit", "transaction_count"] {
+    for column in ["version", "position", "balance", "held", "overdraft_limit", "transaction_count"]
+    {
         let change = format!("{column} = {column} + 1");
         cases.push((set("accounts", &change), 1, &["account_differs"]));
         if column != "version" {
@@ -37,11 +43,21 @@ async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyho
         cases.push((set("accounts", change), 1, &["account_differs"]));
         cases.push((set("history", change), 1, &["history_differs"]));
     }
-    for change in ["opened_at = opened_at - interval '1 microsecond'", "last_activity = now()", "currency = 'USD'"] {
+    for change in [
+        "opened_at = opened_at - interval '1 microsecond'",
+        "last_activity = now()",
+        "currency = 'USD'",
+    ] {
         cases.push((set("accounts", change), 1, &["account_differs"]));
     }
     cases.push((set("accounts", "owner = owner || ' '"), 1, &["account_differs"]));
-    for change in ["recorded_at = now()", "effective_at = now()", "amount = NULL", "type = 'x'", "reference = NULL"] {
+    for change in [
+        "recorded_at = now()",
+        "effective_at = now()",
+        "amount = NULL",
+        "type = 'x'",
+        "reference = NULL",
+    ] {
         cases.push((set("history", change), 1, &["history_differs"]));
     }
     let others: [(String, u64, &[&str]); 13] = [
@@ -68,7 +84,9 @@ async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyho
         let kinds: BTreeSet<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
         ensure!((count, &found) == (differences, &kinds), "{sql}: {count} of {found:?}: {job}");
         for table in tables {
-            let restore = format!("DELETE FROM views_1.{table}; INSERT INTO views_1.{table} TABLE public.{table}");
+            let restore = format!(
+                "DELETE FROM views_1.{table}; INSERT INTO views_1.{table} TABLE public.{table}"
+            );
             run(&mut connection, &restore).await?;
         }
     }
@@ -76,11 +94,15 @@ async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyho
 
     run(&mut connection, &set("accounts", "balance = balance + 1")).await?;
     let (equal, output) = by_launcher(&pair.projections[0]).await?;
-    ensure!(!equal && output.contains("account_differs") && output.contains("1 difference"), "{output}");
+    ensure!(
+        !equal && output.contains("account_differs") && output.contains("1 difference"),
+        "{output}"
+    );
     run(&mut connection, "DELETE FROM views_1.history").await?;
     let (count, kinds, job) = found(&views).await?;
     ensure!(
-        count > 300 && job["samples"].as_array().is_some_and(|samples| (20..=21).contains(&samples.len())),
+        count > 300
+            && job["samples"].as_array().is_some_and(|samples| (20..=21).contains(&samples.len())),
         "{job}"
     );
     ensure!(kinds.contains("history_missing"), "{job}");

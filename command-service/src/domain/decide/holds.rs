@@ -1,6 +1,8 @@
 //! Money that is set aside: each hold ends once, by capture, release or expiry.
 
-use passbook_shared::event::{AccountEvent, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, HoldStatus};
+use passbook_shared::event::{
+    AccountEvent, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, HoldStatus,
+};
 use passbook_shared::money::{Amount, MAX_AMOUNT};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
@@ -72,21 +74,33 @@ pub(super) fn expire(account: &OpenAccount, hold_id: Uuid, now: Timestamp) -> Ve
 /// All whose time is over.
 pub(super) fn expire_all(account: &Account, now: Timestamp) -> Vec<AccountEvent> {
     match account {
-        Account::Open(open) => open.holds.iter().filter_map(|(id, hold)| expired(*id, *hold, now)).collect(),
+        Account::Open(open) => {
+            open.holds.iter().filter_map(|(id, hold)| expired(*id, *hold, now)).collect()
+        }
         Account::Unopened | Account::Closed(_) => Vec::new(),
     }
 }
 
 fn expired(hold_id: Uuid, hold: Hold, now: Timestamp) -> Option<AccountEvent> {
-    let (amount, expires_at) = (Amount::new(hold.amount)?, hold.expires_at.filter(|_| hold.is_over(now))?);
+    let (amount, expires_at) =
+        (Amount::new(hold.amount)?, hold.expires_at.filter(|_| hold.is_over(now))?);
     Some(AccountEvent::HoldExpired(HoldExpired { hold_id, amount, expires_at }))
 }
 
 /// The hold, if it can still be ended by whoever placed it.
-fn open_hold(account: &OpenAccount, hold_id: Uuid, past: &Past, now: Timestamp) -> Result<Hold, Refusal> {
+fn open_hold(
+    account: &OpenAccount,
+    hold_id: Uuid,
+    past: &Past,
+    now: Timestamp,
+) -> Result<Hold, Refusal> {
     match account.holds.get(&hold_id) {
-        Some(hold) if hold.is_over(now) => Err(Refusal::HoldNotOpen { status: HoldStatus::Expired }),
+        Some(hold) if hold.is_over(now) => {
+            Err(Refusal::HoldNotOpen { status: HoldStatus::Expired })
+        }
         Some(hold) => Ok(*hold),
-        None => Err(past.ended_hold.map_or(Refusal::HoldNotFound, |status| Refusal::HoldNotOpen { status })),
+        None => Err(past
+            .ended_hold
+            .map_or(Refusal::HoldNotFound, |status| Refusal::HoldNotOpen { status })),
     }
 }

@@ -33,15 +33,22 @@ pub(super) fn may_go_out(account: &OpenAccount, amount: i64) -> Result<(), Refus
 /// Whether so much may go out as of a time that is past, at that time and at any later one.
 pub(super) fn may_have_gone_out(headroom: Option<Headroom>, amount: i64) -> Result<(), Refusal> {
     match headroom {
-        Some(Headroom::Lowest { available, overdraft_limit, at }) if available - amount < -overdraft_limit => {
+        Some(Headroom::Lowest { available, overdraft_limit, at })
+            if available - amount < -overdraft_limit =>
+        {
             Err(Refusal::InsufficientFundsAt { available, overdraft_limit, at })
         }
-        Some(Headroom::TooFarBack) => Err(Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS }),
+        Some(Headroom::TooFarBack) => {
+            Err(Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS })
+        }
         Some(Headroom::Lowest { .. }) | None => Ok(()),
     }
 }
 
-pub(super) fn take_in(account: &OpenAccount, deposit: &MoneyMoved) -> Result<AccountEvent, Refusal> {
+pub(super) fn take_in(
+    account: &OpenAccount,
+    deposit: &MoneyMoved,
+) -> Result<AccountEvent, Refusal> {
     may_come_in(account, deposit.amount.get())?;
     Ok(AccountEvent::MoneyDeposited(deposit.clone()))
 }

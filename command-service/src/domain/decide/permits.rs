@@ -39,12 +39,20 @@ pub enum Forbidden {
 ///
 /// # Errors
 /// The rules do not allow it.
-pub fn permits(subject: Subject<'_>, event: &AccountEvent, past: &Past) -> Result<Option<OtherLeg>, Forbidden> {
+pub fn permits(
+    subject: Subject<'_>,
+    event: &AccountEvent,
+    past: &Past,
+) -> Result<Option<OtherLeg>, Forbidden> {
     match event {
         AccountEvent::MoneyReceived(leg) => received(subject, event, leg),
         AccountEvent::MoneySent(leg) => {
             let account = lenient(currency(subject)?);
-            let to = Subject { account_id: leg.counterparty, version: leg.counterparty_version - 1, account: &account };
+            let to = Subject {
+                account_id: leg.counterparty,
+                version: leg.counterparty_version - 1,
+                account: &account,
+            };
             leads_to(subject, &command(event), Some(to), past, event)
         }
         AccountEvent::EntryReversed(reversed) => {
@@ -87,7 +95,11 @@ fn leads_to(
     if decided.events.as_slice() != std::slice::from_ref(event) {
         return Err(Forbidden::Other(decided.events));
     }
-    let leg = |(Subject { account_id, version, .. }, event)| OtherLeg { account_id, version: version + 1, event };
+    let leg = |(Subject { account_id, version, .. }, event)| OtherLeg {
+        account_id,
+        version: version + 1,
+        event,
+    };
     Ok(counterparty.zip(decided.counterparty).map(leg))
 }
 
@@ -99,14 +111,19 @@ fn forget_time(event: &mut AccountEvent) {
 }
 
 /// The transfer is the sender's command; the rules of the sender are checked with its own event.
-fn received(subject: Subject<'_>, event: &AccountEvent, leg: &TransferLeg) -> Result<Option<OtherLeg>, Forbidden> {
+fn received(
+    subject: Subject<'_>,
+    event: &AccountEvent,
+    leg: &TransferLeg,
+) -> Result<Option<OtherLeg>, Forbidden> {
     let account = lenient(currency(subject)?);
     let (account_id, version) = (leg.counterparty, leg.counterparty_version - 1);
     let sender = Subject { account_id, version, account: &account };
     let command = Command::Transfer(transfer(leg, subject.account_id));
     let past = Past::default();
     let given = Given { counterparty: Some(subject), past: &past, now: decided_at(event) };
-    let Decided { mut events, counterparty } = decide_as_it_is(sender, &command, given).map_err(Forbidden::Refused)?;
+    let Decided { mut events, counterparty } =
+        decide_as_it_is(sender, &command, given).map_err(Forbidden::Refused)?;
     if counterparty.as_ref() != Some(event) {
         return Err(Forbidden::Other(counterparty.into_iter().collect()));
     }
@@ -162,7 +179,9 @@ fn transfer(leg: &TransferLeg, to: Uuid) -> Transfer {
 fn without_effective_time(entry: &AccountEvent) -> AccountEvent {
     let mut entry = entry.clone();
     match &mut entry {
-        AccountEvent::MoneyDeposited(moved) | AccountEvent::MoneyWithdrawn(moved) => moved.effective_at = None,
+        AccountEvent::MoneyDeposited(moved) | AccountEvent::MoneyWithdrawn(moved) => {
+            moved.effective_at = None
+        }
         AccountEvent::MoneySent(leg) | AccountEvent::MoneyReceived(leg) => leg.effective_at = None,
         AccountEvent::AccountOpened(_)
         | AccountEvent::HoldPlaced(_)

@@ -1,6 +1,8 @@
 //! Entries undone: once, and a transfer on both accounts or on neither.
 
-use passbook_shared::event::{AccountEvent, EntryReversed, MoneyMoved, ReversedTransfer, ReversibleEntry, TransferLeg};
+use passbook_shared::event::{
+    AccountEvent, EntryReversed, MoneyMoved, ReversedTransfer, ReversibleEntry, TransferLeg,
+};
 use passbook_shared::money::Amount;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
@@ -40,7 +42,8 @@ pub(super) fn reverse(
     (past, headroom): (&Past, Option<Headroom>),
 ) -> Result<Decided, Refusal> {
     let own = opened(subject.account)?;
-    let entry = past.entry.as_ref().ok_or(Refusal::EntryNotFound { current_version: subject.version })?;
+    let entry =
+        past.entry.as_ref().ok_or(Refusal::EntryNotFound { current_version: subject.version })?;
     let not_reversible = || Refusal::NotReversible { event_type: entry.event_type().to_owned() };
     let (entry, amount, leg) = reversible(entry).ok_or_else(not_reversible)?;
     if let Some(reversed_by) = past.reversed_by {
@@ -60,9 +63,14 @@ pub(super) fn reverse(
         })
     };
     let Some(leg) = leg else {
-        return Ok(Decided { events: vec![reversed(reversal.version, entry, None)], counterparty: None });
+        return Ok(Decided {
+            events: vec![reversed(reversal.version, entry, None)],
+            counterparty: None,
+        });
     };
-    let (other, ()) = on_counterparty(counterparty, |other| may_be_undone(other, opposite(entry), amount, headroom))?;
+    let (other, ()) = on_counterparty(counterparty, |other| {
+        may_be_undone(other, opposite(entry), amount, headroom)
+    })?;
     let beside = |subject: Subject<'_>| {
         let (counterparty, counterparty_version) = (subject.account_id, subject.version + 1);
         Some(ReversedTransfer { transfer_id: leg.transfer_id, counterparty, counterparty_version })
@@ -80,8 +88,12 @@ fn reversible(entry: &AccountEvent) -> Option<(ReversibleEntry, Amount, Option<&
     match entry {
         AccountEvent::MoneyDeposited(moved) => of_money(ReversibleEntry::Deposit, moved),
         AccountEvent::MoneyWithdrawn(moved) => of_money(ReversibleEntry::Withdrawal, moved),
-        AccountEvent::MoneySent(leg) => Some((ReversibleEntry::TransferSent, leg.amount, Some(leg))),
-        AccountEvent::MoneyReceived(leg) => Some((ReversibleEntry::TransferReceived, leg.amount, Some(leg))),
+        AccountEvent::MoneySent(leg) => {
+            Some((ReversibleEntry::TransferSent, leg.amount, Some(leg)))
+        }
+        AccountEvent::MoneyReceived(leg) => {
+            Some((ReversibleEntry::TransferReceived, leg.amount, Some(leg)))
+        }
         AccountEvent::AccountOpened(_)
         | AccountEvent::HoldPlaced(_)
         | AccountEvent::HoldCaptured(_)
@@ -116,6 +128,8 @@ fn may_be_undone(
             money::may_go_out(account, amount.get())?;
             money::may_have_gone_out(headroom, amount.get())
         }
-        ReversibleEntry::Withdrawal | ReversibleEntry::TransferSent => money::may_come_in(account, amount.get()),
+        ReversibleEntry::Withdrawal | ReversibleEntry::TransferSent => {
+            money::may_come_in(account, amount.get())
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! How an account stands: opened, limited, frozen, closed.
 
-use passbook_shared::event::{AccountEvent, AccountFrozen, AccountOpened, OverdraftLimitSet, Reason};
+use passbook_shared::event::{
+    AccountEvent, AccountFrozen, AccountOpened, OverdraftLimitSet, Reason,
+};
 
 use crate::domain::account::{Account, Freeze, OpenAccount};
 use crate::domain::refusal::Refusal;
@@ -12,7 +14,10 @@ pub(super) fn open(account: &Account, opening: &AccountOpened) -> Result<Account
     }
 }
 
-pub(super) fn set_limit(account: &OpenAccount, set: OverdraftLimitSet) -> Result<Vec<AccountEvent>, Refusal> {
+pub(super) fn set_limit(
+    account: &OpenAccount,
+    set: OverdraftLimitSet,
+) -> Result<Vec<AccountEvent>, Refusal> {
     if account.overdraft_limit == set.limit {
         return Ok(Vec::new());
     }

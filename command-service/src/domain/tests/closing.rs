@@ -32,7 +32,10 @@ fn nor_is_one_with_open_holds() {
 
 #[test]
 fn one_whose_money_went_to_another_is() {
-    given([opened_with(100), sent(100, 2)]).and(OTHER, [opened_with(0)]).when(close()).then([closed()]);
+    given([opened_with(100), sent(100, 2)])
+        .and(OTHER, [opened_with(0)])
+        .when(close())
+        .then([closed()]);
 }
 
 #[test]
@@ -47,7 +50,9 @@ fn an_account_is_closed_once() {
 
 #[test]
 fn closing_is_final_whatever_a_log_may_say_after_it() {
-    let end = Account::Closed(ClosedAccount { currency: "EUR".parse().unwrap(), overdraft_limit: 500 });
+    let end =
+        Account::Closed(ClosedAccount { currency: "EUR".parse().unwrap(), overdraft_limit: 500 });
     given([opened_with_overdraft(0, 500), closed()]).then_it_is(&end);
-    given([opened_with_overdraft(0, 500), closed(), deposited(1), unfrozen(), opened_with(7)]).then_it_is(&end);
+    given([opened_with_overdraft(0, 500), closed(), deposited(1), unfrozen(), opened_with(7)])
+        .then_it_is(&end);
 }

@@ -15,13 +15,17 @@ fn a_frozen_account_still_takes_money_in() {
 
 #[test]
 fn an_account_frozen_both_ways_takes_none() {
-    given([opened_with(0), frozen_both_ways()]).when(deposit(250)).then_refused(Refusal::AccountFrozen);
+    given([opened_with(0), frozen_both_ways()])
+        .when(deposit(250))
+        .then_refused(Refusal::AccountFrozen);
 }
 
 #[test]
 fn the_newest_freeze_says_which_ways_are_shut() {
     given([opened_with(0), frozen_both_ways(), frozen()]).when(deposit(250)).then([deposited(250)]);
-    given([opened_with(0), frozen_both_ways(), unfrozen()]).when(deposit(250)).then([deposited(250)]);
+    given([opened_with(0), frozen_both_ways(), unfrozen()])
+        .when(deposit(250))
+        .then([deposited(250)]);
 }
 
 #[test]
@@ -38,5 +42,7 @@ fn a_balance_stays_within_what_json_holds_exactly() {
 
 #[test]
 fn a_deposit_brings_an_overdrawn_account_back() {
-    given([opened_with_overdraft(0, 500), withdrawn(500)]).when(deposit(MAX_AMOUNT)).then([deposited(MAX_AMOUNT)]);
+    given([opened_with_overdraft(0, 500), withdrawn(500)])
+        .when(deposit(MAX_AMOUNT))
+        .then([deposited(MAX_AMOUNT)]);
 }

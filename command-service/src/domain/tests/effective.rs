@@ -1,6 +1,8 @@
 //! Money that goes out as of a time that is past: it must have been there then, and at every later time.
 
-use passbook_shared::event::ReversibleEntry::{Deposit, TransferReceived, TransferSent, Withdrawal};
+use passbook_shared::event::ReversibleEntry::{
+    Deposit, TransferReceived, TransferSent, Withdrawal,
+};
 use passbook_shared::event::{AccountEvent, MoneyMoved};
 
 use super::specification::*;
@@ -34,7 +36,9 @@ fn a_backdated_withdrawal_needs_the_money_then() {
     given_at(history()).when(as_of(49, withdraw(1))).then_refused(short(0, 0, 49));
     // Also before the account was opened, when there was nothing on it.
     given_at([(10, opened_with(100))]).when(as_of(9, withdraw(1))).then_refused(short(0, 0, 9));
-    given_at([(10, opened_with_overdraft(0, 20))]).when(as_of(9, withdraw(20))).then([as_of_event(9, withdrawn(20))]);
+    given_at([(10, opened_with_overdraft(0, 20))])
+        .when(as_of(9, withdraw(20)))
+        .then([as_of_event(9, withdrawn(20))]);
 }
 
 #[test]
@@ -60,7 +64,13 @@ fn and_at_every_later_time() {
 
 #[test]
 fn other_backdated_entries_count_from_their_times() {
-    let history = || [(10, opened_with(0)), (20, as_of_event(5, deposited(30))), (30, as_of_event(7, withdrawn(10)))];
+    let history = || {
+        [
+            (10, opened_with(0)),
+            (20, as_of_event(5, deposited(30))),
+            (30, as_of_event(7, withdrawn(10))),
+        ]
+    };
     given_at(history()).when(as_of(5, withdraw(20))).then([as_of_event(5, withdrawn(20))]);
     given_at([(10, opened_with(0)), (20, as_of_event(5, deposited(30)))])
         .when(as_of(4, withdraw(1)))
@@ -90,7 +100,9 @@ fn whoever_says_so_may_overdraw_the_past() {
     let Command::Withdraw(money) = &waived else { panic!("not that") };
     let event = AccountEvent::MoneyWithdrawn(money.clone());
     assert_eq!(event.schema_version(), 2, "the log tells that it was waived");
-    given_at([(0, opened_with(100)), (10, withdrawn(80)), (20, deposited(500))]).when(waived).then([event]);
+    given_at([(0, opened_with(100)), (10, withdrawn(80)), (20, deposited(500))])
+        .when(waived)
+        .then([event]);
 }
 
 #[test]
@@ -105,17 +117,24 @@ fn a_transfer_is_checked_where_the_money_goes_out() {
 fn a_reversal_counts_from_when_its_entry_does_unless_it_says_otherwise() {
     let withdrawn_at = || [(0, opened_with(100)), (10, withdrawn(30))];
     given_at(withdrawn_at()).when(reverse(2)).then([as_of_event(10, reversed(2, Withdrawal, 30))]);
-    given_at(withdrawn_at()).when(reverse_as_of(2, Some(20))).then([as_of_event(20, reversed(2, Withdrawal, 30))]);
+    given_at(withdrawn_at())
+        .when(reverse_as_of(2, Some(20)))
+        .then([as_of_event(20, reversed(2, Withdrawal, 30))]);
     let backdated = [(0, opened_with(100)), (10, as_of_event(5, deposited(30)))];
     given_at(backdated).when(reverse(2)).then([as_of_event(5, reversed(2, Deposit, 30))]);
 }
 
 #[test]
 fn a_credit_that_was_spent_meanwhile_is_taken_back_later_or_by_whoever_says_so() {
-    let history = || [(0, opened_with(0)), (10, deposited(100)), (20, withdrawn(80)), (30, deposited(100))];
+    let history =
+        || [(0, opened_with(0)), (10, deposited(100)), (20, withdrawn(80)), (30, deposited(100))];
     given_at(history()).when(reverse(2)).then_refused(short(20, 0, 20));
-    given_at(history()).when(reverse_as_of(2, Some(30))).then([as_of_event(30, reversed(2, Deposit, 100))]);
-    let AccountEvent::EntryReversed(mut event) = as_of_event(10, reversed(2, Deposit, 100)) else { panic!("not that") };
+    given_at(history())
+        .when(reverse_as_of(2, Some(30)))
+        .then([as_of_event(30, reversed(2, Deposit, 100))]);
+    let AccountEvent::EntryReversed(mut event) = as_of_event(10, reversed(2, Deposit, 100)) else {
+        panic!("not that")
+    };
     event.allow_backdated_overdraft = true;
     given_at(history()).when(waived(reverse(2))).then([AccountEvent::EntryReversed(event)]);
 }

@@ -15,8 +15,12 @@ fn freezing_it_in_the_same_way_again_changes_nothing() {
 
 #[test]
 fn a_freeze_can_be_widened_and_narrowed() {
-    given([opened_with(0), frozen()]).when(Command::Freeze(freeze(true))).then([frozen_both_ways()]);
-    given([opened_with(0), frozen_both_ways()]).when(Command::Freeze(freeze(false))).then([frozen()]);
+    given([opened_with(0), frozen()])
+        .when(Command::Freeze(freeze(true)))
+        .then([frozen_both_ways()]);
+    given([opened_with(0), frozen_both_ways()])
+        .when(Command::Freeze(freeze(false)))
+        .then([frozen()]);
 }
 
 #[test]
@@ -28,6 +32,8 @@ fn a_freeze_ends_once() {
 
 #[test]
 fn a_closed_account_is_neither_frozen_nor_unfrozen() {
-    given([opened_with(0), closed()]).when(Command::Freeze(freeze(false))).then_refused(Refusal::AccountClosed);
+    given([opened_with(0), closed()])
+        .when(Command::Freeze(freeze(false)))
+        .then_refused(Refusal::AccountClosed);
     given([opened_with(0), closed()]).when(unfreeze()).then_refused(Refusal::AccountClosed);
 }

@@ -27,7 +27,9 @@ fn no_more_is_set_aside_than_there_is() {
 #[test]
 fn what_is_set_aside_stays_within_what_json_holds_exactly() {
     let other = AccountEvent::HoldPlaced(hold_of(UNKNOWN, MAX_AMOUNT, None));
-    given([opened_with_overdraft(MAX_AMOUNT, MAX_AMOUNT), other]).when(hold(1)).then_refused(Refusal::AmountOverflow);
+    given([opened_with_overdraft(MAX_AMOUNT, MAX_AMOUNT), other])
+        .when(hold(1))
+        .then_refused(Refusal::AmountOverflow);
 }
 
 #[test]
@@ -36,12 +38,18 @@ fn a_hold_id_is_taken_once_in_an_account_for_good() {
         let history = [opened_with(100), held(30)].into_iter().chain(ended);
         given(history).when(hold(1)).then_refused(Refusal::HoldExists);
     }
-    given([opened_with(100)]).and(OTHER, [opened_with(100), held(30)]).when(hold(1)).then([held(1)]);
+    given([opened_with(100)])
+        .and(OTHER, [opened_with(100), held(30)])
+        .when(hold(1))
+        .then([held(1)]);
 }
 
 #[test]
 fn a_hold_is_not_placed_to_end_at_once() {
-    given([opened_with(100)]).at(5).when(hold_until(1, Some(5))).then_refused(Refusal::ExpiryPassed);
+    given([opened_with(100)])
+        .at(5)
+        .when(hold_until(1, Some(5)))
+        .then_refused(Refusal::ExpiryPassed);
     given([opened_with(100)]).at(5).when(hold_until(1, Some(6))).then([held_until(1, Some(6))]);
 }
 
@@ -82,7 +90,9 @@ fn a_hold_ends_once_and_says_how_it_has() {
 
 #[test]
 fn a_hold_that_never_was_is_not_found() {
-    given([opened_with(100), held(30)]).when(capture(UNKNOWN, None)).then_refused(Refusal::HoldNotFound);
+    given([opened_with(100), held(30)])
+        .when(capture(UNKNOWN, None))
+        .then_refused(Refusal::HoldNotFound);
     given([opened_with(100), held(30)]).when(release(UNKNOWN)).then_refused(Refusal::HoldNotFound);
     given([opened_with(100), held(30)]).when(expire(UNKNOWN)).then_nothing();
     let of_other = given([opened_with(100)]).and(OTHER, [opened_with(100), held(30)]);
@@ -105,8 +115,14 @@ fn and_not_before() {
     let (amount, expires_at) = (passbook_shared::money::Amount::new(30).unwrap(), Some(at(5)));
     let AccountEvent::HoldCaptured(taken) = captured(30, 0) else { unreachable!() };
     let AccountEvent::HoldReleased(freed) = released(30) else { unreachable!() };
-    history().when(capture(HOLD, None)).then([AccountEvent::HoldCaptured(HoldCaptured { expires_at, ..taken })]);
-    history().when(release(HOLD)).then([AccountEvent::HoldReleased(HoldReleased { amount, expires_at, ..freed })]);
+    history()
+        .when(capture(HOLD, None))
+        .then([AccountEvent::HoldCaptured(HoldCaptured { expires_at, ..taken })]);
+    history().when(release(HOLD)).then([AccountEvent::HoldReleased(HoldReleased {
+        amount,
+        expires_at,
+        ..freed
+    })]);
     history().when(expire(HOLD)).then_nothing();
     given([opened_with(100), held(30)]).at(1_000_000).when(expire(HOLD)).then_nothing();
 }
@@ -131,10 +147,16 @@ fn a_closed_account_has_no_holds() {
 #[test]
 fn a_hold_whose_time_is_over_is_in_nobodys_way_before_that_is_recorded() {
     let account = || given([opened_with(100), held_until(60, Some(5))]);
-    account().at(4).when(withdraw(41)).then_refused(Refusal::InsufficientFunds { available: 40, overdraft_limit: 0 });
+    account()
+        .at(4)
+        .when(withdraw(41))
+        .then_refused(Refusal::InsufficientFunds { available: 40, overdraft_limit: 0 });
     account().at(5).when(withdraw(41)).then([expired(60, 5), withdrawn(41)]);
     account().at(5).when(withdraw(40)).then([withdrawn(40)]);
-    account().at(5).when(withdraw(101)).then_refused(Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
+    account()
+        .at(5)
+        .when(withdraw(101))
+        .then_refused(Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
     let empty = || given([opened_with_overdraft(0, 60), held_until(60, Some(5))]);
     empty().at(4).when(close()).then_refused(Refusal::HoldsOpen { holds: 1 });
     empty().at(5).when(close()).then([expired(60, 5), closed()]);

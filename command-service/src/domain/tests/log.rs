@@ -9,8 +9,8 @@ use uuid::Uuid;
 use crate::domain::command::Reversal;
 use crate::domain::effective::{Timeline, backdated_debit};
 use crate::domain::{
-    Account, Command, Decided, Forbidden, Given, OtherLeg, Past, Refusal, Subject, counterparty, decide, evolve,
-    permits,
+    Account, Command, Decided, Forbidden, Given, OtherLeg, Past, Refusal, Subject, counterparty,
+    decide, evolve, permits,
 };
 
 static UNOPENED: Account = Account::Unopened;
@@ -34,7 +34,12 @@ impl Log {
         self.append_at(account_id, event, None);
     }
 
-    pub(super) fn append_at(&mut self, account_id: Uuid, event: AccountEvent, at: Option<Timestamp>) {
+    pub(super) fn append_at(
+        &mut self,
+        account_id: Uuid,
+        event: AccountEvent,
+        at: Option<Timestamp>,
+    ) {
         let happened = self.0.entry(account_id).or_default();
         happened.recorded.push(at);
         happened.account = evolve(std::mem::take(&mut happened.account), &event);
@@ -53,17 +58,29 @@ impl Log {
         self.0.iter().map(|(account_id, happened)| (*account_id, happened))
     }
 
-    pub(super) fn decide(&self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<Decided, Refusal> {
+    pub(super) fn decide(
+        &self,
+        account_id: Uuid,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<Decided, Refusal> {
         let mut past = self.past(account_id, command);
-        past.timeline = backdated_debit(account_id, command, &past).map(|(id, at)| Box::new(self.timeline(id, at)));
+        past.timeline = backdated_debit(account_id, command, &past)
+            .map(|(id, at)| Box::new(self.timeline(id, at)));
         let counterparty = counterparty(command, &past).map(|account_id| self.subject(account_id));
         decide(self.subject(account_id), command, Given { counterparty, past: &past, now })
     }
 
     /// Whether the rules allow the event as the account's next one.
-    pub(super) fn permits(&self, account_id: Uuid, event: &AccountEvent) -> Result<Option<OtherLeg>, Forbidden> {
+    pub(super) fn permits(
+        &self,
+        account_id: Uuid,
+        event: &AccountEvent,
+    ) -> Result<Option<OtherLeg>, Forbidden> {
         let past = match event {
-            AccountEvent::HoldPlaced(placed) => self.past(account_id, &Command::Hold(placed.clone())),
+            AccountEvent::HoldPlaced(placed) => {
+                self.past(account_id, &Command::Hold(placed.clone()))
+            }
             AccountEvent::EntryReversed(reversed) => self.past(
                 account_id,
                 &Command::Reverse(Reversal {
@@ -81,8 +98,11 @@ impl Log {
 
     /// How an account stood from a moment on, found as the lanes find it.
     fn timeline(&self, account_id: Uuid, from: Timestamp) -> Timeline {
-        let Some(happened) = self.0.get(&account_id) else { return Timeline::new(from, 0, &UNOPENED) };
-        let before = happened.recorded.iter().take_while(|at| at.is_some_and(|at| at < from)).count();
+        let Some(happened) = self.0.get(&account_id) else {
+            return Timeline::new(from, 0, &UNOPENED);
+        };
+        let before =
+            happened.recorded.iter().take_while(|at| at.is_some_and(|at| at < from)).count();
         let account = happened.events[..before].iter().fold(Account::default(), evolve);
         let mut timeline = Timeline::new(from, i64::try_from(before).unwrap(), &account);
         for (event, at) in happened.events.iter().zip(&happened.recorded).skip(before) {
@@ -98,7 +118,10 @@ impl Log {
 
     fn past(&self, account_id: Uuid, command: &Command) -> Past {
         let own = self.events(account_id);
-        let ended_hold = |hold_id| Past { ended_hold: own.iter().find_map(|e| ended(e, hold_id)), ..Past::default() };
+        let ended_hold = |hold_id| Past {
+            ended_hold: own.iter().find_map(|e| ended(e, hold_id)),
+            ..Past::default()
+        };
         match command {
             Command::Transfer(transfer) => Past {
                 transfer_exists: self.0.values().flat_map(|happened| &happened.events).any(
@@ -139,9 +162,15 @@ pub(super) fn place(version: i64) -> Option<usize> {
 /// How the event has ended the hold, if it has.
 fn ended(event: &AccountEvent, of: Uuid) -> Option<HoldStatus> {
     match event {
-        AccountEvent::HoldCaptured(captured) => (captured.hold_id == of).then_some(HoldStatus::Captured),
-        AccountEvent::HoldReleased(released) => (released.hold_id == of).then_some(HoldStatus::Released),
-        AccountEvent::HoldExpired(expired) => (expired.hold_id == of).then_some(HoldStatus::Expired),
+        AccountEvent::HoldCaptured(captured) => {
+            (captured.hold_id == of).then_some(HoldStatus::Captured)
+        }
+        AccountEvent::HoldReleased(released) => {
+            (released.hold_id == of).then_some(HoldStatus::Released)
+        }
+        AccountEvent::HoldExpired(expired) => {
+            (expired.hold_id == of).then_some(HoldStatus::Expired)
+        }
         AccountEvent::AccountOpened(_)
         | AccountEvent::MoneyDeposited(_)
         | AccountEvent::MoneyWithdrawn(_)

@@ -55,23 +55,32 @@ impl Kept {
     fn out_as_of(&self, amount: i128, as_of: Option<Timestamp>) -> Result<(), Refusal> {
         let Some(from) = as_of else { return Ok(()) };
         let effects = || self.entries.iter().filter_map(|entry| entry.effect);
-        let mut moments: Vec<Timestamp> = effects().map(|effect| effect.0).filter(|at| *at > from).collect();
+        let mut moments: Vec<Timestamp> =
+            effects().map(|effect| effect.0).filter(|at| *at > from).collect();
         moments.push(from);
         moments.sort_unstable();
-        let first_limit = self.entries.first().and_then(|opening| opening.effect).map_or(0, |(_, _, limit)| limit);
+        let first_limit = self
+            .entries
+            .first()
+            .and_then(|opening| opening.effect)
+            .map_or(0, |(_, _, limit)| limit);
         let level = |moment: Timestamp| {
             let until = || effects().skip(1).filter(|effect| effect.0 <= moment);
-            let opening = effects().next().filter(|effect| effect.0 <= moment).map_or(0, |effect| effect.1);
+            let opening =
+                effects().next().filter(|effect| effect.0 <= moment).map_or(0, |effect| effect.1);
             let available = opening + until().map(|effect| effect.1).sum::<i128>();
             (available, first_limit + until().map(|effect| effect.2).sum::<i128>(), moment)
         };
-        let tightest = moments.into_iter().map(level).min_by_key(|(available, limit, _)| available + limit);
+        let tightest =
+            moments.into_iter().map(level).min_by_key(|(available, limit, _)| available + limit);
         match tightest {
-            Some((available, limit, at)) if available - amount < -limit => Err(Refusal::InsufficientFundsAt {
-                available: available.try_into().unwrap(),
-                overdraft_limit: limit.try_into().unwrap(),
-                at,
-            }),
+            Some((available, limit, at)) if available - amount < -limit => {
+                Err(Refusal::InsufficientFundsAt {
+                    available: available.try_into().unwrap(),
+                    overdraft_limit: limit.try_into().unwrap(),
+                    at,
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -86,7 +95,11 @@ impl Kept {
     }
 
     pub(super) fn held(&self) -> i128 {
-        self.holds.values().filter(|hold| hold.status == HoldStatus::Open).map(|hold| hold.amount).sum()
+        self.holds
+            .values()
+            .filter(|hold| hold.status == HoldStatus::Open)
+            .map(|hold| hold.amount)
+            .sum()
     }
 
     pub(super) fn available(&self) -> i128 {
@@ -130,7 +143,12 @@ impl Kept {
 
 impl Model {
     /// Does it, or gives the refusal and does nothing. Holds whose time is over are in nobody's way.
-    pub(super) fn ask(&mut self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) fn ask(
+        &mut self,
+        account_id: Uuid,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         self.accounts.values_mut().for_each(|account| account.times = (now, now));
         let refusal = match self.ask_with_all_holds(account_id, command, now) {
             Err(
@@ -150,17 +168,36 @@ impl Model {
         })
     }
 
-    fn ask_with_all_holds(&mut self, account_id: Uuid, command: &Command, now: Timestamp) -> Result<(), Refusal> {
+    fn ask_with_all_holds(
+        &mut self,
+        account_id: Uuid,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         match command {
-            Command::Open(_) if self.accounts.contains_key(&account_id) => return Err(Refusal::AccountExists),
+            Command::Open(_) if self.accounts.contains_key(&account_id) => {
+                return Err(Refusal::AccountExists);
+            }
             Command::Open(opening) => {
                 let entries = vec![Entry { event_type: "AccountOpened", ..Entry::default() }];
-                let (balance, limit) = (opening.initial_deposit.into(), opening.overdraft_limit.into());
-                let (no_money_out, no_money_in, closed, holds) = (false, false, false, HashMap::new());
+                let (balance, limit) =
+                    (opening.initial_deposit.into(), opening.overdraft_limit.into());
+                let (no_money_out, no_money_in, closed, holds) =
+                    (false, false, false, HashMap::new());
                 let currency = opening.currency;
                 let (before, times) = ((0, 0), (now, opening.effective_at.unwrap_or(now)));
-                let mut account =
-                    Kept { closed, currency, no_money_out, no_money_in, balance, limit, holds, entries, before, times };
+                let mut account = Kept {
+                    closed,
+                    currency,
+                    no_money_out,
+                    no_money_in,
+                    balance,
+                    limit,
+                    holds,
+                    entries,
+                    before,
+                    times,
+                };
                 account.effect();
                 self.accounts.insert(account_id, account);
             }
@@ -175,7 +212,8 @@ impl Model {
             Command::Withdraw(withdrawal) => {
                 let own = self.open(account_id)?;
                 own.out(withdrawal.amount.get().into())?;
-                let as_of = withdrawal.effective_at.filter(|_| !withdrawal.allow_backdated_overdraft);
+                let as_of =
+                    withdrawal.effective_at.filter(|_| !withdrawal.allow_backdated_overdraft);
                 own.out_as_of(withdrawal.amount.get().into(), as_of)?;
                 own.times.1 = withdrawal.effective_at.unwrap_or(now);
                 own.moves("MoneyWithdrawn", -i128::from(withdrawal.amount.get()), None);
@@ -183,7 +221,10 @@ impl Model {
             Command::Hold(_) | Command::Capture(_) | Command::Release(_) | Command::Expire(_) => {
                 holds::ask(self.open(account_id)?, command, now)?;
             }
-            Command::SetOverdraftLimit(_) | Command::Freeze(_) | Command::Unfreeze(_) | Command::Close(_) => {
+            Command::SetOverdraftLimit(_)
+            | Command::Freeze(_)
+            | Command::Unfreeze(_)
+            | Command::Close(_) => {
                 standing::ask(self.open(account_id)?, command)?;
             }
         }
@@ -217,7 +258,8 @@ impl Model {
             return Err(Refusal::TransferExists);
         }
         let currency = self.open(from)?.currency;
-        let (to_currency, to_version) = self.other(to, |other| Ok((other.currency, other.next_version())))?;
+        let (to_currency, to_version) =
+            self.other(to, |other| Ok((other.currency, other.next_version())))?;
         if currency != to_currency {
             return Err(Refusal::CurrencyMismatch { from: currency, to: to_currency });
         }

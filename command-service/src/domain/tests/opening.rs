@@ -6,7 +6,9 @@ use crate::domain::{Account, Command, Refusal};
 
 #[test]
 fn an_account_is_opened_with_all_that_was_asked_for() {
-    given([]).when(Command::Open(opening(10_000, 5_000))).then([opened_with_overdraft(10_000, 5_000)]);
+    given([])
+        .when(Command::Open(opening(10_000, 5_000)))
+        .then([opened_with_overdraft(10_000, 5_000)]);
 }
 
 #[test]
@@ -32,18 +34,30 @@ fn what_it_starts_with_is_its_balance() {
 #[test]
 fn an_account_is_opened_once() {
     given([opened_with(0)]).when(Command::Open(opening(0, 0))).then_refused(Refusal::AccountExists);
-    given([opened_with(0), frozen()]).when(Command::Open(opening(0, 0))).then_refused(Refusal::AccountExists);
+    given([opened_with(0), frozen()])
+        .when(Command::Open(opening(0, 0)))
+        .then_refused(Refusal::AccountExists);
 }
 
 #[test]
 fn a_closed_account_is_not_opened_again() {
-    given([opened_with(0), closed()]).when(Command::Open(opening(0, 0))).then_refused(Refusal::AccountExists);
+    given([opened_with(0), closed()])
+        .when(Command::Open(opening(0, 0)))
+        .then_refused(Refusal::AccountExists);
 }
 
 #[test]
 fn nothing_but_opening_can_be_asked_of_an_account_that_is_not_there() {
-    let money =
-        [deposit(1), withdraw(1), send(1), reverse(1), hold(1), capture(HOLD, None), release(HOLD), expire(HOLD)];
+    let money = [
+        deposit(1),
+        withdraw(1),
+        send(1),
+        reverse(1),
+        hold(1),
+        capture(HOLD, None),
+        release(HOLD),
+        expire(HOLD),
+    ];
     let standing = [set_limit(1), Command::Freeze(freeze(false)), unfreeze(), close()];
     for command in money.into_iter().chain(standing) {
         given([]).when(command).then_refused(Refusal::AccountNotFound);

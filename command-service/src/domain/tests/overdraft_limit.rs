@@ -28,7 +28,9 @@ fn the_newest_limit_is_the_one_that_counts() {
 
 #[test]
 fn a_limit_is_not_set_below_what_is_used_of_it() {
-    given([opened_with_overdraft(0, 500), withdrawn(300)]).when(set_limit(300)).then([limited(300)]);
+    given([opened_with_overdraft(0, 500), withdrawn(300)])
+        .when(set_limit(300))
+        .then([limited(300)]);
     given([opened_with_overdraft(0, 500), withdrawn(300)])
         .when(set_limit(299))
         .then_refused(Refusal::OverdraftInUse { available: -300 });

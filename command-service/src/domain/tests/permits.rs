@@ -70,7 +70,12 @@ fn no_event_that_breaks_a_rule_is_permitted() {
         &[opened(), deposited(5), reversed(1, ReversibleEntry::Deposit, 100)],
         &[opened(), deposited(5), reversed(2, ReversibleEntry::Deposit, 6)],
         &[opened(), deposited(5), reversed(2, ReversibleEntry::Withdrawal, 5)],
-        &[opened(), deposited(5), reversed(2, ReversibleEntry::Deposit, 5), reversed(2, ReversibleEntry::Deposit, 5)],
+        &[
+            opened(),
+            deposited(5),
+            reversed(2, ReversibleEntry::Deposit, 5),
+            reversed(2, ReversibleEntry::Deposit, 5),
+        ],
         &[opened(), sent(5, 2), reversed(2, ReversibleEntry::TransferSent, 5)],
         &[opened(), sent(5, 2), leg_reversed(2, ReversibleEntry::TransferSent, 5, (ACCOUNT, 3))],
         &[opened(), deposited(5), leg_reversed(2, ReversibleEntry::Deposit, 5, other)],

@@ -1,5 +1,7 @@
 use passbook_shared::event::AccountEvent;
-use passbook_shared::event::ReversibleEntry::{Deposit, TransferReceived, TransferSent, Withdrawal};
+use passbook_shared::event::ReversibleEntry::{
+    Deposit, TransferReceived, TransferSent, Withdrawal,
+};
 use passbook_shared::money::MAX_AMOUNT;
 
 use super::specification::*;
@@ -38,7 +40,8 @@ fn a_transfer_is_undone_on_both_accounts_by_whoever_asks() {
             leg_reversed(2, TransferReceived, 60, (OTHER, 3)),
             leg_reversed(2, TransferSent, 60, (ACCOUNT, 3)),
         );
-    given([opened_with(100), sent(60, 3), leg_reversed(2, TransferSent, 60, (OTHER, 4))]).then_it_has(0, 100);
+    given([opened_with(100), sent(60, 3), leg_reversed(2, TransferSent, 60, (OTHER, 4))])
+        .then_it_has(0, 100);
 }
 
 #[test]
@@ -54,7 +57,14 @@ fn an_entry_is_undone_once() {
 #[test]
 fn also_by_the_other_account() {
     given([opened_with(100), sent(60, 2), leg_reversed(2, TransferSent, 60, (OTHER, 3))])
-        .and(OTHER, [opened_with(0), other_received(60, 2), leg_reversed(2, TransferReceived, 60, (ACCOUNT, 3))])
+        .and(
+            OTHER,
+            [
+                opened_with(0),
+                other_received(60, 2),
+                leg_reversed(2, TransferReceived, 60, (ACCOUNT, 3)),
+            ],
+        )
         .when(reverse(2))
         .then_refused(Refusal::AlreadyReversed { reversed_by: 3 });
 }
@@ -69,12 +79,18 @@ fn an_entry_that_is_not_there_is_not_found() {
 
 #[test]
 fn nothing_but_money_that_has_moved_is_undone() {
-    for event in [held(30), captured(30, 0), released(30), expired(30, 5), limited(7), frozen(), unfrozen()] {
+    for event in
+        [held(30), captured(30, 0), released(30), expired(30, 5), limited(7), frozen(), unfrozen()]
+    {
         let event_type = event.event_type().to_owned();
-        given([opened_with(100), event]).when(reverse(2)).then_refused(Refusal::NotReversible { event_type });
+        given([opened_with(100), event])
+            .when(reverse(2))
+            .then_refused(Refusal::NotReversible { event_type });
     }
     let opening = "AccountOpened".to_owned();
-    given([opened_with(100)]).when(reverse(1)).then_refused(Refusal::NotReversible { event_type: opening });
+    given([opened_with(100)])
+        .when(reverse(1))
+        .then_refused(Refusal::NotReversible { event_type: opening });
     let reversal = "EntryReversed".to_owned();
     given([opened_with(100), deposited(30), reversed(2, Deposit, 30)])
         .when(reverse(3))
@@ -105,9 +121,15 @@ fn what_is_given_back_must_fit() {
 
 #[test]
 fn a_freeze_keeps_money_from_being_taken_back_and_from_being_given_back_if_it_says_so() {
-    given([opened_with(0), deposited(30), frozen()]).when(reverse(2)).then_refused(Refusal::AccountFrozen);
-    given([opened_with(30), withdrawn(30), frozen()]).when(reverse(2)).then([reversed(2, Withdrawal, 30)]);
-    given([opened_with(30), withdrawn(30), frozen_both_ways()]).when(reverse(2)).then_refused(Refusal::AccountFrozen);
+    given([opened_with(0), deposited(30), frozen()])
+        .when(reverse(2))
+        .then_refused(Refusal::AccountFrozen);
+    given([opened_with(30), withdrawn(30), frozen()])
+        .when(reverse(2))
+        .then([reversed(2, Withdrawal, 30)]);
+    given([opened_with(30), withdrawn(30), frozen_both_ways()])
+        .when(reverse(2))
+        .then_refused(Refusal::AccountFrozen);
     given([opened_with(100), sent(60, 2)])
         .and(OTHER, [opened_with(0), other_received(60, 2), frozen()])
         .when(reverse(2))

@@ -18,8 +18,8 @@ use crate::domain::account::OpenAccount;
 use crate::domain::{Account, evolve};
 
 use Kind::{
-    Capture, Close, Deposit, Expire, Freeze, Hold, Open, Release, Reverse, SetOverdraftLimit, Transfer, Unfreeze,
-    Withdraw,
+    Capture, Close, Deposit, Expire, Freeze, Hold, Open, Release, Reverse, SetOverdraftLimit,
+    Transfer, Unfreeze, Withdraw,
 };
 
 #[rustfmt::skip]
@@ -39,7 +39,8 @@ const TRANSFERS: &[Kind] = &[
 
 /// Sends so many random sequences through decider and model.
 fn run(sequences: u32, kinds: &'static [Kind], largest: i64) {
-    let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(sequences) };
+    let config =
+        ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(sequences) };
     TestRunner::new(config).run(&steps(kinds, largest), |steps| sequence(&steps)).unwrap();
 }
 
@@ -64,12 +65,17 @@ fn of_transfers_and_reversals() {
 }
 
 fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut log, mut model, mut now, mut brought_in) = (Log::default(), Model::default(), 0, 0_i128);
+    let (mut log, mut model, mut now, mut brought_in) =
+        (Log::default(), Model::default(), 0, 0_i128);
     for step in steps {
         now += step.later;
         let (account_id, command) = step.command(&log, now);
         let decided = log.decide(account_id, &command, at(now));
-        prop_assert_eq!(&decided, &log.decide(account_id, &command, at(now)), "the same, asked again");
+        prop_assert_eq!(
+            &decided,
+            &log.decide(account_id, &command, at(now)),
+            "the same, asked again"
+        );
         let asked = model.ask(account_id, &command, at(now));
         prop_assert_eq!(decided.as_ref().map(|_| ()).map_err(Clone::clone), asked, "{:?}", command);
         let Ok(decided) = decided else { continue };
@@ -80,7 +86,12 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
         for (account_id, event) in own.chain(counterparty.zip(decided.counterparty)) {
             brought_in += from_outside(&event);
             let permitted = log.permits(account_id, &event);
-            prop_assert!(permitted.is_ok(), "{:?} is decided, and not permitted: {:?}", event, permitted);
+            prop_assert!(
+                permitted.is_ok(),
+                "{:?} is decided, and not permitted: {:?}",
+                event,
+                permitted
+            );
             legs.extend(permitted.into_iter().flatten());
             log.append_at(account_id, event, Some(at(now)));
         }
@@ -89,10 +100,16 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
             prop_assert_eq!(other, Some(&leg.event), "the other leg");
         }
         stands_as(&log, &model)?;
-        prop_assert_eq!(model.accounts.values().map(|account| account.balance).sum::<i128>(), brought_in);
+        prop_assert_eq!(
+            model.accounts.values().map(|account| account.balance).sum::<i128>(),
+            brought_in
+        );
     }
     for (_, happened) in log.accounts() {
-        prop_assert_eq!(&happened.events.iter().fold(Account::default(), evolve), &happened.account);
+        prop_assert_eq!(
+            &happened.events.iter().fold(Account::default(), evolve),
+            &happened.account
+        );
         undone_once(&happened.events)?;
         holds_end_once(&happened.events)?;
     }
@@ -102,8 +119,12 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
 /// Each account is as the model has it.
 fn stands_as(log: &Log, model: &Model) -> Result<(), TestCaseError> {
     for account_id in ACCOUNTS {
-        let (Some(summary), Some(kept)) = (log.account(account_id).summary(), model.accounts.get(&account_id)) else {
-            prop_assert!(log.events(account_id).is_empty() && !model.accounts.contains_key(&account_id));
+        let (Some(summary), Some(kept)) =
+            (log.account(account_id).summary(), model.accounts.get(&account_id))
+        else {
+            prop_assert!(
+                log.events(account_id).is_empty() && !model.accounts.contains_key(&account_id)
+            );
             continue;
         };
         prop_assert_eq!(log.events(account_id).len(), kept.entries.len());
@@ -120,7 +141,9 @@ fn stands_as(log: &Log, model: &Model) -> Result<(), TestCaseError> {
         prop_assert_eq!(i128::from(summary.available), kept.available());
         prop_assert_eq!(i128::from(summary.overdraft_limit), kept.limit);
         prop_assert!(summary.available >= -summary.overdraft_limit);
-        prop_assert!(summary.balance.abs() <= MAX_AMOUNT && (0..=MAX_AMOUNT).contains(&summary.held));
+        prop_assert!(
+            summary.balance.abs() <= MAX_AMOUNT && (0..=MAX_AMOUNT).contains(&summary.held)
+        );
         if let Account::Open(open) = log.account(account_id) {
             holds_as(open, kept)?;
         }
@@ -129,9 +152,13 @@ fn stands_as(log: &Log, model: &Model) -> Result<(), TestCaseError> {
 }
 
 fn holds_as(open: &OpenAccount, kept: &Kept) -> Result<(), TestCaseError> {
-    let is_open = |hold_id| kept.holds.get(hold_id).is_some_and(|hold| hold.status == HoldStatus::Open);
+    let is_open =
+        |hold_id| kept.holds.get(hold_id).is_some_and(|hold| hold.status == HoldStatus::Open);
     prop_assert!(open.holds.keys().all(is_open));
-    prop_assert_eq!(open.holds.values().map(|hold| i128::from(hold.amount)).sum::<i128>(), kept.held());
+    prop_assert_eq!(
+        open.holds.values().map(|hold| i128::from(hold.amount)).sum::<i128>(),
+        kept.held()
+    );
     Ok(())
 }
 
@@ -144,16 +171,22 @@ fn events_and_states_survive_being_stored() {
             let (account_id, command) = step.command(&log, now);
             for event in log.decide(account_id, &command, at(now)).unwrap_or_default().events {
                 let data = event.data().unwrap();
-                let read = AccountEvent::decode(event.event_type(), event.schema_version(), &data).unwrap();
+                let read = AccountEvent::decode(event.event_type(), event.schema_version(), &data)
+                    .unwrap();
                 prop_assert_eq!(&read, &event);
                 log.append(account_id, read);
             }
             let state = serde_json::to_string(log.account(account_id)).unwrap();
-            prop_assert_eq!(&serde_json::from_str::<Account>(&state).unwrap(), log.account(account_id));
+            prop_assert_eq!(
+                &serde_json::from_str::<Account>(&state).unwrap(),
+                log.account(account_id)
+            );
         }
         Ok(())
     };
-    TestRunner::new(ProptestConfig::with_cases(2_000)).run(&steps(ALL, MAX_AMOUNT), stored).unwrap();
+    TestRunner::new(ProptestConfig::with_cases(2_000))
+        .run(&steps(ALL, MAX_AMOUNT), stored)
+        .unwrap();
 }
 
 #[test]
@@ -173,5 +206,7 @@ fn no_log_however_wrong_breaks_the_fold() {
         }
         Ok(())
     };
-    TestRunner::new(ProptestConfig::with_cases(2_000)).run(&steps(ALL, MAX_AMOUNT), shuffled).unwrap();
+    TestRunner::new(ProptestConfig::with_cases(2_000))
+        .run(&steps(ALL, MAX_AMOUNT), shuffled)
+        .unwrap();
 }

@@ -40,7 +40,11 @@ pub(super) fn given_at(history: impl IntoIterator<Item = (i64, AccountEvent)>) -
 
 impl Given {
     /// Another account, to which that has happened, each after so many seconds.
-    pub(super) fn and_at(mut self, account_id: Uuid, history: impl IntoIterator<Item = (i64, AccountEvent)>) -> Self {
+    pub(super) fn and_at(
+        mut self,
+        account_id: Uuid,
+        history: impl IntoIterator<Item = (i64, AccountEvent)>,
+    ) -> Self {
         for (seconds, event) in history {
             self.log.append_at(account_id, event, Some(at(seconds)));
             self.now = self.now.max(at(seconds));
@@ -49,7 +53,11 @@ impl Given {
     }
 
     /// Another account, to which that has happened.
-    pub(super) fn and(mut self, account_id: Uuid, history: impl IntoIterator<Item = AccountEvent>) -> Self {
+    pub(super) fn and(
+        mut self,
+        account_id: Uuid,
+        history: impl IntoIterator<Item = AccountEvent>,
+    ) -> Self {
         history.into_iter().for_each(|event| self.log.append(account_id, event));
         self
     }
@@ -82,7 +90,10 @@ impl When {
     /// These events follow.
     #[track_caller]
     pub(super) fn then(self, events: impl IntoIterator<Item = AccountEvent>) {
-        assert_eq!(self.0, Ok(Decided { events: events.into_iter().collect(), counterparty: None }));
+        assert_eq!(
+            self.0,
+            Ok(Decided { events: events.into_iter().collect(), counterparty: None })
+        );
     }
 
     /// This follows on the account, and that on the other.

@@ -33,7 +33,9 @@ fn no_more_is_sent_than_there_is() {
 
 #[test]
 fn an_account_does_not_send_to_itself_whether_or_not_it_is_there() {
-    given([opened_with(100)]).when(transfer(TRANSFER, ACCOUNT, 1)).then_refused(Refusal::SameAccount);
+    given([opened_with(100)])
+        .when(transfer(TRANSFER, ACCOUNT, 1))
+        .then_refused(Refusal::SameAccount);
     given([]).when(transfer(TRANSFER, ACCOUNT, 1)).then_refused(Refusal::SameAccount);
 }
 
@@ -65,7 +67,10 @@ fn both_accounts_must_be_there() {
 
 #[test]
 fn and_be_open() {
-    given([opened_with(0), closed()]).and(OTHER, [opened_with(0)]).when(send(1)).then_refused(Refusal::AccountClosed);
+    given([opened_with(0), closed()])
+        .and(OTHER, [opened_with(0)])
+        .when(send(1))
+        .then_refused(Refusal::AccountClosed);
     let to_closed = given([opened_with(100)]).and(OTHER, [opened_with(0), closed()]);
     to_closed.when(send(1)).then_refused_by_other(Refusal::AccountClosed);
 }
@@ -75,14 +80,22 @@ fn and_be_of_one_currency() {
     let mut in_yen = opening(0, 0);
     in_yen.currency = "JPY".parse().unwrap();
     let mismatch = Refusal::CurrencyMismatch { from: "EUR".parse().unwrap(), to: in_yen.currency };
-    given([opened_with(100)]).and(OTHER, [AccountEvent::AccountOpened(in_yen)]).when(send(1)).then_refused(mismatch);
+    given([opened_with(100)])
+        .and(OTHER, [AccountEvent::AccountOpened(in_yen)])
+        .when(send(1))
+        .then_refused(mismatch);
 }
 
 #[test]
 fn a_frozen_account_sends_nothing_and_receives_unless_that_is_blocked() {
     let to = |event| given([opened_with(100)]).and(OTHER, [opened_with(0), event]);
-    given([opened_with(100), frozen()]).and(OTHER, [opened_with(0)]).when(send(1)).then_refused(Refusal::AccountFrozen);
-    to(frozen()).when(send(1)).then_on_both(sent(1, 3), AccountEvent::MoneyReceived(leg(TRANSFER, 1, ACCOUNT, 2)));
+    given([opened_with(100), frozen()])
+        .and(OTHER, [opened_with(0)])
+        .when(send(1))
+        .then_refused(Refusal::AccountFrozen);
+    to(frozen())
+        .when(send(1))
+        .then_on_both(sent(1, 3), AccountEvent::MoneyReceived(leg(TRANSFER, 1, ACCOUNT, 2)));
     to(frozen_both_ways()).when(send(1)).then_refused_by_other(Refusal::AccountFrozen);
 }
 

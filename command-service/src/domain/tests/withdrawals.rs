@@ -32,16 +32,23 @@ fn and_no_further() {
 
 #[test]
 fn the_largest_overdraft_and_amount_do_not_overflow() {
-    given([opened_with_overdraft(0, MAX_AMOUNT)]).when(withdraw(MAX_AMOUNT)).then([withdrawn(MAX_AMOUNT)]);
+    given([opened_with_overdraft(0, MAX_AMOUNT)])
+        .when(withdraw(MAX_AMOUNT))
+        .then([withdrawn(MAX_AMOUNT)]);
     given([opened_with_overdraft(0, MAX_AMOUNT), withdrawn(MAX_AMOUNT)])
         .when(withdraw(MAX_AMOUNT))
-        .then_refused(Refusal::InsufficientFunds { available: -MAX_AMOUNT, overdraft_limit: MAX_AMOUNT });
+        .then_refused(Refusal::InsufficientFunds {
+            available: -MAX_AMOUNT,
+            overdraft_limit: MAX_AMOUNT,
+        });
 }
 
 #[test]
 fn a_frozen_account_gives_nothing_out() {
     given([opened_with(100), frozen()]).when(withdraw(1)).then_refused(Refusal::AccountFrozen);
-    given([opened_with(100), frozen_both_ways()]).when(withdraw(1)).then_refused(Refusal::AccountFrozen);
+    given([opened_with(100), frozen_both_ways()])
+        .when(withdraw(1))
+        .then_refused(Refusal::AccountFrozen);
 }
 
 #[test]

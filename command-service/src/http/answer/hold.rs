@@ -35,14 +35,28 @@ impl AnsweredHold {
             }
             AccountEvent::HoldCaptured(captured) => {
                 let (amount, released) = (captured.amount.get(), captured.released);
-                hold(captured.hold_id, amount + released, amount, HoldStatus::Captured, captured.expires_at)
+                hold(
+                    captured.hold_id,
+                    amount + released,
+                    amount,
+                    HoldStatus::Captured,
+                    captured.expires_at,
+                )
             }
-            AccountEvent::HoldReleased(released) => {
-                hold(released.hold_id, released.amount.get(), 0, HoldStatus::Released, released.expires_at)
-            }
-            AccountEvent::HoldExpired(expired) => {
-                hold(expired.hold_id, expired.amount.get(), 0, HoldStatus::Expired, Some(expired.expires_at))
-            }
+            AccountEvent::HoldReleased(released) => hold(
+                released.hold_id,
+                released.amount.get(),
+                0,
+                HoldStatus::Released,
+                released.expires_at,
+            ),
+            AccountEvent::HoldExpired(expired) => hold(
+                expired.hold_id,
+                expired.amount.get(),
+                0,
+                HoldStatus::Expired,
+                Some(expired.expires_at),
+            ),
             AccountEvent::AccountOpened(_)
             | AccountEvent::MoneyDeposited(_)
             | AccountEvent::MoneyWithdrawn(_)

@@ -68,15 +68,15 @@ fn command(
     match command_type {
         CommandType::Open => fields.rest::<OpenAccountRequest>()?.into_command(key, now),
         CommandType::Transfer => fields.rest::<TransferRequest>()?.into_command(key, now),
-        CommandType::Deposit => {
-            on_account(fields, |_, fields| Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?)))
-        }
+        CommandType::Deposit => on_account(fields, |_, fields| {
+            Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?))
+        }),
         CommandType::Withdraw => on_account(fields, |_, fields| {
             Ok(Command::Withdraw(fields.rest::<WithdrawalRequest>()?.into_movement(now)?))
         }),
-        CommandType::Hold => {
-            on_account(fields, |account_id, fields| Ok(fields.rest::<HoldRequest>()?.into_command(account_id, key)))
-        }
+        CommandType::Hold => on_account(fields, |account_id, fields| {
+            Ok(fields.rest::<HoldRequest>()?.into_command(account_id, key))
+        }),
         CommandType::Capture => on_account(fields, |_, mut fields| {
             let hold_id = fields.need("hold_id")?;
             Ok(fields.rest::<CaptureRequest>()?.into_command(hold_id))
@@ -85,17 +85,21 @@ fn command(
             let hold_id = fields.need("hold_id")?;
             Ok(fields.rest::<ReasonRequest>()?.into_release(hold_id))
         }),
-        CommandType::Reverse => on_account(fields, |_, fields| fields.rest::<ReversalRequest>()?.into_command(now)),
-        CommandType::SetOverdraftLimit => {
-            on_account(fields, |_, fields| Ok(fields.rest::<OverdraftLimitRequest>()?.into_command()))
+        CommandType::Reverse => {
+            on_account(fields, |_, fields| fields.rest::<ReversalRequest>()?.into_command(now))
         }
-        CommandType::Freeze => on_account(fields, |_, fields| Ok(fields.rest::<FreezeRequest>()?.into_command())),
-        CommandType::Unfreeze => {
-            on_account(fields, |_, fields| Ok(Command::Unfreeze(fields.rest::<ReasonRequest>()?.into())))
+        CommandType::SetOverdraftLimit => on_account(fields, |_, fields| {
+            Ok(fields.rest::<OverdraftLimitRequest>()?.into_command())
+        }),
+        CommandType::Freeze => {
+            on_account(fields, |_, fields| Ok(fields.rest::<FreezeRequest>()?.into_command()))
         }
-        CommandType::Close => {
-            on_account(fields, |_, fields| Ok(Command::Close(fields.rest::<ReasonRequest>()?.into())))
-        }
+        CommandType::Unfreeze => on_account(fields, |_, fields| {
+            Ok(Command::Unfreeze(fields.rest::<ReasonRequest>()?.into()))
+        }),
+        CommandType::Close => on_account(fields, |_, fields| {
+            Ok(Command::Close(fields.rest::<ReasonRequest>()?.into()))
+        }),
     }
 }
 

@@ -107,7 +107,10 @@ fn write_one(body: &mut Vec<u8>, asked: Asked, became: &Became) -> serde_json::R
         Ok(Answer { replayed, outcome }) => match asked.form.tell(asked.account_id, outcome) {
             Ok(told) => {
                 let status = asked.form.status.as_u16();
-                serde_json::to_writer(body, &Done { result: Kind::of(&told), status, body: told, replayed: *replayed })
+                serde_json::to_writer(
+                    body,
+                    &Done { result: Kind::of(&told), status, body: told, replayed: *replayed },
+                )
             }
             Err(problem) => serde_json::to_writer(body, &NotDone::of(problem, *replayed)),
         },
@@ -117,7 +120,8 @@ fn write_one(body: &mut Vec<u8>, asked: Asked, became: &Became) -> serde_json::R
 
 /// The problem of the whole request, if none of its commands was decided because the service can't decide now.
 pub(super) fn none_decided(results: &[Became]) -> Option<Problem> {
-    let passing = |became: &Became| became.as_ref().err().filter(|error| error.is_passing()).cloned();
+    let passing =
+        |became: &Became| became.as_ref().err().filter(|error| error.is_passing()).cloned();
     let errors: Vec<CommandError> = results.iter().map(passing).collect::<Option<_>>()?;
     // Of the others it is certain that they were not done.
     let unknown = errors.iter().find(|error| **error == CommandError::OutcomeUnknown);
@@ -133,7 +137,9 @@ pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Prob
             Ok(Answer { outcome: Outcome::Refused(refusal), .. }) => {
                 return Some(of_set(index, problems::refused(asked.account_id, refusal)));
             }
-            Err(error @ CommandError::KeyReused) => return Some(of_set(index, problems::undecided(error))),
+            Err(error @ CommandError::KeyReused) => {
+                return Some(of_set(index, problems::undecided(error)));
+            }
             Err(CommandError::SetAborted) => held_back = true,
             // What befalls the set as a whole.
             Err(
@@ -157,7 +163,8 @@ pub(super) fn first_not_done(asked: &[Asked], results: &[Became]) -> Option<Prob
 fn of_set(index: usize, problem: Problem) -> Problem {
     let detail = format!("`commands[{index}]`: {}; nothing was done", problem.detail);
     let facts = problem.facts;
-    Problem { facts, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &problem.code, detail) }.with("index", index)
+    Problem { facts, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &problem.code, detail) }
+        .with("index", index)
 }
 
 /// For the documentation: every way in which a command of a set may be refused.

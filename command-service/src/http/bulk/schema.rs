@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use passbook_shared::http::problem::Problem;
 use utoipa::openapi::schema::{
-    AdditionalProperties, ArrayBuilder, Discriminator, Object, ObjectBuilder, OneOfBuilder, Schema, Type,
+    AdditionalProperties, ArrayBuilder, Discriminator, Object, ObjectBuilder, OneOfBuilder, Schema,
+    Type,
 };
 use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
@@ -37,8 +38,12 @@ impl ToSchema for BulkRequest {
 
     fn schemas(schemas: &mut Schemas) {
         let commands: Vec<_> = commands().collect();
-        let by_type = one_of("type", commands.iter().map(|(tag, name, _)| (tag.as_str(), name.as_str())));
-        schemas.push(("BulkCommand".to_owned(), by_type.description(Some("One of many commands")).into()));
+        let by_type =
+            one_of("type", commands.iter().map(|(tag, name, _)| (tag.as_str(), name.as_str())));
+        schemas.push((
+            "BulkCommand".to_owned(),
+            by_type.description(Some("One of many commands")).into(),
+        ));
         schemas.extend(commands.into_iter().map(|(_, name, schema)| (name, schema.into())));
     }
 }
@@ -47,7 +52,8 @@ impl PartialSchema for BulkRequest {
     fn schema() -> RefOr<Schema> {
         let commands = ArrayBuilder::new().items(Ref::from_schema_name("BulkCommand"));
         let atomic = ObjectBuilder::new().schema_type(Type::Boolean);
-        let atomic = atomic.description(Some("Whether all are to be done, or none; if absent, each by itself"));
+        let atomic = atomic
+            .description(Some("Whether all are to be done, or none; if absent, each by itself"));
         let example = serde_json::json!({"commands": [
             {"type": "deposit", "account_id": examples::ACCOUNT, "amount": 25_000, "idempotency_key": "order-1"},
             {"type": "transfer", "from": examples::ACCOUNT, "to": examples::OTHER, "amount": 2_000, "idempotency_key": "order-2"},
@@ -153,8 +159,10 @@ impl ToSchema for BulkAnswer {
     fn schemas(schemas: &mut Schemas) {
         let tags = RESULTS.map(|(result, name, ..)| (result.as_str(), name));
         let by_result = one_of("result", tags.into_iter());
-        schemas
-            .push(("BulkResult".to_owned(), by_result.description(Some("What became of one of many commands")).into()));
+        schemas.push((
+            "BulkResult".to_owned(),
+            by_result.description(Some("What became of one of many commands")).into(),
+        ));
         let results = RESULTS.iter().filter_map(|(result, name, alone, statuses)| {
             Some(((*name).to_owned(), with_result(*result, flat(alone())?, *statuses).into()))
         });
@@ -199,7 +207,9 @@ fn flat(schema: RefOr<Schema>) -> Option<Object> {
             a.required.extend(b.required);
             Some(a)
         })?,
-        RefOr::Ref(reference) if reference.ref_location.ends_with("/CommandAnswer") => flat(CommandAnswer::schema()),
+        RefOr::Ref(reference) if reference.ref_location.ends_with("/CommandAnswer") => {
+            flat(CommandAnswer::schema())
+        }
         RefOr::T(_) | RefOr::Ref(_) => None,
     }
 }
@@ -215,10 +225,13 @@ mod tests {
         BulkAnswer::schemas(&mut schemas);
         let names: Vec<&str> = schemas.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names.len(), 2 + 12 + RESULTS.len(), "{names:?}");
-        let hold = serde_json::to_value(&schemas.iter().find(|(name, _)| name == "HoldResult").unwrap().1).unwrap();
+        let hold =
+            serde_json::to_value(&schemas.iter().find(|(name, _)| name == "HoldResult").unwrap().1)
+                .unwrap();
         for field in ["result", "status", "hold", "version", "events"] {
             assert!(
-                hold["properties"][field].is_object() && hold["required"].as_array().unwrap().contains(&field.into()),
+                hold["properties"][field].is_object()
+                    && hold["required"].as_array().unwrap().contains(&field.into()),
                 "{hold}"
             );
         }

@@ -10,7 +10,10 @@ const OTHER: &str = "01990d2c-7b10-7c41-8e52-93d70a4c1f88";
 
 fn headers() -> BulkHeaders {
     let correlation_id = Some("trail-1".to_owned());
-    BulkHeaders { dry_run: false, context: CommandContext { correlation_id, ..CommandContext::default() } }
+    BulkHeaders {
+        dry_run: false,
+        context: CommandContext { correlation_id, ..CommandContext::default() },
+    }
 }
 
 fn read_text(body: &str) -> Result<Set, Problem> {
@@ -44,12 +47,17 @@ fn each_type() -> Value {
 #[test]
 fn each_type_is_read_into_its_command() {
     let set = read_commands(&each_type()).unwrap();
-    let types: Vec<Value> = each_type().as_array().unwrap().iter().map(|command| command["type"].clone()).collect();
-    assert_eq!(set.requests.iter().map(|request| Value::from(request.command.name())).collect::<Vec<_>>(), types);
+    let types: Vec<Value> =
+        each_type().as_array().unwrap().iter().map(|command| command["type"].clone()).collect();
+    assert_eq!(
+        set.requests.iter().map(|request| Value::from(request.command.name())).collect::<Vec<_>>(),
+        types
+    );
     let [opening, deposit, rest @ ..] = set.requests.as_slice() else { panic!("too few") };
     assert_eq!(deposit.expected_versions, Some(vec![7]));
     assert!(
-        rest.iter().all(|request| request.account_id.to_string() == ACCOUNT && request.expected_versions.is_none())
+        rest.iter().all(|request| request.account_id.to_string() == ACCOUNT
+            && request.expected_versions.is_none())
     );
     assert_eq!(opening.context.idempotency_key.as_deref(), Some("k"));
     assert_eq!(deposit.context.correlation_id.as_deref(), Some("trail-1"));
@@ -65,11 +73,16 @@ fn what_its_key_names_is_made_the_same_each_time() {
     ]);
     let asked = || {
         let requests = read_commands(&commands).unwrap().requests;
-        requests.into_iter().map(|request| (request.account_id, request.command)).collect::<Vec<_>>()
+        requests
+            .into_iter()
+            .map(|request| (request.account_id, request.command))
+            .collect::<Vec<_>>()
     };
     let first = asked();
     assert_eq!(first, asked());
-    let [_, (_, Command::Transfer(transfer)), (_, Command::Hold(hold))] = first.as_slice() else { panic!("{first:?}") };
+    let [_, (_, Command::Transfer(transfer)), (_, Command::Hold(hold))] = first.as_slice() else {
+        panic!("{first:?}")
+    };
     assert_ne!(transfer.transfer_id, hold.hold_id);
 }
 
@@ -81,7 +94,8 @@ fn up_to_twenty_malformed_commands_are_named() {
         let commands: Vec<Value> = (0..count).flat_map(|_| [good.clone(), bad.clone()]).collect();
         let problem = read_commands(&commands.into()).unwrap_err();
         let fields: Vec<&str> = problem.errors.iter().map(|error| error.field.as_str()).collect();
-        let expected: Vec<String> = (0..named).map(|n| format!("commands[{}].amount", 2 * n + 1)).collect();
+        let expected: Vec<String> =
+            (0..named).map(|n| format!("commands[{}].amount", 2 * n + 1)).collect();
         assert_eq!((fields, problem.status), (expected.iter().map(String::as_str).collect(), 400));
         assert_eq!(problem.detail.contains("more in `errors`"), named > 1, "{}", problem.detail);
     }
@@ -89,10 +103,14 @@ fn up_to_twenty_malformed_commands_are_named() {
 
 #[test]
 fn an_element_that_is_no_object_hides_no_other() {
-    let commands = json!([5, {"type": "deposit", "account_id": ACCOUNT, "amount": 0}, null, [], "x"]);
+    let commands =
+        json!([5, {"type": "deposit", "account_id": ACCOUNT, "amount": 0}, null, [], "x"]);
     let problem = read_commands(&commands).unwrap_err();
     let fields: Vec<&str> = problem.errors.iter().map(|error| error.field.as_str()).collect();
-    assert_eq!(fields, ["commands[0]", "commands[1].amount", "commands[2]", "commands[3]", "commands[4]"]);
+    assert_eq!(
+        fields,
+        ["commands[0]", "commands[1].amount", "commands[2]", "commands[3]", "commands[4]"]
+    );
     let unknown = json!([{"type": "deposit", "account_id": ACCOUNT, "amount": 1, "if_match": 3}]);
     let detail = read_commands(&unknown).unwrap_err().detail;
     assert!(detail.contains("`amount`") && detail.contains("`expected_version`"), "{detail}");
@@ -121,7 +139,10 @@ fn what_is_malformed_is_named_by_its_path() {
         (deposit(r#","amount":1,"hold_id":null"#), "commands[1].hold_id"),
         (deposit(r#","amount":1,"type":"deposit""#), "commands[1].type"),
         (deposit(&format!(r#","amount":1,"account_id":"{ACCOUNT}""#)), "commands[1].account_id"),
-        (deposit(r#","amount":1,"effective_at":"2999-01-01T00:00:00Z""#), "commands[1].effective_at"),
+        (
+            deposit(r#","amount":1,"effective_at":"2999-01-01T00:00:00Z""#),
+            "commands[1].effective_at",
+        ),
         (deposit(r#","amount":1,"metadata":{"a":1}"#), "commands[1].metadata.a"),
         (deposit(r#","amount":1,"idempotency_key":"a\u0007b""#), "commands[1].idempotency_key"),
         (deposit(r#","amount":1,"expected_version":-1"#), "commands[1].expected_version"),
@@ -130,8 +151,14 @@ fn what_is_malformed_is_named_by_its_path() {
         (one(r#""type":"deposit","amount":1"#), "commands[0].account_id"),
         (one(&format!(r#""type":"capture","account_id":"{ACCOUNT}""#)), "commands[0].hold_id"),
         (one(&format!(r#""type":"transfer","from":"{ACCOUNT}","amount":1"#)), "commands[0].to"),
-        (one(&format!(r#""type":"transfer","account_id":"{ACCOUNT}","from":"x""#)), "commands[0].account_id"),
-        (one(&format!(r#""type":"reverse","account_id":"{ACCOUNT}","version":0"#)), "commands[0].version"),
+        (
+            one(&format!(r#""type":"transfer","account_id":"{ACCOUNT}","from":"x""#)),
+            "commands[0].account_id",
+        ),
+        (
+            one(&format!(r#""type":"reverse","account_id":"{ACCOUNT}","version":0"#)),
+            "commands[0].version",
+        ),
     ] {
         let problem = read_text(&body).expect_err(&body);
         assert_eq!(problem.errors[0].field, field, "{body}: {}", problem.detail);
@@ -146,10 +173,13 @@ fn what_is_malformed_is_named_by_its_path() {
 fn keys_are_asked_for_and_in_a_set_each_is_there_once() {
     let deposit = |account: &str, key: &str| json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": key});
     let set = |commands: Value| json!({"atomic": true, "commands": commands}).to_string();
-    let twice = read_text(&set(json!([deposit(ACCOUNT, "a"), deposit(OTHER, "a"), deposit(ACCOUNT, "a")])));
+    let twice =
+        read_text(&set(json!([deposit(ACCOUNT, "a"), deposit(OTHER, "a"), deposit(ACCOUNT, "a")])));
     assert_eq!(twice.unwrap_err().errors[0].field, "commands[2].idempotency_key");
     assert!(read_text(&set(json!([deposit(ACCOUNT, "a"), deposit(OTHER, "a")]))).is_ok());
-    let without = json!({"commands": [deposit(ACCOUNT, "a"), {"type": "close", "account_id": ACCOUNT}]}).to_string();
+    let without =
+        json!({"commands": [deposit(ACCOUNT, "a"), {"type": "close", "account_id": ACCOUNT}]})
+            .to_string();
     let problem = read(without.as_bytes(), &headers(), true, Timestamp::now()).unwrap_err();
     assert_eq!(problem.code, "idempotency_key_missing");
     assert_eq!(problem.errors[0].field, "commands[1].idempotency_key");
@@ -171,9 +201,12 @@ fn a_set_is_refused_with_its_first_refusal() {
         (&json!("insufficient_funds"), &json!(1), &json!(3))
     );
     assert!(problem["detail"].as_str().unwrap().starts_with("`commands[1]`: "));
-    let missing = results::first_not_done(&asked[..1], &[refused(Refusal::AccountNotFound)]).unwrap();
+    let missing =
+        results::first_not_done(&asked[..1], &[refused(Refusal::AccountNotFound)]).unwrap();
     assert_eq!((missing.status, missing.code.as_str()), (422, "account_not_found"));
-    let away = results::first_not_done(&asked[..1], &[Err(CommandError::StoreUnavailable("away".into()))]).unwrap();
+    let away =
+        results::first_not_done(&asked[..1], &[Err(CommandError::StoreUnavailable("away".into()))])
+            .unwrap();
     assert_eq!((away.status, away.retry_after, away.facts.len()), (503, Some(1), 0));
 }
 
@@ -195,15 +228,20 @@ fn results_are_told_as_single_answers_are() {
 #[test]
 fn a_request_of_which_nothing_was_decided_is_to_be_repeated_as_a_whole() {
     let problem = |results: &[CommandResult]| {
-        results::none_decided(results).map(|problem| (problem.status, problem.code, problem.retry_after))
+        results::none_decided(results)
+            .map(|problem| (problem.status, problem.code, problem.retry_after))
     };
     let whole = |code: &str| Some((503, code.to_owned(), Some(1)));
-    let (away, unknown) = (|| Err(CommandError::StoreUnavailable("away".into())), || Err(CommandError::OutcomeUnknown));
+    let (away, unknown) = (
+        || Err(CommandError::StoreUnavailable("away".into())),
+        || Err(CommandError::OutcomeUnknown),
+    );
     assert_eq!(problem(&vec![away(); 500]), whole("store_unavailable"));
     assert_eq!(problem(&[Err(CommandError::Overloaded), away()]), whole("overloaded"));
     assert_eq!(problem(&[away(), unknown(), away()]), whole("outcome_unknown"));
     // What was decided has to be told, each by itself.
-    let refused = || Ok(Answer { replayed: false, outcome: Outcome::Refused(Refusal::AccountNotFound) });
+    let refused =
+        || Ok(Answer { replayed: false, outcome: Outcome::Refused(Refusal::AccountNotFound) });
     for decided in [refused(), Err(CommandError::KeyReused), Err(CommandError::Internal)] {
         assert_eq!(problem(&[away(), decided, away()]), None);
     }

@@ -5,14 +5,18 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{RefOr, Required};
 
 use super::{
-    BulkHeaders, CORRELATION_ID, CommandHeaders, IDEMPOTENCY_KEY, LONGEST_CORRELATION_ID, LONGEST_IDEMPOTENCY_KEY,
+    BulkHeaders, CORRELATION_ID, CommandHeaders, IDEMPOTENCY_KEY, LONGEST_CORRELATION_ID,
+    LONGEST_IDEMPOTENCY_KEY,
 };
 
 /// A key in a body; may be absent or null.
 pub(in crate::http) fn optional_key() -> Object {
     let schema_type = SchemaType::from_iter([Type::String, Type::Null]);
     let description = "Names this change, as the header `Idempotency-Key` does for a single one";
-    let key = text().pattern(Some("^[ -~]+$")).min_length(Some(1)).max_length(Some(LONGEST_IDEMPOTENCY_KEY));
+    let key = text()
+        .pattern(Some("^[ -~]+$"))
+        .min_length(Some(1))
+        .max_length(Some(LONGEST_IDEMPOTENCY_KEY));
     key.schema_type(schema_type).description(Some(description)).build()
 }
 
@@ -53,7 +57,9 @@ impl utoipa::IntoParams for BulkHeaders {
                 .name("dry_run")
                 .parameter_in(ParameterIn::Query)
                 .required(Required::False)
-                .description(Some("Decide and answer as it would have been done (200), but do nothing."))
+                .description(Some(
+                    "Decide and answer as it would have been done (200), but do nothing.",
+                ))
                 .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)))
                 .build(),
         ]
@@ -66,14 +72,21 @@ fn visible(longest: usize) -> ObjectBuilder {
 
 /// `"7"`, or several of these, or `*`.
 fn version_tag() -> ObjectBuilder {
-    text().pattern(Some(r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"#)).min_length(Some(1)).examples(["\"7\""])
+    text()
+        .pattern(Some(r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"#))
+        .min_length(Some(1))
+        .examples(["\"7\""])
 }
 
 /// Twice the longest key, all of it escaped, and the quotes.
 fn key() -> ObjectBuilder {
     let pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
     let longest = 2 * LONGEST_IDEMPOTENCY_KEY + 2;
-    text().pattern(Some(pattern)).min_length(Some(1)).max_length(Some(longest)).examples(["order-4711"])
+    text()
+        .pattern(Some(pattern))
+        .min_length(Some(1))
+        .max_length(Some(longest))
+        .examples(["order-4711"])
 }
 
 fn text() -> ObjectBuilder {

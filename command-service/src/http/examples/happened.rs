@@ -1,8 +1,8 @@
 //! What has happened to the account of the examples.
 
 use passbook_shared::event::{
-    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased,
-    MoneyMoved, OverdraftLimitSet, Reason, ReversibleEntry, TransferLeg,
+    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired,
+    HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversibleEntry, TransferLeg,
 };
 use passbook_shared::money::{Amount, Currency};
 use passbook_shared::position::Position;
@@ -96,7 +96,12 @@ pub(super) fn captured() -> Option<AccountEvent> {
 
 pub(super) fn released() -> Option<AccountEvent> {
     let (amount, reason) = (Amount::new(5_000)?, Reference::new("cancelled").ok());
-    Some(AccountEvent::HoldReleased(HoldReleased { hold_id: HOLD, amount, expires_at: expiry(), reason }))
+    Some(AccountEvent::HoldReleased(HoldReleased {
+        hold_id: HOLD,
+        amount,
+        expires_at: expiry(),
+        reason,
+    }))
 }
 
 pub(super) fn reversed() -> Option<AccountEvent> {
@@ -117,11 +122,18 @@ pub(super) fn limited() -> AccountEvent {
 }
 
 pub(super) fn frozen() -> AccountEvent {
-    AccountEvent::AccountFrozen(AccountFrozen { reason: Reference::new("court order").ok(), block_credits: true })
+    AccountEvent::AccountFrozen(AccountFrozen {
+        reason: Reference::new("court order").ok(),
+        block_credits: true,
+    })
 }
 
 fn expired() -> Option<AccountEvent> {
-    Some(AccountEvent::HoldExpired(HoldExpired { hold_id: HOLD, amount: Amount::new(5_000)?, expires_at: expiry()? }))
+    Some(AccountEvent::HoldExpired(HoldExpired {
+        hold_id: HOLD,
+        amount: Amount::new(5_000)?,
+        expires_at: expiry()?,
+    }))
 }
 
 fn reason() -> Reason {
@@ -133,9 +145,18 @@ fn expiry() -> Option<Timestamp> {
 }
 
 /// The event as the log has it.
-pub(super) fn recorded(account_id: Uuid, version: i64, event: &AccountEvent) -> Option<RecordedEvent> {
-    let id = |kind: u128| Uuid::from_u128(account_id.as_u128() + (kind << 64) + u128::from(version.unsigned_abs()));
-    let context = CommandContext { idempotency_key: Some(format!("order-{version}")), ..CommandContext::default() };
+pub(super) fn recorded(
+    account_id: Uuid,
+    version: i64,
+    event: &AccountEvent,
+) -> Option<RecordedEvent> {
+    let id = |kind: u128| {
+        Uuid::from_u128(account_id.as_u128() + (kind << 64) + u128::from(version.unsigned_abs()))
+    };
+    let context = CommandContext {
+        idempotency_key: Some(format!("order-{version}")),
+        ..CommandContext::default()
+    };
     Some(RecordedEvent {
         event_id: id(1),
         account_id,

@@ -60,13 +60,17 @@ pub(in crate::http) async fn accept(
 ) -> Result<Json<Restore>, Problem> {
     let AcceptRequest { forks, force, above_epoch } = request;
     if above_epoch.is_some_and(|above| !(0..LARGEST).contains(&above)) {
-        return Err(Problem::malformed("above_epoch", format!("must be a whole number from 0 to {}", LARGEST - 1)));
+        return Err(Problem::malformed(
+            "above_epoch",
+            format!("must be a whole number from 0 to {}", LARGEST - 1),
+        ));
     }
     let shown = |fork: ShownFork| {
         let ShownFork { partition, log_position, topic_position } = fork;
         Shown { partition, log_position, topic_position }
     };
-    let accepted = state.desk.accept(forks.into_iter().map(shown).collect(), force, above_epoch).await;
+    let accepted =
+        state.desk.accept(forks.into_iter().map(shown).collect(), force, above_epoch).await;
     accepted.map(Json).map_err(|error| not_accepted(&error))
 }
 
@@ -78,7 +82,10 @@ fn not_accepted(error: &AcceptError) -> Problem {
         AcceptError::NothingToAccept => nothing_to_accept(),
         AcceptError::EpochTooFar { latest } => {
             let most = latest.saturating_add(MOST_AHEAD);
-            Problem::malformed("above_epoch", format!("must be at most {most}, {MOST_AHEAD} above the latest epoch"))
+            Problem::malformed(
+                "above_epoch",
+                format!("must be at most {most}, {MOST_AHEAD} above the latest epoch"),
+            )
         }
         AcceptError::NoEpochLeft => conflict("no_epoch_left", "no later epoch is possible"),
     }
@@ -95,7 +102,8 @@ fn changed(now: &[Shown]) -> Problem {
 }
 
 fn nothing_to_accept() -> Problem {
-    let detail = "no partition is forked: there is nothing to accept. `force` begins an epoch all the same";
+    let detail =
+        "no partition is forked: there is nothing to accept. `force` begins an epoch all the same";
     Problem::new(StatusCode::CONFLICT, "nothing_to_accept", detail)
 }
 

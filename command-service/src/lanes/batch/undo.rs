@@ -46,7 +46,8 @@ impl Batch {
                 Decision::Accepted { .. } => Decision::Error(CommandError::SetAborted),
                 Decision::Refused(refusal) => {
                     // A refusal for what the set itself did is none for the command alone.
-                    if matches!(self.judge(asked, self.now(asked)), Ok(Err(alone)) if alone == refusal) {
+                    if matches!(self.judge(asked, self.now(asked)), Ok(Err(alone)) if alone == refusal)
+                    {
                         self.keep_refusal(asked, &refusal);
                     }
                     Decision::Refused(refusal)
@@ -65,7 +66,8 @@ impl Batch {
         for (_, decision) in &mut self.decided[first..] {
             if let Decision::Accepted { own, to } = decision {
                 for changed in std::iter::once(own).chain(to) {
-                    changed.newest = self.states.get(&changed.account_id).and_then(|state| state.newest);
+                    changed.newest =
+                        self.states.get(&changed.account_id).and_then(|state| state.newest);
                     changed.keep_events(&events, start);
                 }
             }

@@ -45,8 +45,13 @@ impl Known {
         sent: &Sent,
         snapshots: &Snapshots,
     ) -> Result<Self, Failure> {
-        let mut known =
-            Self { partitions, answers: HashMap::new(), done: HashMap::new(), keys: Vec::new(), taken: HashSet::new() };
+        let mut known = Self {
+            partitions,
+            answers: HashMap::new(),
+            done: HashMap::new(),
+            keys: Vec::new(),
+            taken: HashSet::new(),
+        };
         known.find_by_key(connection, pending).await?;
         if !sent.is_empty() {
             known.find_our_own(connection, pending, sent).await?;
@@ -64,10 +69,15 @@ impl Known {
         places_of(index, pending).all(|place| self.has(place))
     }
 
-    async fn find_by_key(&mut self, connection: &mut PgConnection, pending: &[Pending]) -> Result<(), Failure> {
+    async fn find_by_key(
+        &mut self,
+        connection: &mut PgConnection,
+        pending: &[Pending],
+    ) -> Result<(), Failure> {
         let with_key = |(place, asked): (Place, &'_ Asked)| asked.key().map(|_| place);
         let places: Vec<Place> = places(pending).filter_map(with_key).collect();
-        let keys: Vec<Key<'_>> = places.iter().filter_map(|place| at(pending, *place).kept_key()).collect();
+        let keys: Vec<Key<'_>> =
+            places.iter().filter_map(|place| at(pending, *place).kept_key()).collect();
         for (place, found) in places.into_iter().zip(by_key(connection, &keys).await?) {
             let Some(found) = found else { continue };
             if !at(pending, place).request.has_fingerprint(found.fingerprint) {
@@ -113,7 +123,9 @@ impl Known {
         let commands: Vec<Uuid> = asked.keys().copied().collect();
         for (command_id, done) in by_command(connection, &commands, &accounts).await? {
             // A transfer's other leg may be on one of the accounts, too.
-            if let Some((place, _)) = asked.get(&command_id).filter(|(_, a)| a.request.account_id == done.account_id) {
+            if let Some((place, _)) =
+                asked.get(&command_id).filter(|(_, a)| a.request.account_id == done.account_id)
+            {
                 self.done.insert(*place, (done, false));
             }
         }
@@ -133,19 +145,26 @@ impl Known {
             .filter_map(|(place, asked)| Some((place, asked.transfer_id()?)))
             .collect();
         let ids: Vec<Uuid> = asked.iter().map(|asked| asked.1).collect();
-        let found = if ids.is_empty() { HashMap::new() } else { past::transfers(&mut *connection, &ids).await? };
+        let found = if ids.is_empty() {
+            HashMap::new()
+        } else {
+            past::transfers(&mut *connection, &ids).await?
+        };
         let (places, done): (Vec<Place>, Vec<Done>) = asked
             .into_iter()
             .filter_map(|(place, id)| {
-                found.get(&id).map(|(account_id, version)| (place, self.done(*account_id, *version)))
+                found
+                    .get(&id)
+                    .map(|(account_id, version)| (place, self.done(*account_id, *version)))
             })
             .unzip();
         for ((place, done), told) in
             places.into_iter().zip(&done).zip(self.tell(connection, held, &done, snapshots).await?)
         {
             let asked = at(pending, place);
-            let told =
-                told.map_err(unanswerable).map(|accepted| is_same_transfer(asked, &accepted.own).then_some(accepted));
+            let told = told
+                .map_err(unanswerable)
+                .map(|accepted| is_same_transfer(asked, &accepted.own).then_some(accepted));
             let answer = match told {
                 Ok(Some(accepted)) => {
                     self.keys.extend(asked.new_key(done.version, 1, None).map(|key| (place, key)));
@@ -165,12 +184,15 @@ impl Known {
 
     /// Of those that are done together or not at all: if one is known not to have been done, none is.
     fn hold_back(&mut self, pending: &[Pending]) {
-        for (index, pending) in pending.iter().enumerate().filter(|(_, pending)| pending.all_or_none) {
+        for (index, pending) in
+            pending.iter().enumerate().filter(|(_, pending)| pending.all_or_none)
+        {
             let places = || places_of(index, pending);
             let is_done = |answer: &CommandResult| {
                 answer.as_ref().is_ok_and(|answer| matches!(answer.outcome, Outcome::Accepted(_)))
             };
-            let not_done = places().find(|place| self.answers.get(place).is_some_and(|answer| !is_done(answer)));
+            let not_done = places()
+                .find(|place| self.answers.get(place).is_some_and(|answer| !is_done(answer)));
             if let Some(not_done) = not_done {
                 self.withdraw(places().filter(|place| *place != not_done));
             }
@@ -179,7 +201,8 @@ impl Known {
 
     /// Those of a set that are known, once the rest of it was not done.
     pub(super) fn withdraw_known(&mut self, index: usize, pending: &Pending) {
-        let known: Vec<Place> = places_of(index, pending).filter(|place| self.has(*place)).collect();
+        let known: Vec<Place> =
+            places_of(index, pending).filter(|place| self.has(*place)).collect();
         self.withdraw(known.into_iter());
     }
 
@@ -198,7 +221,12 @@ impl Known {
     }
 
     fn done(&self, account_id: Uuid, version: i64) -> Done {
-        Done { partition: partition_of(account_id, self.partitions), account_id, version, events: 1 }
+        Done {
+            partition: partition_of(account_id, self.partitions),
+            account_id,
+            version,
+            events: 1,
+        }
     }
 
     /// All of it, told in full.
@@ -209,16 +237,20 @@ impl Known {
         pending: &[Pending],
         snapshots: &Snapshots,
     ) -> Result<HashMap<Place, CommandResult>, Failure> {
-        let mut done: Vec<(Place, (Done, bool))> = std::mem::take(&mut self.done).into_iter().collect();
+        let mut done: Vec<(Place, (Done, bool))> =
+            std::mem::take(&mut self.done).into_iter().collect();
         // Those on one account follow on each other.
         done.sort_unstable_by_key(|(_, (done, _))| (done.account_id, done.version));
         let (places, done): (Vec<(Place, bool)>, Vec<Done>) =
             done.into_iter().map(|(place, (done, earlier))| ((place, earlier), done)).unzip();
-        for ((place, earlier), told) in places.into_iter().zip(self.tell(connection, held, &done, snapshots).await?) {
+        for ((place, earlier), told) in
+            places.into_iter().zip(self.tell(connection, held, &done, snapshots).await?)
+        {
             // The key may have been kept by an earlier attempt at this very command.
             let command_id = at(pending, place).request.command_id;
             let answer = |accepted: Accepted| {
-                let own = accepted.own.events.iter().any(|event| event.metadata.command_id == command_id);
+                let own =
+                    accepted.own.events.iter().any(|event| event.metadata.command_id == command_id);
                 Answer { replayed: earlier && !own, outcome: Outcome::Accepted(accepted) }
             };
             self.answers.insert(place, told.map(answer).map_err(unanswerable));
@@ -259,8 +291,12 @@ async fn rebuild_all(
 ) -> Result<Vec<Result<AccountChange, Unanswerable>>, Failure> {
     let mut changes = Vec::with_capacity(done.len());
     for some in done.chunks(LOADED_AT_ONCE) {
-        let reached =
-            |done: &Done| Some((done.account_id, held.get(Kind::Repeated, done.account_id, done.partition)?.clone()));
+        let reached = |done: &Done| {
+            Some((
+                done.account_id,
+                held.get(Kind::Repeated, done.account_id, done.partition)?.clone(),
+            ))
+        };
         let mut reached = some.iter().filter_map(reached).collect();
         changes.extend(rebuild(connection, some, &mut reached, snapshots).await?);
         for Done { partition, account_id, .. } in some {
@@ -279,12 +315,30 @@ fn unanswerable(error: Unanswerable) -> CommandError {
 }
 
 fn is_same_transfer(asked: &Asked, own: &AccountChange) -> bool {
-    let (Command::Transfer(transfer), Some(leg)) = (&asked.request.command, sent(own)) else { return false };
-    let TransferLeg { transfer_id, counterparty: to, amount, reference, effective_at, metadata, .. } = leg;
+    let (Command::Transfer(transfer), Some(leg)) = (&asked.request.command, sent(own)) else {
+        return false;
+    };
+    let TransferLeg {
+        transfer_id,
+        counterparty: to,
+        amount,
+        reference,
+        effective_at,
+        metadata,
+        ..
+    } = leg;
     let allow_backdated_overdraft = leg.allow_backdated_overdraft;
     asked.request.account_id == own.account_id
         && *transfer
-            == Transfer { transfer_id, to, amount, reference, effective_at, metadata, allow_backdated_overdraft }
+            == Transfer {
+                transfer_id,
+                to,
+                amount,
+                reference,
+                effective_at,
+                metadata,
+                allow_backdated_overdraft,
+            }
 }
 
 /// What a transfer took from the account. Holds may have expired before it.
@@ -300,10 +354,9 @@ fn places_of(index: usize, pending: &Pending) -> impl Iterator<Item = Place> + u
 }
 
 fn places(pending: &[Pending]) -> impl Iterator<Item = (Place, &Asked)> {
-    pending
-        .iter()
-        .enumerate()
-        .flat_map(|(index, pending)| pending.commands.iter().enumerate().map(move |(n, asked)| ((index, n), asked)))
+    pending.iter().enumerate().flat_map(|(index, pending)| {
+        pending.commands.iter().enumerate().map(move |(n, asked)| ((index, n), asked))
+    })
 }
 
 fn at(pending: &[Pending], (index, n): Place) -> &Asked {

@@ -91,14 +91,20 @@ impl Fold {
 
     /// The rules allow the event, and what must be on another account is there.
     fn check(&self, event: &AccountEvent, others: &Others, findings: &mut Findings) {
-        let subject = Subject { account_id: self.account_id, version: self.version - 1, account: &self.account };
+        let subject = Subject {
+            account_id: self.account_id,
+            version: self.version - 1,
+            account: &self.account,
+        };
         let leg = match permits(subject, event, &self.past(event, others)) {
             Ok(None) => return,
             Ok(Some(leg)) => leg,
             Err(forbidden) => {
                 let expected = match forbidden {
                     Forbidden::Refused(refusal) => json!({ "refusal": refusal }),
-                    Forbidden::Other(events) => json!({ "events": events.iter().map(described).collect::<Vec<_>>() }),
+                    Forbidden::Other(events) => {
+                        json!({ "events": events.iter().map(described).collect::<Vec<_>>() })
+                    }
                 };
                 return self.forbidden(self.version, &expected, &described(event), findings);
             }
@@ -107,10 +113,12 @@ impl Fold {
         let found = match others.get(account_id, version) {
             Other::Unreadable => return,
             Other::Event(found) if *found == expected => {
-                let currencies = (self.account.summary().map(|own| own.currency), others.currency(account_id));
+                let currencies =
+                    (self.account.summary().map(|own| own.currency), others.currency(account_id));
                 return match currencies {
                     (Some(own), Some(other)) if own != other => {
-                        let (expected, found) = (json!({ "currency": own }), json!({ "currency": other }));
+                        let (expected, found) =
+                            (json!({ "currency": own }), json!({ "currency": other }));
                         self.forbidden(self.version, &expected, &found, findings);
                     }
                     _ => {}
@@ -119,7 +127,8 @@ impl Fold {
             Other::Event(found) => described(found),
             Other::Missing => Value::Null,
         };
-        let place = json!({ "account_id": account_id, "version": version, "event": described(&expected) });
+        let place =
+            json!({ "account_id": account_id, "version": version, "event": described(&expected) });
         self.forbidden(self.version, &place, &found, findings);
     }
 
@@ -127,7 +136,10 @@ impl Fold {
         match event {
             AccountEvent::HoldPlaced(placed) => {
                 let ended_hold = self.holds.get(&placed.hold_id).map(|hold| hold.status);
-                Past { ended_hold: ended_hold.filter(|status| *status != HoldStatus::Open), ..Past::default() }
+                Past {
+                    ended_hold: ended_hold.filter(|status| *status != HoldStatus::Open),
+                    ..Past::default()
+                }
             }
             AccountEvent::EntryReversed(reversed) => {
                 let entry = match others.get(self.account_id, reversed.version) {
@@ -192,8 +204,12 @@ impl Fold {
         }
         let state = serde_json::from_str::<Account>(&snapshot.state).ok();
         if snapshot.position != position || state.as_ref() != Some(&self.account) {
-            let difference =
-                Difference::new(What::SnapshotDiffers, self.partition, Some(self.account_id), Some(self.version));
+            let difference = Difference::new(
+                What::SnapshotDiffers,
+                self.partition,
+                Some(self.account_id),
+                Some(self.version),
+            );
             let row = |position: i64, account: Option<&Account>| json!({ "position": position, "account": account.and_then(Account::summary) });
             findings.add(|| Difference {
                 expected: row(position, Some(&self.account)),

@@ -52,7 +52,11 @@ impl Others {
         wanted.append(&mut undone);
         wanted.sort_unstable();
         wanted.dedup();
-        let found = if wanted.is_empty() { HashMap::new() } else { rows::events(connection, &wanted).await? };
+        let found = if wanted.is_empty() {
+            HashMap::new()
+        } else {
+            rows::events(connection, &wanted).await?
+        };
         Ok(Self(found))
     }
 

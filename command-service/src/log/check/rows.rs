@@ -27,7 +27,10 @@ pub(super) struct Stored {
 }
 
 /// The last position of a partition, by its events and by its head.
-pub(super) async fn head(connection: &mut PgConnection, partition: Partition) -> sqlx::Result<(i64, Option<i64>)> {
+pub(super) async fn head(
+    connection: &mut PgConnection,
+    partition: Partition,
+) -> sqlx::Result<(i64, Option<i64>)> {
     sqlx::query_as(
         "SELECT coalesce((SELECT max(e.position) FROM passbook.events AS e WHERE e.partition = $1), 0),
                 (SELECT h.position FROM passbook.log_head AS h WHERE h.partition = $1)",
@@ -73,12 +76,19 @@ pub(super) async fn events(
     .bind(wanted.iter().map(|event| event.2).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| read(row).map(|read| ((read.account_id, read.version), read.event))).collect()
+    rows.iter()
+        .map(|row| read(row).map(|read| ((read.account_id, read.version), read.event)))
+        .collect()
 }
 
 fn read(row: &PgRow) -> sqlx::Result<Read> {
     let event = decode(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-    Ok(Read { account_id: row.try_get(0)?, version: row.try_get(1)?, position: row.try_get(2)?, event })
+    Ok(Read {
+        account_id: row.try_get(0)?,
+        version: row.try_get(1)?,
+        position: row.try_get(2)?,
+        event,
+    })
 }
 
 /// The snapshots between two places that this build would load.

@@ -26,7 +26,12 @@ impl Page {
         self.sent(folds).await
     }
 
-    async fn holds(&mut self, folds: &mut HashMap<Uuid, Fold>, from: Uuid, to: Uuid) -> Result<(), sqlx::Error> {
+    async fn holds(
+        &mut self,
+        folds: &mut HashMap<Uuid, Fold>,
+        from: Uuid,
+        to: Uuid,
+    ) -> Result<(), sqlx::Error> {
         let mut rows = sqlx::query_as::<_, (Uuid, Uuid, Option<Timestamp>, Option<String>)>(
             "SELECT account_id, hold_id, expires_at, ended FROM passbook.holds
               WHERE partition = $1 AND account_id BETWEEN $2 AND $3",
@@ -36,7 +41,8 @@ impl Page {
         .bind(to)
         .fetch(&mut self.connection);
         let shown = |hold_id: Uuid, expires_at: Option<Timestamp>, status: &str| json!({ "hold_id": hold_id, "expires_at": expires_at, "status": status });
-        let differs = |account_id| Difference::new(What::HoldDiffers, self.partition, Some(account_id), None);
+        let differs =
+            |account_id| Difference::new(What::HoldDiffers, self.partition, Some(account_id), None);
         while let Some((account_id, hold_id, expires_at, ended)) = rows.try_next().await? {
             let fold = folds.get_mut(&account_id);
             if fold.as_ref().is_some_and(|fold| fold.is_lost()) {
@@ -44,8 +50,11 @@ impl Page {
             }
             let expected = fold.and_then(|fold| fold.holds.remove(&hold_id));
             let status = ended.as_deref().unwrap_or(HoldStatus::Open.as_str());
-            if expected.is_none_or(|hold| hold.expires_at != expires_at || hold.status.as_str() != status) {
-                let expected = expected.map(|hold| shown(hold_id, hold.expires_at, hold.status.as_str()));
+            if expected
+                .is_none_or(|hold| hold.expires_at != expires_at || hold.status.as_str() != status)
+            {
+                let expected =
+                    expected.map(|hold| shown(hold_id, hold.expires_at, hold.status.as_str()));
                 let found = shown(hold_id, expires_at, status);
                 let expected = expected.unwrap_or_default();
                 self.answer.findings.add(|| Difference { expected, found, ..differs(account_id) });
@@ -60,7 +69,12 @@ impl Page {
         Ok(())
     }
 
-    async fn reversals(&mut self, folds: &mut HashMap<Uuid, Fold>, from: Uuid, to: Uuid) -> Result<(), sqlx::Error> {
+    async fn reversals(
+        &mut self,
+        folds: &mut HashMap<Uuid, Fold>,
+        from: Uuid,
+        to: Uuid,
+    ) -> Result<(), sqlx::Error> {
         let mut rows = sqlx::query_as::<_, (Uuid, i64, i64)>(
             "SELECT account_id, version, reversed_by FROM passbook.reversals
               WHERE partition = $1 AND account_id BETWEEN $2 AND $3",
@@ -72,7 +86,9 @@ impl Page {
         let differs = |account_id, version| {
             Difference::new(What::ReversalDiffers, self.partition, Some(account_id), Some(version))
         };
-        let shown = |reversed_by: Option<i64>| reversed_by.map_or(Value::Null, |by| json!({ "reversed_by": by }));
+        let shown = |reversed_by: Option<i64>| {
+            reversed_by.map_or(Value::Null, |by| json!({ "reversed_by": by }))
+        };
         while let Some((account_id, version, reversed_by)) = rows.try_next().await? {
             let fold = folds.get_mut(&account_id);
             if fold.as_ref().is_some_and(|fold| fold.is_lost()) {
@@ -81,13 +97,19 @@ impl Page {
             let expected = fold.and_then(|fold| fold.reversals.remove(&version));
             if expected != Some(reversed_by) {
                 let (expected, found) = (shown(expected), shown(Some(reversed_by)));
-                self.answer.findings.add(|| Difference { expected, found, ..differs(account_id, version) });
+                self.answer.findings.add(|| Difference {
+                    expected,
+                    found,
+                    ..differs(account_id, version)
+                });
             }
         }
         for (account_id, fold) in folds.iter().filter(|(_, fold)| !fold.is_lost()) {
             for (version, reversed_by) in &fold.reversals {
                 let expected = shown(Some(*reversed_by));
-                self.answer.findings.add(|| Difference { expected, ..differs(*account_id, *version) });
+                self.answer
+                    .findings
+                    .add(|| Difference { expected, ..differs(*account_id, *version) });
             }
         }
         Ok(())
@@ -96,21 +118,28 @@ impl Page {
     /// Each transfer that an account has sent is kept.
     async fn sent(&mut self, folds: &HashMap<Uuid, Fold>) -> Result<(), sqlx::Error> {
         let sent = folds.iter().filter(|(_, fold)| !fold.is_lost());
-        let sent: Vec<(Uuid, Uuid, i64)> =
-            sent.flat_map(|(account_id, fold)| fold.sent.iter().map(|sent| (sent.0, *account_id, sent.1))).collect();
+        let sent: Vec<(Uuid, Uuid, i64)> = sent
+            .flat_map(|(account_id, fold)| {
+                fold.sent.iter().map(|sent| (sent.0, *account_id, sent.1))
+            })
+            .collect();
         if sent.is_empty() {
             return Ok(());
         }
         let ids: Vec<Uuid> = sent.iter().map(|sent| sent.0).collect();
         let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers WHERE transfer_id = ANY ($1)";
-        let kept: Vec<(Uuid, Uuid, i64)> = sqlx::query_as(sql).bind(ids).fetch_all(&mut self.connection).await?;
-        let kept: HashMap<Uuid, (Uuid, i64)> = kept.into_iter().map(|(id, account, at)| (id, (account, at))).collect();
+        let kept: Vec<(Uuid, Uuid, i64)> =
+            sqlx::query_as(sql).bind(ids).fetch_all(&mut self.connection).await?;
+        let kept: HashMap<Uuid, (Uuid, i64)> =
+            kept.into_iter().map(|(id, account, at)| (id, (account, at))).collect();
         for (transfer_id, account_id, version) in sent {
             let found = kept.get(&transfer_id).copied();
             if found != Some((account_id, version)) {
-                let difference = self.difference(What::TransferDiffers, Some(account_id), Some(version));
+                let difference =
+                    self.difference(What::TransferDiffers, Some(account_id), Some(version));
                 let expected = shown_transfer(transfer_id, account_id, version);
-                let found = found.map_or(Value::Null, |(account, at)| shown_transfer(transfer_id, account, at));
+                let found = found
+                    .map_or(Value::Null, |(account, at)| shown_transfer(transfer_id, account, at));
                 self.answer.findings.add(|| Difference { expected, found, ..difference });
             }
         }
@@ -134,7 +163,8 @@ pub(super) async fn transfers(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(&mut page.connection)
     .await?;
-    let wanted: Vec<_> = kept.iter().map(|kept| (partition_of(kept.1, page.partitions), kept.1, kept.2)).collect();
+    let wanted: Vec<_> =
+        kept.iter().map(|kept| (partition_of(kept.1, page.partitions), kept.1, kept.2)).collect();
     let events = rows::events(&mut page.connection, &wanted).await?;
     for (transfer_id, account_id, version) in &kept {
         let is_sent = match events.get(&(*account_id, *version)) {
@@ -146,7 +176,12 @@ pub(super) async fn transfers(
             let partition = partition_of(*account_id, page.partitions);
             page.answer.findings.add(|| Difference {
                 found: shown_transfer(*transfer_id, *account_id, *version),
-                ..Difference::new(What::TransferDiffers, partition, Some(*account_id), Some(*version))
+                ..Difference::new(
+                    What::TransferDiffers,
+                    partition,
+                    Some(*account_id),
+                    Some(*version),
+                )
             });
         }
     }

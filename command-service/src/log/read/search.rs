@@ -106,15 +106,19 @@ impl LogReader {
         let end = stretches.iter().filter_map(|stretch| stretch.end).min();
         let page = in_time(self.merge(search, &stretches, end)).await?;
         let last_shown = page.events.last().filter(|_| page.has_more);
-        let next = last_shown.map(|event| Cursor { at: event.recorded_at, position: event.position }).or(end);
+        let next = last_shown
+            .map(|event| Cursor { at: event.recorded_at, position: event.position })
+            .or(end);
         Ok(Found { events: page.events, next })
     }
 
     async fn stretches(&self, search: &Search<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
         let partitions: Vec<Partition> = (0..self.store().partitions).collect();
-        let (floors, moments): (Vec<i64>, Vec<_>) = partitions.iter().map(|p| start(search, *p)).unzip();
+        let (floors, moments): (Vec<i64>, Vec<_>) =
+            partitions.iter().map(|p| start(search, *p)).unzip();
         let share = (LOOKED_AT / i64::from(self.store().partitions)).max(1);
-        let length = if search.event_type.is_some() { share } else { share.min(one_more(search.limit)) };
+        let length =
+            if search.event_type.is_some() { share } else { share.min(one_more(search.limit)) };
         let rows = sqlx::query(
             "WITH bounds AS MATERIALIZED (
                 -- `greatest` passes over what is NULL: no moment, no bound.

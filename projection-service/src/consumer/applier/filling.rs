@@ -33,7 +33,9 @@ impl Applier {
 
     /// Looks whether the log has more of a partition than the topic shows.
     pub(super) fn look_into_log(&mut self, partition: Partition) {
-        if let Some(after) = self.sequence.accepted(partition).filter(|_| self.sequence.hole(partition).is_none()) {
+        if let Some(after) =
+            self.sequence.accepted(partition).filter(|_| self.sequence.hole(partition).is_none())
+        {
             self.ask(partition, after, None);
         }
     }
@@ -88,7 +90,9 @@ impl Applier {
             return;
         }
         for event in page.events {
-            if self.sequence.of_log(partition, event.position.number, event.event_id) == Verdict::Next {
+            if self.sequence.of_log(partition, event.position.number, event.event_id)
+                == Verdict::Next
+            {
                 self.accept(Record::of_feed(event, page.source.store_id));
             }
         }
@@ -97,7 +101,10 @@ impl Applier {
             None => {}
             // An event is in the log before it is in the topic: a record that was read before the log was asked, and that
             // the log does not have, is of no event. One that was read since may be.
-            Some(hole) if !page.has_more && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) => {
+            Some(hole)
+                if !page.has_more
+                    && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) =>
+            {
                 self.log_ends(partition, hole);
             }
             Some(hole) => self.fill(partition, hole),
@@ -106,7 +113,10 @@ impl Applier {
 
     fn log_ends(&mut self, partition: Partition, hole: Hole) {
         for offset in self.sequence.log_ends(partition) {
-            let reason = format!("it claims a position up to {partition}-{}, the log ends before it", hole.target);
+            let reason = format!(
+                "it claims a position up to {partition}-{}, the log ends before it",
+                hole.target
+            );
             self.unusable.note(partition, offset, Flaw::BeyondLog, reason, Instant::now());
         }
     }
@@ -119,7 +129,10 @@ async fn insist(feed: &Feed, health: &Health, partition: Partition, after: i64) 
         match feed.events(partition, after).await {
             Ok(page) => return page,
             Err(error) => {
-                health.degraded("feed", format!("the log can't be read after {partition}-{after}: {error}"));
+                health.degraded(
+                    "feed",
+                    format!("the log can't be read after {partition}-{after}: {error}"),
+                );
             }
         }
         tokio::time::sleep(pause).await;

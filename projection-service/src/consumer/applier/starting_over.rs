@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use passbook_shared::store_error::{is_connection_lost, is_unavailable, reason, violated_constraint};
+use passbook_shared::store_error::{
+    is_connection_lost, is_unavailable, reason, violated_constraint,
+};
 
 use super::Applier;
 use crate::consumer::writer::WriteError;
@@ -17,25 +19,35 @@ const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
 impl Applier {
     pub(super) fn fail(&mut self, error: WriteError) {
         let (first, longest) = BACKOFF;
-        let mut pause = first.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(longest);
+        let mut pause =
+            first.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(longest);
         self.failures += 1;
         match error {
             WriteError::Store(error) if violated_constraint(&error) == Some(OUTRUN) => {
-                tracing::info!("the views were changed by another: starting over from the checkpoints");
+                tracing::info!(
+                    "the views were changed by another: starting over from the checkpoints"
+                );
                 if self.failures == 1 {
                     pause = Duration::ZERO;
                 }
             }
             WriteError::Store(error) if is_connection_lost(&error) => {
                 let why = reason(&error);
-                self.health.degraded("projection", format!("events are applied when Postgres is back: {why}"));
+                self.health.degraded(
+                    "projection",
+                    format!("events are applied when Postgres is back: {why}"),
+                );
             }
             WriteError::Store(error) if is_unavailable(&error) => {
-                self.health.degraded("projection", format!("Postgres can't apply events now: {}", reason(&error)));
+                self.health.degraded(
+                    "projection",
+                    format!("Postgres can't apply events now: {}", reason(&error)),
+                );
             }
             WriteError::Store(error) => {
                 self.refused = true;
-                self.health.failing("projection", format!("events can't be applied: {}", reason(&error)));
+                self.health
+                    .failing("projection", format!("events can't be applied: {}", reason(&error)));
             }
             WriteError::TooManyFail(failing) => {
                 self.failures = 0;

@@ -22,7 +22,9 @@ impl Applier {
 
     /// Where partitions stand that were given to us; those that have stopped are as if they were not ours.
     pub(super) fn sequence_of(&mut self, mut checkpoints: Vec<Checkpoint>) -> Sequence {
-        self.stopped.retain(|partition, _| checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition));
+        self.stopped.retain(|partition, _| {
+            checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition)
+        });
         self.tell_stopped();
         checkpoints.retain(|checkpoint| !self.stopped.contains_key(&checkpoint.partition));
         Sequence::new(&checkpoints)
@@ -38,12 +40,15 @@ impl Applier {
                 self.start_over(Duration::ZERO);
             }
             Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "whether a partition may go on can't be found out"),
+            Err(error) => {
+                tracing::debug!(%error, "whether a partition may go on can't be found out")
+            }
         }
     }
 
     fn tell_stopped(&self) {
         let limit = self.writer.limit();
-        self.quarantine.stopped(self.stopped.values().map(|failing| failing.explain(limit)).collect());
+        self.quarantine
+            .stopped(self.stopped.values().map(|failing| failing.explain(limit)).collect());
     }
 }

@@ -8,7 +8,8 @@ use crate::consumer::sequence::Verdict;
 use crate::store::checkpoints::Checkpoint;
 
 const EVENT: Uuid = Uuid::from_u128(9);
-const OPENED: &str = r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
+const OPENED: &str =
+    r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
 const DEPOSITED: &str = r#"{"amount":25,"reference":"r","metadata":{"till":"3"}}"#;
 
 fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str) -> Record {
@@ -21,7 +22,10 @@ fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str)
         schema_version: if event_type == "AccountOpened" { 2 } else { 1 },
         recorded_at: "2026-11-24T12:00:00Z".parse().unwrap(),
         data: RawValue::from_string(data.to_owned()).unwrap(),
-        metadata: EventMetadata { command_id: Uuid::from_u128(4), context: CommandContext::default() },
+        metadata: EventMetadata {
+            command_id: Uuid::from_u128(4),
+            context: CommandContext::default(),
+        },
     };
     let mut document = Vec::new();
     passbook_shared::cloud_event::encode(&recorded, Uuid::from_u128(1), 0, &mut document).unwrap();
@@ -66,17 +70,28 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
     let batch = fold(&records, &sequence, &mut again);
     let first = batch.accounts[0];
     assert_eq!((first.state.version, first.state.balance, first.position), (3, 150, 4));
-    let history: Vec<_> = batch.history.iter().map(|row| (row.position, row.entry.after.balance)).collect();
+    let history: Vec<_> =
+        batch.history.iter().map(|row| (row.position, row.entry.after.balance)).collect();
     assert_eq!(history, [(1, 100), (2, 125), (4, 150), (3, 100)], "in the order of the key");
     let recorded_at = Some("2026-11-24T12:00:00Z".parse().unwrap());
-    let moved =
-        Move { partition: 3, epoch: 7, from: 0, to: 4, kafka_offset: Some(4), event_id: Some(EVENT), recorded_at };
+    let moved = Move {
+        partition: 3,
+        epoch: 7,
+        from: 0,
+        to: 4,
+        kafka_offset: Some(4),
+        event_id: Some(EVENT),
+        recorded_at,
+    };
     assert_eq!(batch.checkpoints, [moved]);
-    assert!(matches!(known.get(Uuid::from_u128(1)), Some(Known::State(state)) if state.version == 3));
+    assert!(
+        matches!(known.get(Uuid::from_u128(1)), Some(Known::State(state)) if state.version == 3)
+    );
 }
 
 #[test]
-fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it_while_others_go_on() {
+fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it_while_others_go_on()
+ {
     let records = [
         event(1, 1, 1, "AccountOpened", OPENED),
         event(1, 2, 2, "AccountMelted", "{}"),
@@ -91,7 +106,8 @@ fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it
 
     let mut again = Accounts::default();
     let quarantine = fold(&records, &sequence, &mut again).quarantine;
-    let waits: Vec<_> = quarantine.iter().map(|set_aside| (set_aside.position, set_aside.waits)).collect();
+    let waits: Vec<_> =
+        quarantine.iter().map(|set_aside| (set_aside.position, set_aside.waits)).collect();
     assert_eq!(waits, [(Some(2), false), (Some(3), true), (Some(5), false), (None, false)]);
     assert!(quarantine[0].reason.contains("`AccountMelted`"), "{quarantine:?}");
     assert!(quarantine[2].reason.contains("version 7 of the account comes where 1 is next"));
@@ -104,7 +120,9 @@ const HOLD: &str = "00000000-0000-0000-0000-0000000000a1";
 
 #[test]
 fn a_row_says_how_its_event_came_and_what_it_is_of() {
-    let leg = format!(r#"{{"transfer_id":"{HOLD}","counterparty":"{HOLD}","counterparty_version":7,"amount":40}}"#);
+    let leg = format!(
+        r#"{{"transfer_id":"{HOLD}","counterparty":"{HOLD}","counterparty_version":7,"amount":40}}"#
+    );
     let hold = format!(r#"{{"hold_id":"{HOLD}","amount":30}}"#);
     let mut records = [
         event(1, 1, 1, "AccountOpened", OPENED),
@@ -119,13 +137,25 @@ fn a_row_says_how_its_event_came_and_what_it_is_of() {
     let Ok(of_log) = &records[2].content else { panic!() };
     records[2] = Record::of_feed(of_log.recorded.clone(), of_log.store_id);
     let batch = fold(&records, &Sequence::default(), &mut Accounts::default());
-    let came: Vec<_> = batch.history.iter().map(|row| (row.kafka_offset, row.published_at)).collect();
-    assert_eq!(came[..4], [(Some(0), None), (Some(1), published_at), (None, None), (Some(3), None)]);
-    let held: Vec<_> = batch.history.iter().map(|row| (row.entry.after.balance, row.entry.after.held)).collect();
+    let came: Vec<_> =
+        batch.history.iter().map(|row| (row.kafka_offset, row.published_at)).collect();
+    assert_eq!(
+        came[..4],
+        [(Some(0), None), (Some(1), published_at), (None, None), (Some(3), None)]
+    );
+    let held: Vec<_> =
+        batch.history.iter().map(|row| (row.entry.after.balance, row.entry.after.held)).collect();
     assert_eq!(held, [(100, 0), (60, 0), (60, 30), (60, 0), (100, 0), (100, 0)]);
-    let of: Vec<_> = batch.history.iter().map(|row| (row.entry.transfer.is_some(), row.entry.hold.is_some())).collect();
+    let of: Vec<_> = batch
+        .history
+        .iter()
+        .map(|row| (row.entry.transfer.is_some(), row.entry.hold.is_some()))
+        .collect();
     assert_eq!(of[..4], [(false, false), (true, false), (false, true), (false, true)]);
-    assert_eq!((batch.history[4].entry.reverses, batch.accounts[0].state.overdraft_limit), (Some(2), 500));
+    assert_eq!(
+        (batch.history[4].entry.reverses, batch.accounts[0].state.overdraft_limit),
+        (Some(2), 500)
+    );
 }
 
 #[test]
@@ -134,7 +164,11 @@ fn a_hold_that_ends_and_never_began_is_set_aside() {
     let records = [event(1, 1, 1, "AccountOpened", OPENED), event(1, 2, 2, "HoldReleased", &hold)];
     let batch = fold(&records, &Sequence::default(), &mut Accounts::default());
     assert_eq!((batch.history.len(), batch.quarantine.len()), (1, 1));
-    assert!(batch.quarantine[0].reason.contains("set aside by holds would be -30"), "{:?}", batch.quarantine);
+    assert!(
+        batch.quarantine[0].reason.contains("set aside by holds would be -30"),
+        "{:?}",
+        batch.quarantine
+    );
 }
 
 #[test]
@@ -147,7 +181,10 @@ fn what_waits_is_kept_as_the_topic_carries_it() {
     let read = Record::read(3, Some(0), &batch.quarantine[0].document);
     let (read, was) = (read.content.unwrap(), records[0].content.as_ref().unwrap());
     assert_eq!(read.store_id, was.store_id);
-    assert_eq!(serde_json::to_value(&read.recorded).unwrap(), serde_json::to_value(&was.recorded).unwrap());
+    assert_eq!(
+        serde_json::to_value(&read.recorded).unwrap(),
+        serde_json::to_value(&was.recorded).unwrap()
+    );
 }
 
 #[test]
@@ -176,5 +213,9 @@ fn a_discarded_event_is_passed_over_if_it_still_can_not_be_applied() {
     let mut known = discarded(&[2]);
     let batch = fold(&records[..2], &Sequence::default(), &mut known);
     let account = batch.accounts[0];
-    assert_eq!((account.state.version, account.state.balance, account.position), (2, 100, 2), "past the hole");
+    assert_eq!(
+        (account.state.version, account.state.balance, account.position),
+        (2, 100, 2),
+        "past the hole"
+    );
 }

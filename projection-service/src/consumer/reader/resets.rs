@@ -43,7 +43,9 @@ impl Reader {
                     self.in_time(replays::notice(connection, &asked_for))?;
                 }
                 None => {
-                    tracing::info!("the group's offsets were reset to where the views are, or beyond: going on");
+                    tracing::info!(
+                        "the group's offsets were reset to where the views are, or beyond: going on"
+                    );
                     self.in_time(replays::forget(connection))?;
                 }
             }
@@ -64,11 +66,14 @@ fn committed(
     for checkpoint in checkpoints {
         asked.add_partition(topic, checkpoint.partition.into());
     }
-    let found = consumer.committed_offsets(asked, TIMEOUT).context("the group's offsets can't be read")?;
+    let found =
+        consumer.committed_offsets(asked, TIMEOUT).context("the group's offsets can't be read")?;
     let mut committed = BTreeMap::new();
     for element in found.elements() {
         element.error()?;
-        let (Offset::Offset(offset), Ok(partition)) = (element.offset(), element.partition().try_into()) else {
+        let (Offset::Offset(offset), Ok(partition)) =
+            (element.offset(), element.partition().try_into())
+        else {
             continue;
         };
         let noted = element.metadata().starts_with(super::NOTE);

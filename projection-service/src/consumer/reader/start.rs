@@ -52,21 +52,28 @@ impl Reader {
         }
     }
 
-    fn try_start(&mut self, consumer: &GroupConsumer, given: &[Partition]) -> anyhow::Result<Parcel> {
+    fn try_start(
+        &mut self,
+        consumer: &GroupConsumer,
+        given: &[Partition],
+    ) -> anyhow::Result<Parcel> {
         let topic = &self.settings.kafka.kafka_topic;
         let partitions = of_topic(consumer, topic)?;
         let feed = &self.settings.feed;
-        let (mut connection, source) = self.in_time(load(&self.settings.database, feed, partitions))?;
+        let (mut connection, source) =
+            self.in_time(load(&self.settings.database, feed, partitions))?;
         self.compare(given);
         let accepted = self.in_time(restores::all(&mut connection))?;
         let mut checkpoints = self.in_time(checkpoints::all(&mut connection))?;
         self.heed_resets(consumer, &mut connection, &checkpoints)?;
         checkpoints.retain(|checkpoint| given.contains(&checkpoint.partition));
         let free = self.in_time(checkpoints::free(&mut connection))?;
-        self.held_back = given.iter().copied().filter(|partition| !free.contains(partition)).collect();
+        self.held_back =
+            given.iter().copied().filter(|partition| !free.contains(partition)).collect();
         self.looked_at = Instant::now();
         checkpoints.retain(|checkpoint| {
-            free.contains(&checkpoint.partition) && !self.settings.guard.is_halted(checkpoint.partition)
+            free.contains(&checkpoint.partition)
+                && !self.settings.guard.is_halted(checkpoint.partition)
         });
 
         let mut from = TopicPartitionList::with_capacity(checkpoints.len());
@@ -80,7 +87,10 @@ impl Reader {
         self.link.forget_applied();
         // So that Kafka has them, whatever became of earlier commits.
         self.link.note(checkpoints.iter().filter_map(|checkpoint| {
-            Some((checkpoint.partition, Applied { offset: checkpoint.kafka_offset?, position: checkpoint.position }))
+            Some((
+                checkpoint.partition,
+                Applied { offset: checkpoint.kafka_offset?, position: checkpoint.position },
+            ))
         }));
         self.watchdog.begin(&checkpoints);
         tracing::info!(
@@ -99,7 +109,9 @@ impl Reader {
         guard.assign(given.iter().copied());
         match self.runtime.block_on(async { timeout(COMPARE_TIMEOUT, guard.look()).await }) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the log can't be asked for the events applied last"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the log can't be asked for the events applied last")
+            }
             Err(_) => tracing::debug!("the log does not answer in time"),
         }
         guard.take_changed();
@@ -123,11 +135,15 @@ impl Reader {
     }
 
     /// What Postgres answers, within the time it may take.
-    pub(super) fn in_time<T, E>(&self, asked: impl Future<Output = Result<T, E>>) -> anyhow::Result<T>
+    pub(super) fn in_time<T, E>(
+        &self,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> anyhow::Result<T>
     where
         anyhow::Error: From<E>,
     {
-        let answer = async { timeout(STORE_TIMEOUT, asked).await.context("Postgres does not answer") };
+        let answer =
+            async { timeout(STORE_TIMEOUT, asked).await.context("Postgres does not answer") };
         Ok(self.runtime.block_on(answer)??)
     }
 }
@@ -138,12 +154,14 @@ impl Reader {
 struct Refused(String);
 
 fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> {
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).context("Kafka does not answer")?;
+    let metadata =
+        consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).context("Kafka does not answer")?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
     if partitions == 0 {
         bail!("the topic {topic} does not exist");
     }
-    Partition::try_from(partitions).with_context(|| format!("the topic {topic} has {partitions} partitions"))
+    Partition::try_from(partitions)
+        .with_context(|| format!("the topic {topic} has {partitions} partitions"))
 }
 
 /// Returns whose log the views are of. That is asked of the log before the first event: the topic's word is not enough
@@ -156,13 +174,15 @@ async fn load(
     let database = database.clone().application_name("passbook-projection-start");
     let mut connection = generations::connect_live(&database).await?;
     let remembered = source::find(&mut connection).await?;
-    let is_empty = checkpoints::all(&mut connection).await?.iter().all(|checkpoint| checkpoint.position == 0);
+    let is_empty =
+        checkpoints::all(&mut connection).await?.iter().all(|checkpoint| checkpoint.position == 0);
     let log = match (remembered, feed.source().await) {
         (Some(ours), _) if !is_empty => ours,
         (_, Ok(log)) => log,
         (Some(ours), Err(_)) => ours,
         (None, Err(error)) => {
-            return Err(error).context("the views are empty, and whose log they are to be of can't be asked");
+            return Err(error)
+                .context("the views are empty, and whose log they are to be of can't be asked");
         }
     };
     if log.partitions != partitions {

@@ -48,7 +48,8 @@ impl Watchdog {
     pub(super) fn begin(&mut self, checkpoints: &[Checkpoint]) {
         let since = Instant::now();
         let progress = |next: Option<i64>| Progress { next: next.unwrap_or(0), since, told: false };
-        self.partitions = checkpoints.iter().map(|c| (c.partition, progress(c.kafka_offset))).collect();
+        self.partitions =
+            checkpoints.iter().map(|c| (c.partition, progress(c.kafka_offset))).collect();
     }
 
     /// A partition was read up to before `next`.
@@ -64,7 +65,12 @@ impl Watchdog {
     }
 
     /// What is wrong, if something is. Costs nothing while all goes well.
-    pub(super) fn look(&mut self, consumer: &GroupConsumer, topic: &str, ends: &Ends) -> Option<Alarm> {
+    pub(super) fn look(
+        &mut self,
+        consumer: &GroupConsumer,
+        topic: &str,
+        ends: &Ends,
+    ) -> Option<Alarm> {
         if self.looked_at.is_some_and(|at| at.elapsed() < EVERY) {
             return None;
         }
@@ -79,7 +85,8 @@ impl Watchdog {
                 continue;
             }
             // Kafka is away: asking for the others would only take time.
-            let (low, high) = consumer.fetch_watermarks(topic, (*partition).into(), TIMEOUT).ok()?;
+            let (low, high) =
+                consumer.fetch_watermarks(topic, (*partition).into(), TIMEOUT).ok()?;
             let trimmed = low > progress.next || (low >= high && low > 0);
             if trimmed && !progress.told {
                 progress.told = true;

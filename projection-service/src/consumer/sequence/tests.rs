@@ -33,10 +33,17 @@ fn only_what_is_next_is_accepted_and_repeats_are_skipped() {
 #[test]
 fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 8, id(8), 7), Verdict::Hole(Hole { after: 5, target: 8, last: 7 }));
+    assert_eq!(
+        sequence.of_topic(3, 8, id(8), 7),
+        Verdict::Hole(Hole { after: 5, target: 8, last: 7 })
+    );
     assert_eq!(sequence.of_topic(3, 9, id(9), 8), Verdict::Skip);
     let hole = Some(Hole { after: 5, target: 9, last: 8 });
-    assert_eq!((sequence.hole(3), offset(&sequence)), (hole, Some(5)), "a restart would read the hole again");
+    assert_eq!(
+        (sequence.hole(3), offset(&sequence)),
+        (hole, Some(5)),
+        "a restart would read the hole again"
+    );
     // What may be of an event behind the hole is only what was passed over.
     assert_eq!(sequence.of_topic(3, 5, id(5), 9), Verdict::Repeat);
     assert!(sequence.unusable(3, 10));
@@ -51,7 +58,10 @@ fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
 #[test]
 fn a_log_that_is_ahead_of_the_topic_makes_its_records_repeats() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, 7, id(7), 6), Verdict::Hole(Hole { after: 5, target: 7, last: 6 }));
+    assert_eq!(
+        sequence.of_topic(3, 7, id(7), 6),
+        Verdict::Hole(Hole { after: 5, target: 7, last: 6 })
+    );
     for position in 6..=20 {
         sequence.of_log(3, position, id(position));
     }
@@ -81,11 +91,22 @@ fn a_record_that_is_not_used_moves_only_the_offset() {
 #[test]
 fn a_record_beyond_the_end_of_the_log_holds_nothing_up() {
     let mut sequence = at(5, Some(5));
-    assert_eq!(sequence.of_topic(3, i64::MAX, id(1), 5), Verdict::Hole(Hole { after: 5, target: i64::MAX, last: 5 }));
-    assert_eq!(sequence.of_topic(3, 6, id(6), 6), Verdict::Next, "while the log is asked, what is next is taken");
+    assert_eq!(
+        sequence.of_topic(3, i64::MAX, id(1), 5),
+        Verdict::Hole(Hole { after: 5, target: i64::MAX, last: 5 })
+    );
+    assert_eq!(
+        sequence.of_topic(3, 6, id(6), 6),
+        Verdict::Next,
+        "while the log is asked, what is next is taken"
+    );
     assert_eq!(sequence.of_topic(3, 900, id(2), 7), Verdict::Skip);
     assert_eq!(sequence.log_ends(3), [5, 7], "two records are of no event");
-    assert_eq!((sequence.hole(3), offset(&sequence)), (None, Some(8)), "a restart does not read them again");
+    assert_eq!(
+        (sequence.hole(3), offset(&sequence)),
+        (None, Some(8)),
+        "a restart does not read them again"
+    );
     assert_eq!(sequence.of_topic(3, 7, id(7), 8), Verdict::Next);
     assert_eq!(sequence.log_ends(3), [0_i64; 0]);
 }
@@ -98,7 +119,11 @@ fn another_event_at_a_position_accepted_lately_contradicts_and_moves_only_the_of
     for position in 6..=9 {
         assert_eq!(sequence.of_topic(3, position, id(position), position - 1), Verdict::Next);
     }
-    assert_eq!(sequence.of_topic(3, 6, id(99), 9), Verdict::Contradicts, "not only at the last position");
+    assert_eq!(
+        sequence.of_topic(3, 6, id(99), 9),
+        Verdict::Contradicts,
+        "not only at the last position"
+    );
     assert_eq!(sequence.of_topic(3, 4, id(99), 10), Verdict::Repeat, "as far as is known");
     assert_eq!((sequence.accepted(3), offset(&sequence)), (Some(9), Some(11)));
 }

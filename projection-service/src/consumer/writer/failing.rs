@@ -43,7 +43,11 @@ pub(super) async fn find(
 
 impl Failing {
     /// Whether they would be too many, with those that are set aside now.
-    pub(crate) async fn is_too_much(&self, connection: &mut PgConnection, limit: Limit) -> sqlx::Result<bool> {
+    pub(crate) async fn is_too_much(
+        &self,
+        connection: &mut PgConnection,
+        limit: Limit,
+    ) -> sqlx::Result<bool> {
         let Some(first) = self.positions.first() else { return Ok(false) };
         let before = quarantine::failures(connection, self.partition, first - limit.window).await?;
         Ok(limit.is_exceeded(&before, &self.positions))

@@ -27,14 +27,18 @@ impl Cursor {
 
     /// As it came from the client, for a list ordered by that.
     pub(super) fn read(text: &str, by: SortBy) -> Option<Self> {
-        if text.len() != 48 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if text.len() != 48
+            || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             return None;
         }
         let value = u64::from_str_radix(&text[..16], 16).ok()?.cast_signed();
         let account_id = Uuid::from_u128(u128::from_str_radix(&text[16..], 16).ok()?);
         let key = match by {
             SortBy::Balance => SortKey::Amount(value),
-            SortBy::OpenedAt | SortBy::LastActivity => SortKey::Time(Timestamp::from_micros(value)?),
+            SortBy::OpenedAt | SortBy::LastActivity => {
+                SortKey::Time(Timestamp::from_micros(value)?)
+            }
         };
         Some(Self { key, account_id })
     }

@@ -91,9 +91,16 @@ pub(in crate::http) async fn discarded(
 ) -> Result<Json<DiscardedPage>, Problem> {
     let limit = limit(asked.limit)?;
     let pages = List::of("discarded", &());
-    let before = asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
-    let mut found = state.views.read(discarded::list(state.views.pool()?, before, limit + 1)).await?;
+    let before =
+        asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
+    let mut found =
+        state.views.read(discarded::list(state.views.pool()?, before, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
-    let next_cursor = found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
-    Ok(Json(DiscardedPage { data: found.into_iter().map(DiscardedView::from).collect(), next_cursor, has_more }))
+    let next_cursor =
+        found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
+    Ok(Json(DiscardedPage {
+        data: found.into_iter().map(DiscardedView::from).collect(),
+        next_cursor,
+        has_more,
+    }))
 }

@@ -70,7 +70,11 @@ pub(in crate::http) async fn discard(
 }
 
 /// Discards, if there is a reason; else tries again. Once begun it goes to its end, also when the client goes away.
-async fn settle(state: AppState, id: i64, reason: Option<Text<500, 1>>) -> Result<Json<SettledView>, Problem> {
+async fn settle(
+    state: AppState,
+    id: i64,
+    reason: Option<Text<500, 1>>,
+) -> Result<Json<SettledView>, Problem> {
     let settling = async move {
         let mut connection = state.views.read(state.views.pool()?.acquire()).await?;
         match reason {
@@ -100,7 +104,8 @@ fn problem(unsettled: Unsettled) -> Problem {
         }
         Unsettled::Applicable => Problem::new(StatusCode::CONFLICT, "applicable", detail),
         Unsettled::Replaying(replay) => {
-            Problem::new(StatusCode::CONFLICT, "replay_running", detail).with("replay_id", replay.to_string())
+            Problem::new(StatusCode::CONFLICT, "replay_running", detail)
+                .with("replay_id", replay.to_string())
         }
     }
 }
@@ -135,7 +140,8 @@ struct DiscardProblems;
 
 impl utoipa::IntoResponses for DiscardProblems {
     fn responses() -> Responses {
-        let malformed = Problem::malformed("reason", "text of 0 characters, where 1 to 500 are allowed");
+        let malformed =
+            Problem::malformed("reason", "text of 0 characters, where 1 to 500 are allowed");
         documented([malformed, problem(Unsettled::Applicable), Problem::unsupported_media_type()])
     }
 }

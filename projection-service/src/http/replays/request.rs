@@ -52,7 +52,14 @@ pub(crate) struct ReplayRequest {
 impl ReplayRequest {
     pub(crate) fn of(place: From, keep: bool) -> Self {
         let from = ReplayFrom::of(&place);
-        let none = Self { from, time: None, partition_offsets: None, account_id: None, generation: None, keep };
+        let none = Self {
+            from,
+            time: None,
+            partition_offsets: None,
+            account_id: None,
+            generation: None,
+            keep,
+        };
         match place {
             From::Beginning => none,
             From::Time(time) => Self { time: Some(time), ..none },
@@ -68,7 +75,11 @@ impl ReplayRequest {
         let Self { from, time, partition_offsets, account_id, generation, keep: _ } = self;
         let given = [
             (ReplayFrom::Time, "time", time.map(From::Time)),
-            (ReplayFrom::PartitionOffsets, "partition_offsets", partition_offsets.map(From::PartitionOffsets)),
+            (
+                ReplayFrom::PartitionOffsets,
+                "partition_offsets",
+                partition_offsets.map(From::PartitionOffsets),
+            ),
             (ReplayFrom::Account, "account_id", account_id.map(From::AccountId)),
             (ReplayFrom::Generation, "generation", generation.map(From::Generation)),
         ];
@@ -76,8 +87,15 @@ impl ReplayRequest {
         for (belongs_to, field, value) in given {
             match (belongs_to == from, value) {
                 (true, Some(value)) => place = Some(value),
-                (true, None) => return Err(Problem::malformed(field, "is missing, and belongs to this `from`")),
-                (false, Some(_)) => return Err(Problem::malformed(field, "does not belong to this `from`")),
+                (true, None) => {
+                    return Err(Problem::malformed(
+                        field,
+                        "is missing, and belongs to this `from`",
+                    ));
+                }
+                (false, Some(_)) => {
+                    return Err(Problem::malformed(field, "does not belong to this `from`"));
+                }
                 (false, None) => {}
             }
         }

@@ -23,7 +23,10 @@ struct ReplayEvent {
     #[schema(examples("replay"))]
     event: String,
     /// A `Replay`, as JSON.
-    #[schema(content_media_type = "application/json", examples("{\"state\":\"running\",\"events_done\":3050}"))]
+    #[schema(
+        content_media_type = "application/json",
+        examples("{\"state\":\"running\",\"events_done\":3050}")
+    )]
     data: String,
 }
 

@@ -28,13 +28,23 @@ impl AppState {
     }
 
     /// The legs that are there when the first of them is, or when the time is up.
-    pub(super) async fn first_leg(&self, transfer_id: Uuid, deadline: Instant) -> sqlx::Result<Vec<Leg>> {
+    pub(super) async fn first_leg(
+        &self,
+        transfer_id: Uuid,
+        deadline: Instant,
+    ) -> sqlx::Result<Vec<Leg>> {
         look_again(deadline, None, || self.legs(transfer_id), |legs| !legs.is_empty()).await
     }
 
     /// What has become of the leg that an account is to have at a version, when that is there, or when the time is up.
-    pub(super) async fn other_leg(&self, account_id: Uuid, version: i64, deadline: Instant) -> sqlx::Result<Other> {
-        let since = || async { self.views.read(quarantine::since(self.views.pool()?, account_id)).await };
+    pub(super) async fn other_leg(
+        &self,
+        account_id: Uuid,
+        version: i64,
+        deadline: Instant,
+    ) -> sqlx::Result<Other> {
+        let since =
+            || async { self.views.read(quarantine::since(self.views.pool()?, account_id)).await };
         // What is set aside already is not waited for.
         let deadline = if since().await?.is_some() { Instant::now() } else { deadline };
         let found = self.wait(deadline, On::Account(account_id, version), version).await?;
@@ -45,6 +55,10 @@ impl AppState {
             return Ok(Other::SetAside(since));
         }
         let thrown_away = discarded::contains(self.views.pool()?, account_id, version);
-        Ok(if self.views.read(thrown_away).await? { Other::ThrownAway } else { Other::Behind(found) })
+        Ok(if self.views.read(thrown_away).await? {
+            Other::ThrownAway
+        } else {
+            Other::Behind(found)
+        })
     }
 }

@@ -64,7 +64,11 @@ struct LegView {
 
 impl TransferView {
     /// Of the legs that are there; nothing, if none is.
-    pub(super) fn new(transfer_id: Uuid, mut legs: Vec<Leg>, quarantined_since: Option<Timestamp>) -> Option<Self> {
+    pub(super) fn new(
+        transfer_id: Uuid,
+        mut legs: Vec<Leg>,
+        quarantined_since: Option<Timestamp>,
+    ) -> Option<Self> {
         legs.sort_unstable_by_key(|leg| leg.amount);
         let one = legs.first()?;
         let leg = |sent: bool| legs.iter().find(|leg| (leg.amount < 0) == sent).map(LegView::from);

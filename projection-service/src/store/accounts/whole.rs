@@ -100,9 +100,14 @@ pub async fn each_with(
 ///
 /// # Errors
 /// As any query.
-pub async fn outside(connection: &mut PgConnection, partitions: Partition) -> sqlx::Result<Vec<(Uuid, Partition)>> {
-    sqlx::query_as("SELECT account_id, partition FROM accounts WHERE partition < 0 OR partition >= $1")
-        .bind(partitions)
-        .fetch_all(connection)
-        .await
+pub async fn outside(
+    connection: &mut PgConnection,
+    partitions: Partition,
+) -> sqlx::Result<Vec<(Uuid, Partition)>> {
+    sqlx::query_as(
+        "SELECT account_id, partition FROM accounts WHERE partition < 0 OR partition >= $1",
+    )
+    .bind(partitions)
+    .fetch_all(connection)
+    .await
 }

@@ -90,7 +90,11 @@ fn absent<const FIELDS: usize>(out: &mut Vec<u8>) {
     out.extend_from_slice([ABSENT.to_be_bytes(); FIELDS].as_flattened());
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a field is far below 2 GiB")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a field is far below 2 GiB"
+)]
 fn length(out: &mut Vec<u8>, bytes: usize) {
     out.extend_from_slice(&(bytes as i32).to_be_bytes());
 }

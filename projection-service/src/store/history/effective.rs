@@ -28,7 +28,9 @@ pub async fn list(
     for (n, counts_at) in ["h.recorded_at", "h.effective_at"].into_iter().enumerate() {
         sql.push(if n == 0 { "(" } else { ") UNION ALL (" });
         sql.push(concat!(entry_columns!(), " AND r.version <= ")).push_bind(filter.known);
-        sql.push(") AS reversed_by, ").push(counts_at).push(" AS counts_at FROM history AS h WHERE h.account_id = ");
+        sql.push(") AS reversed_by, ")
+            .push(counts_at)
+            .push(" AS counts_at FROM history AS h WHERE h.account_id = ");
         sql.push_bind(account_id).push(" AND h.version <= ").push_bind(filter.known);
         if n == 0 {
             sql.push(" AND h.effective_at IS NULL AND h.version > ").push_bind(filter.after);
@@ -43,7 +45,11 @@ pub async fn list(
             }
         }
         if let Some((at, version)) = before {
-            sql.push(" AND (").push(counts_at).push(", h.version) < (").push_bind(at.to_utc()).push(", ");
+            sql.push(" AND (")
+                .push(counts_at)
+                .push(", h.version) < (")
+                .push_bind(at.to_utc())
+                .push(", ");
             sql.push_bind(version).push(")");
         }
         if let (0, Some((at, _))) = (n, before) {
@@ -55,7 +61,10 @@ pub async fn list(
             None => sql.push(" AND h.amount IS NOT NULL"),
         };
         labels::restrict(&mut sql, "h.metadata", filter.metadata);
-        sql.push(" ORDER BY ").push(counts_at).push(" DESC, h.version DESC LIMIT ").push_bind(limit);
+        sql.push(" ORDER BY ")
+            .push(counts_at)
+            .push(" DESC, h.version DESC LIMIT ")
+            .push_bind(limit);
     }
     sql.push(") ORDER BY counts_at DESC, version DESC LIMIT ").push_bind(limit).push(")");
     push_balances(&mut sql, account_id, filter.known);
@@ -101,7 +110,12 @@ fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64)
 ///
 /// # Errors
 /// As any query.
-pub async fn balances(pool: &PgPool, account_id: Uuid, known: i64, moments: &[Timestamp]) -> sqlx::Result<Vec<i64>> {
+pub async fn balances(
+    pool: &PgPool,
+    account_id: Uuid,
+    known: i64,
+    moments: &[Timestamp],
+) -> sqlx::Result<Vec<i64>> {
     let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
     // What is recorded later and counts from before a moment is missing in the balance as it was recorded then.
     sqlx::query_scalar(
@@ -131,6 +145,7 @@ pub async fn balances(pool: &PgPool, account_id: Uuid, known: i64, moments: &[Ti
 /// # Errors
 /// As any query.
 pub async fn first(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
-    let sql = "SELECT min(effective_at) FROM history WHERE account_id = $1 AND effective_at IS NOT NULL";
+    let sql =
+        "SELECT min(effective_at) FROM history WHERE account_id = $1 AND effective_at IS NOT NULL";
     sqlx::query_scalar(sql).bind(account_id).fetch_one(pool).await
 }

@@ -71,9 +71,16 @@ pub struct Filter<'a> {
 ///
 /// # Errors
 /// As any query.
-pub async fn list(pool: &PgPool, account_id: Uuid, filter: &Filter<'_>, limit: i64) -> sqlx::Result<Vec<Entry>> {
+pub async fn list(
+    pool: &PgPool,
+    account_id: Uuid,
+    filter: &Filter<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<Entry>> {
     let mut sql = QueryBuilder::<Postgres>::new(concat!(entry_columns!(), " AND r.version <= "));
-    sql.push_bind(filter.known).push(") AS reversed_by FROM history AS h WHERE h.account_id = ").push_bind(account_id);
+    sql.push_bind(filter.known)
+        .push(") AS reversed_by FROM history AS h WHERE h.account_id = ")
+        .push_bind(account_id);
     sql.push(" AND h.version > ").push_bind(filter.after);
     sql.push(" AND h.version < ").push_bind(filter.before);
     match filter.event_type {
@@ -107,7 +114,11 @@ pub struct Delivered {
 ///
 /// # Errors
 /// As any query.
-pub async fn find(pool: &PgPool, account_id: Uuid, version: i64) -> sqlx::Result<Option<Delivered>> {
+pub async fn find(
+    pool: &PgPool,
+    account_id: Uuid,
+    version: i64,
+) -> sqlx::Result<Option<Delivered>> {
     sqlx::query_as(concat!(
         entry_columns!(),
         ") AS reversed_by, a.partition, h.kafka_offset, h.published_at, h.applied_at,

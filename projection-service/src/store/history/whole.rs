@@ -42,7 +42,8 @@ pub struct Whole<'r> {
 
 impl<'e> From<&super::Row<'e>> for Whole<'e> {
     fn from(row: &super::Row<'e>) -> Self {
-        let Entry { after, amount, reference, effective_at, metadata, transfer, reverses, hold } = row.entry;
+        let Entry { after, amount, reference, effective_at, metadata, transfer, reverses, hold } =
+            row.entry;
         Self {
             account_id: row.account_id,
             version: after.version,

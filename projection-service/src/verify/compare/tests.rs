@@ -60,7 +60,8 @@ fn every_column_of_an_account_counts() {
     ];
     for wrong in wrong {
         let differences = found(|findings| account(3, Some(&folded), &wrong, findings));
-        let [Difference { what: What::AccountDiffers, expected, found, .. }] = &differences[..] else {
+        let [Difference { what: What::AccountDiffers, expected, found, .. }] = &differences[..]
+        else {
             panic!("{differences:?}")
         };
         let names = |row: &Value| row.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
@@ -73,12 +74,19 @@ fn every_column_of_an_account_counts() {
 fn accounts_too_many_and_too_few_are_found_and_lost_ones_are_passed_over() {
     let whole = folded(Standing::Whole);
     let there = row(3, ID, whole.applied.as_ref().unwrap());
-    let what = |differences: Vec<Difference>| differences.into_iter().map(|d| d.what).collect::<Vec<_>>();
+    let what =
+        |differences: Vec<Difference>| differences.into_iter().map(|d| d.what).collect::<Vec<_>>();
     assert_eq!(what(found(|findings| account(3, None, &there, findings))), [What::AccountTooMany]);
     let unopened = Folded { applied: None, ..folded(Standing::Aside) };
-    assert_eq!(what(found(|findings| account(3, Some(&unopened), &there, findings))), [What::AccountTooMany]);
+    assert_eq!(
+        what(found(|findings| account(3, Some(&unopened), &there, findings))),
+        [What::AccountTooMany]
+    );
     for (standing, missing) in [(Standing::Whole, 1), (Standing::Aside, 1), (Standing::Lost, 0)] {
-        assert_eq!(found(|findings| account_missing(3, ID, &folded(standing), findings)).len(), missing);
+        assert_eq!(
+            found(|findings| account_missing(3, ID, &folded(standing), findings)).len(),
+            missing
+        );
     }
     let other = Account { balance: 1, ..there };
     assert_eq!(found(|findings| account(3, Some(&folded(Standing::Lost)), &other, findings)), []);
@@ -153,7 +161,10 @@ fn a_checkpoint_is_of_the_event_at_its_position() {
         Checkpoint { recorded_at: Some(at(5)), ..right },
     ];
     for wrong in wrong {
-        assert_eq!(found(|findings| checkpoint(&wrong, Some(last), findings))[0].what, What::Checkpoint);
+        assert_eq!(
+            found(|findings| checkpoint(&wrong, Some(last), findings))[0].what,
+            What::Checkpoint
+        );
     }
     assert_eq!(found(|findings| checkpoint(&right, None, findings)).len(), 1);
 }

@@ -3,7 +3,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 
-const OPENED: &str = r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
+const OPENED: &str =
+    r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
 const DEPOSITED: &str = r#"{"amount":25}"#;
 
 /// The event at a position, recorded so many seconds after midnight; ids are the positions.
@@ -36,7 +37,11 @@ fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<W
 }
 
 /// What each event comes to (R: a row, A: set aside, D: discarded, L: lost), and what is found in the log.
-fn fold_without(discarded: &[i64], aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<What>) {
+fn fold_without(
+    discarded: &[i64],
+    aside: &[(u128, i64)],
+    events: &[RecordedEvent],
+) -> (Fold, String, Vec<What>) {
     let aside = aside.iter().map(|(account, position)| (Uuid::from_u128(*account), *position));
     let (mut fold, mut findings) =
         (Fold::new(3, aside.collect(), discarded.iter().copied().collect()), Findings::default());
@@ -65,14 +70,18 @@ fn a_whole_log_is_a_row_each_and_no_difference() {
     let (fold, steps, found) = fold(&[], &events);
     assert_eq!((steps.as_str(), found), ("RRRR", vec![]));
     let applied = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap();
-    assert_eq!((applied.state.balance, applied.position, &*applied.owner), (125, 3, "customer-4711"));
+    assert_eq!(
+        (applied.state.balance, applied.position, &*applied.owner),
+        (125, 3, "customer-4711")
+    );
     assert_eq!((fold.last.unwrap().position, history(&fold, 2)), (4, 2));
 }
 
 #[test]
 fn holds_and_reversals_are_rows_and_what_no_decider_wrote_should_be_set_aside() {
     let types = ["AccountOpened", "MoneyDeposited", "HoldPlaced", "EntryReversed", "HoldReleased"];
-    let events: Vec<_> = types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
+    let events: Vec<_> =
+        types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
     let (fold, steps, found) = fold(&[], &events);
     assert_eq!((steps.as_str(), found), ("RRRRL", vec![What::NotSetAside]));
     let state = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap().state;
@@ -94,8 +103,10 @@ fn a_missing_event_is_told_once_and_the_rest_of_its_account_is_not_compared() {
 
 #[test]
 fn an_event_that_is_there_twice_is_found() {
-    let again =
-        |number, version| RecordedEvent { event_id: Uuid::from_u128(2), ..event(number, 1, version, "MoneyDeposited") };
+    let again = |number, version| RecordedEvent {
+        event_id: Uuid::from_u128(2),
+        ..event(number, 1, version, "MoneyDeposited")
+    };
     let mut late = again(3, 3);
     late.recorded_at = event(2, 1, 2, "MoneyDeposited").recorded_at;
     let begin = [event(1, 1, 1, "AccountOpened"), event(2, 1, 2, "MoneyDeposited")];
@@ -112,7 +123,11 @@ fn an_event_that_is_there_twice_is_found() {
 
 #[test]
 fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
-    let events = [event(1, 1, 1, "AccountOpened"), event(2, 1, 2, "MoneyBurnt"), event(3, 1, 3, "MoneyDeposited")];
+    let events = [
+        event(1, 1, 1, "AccountOpened"),
+        event(2, 1, 2, "MoneyBurnt"),
+        event(3, 1, 3, "MoneyDeposited"),
+    ];
     let (aside, steps, found) = fold(&[(1, 2)], &events);
     assert_eq!((steps.as_str(), found, history(&aside, 1)), ("RAA", vec![], 1));
     // What this version of the program could apply, too: it was set aside, and nobody has tried again.
@@ -132,7 +147,10 @@ fn an_account_goes_on_without_what_was_discarded() {
         event(4, 2, 1, "MoneyBurnt"),
     ];
     let (fold, steps, found) = fold_without(&[2, 4], &[], &events);
-    assert_eq!((steps.as_str(), found.len(), history(&fold, 1), history(&fold, 2)), ("RDRD", 0, 3, 0));
+    assert_eq!(
+        (steps.as_str(), found.len(), history(&fold, 1), history(&fold, 2)),
+        ("RDRD", 0, 3, 0)
+    );
     let (fold, steps, _) = fold_without(&[2], &[], &events[..2]);
     assert_eq!((steps.as_str(), history(&fold, 1)), ("RD", 2));
     // What can be applied is, even so.

@@ -8,17 +8,28 @@ pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         return of(&components["schemas"][name], components);
     }
-    let given = [&schema["example"], &schema["examples"][0], &schema["default"], &schema["const"], &schema["enum"][0]];
+    let given = [
+        &schema["example"],
+        &schema["examples"][0],
+        &schema["default"],
+        &schema["const"],
+        &schema["enum"][0],
+    ];
     if let Some(example) = given.into_iter().find(|example| !example.is_null()) {
         return Some(example.clone());
     }
     if let Some(all) = schema["allOf"].as_array() {
         let parts = all.iter().filter_map(|part| of(part, components));
-        return Some(Value::Object(parts.filter_map(|part| part.as_object().cloned()).flatten().collect()));
+        return Some(Value::Object(
+            parts.filter_map(|part| part.as_object().cloned()).flatten().collect(),
+        ));
     }
     let is_null = |schema: &&Value| schema["type"] == "null";
     if let Some(one) = ["oneOf", "anyOf"].iter().find_map(|of| schema[*of].as_array()) {
-        return one.iter().find(|schema| !is_null(schema)).and_then(|schema| of(schema, components));
+        return one
+            .iter()
+            .find(|schema| !is_null(schema))
+            .and_then(|schema| of(schema, components));
     }
     Some(match type_of(schema)? {
         "object" => fields(schema, components)?,
@@ -37,14 +48,18 @@ pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
 /// The type of a schema that may also be null.
 fn type_of(schema: &Value) -> Option<&str> {
     let types = schema["type"].as_array();
-    types.map_or(schema["type"].as_str(), |types| types.iter().filter_map(Value::as_str).find(|name| *name != "null"))
+    types.map_or(schema["type"].as_str(), |types| {
+        types.iter().filter_map(Value::as_str).find(|name| *name != "null")
+    })
 }
 
 fn fields(schema: &Value, components: &Value) -> Option<Value> {
     let properties = schema["properties"].as_object().into_iter().flatten();
-    let fields: Map<_, _> =
-        properties.filter_map(|(name, field)| Some((name.clone(), of(field, components)?))).collect();
-    let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let fields: Map<_, _> = properties
+        .filter_map(|(name, field)| Some((name.clone(), of(field, components)?)))
+        .collect();
+    let mut required =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     required.all(|name| fields.contains_key(name)).then_some(Value::Object(fields))
 }
 
@@ -66,7 +81,8 @@ mod tests {
         let page = json!({"type": "object", "properties": {
             "data": {"type": "array", "items": {"$ref": "#/components/schemas/Account"}},
         }});
-        let account = json!({"id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60", "balance": 7, "owner": "ada"});
+        let account =
+            json!({"id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60", "balance": 7, "owner": "ada"});
         assert_eq!(of(&page, &components), Some(json!({ "data": [account] })));
         let lacks = json!({"type": "object", "required": ["note"], "properties": {"note": {"type": "string"}}});
         assert_eq!(of(&lacks, &components), None);

@@ -37,13 +37,16 @@ impl<'a> Fields<'a> {
     /// 400 `malformed_request` if it is there twice or can't be read.
     pub fn take<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<Option<T>, Problem> {
         self.asked.push(name);
-        let Some(place) = self.unread.iter().position(|(known, _)| known == name) else { return Ok(None) };
+        let Some(place) = self.unread.iter().position(|(known, _)| known == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.unread.remove(place);
         if self.unread.iter().any(|(known, _)| known == name) {
             return Err(Problem::malformed(name, format!("duplicate field `{name}`")));
         }
         // The same way as a field of the rest, so that the same is said of it.
-        let read = T::deserialize(value).or_else(|_| serde_path_to_error::deserialize(value).map_err(malformed));
+        let read = T::deserialize(value)
+            .or_else(|_| serde_path_to_error::deserialize(value).map_err(malformed));
         read.map(Some).map_err(|problem| match problem.errors.into_iter().next() {
             Some(error) => Problem::malformed(name, error.detail),
             None => Problem::malformed(name, problem.detail),
@@ -55,10 +58,13 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// 400 `malformed_request` that names the field.
     pub fn rest<T: Deserialize<'a>>(self) -> Result<T, Problem> {
-        let object = || MapDeserializer::new(self.unread.iter().map(|(name, value)| (name.as_ref(), *value)));
+        let object = || {
+            MapDeserializer::new(self.unread.iter().map(|(name, value)| (name.as_ref(), *value)))
+        };
         T::deserialize(object()).or_else(|_| {
             let asked = || self.asked.iter().map(|name| format!(", `{name}`")).collect::<String>();
-            serde_path_to_error::deserialize(object()).map_err(|error| malformed(error).also_known(&asked()))
+            serde_path_to_error::deserialize(object())
+                .map_err(|error| malformed(error).also_known(&asked()))
         })
     }
 }
@@ -138,6 +144,10 @@ mod tests {
             assert!(!problem.detail.contains(" at line "), "{}", problem.detail);
         }
         let unknown = read(r#"{"name":"a","number":1,"other":2}"#).unwrap_err();
-        assert!(unknown.detail.ends_with("expected `number` or `list`, `name`"), "{}", unknown.detail);
+        assert!(
+            unknown.detail.ends_with("expected `number` or `list`, `name`"),
+            "{}",
+            unknown.detail
+        );
     }
 }

@@ -42,7 +42,10 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let essence = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|v| v.split(';').next());
+    let essence = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|v| v.split(';').next());
     essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
@@ -128,7 +131,11 @@ mod tests {
             ("\u{feff}{}", "name"),
             ("\u{feff}\u{feff}{}", "body"),
         ] {
-            assert_eq!(from_json::<Outer>(body.as_bytes()).unwrap_err().errors[0].field, field, "{body}");
+            assert_eq!(
+                from_json::<Outer>(body.as_bytes()).unwrap_err().errors[0].field,
+                field,
+                "{body}"
+            );
         }
         assert!(from_json::<Outer>(br#"{"name":"a","inner":[]}"#).is_ok());
         assert!(from_json::<Option<Outer>>(b"null").unwrap().is_none());

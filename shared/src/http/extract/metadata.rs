@@ -22,26 +22,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryWithMetad
         let mut rest = form_urlencoded::Serializer::new(String::new());
         for (name, value) in pairs(parts.uri.query().unwrap_or_default())? {
             // A name of a label may have brackets of its own.
-            let in_brackets = name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']'));
-            let label =
-                match in_brackets {
-                    Some(key) => Some((key, &*value)),
-                    None if name == "label" => {
-                        let label = value.split_once(':');
-                        Some(label.ok_or_else(|| {
-                            Problem::malformed("label", "must be a key and a value, as in region:north")
-                        })?)
-                    }
-                    None => None,
-                };
+            let in_brackets =
+                name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']'));
+            let label = match in_brackets {
+                Some(key) => Some((key, &*value)),
+                None if name == "label" => {
+                    let label = value.split_once(':');
+                    Some(label.ok_or_else(|| {
+                        Problem::malformed("label", "must be a key and a value, as in region:north")
+                    })?)
+                }
+                None => None,
+            };
             match label {
                 Some((key, value)) => {
-                    metadata.insert(key, value).map_err(|detail| Problem::malformed(name.as_ref(), detail))?;
+                    metadata
+                        .insert(key, value)
+                        .map_err(|detail| Problem::malformed(name.as_ref(), detail))?;
                 }
                 None => drop(rest.append_pair(&name, &value)),
             }
         }
-        let asked = read(&rest.finish()).map_err(|problem| problem.also_known(", `label`, `metadata[…]`"))?;
+        let asked = read(&rest.finish())
+            .map_err(|problem| problem.also_known(", `label`, `metadata[…]`"))?;
         Ok(Self(asked, metadata))
     }
 }
@@ -61,9 +64,12 @@ mod tests {
 
     async fn asked(query: &str) -> Result<(Option<i64>, String), (u16, String, String)> {
         let request = Request::get(format!("/v1/accounts?{query}")).body(()).unwrap();
-        let read = QueryWithMetadata::<Asked>::from_request_parts(&mut request.into_parts().0, &()).await;
-        read.map(|QueryWithMetadata(asked, metadata)| (asked.limit, serde_json::to_string(&metadata).unwrap()))
-            .map_err(|problem| (problem.status, problem.errors[0].field.clone(), problem.detail))
+        let read =
+            QueryWithMetadata::<Asked>::from_request_parts(&mut request.into_parts().0, &()).await;
+        read.map(|QueryWithMetadata(asked, metadata)| {
+            (asked.limit, serde_json::to_string(&metadata).unwrap())
+        })
+        .map_err(|problem| (problem.status, problem.errors[0].field.clone(), problem.detail))
     }
 
     #[tokio::test]
@@ -78,7 +84,10 @@ mod tests {
             assert_eq!(asked(query).await, Ok((Some(7), both.to_owned())));
         }
         assert_eq!(asked("metadata[a[0]]=").await, Ok((None, r#"{"a[0]":""}"#.to_owned())));
-        assert_eq!(asked("metadata[a%26b]=%3D%20+").await, Ok((None, r#"{"a&b":"=  "}"#.to_owned())));
+        assert_eq!(
+            asked("metadata[a%26b]=%3D%20+").await,
+            Ok((None, r#"{"a&b":"=  "}"#.to_owned()))
+        );
         assert_eq!(asked("label=a:b:c").await, Ok((None, r#"{"a":"b:c"}"#.to_owned())));
         assert_eq!(asked("").await, Ok((None, "{}".to_owned())));
     }
@@ -107,6 +116,12 @@ mod tests {
             let (status, field, detail) = asked(&query).await.unwrap_err();
             assert_eq!((status, field.as_str()), (400, name), "{detail}");
         }
-        assert!(asked("format=x").await.unwrap_err().2.ends_with("expected `limit`, `label`, `metadata[…]`"));
+        assert!(
+            asked("format=x")
+                .await
+                .unwrap_err()
+                .2
+                .ends_with("expected `limit`, `label`, `metadata[…]`")
+        );
     }
 }

@@ -64,7 +64,9 @@ pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, seat: Seat) {
     let service = {
         let (host, guest) = (Arc::clone(&host), Arc::clone(&guest));
         let bounds = Arc::new(host.bounds.of(guest.address));
-        service_fn(move |request| answer(Arc::clone(&host), Arc::clone(&bounds), Arc::clone(&guest), request))
+        service_fn(move |request| {
+            answer(Arc::clone(&host), Arc::clone(&bounds), Arc::clone(&guest), request)
+        })
     };
     let wire = Wire::new(stream, Arc::clone(&guest));
     let mut connection = host.http.serve_connection(TokioIo::new(wire), service);

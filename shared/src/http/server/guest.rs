@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+use std::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release,
+};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -138,7 +140,9 @@ impl Guest {
         match self.phase() {
             Phase::Idle | Phase::Head => Some(self.since.load(Acquire)),
             Phase::Closing => Some(0),
-            Phase::Busy => Some(self.stalled.load(Acquire)).filter(|since| self.is_stalled(*since, patience)),
+            Phase::Busy => {
+                Some(self.stalled.load(Acquire)).filter(|since| self.is_stalled(*since, patience))
+            }
             Phase::Leaving => None,
         }
     }
@@ -149,7 +153,9 @@ impl Guest {
 
     /// Has the connection closed, unless it is doing something by now. Returns whether that is so.
     pub(super) fn ask_to_leave(&self, patience: Duration) -> bool {
-        let asked = [Phase::Idle, Phase::Head, Phase::Closing].into_iter().any(|from| self.step(from, Phase::Leaving))
+        let asked = [Phase::Idle, Phase::Head, Phase::Closing]
+            .into_iter()
+            .any(|from| self.step(from, Phase::Leaving))
             || (self.unused_since(patience).is_some() && self.step(Phase::Busy, Phase::Leaving));
         if asked {
             self.leave.notify_one();

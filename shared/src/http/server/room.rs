@@ -133,7 +133,10 @@ mod tests {
             [Phase::Busy, Phase::Leaving, Phase::Idle, Phase::Idle]
         );
         assert!(!idle.guest.begin_answer(), "nothing is executed for who was asked to leave");
-        assert!(again.guest.begin_answer() && room.admit(address(1)).is_none(), "all of its own are at work");
+        assert!(
+            again.guest.begin_answer() && room.admit(address(1)).is_none(),
+            "all of its own are at work"
+        );
         // The house is full: anybody's.
         let third = room.admit(address(3)).unwrap();
         assert_eq!(other.guest.phase(), Phase::Leaving);

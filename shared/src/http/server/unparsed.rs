@@ -27,10 +27,16 @@ pub(super) fn answer(error: &hyper::Error, own: &[u8], rest: &[u8]) -> Option<Ve
     let status = own.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok());
     let problem = match status {
         // Of a request line that has no end, hyper says the same as of too many headers.
-        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) if rest.contains(&b'\n') => limits::headers_too_large(),
-        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG) => limits::uri_too_long(),
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) if rest.contains(&b'\n') => {
+            limits::headers_too_large()
+        }
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG) => {
+            limits::uri_too_long()
+        }
         Some(_) => unreadable(&error.to_string()),
-        None if error.is_incomplete_message() && !rest.is_empty() => unreadable("it ended within its head"),
+        None if error.is_incomplete_message() && !rest.is_empty() => {
+            unreadable("it ended within its head")
+        }
         None => return None,
     };
     Some(written(&problem))
@@ -47,7 +53,8 @@ fn unreadable(why: &str) -> Problem {
 }
 
 fn written(problem: &Problem) -> Vec<u8> {
-    metrics::counter!("passbook_http_unparsed_total", "status" => problem.status.to_string()).increment(1);
+    metrics::counter!("passbook_http_unparsed_total", "status" => problem.status.to_string())
+        .increment(1);
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let head = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nx-request-id: {}\r\n\

@@ -29,7 +29,8 @@ pub(super) fn ask(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(
             if own.held() + amount > MAX_AMOUNT.into() {
                 return Err(Refusal::AmountOverflow);
             }
-            own.holds.insert(hold.hold_id, KeptHold { amount, expires_at, status: HoldStatus::Open });
+            own.holds
+                .insert(hold.hold_id, KeptHold { amount, expires_at, status: HoldStatus::Open });
             ("HoldPlaced", 0)
         }
         Command::Capture(capture) => {
@@ -50,7 +51,10 @@ pub(super) fn ask(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(
             ("HoldReleased", 0)
         }
         Command::Expire(expire) => match own.holds.get_mut(&expire.hold_id) {
-            Some(hold) if hold.status == HoldStatus::Open && hold.expires_at.is_some_and(|at| at <= now) => {
+            Some(hold)
+                if hold.status == HoldStatus::Open
+                    && hold.expires_at.is_some_and(|at| at <= now) =>
+            {
                 hold.status = HoldStatus::Expired;
                 ("HoldExpired", 0)
             }
@@ -66,7 +70,9 @@ pub(super) fn ask(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(
 /// Ends all whose time is over; whether there were any.
 pub(super) fn expire_all(own: &mut Kept, now: Timestamp) -> bool {
     let before = own.entries.len();
-    let over = |hold: &&mut KeptHold| hold.status == HoldStatus::Open && hold.expires_at.is_some_and(|at| at <= now);
+    let over = |hold: &&mut KeptHold| {
+        hold.status == HoldStatus::Open && hold.expires_at.is_some_and(|at| at <= now)
+    };
     let over: Vec<&mut KeptHold> = own.holds.values_mut().filter(over).collect();
     let count = over.len();
     over.into_iter().for_each(|hold| hold.status = HoldStatus::Expired);

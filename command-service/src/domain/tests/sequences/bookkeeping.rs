@@ -37,7 +37,9 @@ pub(super) fn from_outside(event: &AccountEvent) -> i128 {
 pub(super) fn counterparty_of(event: &AccountEvent) -> Option<Uuid> {
     match event {
         AccountEvent::MoneySent(leg) | AccountEvent::MoneyReceived(leg) => Some(leg.counterparty),
-        AccountEvent::EntryReversed(reversed) => reversed.transfer.map(|transfer| transfer.counterparty),
+        AccountEvent::EntryReversed(reversed) => {
+            reversed.transfer.map(|transfer| transfer.counterparty)
+        }
         AccountEvent::AccountOpened(_)
         | AccountEvent::MoneyDeposited(_)
         | AccountEvent::MoneyWithdrawn(_)
@@ -74,7 +76,9 @@ pub(super) fn holds_end_once(events: &[AccountEvent]) -> Result<(), TestCaseErro
                 open.insert(hold.hold_id, (hold.amount.get(), hold.expires_at));
                 continue;
             }
-            AccountEvent::HoldCaptured(end) => (end.hold_id, end.amount.get() + end.released, end.expires_at),
+            AccountEvent::HoldCaptured(end) => {
+                (end.hold_id, end.amount.get() + end.released, end.expires_at)
+            }
             AccountEvent::HoldReleased(end) => (end.hold_id, end.amount.get(), end.expires_at),
             AccountEvent::HoldExpired(end) => (end.hold_id, end.amount.get(), Some(end.expires_at)),
             _ => continue,
@@ -96,14 +100,27 @@ pub(super) fn legs_match(log: &Log) -> Result<(), TestCaseError> {
                     let Some(AccountEvent::MoneyReceived(received)) = other else {
                         return Err(TestCaseError::fail(format!("{other:?} received {sent:?}")));
                     };
-                    prop_assert_eq!((received.counterparty, received.counterparty_version), (account_id, version));
-                    prop_assert_eq!((received.transfer_id, received.amount), (sent.transfer_id, sent.amount));
+                    prop_assert_eq!(
+                        (received.counterparty, received.counterparty_version),
+                        (account_id, version)
+                    );
+                    prop_assert_eq!(
+                        (received.transfer_id, received.amount),
+                        (sent.transfer_id, sent.amount)
+                    );
                 }
                 AccountEvent::MoneyReceived(received) => {
                     let other = at(log, received.counterparty, received.counterparty_version);
-                    prop_assert!(matches!(other, Some(AccountEvent::MoneySent(_))), "{:?} sent {:?}", other, received);
+                    prop_assert!(
+                        matches!(other, Some(AccountEvent::MoneySent(_))),
+                        "{:?} sent {:?}",
+                        other,
+                        received
+                    );
                 }
-                AccountEvent::EntryReversed(reversed) => undone_as_it_was(log, account_id, version, reversed)?,
+                AccountEvent::EntryReversed(reversed) => {
+                    undone_as_it_was(log, account_id, version, reversed)?
+                }
                 _ => {}
             }
         }
@@ -111,19 +128,31 @@ pub(super) fn legs_match(log: &Log) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn undone_as_it_was(log: &Log, account_id: Uuid, version: i64, undo: &EntryReversed) -> Result<(), TestCaseError> {
+fn undone_as_it_was(
+    log: &Log,
+    account_id: Uuid,
+    version: i64,
+    undo: &EntryReversed,
+) -> Result<(), TestCaseError> {
     let entry = at(log, account_id, undo.version);
     let (amount, leg) = match (undo.entry, entry) {
         (ReversibleEntry::Deposit, Some(AccountEvent::MoneyDeposited(moved)))
-        | (ReversibleEntry::Withdrawal, Some(AccountEvent::MoneyWithdrawn(moved))) => (moved.amount, None),
+        | (ReversibleEntry::Withdrawal, Some(AccountEvent::MoneyWithdrawn(moved))) => {
+            (moved.amount, None)
+        }
         (ReversibleEntry::TransferSent, Some(AccountEvent::MoneySent(leg)))
-        | (ReversibleEntry::TransferReceived, Some(AccountEvent::MoneyReceived(leg))) => (leg.amount, Some(leg)),
+        | (ReversibleEntry::TransferReceived, Some(AccountEvent::MoneyReceived(leg))) => {
+            (leg.amount, Some(leg))
+        }
         _ => return Err(TestCaseError::fail(format!("{undo:?} of {entry:?}"))),
     };
     prop_assert_eq!(undo.amount, amount);
     prop_assert_eq!(undo.transfer.is_some(), leg.is_some());
     let Some((transfer, leg)) = undo.transfer.zip(leg) else { return Ok(()) };
-    prop_assert_eq!((transfer.transfer_id, transfer.counterparty), (leg.transfer_id, leg.counterparty));
+    prop_assert_eq!(
+        (transfer.transfer_id, transfer.counterparty),
+        (leg.transfer_id, leg.counterparty)
+    );
     let other = at(log, transfer.counterparty, transfer.counterparty_version);
     let Some(AccountEvent::EntryReversed(other)) = other else {
         return Err(TestCaseError::fail(format!("{other:?} beside {undo:?}")));

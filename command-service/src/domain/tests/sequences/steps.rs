@@ -12,7 +12,8 @@ use crate::domain::tests::log::Log;
 use crate::domain::tests::specification::*;
 
 /// The accounts. The last one is in another currency.
-pub(super) const ACCOUNTS: [Uuid; 4] = [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), Uuid::from_u128(4)];
+pub(super) const ACCOUNTS: [Uuid; 4] =
+    [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), Uuid::from_u128(4)];
 
 /// Who is asked how often: what builds up needs several commands on one account.
 const WHO: &[usize] = &[0, 0, 0, 0, 0, 1, 1, 2, 3];
@@ -52,9 +53,23 @@ pub(super) struct Step {
 pub(super) fn steps(kinds: &'static [Kind], largest: i64) -> impl Strategy<Value = Vec<Step>> {
     let openings = proptest::array::uniform4((amount_or_zero(largest), 0..12_i64));
     let step = (select(kinds), select(WHO), 0..4_usize, amount(largest), 0..60_i64, 0..3_i64)
-        .prop_map(|(kind, who, whom, amount, choice, later)| Step { kind, who, whom, amount, choice, later });
+        .prop_map(|(kind, who, whom, amount, choice, later)| Step {
+            kind,
+            who,
+            whom,
+            amount,
+            choice,
+            later,
+        });
     (openings, prop::collection::vec(step, 1..40)).prop_map(|(openings, rest)| {
-        let open = |(who, (amount, choice))| Step { kind: Kind::Open, who, whom: who, amount, choice, later: 0 };
+        let open = |(who, (amount, choice))| Step {
+            kind: Kind::Open,
+            who,
+            whom: who,
+            amount,
+            choice,
+            later: 0,
+        };
         // One in twelve is not there from the start.
         let openings = (0..).zip(openings).map(open).filter(|step| step.choice > 0);
         openings.chain(rest).collect()
@@ -79,7 +94,9 @@ impl Step {
             Kind::Open => self.as_of(now, Command::Open(self.opening())),
             Kind::Deposit => self.as_of(now, deposit(amount)),
             Kind::Withdraw => self.as_of(now, withdraw(self.going_out(log))),
-            Kind::Transfer => self.as_of(now, transfer(id(choice), self.receiver(), self.going_out(log))),
+            Kind::Transfer => {
+                self.as_of(now, transfer(id(choice), self.receiver(), self.going_out(log)))
+            }
             Kind::Hold => {
                 let expires_at = (choice % 4 > 0).then(|| at(now + choice % 7));
                 let hold_id = if choice % 10 == 0 { self.hold_id(log) } else { id(choice) };
@@ -118,8 +135,13 @@ impl Step {
 
     /// Now and then all there is, or nothing would ever be closed.
     fn going_out(self, log: &Log) -> i64 {
-        let available = log.account(ACCOUNTS[self.who]).summary().map_or(0, |summary| summary.available);
-        if self.choice % 5 == 0 && (1..=MAX_AMOUNT).contains(&available) { available } else { self.amount }
+        let available =
+            log.account(ACCOUNTS[self.who]).summary().map_or(0, |summary| summary.available);
+        if self.choice % 5 == 0 && (1..=MAX_AMOUNT).contains(&available) {
+            available
+        } else {
+            self.amount
+        }
     }
 
     /// Mostly another one, in the same currency.
@@ -151,7 +173,11 @@ impl Step {
                     | AccountEvent::MoneyReceived(_)
             )
         };
-        let moved: Vec<i64> = (1..).zip(events).filter(|(_, event)| moved(event)).map(|(version, _)| version).collect();
+        let moved: Vec<i64> = (1..)
+            .zip(events)
+            .filter(|(_, event)| moved(event))
+            .map(|(version, _)| version)
+            .collect();
         let any = self.choice % (i64::try_from(events.len()).unwrap() + 2);
         let chosen = self.chosen(moved.len()).filter(|_| self.choice % 5 > 0);
         chosen.map_or(any, |chosen| moved[chosen])

@@ -56,7 +56,12 @@ pub(in super::super) fn hold(minor_units: i64) -> Command {
 
 pub(in super::super) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Command {
     let amount = minor_units.map(|minor_units| Amount::new(minor_units).unwrap());
-    Command::Capture(Capture { hold_id, amount, reference: reference("two nights"), metadata: Metadata::default() })
+    Command::Capture(Capture {
+        hold_id,
+        amount,
+        reference: reference("two nights"),
+        metadata: Metadata::default(),
+    })
 }
 
 pub(in super::super) fn release(hold_id: Uuid) -> Command {
@@ -85,7 +90,9 @@ pub(in super::super) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Com
 pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
     match &mut command {
         Command::Open(opening) => opening.effective_at = Some(at(seconds)),
-        Command::Deposit(moved) | Command::Withdraw(moved) => moved.effective_at = Some(at(seconds)),
+        Command::Deposit(moved) | Command::Withdraw(moved) => {
+            moved.effective_at = Some(at(seconds))
+        }
         Command::Transfer(transfer) => transfer.effective_at = Some(at(seconds)),
         Command::Reverse(reversal) => reversal.effective_at = Some(at(seconds)),
         _ => unreachable!("it has no effective time"),

@@ -1,8 +1,9 @@
 //! Short names for events. Amounts in minor units.
 
 use passbook_shared::event::{
-    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased,
-    MoneyMoved, OverdraftLimitSet, Reason, ReversedTransfer, ReversibleEntry, TransferLeg,
+    AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired,
+    HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversedTransfer,
+    ReversibleEntry, TransferLeg,
 };
 use passbook_shared::money::Amount;
 use passbook_shared::text::{Metadata, Owner, Reference};
@@ -124,9 +125,19 @@ pub(in super::super) fn held(minor_units: i64) -> AccountEvent {
     held_until(minor_units, None)
 }
 
-pub(in super::super) fn hold_of(hold_id: Uuid, minor_units: i64, expires_at: Option<Timestamp>) -> HoldPlaced {
+pub(in super::super) fn hold_of(
+    hold_id: Uuid,
+    minor_units: i64,
+    expires_at: Option<Timestamp>,
+) -> HoldPlaced {
     let amount = Amount::new(minor_units).unwrap();
-    HoldPlaced { hold_id, amount, expires_at, reference: reference("room 12"), metadata: Metadata::default() }
+    HoldPlaced {
+        hold_id,
+        amount,
+        expires_at,
+        reference: reference("room 12"),
+        metadata: Metadata::default(),
+    }
 }
 
 pub(in super::super) fn captured(minor_units: i64, released: i64) -> AccountEvent {
@@ -150,7 +161,11 @@ pub(in super::super) fn expired(minor_units: i64, seconds: i64) -> AccountEvent 
     AccountEvent::HoldExpired(HoldExpired { hold_id: HOLD, amount, expires_at: at(seconds) })
 }
 
-pub(in super::super) fn reversed(version: i64, entry: ReversibleEntry, minor_units: i64) -> AccountEvent {
+pub(in super::super) fn reversed(
+    version: i64,
+    entry: ReversibleEntry,
+    minor_units: i64,
+) -> AccountEvent {
     AccountEvent::EntryReversed(reversal_of(version, entry, minor_units, None))
 }
 
