@@ -1,5 +1,8 @@
 //! The command-service's settings.
 
+/// Settings of lanes.
+pub mod lanes;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

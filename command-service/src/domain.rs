@@ -8,6 +8,9 @@ pub mod command;
 pub mod decide;
 /// Available money by effective time.
 pub mod effective;
+pub(crate) mod facts;
+/// Facts that commands need beside the state of their account.
+pub mod needs;
 /// The ways in which the domain says no.
 pub mod refusal;
 #[cfg(test)]

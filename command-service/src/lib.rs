@@ -3,6 +3,7 @@
 
 /// Settings.
 pub mod config;
+mod decision;
 /// The rules.
 pub mod domain;
 /// Requests and answers.
@@ -20,6 +21,8 @@ pub mod operate;
 pub mod outcome;
 /// From the log to the topic.
 pub mod relay;
+/// Requests to run a command.
+pub mod request;
 /// A log that was restored from a backup.
 pub mod restore;
 /// From settings to running tasks.

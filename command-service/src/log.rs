@@ -1,11 +1,13 @@
 //! The log in Postgres: all SQL of the command-service, a table or a journey a file.
 
+pub(crate) mod access;
 /// The append: events, keys and checks in one call.
 pub mod append;
 /// Whether the log obeys the rules, and what is kept beside it.
 pub mod check;
 /// The log's time.
 pub mod clock;
+pub(crate) mod connection;
 /// Accounts by when their entries count from.
 pub mod effective;
 /// What the relay asks of the log.
@@ -14,12 +16,15 @@ pub mod feed;
 pub mod keys;
 /// Accounts folded from their newest snapshot and the events after it.
 pub mod load;
-/// What came of earlier commands, by idempotency key or command id.
+/// Outcomes of earlier commands.
 pub mod outcomes;
 /// What states do not keep, as far as commands need it.
 pub mod past;
+pub(crate) mod preparation;
+pub(crate) mod prior_outcomes;
 /// Reading the log for people and for the projection.
 pub mod read;
+pub(crate) mod rebuild;
 /// Accepted restores, and forks that are yet to be resolved.
 pub mod restores;
 /// Rows of `events`.
@@ -28,6 +33,7 @@ pub mod rows;
 pub mod snapshot_key;
 /// Folded accounts, written behind the append.
 pub mod snapshots;
+pub(crate) mod state_cache;
 /// Which store this is; migrations.
 pub mod store;
 

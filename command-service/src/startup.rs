@@ -16,10 +16,11 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::config::lanes::LaneConfig;
 use crate::config::{Action, Cli, Config, RestoreAction};
 use crate::http::turns::Turns;
 use crate::http::{self, App};
-use crate::lanes::{LaneConfig, Lanes};
+use crate::lanes::{LaneDeps, Lanes};
 use crate::log::check::Checker;
 use crate::log::clock::LogClock;
 use crate::log::read::LogReader;
@@ -34,6 +35,7 @@ use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 use crate::upkeep::Upkeep;
 use crate::verify::verify;
+use crate::writes::Writes;
 
 /// How long to wait for a Postgres that is not there yet.
 const STORE_WAIT: Duration = Duration::from_secs(60);
@@ -98,8 +100,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let mut tasks = Tasks::new(shutdown.clone());
     let (to_relay, from_lanes) = relay::hand_over();
     let (to_snapshots, snapshots) = snapshots::queue(snapshot_key.clone());
-    let lane_config = LaneConfig { standing: standing.clone(), ..LaneConfig::from(&config) };
-    let writes = lane_config.writes.clone();
+    let lane_config = LaneConfig::from(&config);
+    let writes = Writes::default();
     // The projection's too: people who search the log don't keep holes from being filled.
     let log = LogReader::new(
         pool.clone(),
@@ -113,16 +115,16 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         LogClock::read(&pool, store.partitions).await.context("Postgres's clock can't be read")?;
     // A connection of its own: the time is not to wait for readers.
     tasks.spawn("the log's clock", clock.clone().run(read_pool(&config, 1), shutdown.clone()));
-    let lanes = Lanes::start(
-        store.partitions,
-        clock.clone(),
-        entries,
-        &lane_config,
-        &to_relay,
-        &to_snapshots,
-        &mut tasks,
-    );
-    drop((to_relay, to_snapshots));
+    let deps = LaneDeps {
+        partitions: store.partitions,
+        clock: clock.clone(),
+        pool: entries,
+        relay: to_relay,
+        snapshots: to_snapshots,
+        writes: writes.clone(),
+        standing: standing.clone(),
+    };
+    let lanes = Lanes::start(deps, &lane_config, &mut tasks);
     let relay = Relay {
         kafka: config.kafka.clone(),
         connect: lane_config

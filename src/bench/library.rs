@@ -5,13 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use command_service::config::lanes::LaneConfig;
 use command_service::domain::Command;
-use command_service::lanes::{CommandRequest, LaneConfig, Lanes};
+use command_service::lanes::{LaneDeps, Lanes};
 use command_service::log::clock::LogClock;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::{snapshots, store};
 use command_service::outcome::{Answer, Outcome};
+use command_service::request::CommandRequest;
+use command_service::restore::standing::Standing;
+use command_service::writes::Writes;
 use passbook_shared::event::{AccountOpened, MoneyMoved};
+use passbook_shared::health::Health;
 use passbook_shared::money::Amount;
 use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
@@ -43,17 +48,16 @@ impl Library {
         let (to_snapshots, snapshots) =
             snapshots::queue(SnapshotKey::new(b"of tests and benchmarks"));
         let lane_config = LaneConfig::from(&config);
-        let entries = pool.clone();
-        let clock = LogClock::read(&pool, store.partitions).await?;
-        let lanes = Lanes::start(
-            store.partitions,
-            clock,
-            entries,
-            &lane_config,
-            &to_relay,
-            &to_snapshots,
-            &mut tasks,
-        );
+        let deps = LaneDeps {
+            partitions: store.partitions,
+            clock: LogClock::read(&pool, store.partitions).await?,
+            pool: pool.clone(),
+            relay: to_relay,
+            snapshots: to_snapshots,
+            writes: Writes::default(),
+            standing: Standing::new(Health::default()),
+        };
+        let lanes = Lanes::start(deps, &lane_config, &mut tasks);
         tasks.spawn("nothing", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

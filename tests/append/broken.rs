@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use command_service::domain::Command;
 use command_service::domain::command::{Release, Reversal};
-use command_service::lanes::CommandRequest;
 use command_service::outcome::{CommandError, CommandResult, Outcome};
+use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::text::Metadata;
 use uuid::Uuid;

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use command_service::config::lanes::LaneConfig;
 use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::{CommandRequest, LaneConfig, Lanes};
+use command_service::lanes::{LaneDeps, Lanes};
 use command_service::log::clock::LogClock;
 use command_service::log::read::LogReader;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::{self, Snapshots};
 use command_service::log::store::{self, Store};
 use command_service::outcome::{Accepted, AccountChange, Answer, CommandResult, Outcome};
+use command_service::request::CommandRequest;
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
 use passbook::postgres::{Cluster, Settings};
@@ -95,17 +97,21 @@ impl Log {
             cache_bytes: 1 << 20,
             patience,
             snapshot_every: 20,
-            writes: Writes::default(),
-            standing: Standing::new(Health::default()),
             most_holds: 10_000,
         };
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(16);
         let (to_snapshots, snapshots) = snapshots::queue(key());
-        let entries = self.runtime_pool();
-        let partitions = store::DEFAULT_PARTITIONS;
-        let lanes =
-            Lanes::start(partitions, clock, entries, &config, &to_relay, &to_snapshots, &mut tasks);
+        let deps = LaneDeps {
+            partitions: store::DEFAULT_PARTITIONS,
+            clock,
+            pool: self.runtime_pool(),
+            relay: to_relay,
+            snapshots: to_snapshots,
+            writes: Writes::default(),
+            standing: Standing::new(Health::default()),
+        };
+        let lanes = Lanes::start(deps, &config, &mut tasks);
         tasks.spawn("a relay that is not there", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())

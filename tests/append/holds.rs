@@ -2,8 +2,8 @@
 
 use command_service::domain::command::{Capture, Expire, Release};
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::CommandRequest;
 use command_service::outcome::Outcome;
+use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::event::{HoldPlaced, HoldStatus};
 use passbook_shared::money::Amount;

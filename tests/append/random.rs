@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::CommandRequest;
 use command_service::outcome::{AccountChange, CommandResult, Outcome};
+use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::position::Position;

@@ -2,8 +2,8 @@
 
 use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
-use command_service::lanes::CommandRequest;
 use command_service::outcome::{CommandError, CommandResult, Outcome};
+use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::event::AccountFrozen;
 use passbook_shared::text::Metadata;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use command_service::log::append::{Append, Appended, append};
+use command_service::log::append::{Append, Appended, NewEvent, append};
 use command_service::log::store::{self, Store};
 use command_service::relay::{Relay, hand_over};
 use command_service::restore::desk::Desk;
@@ -15,7 +15,6 @@ use passbook_shared::cloud_event::{self, Decoded};
 use passbook_shared::config::{KafkaConfig, KafkaOptions};
 use passbook_shared::health::{Check, Health};
 use passbook_shared::partition::{Partition, partition_of};
-use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
@@ -108,24 +107,23 @@ impl Ground {
         count: i64,
     ) -> sqlx::Result<Vec<RecordedEvent>> {
         let partition = partition_of(account_id, self.store.partitions);
-        let event = |version| RecordedEvent {
+        let event = |version| NewEvent {
             event_id: Uuid::new_v4(),
             account_id,
-            event_type: "AccountUnfrozen".to_owned(),
+            partition,
             version: at + version,
-            position: Position { partition, number: version },
+            event_type: "AccountUnfrozen",
             schema_version: 1,
-            recorded_at: Timestamp::now(),
             data: RawValue::from_string("{}".to_owned()).unwrap(),
             metadata: EventMetadata {
                 command_id: Uuid::new_v4(),
                 context: CommandContext::default(),
             },
         };
-        let mut appended = Append { events: (1..=count).map(event).collect(), ..Append::default() };
+        let rows = Append { events: (1..=count).map(event).collect(), ..Append::default() };
         let mut connection = PgConnection::connect(&self.cluster.command_url()).await.unwrap();
-        append(&mut connection, &mut appended).await?;
-        Ok(appended.events)
+        let appended = append(&mut connection, rows).await?;
+        Ok(appended.iter().map(|event| RecordedEvent::clone(event)).collect())
     }
 
     /// The records of this store in the topic, by partition, in its order.

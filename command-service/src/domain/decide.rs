@@ -66,21 +66,8 @@ pub struct Decided {
 
 /// The account beside its own that a command touches.
 pub fn counterparty(command: &Command, past: &Past) -> Option<Uuid> {
-    match command {
-        Command::Transfer(transfer) => Some(transfer.to),
-        Command::Reverse(_) => reversal::counterparty(past),
-        Command::Open(_)
-        | Command::Deposit(_)
-        | Command::Withdraw(_)
-        | Command::Hold(_)
-        | Command::Capture(_)
-        | Command::Release(_)
-        | Command::Expire(_)
-        | Command::SetOverdraftLimit(_)
-        | Command::Freeze(_)
-        | Command::Unfreeze(_)
-        | Command::Close(_) => None,
-    }
+    let needs = command.needs();
+    needs.receiver.or_else(|| needs.entry_version.and_then(|_| reversal::counterparty(past)))
 }
 
 /// What follows from a command on an account. Holds whose time is over, and whose expiry is not recorded yet, expire with it

@@ -32,7 +32,7 @@ use super::answer::Form;
 use super::command_headers::{BulkHeaders, key_missing};
 use super::documented::{Responses, any_command};
 use super::{AppState, examples};
-use crate::lanes::CommandRequest;
+use crate::request::CommandRequest;
 
 /// How many commands a request may have.
 const MOST: usize = 1_000;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use crate::domain::Command;
-use crate::lanes::CommandRequest;
+use crate::request::CommandRequest;
 
 /// Of owner and key. Never to be changed.
 const OPENED_BY_OWNER_AND_KEY: Uuid = Uuid::from_u128(0x2a7d_41c8_96e3_4d1b_8c05_7be2_f1a9_3d64);

@@ -7,7 +7,7 @@ use super::answer::{Form, respond};
 use super::command_headers::CommandHeaders;
 use super::{AppState, problems};
 use crate::domain::Command;
-use crate::lanes::CommandRequest;
+use crate::request::CommandRequest;
 
 /// Has the command decided, and appended unless it is a dry run.
 ///

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
@@ -11,6 +12,8 @@ use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use sqlx::{Connection, PgConnection, Postgres, Row};
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use crate::request::CommandRequest;
 
 /// Events that were appended, on a connection that was made at a moment: whoever reads the log by a connection that has
 /// answered since then reads the same log.
@@ -22,16 +25,77 @@ pub struct Appended {
     pub connected: Instant,
 }
 
-/// What one append is to make durable.
+/// Rows that one append writes and checks.
 #[derive(Debug, Default)]
 pub struct Append {
-    /// The events, oldest first. Until they are appended, a position's number is the event's place among those of
-    /// its partition in this append, from 1, and `recorded_at` means nothing.
-    pub events: Vec<RecordedEvent>,
-    /// Idempotency keys to remember.
+    /// Events, oldest first.
+    pub events: Vec<NewEvent>,
+    /// Idempotency keys to keep.
     pub keys: Vec<NewKey>,
-    /// Accounts that must be at a version for a command without events to be right.
+    /// Versions that accounts must have for a command without events to be right.
     pub asserted: Vec<AssertedVersion>,
+}
+
+/// An event that is not in the log yet: the append gives it its position and its time.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Id of the event.
+    pub event_id: Uuid,
+    /// The account.
+    pub account_id: Uuid,
+    /// The account's partition.
+    pub partition: Partition,
+    /// Version of the account after the event.
+    pub version: i64,
+    /// Type of the event.
+    pub event_type: &'static str,
+    /// Shape of `data`.
+    pub schema_version: i16,
+    /// Payload.
+    pub data: Box<RawValue>,
+    /// The command that caused the event.
+    pub metadata: EventMetadata,
+}
+
+impl NewEvent {
+    /// Creates the event of an account in a partition, which takes it to a version.
+    ///
+    /// # Errors
+    /// The event can't be written as JSON.
+    pub(crate) fn new(
+        event: &AccountEvent,
+        event_id: Uuid,
+        (partition, account_id): (Partition, Uuid),
+        version: i64,
+        request: &CommandRequest,
+    ) -> serde_json::Result<Self> {
+        let CommandRequest { command_id, context, .. } = request;
+        Ok(Self {
+            event_id,
+            account_id,
+            partition,
+            version,
+            event_type: event.event_type(),
+            schema_version: event.schema_version(),
+            data: event.data()?,
+            metadata: EventMetadata { command_id: *command_id, context: context.clone() },
+        })
+    }
+
+    /// Returns the event with its position and its time.
+    pub fn recorded(self, number: i64, recorded_at: Timestamp) -> RecordedEvent {
+        RecordedEvent {
+            event_id: self.event_id,
+            account_id: self.account_id,
+            event_type: self.event_type.to_owned(),
+            version: self.version,
+            position: Position { partition: self.partition, number },
+            schema_version: self.schema_version,
+            recorded_at,
+            data: self.data,
+            metadata: self.metadata,
+        }
+    }
 }
 
 /// An idempotency key, and what came of its command: a row of `passbook.new_key`.
@@ -66,30 +130,32 @@ pub struct AssertedVersion {
 
 /// A row of `passbook.new_event`.
 #[derive(sqlx::Encode)]
-struct NewEvent<'a> {
+struct EventRow<'a> {
+    /// Index of the event's partition among those of the append, from 1.
     head: i32,
+    /// Number of the event within its partition of the append, from 1.
     number: i32,
     account_id: Uuid,
     version: i64,
     event_id: Uuid,
     command_id: Uuid,
-    event_type: &'a str,
+    event_type: &'static str,
     schema_version: i16,
     data: &'a str,
     metadata: Option<String>,
 }
 
-impl<'a> NewEvent<'a> {
-    fn new(event: &'a RecordedEvent, partitions: &[Partition]) -> Self {
+impl<'a> EventRow<'a> {
+    fn new(event: &'a NewEvent, head: usize, number: i32) -> Self {
         let EventMetadata { command_id, context } = &event.metadata;
         Self {
-            head: i32::try_from(index_of(partitions, event.position.partition) + 1).unwrap_or(0),
-            number: i32::try_from(event.position.number).unwrap_or(0),
+            head: i32::try_from(head + 1).unwrap_or(0),
+            number,
             account_id: event.account_id,
             version: event.version,
             event_id: event.event_id,
             command_id: *command_id,
-            event_type: &event.event_type,
+            event_type: event.event_type,
             schema_version: event.schema_version,
             data: event.data.get(),
             metadata: (!context.is_empty())
@@ -115,28 +181,24 @@ macro_rules! composite_type {
     };
 }
 
-composite_type!(NewEvent<'_>, "passbook.new_event");
+composite_type!(EventRow<'_>, "passbook.new_event");
 composite_type!(NewKey, "passbook.new_key");
 composite_type!(AssertedVersion, "passbook.asserted_version");
 
 impl Append {
-    /// Whether there is nothing to write or check.
+    /// Returns true if there is nothing to write or check.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.keys.is_empty() && self.asserted.is_empty()
     }
 
-    /// The partitions it touches, ascending, and how many events go to each.
-    fn heads(&self) -> (Vec<Partition>, Vec<i32>) {
-        let touched = self.events.iter().map(|event| event.position.partition);
+    /// Returns the partitions to write to, in ascending order.
+    fn partitions(&self) -> Vec<Partition> {
+        let events = self.events.iter().map(|event| event.partition);
         let mut partitions: Vec<Partition> =
-            touched.chain(self.keys.iter().map(|key| key.partition)).collect();
+            events.chain(self.keys.iter().map(|key| key.partition)).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        let mut counts = vec![0; partitions.len()];
-        for event in &self.events {
-            counts[index_of(&partitions, event.position.partition)] += 1;
-        }
-        (partitions, counts)
+        partitions
     }
 }
 
@@ -148,41 +210,50 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
 const INDEXED: [&str; 6] =
     ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
 
-/// Appends, in one round trip and one transaction (or within the one that is open), and gives the events their
+/// Appends in one round trip and one transaction, or within the transaction that is open. Returns the events with their
 /// positions and times.
 ///
 /// # Errors
-/// A violated constraint means that a state decided on was not current, and nothing has happened; after any other
-/// error the append may or may not have happened.
-pub async fn append(connection: &mut PgConnection, append: &mut Append) -> Result<(), sqlx::Error> {
-    let (partitions, counts) = append.heads();
-    let rows = call(connection, append, &partitions, &counts).await?;
-    let bases: Vec<(i64, Timestamp)> = rows
+/// A violated constraint means that a state decided on was stale, and nothing was appended. After any other error the
+/// append may or may not have happened.
+pub async fn append(
+    connection: &mut PgConnection,
+    append: Append,
+) -> Result<Vec<Arc<RecordedEvent>>, sqlx::Error> {
+    let partitions = append.partitions();
+    let rows = call(connection, &append, &partitions).await?;
+    let mut next: Vec<(i64, Timestamp)> = rows
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    if bases.len() != partitions.len() {
-        return Err(sqlx::Error::Protocol(format!(
-            "{} partitions answered {}",
-            partitions.len(),
-            bases.len()
-        )));
+    if next.len() != partitions.len() {
+        let (wanted, found) = (partitions.len(), next.len());
+        let reason = format!("an append to {wanted} partitions was answered for {found}");
+        return Err(sqlx::Error::Protocol(reason));
     }
-    for event in &mut append.events {
-        let (base, at) = bases[index_of(&partitions, event.position.partition)];
-        event.position.number += base;
-        event.recorded_at = at;
-    }
-    Ok(())
+    let recorded = append.events.into_iter().map(|event| {
+        let (last, recorded_at) = &mut next[index_of(&partitions, event.partition)];
+        *last += 1;
+        Arc::new(event.recorded(*last, *recorded_at))
+    });
+    Ok(recorded.collect())
 }
 
 async fn call(
     connection: &mut PgConnection,
     append: &Append,
     partitions: &[Partition],
-    counts: &[i32],
 ) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
     let Append { events, keys, asserted } = append;
+    let mut counts = vec![0; partitions.len()];
+    let rows: Vec<EventRow<'_>> = events
+        .iter()
+        .map(|event| {
+            let head = index_of(partitions, event.partition);
+            counts[head] += 1;
+            EventRow::new(event, head, counts[head])
+        })
+        .collect();
     let indexed: Vec<&str> = INDEXED
         .into_iter()
         .filter(|indexed| events.iter().any(|event| event.event_type == *indexed))
@@ -190,7 +261,7 @@ async fn call(
     sqlx::query("SELECT base, recorded FROM passbook.append_batch($1, $2, $3, $4, $5, $6)")
         .bind(partitions)
         .bind(counts)
-        .bind(events.iter().map(|event| NewEvent::new(event, partitions)).collect::<Vec<_>>())
+        .bind(rows)
         .bind(indexed)
         .bind(keys)
         .bind(asserted)
@@ -206,7 +277,7 @@ pub async fn try_nothing(
     connection: &mut PgConnection,
     partition: Partition,
 ) -> Result<(), sqlx::Error> {
-    call(connection, &Append::default(), &[partition], &[0]).await.map(drop)
+    call(connection, &Append::default(), &[partition]).await.map(drop)
 }
 
 /// Bytes of text in an event that is tried, and how many there are: together more than a page of the table has.
@@ -222,20 +293,19 @@ pub async fn try_events(
 ) -> Result<(), sqlx::Error> {
     let (bytes, count) = TRIED;
     let account_id = Uuid::new_v4();
-    let event = |number: i32| RecordedEvent {
-        position: Position { partition, number: number.into() },
-        account_id,
-        version: number.into(),
+    let event = |version: i32| NewEvent {
         event_id: Uuid::now_v7(),
-        event_type: "WriteCheck".to_owned(),
+        account_id,
+        partition,
+        version: version.into(),
+        event_type: "WriteCheck",
         schema_version: 1,
         data: incompressible(bytes),
         metadata: EventMetadata { command_id: account_id, context: CommandContext::default() },
-        recorded_at: Timestamp::now(),
     };
     let tried = Append { events: (1..=count).map(event).collect(), ..Append::default() };
     let mut transaction = connection.begin().await?;
-    call(&mut transaction, &tried, &[partition], &[count]).await?;
+    call(&mut transaction, &tried, &[partition]).await?;
     transaction.rollback().await
 }
 

@@ -1,6 +1,7 @@
 //! The log's time: Postgres's clock, read once a second, and the machine's monotonic clock in between. The machine's own
 //! time of day is not asked: it may be days off.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -73,6 +74,18 @@ impl LogClock {
     /// The same, in one partition.
     pub fn now_in(&self, partition: Partition) -> Timestamp {
         self.at_least(self.newest(partition).map(|newest| newest.load(Ordering::Relaxed)))
+    }
+
+    /// Returns the time in each of some partitions.
+    pub(crate) fn times(
+        &self,
+        partitions: impl Iterator<Item = Partition>,
+    ) -> BTreeMap<Partition, Timestamp> {
+        let mut times = BTreeMap::new();
+        for partition in partitions {
+            times.entry(partition).or_insert_with(|| self.now_in(partition));
+        }
+        times
     }
 
     /// Learns of an event that was recorded in a partition.

@@ -40,6 +40,22 @@ impl Snapshots {
         Self { key, queue: None }
     }
 
+    /// Has a snapshot written if a batch that started at `version_before` has reached the next multiple of `every` events,
+    /// or of the open holds, which each snapshot repeats.
+    pub(crate) fn keep_if_due(
+        &self,
+        (partition, account_id): (Partition, Uuid),
+        loaded: &Loaded,
+        version_before: i64,
+        every: i64,
+    ) {
+        let holds = i64::try_from(loaded.account.open_holds()).unwrap_or(i64::MAX);
+        let every = every.max(holds);
+        if loaded.version / every > version_before / every {
+            self.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
+        }
+    }
+
     /// Has a snapshot written, if there is room.
     pub fn keep(&self, snapshot: Snapshot) {
         if let Some(queue) = &self.queue {

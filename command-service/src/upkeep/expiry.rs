@@ -7,11 +7,12 @@ use uuid::Uuid;
 
 use crate::domain::Command;
 use crate::domain::command::Expire;
-use crate::lanes::{CommandRequest, Lanes};
+use crate::lanes::Lanes;
 use crate::log::in_time;
 use crate::log::past::{DueHold, due_holds};
 use crate::metrics;
 use crate::outcome::{Accepted, Answer, CommandResult, Outcome};
+use crate::request::CommandRequest;
 
 const PAGE: usize = 1_000;
 /// Who has sent the command, as the events' metadata name it.

@@ -7,8 +7,8 @@ use command_service::domain::effective::{Timeline, backdated_debit};
 use command_service::domain::{
     Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve,
 };
-use command_service::lanes::CommandRequest;
 use command_service::outcome::CommandError;
+use command_service::request::CommandRequest;
 use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 
 use command_service::domain::Command;
 use command_service::domain::command::{Capture, Expire, Release, Reversal, Transfer};
-use command_service::lanes::CommandRequest;
+use command_service::request::CommandRequest;
 use passbook_shared::event::{AccountEvent, AccountFrozen, HoldPlaced, OverdraftLimitSet, Reason};
 use passbook_shared::money::{Amount, MAX_AMOUNT};
 use passbook_shared::text::{Metadata, Reference as Words};

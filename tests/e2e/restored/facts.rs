@@ -141,26 +141,26 @@ impl Facts {
         Ok(forked)
     }
 
-    /// A partition as it was when it was last compared: its last records, and what became of each.
+    /// A partition as it was when it was last compared: its last records and those that are not the log's.
     pub(super) fn told(&self, partition: Partition, store: &StoreDescription) -> String {
         let index = usize::from(partition.unsigned_abs());
         let (restores, log) = (store.restores_of(partition), &self.compared[index]);
-        let records = (0..).zip(&self.records[index]).map(|(offset, &(epoch, position, event))| {
-            let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
-            let what = match in_log {
-                _ if restores.gave_up(epoch, position) => "given up",
-                Some(id) if *id == event => "in the log",
-                Some(_) => "another than the log's",
-                None => "beyond the log",
-            };
-            format!("\n{offset}: epoch {epoch}, position {position}, {event}: {what}")
-        });
-        let before = self.records[index].len().saturating_sub(30);
-        format!(
-            "the log ends at {}; the topic:{}",
-            log.len(),
-            records.skip(before).collect::<String>()
-        )
+        let count = self.records[index].len();
+        let records =
+            (0..).zip(&self.records[index]).filter_map(|(offset, &(epoch, position, event))| {
+                let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
+                let what = match in_log {
+                    _ if restores.gave_up(epoch, position) => return None,
+                    Some(_) if epoch > store.epoch => "of a later epoch",
+                    Some(id) if *id == event && offset + 8 < count => return None,
+                    Some(id) if *id == event => "in the log",
+                    Some(_) => "another than the log's",
+                    None => "beyond the log",
+                };
+                Some(format!("\n{offset}: epoch {epoch}, position {position}, {event}: {what}"))
+            });
+        let records: String = records.collect();
+        format!("epoch {}; the log ends at {}; the topic: {records}", store.epoch, log.len())
     }
 
     /// Waits until whoever reads the topic from its beginning, and takes what is next and was not given up, has what the log

@@ -1,0 +1,114 @@
+//! The second step: deciding the commands of a batch, each on what the ones before it left. Pure.
+//!
+//! Atomic sets and dry runs are decided on a fork, which is merged or dropped.
+
+use super::Defect;
+use super::change::ChangeEvents;
+use super::command::Decision;
+use super::command_set::{CommandSet, Place};
+use super::context::DecisionContext;
+use super::working::{Changes, Working};
+use crate::log::preparation::PreparedCommand;
+use crate::outcome::CommandError;
+
+/// The decisions on a batch, and the changes that follow from them.
+#[derive(Debug, Default)]
+pub(crate) struct DecidedBatch {
+    pub(crate) decisions: Vec<(Place, Decision)>,
+    /// Indices of the atomic sets of which a command was not accepted.
+    pub(crate) aborted: Vec<usize>,
+    pub(crate) changes: Changes,
+}
+
+/// Decides sets, given with their indices, except for commands that have an outcome already. CommandSets must not
+/// share an identity.
+pub(crate) fn decide_batch<'s>(
+    context: &DecisionContext,
+    sets: impl Iterator<Item = (usize, &'s CommandSet)>,
+    has_outcome: impl Fn(Place) -> bool,
+) -> Result<DecidedBatch, Defect> {
+    let (mut working, mut batch) = (Working::new(context), DecidedBatch::default());
+    for (index, set) in sets {
+        let places = set.places(index).filter(|place| !has_outcome(*place));
+        if set.is_atomic || set.is_dry_run() {
+            let decisions = decide_fork(&mut working, set, places)?;
+            let is_aborted = |(_, decision): &(Place, Decision)| !decision.is_accepted();
+            if set.is_atomic && decisions.iter().any(is_aborted) {
+                batch.aborted.push(index);
+            }
+            batch.decisions.extend(decisions);
+        } else {
+            for place in places {
+                let decision = working.decide(&set.commands[place.1])?;
+                batch.decisions.push((place, decision));
+            }
+        }
+    }
+    batch.changes = working.into_changes();
+    Ok(batch)
+}
+
+/// Decides an atomic set or a dry run.
+fn decide_fork(
+    working: &mut Working<'_>,
+    set: &CommandSet,
+    places: impl Iterator<Item = Place>,
+) -> Result<Vec<(Place, Decision)>, Defect> {
+    let (mut fork, mut decisions) = (working.fork(), Vec::new());
+    let mut is_aborted = false;
+    for place in places {
+        let decision = if is_aborted {
+            Decision::Error(CommandError::SetAborted)
+        } else {
+            fork.decide(&set.commands[place.1])?
+        };
+        is_aborted |= set.is_atomic && !decision.is_accepted();
+        decisions.push((place, decision));
+    }
+    let changes = fork.into_changes();
+    if !is_aborted && !set.is_dry_run() {
+        working.merge(changes);
+        return Ok(decisions);
+    }
+    // Nothing is appended whose versions would check the states.
+    set.commands.iter().for_each(|command| working.assert_versions(command));
+    for ((_, n), decision) in &mut decisions {
+        if is_aborted {
+            working.abort(&set.commands[*n], decision);
+        } else {
+            working.detach(&set.commands[*n], decision, &changes);
+        }
+    }
+    Ok(decisions)
+}
+
+impl Working<'_> {
+    /// Replaces the acceptance of a command in an aborted set, and keeps a refusal that the set did not cause.
+    fn abort(&mut self, command: &PreparedCommand, decision: &mut Decision) {
+        match decision {
+            Decision::Accepted { .. } => *decision = Decision::Error(CommandError::SetAborted),
+            Decision::Refused(refusal) => {
+                let alone = self.evaluate(command, self.now(command));
+                if matches!(alone, Ok(Err(alone)) if alone == *refusal) {
+                    self.keep_refusal(command, refusal);
+                }
+            }
+            Decision::Error(_) => {}
+        }
+    }
+
+    /// Copies the events of a dry run from the fork, which is dropped.
+    fn detach(&self, command: &PreparedCommand, decision: &mut Decision, fork: &Changes) {
+        let Decision::Accepted { own, to } = decision else { return };
+        for change in std::iter::once(own).chain(to) {
+            if let ChangeEvents::InBatch(range) = &change.events {
+                let first = self.event_count();
+                let events = &fork.append.events[range.start - first..range.end - first];
+                change.events = ChangeEvents::DryRun(events.to_vec(), self.now(command));
+            }
+            if let Some(newest) = self.newest(change.account_id) {
+                change.newest = newest;
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The first step: loading what the decisions of a batch rest on. An optimistic batch starts from cached states; a
+//! pessimistic one reads all of them under the locks of their partitions.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::failure::Failure;
+use crate::decision::command_set::CommandSet;
+use crate::decision::context::DecisionContext;
+use crate::domain::Command;
+use crate::domain::effective::Timeline;
+use crate::log::access::LogAccess;
+use crate::log::effective::follow;
+use crate::log::load::{LoadError, Loaded, Wanted, load};
+use crate::log::past::{self, HoldId};
+use crate::log::preparation::PreparedCommand;
+use crate::log::state_cache::Kind;
+
+/// Maximum number of sets whose accounts are loaded in one query: a load that is cut off keeps what the queries before it
+/// have loaded.
+const LOADED_AT_ONCE: usize = 64;
+/// Maximum number of events between the preparation of a backdated debit and its decision: the lane has other commands
+/// waiting.
+const MOST_SINCE_PREPARED: usize = 2_000;
+
+impl DecisionContext {
+    /// Loads the context of an optimistic batch. The unique keys of the log refuse most of what is stale in it.
+    pub(super) async fn cached(
+        mut self,
+        log: &mut LogAccess<'_>,
+        sets: &[&CommandSet],
+    ) -> Result<Self, Failure> {
+        for command in commands(sets) {
+            let is_opening = matches!(command.request.command, Command::Open(_));
+            for (id, partition) in command.accounts() {
+                if self.states.contains_key(&id) {
+                    continue;
+                }
+                let cached = log.caches.get(Kind::Newest, id, partition).cloned();
+                // An opening is nearly always of a new account. If it is not, the unique version says so.
+                let known = cached.or_else(|| is_opening.then(Loaded::default));
+                self.states.extend(known.map(|loaded| (id, (partition, loaded))));
+            }
+        }
+        for some in sets.chunks(LOADED_AT_ONCE) {
+            for id in self.load_states(log, some).await? {
+                let (partition, loaded) = &self.states[&id];
+                log.caches.keep(Kind::Newest, id, *partition, loaded.clone());
+            }
+        }
+        let ends_hold =
+            |command: &&PreparedCommand| !matches!(command.request.command, Command::Hold(_));
+        self.load_ended_holds(log, commands(sets).filter(ends_hold)).await?;
+        self.load_timelines(log, sets).await?;
+        Ok(self)
+    }
+
+    /// Loads the context of a pessimistic batch, whose partitions are locked. `taken_ids` are ids of other transfers.
+    pub(super) async fn locked(
+        mut self,
+        log: &mut LogAccess<'_>,
+        sets: &[&CommandSet],
+        taken_ids: HashSet<Uuid>,
+    ) -> Result<Self, Failure> {
+        self.load_states(log, sets).await?;
+        self.load_ended_holds(log, commands(sets)).await?;
+        let entries: Vec<_> = commands(sets).filter_map(PreparedCommand::entry).collect();
+        if !entries.is_empty() {
+            let found = past::entries(&mut *log.connection, &entries).await?;
+            self.facts.reversals.extend(found.into_iter().filter_map(
+                |((_, account_id, version), entry)| {
+                    Some(((account_id, version), entry.reversed_by?))
+                },
+            ));
+        }
+        self.facts.transfers = taken_ids;
+        self.load_timelines(log, sets).await?;
+        Ok(self)
+    }
+
+    /// Loads the accounts that are missing, and returns them. One that can't be decoded stays missing.
+    async fn load_states(
+        &mut self,
+        log: &mut LogAccess<'_>,
+        sets: &[&CommandSet],
+    ) -> Result<Vec<Uuid>, Failure> {
+        let mut seen = HashSet::new();
+        let wanted: Vec<Wanted> = sets
+            .iter()
+            .flat_map(|set| set.accounts())
+            .filter(|(id, _)| !self.states.contains_key(id) && seen.insert(*id))
+            .map(|(account_id, partition)| Wanted { partition, account_id, version: i64::MAX })
+            .collect();
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut loaded_ids = Vec::with_capacity(wanted.len());
+        let results = load(log.connection, &wanted, log.snapshots).await?;
+        for (Wanted { partition, account_id, .. }, result) in wanted.into_iter().zip(results) {
+            match result {
+                Ok(loaded) => {
+                    self.states.insert(account_id, (partition, loaded));
+                    loaded_ids.push(account_id);
+                }
+                Err(error) => tracing::error!(%error, "an account can't be loaded"),
+            }
+        }
+        Ok(loaded_ids)
+    }
+
+    async fn load_ended_holds<'c>(
+        &mut self,
+        log: &mut LogAccess<'_>,
+        commands: impl Iterator<Item = &'c PreparedCommand>,
+    ) -> Result<(), Failure> {
+        let holds: Vec<HoldId> =
+            commands.filter_map(|command| self.hold_not_open(command)).collect();
+        if !holds.is_empty() {
+            let ended = past::ended_holds(&mut *log.connection, &holds).await?;
+            self.facts.ended_holds.extend(ended);
+        }
+        Ok(())
+    }
+
+    /// Takes the timelines of prepared commands to the versions of the states.
+    async fn load_timelines(
+        &mut self,
+        log: &mut LogAccess<'_>,
+        sets: &[&CommandSet],
+    ) -> Result<(), Failure> {
+        let prepared = commands(sets).filter_map(|command| command.timelines.as_ref());
+        for (account_id, timeline) in prepared.flat_map(|timelines| timelines.iter()) {
+            let known = self.facts.timelines.get(&account_id).map(Timeline::from);
+            if known.is_none_or(|from| from > timeline.from()) {
+                self.facts.timelines.insert(account_id, timeline.clone());
+            }
+        }
+        for (account_id, timeline) in &mut self.facts.timelines {
+            let Some((partition, loaded)) = self.states.get(account_id) else { continue };
+            let (partition, account_id, version) = (*partition, *account_id, loaded.version);
+            if timeline.version() > version {
+                return Err(Failure::StaleState);
+            }
+            if timeline.version() < version && !timeline.is_cut() {
+                let wanted = Wanted { partition, account_id, version };
+                let followed = follow(log.connection, timeline, wanted, MOST_SINCE_PREPARED).await;
+                followed.map_err(|error| match error {
+                    LoadError::Store(error) => error.into(),
+                    LoadError::Unreadable(error) => {
+                        tracing::error!(%error, "an account's past can't be read");
+                        Failure::Defect
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn commands<'s>(sets: &'s [&CommandSet]) -> impl Iterator<Item = &'s PreparedCommand> {
+    sets.iter().flat_map(|set| &set.commands)
+}

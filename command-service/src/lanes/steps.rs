@@ -1,0 +1,96 @@
+//! One attempt at a batch: load the context, decide, append, and build the results. The optimistic and the pessimistic
+//! attempt differ in where their context comes from.
+
+use passbook_shared::recorded_event::RecordedEvent;
+use sqlx::{Connection, PgConnection};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+use super::failure::Failure;
+use super::prior::Prior;
+use super::results::Finished;
+use super::staleness::is_stale;
+use crate::decision::batch::decide_batch;
+use crate::decision::command_set::CommandSet;
+use crate::decision::context::DecisionContext;
+use crate::log::access::LogAccess;
+use crate::log::append::{Append, append, lock_heads};
+use crate::log::clock::LogClock;
+use crate::log::prior_outcomes::SentVersions;
+use crate::metrics;
+
+/// Decides on cached states and appends at once. The constraints of the log are the check.
+pub(super) async fn optimistic(
+    log: &mut LogAccess<'_>,
+    (clock, most_holds): (&LogClock, usize),
+    sets: &[&CommandSet],
+    sent: &mut SentVersions,
+) -> Result<Finished, Failure> {
+    let context = DecisionContext::new(clock, most_holds, sets);
+    let context = context.cached(log, sets).await?;
+    let all = sets.iter().copied().enumerate();
+    let mut batch = decide_batch(&context, all, |_| false)?;
+    if is_stale(log.connection, &context, &batch, sets).await? {
+        return Err(Failure::StaleState);
+    }
+    let append = std::mem::take(&mut batch.changes.append);
+    let events = append_batch(log.connection, append, &context, sets.len(), sent).await?;
+    Ok(Finished::new(context, batch, events))
+}
+
+/// Locks the partitions, looks up prior outcomes, decides the other commands on what is in the log, appends and commits.
+/// `sent` is of earlier attempts.
+pub(super) async fn pessimistic(
+    log: &mut LogAccess<'_>,
+    (clock, most_holds): (&LogClock, usize),
+    sets: &[&CommandSet],
+    sent: &mut SentVersions,
+) -> Result<Finished, Failure> {
+    let LogAccess { partitions, snapshots, .. } = *log;
+    let mut transaction = log.connection.begin().await?;
+    let mut touched: Vec<_> = sets.iter().flat_map(|set| set.partitions()).collect();
+    touched.sort_unstable();
+    touched.dedup();
+    lock_heads(&mut transaction, &touched).await?;
+
+    let mut locked =
+        LogAccess { connection: &mut transaction, partitions, snapshots, caches: log.caches };
+    let mut prior = Prior::find(&mut locked, sets, sent).await?;
+    let open = prior.open();
+    let undecided: Vec<&CommandSet> = open.iter().map(|(_, set)| *set).collect();
+    let context = DecisionContext::new(clock, most_holds, &undecided);
+    let taken_ids = std::mem::take(&mut prior.outcomes.taken_ids);
+    let context = context.locked(&mut locked, &undecided, taken_ids).await?;
+    let count = open.len();
+    let mut batch = decide_batch(&context, open.into_iter(), |place| prior.has(place))?;
+    batch.aborted.iter().for_each(|index| prior.abort_known(*index));
+    let mut append = std::mem::take(&mut batch.changes.append);
+    append.keys.extend(prior.outcomes.take_keys());
+    let events = append_batch(&mut transaction, append, &context, count, sent).await?;
+    // Replayed answers wait for the commit as well: the standbys have what they are built from then.
+    transaction.commit().await?;
+
+    let mut finished = Finished::new(context, batch, events);
+    // Outcomes never change: the locks are free while the answers are rebuilt.
+    finished.results.extend(prior.outcomes.answers(log).await?);
+    Ok(finished)
+}
+
+async fn append_batch(
+    connection: &mut PgConnection,
+    rows: Append,
+    context: &DecisionContext,
+    sets: usize,
+    sent: &mut SentVersions,
+) -> Result<Vec<Arc<RecordedEvent>>, Failure> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    for (account_id, (_, loaded)) in &context.states {
+        sent.entry(*account_id).or_insert(loaded.version);
+    }
+    let started = Instant::now();
+    let events = append(connection, rows).await?;
+    metrics::appended(events.len(), sets, started.elapsed());
+    Ok(events)
+}

@@ -1,0 +1,199 @@
+//! Attempts at a batch, until it is appended or given up: optimistic at first, pessimistic once a state was stale or the
+//! outcome of an attempt is in doubt.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout};
+
+use super::deps::LaneDeps;
+use super::failure::Failure;
+use super::forks::{has_fork, refuse_forked};
+use super::queue::Submission;
+use super::results::Finished;
+use super::steps::{optimistic, pessimistic};
+use crate::config::lanes::LaneConfig;
+use crate::decision::command_set::CommandSet;
+use crate::log::access::LogAccess;
+use crate::log::connection::LogConnection;
+use crate::log::prior_outcomes::SentVersions;
+use crate::log::state_cache::CacheGuard;
+use crate::metrics;
+use crate::outcome::CommandError;
+
+/// Maximum number of pessimistic attempts: the commands have lost the race after them.
+const MOST_STALE: u32 = 3;
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    deps: LaneDeps,
+    pub(super) config: LaneConfig,
+    pub(super) connection: LogConnection,
+    /// Reason for which Postgres could not be used the last time.
+    reason: Arc<str>,
+    /// True if most of the last batch were replays, as when an import is sent again: the next one is pessimistic.
+    expects_replays: bool,
+}
+
+/// The progress of a batch.
+#[derive(Debug, Default)]
+struct Progress {
+    is_pessimistic: bool,
+    /// Versions of the accounts that were sent.
+    sent: SentVersions,
+    /// True if what was sent may have been appended: the connection broke before an answer came.
+    in_doubt: bool,
+    /// Number of attempts that met a stale state.
+    stale: u32,
+    /// True if the last attempt took too long and had sent nothing: the next one goes on from the states it had loaded.
+    was_late: bool,
+}
+
+impl Worker {
+    pub(super) fn new(deps: LaneDeps, config: LaneConfig) -> Self {
+        let connection = LogConnection::new(config.connect.clone());
+        let reason = "it was not reached yet".into();
+        Self { deps, config, connection, reason, expects_replays: false }
+    }
+
+    /// Works on a batch until its end. An optimistic batch must not use an identity twice. Returns the repeats that a
+    /// pessimistic batch has not decided.
+    pub(super) async fn work(
+        &mut self,
+        mut submissions: Vec<Submission>,
+        caches: &mut CacheGuard,
+        is_pessimistic: bool,
+        deadline: Instant,
+    ) -> Vec<Submission> {
+        let is_pessimistic = is_pessimistic || self.expects_replays;
+        let mut progress = Progress { is_pessimistic, ..Progress::default() };
+        let error = loop {
+            submissions = refuse_forked(&self.deps.standing, submissions, progress.in_doubt);
+            if submissions.is_empty() {
+                return submissions;
+            }
+            let opened = self.connection.ensure(caches, progress.was_late, deadline).await;
+            if let Err(reason) = opened {
+                reason.into_iter().for_each(|reason| self.lose(reason));
+                break self.unavailable();
+            }
+            match self.attempt(&submissions, caches, &mut progress).await {
+                Ok(mut finished) => {
+                    self.deps.writes.succeeded();
+                    self.expects_replays = finished.is_mostly_replays();
+                    let (every, opened) = (self.config.snapshot_every, self.connection.opened);
+                    finished.hand_over(&self.deps, every, caches, opened);
+                    return finished.answer(submissions);
+                }
+                Err(failure) => {
+                    let error = self.recover(failure, &submissions, caches, &mut progress).await;
+                    if let Some(error) = error {
+                        break error;
+                    }
+                }
+            }
+        };
+        // An earlier attempt may have been appended, whatever the last one met.
+        let error = if progress.in_doubt { CommandError::OutcomeUnknown } else { error };
+        // The connection may be in a transaction that holds locks.
+        self.connection.open = None;
+        discard_states(caches, &submissions);
+        submissions.into_iter().for_each(|submission| submission.fail(&error));
+        Vec::new()
+    }
+
+    async fn attempt(
+        &mut self,
+        submissions: &[Submission],
+        caches: &mut CacheGuard,
+        progress: &mut Progress,
+    ) -> Result<Finished, Failure> {
+        let (partitions, snapshots) = (self.deps.partitions, &self.deps.snapshots);
+        let connection = self.connection.open.as_mut();
+        let connection = connection.ok_or_else(|| Failure::Lost(String::new()))?;
+        let mut log = LogAccess { connection, partitions, snapshots, caches };
+        let sets: Vec<&CommandSet> = submissions.iter().map(|submission| &submission.set).collect();
+        let (rules, sent) = ((&self.deps.clock, self.config.most_holds), &mut progress.sent);
+        let attempt = async {
+            if progress.is_pessimistic {
+                pessimistic(&mut log, rules, &sets, sent).await
+            } else {
+                optimistic(&mut log, rules, &sets, sent).await
+            }
+        };
+        let attempt = timeout(self.config.attempt(), attempt).await;
+        // A pessimistic attempt keeps no state that the next one could go on from.
+        progress.was_late = attempt.is_err() && !progress.is_pessimistic;
+        attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".into())))
+    }
+
+    /// Prepares the next attempt after a failure. Returns the error if there is none.
+    async fn recover(
+        &mut self,
+        failure: Failure,
+        submissions: &[Submission],
+        caches: &mut CacheGuard,
+        progress: &mut Progress,
+    ) -> Option<CommandError> {
+        match failure {
+            Failure::Lost(reason) => {
+                self.lose(reason);
+                // A backup without what was sent may have been restored meanwhile: the log has to be asked.
+                progress.in_doubt |= !progress.sent.is_empty();
+                progress.is_pessimistic |= progress.in_doubt;
+                progress.was_late &= !progress.in_doubt;
+            }
+            Failure::StaleState if progress.stale < MOST_STALE => {
+                discard_states(caches, submissions);
+                if !progress.in_doubt {
+                    progress.sent.clear();
+                }
+                progress.stale += 1;
+                progress.is_pessimistic = true;
+                metrics::batch_outrun();
+            }
+            Failure::Forked if self.learns_of_fork(submissions).await => {
+                if !progress.in_doubt {
+                    progress.sent.clear();
+                }
+            }
+            // An operator has accepted the restore just now, or Postgres is stopping.
+            Failure::Forked => {
+                let reason = "the log was behind the topic until just now";
+                return Some(CommandError::StoreUnavailable(reason.into()));
+            }
+            Failure::StaleState => return Some(CommandError::Conflict),
+            Failure::Unavailable(reason) => {
+                self.lose(reason);
+                return Some(self.unavailable());
+            }
+            Failure::Defect => return Some(CommandError::Internal),
+        }
+        None
+    }
+
+    /// Reads the forks of the store. Returns true if one of them is of a partition that the batch touches.
+    async fn learns_of_fork(&mut self, submissions: &[Submission]) -> bool {
+        let Some(connection) = self.connection.open.as_mut() else { return false };
+        let read = timeout(self.config.attempt(), self.deps.standing.refresh(connection)).await;
+        matches!(read, Ok(Ok(()))) && has_fork(&self.deps.standing, submissions)
+    }
+
+    pub(super) fn unavailable(&self) -> CommandError {
+        CommandError::StoreUnavailable(Arc::clone(&self.reason))
+    }
+
+    /// Closes the connection, and keeps the reason for the answers.
+    fn lose(&mut self, reason: String) {
+        self.deps.writes.failed(&reason);
+        self.reason = reason.into();
+        self.connection.open = None;
+    }
+}
+
+fn discard_states(caches: &mut CacheGuard, submissions: &[Submission]) {
+    for (account_id, partition) in
+        submissions.iter().flat_map(|submission| submission.set.accounts())
+    {
+        caches.discard(account_id, partition);
+    }
+}

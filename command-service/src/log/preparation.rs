@@ -1,0 +1,263 @@
+//! Preparation of commands before they queue for a lane: facts of the log that never change, read without a lock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use passbook_shared::fault::Fault;
+use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::store_error;
+use passbook_shared::timestamp::Timestamp;
+use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::append::NewKey;
+use super::effective::timeline;
+use super::in_time;
+use super::load::{LoadError, Wanted};
+use super::outcomes::Key;
+use super::past::{self, Entry, EntryId};
+use super::snapshots::Snapshots;
+use crate::domain::effective::{self, MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
+use crate::domain::{self, Past};
+use crate::outcome::CommandError;
+use crate::request::CommandRequest;
+
+static UNREAD: Fault = Fault::new("entries to be reversed can't be read");
+
+/// Maximum number of requests with backdated debits at once: each holds up to [`MOST_OF_REQUEST`] events in memory.
+const AT_ONCE: usize = 16;
+
+/// A command, with its partition and what the log says of it for good.
+#[derive(Debug)]
+pub(crate) struct PreparedCommand {
+    pub(crate) request: CommandRequest,
+    pub(crate) partition: Partition,
+    /// The second account that the command touches.
+    pub(crate) counterparty: Option<(Uuid, Partition)>,
+    /// Facts of the entry to reverse.
+    pub(crate) past: Past,
+    /// Timelines of accounts that the command may debit as of an earlier time.
+    pub(crate) timelines: Option<Arc<Timelines>>,
+    /// True if the command rests on an event that can't be decoded.
+    pub(crate) is_unreadable: bool,
+}
+
+/// Timelines by account. They count against [`AT_ONCE`] until they are dropped.
+#[derive(Debug)]
+pub(crate) struct Timelines {
+    by_account: HashMap<Uuid, Timeline>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The reader of what commands need from the log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Preparation {
+    partitions: Partition,
+    pool: PgPool,
+    snapshots: Snapshots,
+    patience: Duration,
+    with_timelines: Arc<Semaphore>,
+}
+
+impl PreparedCommand {
+    pub(crate) fn new(request: CommandRequest, partitions: Partition) -> Self {
+        let partition = partition_of(request.account_id, partitions);
+        let receiver = request.command.needs().receiver;
+        Self {
+            request,
+            partition,
+            counterparty: receiver.map(|id| (id, partition_of(id, partitions))),
+            past: Past::default(),
+            timelines: None,
+            is_unreadable: false,
+        }
+    }
+
+    /// Returns the accounts that the command touches, its own first.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Uuid, Partition)> {
+        std::iter::once((self.request.account_id, self.partition)).chain(self.counterparty)
+    }
+
+    /// Returns the entry to reverse.
+    pub(crate) fn entry(&self) -> Option<EntryId> {
+        let version = self.request.command.needs().entry_version?;
+        Some((self.partition, self.request.account_id, version))
+    }
+
+    /// Returns the place where the command's idempotency key is kept.
+    pub(crate) fn key(&self) -> Option<Key<'_>> {
+        let (partition, account_id) = (self.partition, self.request.account_id);
+        self.request.key().map(|key| Key { partition, account_id, key })
+    }
+
+    /// Returns the key to keep with the command's outcome: the account's version after it, and its number of events
+    /// or its refusal as JSON.
+    pub(crate) fn new_key(
+        &self,
+        version: i64,
+        events: usize,
+        refusal: Option<String>,
+    ) -> Option<NewKey> {
+        self.key().map(|Key { partition, account_id, key }| NewKey {
+            partition,
+            account_id,
+            key: key.to_owned(),
+            fingerprint: self.request.fingerprint(),
+            version,
+            events: i16::try_from(events).unwrap_or(i16::MAX),
+            refusal,
+        })
+    }
+
+    fn learn_entry(&mut self, entry: &Entry) {
+        self.past.reversed_by = entry.reversed_by;
+        self.past.entry_recorded_at = Some(entry.recorded_at);
+        match &entry.event {
+            Ok(event) => self.past.entry = Some(Box::new(event.clone())),
+            Err(error) => {
+                tracing::error!(%error, "an entry to be reversed can't be read");
+                self.is_unreadable = true;
+            }
+        }
+    }
+}
+
+impl Timelines {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Uuid, &Timeline)> {
+        self.by_account.iter().map(|(account_id, timeline)| (*account_id, timeline))
+    }
+}
+
+impl Preparation {
+    /// Creates a reader for a log of `partitions` partitions, which gives up after `patience`.
+    pub(crate) fn new(
+        partitions: Partition,
+        pool: PgPool,
+        snapshots: Snapshots,
+        patience: Duration,
+    ) -> Self {
+        let with_timelines = Arc::new(Semaphore::new(AT_ONCE));
+        Self { partitions, pool, snapshots, patience, with_timelines }
+    }
+
+    /// Prepares a command that needs nothing from the log.
+    pub(crate) fn route(&self, request: CommandRequest) -> PreparedCommand {
+        PreparedCommand::new(request, self.partitions)
+    }
+
+    /// Prepares commands, in their order.
+    pub(crate) async fn prepare(
+        &self,
+        requests: Vec<CommandRequest>,
+    ) -> Result<Vec<PreparedCommand>, CommandError> {
+        let mut commands: Vec<PreparedCommand> =
+            requests.into_iter().map(|request| self.route(request)).collect();
+        let entries: Vec<EntryId> = commands.iter().filter_map(PreparedCommand::entry).collect();
+        if !entries.is_empty() {
+            // The futures are on the heap: they are rare, and large in the future of every command.
+            Box::pin(self.read_entries(&entries, &mut commands)).await?;
+        }
+        let debits = backdated_debits(&commands);
+        if !debits.is_empty() {
+            let read = Box::pin(self.read_timelines(debits, &mut commands));
+            timeout(self.patience, read).await.unwrap_or_else(|_| {
+                let reason = "an account's past was not read in time";
+                Err(CommandError::StoreUnavailable(reason.into()))
+            })?;
+        }
+        Ok(commands)
+    }
+
+    async fn read_entries(
+        &self,
+        entries: &[EntryId],
+        commands: &mut [PreparedCommand],
+    ) -> Result<(), CommandError> {
+        let read = timeout(self.patience, past::entries(&self.pool, entries)).await;
+        let found = read.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(|error| {
+            UNREAD.occurred(store_error::reason(&error));
+            CommandError::StoreUnavailable(store_error::reason(&error).into())
+        })?;
+        for command in commands {
+            if let Some(entry) = command.entry().and_then(|id| found.get(&id)) {
+                command.learn_entry(entry);
+                let other = domain::counterparty(&command.request.command, &command.past);
+                command.counterparty = other.map(|id| (id, partition_of(id, self.partitions)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_timelines(
+        &self,
+        debits: BTreeMap<Uuid, Timestamp>,
+        commands: &mut [PreparedCommand],
+    ) -> Result<(), CommandError> {
+        let permit = Arc::clone(&self.with_timelines)
+            .acquire_owned()
+            .await
+            .map_err(|_| CommandError::ShuttingDown)?;
+        let (mut by_account, mut left) = (HashMap::new(), MOST_OF_REQUEST);
+        for (account_id, from) in debits {
+            match in_time(self.read_timeline(account_id, from, left)).await {
+                Ok(timeline) => {
+                    left = left.saturating_sub(timeline.later_events());
+                    by_account.insert(account_id, timeline);
+                }
+                Err(LoadError::Store(error)) => {
+                    tracing::warn!(%error, "an account's past can't be read now");
+                    return Err(CommandError::StoreUnavailable(store_error::reason(&error).into()));
+                }
+                Err(error @ LoadError::Unreadable { .. }) => {
+                    tracing::error!(%error, "an account's past can't be read");
+                    commands.iter_mut().for_each(|command| command.is_unreadable = true);
+                    return Ok(());
+                }
+            }
+        }
+        let timelines = Arc::new(Timelines { by_account, _permit: permit });
+        commands.iter_mut().for_each(|command| command.timelines = Some(Arc::clone(&timelines)));
+        Ok(())
+    }
+
+    async fn read_timeline(
+        &self,
+        account_id: Uuid,
+        from: Timestamp,
+        most: usize,
+    ) -> Result<Timeline, LoadError> {
+        let partition = partition_of(account_id, self.partitions);
+        let wanted = Wanted { partition, account_id, version: i64::MAX };
+        let mut connection = self.pool.acquire().await?;
+        let most = most.min(MOST_LATER_EVENTS);
+        timeline(&mut connection, wanted, from, most, &self.snapshots).await
+    }
+}
+
+/// Returns the accounts that commands debit as of an earlier time, each with its earliest time.
+fn backdated_debits(commands: &[PreparedCommand]) -> BTreeMap<Uuid, Timestamp> {
+    let mut debits: BTreeMap<Uuid, Timestamp> = BTreeMap::new();
+    let mut add = |account_id: Uuid, from: Timestamp| {
+        let earliest = debits.entry(account_id).or_insert(from);
+        *earliest = from.min(*earliest);
+    };
+    for PreparedCommand { request, past, .. } in commands {
+        let debit = effective::backdated_debit(request.account_id, &request.command, past);
+        if let Some((account_id, from)) = debit {
+            add(account_id, from);
+        }
+    }
+    // A command of the same set may make the entry that is not in the log yet, and backdate it.
+    let is_of_set =
+        |command: &PreparedCommand| command.past.entry.is_none() && command.entry().is_some();
+    let effective_at = |command: &PreparedCommand| command.request.command.needs().effective_at;
+    if commands.iter().any(is_of_set)
+        && let Some(from) = commands.iter().filter_map(effective_at).min()
+    {
+        commands.iter().flat_map(PreparedCommand::accounts).for_each(|(id, _)| add(id, from));
+    }
+    debits
+}
