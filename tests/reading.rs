@@ -8,7 +8,7 @@ use command_service::log::read::search::{Cursor, Search};
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::Snapshots;
 use command_service::log::store;
-use passbook::postgres::{Cluster, Settings};
+use embedded_postgres::{Cluster, Settings};
 use passbook_shared::partition::partition_of;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;

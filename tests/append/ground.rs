@@ -16,7 +16,7 @@ use command_service::outcome::{Accepted, AccountChange, Answer, CommandResult, O
 use command_service::request::CommandRequest;
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
-use passbook::postgres::{Cluster, Settings};
+use embedded_postgres::{Cluster, Settings};
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::health::Health;
 use passbook_shared::money::Amount;

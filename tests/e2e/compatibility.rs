@@ -45,7 +45,7 @@ struct Read {
 
 fn fixture(name: &str) -> anyhow::Result<String> {
     let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/store-0.1.0").join(name);
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/store-0.1.0").join(name);
     std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))
 }
 

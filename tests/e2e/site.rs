@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use passbook::pair::Owners;
+use passbook::services::Owners;
 use passbook_shared::http::healthcheck::healthcheck;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -95,7 +95,7 @@ impl Site {
             ..Owners::default()
         };
         let (log, views) = (&self.command_role_url, &self.projection_role_url);
-        passbook::pair::migrate(log, views, owners, Some(ground::PARTITIONS)).await.map(drop)
+        passbook::services::migrate(log, views, owners, Some(ground::PARTITIONS)).await.map(drop)
     }
 
     /// A command-service, ready.

@@ -11,7 +11,7 @@ mod tails;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use passbook::broker::Broker;
+use in_process_broker::Broker;
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use rdkafka::producer::{FutureProducer, FutureRecord};

@@ -1,0 +1,100 @@
+//! `append`, `size` and `long`: what the append can do by itself.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::ground::Ground;
+use crate::library::Library;
+use crate::report::{Report, rounded};
+
+const ACCOUNTS: usize = 10_000;
+const CLIENTS: [usize; 4] = [1, 8, 64, 256];
+
+/// Deposits per second by clients, a key on each.
+pub(crate) async fn append(
+    ground: &Ground,
+    time: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let site = ground.site().await?;
+    let library = Library::start(&site).await?;
+    let accounts = library.open(ACCOUNTS).await?;
+    let mut rows = Vec::new();
+    for clients in CLIENTS {
+        library.deposits(clients, &accounts, Duration::from_secs(1)).await?;
+        let (mut samples, seconds) = library.deposits(clients, &accounts, time).await?;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let per_second = samples.len() as f64 / seconds;
+        rows.push(json!({"clients": clients, "per_second": rounded(per_second),
+            "p50_ms": samples.quantile(0.5), "p99_ms": samples.quantile(0.99)}));
+        report.line(&format!("append, {clients} clients"), rows.last());
+    }
+    report.put("append", Value::Array(rows));
+    report.put("size", size(&library.pool).await?);
+    report.line("size", report.get("size").cloned().as_ref());
+    library.end().await?;
+    site.clear().await
+}
+
+/// Bytes an event and a kept key take in Postgres, indexes included.
+async fn size(pool: &PgPool) -> anyhow::Result<Value> {
+    let per_row = async |table: &'static str| -> anyhow::Result<f64> {
+        let sql = format!(
+            "SELECT pg_total_relation_size('passbook.{table}')::float8 / greatest(count(*), 1) FROM passbook.{table}"
+        );
+        Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(pool).await?)
+    };
+    Ok(
+        json!({"bytes_per_event": rounded(per_row("events").await?), "bytes_per_key": rounded(per_row("commands").await?)}),
+    )
+}
+
+const LONG: usize = 100_000;
+/// Events after its newest snapshot: half of what lies between two of them.
+const SINCE_SNAPSHOT: usize = 250;
+const SHORT: usize = 10;
+
+/// How much slower an account of 100,000 events is than one of 10, by a service that has just started.
+pub(crate) async fn long(
+    ground: &Ground,
+    time: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let site = ground.site().await?;
+    let library = Library::start(&site).await?;
+    let mut accounts: Vec<Uuid> = library.open(2).await?.to_vec();
+    let short: Vec<Uuid> = accounts.split_off(1);
+    let long = accounts;
+    for (account, events) in [(&long, LONG), (&short, SHORT)] {
+        library.fill(account, events).await?;
+    }
+    // One at a time: a batch would leave its snapshot at its end.
+    for _ in 0..SINCE_SNAPSHOT {
+        library.deposit(&long).await?;
+    }
+    library.end().await?;
+
+    let mut medians = Vec::new();
+    for account in [&short, &long] {
+        let mut samples = crate::samples::Samples::default();
+        let until = std::time::Instant::now() + time / 2;
+        // Each round a service that has not seen the account, so that it has to be loaded.
+        while std::time::Instant::now() < until {
+            let library = Library::start(&site).await?;
+            library.warm().await?;
+            let sent = std::time::Instant::now();
+            library.deposit(account).await?;
+            samples.add(sent.elapsed());
+            library.end().await?;
+        }
+        medians.push(samples.quantile(0.5));
+    }
+    let value =
+        json!({"ratio": medians[1] / medians[0], "short_ms": medians[0], "long_ms": medians[1]});
+    report.line("long", Some(&value));
+    report.put("long", value);
+    site.clear().await
+}

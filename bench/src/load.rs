@@ -1,0 +1,239 @@
+//! Load over HTTP: connections that are kept, one request at a time on each.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::body::{Body, Bytes};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::samples::Samples;
+
+/// The largest answer that is read, in bytes.
+const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+
+/// One connection.
+pub(crate) struct Connection {
+    sender: SendRequest<Body>,
+    host: String,
+}
+
+impl Connection {
+    pub(crate) async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        Ok(Self { sender, host: addr.to_string() })
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        key: Option<Uuid>,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key.to_string());
+        }
+        let request = request.body(body.map_or_else(Body::empty, Body::from))?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        Ok((status, axum::body::to_bytes(Body::new(response.into_body()), ANSWER_LIMIT).await?))
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let (status, body) = self.send(Method::GET, path, None, None).await?;
+        if status != StatusCode::OK {
+            bail!("GET {path}: {status}: {}", String::from_utf8_lossy(&body));
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+
+    pub(crate) async fn created(&mut self, path: &str, body: String) -> anyhow::Result<Bytes> {
+        let (status, answer) =
+            self.send(Method::POST, path, Some(body), Some(Uuid::new_v4())).await?;
+        if status != StatusCode::CREATED {
+            bail!("POST {path}: {status}: {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(answer)
+    }
+
+    pub(crate) async fn deposit(&mut self, account: Uuid) -> anyhow::Result<Bytes> {
+        let body = r#"{"amount":1250,"reference":"invoice 2026-0001"}"#.to_owned();
+        self.created(&format!("/v1/accounts/{account}/deposits"), body).await
+    }
+
+    async fn transfer(&mut self, from: Uuid, to: Uuid) -> anyhow::Result<()> {
+        let body = format!(
+            r#"{{"from":"{from}","to":"{to}","amount":1250,"reference":"invoice 2026-0001"}}"#
+        );
+        self.created("/v1/transfers", body).await.map(drop)
+    }
+
+    async fn hold_and_capture(&mut self, account: Uuid) -> anyhow::Result<()> {
+        let (holds, hold) = (format!("/v1/accounts/{account}/holds"), Uuid::new_v4());
+        self.created(
+            &holds,
+            format!(r#"{{"hold_id":"{hold}","amount":1250,"reference":"room 12"}}"#),
+        )
+        .await?;
+        self.created(&format!("{holds}/{hold}/capture"), r#"{"amount":1000}"#.to_owned())
+            .await
+            .map(drop)
+    }
+
+    /// Deposits to the accounts, a key each, in one request.
+    async fn bulk(&mut self, accounts: impl ExactSizeIterator<Item = Uuid>) -> anyhow::Result<()> {
+        const DONE: &[u8] = br#""status":201,"#;
+        let count = accounts.len();
+        let mut body = String::from(r#"{"commands":["#);
+        for (n, account) in accounts.enumerate() {
+            let (comma, key) = (if n == 0 { "" } else { "," }, Uuid::new_v4());
+            write!(
+                body,
+                r#"{comma}{{"type":"deposit","account_id":"{account}","idempotency_key":"{key}","amount":1250,"reference":"invoice 2026-0001"}}"#
+            )?;
+        }
+        body.push_str("]}");
+        let (status, answer) = self.send(Method::POST, "/v1/commands", Some(body), None).await?;
+        let done = answer.windows(DONE.len()).filter(|part| *part == DONE).count();
+        if status != StatusCode::OK || done != count {
+            bail!("POST /v1/commands: {status}: {}", String::from_utf8_lossy(&answer));
+        }
+        Ok(())
+    }
+}
+
+/// What the requests of a load do, each on the next of some accounts.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    /// A deposit.
+    Deposits(Arc<[Uuid]>),
+    /// A transfer to another of them.
+    Transfers(Arc<[Uuid]>),
+    /// A hold, and its capture in part: two requests.
+    Holds(Arc<[Uuid]>),
+    /// So many deposits at once.
+    Bulk(Arc<[Uuid]>, usize),
+}
+
+impl Work {
+    async fn once(&self, connection: &mut Connection, turn: usize) -> anyhow::Result<()> {
+        match self {
+            Self::Deposits(accounts) => {
+                connection.deposit(accounts[turn % accounts.len()]).await.map(drop)
+            }
+            Self::Transfers(accounts) => {
+                let (from, steps) =
+                    (turn % accounts.len(), 1 + turn / accounts.len() % (accounts.len() - 1));
+                connection.transfer(accounts[from], accounts[(from + steps) % accounts.len()]).await
+            }
+            Self::Holds(accounts) => {
+                connection.hold_and_capture(accounts[turn % accounts.len()]).await
+            }
+            Self::Bulk(accounts, size) => {
+                connection
+                    .bulk((0..*size).map(|n| accounts[(turn * size + n) % accounts.len()]))
+                    .await
+            }
+        }
+    }
+}
+
+/// Opens so many accounts over 64 connections, with so much on each, in minor units.
+pub(crate) async fn open_accounts(
+    addr: SocketAddr,
+    count: usize,
+    deposit: i64,
+) -> anyhow::Result<Arc<[Uuid]>> {
+    let accounts: Arc<[Uuid]> = (0..count).map(|_| Uuid::new_v4()).collect();
+    let tasks: Vec<_> = accounts
+        .chunks(count.div_ceil(64))
+        .map(|some| {
+            let some = some.to_vec();
+            tokio::spawn(async move {
+                let mut connection = Connection::open(addr).await?;
+                for account in some {
+                    let body = format!(
+                        r#"{{"account_id":"{account}","owner":"bench","currency":"EUR","initial_deposit":{deposit}}}"#
+                    );
+                    connection.created("/v1/accounts", body).await?;
+                }
+                anyhow::Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(accounts)
+}
+
+/// Works over `connections` connections for some time; at `rate` a second in all, if given, else as fast as requests
+/// are answered. The times are of answers; at a rate, from when the request was due.
+pub(crate) async fn load(
+    addr: SocketAddr,
+    connections: usize,
+    work: &Work,
+    time: Duration,
+    rate: Option<f64>,
+) -> anyhow::Result<(Samples, f64)> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let started = Instant::now();
+    let pace = rate.map(|rate| Duration::from_secs_f64(fraction(connections, 1) / rate));
+    let mut tasks = Vec::new();
+    for number in 0..connections {
+        let mut connection = Connection::open(addr).await.context("a connection of the load")?;
+        let (stop, work) = (Arc::clone(&stop), work.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut samples = Samples::default();
+            let mut turn = number;
+            let mut due = started + pace.unwrap_or_default().mul_f64(fraction(number, connections));
+            while !stop.load(Ordering::Relaxed) {
+                match pace {
+                    Some(pace) => {
+                        tokio::time::sleep_until(due).await;
+                        work.once(&mut connection, turn).await?;
+                        samples.add(due.elapsed());
+                        due += pace;
+                    }
+                    None => {
+                        let sent = Instant::now();
+                        work.once(&mut connection, turn).await?;
+                        samples.add(sent.elapsed());
+                    }
+                }
+                turn += connections;
+            }
+            anyhow::Ok(samples)
+        }));
+    }
+    tokio::time::sleep(time).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut samples = Samples::default();
+    for task in tasks {
+        samples.merge(task.await??);
+    }
+    Ok((samples, started.elapsed().as_secs_f64()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn fraction(part: usize, of: usize) -> f64 {
+    part as f64 / of as f64
+}

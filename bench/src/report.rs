@@ -1,0 +1,45 @@
+//! The figures: a line each as they come, and all of them as JSON at the end.
+
+use serde_json::{Map, Value};
+
+/// What was measured, by the benchmark's name.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    values: Map<String, Value>,
+}
+
+impl Report {
+    pub(crate) fn put(&mut self, name: &str, value: Value) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    pub(crate) fn into_json(self) -> Value {
+        Value::Object(self.values)
+    }
+
+    /// One row of the table.
+    #[expect(clippy::print_stdout, reason = "the table is what the benchmark is for")]
+    pub(crate) fn line(&self, name: &str, row: Option<&Value>) {
+        let Some(Value::Object(row)) = row else { return };
+        let cells: Vec<String> =
+            row.iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
+        println!("{name:24} {}", cells.join("   "));
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value.as_f64() {
+        Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
+        Some(_) | None => value.to_string(),
+    }
+}
+
+/// To a whole number.
+pub(crate) fn rounded(number: f64) -> Value {
+    #[expect(clippy::cast_possible_truncation, reason = "far below 2^52")]
+    Value::from(number.round() as i64)
+}

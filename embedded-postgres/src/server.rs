@@ -1,0 +1,167 @@
+//! The server's process.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use passbook_shared::store_error::is_connection_lost;
+use sqlx::{Connection, PgConnection};
+use tokio::process::Child;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::binaries::Binaries;
+use crate::directory::Directory;
+use crate::secrets::{ADMIN, Secrets};
+use crate::user::User;
+
+/// How long a start may take: after a crash there may be much to recover.
+const START: Duration = Duration::from_secs(120);
+/// How long an orderly stop may take: it writes what memory holds.
+const STOP: Duration = Duration::from_secs(60);
+/// Mode of the log: for its owner alone.
+const PRIVATE: u32 = 0o600;
+/// How much of the log's end is quoted.
+const LAST_WORDS: u64 = 1_000;
+
+/// For a small machine that others use too; durable in every respect.
+const SETTINGS: [&str; 16] = [
+    "listen_addresses=127.0.0.1",
+    // The usual directory for it may not exist or not be ours.
+    "unix_socket_directories=",
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "max_connections=100",
+    "shared_buffers=256MB",
+    "max_wal_size=4GB",
+    "min_wal_size=256MB",
+    "checkpoint_timeout=15min",
+    "jit=off",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    "log_min_messages=warning",
+    // Statements and the details of errors hold keys and names of the services' clients.
+    "log_min_error_statement=panic",
+    "log_error_verbosity=terse",
+];
+
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    port: u16,
+    log: PathBuf,
+    // Where this run's words begin in the log.
+    log_start: u64,
+}
+
+impl Server {
+    /// Starts the server and waits until it takes connections.
+    pub(super) async fn start(
+        binaries: &Binaries,
+        directory: &Directory,
+        user: Option<User>,
+        port: u16,
+        secrets: &Secrets,
+    ) -> anyhow::Result<Self> {
+        let log = directory.log();
+        let output = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(PRIVATE)
+            .open(&log)
+            .with_context(|| format!("{} can't be written", log.display()))?;
+        // It may have been made by an earlier version, for all to read.
+        output.set_permissions(Permissions::from_mode(PRIVATE))?;
+        let log_start = output.metadata()?.len();
+        let mut command = binaries.command("postgres", user.as_ref());
+        command.arg("-D").arg(directory.data()).arg("-p").arg(port.to_string());
+        for setting in SETTINGS {
+            command.arg("-c").arg(setting);
+        }
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let child = command
+            .spawn()
+            .with_context(|| format!("{} could not be run", binaries.postgres().display()))?;
+        let mut server = Self { child, port, log, log_start };
+        server.wait_until_ready(secrets).await?;
+        Ok(server)
+    }
+
+    async fn wait_until_ready(&mut self, secrets: &Secrets) -> anyhow::Result<()> {
+        let url = format!("postgres://{ADMIN}:{}@127.0.0.1:{}/postgres", secrets.admin, self.port);
+        let deadline = Instant::now() + START;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the embedded Postgres did not start ({status}); {}", self.last_words());
+            }
+            match PgConnection::connect(&url).await {
+                Ok(connection) => {
+                    return connection.close().await.context("the first connection broke");
+                }
+                // Refused, and not because it is still starting: that won't pass.
+                Err(error) if !is_connection_lost(&error) => {
+                    return Err(error)
+                        .context("the embedded Postgres refuses its own administrator");
+                }
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error)
+                        .context(format!("the embedded Postgres did not start in {START:?}"));
+                }
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(super) async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// The end of what this run wrote to the log.
+    pub(super) fn last_words(&self) -> String {
+        let read = || {
+            let mut file = File::open(&self.log)?;
+            let from = self.log_start.max(file.metadata()?.len().saturating_sub(LAST_WORDS));
+            file.seek(SeekFrom::Start(from))?;
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            std::io::Result::Ok(String::from_utf8_lossy(&text).trim().to_owned())
+        };
+        let words = read().unwrap_or_default();
+        format!("its last words, from {}:\n{words}", self.log.display())
+    }
+
+    /// Stops it in order; breaks it off if that takes too long (it recovers at the next start).
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        for how in [Signal::SIGINT, Signal::SIGQUIT] {
+            self.signal(how);
+            if let Ok(ended) = timeout(STOP, self.child.wait()).await {
+                ended?;
+                return Ok(());
+            }
+        }
+        bail!("the embedded Postgres does not end")
+    }
+
+    fn signal(&self, signal: Signal) {
+        // No id: it has ended already.
+        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGINT);
+    }
+}

@@ -1,0 +1,43 @@
+//! What a person reads when everything runs.
+
+use std::io::Write;
+
+use uuid::Uuid;
+
+use super::Options;
+use crate::services::{Services, Settings};
+
+/// Where everything is, and three lines to try.
+pub(super) fn say(
+    options: &Options,
+    settings: &Settings,
+    services: &Services,
+) -> std::io::Result<()> {
+    let (command, projection) = (services.command_addr, services.projection_addr);
+    let kept = match (&options.database_url, &options.projection_database_url) {
+        (Some(_), Some(_)) => "in your Postgres".to_owned(),
+        _ => format!("in {}", options.cluster.data_dir.display()),
+    };
+    let broker = if options.kafka_brokers.is_some() { "" } else { "  (in this process)" };
+    let account = Uuid::new_v4();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "\
+Passbook is ready. Everything is kept {kept}; Ctrl-C stops it.
+
+  commands  http://{command}    reference: http://{command}/docs
+  views     http://{projection}    reference: http://{projection}/docs
+  Kafka     {brokers}, topic {topic}{broker}
+
+Open an account, pay in 250.00 EUR, look at it:
+
+  curl --json '{{\"account_id\":\"{account}\",\"owner\":\"ada\",\"currency\":\"EUR\"}}' http://{command}/v1/accounts
+  curl --json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
+  curl 'http://{projection}/v1/accounts/{account}?min_version=2'
+",
+        brokers = settings.kafka_brokers,
+        topic = settings.kafka_topic,
+    )?;
+    out.flush()
+}

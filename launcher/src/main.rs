@@ -1,0 +1,34 @@
+//! Runs Passbook whole on one machine, or one of its parts.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use passbook::cli::{Cli, Part, RestorePart};
+use passbook::{launcher, standalone};
+use passbook_shared::process;
+use projection_service::operate;
+
+/// Requests are many small allocations on few threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    process::run("passbook", async {
+        let cli = Cli::parse();
+        match cli.part {
+            None => launcher::run(cli.launcher).await,
+            Some(Part::CommandService(cli)) => command_service::run(*cli).await,
+            Some(Part::ProjectionService(cli)) => projection_service::run(*cli).await,
+            Some(Part::Postgres(options)) => standalone::postgres(options).await,
+            Some(Part::Broker(options)) => standalone::broker(options).await,
+            Some(Part::Replay(part)) => {
+                operate::replay(part.running.projection_addr, &part.replay).await
+            }
+            Some(Part::Verify(running)) => operate::verify(running.projection_addr).await,
+            Some(Part::Restore(RestorePart::Accept { command_addr, options })) => {
+                command_service::operate::accept_restore(command_addr, options).await
+            }
+            Some(Part::Bench(options)) => passbook_bench::run(*options).await,
+        }
+    })
+}
