@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::store_error::{is_connection_lost, is_forbidden, is_missing};
+use crate::store_error::{is_connection_lost, is_forbidden, is_missing, within};
 
 /// Time that the job waits for a Postgres that can't be reached.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,8 +143,7 @@ impl Schema {
         let owner =
             owner.clone().application_name("passbook-migrate").options([("search_path", "public")]);
         let mut connection = loop {
-            match timeout(CONNECT, owner.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            {
+            match within(CONNECT, owner.connect()).await {
                 Ok(connection) => break connection,
                 Err(error) if !is_connection_lost(&error) || Instant::now() > deadline => {
                     return Err(error).context("Postgres can't be used as the owner of the schema");

@@ -1,6 +1,9 @@
-//! Errors of Postgres, told apart by what is to be done about them.
+//! Errors of Postgres, classified by how a caller reacts to them.
+
+use std::time::Duration;
 
 use sqlx::error::DatabaseError;
+use tokio::time::timeout;
 
 /// Maximum length of a reason, in characters.
 const LONGEST: usize = 300;
@@ -8,6 +11,17 @@ const LONGEST: usize = 300;
 /// An example of a reason, for documents.
 pub const EXAMPLE: &str =
     "could not extend file \"base/16384/16397\": No space left on device (SQLSTATE 53100)";
+
+/// Awaits a query for at most `limit`. A query that takes longer is dropped, and fails as if Postgres could not be reached.
+///
+/// # Errors
+/// The query's error, or [`sqlx::Error::PoolTimedOut`] after `limit`.
+pub async fn within<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    query: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(limit, query).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+}
 
 /// Whether Postgres is away or going: the connection is of no more use, and what was being done may or may not
 /// have happened.
