@@ -1,8 +1,9 @@
 //! Faults that recur: logged when they begin, then with their count at growing intervals, and when they have ended.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// How long after a line the next one may follow: the first time, and at most.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
@@ -69,7 +70,7 @@ impl Fault {
     }
 
     fn occurred_at(&self, now: Instant, reason: &dyn fmt::Display) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.run.lock();
         match &mut *run {
             Some(run) if now.duration_since(run.last) < QUIET => {
                 if run.again(now) {
@@ -85,7 +86,7 @@ impl Fault {
     }
 
     fn ended_at(&self, now: Instant) {
-        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let run = self.run.lock().take();
         if let Some(run) = run {
             tracing::info!(times = run.count(), seconds = run.seconds(now), "over: {}", self.name);
         }
@@ -104,7 +105,7 @@ mod tests {
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> std::io::Result<()> {
@@ -130,7 +131,7 @@ mod tests {
             fault.ended_at(begin + Duration::from_secs(3_600));
             fault.ended_at(begin + Duration::from_secs(3_601));
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert!((8..=13).contains(&lines.len()), "{text}");
         assert!(lines[0].contains("WARN") && lines[0].contains("connection refused"), "{text}");

@@ -3,9 +3,10 @@
 mod streak;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::fault::Run;
@@ -84,7 +85,7 @@ impl Health {
 
     fn set(&self, name: &'static str, check: Check) {
         let now = Instant::now();
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.parts.lock();
         let before = parts.get_mut(name);
         let since = before.as_ref().map_or(Some(now), |before| before.starting);
         let starting =
@@ -114,13 +115,13 @@ impl Health {
 
     /// Every check, by name.
     pub fn checks(&self) -> BTreeMap<&'static str, Check> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.lock();
         parts.iter().map(|(name, part)| (*name, part.check.clone())).collect()
     }
 
     /// Whether no check is failing, and there is at least one.
     pub fn is_ready(&self) -> bool {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.lock();
         !parts.is_empty() && parts.values().all(|part| part.check.state != CheckState::Failing)
     }
 }

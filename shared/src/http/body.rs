@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -65,7 +66,7 @@ pub(super) async fn lend(request: Request, bounds: Arc<Bounds>, next: Next) -> R
     let (parts, body) = request.into_parts();
     let lent = Borrowed { body: Some(body), loan: Arc::clone(&loan), bounds, received: 0 };
     let mut response = next.run(Request::from_parts(parts, Body::new(lent))).await;
-    let left = std::mem::take(&mut loan.lock().unwrap_or_else(PoisonError::into_inner).left);
+    let left = std::mem::take(&mut loan.lock().left);
     let is_usable = match left {
         Lent::Out => true,
         Lent::Unread(body) => !waits_for_continue && discard(body).await,
@@ -120,7 +121,7 @@ impl Borrowed {
             return Err(Excess::OfOne);
         }
         if self.received > FREE {
-            let mut record = self.loan.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut record = self.loan.lock();
             while self.received > FREE + record.shares.len() * STEP {
                 record.shares.push(self.bounds.bodies.take(STEP).ok_or(Excess::OfAll)?);
             }
@@ -129,7 +130,7 @@ impl Borrowed {
     }
 
     fn leave(&self, left: Lent) {
-        self.loan.lock().unwrap_or_else(PoisonError::into_inner).left = left;
+        self.loan.lock().left = left;
     }
 }
 
