@@ -70,10 +70,8 @@ fn state(row: &PgRow) -> sqlx::Result<AccountState> {
 }
 
 pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
-    [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]
-        .into_iter()
-        .find(|status| status.as_str() == text)
-        .ok_or_else(|| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
+    text.parse()
+        .map_err(|_| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
 }
 
 /// The states of those of the accounts that are there.
