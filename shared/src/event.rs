@@ -1,5 +1,5 @@
-//! Events of accounts, in the newest shape of each type. Every shape that was ever stored stays readable through
-//! [`crate::upcast`]; golden files of all shapes are in `shared/tests/golden/`.
+//! Events of accounts, in the newest shape of each type. Every shape that was ever stored stays
+//! readable through [`crate::upcast`]; golden files of all shapes are in `shared/tests/golden/`.
 
 mod account;
 mod codec;
@@ -20,7 +20,8 @@ pub use self::movement::{MoneyMoved, TransferLeg};
 pub use self::reversal::{EntryReversed, ReversedTransfer, ReversibleEntry};
 pub use self::side_row::SideRow;
 
-/// A fact about one account, in the past tense. The names of the variants are the event types, as stored.
+/// A fact about one account, in the past tense. The names of the variants are the event types, as
+/// stored.
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr, VariantNames)]
 pub enum AccountEvent {
     /// The account was opened; always its first event.
@@ -29,7 +30,8 @@ pub enum AccountEvent {
     MoneyDeposited(MoneyMoved),
     /// Money went out of the store.
     MoneyWithdrawn(MoneyMoved),
-    /// Money went to another account of the store. The same append has its [`AccountEvent::MoneyReceived`].
+    /// Money went to another account of the store. The same append has its
+    /// [`AccountEvent::MoneyReceived`].
     MoneySent(TransferLeg),
     /// Money came from another account of the store.
     MoneyReceived(TransferLeg),

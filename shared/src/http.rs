@@ -1,6 +1,6 @@
-//! HTTP as both services speak it. A service gives its routes; [`app`](crate::http::app) adds what they share: health,
-//! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
-//! wrong.
+//! HTTP as both services speak it. A service gives its routes; [`app`](crate::http::app) adds what
+//! they share: health, metrics, the OpenAPI document with its rendering, request ids, limits, and
+//! problem+json for everything that goes wrong.
 
 mod answers;
 /// Bodies of requests.
@@ -48,7 +48,8 @@ pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
 /// What clients read until the store was reached.
 const STARTING: &str = "the service has started and has not reached it yet";
 
-/// The whole application of a service, from its own `routes`. `service` names it in metrics, as in `command`.
+/// The whole application of a service, from its own `routes`. `service` names it in metrics, as in
+/// `command`.
 pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
     let router = router
@@ -71,14 +72,16 @@ async fn other_method(method: Method) -> Response {
     Problem::method_not_allowed().into_response()
 }
 
-/// What a service is until its store was reached for the first time: it lives, and says what it waits for.
+/// What a service is until its store was reached for the first time: it lives, and says what it
+/// waits for.
 pub fn waiting(service: &'static str, health: Health) -> Router {
     let (router, _) = OpenApiRouter::new().merge(operations::routes(health)).split_for_parts();
     layered(service, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
 }
 
-/// Adds to every route what all answers have in common. One stack: each further `Router::layer` would have every request copy
-/// all layers below it. Bodies come last, where an answer is not compressed yet and has its size.
+/// Adds to every route what all answers have in common. One stack: each further `Router::layer`
+/// would have every request copy all layers below it. Bodies come last, where an answer is not
+/// compressed yet and has its size.
 fn layered(service: &'static str, router: Router) -> Router {
     let panicked = |panic: Box<dyn std::any::Any + Send>| {
         let said = panic.downcast_ref::<String>().map(String::as_str);

@@ -8,7 +8,8 @@ use crate::upcast::{self, DecodeError};
 impl AccountEvent {
     /// Returns the schema version of [`AccountEvent::data`].
     pub fn schema_version(&self) -> i16 {
-        // The oldest version that can hold the payload: readers that know no newer one lose nothing.
+        // The oldest version that can hold the payload: readers that know no newer one lose
+        // nothing.
         match self {
             Self::AccountOpened(opened) => 2 + i16::from(opened.effective_at.is_some()),
             Self::MoneyWithdrawn(moved) => 1 + i16::from(moved.allow_backdated_overdraft),
@@ -53,7 +54,8 @@ impl AccountEvent {
     /// Reads a stored event of any schema version.
     ///
     /// # Errors
-    /// The type or schema version is unknown, as in events of a newer build, or the payload does not match it.
+    /// The type or schema version is unknown, as in events of a newer build, or the payload does
+    /// not match it.
     pub fn decode(
         event_type: &str,
         schema_version: i16,

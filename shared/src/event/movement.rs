@@ -33,7 +33,8 @@ pub struct MoneyMoved {
 }
 
 /// Payload of [`AccountEvent::MoneySent`](super::AccountEvent::MoneySent) and
-/// [`AccountEvent::MoneyReceived`](super::AccountEvent::MoneyReceived): one of the two legs of a transfer.
+/// [`AccountEvent::MoneyReceived`](super::AccountEvent::MoneyReceived): one of the two legs of a
+/// transfer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct TransferLeg {
     /// Id of the transfer, which both legs share.

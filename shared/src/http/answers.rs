@@ -1,4 +1,5 @@
-//! Bodies of answers: large ones take a share of the memory for all, and are compressed for whoever asks for that.
+//! Bodies of answers: large ones take a share of the memory for all, and are compressed for whoever
+//! asks for that.
 
 use axum::body::HttpBody;
 use axum::response::{IntoResponse, Response};
@@ -13,13 +14,15 @@ const FREE: usize = 64 * 1024;
 /// Bytes below which compression gains nothing.
 const SMALL: u64 = 1024;
 
-/// Compresses with gzip what is larger than [`SMALL`] and no stream of events, where `Accept-Encoding` asks for it.
+/// Compresses with gzip what is larger than [`SMALL`] and no stream of events, where
+/// `Accept-Encoding` asks for it.
 pub(super) fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(SizeAbove::new(SMALL).and(NotForContentType::SSE))
 }
 
-/// Takes the share of the budget that a large answer needs. One that was not asked to change anything is refused if there is
-/// none left; a handler that changes something takes its share beforehand.
+/// Takes the share of the budget that a large answer needs. One that was not asked to change
+/// anything is refused if there is none left; a handler that changes something takes its share
+/// beforehand.
 pub(super) fn share(mut response: Response, bounds: &Bounds, is_get: bool) -> Response {
     let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let Some(bytes) = bytes.filter(|bytes| *bytes > FREE) else { return response };

@@ -1,5 +1,5 @@
-//! Bodies of requests. A handler reads its body last: route, headers and parameters are checked before, and whoever is
-//! refused until then costs no memory.
+//! Bodies of requests. A handler reads its body last: route, headers and parameters are checked
+//! before, and whoever is refused until then costs no memory.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -28,7 +28,8 @@ use super::problem::Problem;
 const FREE: usize = 16 * 1024;
 /// Bytes that are taken from the budget at once.
 const STEP: usize = 64 * 1024;
-/// The most that is read of the body of a refused request, so that the connection can be used for another.
+/// The most that is read of the body of a refused request, so that the connection can be used for
+/// another.
 const DISCARDED: u64 = 64 * 1024;
 /// Time for that.
 const DISCARDING: Duration = Duration::from_secs(1);
@@ -55,8 +56,8 @@ struct Record {
 
 type Loan = Arc<Mutex<Record>>;
 
-/// Reads on what the handler left of the body, if that is little, so that the next request can follow; else has the
-/// connection closed.
+/// Reads on what the handler left of the body, if that is little, so that the next request can
+/// follow; else has the connection closed.
 pub(super) async fn lend(request: Request, bounds: Arc<Bounds>, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;

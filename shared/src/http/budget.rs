@@ -23,7 +23,8 @@ impl Budget {
         Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
     }
 
-    /// A share of so many bytes; nothing if there are not so many left. Nobody waits: whoever has a share may need more.
+    /// A share of so many bytes; nothing if there are not so many left. Nobody waits: whoever has a
+    /// share may need more.
     pub fn take(&self, bytes: usize) -> Option<Share> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         let permits = Arc::clone(&self.0).try_acquire_many_owned(units).ok()?;

@@ -14,8 +14,8 @@ use super::problem::Problem;
 
 const PROBLEM: &str = "application/problem+json";
 
-/// Adds the server, an example of each parameter and body, and for each operation a schema of its problems that lists their
-/// codes.
+/// Adds the server, an example of each parameter and body, and for each operation a schema of its
+/// problems that lists their codes.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document.servers =
         Some(vec![ServerBuilder::new().url("/").description(Some("This service")).build()]);

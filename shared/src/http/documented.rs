@@ -13,8 +13,8 @@ use super::problem::Problem;
 /// Responses by status, as `#[utoipa::path]` takes them.
 pub type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// Problems as documented responses, with those that the server has for any request: one a status, with each code as an
-/// example.
+/// Problems as documented responses, with those that the server has for any request: one a status,
+/// with each code as an example.
 pub fn responses(problems: impl IntoIterator<Item = Problem>) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
     for problem in

@@ -76,8 +76,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// The field that serde complains of; `whole` if it is none in particular. What is missing, there twice or unknown is
-/// not in the path yet, only in the complaint.
+/// The field that serde complains of; `whole` if it is none in particular. What is missing, there
+/// twice or unknown is not in the path yet, only in the complaint.
 fn field(path: &str, complaint: &str, whole: &str) -> String {
     let path = if path == "." || path == "?" { "" } else { path };
     let complaints = ["missing field `", "duplicate field `", "unknown field `"];

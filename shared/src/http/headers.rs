@@ -27,7 +27,8 @@ pub fn etag(version: i64) -> String {
 /// The text of a header, if it is there.
 ///
 /// # Errors
-/// 400 `malformed_request` if it is there twice or is not visible ASCII of 1 to `longest` characters.
+/// 400 `malformed_request` if it is there twice or is not visible ASCII of 1 to `longest`
+/// characters.
 pub fn visible_ascii<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -49,10 +50,12 @@ pub fn visible_ascii<'a>(
     })
 }
 
-/// The text of a header that is a string of RFC 9651 (`"a key"`), or the same text without quotes if it has no spaces.
+/// The text of a header that is a string of RFC 9651 (`"a key"`), or the same text without quotes
+/// if it has no spaces.
 ///
 /// # Errors
-/// 400 `malformed_request` if it is there twice, or is not 1 to `longest` characters of printable ASCII.
+/// 400 `malformed_request` if it is there twice, or is not 1 to `longest` characters of printable
+/// ASCII.
 pub fn string_item(
     headers: &HeaderMap,
     name: &str,
@@ -89,8 +92,9 @@ pub fn is_visible_ascii(text: &str, longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The versions of which `If-Match` expects one; nothing if it is absent or `*`, which any version is. Tags that no version
-/// has, weak ones among them, are passed over: if there are no others, no version will do (RFC 9110, section 13.1.1).
+/// The versions of which `If-Match` expects one; nothing if it is absent or `*`, which any version
+/// is. Tags that no version has, weak ones among them, are passed over: if there are no others, no
+/// version will do (RFC 9110, section 13.1.1).
 ///
 /// # Errors
 /// 400 `malformed_request` if it is neither `*` nor a list of entity tags.
@@ -152,7 +156,8 @@ pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// How long `Prefer: wait=2` (seconds, RFC 7240) lets a query wait; 1 s if absent or not understood, at most 10 s.
+/// How long `Prefer: wait=2` (seconds, RFC 7240) lets a query wait; 1 s if absent or not
+/// understood, at most 10 s.
 pub fn prefer_wait(headers: &HeaderMap) -> Duration {
     preferred_wait(headers).unwrap_or(DEFAULT_WAIT)
 }

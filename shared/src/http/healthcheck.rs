@@ -1,4 +1,5 @@
-//! The `healthcheck` subcommand of a service: asks its own `/health/ready`, for containers without curl.
+//! The `healthcheck` subcommand of a service: asks its own `/health/ready`, for containers without
+//! curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -9,8 +9,8 @@ use clap::{Args, value_parser};
 use super::budget::Budget;
 use super::problem::Problem;
 
-/// The most bytes the headers of a request may have, names and values together. The server underneath has limits of
-/// its own: 64 KiB in all, and 100 fields.
+/// The most bytes the headers of a request may have, names and values together. The server
+/// underneath has limits of its own: 64 KiB in all, and 100 fields.
 pub const HEADERS_LIMIT: usize = 16 * 1024;
 
 const MIB: usize = 1024 * 1024;
@@ -18,17 +18,20 @@ const MIB: usize = 1024 * 1024;
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct HttpConfig {
-    /// Connections that may be open at once. A new one beyond them closes the one that was idle for longest.
+    /// Connections that may be open at once. A new one beyond them closes the one that was idle for
+    /// longest.
     #[arg(long, env, default_value_t = 4_096, value_parser = value_parser!(u32).range(8..=1_000_000))]
     pub http_connections: u32,
-    /// Connections that one address may have open; the same as HTTP_CONNECTIONS if all clients come through one proxy. A
-    /// new one beyond them closes that address's longest idle one.
+    /// Connections that one address may have open; the same as HTTP_CONNECTIONS if all clients come
+    /// through one proxy. A new one beyond them closes that address's longest idle one.
     #[arg(long, env, default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub http_connections_per_address: u32,
-    /// Memory for the bodies of all requests that are larger than 16 KiB, in MiB. What goes beyond is answered 503.
+    /// Memory for the bodies of all requests that are larger than 16 KiB, in MiB. What goes beyond
+    /// is answered 503.
     #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(2..=100_000))]
     pub body_budget_mib: u32,
-    /// Memory for all answers that are larger than 64 KiB, in MiB. What goes beyond is answered 503.
+    /// Memory for all answers that are larger than 64 KiB, in MiB. What goes beyond is answered
+    /// 503.
     #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(8..=100_000))]
     pub answer_budget_mib: u32,
 }

@@ -44,7 +44,8 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     response
 }
 
-/// No cache keeps what an account has. What has a tag, the client itself may keep, and has to ask whether it still holds.
+/// No cache keeps what an account has. What has a tag, the client itself may keep, and has to ask
+/// whether it still holds.
 fn keep_from_caches(method: &Method, response: &mut Response) {
     let headers = response.headers_mut();
     if headers.contains_key(CACHE_CONTROL) {

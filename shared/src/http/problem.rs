@@ -16,7 +16,8 @@ const LONGEST_DETAIL: usize = 768;
 /// Maximum length of the name of a field, in bytes.
 const LONGEST_FIELD: usize = 256;
 
-/// An `application/problem+json` answer. `code` is stable and meant for programs, `detail` for people.
+/// An `application/problem+json` answer. `code` is stable and meant for programs, `detail` for
+/// people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Problem {
     /// Always `about:blank`: `code` says what it is.
@@ -48,7 +49,8 @@ pub struct Problem {
 /// What is wrong with one field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FieldError {
-    /// Its path in the body (`commands[3].amount`), or the name of the header, query or path parameter.
+    /// Its path in the body (`commands[3].amount`), or the name of the header, query or path
+    /// parameter.
     pub field: String,
     /// What is wrong with it.
     pub detail: String,
@@ -196,8 +198,8 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
     }
 
-    /// For a read that failed: `overloaded` if it took too long, `store_unavailable` if Postgres is away, else logged and
-    /// `internal_error`.
+    /// For a read that failed: `overloaded` if it took too long, `store_unavailable` if Postgres is
+    /// away, else logged and `internal_error`.
     pub fn from_store(error: &sqlx::Error) -> Self {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             // Readiness tells which of the two it is; here it would be a line a request.

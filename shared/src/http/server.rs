@@ -45,7 +45,8 @@ pub async fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListe
 fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Connections have it from here. Left to itself, the system keeps up to 4 MiB for a client that does not read.
+    // Connections have it from here. Left to itself, the system keeps up to 4 MiB for a client that
+    // does not read.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
@@ -60,9 +61,9 @@ pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
 
 /// Answers requests until the shutdown, then lets those that run finish.
 ///
-/// A connection that is one too many has the longest unused one closed. If all are at work, it is answered 503, but for
-/// `/health`: left waiting unaccepted, its client would not know why nothing happens, and a load balancer not that it is
-/// to ask another instance.
+/// A connection that is one too many has the longest unused one closed. If all are at work, it is
+/// answered 503, but for `/health`: left waiting unaccepted, its client would not know why nothing
+/// happens, and a load balancer not that it is to ask another instance.
 ///
 /// # Errors
 /// None at present: a connection's error is its own.
@@ -109,7 +110,8 @@ pub async fn serve(
         match accepted {
             Ok((stream, from)) => admit(&mut connections, &places, stream, from),
             Err(error) => {
-                // Out of file descriptors, or the client went away already: others may still be served.
+                // Out of file descriptors, or the client went away already: others may still be
+                // served.
                 tracing::warn!(%error, "a connection could not be accepted");
                 places[0].1.make_room();
                 tokio::time::sleep(Duration::from_millis(50)).await;

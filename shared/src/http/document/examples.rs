@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// An example of a schema, which may refer to `components`, and has no part of its own kind. An object has the fields that
-/// have an example; nothing if a required one has none.
+/// An example of a schema, which may refer to `components`, and has no part of its own kind. An
+/// object has the fields that have an example; nothing if a required one has none.
 pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         return of(&components["schemas"][name], components);

@@ -13,8 +13,9 @@ use crate::http::problem::Problem;
 /// Maximum number of fields of an object; more than any has.
 const MOST: usize = 64;
 
-/// The fields of a JSON object, not read yet. Some are taken by name, the rest is read into a struct: as serde's
-/// `flatten` and `tag` do, but without losing sight of what is unknown, there twice, or wrong in which field.
+/// The fields of a JSON object, not read yet. Some are taken by name, the rest is read into a
+/// struct: as serde's `flatten` and `tag` do, but without losing sight of what is unknown, there
+/// twice, or wrong in which field.
 #[derive(Debug)]
 pub struct Fields<'a> {
     unread: Vec<(Cow<'a, str>, &'a RawValue)>,

@@ -23,8 +23,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A body that is said to be JSON, for [`from_json`]: what it is read into may borrow from it. No body is an object without
-/// fields, so that the answer names those it lacks.
+/// A body that is said to be JSON, for [`from_json`]: what it is read into may borrow from it. No
+/// body is an object without fields, so that the answer names those it lacks.
 #[derive(Debug)]
 pub struct JsonText(pub Bytes);
 
@@ -71,7 +71,8 @@ pub fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::malformed("body", "must be a JSON object"));
     }
-    // To know the path of each field costs more than the reading itself: only where something is wrong.
+    // To know the path of each field costs more than the reading itself: only where something is
+    // wrong.
     if let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
     }

@@ -1,5 +1,5 @@
-//! Queries that ask for labels: `metadata[region]=north`, which OpenAPI calls `deepObject` and few generators can express,
-//! or `label=region:north`, any number of times.
+//! Queries that ask for labels: `metadata[region]=north`, which OpenAPI calls `deepObject` and few
+//! generators can express, or `label=region:north`, any number of times.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,8 +9,8 @@ use super::{pairs, read};
 use crate::http::problem::Problem;
 use crate::text::Metadata;
 
-/// The query of the URL, and the labels it asks for. What the rest is read into should refuse unknown fields: by itself,
-/// [`Query`](super::Query) takes no labels.
+/// The query of the URL, and the labels it asks for. What the rest is read into should refuse
+/// unknown fields: by itself, [`Query`](super::Query) takes no labels.
 #[derive(Debug)]
 pub struct QueryWithMetadata<T>(pub T, pub Metadata);
 

@@ -13,8 +13,8 @@ use crate::http::budget::Share;
 /// The most that is handed over at once, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// The body of an answer, in pieces: what hyper has not taken yet holds its share of the budget. Its end, or its being
-/// given up, is noted.
+/// The body of an answer, in pieces: what hyper has not taken yet holds its share of the budget.
+/// Its end, or its being given up, is noted.
 #[derive(Debug)]
 pub(super) struct Answer {
     body: Body,

@@ -31,7 +31,8 @@ use crate::http::budget::Share;
 use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
 
-/// Time for a client to read the last answer before its connection is closed, and to send what it was sending.
+/// Time for a client to read the last answer before its connection is closed, and to send what it
+/// was sending.
 const LINGER: Duration = Duration::from_secs(2);
 /// The most that is discarded meanwhile, in bytes.
 const DISCARDED: u64 = 4 * 1024 * 1024;
@@ -140,7 +141,8 @@ where
             return Poll::Ready(End::Left);
         }
         loop {
-            // Brought forward where need be, and else corrected when it fires: no request pays for it.
+            // Brought forward where need be, and else corrected when it fires: no request pays for
+            // it.
             let due = guest.due(&host.limits);
             if let Some((at, _)) = due.filter(|(at, _)| *at < timer.deadline()) {
                 timer.as_mut().reset(at);
@@ -159,8 +161,8 @@ where
     .await
 }
 
-/// Sends the last words, and closes once the client has had the time to read them: a socket that is closed with something
-/// unread takes them back.
+/// Sends the last words, and closes once the client has had the time to read them: a socket that is
+/// closed with something unread takes them back.
 async fn close(mut stream: TcpStream, last: &[u8], guest: &Guest) {
     if !guest.begin_closing() {
         return;

@@ -134,8 +134,9 @@ impl Guest {
         phase != Phase::Leaving && self.step(phase, Phase::Closing)
     }
 
-    /// Moment since when the connection does nothing for its client, in milliseconds of the process; nothing if it does
-    /// something, or its client has taken something of its answer within `patience`.
+    /// Moment since when the connection does nothing for its client, in milliseconds of the
+    /// process; nothing if it does something, or its client has taken something of its answer
+    /// within `patience`.
     pub(super) fn unused_since(&self, patience: Duration) -> Option<u64> {
         match self.phase() {
             Phase::Idle | Phase::Head => Some(self.since.load(Acquire)),
@@ -168,7 +169,8 @@ impl Guest {
         self.leave.notified().await;
     }
 
-    /// Moment at which the connection is to be cut off, if nothing happens until then, and the reason.
+    /// Moment at which the connection is to be cut off, if nothing happens until then, and the
+    /// reason.
     pub(super) fn due(&self, limits: &Limits) -> Option<(Instant, Late)> {
         let stalled = self.stalled.load(Acquire);
         if stalled > 0 {

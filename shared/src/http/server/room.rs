@@ -1,4 +1,5 @@
-//! Room for so many connections, and for so many of one address. Where there is none, the longest unused one leaves.
+//! Room for so many connections, and for so many of one address. Where there is none, the longest
+//! unused one leaves.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -73,7 +74,8 @@ impl Room {
 }
 
 impl Inside {
-    /// Has the longest unused connection leave, of one address or of all. Returns whether there was one.
+    /// Has the longest unused connection leave, of one address or of all. Returns whether there was
+    /// one.
     fn make_room(&mut self, address: Option<IpAddr>, patience: Duration) -> bool {
         let mut unused: Vec<(u64, u64)> = self
             .guests

@@ -1,4 +1,5 @@
-//! Answers to what hyper can't parse. Its own have neither a body nor a request id, and are withheld.
+//! Answers to what hyper can't parse. Its own have neither a body nor a request id, and are
+//! withheld.
 
 use std::time::SystemTime;
 
@@ -10,16 +11,16 @@ use crate::http::problem::Problem;
 
 /// Start of a connection by a client that knows, or believes, that the server speaks HTTP/2.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Empty SETTINGS, then GOAWAY with the error HTTP_1_1_REQUIRED (RFC 9113, sections 3.4, 6.8 and 7): an HTTP/2 client
-/// knows that it is to ask again by HTTP/1.1.
+/// Empty SETTINGS, then GOAWAY with the error HTTP_1_1_REQUIRED (RFC 9113, sections 3.4, 6.8 and
+/// 7): an HTTP/2 client knows that it is to ask again by HTTP/1.1.
 const HTTP2_GOAWAY: &[u8] = &[
     0, 0, 0, 4, 0, 0, 0, 0, 0, // SETTINGS
     0, 0, 8, 7, 0, 0, 0, 0, 0, // GOAWAY of 8 bytes:
     0, 0, 0, 0, 0, 0, 0, 13, // no stream was processed, error 13
 ];
 
-/// The answer to a request that could not be parsed; nothing if there was no request. `own` is hyper's answer, and `rest`
-/// what it has not consumed.
+/// The answer to a request that could not be parsed; nothing if there was no request. `own` is
+/// hyper's answer, and `rest` what it has not consumed.
 pub(super) fn answer(error: &hyper::Error, own: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
     if rest.starts_with(HTTP2_PREFACE) {
         return Some(HTTP2_GOAWAY.to_vec());

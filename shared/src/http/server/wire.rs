@@ -27,8 +27,8 @@ impl Wire {
         Self { stream, guest, withheld: Vec::new() }
     }
 
-    /// Whether what is written answers a request that was executed. hyper parses a head only when all it had to write is
-    /// written, so anything else is its own answer to what it can't parse.
+    /// Whether what is written answers a request that was executed. hyper parses a head only when
+    /// all it had to write is written, so anything else is its own answer to what it can't parse.
     fn is_answer(&self) -> bool {
         self.guest.phase() == Phase::Busy
     }
@@ -99,7 +99,8 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 
-    /// Not yet: there may be something to say, and who closes before the other has read all loses it.
+    /// Not yet: there may be something to say, and who closes before the other has read all loses
+    /// it.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
