@@ -126,7 +126,8 @@ impl Schema {
                       AND NOT has_table_privilege(c.oid, 'SELECT')
                    UNION ALL
                    SELECT 'function ' || p.oid::regproc FROM pg_proc AS p
-                    WHERE p.pronamespace = to_regnamespace($1) AND p.prorettype <> 'trigger'::regtype
+                    WHERE p.pronamespace = to_regnamespace($1)
+                      AND p.prorettype <> 'trigger'::regtype
                       AND p.proname <> ALL ($2) AND NOT has_function_privilege(p.oid, 'EXECUTE')
                     LIMIT 1";
         sqlx::query_scalar(sql).bind(self.name).bind(self.internal).fetch_optional(connection).await
@@ -216,7 +217,8 @@ impl Schema {
 
     async fn functions(&self, owner: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         let sql = "SELECT p.oid::regprocedure::text FROM pg_proc AS p
-                    WHERE p.pronamespace = to_regnamespace($1) AND p.prorettype <> 'trigger'::regtype
+                    WHERE p.pronamespace = to_regnamespace($1)
+                      AND p.prorettype <> 'trigger'::regtype
                       AND p.proname <> ALL ($2)
                     ORDER BY p.oid";
         sqlx::query_scalar(sql).bind(self.name).bind(self.internal).fetch_all(owner).await

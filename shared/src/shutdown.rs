@@ -124,7 +124,9 @@ impl Tasks {
             let next = tokio::select! {
                 biased;
                 next = self.running.join_next() => next,
-                () = &mut late => bail!("{} tasks did not end within {GRACE:?}", self.running.len()),
+                () = &mut late => {
+                    bail!("{} tasks did not end within {GRACE:?}", self.running.len())
+                }
             };
             let Some(ended) = next else { return first };
             let asked = self.shutdown.is_cancelled();
