@@ -42,9 +42,6 @@ use crate::health::Health;
 use limits::Bounds;
 use problem::Problem;
 
-/// Maximum size of a request body, in bytes.
-pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
-
 /// Reason of 503 responses before the first connection to the store.
 const STARTING: &str = "the service has started and has not reached it yet";
 

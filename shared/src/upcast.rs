@@ -53,7 +53,7 @@ fn opened_without_initial_deposit(data: &mut Map<String, Value>) {
 ///
 /// # Errors
 /// Fails if the type or schema version is unknown, or an old payload is not a JSON object.
-pub fn to_newest<'a>(
+pub(crate) fn to_newest<'a>(
     event_type: &str,
     schema_version: i16,
     data: &'a RawValue,

@@ -19,11 +19,12 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::BODY_LIMIT;
 use super::budget::Share;
 use super::limits::{self, Bounds};
 use super::problem::Problem;
 
+/// Maximum size of a request body, in bytes.
+const BODY_LIMIT: usize = 2 * 1024 * 1024;
 /// Maximum size of a body that needs no share of the budget, in bytes; a single command fits.
 const FREE: usize = 16 * 1024;
 /// Number of bytes taken from the budget at once.
@@ -217,6 +218,6 @@ async fn collect(mut body: Body) -> Result<Bytes, axum::Error> {
 
 /// Returns 413: the body is too large.
 pub fn too_large() -> Problem {
-    let detail = format!("a body may have at most {BODY_LIMIT} bytes");
+    let detail = format!("the body must not exceed {BODY_LIMIT} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
 }

@@ -48,7 +48,7 @@ pub fn unreadable() -> Problem {
 }
 
 /// Returns 400: the cursor belongs to another list.
-pub fn another_list() -> Problem {
+pub(crate) fn another_list() -> Problem {
     let detail = "belongs to a list with other filters or another order: repeat the parameters of \
                   the request that returned it";
     Problem::malformed("cursor", detail)

@@ -81,7 +81,7 @@ pub fn is_printable_ascii(text: &str, max: usize) -> bool {
 }
 
 /// Returns true if the text is 1 to `max` characters of visible ASCII, without spaces.
-pub fn is_visible_ascii(text: &str, max: usize) -> bool {
+pub(crate) fn is_visible_ascii(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

@@ -178,7 +178,7 @@ pub(super) fn too_many_connections() -> Problem {
 }
 
 /// Returns 503: the bodies of all requests are too large.
-pub fn too_many_bodies() -> Problem {
+pub(crate) fn too_many_bodies() -> Problem {
     let detail =
         "this instance has no memory left for large request bodies; the request changed nothing";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)

@@ -94,7 +94,7 @@ impl Problem {
 
     /// Adds names to the list of known fields, if the problem is an unknown field.
     #[must_use]
-    pub fn also_known(self, names: &str) -> Self {
+    pub(crate) fn also_known(self, names: &str) -> Self {
         let is_unknown =
             self.errors.first().is_some_and(|error| error.detail.starts_with("unknown field"));
         if is_unknown { self.adding(names) } else { self }
@@ -102,7 +102,7 @@ impl Problem {
 
     /// Appends text to the description of the first field.
     #[must_use]
-    pub fn adding(self, more: &str) -> Self {
+    pub(crate) fn adding(self, more: &str) -> Self {
         self.with_first(|error| error.detail += more)
     }
 

@@ -54,7 +54,7 @@ impl Problem {
     }
 
     /// Returns 415 `unsupported_media_type`: the body has a content encoding.
-    pub fn unsupported_coding() -> Self {
+    pub(crate) fn unsupported_coding() -> Self {
         let detail = "the body must be sent without `Content-Encoding`";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
