@@ -32,6 +32,7 @@ pub mod verifications;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use passbook_shared::store_error::within;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -95,6 +96,6 @@ impl Views {
     /// # Errors
     /// As the query; [`sqlx::Error::PoolTimedOut`] if it takes too long.
     pub async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        tokio::time::timeout(READ_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        within(READ_TIMEOUT, query).await
     }
 }

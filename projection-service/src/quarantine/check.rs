@@ -1,7 +1,8 @@
 //! The readiness check of the quarantine: degraded while anything is in it, failing while a partition has stopped for it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use passbook_shared::fault::Fault;
 use passbook_shared::health::Health;
 use passbook_shared::timestamp::Timestamp;
@@ -49,7 +50,7 @@ impl QuarantineCheck {
     }
 
     fn tell(&self, change: impl FnOnce(&mut Known)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         change(&mut known);
         let held = known.held.filter(|held| held.number > 0);
         match (known.stopped.as_slice(), held) {

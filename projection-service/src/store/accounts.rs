@@ -70,10 +70,8 @@ fn state(row: &PgRow) -> sqlx::Result<AccountState> {
 }
 
 pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
-    [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]
-        .into_iter()
-        .find(|status| status.as_str() == text)
-        .ok_or_else(|| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
+    text.parse()
+        .map_err(|_| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
 }
 
 /// The states of those of the accounts that are there.
@@ -172,7 +170,7 @@ pub enum SortKey {
 
 /// Adds the accounts as they stand, or as they stood as recorded at a moment: those with later events as history has them.
 fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
-    let Some(moment) = as_of.map(Timestamp::to_utc) else {
+    let Some(moment) = as_of else {
         sql.push(" FROM accounts AS a WHERE true");
         return;
     };
@@ -227,7 +225,7 @@ pub async fn list(
     if let Some((key, account_id)) = after {
         sql.push(format_args!(" AND ({column}, account_id) {behind} ("));
         match key {
-            SortKey::Time(time) => sql.push_bind(time.to_utc()),
+            SortKey::Time(time) => sql.push_bind(time),
             SortKey::Amount(amount) => sql.push_bind(amount),
         };
         sql.push(", ").push_bind(account_id).push(")");

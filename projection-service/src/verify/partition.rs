@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use passbook_shared::difference::{Difference, Findings, What};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::store_error::within;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -18,7 +20,6 @@ use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::history::whole::Whole;
 use crate::store::source::Source;
 use crate::store::{accounts, discarded, generations, history, quarantine};
-use passbook_shared::difference::{Difference, Findings, What};
 
 /// Events compared at once: as many as the feed gives.
 const PAGE: usize = 5_000;
@@ -176,5 +177,5 @@ impl Looking {
 }
 
 async fn in_time<T>(query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(QUERY_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(QUERY_TIMEOUT, query).await
 }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use passbook_shared::http::extract::{Json as Body, Path};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::store_error::is_unavailable;
+use passbook_shared::store_error::within;
 use passbook_shared::text::Text;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -82,10 +83,9 @@ async fn settle(
             None => quarantine::retry(&mut connection, id).await,
         }
     };
-    match tokio::spawn(tokio::time::timeout(TIMEOUT, settling)).await {
-        Ok(Ok(Ok(Settled { applied, left }))) => Ok(Json(SettledView { applied, left })),
-        Ok(Ok(Err(unsettled))) => Err(problem(unsettled)),
-        Ok(Err(_)) => Err(problem(Unsettled::Store(sqlx::Error::PoolTimedOut))),
+    match tokio::spawn(within(TIMEOUT, settling)).await {
+        Ok(Ok(Settled { applied, left })) => Ok(Json(SettledView { applied, left })),
+        Ok(Err(unsettled)) => Err(problem(unsettled)),
         Err(error) => {
             tracing::error!(%error, "settling what was set aside has ended");
             Err(Problem::internal())
