@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the commands of README.md in their order, as a newcomer would: against the launcher, and from the chapter on
-containers on against docker compose. Each must succeed, and what is shown of its answer must be in the answer that is given.
+"""Runs the commands of the pages in their order, as a newcomer would: against the launcher, and from the chapter on
+containers on against docker compose. Each command must succeed, and its answer must contain the answer that is shown.
 
-Usage: readme.py PASSBOOK; the programs of the services are taken from beside it. Needs Docker with compose.
+Usage: readme.py PASSBOOK; the services' programs are in the same directory. Needs Docker with compose.
 """
 
 import contextlib
@@ -23,14 +23,20 @@ from every_event import BUSY, EVE, appended, request, send_all  # noqa: E402
 from running import free_port, until  # noqa: E402
 
 ROOT = HERE.parent
+# The pages, with the languages of the blocks that are run; all of README and REPLAY.
+PAGES = {
+    "README.md": ("sh", "json", ""),
+    "docs/REPLAY.md": ("sh", "json", ""),
+    "docs/EVENTS.md": ("python",),
+    "docs/BENCHMARK.md": ("sh",),
+}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
-# Changes from one run to the next: times, and ids that hold a time.
+# Differ from run to run: times, and ids that contain a time.
 VOLATILE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17})$")
 
 
 class Newcomer:
-    """Somebody with a shell, who starts with the launcher."""
+    """A shell, and the processes that its commands need; starts with the launcher."""
 
     def __init__(self, passbook, work, stack):
         self.passbook, self.work, self.stack = Path(passbook).resolve(), Path(work), stack
@@ -59,13 +65,13 @@ class Newcomer:
         path.chmod(0o755)
 
     def here(self, text):
-        """The text with this run's ports."""
+        """Returns the text with the ports of this run."""
         return text.replace("127.0.0.1:8080", f"127.0.0.1:{self.command}").replace(
             "127.0.0.1:8081", f"127.0.0.1:{self.projection}"
         )
 
     def run(self, script, problems=0, stdin=subprocess.DEVNULL):
-        """Runs a block; so many of its answers may be problems."""
+        """Runs a block. Exactly `problems` of its answers have to be problems."""
         shell = ["bash", "-euo", "pipefail", "-c", self.here(script)]
         done = subprocess.run(shell, cwd=ROOT, env=self.environment, capture_output=True, text=True, stdin=stdin)
         self.output = done.stdout
@@ -91,7 +97,7 @@ class Newcomer:
             until("ready", lambda port=port: request(f"http://127.0.0.1:{port}", "GET", "/health/ready")[0] == 200)
 
     def compose(self, script):
-        """Containers of the services' own Dockerfiles, with programs that are built already."""
+        """Starts containers from the services' own Dockerfiles, with programs that are already built."""
         self.stop()
         image = self.work / "image"
         for service in ("command-service", "projection-service"):
@@ -132,7 +138,7 @@ class Newcomer:
             raise SystemExit(f"not a full replay: {self.get('/admin/replays')}")
 
     def quarantine(self, script):
-        """With an event in it that this version does not know, whose retry is refused."""
+        """Quarantines an event of an unknown type first; its retry is refused."""
         event = appended(EVE, len(self.events(EVE)) + 1, "MoneyBurnt", "{}")
         self.docker("exec", "-T", "postgres", "psql", "-q", "-U", "postgres", "-d", "passbook_command", "-c", event)
         until("an event is in quarantine", lambda: self.get("/admin/quarantine")["data"])
@@ -140,7 +146,7 @@ class Newcomer:
         self.run(script.replace("/quarantine/7/", f"/quarantine/{number}/"), problems=1)
 
     def restore(self, script):
-        """With a log that is older than the topic and the views by a deposit."""
+        """Restores a log first that lacks a deposit which the topic and the views have."""
         path = f"/v1/accounts/{BUSY}"
         before = self.get(path)
         self.docker("stop", "command-service")
@@ -163,7 +169,7 @@ class Newcomer:
         self.docker("start", "command-service")
         health = (f"http://127.0.0.1:{self.command}", "GET", "/health/ready")
         until("the fork is noticed", lambda: request(*health)[0] == 503 and "partition" in request(*health)[2])
-        # It asks on a terminal.
+        # The command asks only if its input is a terminal.
         keyboard, terminal = pty.openpty()
         os.write(keyboard, b"y\n")
         self.run(script, stdin=terminal)
@@ -176,7 +182,7 @@ class Newcomer:
         self.docker("exec", "-T", "postgres", "psql", "-q", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement)
 
     def another_program(self, program):
-        """Reads the launcher's topic for ever: until it has printed the events of the first account, or for a minute."""
+        """Runs a program that never ends, until it has printed the events of the first account."""
         python = self.work / "python"
         requirements = HERE / "consumers/python/requirements.txt"
         subprocess.run([sys.executable, "-m", "venv", python], check=True)
@@ -196,10 +202,10 @@ class Newcomer:
     def bench(self, script):
         self.run(f"{script.strip()} append --seconds 1 >/dev/null")
 
-    # What is done with a block; any other is run as it is.
+    # Methods that run a block which contains the text; any other block is run as it is.
     RULES = {
         "cargo run --release\n": launch,
-        # The step of the tests that this one follows.
+        # The tests are a step of CI of their own.
         "cargo test --workspace\n": lambda *_: None,
         "docker compose up --build --wait\n": compose,
         "passbook replay ": replays,
@@ -211,7 +217,7 @@ class Newcomer:
 
 
 def answers(text):
-    """The JSON values in an output, one after the other with or without line breaks."""
+    """Returns the JSON values in an output, with or without line breaks between them."""
     found, decoder, place = [], json.JSONDecoder(), 0
     while (place := text.find("{", place)) >= 0:
         try:
@@ -223,7 +229,7 @@ def answers(text):
 
 
 def differs(place, given, shown):
-    """The first place where an answer is not as shown."""
+    """Returns a description of the first difference between an answer and the one shown, or None."""
     if isinstance(shown, dict) and isinstance(given, dict):
         if missing := set(shown) - set(given):
             return f"{place} has {sorted(given)}, and is shown with {sorted(missing)}"
@@ -236,7 +242,7 @@ def differs(place, given, shown):
 
 
 def shape(line):
-    """A line without its numbers and ids."""
+    """Returns a line without its numbers and ids."""
     line = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", line)
     return re.sub(r"\d+", "N", line)
 
@@ -264,17 +270,19 @@ def follow(newcomer, language, text):
 
 
 def main(passbook):
-    text = (ROOT / "README.md").read_text()
     # Postgres's own user has to get in.
     work = tempfile.mkdtemp()
     os.chmod(work, 0o755)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, work)
-        newcomer, count, end = Newcomer(passbook, work, stack), 0, 0
-        for block in BLOCK.finditer(text):
-            newcomer.before, end = text[end : block.start()], block.end()
-            follow(newcomer, block[1], block[2])
-            count += 1
+        newcomer, count = Newcomer(passbook, work, stack), 0
+        for page, languages in PAGES.items():
+            text, end = (ROOT / page).read_text(), 0
+            for block in BLOCK.finditer(text):
+                newcomer.before, end = text[end : block.start()], block.end()
+                if block[1] in languages:
+                    follow(newcomer, block[1], block[2])
+                    count += 1
     print(f"{count} passed, 0 failed")
 
 
