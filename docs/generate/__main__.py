@@ -1,15 +1,18 @@
-"""Writes the generated parts of docs/ from the answers of a running Passbook.
+"""Writes the generated parts of docs/ from the answers of a running Passbook, and checks the rest.
 
 Usage: python3 docs/generate PASSBOOK [--check]
 
 PASSBOOK is the launcher, such as target/debug/passbook. With --check nothing is written: the exit
-code is 1 if a file differs from what would be written, and the differences are printed. Needs psql.
+code is 1 if a file differs from what would be written, and the differences are printed. In both cases
+it is 1 if a reference leads nowhere or OPERATIONS.md lacks a log message. Needs bash, curl, jq, psql.
 """
 
 import difflib
 import sys
 
 import contracts
+import links
+import messages
 import pages
 import tour
 from pair import DOCS, Pair
@@ -48,8 +51,21 @@ def main(program, check):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             print(f"wrote {path.relative_to(DOCS.parent)}")
+    wrong = faults()
     if check and differences:
-        raise SystemExit(f"{differences} files differ: run python3 docs/generate {program}")
+        wrong.append(f"{differences} files differ: run python3 docs/generate {program}")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+def faults():
+    """Returns a line for each fault in the parts that are written by hand."""
+    operations = (DOCS / "OPERATIONS.md").read_text()
+    return [
+        *(f"leads nowhere: {reference}" for reference in links.broken()),
+        *(f"not in OPERATIONS.md: {message}" for message in messages.missing(operations)),
+        *(f"in OPERATIONS.md, but not logged: {message}" for message in messages.outdated(operations)),
+    ]
 
 
 arguments = [argument for argument in sys.argv[1:] if argument != "--check"]
