@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "fixtures"))
+from answers import answers, differs, shape  # noqa: E402
 from every_event import BUSY, EVE, appended, request, send_all  # noqa: E402
 from running import free_port, until  # noqa: E402
 
@@ -31,8 +32,6 @@ PAGES = {
     "docs/BENCHMARK.md": ("sh",),
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Differ from run to run: times, and ids that contain a time.
-VOLATILE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17})$")
 
 
 class Newcomer:
@@ -214,37 +213,6 @@ class Newcomer:
         "restore accept": restore,
         "cargo run --release -- bench\n": bench,
     }
-
-
-def answers(text):
-    """Returns the JSON values in an output, with or without line breaks between them."""
-    found, decoder, place = [], json.JSONDecoder(), 0
-    while (place := text.find("{", place)) >= 0:
-        try:
-            value, place = decoder.raw_decode(text, place)
-            found.append(value)
-        except json.JSONDecodeError:
-            place += 1
-    return found
-
-
-def differs(place, given, shown):
-    """Returns a description of the first difference between an answer and the one shown, or None."""
-    if isinstance(shown, dict) and isinstance(given, dict):
-        if missing := set(shown) - set(given):
-            return f"{place} has {sorted(given)}, and is shown with {sorted(missing)}"
-        return next(filter(None, (differs(f"{place}.{name}", given[name], shown[name]) for name in shown)), None)
-    if isinstance(shown, list) and isinstance(given, list) and len(shown) == len(given):
-        pairs = enumerate(zip(given, shown))
-        return next(filter(None, (differs(f"{place}[{index}]", *pair) for index, pair in pairs)), None)
-    both_volatile = all(isinstance(value, str) and VOLATILE.match(value) for value in (given, shown))
-    return None if given == shown or both_volatile else f"{place} is {given!r}, and is shown as {shown!r}"
-
-
-def shape(line):
-    """Returns a line without its numbers and ids."""
-    line = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", line)
-    return re.sub(r"\d+", "N", line)
 
 
 def follow(newcomer, language, text):

@@ -1,5 +1,6 @@
 """Tables within pages, between the lines `<!-- generated: NAME -->` and `<!-- end -->`."""
 
+import json
 import os
 import re
 import subprocess
@@ -74,7 +75,9 @@ def option(name, body):
     default = re.search(r"\[default: (.*?)\]", body)
     values = re.findall(r"^ +- (\w+): +(.*)$", body, re.MULTILINE)
     meaning = re.split(r"\[env|\[default|Possible values:", body)[0]
-    meaning += "; ".join(f"`{value}`: {what}" for value, what in values)
+    if values:
+        each = "; ".join(f"`{value}`: {what}" for value, what in values)
+        meaning = f"{meaning.strip()} ({each})"
     unit = UNITS.get(variable[1].rpartition("_")[2], "") if variable else ""
     return [
         f"`{variable[1]}`" if variable else "",
@@ -145,7 +148,9 @@ def events(documents):
     schemas = document["components"]["schemas"]
     kinds = sorted(document["components"]["messages"])
     parts = [f"### {kind}\n\n{members(schemas[f'{kind}Data'])}" for kind in kinds]
-    return {"data of each type": "\n\n".join(parts)}
+    example = document["components"]["messages"]["MoneyDeposited"]["examples"][0]["payload"]
+    record = json.dumps(example, indent=2, ensure_ascii=False)
+    return {"example of a record": f"```json\n{record}\n```", "data of each type": "\n\n".join(parts)}
 
 
 def members(schema):
