@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "fixtures"))
 from answers import answers, differs, shape  # noqa: E402
 from every_event import BUSY, EVE, appended, request, send_all  # noqa: E402
+from images import prebuilt  # noqa: E402
 from running import free_port, until  # noqa: E402
 
 ROOT = HERE.parent
@@ -81,8 +82,7 @@ class Newcomer:
 
     def launch(self, _=None, **more):
         arguments = [self.passbook, f"--data-dir={self.work / 'data'}"]
-        environment = {**self.environment, **more}
-        self.launcher = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
+        self.launcher = subprocess.Popen(arguments, env=self.environment | more, stdout=subprocess.DEVNULL)
         self.stack.callback(self.stop)
         self.ready()
 
@@ -100,11 +100,7 @@ class Newcomer:
         self.stop()
         image = self.work / "image"
         for service in ("command-service", "projection-service"):
-            (image / service).mkdir(parents=True)
-            shutil.copy(self.passbook.parent / service, image / service / "program")
-            last = (ROOT / service / "Dockerfile").read_text().rpartition("\nFROM ")[2]
-            last = re.sub(r"COPY --from=build \S*/(\S+) (\S+)/\n", r"COPY \1/program \2/\1\n", last)
-            (image / service / "Dockerfile").write_text(f"FROM {last}")
+            prebuilt(ROOT / service / "Dockerfile", self.passbook.parent / service, image / service)
         (self.work / "compose.json").write_text("{}")
         config = json.loads(self.docker("config", "--format=json"))
         built = {name: {"build": {"context": str(image)}} for name, service in config["services"].items() if "build" in service}
@@ -189,9 +185,9 @@ class Newcomer:
         self.docker("stop")
         self.launch(BROKER_PORT=str(self.broker))
         program = program.replace("127.0.0.1:9092", f"127.0.0.1:{self.broker}")
-        arguments = ["timeout", "60", python / "bin/python", "-u", "-c", program]
-        reading = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-        records = [reading.stdout.readline() for _ in range(6)]
+        arguments = [python / "bin/python", "-u", "-c", program]
+        reading = subprocess.Popen(["timeout", "60", *arguments], stdout=subprocess.PIPE, text=True)
+        records = [reading.stdout.readline() for _ in range(2)]
         reading.terminate()
         reading.wait()
         self.stop()
