@@ -3,8 +3,10 @@
 Usage: python3 docs/generate PASSBOOK [--check]
 
 PASSBOOK is the launcher, such as target/debug/passbook. With --check nothing is written: the exit
-code is 1 if a file differs from what would be written, and the differences are printed. In both cases
-it is 1 if a reference leads nowhere or OPERATIONS.md lacks a log message. Needs bash, curl, jq, psql.
+code is 1 if a file differs from what would be written, and the differences are printed. In both
+cases it is 1 if a reference leads nowhere or OPERATIONS.md lacks a log message.
+
+Needs bash, curl, jq and psql.
 """
 
 import difflib
@@ -64,7 +66,10 @@ def faults():
     return [
         *(f"leads nowhere: {reference}" for reference in links.broken()),
         *(f"not in OPERATIONS.md: {message}" for message in messages.missing(operations)),
-        *(f"in OPERATIONS.md, but not logged: {message}" for message in messages.outdated(operations)),
+        *(
+            f"in OPERATIONS.md, but not logged: {message}"
+            for message in messages.outdated(operations)
+        ),
     ]
 
 

@@ -7,7 +7,9 @@ from pair import DOCS
 ROOT = DOCS.parent
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # Paths from the root of the repository.
-PATH = re.compile(r"`((?:command-service|projection-service|shared|tests|docs|launcher|bench)/[\w./-]+)`")
+PATH = re.compile(
+    r"`((?:command-service|projection-service|shared|tests|docs|launcher|bench)/[\w./-]+)`"
+)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 

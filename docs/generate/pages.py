@@ -136,7 +136,10 @@ def codes(document, operation):
     """Yields the pairs of code and status that an operation documents."""
     for status, answer in operation["responses"].items():
         for content in answer.get("content", {}).values():
-            named = [content.get("example"), *(each.get("value") for each in content.get("examples", {}).values())]
+            named = [
+                content.get("example"),
+                *(each.get("value") for each in content.get("examples", {}).values()),
+            ]
             yield from ((each["code"], status) for each in named if each and "code" in each)
 
 
@@ -150,13 +153,21 @@ def events(documents):
     parts = [f"### {kind}\n\n{members(schemas[f'{kind}Data'])}" for kind in kinds]
     example = document["components"]["messages"]["MoneyDeposited"]["examples"][0]["payload"]
     record = json.dumps(example, indent=2, ensure_ascii=False)
-    return {"example of a record": f"```json\n{record}\n```", "data of each type": "\n\n".join(parts)}
+    return {
+        "example of a record": f"```json\n{record}\n```",
+        "data of each type": "\n\n".join(parts),
+    }
 
 
 def members(schema):
     required = schema.get("required", [])
     rows = [
-        [f"`{name}`", kind(member), "yes" if name in required else "", cell(member.get("description", ""))]
+        [
+            f"`{name}`",
+            kind(member),
+            "yes" if name in required else "",
+            cell(member.get("description", "")),
+        ]
         for name, member in schema.get("properties", {}).items()
     ]
     return table(["member", "type", "always", "meaning"], rows) if rows else "No members."

@@ -65,7 +65,17 @@ class Pair:
         port = (self.data / "postgres/data/postmaster.pid").read_text().splitlines()[3]
         programs = sorted(glob.glob("/usr/lib/postgresql/*/bin/psql"))
         psql = programs[-1] if programs else "psql"
-        arguments = ["-q", "-h", "127.0.0.1", "-p", port, "-U", "passbook_admin", "-d", "passbook_command"]
+        arguments = [
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            port,
+            "-U",
+            "passbook_admin",
+            "-d",
+            "passbook_command",
+        ]
         subprocess.run(
             [psql, *arguments, "-v", "ON_ERROR_STOP=1", "-c", statement],
             env={**os.environ, "PGPASSWORD": secret},

@@ -8,7 +8,9 @@ import re
 import subprocess
 from datetime import datetime, timedelta, timezone
 
-BLOCK = re.compile(r"^```(sh|sql)\n(.*?)^```\n(\n```(json|text)\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(sh|sql)\n(.*?)^```\n(\n```(json|text)\n.*?^```\n)?", re.MULTILINE | re.DOTALL
+)
 ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 END = "the end of the answer"
@@ -18,7 +20,7 @@ DAY = datetime(2026, 11, 27, 9, tzinfo=timezone.utc)
 
 
 class Stable:
-    """Replaces what changes from run to run: ids that hold a time or chance, and times of the run."""
+    """Replaces what changes from run to run: random ids, and times of the run."""
 
     def __init__(self, page):
         self.kept, self.began = set(ID.findall(page)), datetime.now(timezone.utc)
