@@ -60,8 +60,8 @@ impl Cluster {
     /// Starts the cluster of the data directory; creates the cluster and its databases if missing.
     ///
     /// # Errors
-    /// The directory is in use, belongs to another major version, or is not writable; no programs are
-    /// installed and the download fails; or the server does not start (with the end of its log).
+    /// The directory is in use, belongs to another major version, or is not writable; programs are
+    /// neither installed nor downloadable; or the server does not start (with the end of its log).
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let user = User::unprivileged()?;
         let directory = Directory::open(&settings.data_dir, user.clone())?;

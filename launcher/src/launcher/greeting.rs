@@ -1,4 +1,4 @@
-//! What a person reads when everything runs.
+//! Greeting printed when everything is ready.
 
 use std::io::Write;
 
@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::Options;
 use crate::services::{Services, Settings};
 
-/// Where everything is, and three lines to try.
-pub(super) fn say(
+/// Prints all addresses, and three commands to try.
+pub(super) fn print(
     options: &Options,
     settings: &Settings,
     services: &Services,
@@ -24,13 +24,13 @@ pub(super) fn say(
     writeln!(
         out,
         "\
-Passbook is ready. Everything is kept {kept}; Ctrl-C stops it.
+Passbook is ready. The data is {kept}; Ctrl-C stops it.
 
   commands  http://{command}    reference: http://{command}/docs
   views     http://{projection}    reference: http://{projection}/docs
   Kafka     {brokers}, topic {topic}{broker}
 
-Open an account, pay in 250.00 EUR, look at it:
+Open an account, deposit 250.00 EUR, and query it:
 
   curl --json '{{\"account_id\":\"{account}\",\"owner\":\"ada\",\"currency\":\"EUR\"}}' http://{command}/v1/accounts
   curl --json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
