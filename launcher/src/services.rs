@@ -1,17 +1,19 @@
 //! Both services in this process.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Parser};
 use command_service::log::store::Store;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::shutdown::{CancellationToken, Service};
 use tokio::task::JoinHandle;
+
+mod config;
+
+use config::{command_config, config, projection_config};
 
 /// Timeout until both services are ready.
 const READY: Duration = Duration::from_secs(60);
@@ -186,29 +188,6 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
     command_service::start(config, shutdown.clone()).await
 }
 
-fn command_config(
-    given: &[(&str, String)],
-    embedded: Embedded,
-) -> anyhow::Result<command_service::Config> {
-    let mut config: command_service::Config = config(given)?;
-    if embedded.log {
-        (config.database_password, config.database_password_file) = (None, None);
-    }
-    Ok(config)
-}
-
-fn projection_config(
-    given: &[(&str, String)],
-    embedded: Embedded,
-) -> anyhow::Result<projection_service::Config> {
-    let mut config: projection_service::Config = config(given)?;
-    if embedded.views {
-        (config.projection_database_password, config.projection_database_password_file) =
-            (None, None);
-    }
-    Ok(config)
-}
-
 async fn projection(
     settings: &Settings,
     command_addr: SocketAddr,
@@ -227,23 +206,6 @@ async fn projection(
         config.kafka.set_unless_given("fetch.wait.max.ms", "10");
     }
     projection_service::start(config, shutdown.clone()).await
-}
-
-#[derive(Parser)]
-#[command(no_binary_name = true)]
-struct Settable<C: Args> {
-    #[command(flatten)]
-    config: C,
-}
-
-/// Returns a service's configuration: `given`, or else its environment and defaults.
-fn config<C: Args>(given: &[(&str, String)]) -> anyhow::Result<C> {
-    let given = given.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
-    // Clap's message ends with a hint at --help, which belongs to another program here.
-    let first_line = |error: clap::Error| {
-        anyhow::anyhow!(error.to_string().lines().next().unwrap_or_default().to_owned())
-    };
-    Ok(Settable::try_parse_from(given).map_err(first_line)?.config)
 }
 
 /// Returns the address at which this machine reaches a listener on `addr`.
