@@ -51,8 +51,13 @@ pub(crate) async fn http(
         if connections == 64 {
             at_64 = per_second;
         }
-        rows.push(json!({"connections": connections, "per_second": rounded(per_second),
-            "p50_ms": samples.quantile(0.5), "p99_ms": samples.quantile(0.99), "cpu_seconds": cpu}));
+        rows.push(json!({
+            "connections": connections,
+            "per_second": rounded(per_second),
+            "p50_ms": samples.quantile(0.5),
+            "p99_ms": samples.quantile(0.99),
+            "cpu_seconds": cpu,
+        }));
         report.line(&format!("http, {connections} connections"), rows.last());
         verify::caught_up(command.addr, projection.addr).await?;
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Options;
@@ -20,6 +21,7 @@ pub(super) fn print(
     };
     let broker = if options.kafka_brokers.is_some() { "" } else { "  (in this process)" };
     let account = Uuid::new_v4();
+    let body = json!({"account_id": account, "owner": "ada", "currency": "EUR"});
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -32,7 +34,7 @@ Passbook is ready. The data is {kept}; Ctrl-C stops it.
 
 Open an account, deposit 250.00 EUR, and query it:
 
-  curl --json '{{\"account_id\":\"{account}\",\"owner\":\"ada\",\"currency\":\"EUR\"}}' http://{command}/v1/accounts
+  curl --json '{body}' http://{command}/v1/accounts
   curl --json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
   curl 'http://{projection}/v1/accounts/{account}?min_version=2'
 ",
