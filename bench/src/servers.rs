@@ -1,27 +1,27 @@
-//! What a benchmark runs on: the Postgres and Kafka it is given, or its own; a fresh store for each.
+//! Postgres and Kafka of the benchmarks, with a fresh store for each.
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use embedded_postgres::{Cluster, Settings};
 use in_process_broker::Broker;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::Options;
-use crate::processes;
 
-/// A Postgres and a Kafka.
-pub(crate) struct Ground {
+/// A Postgres and a Kafka, given or started here.
+pub(crate) struct Servers {
     database_url: String,
     kafka_brokers: Option<String>,
     cluster: Option<Cluster>,
 }
 
-/// Fresh databases and a fresh topic on the ground; dropped by [`Site::clear`].
+/// Fresh databases and a fresh topic for one benchmark, dropped by [`Environment::drop_databases`].
 #[derive(Clone)]
-pub(crate) struct Site {
+pub(crate) struct Environment {
     pub(crate) database_url: String,
     pub(crate) projection_database_url: String,
     pub(crate) kafka_brokers: String,
@@ -31,8 +31,8 @@ pub(crate) struct Site {
     _broker: Option<Arc<Broker>>,
 }
 
-impl Ground {
-    /// Takes what is given, and starts the rest.
+impl Servers {
+    /// Connects to the given servers and starts missing ones.
     pub(crate) async fn prepare(options: &Options) -> anyhow::Result<Self> {
         let kafka_brokers = options.kafka_brokers.clone();
         if let Some(url) = &options.database_url {
@@ -51,10 +51,11 @@ impl Ground {
         })
     }
 
-    /// What it runs on, in a line.
+    /// Describes the servers in one line.
     pub(crate) async fn describe(&self) -> anyhow::Result<String> {
-        let mut connection =
-            PgConnection::connect(&self.database_url).await.context("Postgres can't be reached")?;
+        let mut connection = PgConnection::connect(&self.database_url)
+            .await
+            .context("cannot connect to Postgres")?;
         let version: String =
             sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
         let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut connection).await?;
@@ -65,18 +66,16 @@ impl Ground {
         Ok(format!("PostgreSQL {version}, fsync {fsync}; {kafka}"))
     }
 
-    /// Fresh databases for both services, and a topic nobody has used.
-    pub(crate) async fn site(&self) -> anyhow::Result<Site> {
+    /// Creates databases for both services, and a topic.
+    pub(crate) async fn environment(&self) -> anyhow::Result<Environment> {
         let name = format!("passbook_bench_{}", Uuid::new_v4().simple());
         let databases = [name.clone(), format!("{name}_views")];
-        let mut connection =
-            PgConnection::connect(&self.database_url).await.context("Postgres can't be reached")?;
+        let mut connection = PgConnection::connect(&self.database_url)
+            .await
+            .context("cannot connect to Postgres")?;
         for database in &databases {
             let sql = AssertSqlSafe(format!("CREATE DATABASE {database}"));
-            sqlx::query(sql)
-                .execute(&mut connection)
-                .await
-                .context("the role may not make databases")?;
+            sqlx::query(sql).execute(&mut connection).await.context("cannot create a database")?;
         }
         let url = |database: &str| -> anyhow::Result<String> {
             let options: PgConnectOptions = self.database_url.parse()?;
@@ -88,10 +87,10 @@ impl Ground {
         };
         let own = || broker.as_ref().map_or_else(String::new, |broker| broker.address().to_owned());
         let (database_url, projection_database_url) = (url(&databases[0])?, url(&databases[1])?);
-        processes::migrate("command-service", "--database-url", &database_url).await?;
+        migrate("command-service", "--database-url", &database_url).await?;
         let views = &projection_database_url;
-        processes::migrate("projection-service", "--projection-database-url", views).await?;
-        Ok(Site {
+        migrate("projection-service", "--projection-database-url", views).await?;
+        Ok(Environment {
             database_url,
             projection_database_url,
             kafka_brokers: self.kafka_brokers.clone().unwrap_or_else(own),
@@ -110,12 +109,20 @@ impl Ground {
     }
 }
 
-/// Of the log.
+/// Creates the tables of `service` in the database at `url`.
+async fn migrate(service: &str, url_option: &str, url: &str) -> anyhow::Result<()> {
+    let migrate = [service, url_option, url, "--log-level", "warn", "migrate"];
+    let status = Command::new(std::env::current_exe()?).args(migrate).status().await?;
+    ensure!(status.success(), "`{service} migrate` failed: {status}");
+    Ok(())
+}
+
+/// Number of partitions of the topic and the log.
 const PARTITIONS: u16 = 12;
 
-impl Site {
+impl Environment {
     /// Drops the databases.
-    pub(crate) async fn clear(self) -> anyhow::Result<()> {
+    pub(crate) async fn drop_databases(self) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect(&self.admin_url).await?;
         for database in &self.databases {
             let sql = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"));
