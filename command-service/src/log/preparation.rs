@@ -245,7 +245,7 @@ fn backdated_debits(commands: &[PreparedCommand]) -> BTreeMap<Uuid, Timestamp> {
         *earliest = from.min(*earliest);
     };
     for PreparedCommand { request, past, .. } in commands {
-        let debit = effective::backdated_debit(request.account_id, &request.command, past);
+        let debit = domain::backdated_debit(request.account_id, &request.command, past);
         if let Some((account_id, from)) = debit {
             add(account_id, from);
         }
