@@ -20,7 +20,7 @@ use super::load::{LoadError, Wanted};
 use super::outcomes::Key;
 use super::past::{self, Entry, EntryId};
 use super::snapshots::Snapshots;
-use crate::domain::effective::{self, MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
+use crate::domain::effective::{MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
 use crate::domain::{self, Past};
 use crate::outcome::CommandError;
 use crate::request::CommandRequest;
