@@ -1,6 +1,7 @@
 //! `POST /v1/commands`
 
 mod command;
+mod problems;
 mod results;
 mod schema;
 #[cfg(test)]
@@ -26,23 +27,22 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use uuid::Uuid;
 
 use self::command::Read;
-pub(super) use self::results::example;
 pub(super) use self::schema::{BulkAnswer, BulkRequest};
+use super::AppState;
 use super::answer::Form;
 use super::command_headers::{BulkHeaders, key_missing};
 use super::documented::{Responses, any_command};
-use super::{AppState, examples};
 use crate::request::CommandRequest;
 
-/// How many commands a request may have.
+/// Maximum number of commands in a request.
 const MOST: usize = 1_000;
-/// Maximum number of malformed commands that are named.
+/// Maximum number of malformed commands that a problem lists.
 const NAMED: usize = 20;
 const COUNT: &str = "must be 1 to 1000 commands";
-/// Bytes of the result of one command, as a rule.
+/// Typical size of one result, in bytes.
 const RESULT: usize = 1024;
 
-/// The body, its commands not read yet.
+/// Body of the request; its commands are still raw JSON.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct Bulk<'a> {
@@ -51,7 +51,7 @@ struct Bulk<'a> {
     commands: Elements<'a>,
 }
 
-/// As many commands as a request may have, not read yet: reading stops at the next.
+/// Raw commands. Deserialization stops at the first one beyond [`MOST`].
 #[derive(Debug)]
 struct Elements<'a>(Vec<&'a RawValue>);
 
@@ -82,35 +82,41 @@ impl<'de> de::Visitor<'de> for ElementsVisitor {
     }
 }
 
-/// The same, read: a request to the lanes for each command.
+/// Parsed request: one [`CommandRequest`] for each command.
 #[derive(Debug)]
 struct Set {
     atomic: bool,
     requests: Vec<CommandRequest>,
 }
 
-/// How the result of one of the commands is told.
+/// Account and form of one command's result.
 #[derive(Debug, Clone, Copy)]
-struct Asked {
+struct ResultForm {
     account_id: Uuid,
     form: Form,
 }
 
-impl Asked {
+impl ResultForm {
     fn of(request: &CommandRequest) -> Self {
         Self { account_id: request.account_id, form: Form::of(&request.command, request.dry_run) }
     }
 }
 
-/// Many commands at once
+/// Execute several commands
 ///
-/// Each by itself, with a result each, in their order; or, with `atomic`, all or none: one after the other on what the
-/// ones before it left, and if one is refused (422, with its `index`), nothing is done. Without it, commands on one account
-/// are done in their order; all are, if a transfer or a reversal is among them. A command has the fields of the request
-/// for it alone, and its `type`, `account_id`, and keys of its own. An entry can be reversed once it was answered. 503: none of
-/// the commands was decided.
-#[utoipa::path(post, operation_id = "execute_commands", path = "/v1/commands", tag = "commands", params(BulkHeaders),
-    request_body = BulkRequest, responses(Done, Problems))]
+/// Executes up to 1,000 commands and returns one result for each, in request order. By default the
+/// commands are independent. Commands on one account run in request order; all commands do if a
+/// transfer or a reversal is among them.
+///
+/// With `atomic`, all commands are executed or none. Each command sees the effects of the ones
+/// before it. The first refusal aborts the set and is returned as 422 with its `index`.
+///
+/// A command has the fields of its single request, and in addition `type`, `account_id`,
+/// `idempotency_key` and `expected_version`. A reversal can only name an entry that was committed
+/// by an earlier request. 503 means that no command was decided.
+#[utoipa::path(post, operation_id = "execute_commands", path = "/v1/commands", tag = "commands",
+    params(BulkHeaders),
+    request_body = BulkRequest, responses(Success, Problems))]
 pub(super) async fn commands(
     State(state): State<AppState>,
     Extension(bounds): Extension<Arc<Bounds>>,
@@ -121,31 +127,31 @@ pub(super) async fn commands(
     let Set { atomic, mut requests } =
         read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
     drop(body);
-    // What is done has to be answered, so the memory for that comes first.
+    // Committed commands must be answered, so the answer's memory is reserved before they run.
     let share =
         bounds.answers.take(requests.len() * RESULT).ok_or_else(limits::too_many_answers)?;
     state.keep_opened_ids(&mut requests).await?;
-    let asked: Vec<Asked> = requests.iter().map(Asked::of).collect();
-    // Dry runs, too, are to see what the ones before them would have left.
+    let forms: Vec<ResultForm> = requests.iter().map(ResultForm::of).collect();
+    // Each command of a dry run must see the effects of the ones before it, too.
     let results = if atomic || dry_run {
         state.lanes.submit_together(requests, atomic).await
     } else {
         state.lanes.submit_each(requests).await
     };
-    if atomic && let Some(problem) = results::first_not_done(&asked, &results) {
+    if atomic && let Some(problem) = problems::first_failure(&forms, &results) {
         return Err(problem);
     }
-    if let Some(problem) = results::none_decided(&results) {
+    if let Some(problem) = problems::none_decided(&results) {
         return Err(problem);
     }
-    let body = results::write(&asked, &results)?;
+    let body = results::write(&forms, &results)?;
     Ok(([(CONTENT_TYPE, "application/json")], Extension(share), body).into_response())
 }
 
-/// What is asked of the lanes.
+/// Parses the body into requests for the lanes.
 ///
 /// # Errors
-/// 400 that names the field.
+/// 400 `malformed_request` that names the field.
 fn read(
     body: &[u8],
     headers: &BulkHeaders,
@@ -203,28 +209,30 @@ fn read_command(text: &RawValue, key_required: bool, now: Timestamp) -> Result<R
     }
 }
 
-/// Of two with one key the second would be a repeat, which does nothing: no set of which all is done.
+/// Refuses a key that occurs twice on an account: the second use would be a replay, which an atomic
+/// set must not contain.
 fn no_key_twice(requests: &[CommandRequest]) -> Result<(), Problem> {
     let mut keys = HashSet::new();
     for (index, request) in requests.iter().enumerate() {
         let of_account =
             request.context.idempotency_key.as_deref().map(|key| (request.account_id, key));
         if of_account.is_some_and(|of_account| !keys.insert(of_account)) {
-            let detail = "is that of another command of the set on this account";
+            let detail = "is already used by another command of this set on the same account";
             return Err(Problem::malformed(format!("commands[{index}].idempotency_key"), detail));
         }
     }
     Ok(())
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
         let schema = Ref::from_schema_name("BulkAnswer");
-        let content = ContentBuilder::new().schema(Some(schema)).example(examples::bulk()).build();
+        let content =
+            ContentBuilder::new().schema(Some(schema)).example(results::example()).build();
         let description =
-            "What became of each command, in their order; with `atomic`, all are done";
+            "One result for each command, in request order; with `atomic`, all succeeded";
         let response = ResponseBuilder::new()
             .description(description)
             .content("application/json", content)
@@ -240,7 +248,7 @@ impl utoipa::IntoResponses for Problems {
         responses(
             any_command("commands[3].amount", "commands[3].idempotency_key")
                 .into_iter()
-                .chain(results::not_done()),
+                .chain(problems::set_problems()),
         )
     }
 }
