@@ -9,7 +9,7 @@ use crate::relay::reader::PassedOver;
 /// Describes every metric and registers the counters at zero, so that `rate` covers their first
 /// increment.
 pub(crate) fn register() {
-    use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("passbook_commands_total", "Commands, by command and outcome.");
     describe_counter!("passbook_events_appended_total", "Events appended to the log.");
     describe_histogram!("passbook_append_commands_size", "Commands in one append.");
@@ -46,6 +46,11 @@ pub(crate) fn register() {
         "passbook_idempotency_keys_forgotten_total",
         "Idempotency keys deleted after their retention."
     );
+    register_counters();
+}
+
+fn register_counters() {
+    use metrics::counter;
     for name in [
         "passbook_events_appended_total",
         "passbook_append_outrun_total",

@@ -31,17 +31,6 @@ pub fn topic_document(topic: &str, partitions: Partition) -> Value {
     let named = |kind: &str| -> Map<String, Value> {
         AccountEvent::TYPES.iter().map(|name| ((*name).to_owned(), refer(kind, name))).collect()
     };
-    let mut schemas = Vec::new();
-    EventData::schemas(&mut schemas);
-    let mut schemas: Map<String, Value> =
-        schemas.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
-    schemas.insert("CloudEvent".to_owned(), json!(cloud_event::schema()));
-    schemas.insert("RecordHeaders".to_owned(), headers());
-    let messages: Map<String, Value> = examples::records()
-        .map(|(event, record)| {
-            (event.event_type().to_owned(), message(event.event_type(), &record))
-        })
-        .collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -81,8 +70,23 @@ pub fn topic_document(topic: &str, partitions: Partition) -> Value {
             "channel": refer("channels", "events"),
             "messages": named("channels/events/messages").values().collect::<Vec<_>>(),
         }},
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {"messages": messages(), "schemas": schemas()},
     })
+}
+
+fn schemas() -> Map<String, Value> {
+    let mut data = Vec::new();
+    EventData::schemas(&mut data);
+    let data = data.into_iter().map(|(name, schema)| (name, json!(schema)));
+    let own = [("CloudEvent", json!(cloud_event::schema())), ("RecordHeaders", headers())];
+    data.chain(own.map(|(name, schema)| (name.to_owned(), schema))).collect()
+}
+
+fn messages() -> Map<String, Value> {
+    let message = |(event, record): (AccountEvent, Value)| {
+        (event.event_type().to_owned(), message(event.event_type(), &record))
+    };
+    examples::records().map(message).collect()
 }
 
 fn message(event_type: &str, record: &Value) -> Value {

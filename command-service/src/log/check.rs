@@ -2,14 +2,13 @@
 //! reversals, snapshots) against the fold of the events. Runs account by account, so that its
 //! memory does not grow with the log.
 
+mod cursor;
 mod derived_tables;
 mod fold;
 mod related;
 mod rows;
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use passbook_shared::difference::{Difference, Findings, What};
@@ -20,6 +19,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+pub use self::cursor::Cursor;
 use self::derived_tables::DerivedTables;
 use self::fold::Fold;
 use self::related::RelatedEvents;
@@ -29,35 +29,6 @@ use self::rows::StoredEvent;
 const AT_ONCE: usize = 2;
 /// Number of events folded without yielding: a few milliseconds of processor time.
 const CHUNK: i64 = 2_000;
-
-/// Place at which a check continues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cursor {
-    /// Continues at this account or the next one.
-    Account(Uuid),
-    /// Continues at this transfer or the next one.
-    Transfer(Uuid),
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(id) => write!(f, "account-{id}"),
-            Self::Transfer(id) => write!(f, "transfer-{id}"),
-        }
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = |id: &str| id.parse().ok();
-        let account = || text.strip_prefix("account-").and_then(id).map(Self::Account);
-        let transfer = || text.strip_prefix("transfer-").and_then(id).map(Self::Transfer);
-        account().or_else(transfer).ok_or_else(|| "is not a cursor of this check".to_owned())
-    }
-}
 
 /// Result of checking a part of a partition.
 #[derive(Debug, Default)]

@@ -77,27 +77,17 @@ pub(crate) fn judge(
         return None;
     }
     let mut judged = Verdict { position: 0, latest: 0, fork: None, out_of_order: 0 };
-    // Largest position that a relay of this log has published in each epoch, with its offset.
-    let mut published = BTreeMap::new();
-    for record in records.iter().filter(|record| record.epoch <= epoch && matches(record)) {
-        let newest = published.entry(record.epoch).or_default();
-        *newest = (record.position, record.offset).max(*newest);
-    }
+    let known = records.iter().filter(|record| record.epoch <= epoch && matches(record));
+    let published = Published::of(known);
     // Largest position that a relay of this log has published before the current record.
     let mut reached = 0;
-    let is_overruled = |record: &OwnRecord, reached: i64| {
-        let mut since = published.range(record.epoch.min(epoch)..);
-        since.any(|(_, (position, offset))| {
-            *position >= record.position && *position > reached && *offset > record.offset
-        })
-    };
     let mut last: Option<i64> = None;
     for record in records {
-        let OwnRecord { position, event_id, .. } = *record;
+        let position = record.position;
         let is_ours = matches(record);
         if is_ours && record.epoch <= epoch {
             reached = reached.max(position);
-        } else if is_overruled(record, reached) {
+        } else if published.overrule(record, record.epoch.min(epoch), reached) {
             judged.out_of_order += 1;
             continue;
         }
@@ -115,19 +105,47 @@ pub(crate) fn judge(
         if is_ours {
             judged.position = judged.position.max(position);
         }
-        let why = match in_log.get(&position) {
-            _ if record.epoch > epoch => DivergenceKind::LaterEpoch(record.epoch),
-            None => DivergenceKind::Ahead,
-            Some(log) if *log != event_id => {
-                DivergenceKind::Different { position, topic: event_id, log: *log }
-            }
-            Some(_) => continue,
-        };
+        let Some(why) = divergence(record, in_log, epoch) else { continue };
         let found = judged.fork.get_or_insert(Divergence { first: None, last: position, why });
         found.last = found.last.max(position);
         found.first = found.first.or((!is_ours).then_some(*record));
     }
     Some(judged)
+}
+
+/// Returns how a record differs from the log, if it does.
+fn divergence(record: &OwnRecord, in_log: &InLog, epoch: Epoch) -> Option<DivergenceKind> {
+    let OwnRecord { position, event_id, .. } = *record;
+    match in_log.get(&position) {
+        _ if record.epoch > epoch => Some(DivergenceKind::LaterEpoch(record.epoch)),
+        None => Some(DivergenceKind::Ahead),
+        Some(log) if *log != event_id => {
+            Some(DivergenceKind::Different { position, topic: event_id, log: *log })
+        }
+        Some(_) => None,
+    }
+}
+
+/// Largest position that a relay of this log has published in each epoch, with its offset.
+struct Published(BTreeMap<Epoch, (i64, i64)>);
+
+impl Published {
+    fn of<'a>(records: impl Iterator<Item = &'a OwnRecord>) -> Self {
+        let mut published = BTreeMap::new();
+        for record in records {
+            let newest = published.entry(record.epoch).or_default();
+            *newest = (record.position, record.offset).max(*newest);
+        }
+        Self(published)
+    }
+
+    /// Returns whether, from epoch `since` on, a relay has published a new position after the
+    /// record that is not below the record's. `reached` is the largest position before it.
+    fn overrule(&self, record: &OwnRecord, since: Epoch, reached: i64) -> bool {
+        self.0.range(since..).any(|(_, (position, offset))| {
+            *position >= record.position && *position > reached && *offset > record.offset
+        })
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
+use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_description::Fork;
 use sqlx::PgConnection;
@@ -117,7 +118,29 @@ async fn surveyed(
     end: &End,
     most: usize,
 ) -> Result<SurveyedFork, SurveyError> {
-    let partition = fork.partition;
+    let first = first_diverging(connection, tail, fork.partition, end).await?;
+    let kept = match (&first, &end.judged) {
+        (Some(first), _) => first.position - 1,
+        // Only the epoch diverges, no event.
+        (None, Verdict { fork: Some(_), .. }) => fork.log_position,
+        // The topic was replaced since the fork was recorded.
+        (None, Verdict { position, .. }) => (*position).min(fork.topic_position - 1),
+    };
+    let kept = kept.clamp(0, fork.log_position);
+    let (events, has_more) = match first {
+        Some(_) => given_up(connection, tail, fork.partition, kept, end, most).await?,
+        None => (Vec::new(), false),
+    };
+    Ok(SurveyedFork { fork, kept, events, has_more })
+}
+
+/// Returns the record with the smallest position that the log lacks, if any.
+async fn first_diverging(
+    connection: &mut PgConnection,
+    tail: &Tail,
+    partition: Partition,
+    end: &End,
+) -> Result<Option<OwnRecord>, SurveyError> {
     let mut first: Option<OwnRecord> = None;
     let mut from = tail.ends(partition).await?.0;
     // Each epoch that the log does not know left the common history at its own position.
@@ -147,17 +170,5 @@ async fn surveyed(
     {
         first = Some(found);
     }
-    let kept = match (&first, &end.judged) {
-        (Some(first), _) => first.position - 1,
-        // Only the epoch diverges, no event.
-        (None, Verdict { fork: Some(_), .. }) => fork.log_position,
-        // The topic was replaced since the fork was recorded.
-        (None, Verdict { position, .. }) => (*position).min(fork.topic_position - 1),
-    };
-    let kept = kept.clamp(0, fork.log_position);
-    let (events, has_more) = match first {
-        Some(_) => given_up(connection, tail, partition, kept, end, most).await?,
-        None => (Vec::new(), false),
-    };
-    Ok(SurveyedFork { fork, kept, events, has_more })
+    Ok(first)
 }

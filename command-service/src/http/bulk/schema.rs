@@ -10,8 +10,8 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::MOST;
 use super::command::CommandType;
+use super::parse::MOST;
 use super::results::Kind;
 use crate::http::answer::{CommandAnswer, HoldAnswer, TransferAnswer};
 use crate::http::capture::CaptureRequest;
