@@ -22,11 +22,9 @@ pub mod outcomes;
 pub mod past;
 pub(crate) mod preparation;
 pub(crate) mod prior_outcomes;
-/// Reading the log for people and for the projection.
-pub mod read;
-pub(crate) mod rebuild;
 /// Queries of clients and of the projection.
 pub mod read;
+pub(crate) mod rebuild;
 /// Accepted restores and unresolved forks.
 pub mod restores;
 /// Mapping of `events` rows.

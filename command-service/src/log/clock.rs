@@ -74,7 +74,7 @@ impl LogClock {
         self.at_least(self.newest(partition).map(|newest| newest.load(Ordering::Relaxed)))
     }
 
-    /// Returns the time in each of some partitions.
+    /// Returns the time in each of the given partitions.
     pub(crate) fn times(
         &self,
         partitions: impl Iterator<Item = Partition>,

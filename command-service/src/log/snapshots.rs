@@ -40,8 +40,9 @@ impl Snapshots {
         Self { key, queue: None }
     }
 
-    /// Has a snapshot written if a batch that started at `version_before` has reached the next multiple of `every` events,
-    /// or of the open holds, which each snapshot repeats.
+    /// Enqueues a snapshot if a batch that started at `version_before` has reached the next multiple
+    /// of `every` events. With more open holds than `every`, their number counts instead, because
+    /// each snapshot repeats them.
     pub(crate) fn keep_if_due(
         &self,
         (partition, account_id): (Partition, Uuid),

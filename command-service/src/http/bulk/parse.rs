@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::command::{self, Read};
 use crate::http::command_headers::{BulkHeaders, key_missing};
-use crate::lanes::CommandRequest;
+use crate::request::CommandRequest;
 
 /// Maximum number of commands in a request.
 pub(super) const MOST: usize = 1_000;
