@@ -54,6 +54,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 /// # Errors
 /// A setting is wrong, the port is taken, or Postgres is unreachable or fails.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+    // Checked before anything is opened, so that a wrong setting fails at once.
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;

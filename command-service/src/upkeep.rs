@@ -56,6 +56,7 @@ impl Upkeep {
     /// Runs until the first failure.
     async fn work(&self, sweep: &mut Sweep) -> sqlx::Result<()> {
         let mut connection = in_time(self.connect.connect()).await?;
+        // The lock belongs to the connection, so a lost connection lets another instance take over.
         while !lock(&mut connection).await? {
             sleep(EVERY).await;
         }

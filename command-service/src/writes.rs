@@ -67,6 +67,7 @@ impl Writes {
                     streak.succeeded(Instant::now());
                     metrics::write_succeeded();
                     health.ok(CHECK);
+                    // Only a success moves on, so that a failing partition stays visible.
                     partition = (partition + 1) % partitions;
                 }
                 Err(error) => {

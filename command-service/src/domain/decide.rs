@@ -70,6 +70,7 @@ pub fn decide(
         Err(refusal) if depends_on_holds(&refusal) => refusal,
         decided => return decided,
     };
+    // Expiries are recorded only if they matter, so that most commands append a single event.
     let expired = holds::expire_all(subject.account, given.now);
     if expired.is_empty() {
         return Err(refused);
@@ -77,6 +78,7 @@ pub fn decide(
     let account = expired.iter().fold(subject.account.clone(), evolve);
     let version = subject.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
     let mut past = given.past.clone();
+    // The timeline may be that of the counterparty, which these expiries do not concern.
     let is_own = backdated_debit(subject.account_id, command, &past)
         .is_some_and(|debit| debit.0 == subject.account_id);
     if let Some(timeline) = past.timeline.as_mut().filter(|_| is_own) {

@@ -62,6 +62,7 @@ pub(super) async fn page(
     let first = range.turns(&state).wait_for(client, slice(&state, range, after, limit)).await??;
     let mut writer = PageWriter { state, client, range, after, left: limit };
     let mut bytes = b"{\"data\":[".to_vec();
+    // A page of one slice has a known length and needs no stream.
     if writer.write(&mut bytes, &first)? {
         return Ok(json(bytes.into()));
     }

@@ -89,6 +89,7 @@ pub(super) async fn open_account(
     let key = headers.context.idempotency_key.as_deref();
     let (account_id, command) = request.into_command(key, state.clock.now())?;
     let mut request = [headers.request(account_id, command)];
+    // A repeat may have to find an account whose id an older release derived.
     state.keep_opened_ids(&mut request).await?;
     let [request] = request;
     let account_id = request.account_id;

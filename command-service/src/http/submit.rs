@@ -39,6 +39,7 @@ impl CommandHeaders {
             command,
             expected_versions,
             dry_run,
+            // Time-ordered, so that new ids stay close together in the index.
             command_id: Uuid::now_v7(),
             context,
         }

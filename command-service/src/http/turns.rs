@@ -90,6 +90,7 @@ impl Turns {
             && self.lanes.are_busy()
         {
             let rest = (started.elapsed() * REST).min(LONGEST_REST);
+            // The turn rests in the background, so that the reader gets its answer at once.
             tokio::spawn(async move {
                 sleep(rest).await;
                 drop(turn);

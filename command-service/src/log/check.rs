@@ -127,6 +127,7 @@ impl PageCheck {
             let mut chunk = rows::chunk(&mut self.connection, self.partition, at, CHUNK).await?;
             let is_last = i64::try_from(chunk.len()).unwrap_or(i64::MAX) < CHUNK;
             read += chunk.len();
+            // The chunk may end within an account, which the next page must then fold as a whole.
             let enough = read >= limit && !is_last && cut_last_account(&mut chunk);
             let up_to = match chunk.last() {
                 Some(last) if !is_last => {

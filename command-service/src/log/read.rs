@@ -148,6 +148,7 @@ async fn page(
     let mut page = Page::default();
     let mut bytes = 0;
     while let Some(row) = rows.try_next().await? {
+        // The row beyond the page was read only to learn that it exists.
         if page.events.len() == limit || bytes >= PAGE_BYTES {
             page.has_more = true;
             break;

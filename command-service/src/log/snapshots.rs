@@ -40,9 +40,9 @@ impl Snapshots {
         Self { key, queue: None }
     }
 
-    /// Enqueues a snapshot if a batch that started at `version_before` has reached the next multiple
-    /// of `every` events. With more open holds than `every`, their number counts instead, because
-    /// each snapshot repeats them.
+    /// Enqueues a snapshot if a batch that started at `version_before` has reached the next
+    /// multiple of `every` events. If the account has more open holds than `every`, their number
+    /// is used instead, because each snapshot repeats all of them.
     pub(crate) fn keep_if_due(
         &self,
         (partition, account_id): (Partition, Uuid),

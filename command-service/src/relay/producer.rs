@@ -54,6 +54,8 @@ impl ProducerContext for Context {
                     acknowledged
                         .store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
                 }
+                // Deliveries of one partition arrive in order, but the first value comes from the
+                // topic's tail.
                 if let Some(end) = partition.and_then(|p| self.0.ends.get(p)) {
                     end.fetch_max(record.offset() + 1, Ordering::Release);
                 }
@@ -97,6 +99,7 @@ impl Producer {
             .client("passbook-relay")
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // A message that times out would be dropped and leave a hole.
             .set("message.timeout.ms", "0")
             .set("linger.ms", linger_ms.to_string())
             .set("batch.num.messages", "10000")

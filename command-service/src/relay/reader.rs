@@ -124,6 +124,7 @@ impl Reader {
                 record.payload().unwrap_or_default(),
                 passed_over,
             );
+            // Stops at the last wanted offset, because no record may follow it for a long time.
             if see(seen).is_break() || record.offset() + 1 >= until {
                 return Ok(());
             }

@@ -93,6 +93,8 @@ impl<'a> Session<'a> {
         look_at_topic.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // Handed-over events come first: publishing them at once keeps the log from being
+                // read.
                 biased;
                 batch = handed.recv() => match batch {
                     Some(appended) => self.take(&appended).await?,

@@ -38,6 +38,7 @@ impl Watch {
     /// background: each partition must end at or after its offset.
     pub(super) async fn check(&mut self, ends: Vec<(Partition, i64)>) -> Result<(), RelayError> {
         if let Some(asked) = self.asked.take() {
+            // A slow broker must not delay the relay: the check is looked at on the next call.
             if !asked.is_finished() {
                 self.asked = Some(asked);
                 return Ok(());

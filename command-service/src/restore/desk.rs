@@ -102,6 +102,7 @@ impl Desk {
         above: Option<Epoch>,
     ) -> Result<Restore, AcceptError> {
         let _turn = self.turn.lock().await;
+        // Surveyed again, because what the operator saw may have changed since.
         let found = self.look(0).await?;
         shown.sort_unstable();
         if shown != found.fork_refs() {

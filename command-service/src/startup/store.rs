@@ -49,6 +49,7 @@ async fn find(config: &Config, health: &Health) -> anyhow::Result<Store> {
             Ok(StoreState::Store(store)) => return Ok(store),
             Ok(StoreState::Waiting(why)) => {
                 health.failing("postgres", why);
+                // Postgres answers, so only the migration job is missing: that may take any time.
                 deadline = Instant::now() + STORE_WAIT;
             }
             Ok(StoreState::TooNew(why)) => bail!("DATABASE_URL: {why}"),

@@ -29,6 +29,7 @@ pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> 
         if due.len() < PAGE {
             return Ok(());
         }
+        // Continues after the page, because a hold that could not be expired is still due.
         last = due.last().copied();
     }
 }

@@ -49,6 +49,8 @@ impl LogReader {
                 return Ok(Ok(position));
             }
             let left = u64::try_from(moment.as_micros() - now.as_micros()).unwrap_or(0);
+            // By the monotonic clock, because the machine's time of day may differ from the
+            // store's.
             let past = Instant::now() + Duration::from_micros(left + 1);
             if past > deadline {
                 return Ok(Err(StillToCome { now }));

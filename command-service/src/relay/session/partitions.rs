@@ -51,6 +51,7 @@ impl Session<'_> {
             }
             let is_cut = ends.get(&partition).is_some_and(|known| offset < *known);
             let position = if is_cut { 0 } else { judged.position };
+            // One position less than the last common one, which the fence publishes again.
             self.producer.start_at(partition, position.max(1) - 1, offset);
             self.sent
                 .insert(partition, Published { position: position.max(1) - 1, event_id: None });

@@ -105,6 +105,7 @@ impl Session<'_> {
         while let Some(sent) =
             self.sent.get(&partition).copied().filter(|sent| sent.position < last)
         {
+            // Reads the last published event again, to prove that the log still has it.
             let known = i64::from(sent.event_id.is_some());
             let (after, limit) = (sent.position - known, PAGE.min(last - sent.position) + known);
             let mut events =
@@ -114,6 +115,7 @@ impl Session<'_> {
                 return self.event_lost(partition, sent.position).await;
             }
             for event in events {
+                // Nothing may be published after a gap, which the next pass reports.
                 if event.position.number != self.sent[&partition].position + 1 {
                     break;
                 }

@@ -49,6 +49,7 @@ pub(super) async fn first_beyond(
 ) -> Result<Option<OwnRecord>, RelayError> {
     let (mut common, mut beyond) = (from, until);
     while beyond - common > READ_WHOLE {
+        // Invariant: records before `common` are in the log, records from `beyond` on are not.
         let middle = common + (beyond - common) / 2;
         let next = tail.stretch(partition, middle, beyond, WITNESSES).await?.ours;
         let in_log = in_log(connection, partition, &next).await?;
