@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use command_service::restore::desk::{AcceptError, Shown};
+use command_service::restore::desk::{AcceptError, ForkRef};
 use passbook_shared::epoch::Restores;
 use passbook_shared::health::CheckState;
 use passbook_shared::partition::Partition;
@@ -69,10 +69,10 @@ impl Ground {
     }
 }
 
-fn shown(forks: &[command_service::restore::survey::Surveyed]) -> Vec<Shown> {
-    let shown = |found: &command_service::restore::survey::Surveyed| {
+fn shown(forks: &[command_service::restore::survey::SurveyedFork]) -> Vec<ForkRef> {
+    let shown = |found: &command_service::restore::survey::SurveyedFork| {
         let (log_position, topic_position) = (found.fork.log_position, found.fork.topic_position);
-        Shown { partition: found.fork.partition, log_position, topic_position }
+        ForkRef { partition: found.fork.partition, log_position, topic_position }
     };
     forks.iter().map(shown).collect()
 }
@@ -106,12 +106,12 @@ async fn another_event_at_the_same_position_is_a_fork_that_only_an_operator_ends
         let found = desk.survey(10).await.unwrap();
         assert_eq!(
             shown(&found.forks),
-            [Shown { partition: 3, log_position: head, topic_position: 3 }]
+            [ForkRef { partition: 3, log_position: head, topic_position: 3 }]
         );
         let fork = &found.forks[0];
         let given_up: Vec<Uuid> = fork.events.iter().map(|event| event.event_id).collect();
         assert_eq!((fork.kept, given_up, fork.has_more), (2, vec![events[2].event_id], false));
-        let wrong = Shown { partition: 3, log_position: head, topic_position: 4 };
+        let wrong = ForkRef { partition: 3, log_position: head, topic_position: 4 };
         assert!(matches!(
             desk.accept(vec![wrong], false, None).await,
             Err(AcceptError::Changed(_))

@@ -166,8 +166,8 @@ async fn what_is_passed_over_is_told_until_a_record_of_the_store_is_behind_it() 
     let told = relay.says("relay", |check| check.state == CheckState::Degraded).await;
     for kind in [
         "1 of another store (such as ",
-        "1000 that can't be read",
-        "3 at positions that follow on nothing",
+        "1000 that cannot be decoded",
+        "3 at positions that continue no others",
     ] {
         assert!(told.contains(kind), "{told}");
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use command_service::domain::command::Transfer;
-use command_service::domain::effective::{Timeline, backdated_debit};
+use command_service::domain::effective::Timeline;
 use command_service::domain::{
-    Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve,
+    Account, Command, Decided, Given, Past, Refusal, Subject, backdated_debit, counterparty,
+    decide, evolve,
 };
 use command_service::outcome::CommandError;
 use command_service::request::CommandRequest;

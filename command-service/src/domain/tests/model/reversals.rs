@@ -1,9 +1,9 @@
-//! Entries undone: the flag that they are, and the money the other way.
+//! Reversals: a flag on the entry, and the opposite movement of money.
 
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::{Kept, Model};
+use super::{Model, ModelAccount};
 use crate::domain::Refusal;
 use crate::domain::command::Reversal;
 use crate::domain::tests::log::place;
@@ -20,22 +20,26 @@ impl Model {
         if let Some(reversed_by) = entry.reversed_by {
             return Err(Refusal::AlreadyReversed { reversed_by });
         }
-        // Both legs of a transfer count from the same time.
+        // Both legs of a transfer have the same effective time.
         let effective = reversal.effective_at.or(entry.effect.map(|effect| effect.0));
         let as_of = effective.filter(|_| !reversal.allow_backdated_overdraft);
-        may_be_undone(own, moved, as_of)?;
+        may_be_reversed(own, moved, as_of)?;
         if let Some((other, _)) = other {
-            self.other(other, |other| may_be_undone(other, -moved, as_of))?;
+            self.other(other, |other| may_be_reversed(other, -moved, as_of))?;
         }
-        undo(self.open(account_id)?, version, moved, effective);
+        reverse_entry(self.open(account_id)?, version, moved, effective);
         if let Some((other, version)) = other {
-            undo(self.open(other)?, version, -moved, effective);
+            reverse_entry(self.open(other)?, version, -moved, effective);
         }
         Ok(())
     }
 }
 
-fn may_be_undone(account: &mut Kept, moved: i128, as_of: Option<Timestamp>) -> Result<(), Refusal> {
+fn may_be_reversed(
+    account: &mut ModelAccount,
+    moved: i128,
+    as_of: Option<Timestamp>,
+) -> Result<(), Refusal> {
     if moved < 0 {
         return account.comes_in(-moved);
     }
@@ -43,7 +47,12 @@ fn may_be_undone(account: &mut Kept, moved: i128, as_of: Option<Timestamp>) -> R
     account.out_as_of(moved, as_of)
 }
 
-fn undo(account: &mut Kept, version: i64, moved: i128, effective: Option<Timestamp>) {
+fn reverse_entry(
+    account: &mut ModelAccount,
+    version: i64,
+    moved: i128,
+    effective: Option<Timestamp>,
+) {
     account.times.1 = effective.unwrap_or(account.times.0);
     let by = account.next_version();
     account.balance -= moved;

@@ -1,21 +1,29 @@
-//! The tables that the append makes of events: `holds`, `reversals`, `transfers`.
+//! Tables that the append derives from events: `holds`, `reversals`, `transfers`.
 
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
-use passbook_shared::difference::{Difference, What};
+use passbook_shared::difference::{Difference, Findings, What};
 use passbook_shared::event::{AccountEvent, HoldStatus};
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::fold::{Fold, KeptHold};
-use super::{Page, rows};
+use super::rows;
 
-impl Page {
-    /// Compares what is kept of the accounts from one to another.
-    pub(super) async fn beside(
+/// Comparison of the derived tables of one partition with the accounts' folds.
+pub(super) struct DerivedTables<'a> {
+    pub(super) connection: &'a mut PgConnection,
+    pub(super) partition: Partition,
+    pub(super) findings: &'a mut Findings,
+}
+
+impl DerivedTables<'_> {
+    /// Compares the rows of the accounts from `from` to `to`, both inclusive.
+    pub(super) async fn compare(
         &mut self,
         folds: &mut HashMap<Uuid, Fold>,
         from: Uuid,
@@ -39,8 +47,7 @@ impl Page {
         .bind(self.partition)
         .bind(from)
         .bind(to)
-        .fetch(&mut self.connection);
-        let shown = |hold_id: Uuid, expires_at: Option<Timestamp>, status: &str| json!({ "hold_id": hold_id, "expires_at": expires_at, "status": status });
+        .fetch(&mut *self.connection);
         let differs =
             |account_id| Difference::new(What::HoldDiffers, self.partition, Some(account_id), None);
         while let Some((account_id, hold_id, expires_at, ended)) = rows.try_next().await? {
@@ -54,16 +61,16 @@ impl Page {
                 .is_none_or(|hold| hold.expires_at != expires_at || hold.status.as_str() != status)
             {
                 let expected =
-                    expected.map(|hold| shown(hold_id, hold.expires_at, hold.status.as_str()));
-                let found = shown(hold_id, expires_at, status);
+                    expected.map(|hold| hold_row(hold_id, hold.expires_at, hold.status.as_str()));
+                let found = hold_row(hold_id, expires_at, status);
                 let expected = expected.unwrap_or_default();
-                self.answer.findings.add(|| Difference { expected, found, ..differs(account_id) });
+                self.findings.add(|| Difference { expected, found, ..differs(account_id) });
             }
         }
         for (account_id, fold) in folds.iter().filter(|(_, fold)| !fold.is_lost()) {
             for (hold_id, KeptHold { expires_at, status }) in &fold.holds {
-                let expected = shown(*hold_id, *expires_at, status.as_str());
-                self.answer.findings.add(|| Difference { expected, ..differs(*account_id) });
+                let expected = hold_row(*hold_id, *expires_at, status.as_str());
+                self.findings.add(|| Difference { expected, ..differs(*account_id) });
             }
         }
         Ok(())
@@ -82,11 +89,11 @@ impl Page {
         .bind(self.partition)
         .bind(from)
         .bind(to)
-        .fetch(&mut self.connection);
+        .fetch(&mut *self.connection);
         let differs = |account_id, version| {
             Difference::new(What::ReversalDiffers, self.partition, Some(account_id), Some(version))
         };
-        let shown = |reversed_by: Option<i64>| {
+        let row = |reversed_by: Option<i64>| {
             reversed_by.map_or(Value::Null, |by| json!({ "reversed_by": by }))
         };
         while let Some((account_id, version, reversed_by)) = rows.try_next().await? {
@@ -96,8 +103,8 @@ impl Page {
             }
             let expected = fold.and_then(|fold| fold.reversals.remove(&version));
             if expected != Some(reversed_by) {
-                let (expected, found) = (shown(expected), shown(Some(reversed_by)));
-                self.answer.findings.add(|| Difference {
+                let (expected, found) = (row(expected), row(Some(reversed_by)));
+                self.findings.add(|| Difference {
                     expected,
                     found,
                     ..differs(account_id, version)
@@ -106,16 +113,14 @@ impl Page {
         }
         for (account_id, fold) in folds.iter().filter(|(_, fold)| !fold.is_lost()) {
             for (version, reversed_by) in &fold.reversals {
-                let expected = shown(Some(*reversed_by));
-                self.answer
-                    .findings
-                    .add(|| Difference { expected, ..differs(*account_id, *version) });
+                let expected = row(Some(*reversed_by));
+                self.findings.add(|| Difference { expected, ..differs(*account_id, *version) });
             }
         }
         Ok(())
     }
 
-    /// Each transfer that an account has sent is kept.
+    /// Checks that each transfer sent has its row.
     async fn sent(&mut self, folds: &HashMap<Uuid, Fold>) -> Result<(), sqlx::Error> {
         let sent = folds.iter().filter(|(_, fold)| !fold.is_lost());
         let sent: Vec<(Uuid, Uuid, i64)> = sent
@@ -127,32 +132,39 @@ impl Page {
             return Ok(());
         }
         let ids: Vec<Uuid> = sent.iter().map(|sent| sent.0).collect();
-        let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers WHERE transfer_id = ANY ($1)";
+        let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers WHERE
+                   transfer_id = ANY ($1)";
         let kept: Vec<(Uuid, Uuid, i64)> =
-            sqlx::query_as(sql).bind(ids).fetch_all(&mut self.connection).await?;
+            sqlx::query_as(sql).bind(ids).fetch_all(&mut *self.connection).await?;
         let kept: HashMap<Uuid, (Uuid, i64)> =
             kept.into_iter().map(|(id, account, at)| (id, (account, at))).collect();
         for (transfer_id, account_id, version) in sent {
             let found = kept.get(&transfer_id).copied();
             if found != Some((account_id, version)) {
-                let difference =
-                    self.difference(What::TransferDiffers, Some(account_id), Some(version));
-                let expected = shown_transfer(transfer_id, account_id, version);
+                let difference = Difference::new(
+                    What::TransferDiffers,
+                    self.partition,
+                    Some(account_id),
+                    Some(version),
+                );
+                let expected = transfer_row(transfer_id, account_id, version);
                 let found = found
-                    .map_or(Value::Null, |(account, at)| shown_transfer(transfer_id, account, at));
-                self.answer.findings.add(|| Difference { expected, found, ..difference });
+                    .map_or(Value::Null, |(account, at)| transfer_row(transfer_id, account, at));
+                self.findings.add(|| Difference { expected, found, ..difference });
             }
         }
         Ok(())
     }
 }
 
-/// Checks that kept transfers are of an event each; returns the last id if there may be more.
+/// Checks that each transfer row between two ids has its event. Returns the last id if more rows
+/// may follow.
 pub(super) async fn transfers(
-    page: &mut Page,
-    from: Uuid,
-    to: Uuid,
+    connection: &mut PgConnection,
+    partitions: Partition,
+    (from, to): (Uuid, Uuid),
     limit: usize,
+    findings: &mut Findings,
 ) -> Result<Option<Uuid>, sqlx::Error> {
     let kept: Vec<(Uuid, Uuid, i64)> = sqlx::query_as(
         "SELECT transfer_id, account_id, version FROM passbook.transfers
@@ -161,11 +173,11 @@ pub(super) async fn transfers(
     .bind(from)
     .bind(to)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(&mut page.connection)
+    .fetch_all(&mut *connection)
     .await?;
     let wanted: Vec<_> =
-        kept.iter().map(|kept| (partition_of(kept.1, page.partitions), kept.1, kept.2)).collect();
-    let events = rows::events(&mut page.connection, &wanted).await?;
+        kept.iter().map(|kept| (partition_of(kept.1, partitions), kept.1, kept.2)).collect();
+    let events = rows::events(&mut *connection, &wanted).await?;
     for (transfer_id, account_id, version) in &kept {
         let is_sent = match events.get(&(*account_id, *version)) {
             Some(Ok(AccountEvent::MoneySent(leg))) => leg.transfer_id == *transfer_id,
@@ -173,9 +185,9 @@ pub(super) async fn transfers(
             Some(Err(_)) => true,
         };
         if !is_sent {
-            let partition = partition_of(*account_id, page.partitions);
-            page.answer.findings.add(|| Difference {
-                found: shown_transfer(*transfer_id, *account_id, *version),
+            let partition = partition_of(*account_id, partitions);
+            findings.add(|| Difference {
+                found: transfer_row(*transfer_id, *account_id, *version),
                 ..Difference::new(
                     What::TransferDiffers,
                     partition,
@@ -188,6 +200,10 @@ pub(super) async fn transfers(
     Ok(kept.last().map(|kept| kept.0).filter(|_| kept.len() == limit))
 }
 
-fn shown_transfer(transfer_id: Uuid, account_id: Uuid, version: i64) -> Value {
+fn transfer_row(transfer_id: Uuid, account_id: Uuid, version: i64) -> Value {
     json!({ "transfer_id": transfer_id, "account_id": account_id, "version": version })
+}
+
+fn hold_row(hold_id: Uuid, expires_at: Option<Timestamp>, status: &str) -> Value {
+    json!({ "hold_id": hold_id, "expires_at": expires_at, "status": status })
 }

@@ -1,5 +1,5 @@
-//! The few records of a stretch that tell how it compares with the log, so that a stretch of any length fits in memory.
-//! Pure.
+//! Reduction of a stretch to the records that decide its comparison with the log, so that a stretch
+//! of any length fits in memory. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,25 +7,25 @@ use passbook_shared::epoch::Epoch;
 use uuid::Uuid;
 
 use super::judge::InLog;
-use super::reader::Ours;
+use super::reader::OwnRecord;
 
-/// Records from which [`judge`](super::judge::judge) concludes the same as from all of a stretch. Records of the log
-/// that repeat what is known are left out: of a topic that is a mirror of the log, three are kept.
+/// Records for which [`judge`](super::judge::judge) has the same result as for the whole stretch.
+/// Records of the log that add no information are dropped: of an exact mirror, three remain.
 #[derive(Debug)]
-pub(super) struct Telling {
+pub(super) struct DecisiveRecords {
     epoch: Epoch,
-    /// By ascending offset.
-    pub(super) records: Vec<Ours>,
+    /// Records by ascending offset.
+    pub(super) records: Vec<OwnRecord>,
     pub(super) in_log: InLog,
 }
 
-impl Telling {
+impl DecisiveRecords {
     pub(super) fn new(epoch: Epoch) -> Self {
         Self { epoch, records: Vec::new(), in_log: InLog::new() }
     }
 
-    /// Adds the records before those that are there, and what the log has at their positions.
-    pub(super) fn put_before(&mut self, mut records: Vec<Ours>, in_log: Vec<(i64, Uuid)>) {
+    /// Adds earlier records, and the log's event ids at their positions.
+    pub(super) fn put_before(&mut self, mut records: Vec<OwnRecord>, in_log: Vec<(i64, Uuid)>) {
         records.append(&mut self.records);
         self.in_log.extend(in_log);
         let kept = self.kept_of(&records);
@@ -40,7 +40,7 @@ impl Telling {
         common.map(|record| record.position).max().unwrap_or_default()
     }
 
-    /// Returns the number of records that the log does not explain, and that a relay can have written.
+    /// Returns the number of plausible records that are not in the log.
     pub(super) fn count_not_in_log(&self) -> usize {
         self.records
             .iter()
@@ -48,13 +48,13 @@ impl Telling {
             .count()
     }
 
-    fn is_in_log(&self, record: &Ours) -> bool {
+    fn is_in_log(&self, record: &OwnRecord) -> bool {
         record.epoch <= self.epoch && self.in_log.get(&record.position) == Some(&record.event_id)
     }
 
-    fn kept_of(&self, records: &[Ours]) -> BTreeSet<usize> {
+    fn kept_of(&self, records: &[OwnRecord]) -> BTreeSet<usize> {
         let mut kept = BTreeSet::new();
-        // The record of the largest position in common so far.
+        // Record of the largest common position so far.
         let mut highest: Option<usize> = None;
         for (index, record) in records.iter().enumerate() {
             if !self.is_in_log(record) {
@@ -66,7 +66,7 @@ impl Telling {
         }
         let common = || records.iter().enumerate().filter(|(_, record)| self.is_in_log(record));
         kept.extend(common().next().map(|(index, _)| index));
-        // And of each epoch, that of the largest position.
+        // Record of the largest common position of each epoch.
         let mut newest = BTreeMap::new();
         for (index, record) in common() {
             let newest = newest.entry(record.epoch).or_default();
@@ -89,41 +89,41 @@ mod tests {
     }
 
     #[test]
-    fn of_a_mirror_little_is_kept() {
-        let mut telling = Telling::new(0);
+    fn an_exact_mirror_is_reduced_to_few_records() {
+        let mut decisive = DecisiveRecords::new(0);
         for page in (0..10).rev() {
             let positions = page * 1_000 + 1..=(page + 1) * 1_000;
-            let ours = |n| Ours { offset: n - 1, position: n, event_id: id(n), epoch: 0 };
-            telling.put_before(
+            let ours = |n| OwnRecord { offset: n - 1, position: n, event_id: id(n), epoch: 0 };
+            decisive.put_before(
                 positions.clone().map(ours).collect(),
                 positions.map(|n| (n, id(n))).collect(),
             );
         }
-        assert!(telling.records.len() <= 4 && telling.in_log.len() <= 4, "{telling:?}");
-        assert_eq!((telling.last_in_common(), telling.count_not_in_log()), (10_000, 0));
+        assert!(decisive.records.len() <= 4 && decisive.in_log.len() <= 4, "{decisive:?}");
+        assert_eq!((decisive.last_in_common(), decisive.count_not_in_log()), (10_000, 0));
     }
 
     proptest! {
         #[test]
-        fn what_is_kept_is_judged_as_all_of_it(
+        fn the_reduction_has_the_same_verdict(
             written in prop::collection::vec((1_i64..12, prop::bool::weighted(0.7), 0..3), 1..30),
             head in 0_i64..12,
             page in 1_usize..8,
         ) {
-            let records: Vec<Ours> = (0..).zip(&written).map(|(offset, (position, is_ours, epoch))| Ours {
-                offset,
-                position: *position,
-                event_id: if *is_ours { id(*position) } else { id(position + 100 + offset) },
-                epoch: *epoch,
-            }).collect();
+            let record = |(offset, &(position, is_ours, epoch)): (i64, &(i64, bool, i32))| {
+                let event_id = if is_ours { id(position) } else { id(position + 100 + offset) };
+                OwnRecord { offset, position, event_id, epoch }
+            };
+            let records: Vec<OwnRecord> = (0..).zip(&written).map(record).collect();
             let in_log: InLog = (1..=head).map(|position| (position, id(position))).collect();
-            let mut telling = Telling::new(1);
+            let mut decisive = DecisiveRecords::new(1);
             for page in records.rchunks(page) {
                 let there = page.iter().filter_map(|record| in_log.get_key_value(&record.position));
-                telling.put_before(page.to_vec(), there.map(|(position, event)| (*position, *event)).collect());
+                let there = there.map(|(position, event)| (*position, *event)).collect();
+                decisive.put_before(page.to_vec(), there);
             }
-            let (all, kept) = (judge(&records, &in_log, 1, true), judge(&telling.records, &telling.in_log, 1, true));
-            prop_assert_eq!(all, kept);
+            let reduced = judge(&decisive.records, &decisive.in_log, 1, true);
+            prop_assert_eq!(judge(&records, &in_log, 1, true), reduced);
         }
     }
 }

@@ -14,59 +14,62 @@ use serde::{Deserialize, Serialize};
 
 use super::documented::{Responses, body_problems, read_problems};
 use super::events::no_partition;
-use super::{AppState, Whose};
+use super::{AppState, StoreHeaders};
 
-/// What is to be settled.
+/// Request to advance the watermark of a partition.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"as_of": "2026-11-24T12:00:00Z"}))]
 #[schema(as = SettlePartitionRequest)]
-pub(super) struct SettleRequest {
-    /// A time that is past.
+pub(super) struct WatermarkRequest {
+    /// Time in the past.
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
 }
 
-/// What there is.
+/// Watermark of a partition.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(example = json!({"position": "3-1042"}))]
 #[schema(as = SettledPartition)]
-pub(super) struct Settled {
-    /// The partition's last position: all that was recorded by then is there or before.
+pub(super) struct Watermark {
+    /// Last position of the partition. Every event recorded at `as_of` or earlier is at or before
+    /// it.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$")]
     position: Position,
 }
 
-/// Settle a partition as of a time
+/// Advance the watermark of a partition
 ///
-/// Waits for what is being appended, and sees to it that nothing is recorded in the partition at that time or before any more:
-/// whoever has read it up to the position knows all of it. The projection asks this before it tells anything as of a time. A
-/// time that is less than a second off is waited for.
-#[utoipa::path(put, operation_id = "settle_partition", path = "/v1/partitions/{partition}/settled", tag = "log",
+/// Waits for running appends and guarantees that no later event is recorded in the partition at
+/// `as_of` or earlier. A reader at the returned position has seen every event up to that time. The
+/// projection calls this before an as-of answer. A time less than a second in the future is waited
+/// for.
+#[utoipa::path(put, operation_id = "settle_partition", path = "/v1/partitions/{partition}/settled",
+    tag = "log",
     params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition")),
-    request_body = SettleRequest,
-    responses((status = 200, description = "It is settled", body = Settled,
+    request_body = WatermarkRequest,
+    responses((status = 200, description = "The watermark has reached `as_of`", body = Watermark,
         headers(
-            ("X-Store-Id" = uuid::Uuid, description = "The store whose log it is"),
-            ("X-Partitions" = i16, description = "How many partitions that log has"),
-            ("X-Store-Epoch" = i32, description = "The epoch of that store"),
+            ("X-Store-Id" = uuid::Uuid, description = "Id of the store"),
+            ("X-Partitions" = i16, description = "Number of partitions of the log"),
+            ("X-Store-Epoch" = i32, description = "Epoch of the store"),
         )), Problems))]
-pub(super) async fn settled(
+pub(super) async fn watermark(
     State(state): State<AppState>,
     Extension(bounds): Extension<Arc<Bounds>>,
     Path(partition): Path<Partition>,
-    Body(request): Body<SettleRequest>,
-) -> Result<(Whose, Json<Settled>), Problem> {
+    Body(request): Body<WatermarkRequest>,
+) -> Result<(StoreHeaders, Json<Watermark>), Problem> {
     let partitions = state.log.store().partitions;
     if !(0..partitions).contains(&partition) {
         return Err(no_partition(partitions));
     }
     let number = state
         .feed_turns
-        .wait_for(bounds.client, state.log.settle(partition, request.as_of))
+        .wait_for(bounds.client, state.log.advance_watermark(partition, request.as_of))
         .await??;
     let number = number.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
-    Ok((state.whose(), Json(Settled { position: Position { partition, number } })))
+    Ok((state.store_headers(), Json(Watermark { position: Position { partition, number } })))
 }
 
 struct Problems;
@@ -76,7 +79,7 @@ impl utoipa::IntoResponses for Problems {
         read_problems(
             [Problem::malformed(
                 "as_of",
-                "is in the future: it is 2026-11-24T12:00:00.000000Z now",
+                "is in the future: the current time is 2026-11-24T12:00:00.000000Z",
             )]
             .into_iter()
             .chain(body_problems()),

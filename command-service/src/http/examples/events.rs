@@ -1,4 +1,4 @@
-//! What has happened to the account of the examples.
+//! Events of the examples' account.
 
 use passbook_shared::event::{
     AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired,
@@ -15,7 +15,7 @@ use super::{HOLD, OTHER};
 
 const TRANSFER: Uuid = Uuid::from_u128(0x0199_0d2d_8c3e_7b15_9d20_6e1f_84b3_a5c7);
 
-/// One event of each type, in the order of [`AccountEvent::TYPES`].
+/// Returns one event of each type, in the order of [`AccountEvent::TYPES`].
 pub(super) fn every() -> [Option<AccountEvent>; AccountEvent::TYPES.len()] {
     [
         opened(),
@@ -144,7 +144,7 @@ fn expiry() -> Option<Timestamp> {
     "2026-12-01T00:00:00Z".parse().ok()
 }
 
-/// The event as the log has it.
+/// Returns the event as recorded in the log.
 pub(super) fn recorded(
     account_id: Uuid,
     version: i64,

@@ -1,24 +1,24 @@
-//! Whole numbers in queries and bodies.
+//! Bounded integers in queries and bodies.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A whole number from `MIN` to `MAX`, in decimal digits and nothing else.
+/// Integer from `MIN` to `MAX` in a query, in decimal digits only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Whole<const MIN: i64, const MAX: i64>(i64);
+pub(super) struct QueryInt<const MIN: i64, const MAX: i64>(i64);
 
-/// What fits every JSON reader; more events than there will ever be.
+/// Largest integer that every JSON parser reads exactly.
 pub(super) const LARGEST: i64 = passbook_shared::money::MAX_AMOUNT;
 
-impl<const MIN: i64, const MAX: i64> Whole<MIN, MAX> {
+impl<const MIN: i64, const MAX: i64> QueryInt<MIN, MAX> {
     pub(super) fn get(self) -> i64 {
         self.0
     }
 }
 
-impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Whole<MIN, MAX> {
+impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for QueryInt<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         let digits =
@@ -31,33 +31,33 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Whole<MIN, MAX> {
     }
 }
 
-/// A whole number from `MIN` to `MAX` in a body.
+/// Integer from `MIN` to `MAX` in a JSON body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Number<const MIN: i64, const MAX: i64>(i64);
+pub(super) struct BodyInt<const MIN: i64, const MAX: i64>(i64);
 
-impl<const MIN: i64, const MAX: i64> Number<MIN, MAX> {
+impl<const MIN: i64, const MAX: i64> BodyInt<MIN, MAX> {
     pub(super) fn get(self) -> i64 {
         self.0
     }
 }
 
-impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Number<MIN, MAX> {
+impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for BodyInt<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_u64(NumberVisitor)
+        deserializer.deserialize_u64(BodyIntVisitor)
     }
 }
 
-struct NumberVisitor<const MIN: i64, const MAX: i64>;
+struct BodyIntVisitor<const MIN: i64, const MAX: i64>;
 
-impl<const MIN: i64, const MAX: i64> de::Visitor<'_> for NumberVisitor<MIN, MAX> {
-    type Value = Number<MIN, MAX>;
+impl<const MIN: i64, const MAX: i64> de::Visitor<'_> for BodyIntVisitor<MIN, MAX> {
+    type Value = BodyInt<MIN, MAX>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a whole number from {MIN} to {MAX}")
     }
 
     fn visit_i64<E: de::Error>(self, v: i64) -> Result<Self::Value, E> {
-        let number = Some(v).filter(|v| (MIN..=MAX).contains(v)).map(Number);
+        let number = Some(v).filter(|v| (MIN..=MAX).contains(v)).map(BodyInt);
         number.ok_or_else(|| E::invalid_value(de::Unexpected::Signed(v), &self))
     }
 

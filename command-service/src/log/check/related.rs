@@ -1,4 +1,4 @@
-//! Events beside the ones that are checked on which these rest: entries that were undone, and the other legs of transfers.
+//! Related events that a check needs: reversed entries, and the other legs of transfers.
 
 use std::collections::HashMap;
 
@@ -9,25 +9,25 @@ use passbook_shared::upcast::DecodeError;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rows::{self, Read};
+use super::rows::{self, StoredEvent};
 
-/// Events by account and version.
-pub(super) struct Others(HashMap<(Uuid, i64), Result<AccountEvent, DecodeError>>);
+/// Related events, by account and version.
+pub(super) struct RelatedEvents(HashMap<(Uuid, i64), Result<AccountEvent, DecodeError>>);
 
-/// An event that was looked for.
-pub(super) enum Other<'a> {
+/// Result of looking up a related event.
+pub(super) enum RelatedEvent<'a> {
     Missing,
     Unreadable,
     Event(&'a AccountEvent),
 }
 
-impl Others {
-    /// Finds all that the events of a partition refer to.
+impl RelatedEvents {
+    /// Loads the events that `events` refer to.
     pub(super) async fn of(
         connection: &mut PgConnection,
         partitions: Partition,
         partition: Partition,
-        events: &[Read],
+        events: &[StoredEvent],
     ) -> sqlx::Result<Self> {
         let mut wanted = Vec::new();
         let mut leg = |account_id: Uuid, version: i64| {
@@ -35,13 +35,13 @@ impl Others {
             wanted.extend([(partition, account_id, version), (partition, account_id, 1)]);
         };
         let mut undone = Vec::new();
-        for read in events {
-            match &read.event {
+        for event in events {
+            match &event.event {
                 Ok(AccountEvent::MoneySent(own) | AccountEvent::MoneyReceived(own)) => {
                     leg(own.counterparty, own.counterparty_version);
                 }
                 Ok(AccountEvent::EntryReversed(reversed)) => {
-                    undone.push((partition, read.account_id, reversed.version));
+                    undone.push((partition, event.account_id, reversed.version));
                     if let Some(transfer) = reversed.transfer {
                         leg(transfer.counterparty, transfer.counterparty_version);
                     }
@@ -60,19 +60,19 @@ impl Others {
         Ok(Self(found))
     }
 
-    pub(super) fn get(&self, account_id: Uuid, version: i64) -> Other<'_> {
+    pub(super) fn get(&self, account_id: Uuid, version: i64) -> RelatedEvent<'_> {
         match self.0.get(&(account_id, version)) {
-            None => Other::Missing,
-            Some(Err(_)) => Other::Unreadable,
-            Some(Ok(event)) => Other::Event(event),
+            None => RelatedEvent::Missing,
+            Some(Err(_)) => RelatedEvent::Unreadable,
+            Some(Ok(event)) => RelatedEvent::Event(event),
         }
     }
 
-    /// The currency of the account, if its opening was found and can be read.
+    /// Returns the currency of an account, if its opening is readable.
     pub(super) fn currency(&self, account_id: Uuid) -> Option<Currency> {
         match self.get(account_id, 1) {
-            Other::Event(AccountEvent::AccountOpened(opened)) => Some(opened.currency),
-            Other::Event(_) | Other::Missing | Other::Unreadable => None,
+            RelatedEvent::Event(AccountEvent::AccountOpened(opened)) => Some(opened.currency),
+            RelatedEvent::Event(_) | RelatedEvent::Missing | RelatedEvent::Unreadable => None,
         }
     }
 }
