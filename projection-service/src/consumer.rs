@@ -11,6 +11,7 @@ pub(crate) mod client;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod ends;
 pub(crate) mod fold;
+pub(crate) mod intake;
 pub(crate) mod judging;
 pub(crate) mod known;
 mod link;

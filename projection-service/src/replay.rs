@@ -53,11 +53,9 @@ impl Ground {
         let store = self.feed.store().await?;
         let found = Source { store_id: store.store_id, partitions: store.partitions };
         let source = source::find(&mut self.connect().await?).await?.unwrap_or(found);
-        if found == source {
-            Ok(OurLog { source, accepted: Accepted::from(&store) })
-        } else {
-            Err(ReplayError::Foreign { what: "command-service's log", found, ours: source })
-        }
+        let log = OurLog { source, accepted: Accepted::from(&store) };
+        log.is_of(found)?;
+        Ok(log)
     }
 
     /// A connection to what is of all generations.

@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::judging::{Flaw, OurLog, judge};
+use super::intake::{Intake, Offer};
+use super::judging::Flaw;
 use super::link::{Applied, Link, Parcel};
 use super::record::Record;
-use super::sequence::{Sequence, Verdict};
 use super::unusable::Unusable;
 use super::writer::{Failing, Writer};
 use crate::agreement::guard::Guard;
@@ -41,9 +41,6 @@ pub(super) struct Pace {
     pub(super) least: Duration,
 }
 
-/// The most bytes of events in a transaction, about.
-const MAX_BYTES: usize = 16 << 20;
-
 /// Offsets alone (repeats were read) are worth a transaction less often.
 const OFFSETS_PACE: Duration = Duration::from_millis(500);
 
@@ -60,13 +57,8 @@ pub(super) struct Applier {
     quarantine: QuarantineCheck,
     /// Of the last assignment.
     epoch: u64,
-    /// Whose log is applied, from the first assignment on.
-    log: Option<OurLog>,
-    sequence: Sequence,
-    /// Accepted, to be applied next.
-    pending: Vec<Record>,
-    /// What they take, in bytes.
-    pending_bytes: usize,
+    /// Accepted events; accepts none before the first assignment.
+    intake: Intake,
     /// Records that were passed over.
     unusable: Unusable,
     /// Partitions with such records, to be compared with the log's end once no more comes: when, and their position then.
@@ -108,10 +100,7 @@ impl Applier {
             health: quarantine.health(),
             quarantine,
             epoch: 0,
-            log: None,
-            sequence: Sequence::default(),
-            pending: Vec::new(),
-            pending_bytes: 0,
+            intake: Intake::default(),
             to_look: BTreeMap::new(),
             stopped: BTreeMap::new(),
             look_again_at: Instant::now(),
@@ -148,17 +137,17 @@ impl Applier {
     }
 
     fn is_full(&self) -> bool {
-        self.pending.len() >= self.pace.max_batch || self.pending_bytes >= MAX_BYTES
+        self.intake.is_full(self.pace.max_batch)
     }
 
     /// When to apply what there is.
     fn due(&self) -> Option<Instant> {
         if self.is_full() {
             Some(self.started)
-        } else if !self.pending.is_empty() {
+        } else if !self.intake.is_empty() {
             Some(self.started + self.pace.least)
         } else {
-            self.sequence.has_moved().then(|| self.started + OFFSETS_PACE)
+            self.intake.sequence().has_moved().then(|| self.started + OFFSETS_PACE)
         }
     }
 
@@ -167,11 +156,10 @@ impl Applier {
             Parcel::Assigned { epoch, checkpoints, log } => {
                 self.forget();
                 self.epoch = epoch;
-                self.log = Some(log);
                 self.unusable.trust();
                 let partitions: Vec<Partition> =
                     checkpoints.iter().map(|checkpoint| checkpoint.partition).collect();
-                self.sequence = self.sequence_of(checkpoints);
+                self.intake = Intake::new(log, &self.running(checkpoints));
                 // Records may have been passed over that would not be now, as those of an epoch that was not known yet.
                 partitions.into_iter().for_each(|partition| self.look_later(partition));
                 self.health.ok("feed");
@@ -193,34 +181,28 @@ impl Applier {
 
     fn take_record(&mut self, record: Record) {
         let (partition, offset) = (record.partition, record.offset.unwrap_or_default());
-        let Some(log) = &self.log else { return };
-        let recorded = match judge(&record, log) {
-            Ok(event) => &event.recorded,
-            Err((flaw, reason)) => {
-                if self.sequence.unusable(partition, offset) {
-                    self.pass_over(partition, offset, flaw, reason);
-                }
-                return;
-            }
-        };
-        match self.sequence.of_topic(partition, recorded.position.number, recorded.event_id, offset)
-        {
-            Verdict::Next => self.accept(record),
-            Verdict::Skip => {}
-            Verdict::Repeat => metrics::repeated(),
-            Verdict::Hole(hole) => {
-                let (found, after) = (recorded.position, hole.after);
-                tracing::warn!(partition, after, %found, "the topic has a hole, which is filled from the log");
+        match self.intake.offer(record) {
+            Offer::Accepted | Offer::Skipped => {}
+            Offer::Repeated => metrics::repeated(),
+            Offer::Unusable(flaw, reason) => self.pass_over(partition, offset, flaw, reason),
+            Offer::Hole(hole, _) => {
+                let (found, after) = (hole.target, hole.after);
+                tracing::warn!(
+                    partition,
+                    after,
+                    found,
+                    "the topic has a hole, which is filled from the log"
+                );
                 metrics::hole(partition);
                 self.fill(partition, hole);
             }
-            // One of the two is not the log's: which, the guard finds out.
-            Verdict::Contradicts => {
-                let position = recorded.position.number;
-                let reason =
-                    format!("another event than was read before for {}", recorded.position);
+            // One of the two events is not the log's: the guard finds out which.
+            Offer::Contradicting(record) => {
+                let Ok(event) = &record.content else { return };
+                let position = event.recorded.position;
+                let reason = format!("another event was read before for {position}");
                 self.unusable.note(partition, offset, Flaw::Contradicting, reason, Instant::now());
-                self.guard.suspect(partition, position);
+                self.guard.suspect(partition, position.number);
                 self.guard.hurry();
             }
         }
@@ -237,11 +219,6 @@ impl Applier {
         self.look_later(partition);
     }
 
-    fn accept(&mut self, record: Record) {
-        self.pending_bytes += record.bytes();
-        self.pending.push(record);
-    }
-
     async fn apply(&mut self) {
         let applying = Arc::clone(&self.link);
         let _applying = applying.applying.lock().await;
@@ -250,40 +227,39 @@ impl Applier {
             return;
         }
         self.started = Instant::now();
-        let pending = std::mem::take(&mut self.pending);
-        self.pending_bytes = 0;
-        match self.writer.write(&pending, &self.sequence).await {
+        match self.writer.write(&mut self.intake).await {
             Ok(written) => {
                 metrics::applied(written.events, self.started.elapsed());
                 metrics::quarantined(written.quarantined);
                 if written.quarantined > 0 {
                     // What does not follow on the events before it may be right, and one of those may not.
-                    self.sequence.moved().for_each(|(partition, track)| {
-                        self.guard.suspect(partition, track.applied)
-                    });
+                    for (partition, track) in self.intake.sequence().moved() {
+                        self.guard.suspect(partition, track.applied);
+                    }
                 }
-                self.settle(&pending);
+                self.settle();
             }
             Err(error) => self.fail(error),
         }
     }
 
-    fn settle(&mut self, pending: &[Record]) {
-        let moved = self.sequence.moved().filter_map(|(partition, track)| {
+    /// Reports the applied events to the reader and to waiting queries.
+    fn settle(&mut self) {
+        let (sequence, pending) = (self.intake.sequence(), self.intake.pending());
+        self.link.note(sequence.moved().filter_map(|(partition, track)| {
             Some((partition, Applied { offset: track.offset?, position: track.accepted }))
-        });
-        self.link.note(moved);
+        }));
         self.waiting.reached(
-            self.sequence.moved().map(|(partition, track)| (partition, track.accepted)),
+            sequence.moved().map(|(partition, track)| (partition, track.accepted)),
             pending
                 .iter()
                 .filter_map(|record| record.content.as_ref().ok())
                 .map(|event| (event.recorded.account_id, event.recorded.version)),
         );
-        self.sequence.settle();
         if let Some(Ok(event)) = pending.last().map(|record| &record.content) {
             metrics::delay(Timestamp::now().as_micros() - event.recorded.recorded_at.as_micros());
         }
+        self.intake.applied();
         self.failures = 0;
         self.refused = false;
         self.health.ok("projection");
@@ -291,9 +267,7 @@ impl Applier {
 
     fn forget(&mut self) {
         self.writer.forget();
-        self.sequence = Sequence::default();
-        self.pending.clear();
-        self.pending_bytes = 0;
+        self.intake = Intake::default();
         self.pages = JoinSet::new();
         self.asked.clear();
         self.to_look.clear();

@@ -2,6 +2,7 @@
 //! position counts. Pure.
 
 use passbook_shared::partition::partition_of;
+use thiserror::Error;
 
 use super::record::{Event, Record};
 use crate::store::restores::Accepted;
@@ -61,11 +62,38 @@ impl Flaw {
     }
 }
 
-/// Returns the event of a record that may be one of this log, by its own account.
-///
-/// # Errors
-/// The record's flaw, and the reason for people.
-pub(crate) fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, String)> {
+/// A page of another store's log was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "the command-service's log is of store {} with {} partitions, the views are of store {} with {}",
+    .found.store_id, .found.partitions, .ours.store_id, .ours.partitions
+)]
+pub(crate) struct ForeignLog {
+    pub(crate) found: Source,
+    pub(crate) ours: Source,
+}
+
+impl OurLog {
+    /// Returns the event of a record that claims to be of this log, in the right partition and in an
+    /// epoch that no restore gave up.
+    ///
+    /// # Errors
+    /// The record's flaw, and the reason in words.
+    pub(crate) fn admits<'r>(&self, record: &'r Record) -> Result<&'r Event, (Flaw, String)> {
+        judge(record, self)
+    }
+
+    /// Checks that a page of the log is of this store.
+    ///
+    /// # Errors
+    /// The page is of another store, or of a log with another number of partitions.
+    pub(crate) fn is_of(&self, found: Source) -> Result<(), ForeignLog> {
+        let ours = self.source;
+        if found == ours { Ok(()) } else { Err(ForeignLog { found, ours }) }
+    }
+}
+
+fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, String)> {
     let event = match &record.content {
         Ok(event) => event,
         Err(unreadable) => return Err((Flaw::Undecodable, unreadable.reason.clone())),

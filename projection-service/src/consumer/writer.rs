@@ -14,6 +14,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::fold::fold;
+use super::intake::Intake;
 use super::known::{Accounts, Known};
 use super::record::Record;
 use super::sequence::Sequence;
@@ -34,7 +35,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Writer {
     database: PgConnectOptions,
     connection: Option<PgConnection>,
-    known: Accounts,
     /// How many of the events may fail.
     limit: Limit,
 }
@@ -61,7 +61,7 @@ pub(crate) enum WriteError {
 
 impl Writer {
     pub(crate) fn new(database: PgConnectOptions, limit: Limit) -> Self {
-        Self { database, connection: None, known: Accounts::default(), limit }
+        Self { database, connection: None, limit }
     }
 
     /// How many of the events may fail.
@@ -85,32 +85,27 @@ impl Writer {
         Ok(still)
     }
 
-    /// Forgets all it knows, its connection too: what was under way there may still be.
+    /// Drops the connection: a transaction that was under way there may still commit.
     pub(crate) fn forget(&mut self) {
         self.connection = None;
-        self.known.clear();
     }
 
-    /// Applies records that were accepted, with the checkpoints they lead to.
-    pub(crate) async fn write(
-        &mut self,
-        records: &[Record],
-        sequence: &Sequence,
-    ) -> Result<Written, WriteError> {
-        within(WRITE_TIMEOUT, self.write_for_long(records, sequence)).await
+    /// Applies the accepted events, with the checkpoints, in one transaction.
+    ///
+    /// # Errors
+    /// Nothing was applied, or it is unknown whether: the intake must be discarded.
+    pub(crate) async fn write(&mut self, intake: &mut Intake) -> Result<Written, WriteError> {
+        within(WRITE_TIMEOUT, self.write_for_long(intake)).await
     }
 
-    async fn write_for_long(
-        &mut self,
-        records: &[Record],
-        sequence: &Sequence,
-    ) -> Result<Written, WriteError> {
+    async fn write_for_long(&mut self, intake: &mut Intake) -> Result<Written, WriteError> {
+        let Intake { pending, sequence, accounts, .. } = intake;
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.database).await?),
         };
-        load(connection, records, &mut self.known).await?;
-        let batch = fold(records, sequence, &mut self.known);
+        load(connection, pending, accounts).await?;
+        let batch = fold(pending, sequence, accounts);
         let failing = failing::find(connection, self.limit, &batch.quarantine).await?;
         if !failing.is_empty() {
             return Err(WriteError::TooManyFail(failing));

@@ -6,9 +6,9 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 use crate::agreement::common::CompareError;
+use crate::consumer::judging::ForeignLog;
 use crate::feed::FeedError;
 use crate::store::apply::OUTRUN;
-use crate::store::source::Source;
 
 impl From<CompareError> for ReplayError {
     fn from(error: CompareError) -> Self {
@@ -32,11 +32,10 @@ pub(crate) enum ReplayError {
     )]
     LogEnds { partition: Partition, position: i64 },
     #[error(
-        "the {what} is of store {} with {} partitions, the views are of store {} with {}: nothing is replayed. Is KAFKA_TOPIC \
-         or COMMAND_SERVICE_URL another installation's?",
-        .found.store_id, .found.partitions, .ours.store_id, .ours.partitions
+        "{0}: nothing is replayed. Does KAFKA_TOPIC or COMMAND_SERVICE_URL point to another \
+         installation?"
     )]
-    Foreign { what: &'static str, found: Source, ours: Source },
+    Foreign(#[from] ForeignLog),
     #[error(
         "{0} events that the live views have can't be applied by this version: views would go back. The live ones stay as \
          they are; see what the log says of the events that were set aside"
@@ -64,7 +63,7 @@ impl ReplayError {
             Self::Feed(FeedError::Request(_)) | Self::Kafka(_) | Self::Differs { .. } => true,
             Self::Feed(FeedError::Nameless | FeedError::OutOfOrder { .. })
             | Self::LogEnds { .. }
-            | Self::Foreign { .. }
+            | Self::Foreign(_)
             | Self::WouldGoBack(_)
             | Self::NoGeneration(_)
             | Self::Cancelled => false,

@@ -8,16 +8,14 @@ use super::Ground;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::topic;
-use crate::consumer::judging::{OurLog, judge};
-use crate::consumer::known::Accounts;
+use crate::consumer::intake::{Intake, Offer};
+use crate::consumer::judging::OurLog;
 use crate::consumer::record::Record;
-use crate::consumer::sequence::{Sequence, Verdict};
-use crate::consumer::writer::write;
 use crate::metrics;
 use crate::store::checkpoints::Checkpoint;
 
-/// Events applied in one transaction, at most, and what they take in bytes, about.
-const BATCH: (usize, usize) = (20_000, 16 << 20);
+/// Maximum number of events in a transaction.
+const BATCH: usize = 20_000;
 
 /// A partition of the views that is brought up to a position, not beyond.
 pub(crate) struct Loading<'a> {
@@ -26,12 +24,7 @@ pub(crate) struct Loading<'a> {
     /// Sees the views that are written.
     connection: &'a mut PgConnection,
     partition: Partition,
-    /// Nothing of another log is applied.
-    log: &'a OurLog,
-    sequence: Sequence,
-    known: Accounts,
-    pending: Vec<Record>,
-    bytes: usize,
+    intake: Intake,
     /// Up to here, and no further.
     target: i64,
     /// The topic showed two events for a position: one of them is not the log's.
@@ -43,7 +36,7 @@ impl<'a> Loading<'a> {
         ground: &'a Ground,
         progress: &'a Progress,
         connection: &'a mut PgConnection,
-        log: &'a OurLog,
+        log: &OurLog,
         from: &Checkpoint,
         target: i64,
     ) -> Self {
@@ -52,11 +45,7 @@ impl<'a> Loading<'a> {
             progress,
             connection,
             partition: from.partition,
-            log,
-            sequence: Sequence::new(std::slice::from_ref(from)),
-            known: Accounts::default(),
-            pending: Vec::new(),
-            bytes: 0,
+            intake: Intake::new(log.clone(), std::slice::from_ref(from)),
             target,
             contradicted: false,
         }
@@ -102,7 +91,7 @@ impl<'a> Loading<'a> {
     }
 
     fn accepted(&self) -> i64 {
-        self.sequence.accepted(self.partition).unwrap_or_default()
+        self.intake.sequence().accepted(self.partition).unwrap_or_default()
     }
 
     fn is_there(&self) -> bool {
@@ -110,29 +99,17 @@ impl<'a> Loading<'a> {
     }
 
     async fn take(&mut self, record: Record) -> Result<(), ReplayError> {
-        let (partition, offset) = (self.partition, record.offset.unwrap_or_default());
-        let event = match judge(&record, self.log) {
-            Ok(event) => event,
-            Err((flaw, reason)) => {
+        let (partition, offset) = (self.partition, record.offset);
+        match self.intake.offer_up_to(record, self.target) {
+            Offer::Accepted | Offer::Skipped | Offer::Repeated => {}
+            Offer::Unusable(flaw, reason) => {
                 metrics::unusable(flaw.as_str(), 1);
-                tracing::debug!(partition, offset, reason, "a record of the topic can't be used");
-                self.sequence.unusable(partition, offset);
-                return Ok(());
+                tracing::debug!(partition, offset, reason, "a record of the topic is unusable");
             }
-        };
-        let (position, event_id) = (event.recorded.position.number, event.recorded.event_id);
-        if position > self.target {
-            return Ok(());
-        }
-        match self.sequence.of_topic(partition, position, event_id, offset) {
-            Verdict::Next => self.push(record),
-            Verdict::Skip | Verdict::Repeat => {}
-            Verdict::Contradicts => self.contradicted = true,
-            Verdict::Hole(_) => {
-                self.fill(position - 1).await?;
-                if self.sequence.of_topic(partition, position, event_id, offset) == Verdict::Next {
-                    self.push(record);
-                }
+            Offer::Contradicting(_) => self.contradicted = true,
+            Offer::Hole(hole, record) => {
+                self.fill(hole.target - 1).await?;
+                self.intake.offer_up_to(*record, self.target);
             }
         }
         Ok(())
@@ -154,46 +131,24 @@ impl<'a> Loading<'a> {
     async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
         let page = self.ground.feed.events(self.partition, after).await?;
-        if page.source != self.log.source {
-            let (found, ours) = (page.source, self.log.source);
-            return Err(ReplayError::Foreign { what: "command-service's log", found, ours });
-        }
         let wanted = |event: &RecordedEvent| event.position.number <= up_to;
         let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
         let count = events.len();
-        for event in events {
-            if self.sequence.of_log(self.partition, event.position.number, event.event_id)
-                == Verdict::Next
-            {
-                self.push(Record::of_feed(event, self.log.source.store_id));
-            }
-        }
+        self.intake.offer_page(self.partition, page.source, events)?;
         self.write_if_full().await?;
         Ok(count)
     }
 
-    fn push(&mut self, record: Record) {
-        self.bytes += record.bytes();
-        self.pending.push(record);
-    }
-
     async fn write_if_full(&mut self) -> Result<(), ReplayError> {
-        let (most, most_bytes) = BATCH;
-        if self.pending.len() >= most || self.bytes >= most_bytes {
-            self.write().await
-        } else {
-            Ok(())
-        }
+        if self.intake.is_full(BATCH) { self.write().await } else { Ok(()) }
     }
 
     async fn write(&mut self) -> Result<(), ReplayError> {
         self.progress.go_on()?;
-        if self.sequence.has_moved() {
-            write(self.connection, &self.pending, &self.sequence, &mut self.known).await?;
-            self.progress.add(self.pending.iter().filter(|record| record.content.is_ok()).count());
-            self.sequence.settle();
-            self.pending.clear();
-            self.bytes = 0;
+        if self.intake.sequence().has_moved() {
+            self.intake.write(self.connection).await?;
+            self.progress.add(self.intake.pending().len());
+            self.intake.applied();
         }
         Ok(())
     }

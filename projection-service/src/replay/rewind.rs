@@ -12,7 +12,7 @@ use super::error::ReplayError;
 use super::loading::Loading;
 use super::progress::Progress;
 use super::{Ground, topic};
-use crate::consumer::judging::{OurLog, judge};
+use crate::consumer::judging::OurLog;
 use crate::consumer::known::Accounts;
 use crate::consumer::record::Record;
 use crate::consumer::sequence::Sequence;
@@ -221,7 +221,7 @@ async fn first_of_log(
     let mut chunks = topic::read(&ground.kafka, partition, from);
     while let Some(records) = chunks.recv().await {
         for record in records? {
-            let Ok(event) = judge(&record, log) else { continue };
+            let Ok(event) = log.admits(&record) else { continue };
             let number = event.recorded.position.number;
             let of_log = ground.feed.event_at(partition, number).await?;
             if of_log.is_some_and(|of_log| of_log.event_id == event.recorded.event_id) {

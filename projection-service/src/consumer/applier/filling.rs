@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use super::Applier;
 use crate::consumer::judging::Flaw;
-use crate::consumer::record::Record;
-use crate::consumer::sequence::{Hole, Verdict};
+use crate::consumer::sequence::Hole;
 use crate::feed::{Feed, Page};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -33,8 +32,11 @@ impl Applier {
 
     /// Looks whether the log has more of a partition than the topic shows.
     pub(super) fn look_into_log(&mut self, partition: Partition) {
-        if let Some(after) =
-            self.sequence.accepted(partition).filter(|_| self.sequence.hole(partition).is_none())
+        if let Some(after) = self
+            .intake
+            .sequence()
+            .accepted(partition)
+            .filter(|_| self.intake.sequence().hole(partition).is_none())
         {
             self.ask(partition, after, None);
         }
@@ -42,7 +44,7 @@ impl Applier {
 
     /// The same, once nothing more comes: what the topic still has is not taken from the log.
     pub(super) fn look_later(&mut self, partition: Partition) {
-        if let Some(accepted) = self.sequence.accepted(partition) {
+        if let Some(accepted) = self.intake.sequence().accepted(partition) {
             self.to_look.entry(partition).or_insert((Instant::now() + QUIET, accepted));
         }
     }
@@ -59,7 +61,7 @@ impl Applier {
         }
         let due = self.to_look.extract_if(.., |_, (at, _)| *at <= now).collect::<Vec<_>>();
         for (partition, (_, accepted)) in due {
-            match self.sequence.accepted(partition) == Some(accepted) {
+            match self.intake.sequence().accepted(partition) == Some(accepted) {
                 true => self.look_into_log(partition),
                 false => self.look_later(partition),
             }
@@ -81,22 +83,14 @@ impl Applier {
     pub(super) fn take_page(&mut self, Brought { partition, hole: asked_for, page }: Brought) {
         self.asked.remove(&partition);
         self.health.ok("feed");
-        if self.log.as_ref().is_none_or(|log| log.source != page.source) {
+        if let Err(foreign) = self.intake.offer_page(partition, page.source, page.events) {
             self.refuse(format!(
-                "the command-service's log is of store {} with {} partitions, the views are of another: nothing is \
-                 applied. Is COMMAND_SERVICE_URL another installation's?",
-                page.source.store_id, page.source.partitions
+                "{foreign}: nothing is applied. Does COMMAND_SERVICE_URL point to another \
+                 installation?"
             ));
             return;
         }
-        for event in page.events {
-            if self.sequence.of_log(partition, event.position.number, event.event_id)
-                == Verdict::Next
-            {
-                self.accept(Record::of_feed(event, page.source.store_id));
-            }
-        }
-        match self.sequence.hole(partition) {
+        match self.intake.sequence().hole(partition) {
             None if page.has_more => self.look_into_log(partition),
             None => {}
             // An event is in the log before it is in the topic: a record that was read before the log was asked, and that
@@ -112,7 +106,7 @@ impl Applier {
     }
 
     fn log_ends(&mut self, partition: Partition, hole: Hole) {
-        for offset in self.sequence.log_ends(partition) {
+        for offset in self.intake.log_ends(partition) {
             let reason = format!(
                 "it claims a position up to {partition}-{}, the log ends before it",
                 hole.target

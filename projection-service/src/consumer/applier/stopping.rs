@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Applier;
-use crate::consumer::sequence::Sequence;
 use crate::consumer::writer::Failing;
 use crate::store::checkpoints::Checkpoint;
 
@@ -20,14 +19,15 @@ impl Applier {
         self.tell_stopped();
     }
 
-    /// Where partitions stand that were given to us; those that have stopped are as if they were not ours.
-    pub(super) fn sequence_of(&mut self, mut checkpoints: Vec<Checkpoint>) -> Sequence {
+    /// Returns the checkpoints of the assigned partitions that are not stopped. A stopped partition
+    /// is treated as if it were not assigned.
+    pub(super) fn running(&mut self, mut checkpoints: Vec<Checkpoint>) -> Vec<Checkpoint> {
         self.stopped.retain(|partition, _| {
             checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition)
         });
         self.tell_stopped();
         checkpoints.retain(|checkpoint| !self.stopped.contains_key(&checkpoint.partition));
-        Sequence::new(&checkpoints)
+        checkpoints
     }
 
     /// Lets partitions go on of which less is set aside by now.
