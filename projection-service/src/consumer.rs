@@ -5,22 +5,22 @@
 //! the log. **Start over from the checkpoints**: whatever goes wrong (Postgres away, another instance went on with a
 //! partition, a rebalance), all that is in memory is forgotten and reading begins where the checkpoints stand.
 
+pub(crate) mod account_cache;
 mod applier;
 mod causes;
 pub(crate) mod client;
-/// How far the topic reaches, and so how far the views are behind.
-pub mod ends;
+/// How large a share of the events may fail.
+pub mod failure_rate;
 pub(crate) mod fold;
+mod handoff;
 pub(crate) mod intake;
 pub(crate) mod judging;
-pub(crate) mod known;
-mod link;
 mod reader;
 pub(crate) mod record;
 pub(crate) mod sequence;
-/// How large a share of the events may fail.
-pub mod share;
 mod stalled;
+/// How far the topic reaches, and so how far the views are behind.
+pub mod topic_lag;
 mod unusable;
 pub(crate) mod writer;
 
@@ -36,12 +36,12 @@ use crate::agreement::guard::Guard;
 use crate::feed::Feed;
 use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
-use crate::waiting::Waiting;
+use crate::waiters::Waiters;
 use applier::{Applier, Pace};
-use ends::Ends;
-use link::Link;
+use failure_rate::Limit;
+use handoff::Handoff;
 use reader::Reader;
-use share::Limit;
+use topic_lag::TopicLag;
 use writer::Writer;
 
 /// What the consumer needs.
@@ -66,9 +66,9 @@ pub struct Consumer {
     /// Compares the views with it.
     pub(crate) guard: Arc<Guard>,
     /// Queries that wait.
-    pub waiting: Arc<Waiting>,
+    pub waiting: Arc<Waiters>,
     /// How far the topic reaches.
-    pub ends: Arc<Ends>,
+    pub ends: Arc<TopicLag>,
     /// Where to tell how it goes.
     pub health: Health,
     /// Where to tell what is in quarantine.
@@ -81,13 +81,13 @@ const CHUNKS: usize = 16;
 /// Starts consuming.
 pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
     metrics::register_unusable(judging::Flaw::ALL.map(judging::Flaw::as_str));
-    let (sender, parcels) = mpsc::channel(CHUNKS);
-    let link = Arc::new(Link::default());
+    let (sender, messages) = mpsc::channel(CHUNKS);
+    let handoff = Arc::new(Handoff::default());
     let applier = Applier::new(
         Pace { max_batch: consumer.max_batch, least: consumer.pace },
         Writer::new(consumer.database.clone(), consumer.limit),
-        parcels,
-        Arc::clone(&link),
+        messages,
+        Arc::clone(&handoff),
         consumer.feed.clone(),
         Arc::clone(&consumer.guard),
         Arc::clone(&consumer.waiting),
@@ -101,7 +101,7 @@ pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
     });
 
     let reader =
-        Reader::new(consumer, link, sender, tokio::runtime::Handle::current(), tasks.shutdown());
+        Reader::new(consumer, handoff, sender, tokio::runtime::Handle::current(), tasks.shutdown());
     tasks.spawn("consumer", async move {
         let (ended, end) = oneshot::channel();
         std::thread::Builder::new()

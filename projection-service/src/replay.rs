@@ -6,7 +6,7 @@
 /// What can be asked for.
 pub mod asked;
 pub(crate) mod error;
-pub(crate) mod loading;
+pub(crate) mod partition_loader;
 pub(crate) mod progress;
 mod rebuild;
 mod rewind;
@@ -28,7 +28,7 @@ pub use runner::run;
 
 /// What replays work with.
 #[derive(Debug, Clone)]
-pub struct Ground {
+pub struct ReplayDeps {
     /// Where Kafka is.
     pub kafka: KafkaConfig,
     /// The views' database.
@@ -39,7 +39,7 @@ pub struct Ground {
     pub at_once: usize,
 }
 
-impl Ground {
+impl ReplayDeps {
     fn options(&self) -> PgConnectOptions {
         // Much of it takes long, and should.
         self.database

@@ -13,7 +13,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::feed::{Feed, FeedError};
-use crate::projection::{AccountState, Unapplicable, project};
+use crate::projection::{AccountState, Inapplicable, project};
 use crate::store::accounts::status;
 use crate::store::history::Row;
 use crate::store::history::whole::{self, Whole};
@@ -169,7 +169,7 @@ fn is_row_of(
             Whole::from(&row) == *found
         }
         // The event before it was discarded, and has left no row to go on from.
-        Err(Unapplicable::Version { .. }) => {
+        Err(Inapplicable::Version { .. }) => {
             (found.position, found.recorded_at, found.event_type)
                 == (position, recorded_at, event_type)
         }

@@ -7,9 +7,9 @@ use sqlx::{Connection, PgConnection};
 
 use super::common::last_common;
 use crate::consumer::judging::OurLog;
-use crate::replay::Ground;
+use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
-use crate::replay::loading::Loading;
+use crate::replay::partition_loader::PartitionLoader;
 use crate::replay::progress::Progress;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::confirmed::{self, Confirmed};
@@ -31,7 +31,7 @@ pub(crate) struct Corrected {
 /// # Errors
 /// Postgres or the command-service is away, or the partition is held by another: nothing was changed then.
 pub(crate) async fn live(
-    ground: &Ground,
+    deps: &ReplayDeps,
     connection: &mut PgConnection,
     log: &OurLog,
     partition: Partition,
@@ -40,7 +40,7 @@ pub(crate) async fn live(
     let mut transaction = connection.begin().await?;
     generations::see_live(&mut transaction).await?;
     let before = checkpoints::hold_one(&mut transaction, partition).await?;
-    let (corrected, now) = in_transaction(ground, &mut transaction, log, &before, upper).await?;
+    let (corrected, now) = in_transaction(deps, &mut transaction, log, &before, upper).await?;
     let confirmed = confirmed_at(&now, log.accepted.epoch);
     confirmed::set(&mut *transaction, confirmed).await?;
     transaction.commit().await?;
@@ -52,14 +52,14 @@ pub(crate) async fn live(
 /// # Errors
 /// As [`live`].
 pub(crate) async fn building(
-    ground: &Ground,
+    deps: &ReplayDeps,
     connection: &mut PgConnection,
     log: &OurLog,
     before: &Checkpoint,
 ) -> Result<Corrected, ReplayError> {
     let mut transaction = connection.begin().await?;
     let (corrected, _) =
-        in_transaction(ground, &mut transaction, log, before, before.position).await?;
+        in_transaction(deps, &mut transaction, log, before, before.position).await?;
     transaction.commit().await?;
     Ok(corrected)
 }
@@ -72,24 +72,26 @@ pub(super) fn confirmed_at(checkpoint: &Checkpoint, store_epoch: Epoch) -> Confi
 }
 
 async fn in_transaction(
-    ground: &Ground,
+    deps: &ReplayDeps,
     transaction: &mut PgConnection,
     log: &OurLog,
     before: &Checkpoint,
     upper: i64,
 ) -> Result<(Corrected, Checkpoint), ReplayError> {
     let Checkpoint { partition, position: from, kafka_offset, .. } = *before;
-    let common = last_common(&ground.feed, transaction, partition, upper.min(from)).await?;
+    let common = last_common(&deps.feed, transaction, partition, upper.min(from)).await?;
     if common < from {
         checkpoints::rewind(&mut *transaction, partition, common, kafka_offset).await?;
         let back = checkpoints::hold_one(transaction, partition).await?;
         let progress = Progress::new(0, 0);
-        Loading::new(ground, &progress, transaction, log, &back, from).by_log_to_its_end().await?;
+        PartitionLoader::new(deps, &progress, transaction, log, &back, from)
+            .by_log_to_its_end()
+            .await?;
     }
     let mut now = checkpoints::hold_one(transaction, partition).await?;
     if now.position > 0
         && now.event_id.is_none()
-        && let Some(event) = ground.feed.event_at(partition, now.position).await?
+        && let Some(event) = deps.feed.event_at(partition, now.position).await?
     {
         checkpoints::name(&mut *transaction, partition, &event).await?;
         now.event_id = Some(event.event_id);

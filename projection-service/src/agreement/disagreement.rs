@@ -11,7 +11,7 @@ use crate::store::source::Source;
 /// A disagreement of the views with the log that holds a partition up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Disagreement {
-    /// The views have another event than the log; it is being found out why. Ends by itself.
+    /// The views have another event than the log; it is being found out why. TopicLag by itself.
     Comparing {
         /// The position the views have.
         views: i64,

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::disagreement::Disagreement;
 use super::look::{Look, Verdict};
 use crate::metrics;
-use crate::replay::Ground;
+use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
 use crate::store::confirmed::Confirmed;
 use crate::store::{checkpoints, confirmed, generations, source};
@@ -45,7 +45,7 @@ const NAMED: usize = 3;
 /// The guard of the live views. Shared by those who read, apply and compare.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    ground: Ground,
+    deps: ReplayDeps,
     health: Health,
     ours: Mutex<BTreeSet<Partition>>,
     /// Positions from which on the views may have another event than the log.
@@ -69,10 +69,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Guard {
-    pub(crate) fn new(ground: Ground, health: Health) -> Self {
+    pub(crate) fn new(deps: ReplayDeps, health: Health) -> Self {
         health.ok(CHECK);
         Self {
-            ground,
+            deps,
             health,
             ours: Mutex::default(),
             suspects: Mutex::default(),
@@ -150,7 +150,7 @@ impl Guard {
         // After an error, or when this is given up half-way, the connection is not used again.
         let mut connection = match looking.connection.take() {
             Some(connection) => connection,
-            None => self.ground.connect().await?,
+            None => self.deps.connect().await?,
         };
         generations::point_to_live(&mut connection).await?;
         let Some(source) = source::find(&mut connection).await? else { return Ok(()) };
@@ -173,7 +173,7 @@ impl Guard {
             }
             looking.looked_at.insert(partition, Instant::now());
             let since = self.comparing_since(partition);
-            let look = Look { ground: &self.ground, source, checkpoint, confirmed, suspect, since };
+            let look = Look { deps: &self.deps, source, checkpoint, confirmed, suspect, since };
             let verdict = look.now(&mut connection).await;
             let is_cleared = |suspect| match &verdict {
                 // What was accepted and is not applied yet is looked at when it is.

@@ -10,7 +10,7 @@ use super::correct::{self, Corrected, confirmed_at};
 use super::disagreement::Disagreement;
 use crate::consumer::judging::OurLog;
 use crate::feed::At;
-use crate::replay::Ground;
+use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
 use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::confirmed::{self, Confirmed};
@@ -23,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 
 /// A partition that is looked at.
 pub(super) struct Look<'a> {
-    pub(super) ground: &'a Ground,
+    pub(super) deps: &'a ReplayDeps,
     pub(super) source: Source,
     pub(super) checkpoint: Checkpoint,
     pub(super) confirmed: Confirmed,
@@ -50,7 +50,7 @@ impl Look<'_> {
     /// Postgres or the command-service is away.
     pub(super) async fn now(&self, connection: &mut PgConnection) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, .. } = self.checkpoint;
-        let at = self.ground.feed.at(partition, views).await?;
+        let at = self.deps.feed.at(partition, views).await?;
         if at.source != self.source {
             return Ok(Verdict::Disagrees(Disagreement::Foreign {
                 log: at.source,
@@ -93,7 +93,7 @@ impl Look<'_> {
         let Some(suspect) = self.suspect.filter(|suspect| *suspect <= position) else {
             return Ok(None);
         };
-        let feed = &self.ground.feed;
+        let feed = &self.deps.feed;
         let different =
             difference_between(feed, connection, partition, suspect - 1, position).await?;
         Ok(different.map(|different| different - 1))
@@ -110,13 +110,13 @@ impl Look<'_> {
         if now.is_none_or(|now| (now.position, now.epoch) != (views, epoch)) {
             return Ok(Verdict::Moved);
         }
-        let store = self.ground.feed.store().await?;
+        let store = self.deps.feed.store().await?;
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
         }
         let Confirmed { position: confirmed, event_id, .. } = self.confirmed;
         if confirmed > 0 {
-            let there = self.ground.feed.event_at(partition, confirmed).await?;
+            let there = self.deps.feed.event_at(partition, confirmed).await?;
             if there.map(|event| event.event_id) != event_id {
                 return Ok(Verdict::Disagrees(Disagreement::LogChanged { views, confirmed }));
             }
@@ -126,15 +126,13 @@ impl Look<'_> {
             return Ok(Verdict::Disagrees(Disagreement::Comparing { views, since }));
         }
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };
-        Ok(Verdict::Corrected(
-            correct::live(self.ground, connection, &log, partition, upper).await?,
-        ))
+        Ok(Verdict::Corrected(correct::live(self.deps, connection, &log, partition, upper).await?))
     }
 
     /// The store is in a later epoch: an operator has accepted its log as it is.
     async fn follow(&self, connection: &mut PgConnection) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, .. } = self.checkpoint;
-        let store = self.ground.feed.store().await?;
+        let store = self.deps.feed.store().await?;
         restores::remember(&mut *connection, &store).await?;
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
@@ -152,8 +150,6 @@ impl Look<'_> {
             upper,
             "a restore of the log was accepted: following it"
         );
-        Ok(Verdict::Corrected(
-            correct::live(self.ground, connection, &log, partition, upper).await?,
-        ))
+        Ok(Verdict::Corrected(correct::live(self.deps, connection, &log, partition, upper).await?))
     }
 }

@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::handoff::{Applied, Handoff, Message};
 use super::intake::{Intake, Offer};
 use super::judging::Flaw;
-use super::link::{Applied, Link, Parcel};
 use super::record::Record;
 use super::unusable::Unusable;
 use super::writer::{Failing, Writer};
@@ -25,7 +25,7 @@ use crate::agreement::guard::Guard;
 use crate::feed::Feed;
 use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
-use crate::waiting::Waiting;
+use crate::waiters::Waiters;
 
 mod filling;
 use filling::Brought;
@@ -48,11 +48,11 @@ const OFFSETS_PACE: Duration = Duration::from_millis(500);
 pub(super) struct Applier {
     pace: Pace,
     writer: Writer,
-    parcels: mpsc::Receiver<Parcel>,
-    link: Arc<Link>,
+    messages: mpsc::Receiver<Message>,
+    handoff: Arc<Handoff>,
     feed: Feed,
     guard: Arc<Guard>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<Waiters>,
     health: Health,
     quarantine: QuarantineCheck,
     /// Of the last assignment.
@@ -81,18 +81,18 @@ impl Applier {
     pub(super) fn new(
         pace: Pace,
         writer: Writer,
-        parcels: mpsc::Receiver<Parcel>,
-        link: Arc<Link>,
+        messages: mpsc::Receiver<Message>,
+        handoff: Arc<Handoff>,
         feed: Feed,
         guard: Arc<Guard>,
-        waiting: Arc<Waiting>,
+        waiting: Arc<Waiters>,
         quarantine: QuarantineCheck,
     ) -> Self {
         Self {
             pace,
             writer,
-            parcels,
-            link,
+            messages,
+            handoff,
             feed,
             guard,
             waiting,
@@ -126,8 +126,8 @@ impl Applier {
                         self.take_page(brought);
                     }
                 }
-                parcel = self.parcels.recv(), if !full => match parcel {
-                    Some(parcel) => self.take(parcel),
+                message = self.messages.recv(), if !full => match message {
+                    Some(message) => self.take(message),
                     None => return,
                 },
                 () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.apply().await,
@@ -151,9 +151,9 @@ impl Applier {
         }
     }
 
-    fn take(&mut self, parcel: Parcel) {
-        match parcel {
-            Parcel::Assigned { epoch, checkpoints, log } => {
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Assigned { epoch, checkpoints, log } => {
                 self.forget();
                 self.epoch = epoch;
                 self.unusable.trust();
@@ -167,15 +167,15 @@ impl Applier {
                     self.health.ok("projection");
                 }
             }
-            Parcel::Records { epoch, records } if epoch == self.epoch => {
+            Message::Records { epoch, records } if epoch == self.epoch => {
                 for record in records {
                     self.take_record(record);
                 }
             }
-            Parcel::Trimmed { epoch, partition } if epoch == self.epoch => {
+            Message::Trimmed { epoch, partition } if epoch == self.epoch => {
                 self.look_into_log(partition)
             }
-            Parcel::Records { .. } | Parcel::Trimmed { .. } => {}
+            Message::Records { .. } | Message::Trimmed { .. } => {}
         }
     }
 
@@ -220,9 +220,9 @@ impl Applier {
     }
 
     async fn apply(&mut self) {
-        let applying = Arc::clone(&self.link);
+        let applying = Arc::clone(&self.handoff);
         let _applying = applying.applying.lock().await;
-        if self.link.epoch() != self.epoch {
+        if self.handoff.epoch() != self.epoch {
             self.forget();
             return;
         }
@@ -246,7 +246,7 @@ impl Applier {
     /// Reports the applied events to the reader and to waiting queries.
     fn settle(&mut self) {
         let (sequence, pending) = (self.intake.sequence(), self.intake.pending());
-        self.link.note(sequence.moved().filter_map(|(partition, track)| {
+        self.handoff.note(sequence.moved().filter_map(|(partition, track)| {
             Some((partition, Applied { offset: track.offset?, position: track.accepted }))
         }));
         self.waiting.reached(

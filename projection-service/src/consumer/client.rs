@@ -14,7 +14,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::ends::Ends;
+use super::topic_lag::TopicLag;
 
 /// A consumer of the group.
 pub(super) type GroupConsumer = BaseConsumer<Changes>;
@@ -23,7 +23,7 @@ pub(super) type GroupConsumer = BaseConsumer<Changes>;
 /// waits for the checkpoints, which the client's callback must not do.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    ends: Arc<Ends>,
+    ends: Arc<TopicLag>,
     kafka: Option<KafkaConfig>,
     queue: Mutex<VecDeque<Change>>,
     /// The consumer is being closed: there is no reader to answer any more.
@@ -125,7 +125,7 @@ pub(super) fn group_consumer(
     kafka: &KafkaConfig,
     group: &str,
     instance: Option<&str>,
-    ends: &Arc<Ends>,
+    ends: &Arc<TopicLag>,
 ) -> anyhow::Result<GroupConsumer> {
     let mut config = kafka.client("passbook-projection");
     let settings = [

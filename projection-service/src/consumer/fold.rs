@@ -7,7 +7,7 @@ use passbook_shared::event::AccountEvent;
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
-use super::known::{Accounts, Known};
+use super::account_cache::{AccountCache, Known};
 use super::record::{Event, Record, Unreadable, document};
 use super::sequence::Sequence;
 use crate::projection::{AccountState, Entry, project};
@@ -19,7 +19,7 @@ const WAITS: &str = "waits behind an event of its account that was set aside";
 /// What is being folded.
 struct Folding<'e, 'k> {
     batch: Batch<'e>,
-    known: &'k mut Accounts,
+    known: &'k mut AccountCache,
     /// Where in the batch's accounts each account is.
     rows: HashMap<Uuid, usize>,
 }
@@ -29,7 +29,7 @@ struct Folding<'e, 'k> {
 pub(crate) fn fold<'e>(
     records: &'e [Record],
     sequence: &Sequence,
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> Batch<'e> {
     let mut folding = Folding { batch: Batch::default(), known, rows: HashMap::new() };
     let mut recorded_at = HashMap::new();
@@ -79,8 +79,8 @@ impl<'e> Folding<'e, '_> {
                     self.apply(record, event, decoded, entry);
                     return;
                 }
-                Err(unapplicable) => Unreadable {
-                    reason: unapplicable.to_string(),
+                Err(inapplicable) => Unreadable {
+                    reason: inapplicable.to_string(),
                     document: document(&event.recorded, event.store_id),
                 },
             },

@@ -5,8 +5,8 @@ use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
 
+use super::account_cache::AccountCache;
 use super::judging::{Flaw, ForeignLog, OurLog};
-use super::known::Accounts;
 use super::record::Record;
 use super::sequence::{Hole, Sequence, Verdict};
 use super::writer::{Written, write};
@@ -23,7 +23,7 @@ const MAX_BYTES: usize = 16 << 20;
 pub(crate) struct Intake {
     log: Option<OurLog>,
     pub(super) sequence: Sequence,
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountCache,
     /// Accepted events, in the order in which they are applied.
     pub(super) pending: Vec<Record>,
     /// Approximate size of `pending`.
@@ -126,7 +126,7 @@ impl Intake {
         &self.sequence
     }
 
-    /// Ends the hole of a partition whose log ends before it; see [`Sequence::log_ends`].
+    /// TopicLag the hole of a partition whose log ends before it; see [`Sequence::log_ends`].
     pub(crate) fn log_ends(&mut self, partition: Partition) -> Vec<i64> {
         self.sequence.log_ends(partition)
     }

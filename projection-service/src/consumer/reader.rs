@@ -11,7 +11,7 @@ use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::Consumer;
 use super::causes::explain;
 use super::client::{Change, GroupConsumer, group_consumer};
-use super::link::{Link, Parcel};
+use super::handoff::{Handoff, Message};
 use super::record::Record;
 use crate::metrics;
 
@@ -60,8 +60,8 @@ fn note(position: i64) -> String {
 #[derive(Debug)]
 pub(super) struct Reader {
     settings: Consumer,
-    link: Arc<Link>,
-    parcels: mpsc::Sender<Parcel>,
+    handoff: Arc<Handoff>,
+    messages: mpsc::Sender<Message>,
     runtime: Handle,
     shutdown: CancellationToken,
     epoch: u64,
@@ -83,15 +83,15 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         settings: Consumer,
-        link: Arc<Link>,
-        parcels: mpsc::Sender<Parcel>,
+        handoff: Arc<Handoff>,
+        messages: mpsc::Sender<Message>,
         runtime: Handle,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             settings,
-            link,
-            parcels,
+            handoff,
+            messages,
             runtime,
             shutdown,
             epoch: 0,
@@ -130,9 +130,9 @@ impl Reader {
             self.change(consumer, change);
         }
         if self.given.is_some()
-            && (self.link.is_to_start_over() | self.settings.guard.take_changed())
+            && (self.handoff.is_to_start_over() | self.settings.guard.take_changed())
         {
-            self.epoch = self.link.next_epoch();
+            self.epoch = self.handoff.next_epoch();
             self.start_at = Some(Instant::now());
         }
         if self.start_at.is_some_and(|at| at <= Instant::now()) {
@@ -148,7 +148,7 @@ impl Reader {
         let records = std::mem::take(&mut self.held);
         match self.read(consumer, records) {
             Ok(records) if records.is_empty() => {}
-            Ok(records) => self.deliver(consumer, Parcel::Records { epoch: self.epoch, records }),
+            Ok(records) => self.deliver(consumer, Message::Records { epoch: self.epoch, records }),
             Err(KafkaError::MessageConsumptionFatal(error)) => {
                 REPLACED.occurred(explain(&KafkaError::MessageConsumptionFatal(error)));
                 // As when two instances have the same KAFKA_GROUP_INSTANCE.
@@ -206,7 +206,7 @@ impl Reader {
                 metrics::rebalanced(partitions.len());
                 self.settings.ends.causes.give(Some(partitions.clone()));
                 self.given = Some(partitions);
-                self.epoch = self.link.next_epoch();
+                self.epoch = self.handoff.next_epoch();
                 self.start_at = Some(Instant::now());
             }
             Change::Taken => {
@@ -219,7 +219,7 @@ impl Reader {
 
     /// Gives up all partitions: lets the batch under way end, and commits what was applied.
     fn release(&mut self, consumer: &GroupConsumer) {
-        self.epoch = self.link.next_epoch();
+        self.epoch = self.handoff.next_epoch();
         self.given = None;
         self.settings.ends.causes.give(None);
         self.settings.guard.assign([]);
@@ -228,7 +228,7 @@ impl Reader {
         self.held.clear();
         self.watchdog = Watchdog::default();
         let settle =
-            async { tokio::time::timeout(SETTLE, self.link.applying.lock()).await.is_ok() };
+            async { tokio::time::timeout(SETTLE, self.handoff.applying.lock()).await.is_ok() };
         let settled = self.runtime.block_on(settle);
         if settled {
             self.commit(consumer);
@@ -251,7 +251,7 @@ impl Reader {
     /// Tells Kafka how far the views are, with our note.
     fn commit(&mut self, consumer: &GroupConsumer) {
         self.committed_at = Instant::now();
-        let applied = self.link.take_applied();
+        let applied = self.handoff.take_applied();
         if applied.is_empty() {
             return;
         }
@@ -269,14 +269,14 @@ impl Reader {
 
     /// Hands over to the applying task. While that takes none, the partitions are paused and polling goes on, so that
     /// the group does not think this instance dead.
-    fn deliver(&mut self, consumer: &GroupConsumer, parcel: Parcel) {
-        let parcels = self.parcels.clone();
+    fn deliver(&mut self, consumer: &GroupConsumer, message: Message) {
+        let messages = self.messages.clone();
         let permit = self
             .runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, parcels.reserve()).await });
+            .block_on(async { tokio::time::timeout(PATIENCE, messages.reserve()).await });
         if let Ok(permit) = permit {
             if let Ok(permit) = permit {
-                permit.send(parcel);
+                permit.send(message);
             }
             return;
         }
@@ -289,10 +289,10 @@ impl Reader {
             let soon = Duration::from_millis(10);
             let permit = self
                 .runtime
-                .block_on(async { tokio::time::timeout(soon, parcels.reserve()).await });
+                .block_on(async { tokio::time::timeout(soon, messages.reserve()).await });
             if let Ok(permit) = permit {
                 if let Ok(permit) = permit {
-                    permit.send(parcel);
+                    permit.send(message);
                 }
                 break;
             }
@@ -323,7 +323,7 @@ impl Reader {
                     partition,
                     "the topic lost records that were not read yet; looking into the log"
                 );
-                self.deliver(consumer, Parcel::Trimmed { epoch: self.epoch, partition });
+                self.deliver(consumer, Message::Trimmed { epoch: self.epoch, partition });
                 true
             }
             Some(Alarm::Stuck(partition)) => {

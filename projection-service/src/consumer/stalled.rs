@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use passbook_shared::partition::Partition;
 
-use super::ends::Ends;
+use super::topic_lag::TopicLag;
 use crate::feed::Feed;
 use crate::store::checkpoints::Checkpoint;
 
@@ -48,7 +48,7 @@ impl Stalled {
     pub(super) async fn look(
         &mut self,
         checkpoints: &[Checkpoint],
-        ends: &Ends,
+        ends: &TopicLag,
         feed: &Feed,
     ) -> Vec<Stall> {
         let every = ASK_EVERY.min(self.limit / 3);

@@ -13,12 +13,12 @@ use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::account_cache::{AccountCache, Known};
+use super::failure_rate::Limit;
 use super::fold::fold;
 use super::intake::Intake;
-use super::known::{Accounts, Known};
 use super::record::Record;
 use super::sequence::Sequence;
-use super::share::Limit;
 use crate::quarantine::check;
 use crate::store::apply::{Batch, apply};
 use crate::store::generations;
@@ -120,7 +120,7 @@ pub(crate) async fn write(
     connection: &mut PgConnection,
     records: &[Record],
     sequence: &Sequence,
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> sqlx::Result<Written> {
     load(connection, records, known).await?;
     write_batch(connection, &fold(records, sequence, known)).await
@@ -144,7 +144,7 @@ async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
 async fn load(
     connection: &mut PgConnection,
     records: &[Record],
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> sqlx::Result<()> {
     let ids = records
         .iter()

@@ -125,7 +125,7 @@ fn given(events: &[AccountEvent]) -> Given {
 
 impl Given {
     #[track_caller]
-    fn when<'e>(&self, event: &'e AccountEvent) -> Result<Entry<'e>, Unapplicable> {
+    fn when<'e>(&self, event: &'e AccountEvent) -> Result<Entry<'e>, Inapplicable> {
         self.when_version(self.state.map_or(1, |state| state.version + 1), event)
     }
 
@@ -133,7 +133,7 @@ impl Given {
         &self,
         version: i64,
         event: &'e AccountEvent,
-    ) -> Result<Entry<'e>, Unapplicable> {
+    ) -> Result<Entry<'e>, Inapplicable> {
         project(self.state.as_ref(), version, event)
     }
 }
@@ -258,27 +258,27 @@ fn holds_stay_within_what_an_amount_can_be() {
     let refused =
         |history: &[AccountEvent], event: &AccountEvent| given(history).when(event).unwrap_err();
     let below = refused(&[opened(0), placed(10)], &released(11));
-    assert_eq!(below, Unapplicable::Held { would_be: -1 });
+    assert_eq!(below, Inapplicable::Held { would_be: -1 });
     assert_eq!(
         below.to_string(),
         "the amount set aside by holds would be -1 minor units, not 0 to 9007199254740991"
     );
     assert_eq!(
         refused(&[opened(0), placed(10)], &captured(6, 5)),
-        Unapplicable::Held { would_be: -1 }
+        Inapplicable::Held { would_be: -1 }
     );
     let expired = AccountEvent::HoldExpired(HoldExpired {
         hold_id: A,
         amount: Amount::new(1).unwrap(),
         expires_at: at(),
     });
-    assert_eq!(refused(&[opened(0)], &expired), Unapplicable::Held { would_be: -1 });
-    let beyond = Unapplicable::Held { would_be: MAX_AMOUNT + 1 };
+    assert_eq!(refused(&[opened(0)], &expired), Inapplicable::Held { would_be: -1 });
+    let beyond = Inapplicable::Held { would_be: MAX_AMOUNT + 1 };
     assert_eq!(refused(&[opened(0), placed(MAX_AMOUNT)], &placed(1)), beyond);
     let most = captured(MAX_AMOUNT, MAX_AMOUNT);
     assert_eq!(
         refused(&[opened(0), placed(1)], &most),
-        Unapplicable::Held { would_be: 1 - 2 * MAX_AMOUNT }
+        Inapplicable::Held { would_be: 1 - 2 * MAX_AMOUNT }
     );
 }
 
@@ -290,12 +290,12 @@ fn every_movement_stays_within_what_an_amount_can_be() {
     for event in
         [AccountEvent::MoneySent(leg(1)), captured(1, 0), reversed(ReversibleEntry::Deposit, None)]
     {
-        assert_eq!(refused(&lowest, &event), Unapplicable::Overflow);
+        assert_eq!(refused(&lowest, &event), Inapplicable::Overflow);
     }
     let most = [opened(MAX_AMOUNT)];
     for event in [AccountEvent::MoneyReceived(leg(1)), reversed(ReversibleEntry::Withdrawal, None)]
     {
-        assert_eq!(refused(&most, &event), Unapplicable::Overflow);
+        assert_eq!(refused(&most, &event), Inapplicable::Overflow);
     }
 }
 
@@ -323,14 +323,14 @@ fn what_no_decider_wrote_is_not_applied() {
     let closed = AccountEvent::AccountClosed(Reason::default());
     let refused =
         |history: &[AccountEvent], event: &AccountEvent| given(history).when(event).unwrap_err();
-    assert_eq!(refused(&[opened(0)], &opened(0)), Unapplicable::OpenedTwice);
+    assert_eq!(refused(&[opened(0)], &opened(0)), Inapplicable::OpenedTwice);
     let limit = AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit: 1 });
     for event in [deposited(1), AccountEvent::MoneyReceived(leg(1)), placed(1), limit] {
-        assert_eq!(refused(&[opened(0), closed.clone()], &event), Unapplicable::AfterClosing);
-        assert_eq!(refused(&[], &event), Unapplicable::NotOpened);
+        assert_eq!(refused(&[opened(0), closed.clone()], &event), Inapplicable::AfterClosing);
+        assert_eq!(refused(&[], &event), Inapplicable::NotOpened);
     }
-    assert_eq!(refused(&[opened(MAX_AMOUNT)], &deposited(1)), Unapplicable::Overflow);
+    assert_eq!(refused(&[opened(MAX_AMOUNT)], &deposited(1)), Inapplicable::Overflow);
     let gap = given(&[opened(0)]).when_version(3, &closed).unwrap_err();
-    assert_eq!(gap, Unapplicable::Version { expected: 2, found: 3 });
+    assert_eq!(gap, Inapplicable::Version { expected: 2, found: 3 });
     assert_eq!(gap.to_string(), "version 3 of the account comes where 2 is next");
 }

@@ -14,10 +14,10 @@ use tokio::time::sleep;
 
 use super::asked::From;
 use super::error::ReplayError;
-use super::loading::Loading;
+use super::partition_loader::PartitionLoader;
 use super::progress::Progress;
 use super::rewind::account_by_log;
-use super::{Ground, Positions};
+use super::{Positions, ReplayDeps};
 use crate::agreement::correct;
 use crate::consumer::judging::OurLog;
 use crate::quarantine;
@@ -47,7 +47,7 @@ enum By {
 }
 
 pub(super) struct Rebuild<'a> {
-    ground: &'a Ground,
+    deps: &'a ReplayDeps,
     progress: &'a Progress,
     replay: &'a Replay,
     generation: Generation,
@@ -60,11 +60,11 @@ pub(super) struct Rebuild<'a> {
 
 /// The generation that a replay builds or takes up again; made now, if it is yet to be made.
 pub(super) async fn generation(
-    ground: &Ground,
+    deps: &ReplayDeps,
     replay: &Replay,
     given: Option<i32>,
 ) -> Result<Generation, ReplayError> {
-    let mut connection = ground.connect().await?;
+    let mut connection = deps.connect().await?;
     if let Some(wanted) = replay.generation.or(given) {
         let there = generations::all(&mut connection)
             .await?
@@ -89,15 +89,15 @@ pub(super) async fn generation(
 
 impl<'a> Rebuild<'a> {
     pub(super) async fn new(
-        ground: &'a Ground,
+        deps: &'a ReplayDeps,
         progress: &'a Progress,
         replay: &'a Replay,
         generation: Generation,
     ) -> Result<Self, ReplayError> {
-        let connection = ground.connect().await?;
-        let building = ground.connect_to(generation).await?;
-        let log = ground.log().await?;
-        Ok(Self { ground, progress, replay, generation, connection, building, log })
+        let connection = deps.connect().await?;
+        let building = deps.connect_to(generation).await?;
+        let log = deps.log().await?;
+        Ok(Self { deps, progress, replay, generation, connection, building, log })
     }
 
     /// From where the generation stands to its taking over.
@@ -133,7 +133,7 @@ impl<'a> Rebuild<'a> {
     /// Loads until it is near the live views, which move on meanwhile; its history has its key then.
     async fn approach(&mut self, by: By) -> Result<(), ReplayError> {
         for pass in 1.. {
-            let mut live = generations::connect_live(&self.ground.database).await?;
+            let mut live = generations::connect_live(&self.deps.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
             checkpoints::ensure(
                 &mut self.building,
@@ -165,9 +165,9 @@ impl<'a> Rebuild<'a> {
 
     async fn load(&self, behind: Vec<(Checkpoint, i64)>, by: By) -> Result<(), ReplayError> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
-            let mut connection = self.ground.connect_to(self.generation).await?;
-            let loading = Loading::new(
-                self.ground,
+            let mut connection = self.deps.connect_to(self.generation).await?;
+            let loading = PartitionLoader::new(
+                self.deps,
                 self.progress,
                 &mut connection,
                 &self.log,
@@ -181,7 +181,7 @@ impl<'a> Rebuild<'a> {
         };
         stream::iter(behind)
             .map(load)
-            .buffer_unordered(self.ground.at_once)
+            .buffer_unordered(self.deps.at_once)
             .try_collect::<Vec<()>>()
             .await
             .map(drop)
@@ -193,12 +193,10 @@ impl<'a> Rebuild<'a> {
         for checkpoint in
             checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0)
         {
-            let there =
-                self.ground.feed.event_at(checkpoint.partition, checkpoint.position).await?;
+            let there = self.deps.feed.event_at(checkpoint.partition, checkpoint.position).await?;
             if there.map(|event| event.event_id) != checkpoint.event_id {
                 let corrected =
-                    correct::building(self.ground, &mut self.building, &self.log, checkpoint)
-                        .await?;
+                    correct::building(self.deps, &mut self.building, &self.log, checkpoint).await?;
                 tracing::warn!(
                     partition = checkpoint.partition,
                     ?corrected,
@@ -227,9 +225,8 @@ impl<'a> Rebuild<'a> {
             let partition = partition_of(account_id, self.log.source.partitions);
             let up_to = standing.get(&partition).copied().unwrap_or_default();
             let mut transaction = self.building.begin().await?;
-            let Self { ground, progress, log, .. } = self;
-            account_by_log(ground, progress, &mut transaction, log.source, account_id, up_to)
-                .await?;
+            let Self { deps, progress, log, .. } = self;
+            account_by_log(deps, progress, &mut transaction, log.source, account_id, up_to).await?;
             transaction.commit().await?;
         }
         Ok(())
@@ -244,8 +241,8 @@ impl<'a> Rebuild<'a> {
 
     /// Compares both generations as they are at the same positions.
     async fn compare(&mut self) -> Result<(i64, Value), ReplayError> {
-        let mut live = generations::connect_live(&self.ground.database).await?;
-        let mut seeing = self.ground.connect().await?;
+        let mut live = generations::connect_live(&self.deps.database).await?;
+        let mut seeing = self.deps.connect().await?;
         let mut held = live.begin().await?;
         self.meet(&mut held).await?;
         // What this transaction sees is as it is now, however long it looks.
@@ -278,7 +275,7 @@ impl<'a> Rebuild<'a> {
     }
 
     async fn try_switch(&mut self) -> Result<(), ReplayError> {
-        let mut live = generations::connect_live(&self.ground.database).await?;
+        let mut live = generations::connect_live(&self.deps.database).await?;
         let before = generations::live(&mut live).await?;
         let mut held = live.begin().await?;
         self.meet(&mut held).await?;
@@ -310,11 +307,13 @@ impl<'a> Rebuild<'a> {
 
     /// Holds the live views where they are as long as the transaction lasts, and brings the others to the same positions.
     async fn meet(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
-        let Self { ground, progress, log, building, .. } = self;
+        let Self { deps, progress, log, building, .. } = self;
         let targets = positions(&checkpoints::hold(live).await?);
         for checkpoint in checkpoints::all(&mut *building).await? {
             let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
-            Loading::new(ground, progress, building, log, &checkpoint, target).by_log().await?;
+            PartitionLoader::new(deps, progress, building, log, &checkpoint, target)
+                .by_log()
+                .await?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::asked::From;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::rebuild::{self, Rebuild};
-use super::{Ground, rewind};
+use super::{ReplayDeps, rewind};
 use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
 use crate::store::replays::{self, Replay, State};
@@ -32,11 +32,11 @@ static UNSEEN: Fault =
 static WAITS: Fault = Fault::new("a replay waits");
 
 /// Runs replays until the shutdown. One that is under way then goes on at the next start.
-pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(deps: ReplayDeps, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut connection = None;
     while !shutdown.is_cancelled() {
         let looked = tokio::select! {
-            looked = look(&ground, &mut connection) => looked,
+            looked = look(&deps, &mut connection) => looked,
             () = shutdown.cancelled() => break,
         };
         if let Err(error) = looked {
@@ -51,22 +51,26 @@ pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<
 }
 
 /// Runs what is to be run, if this instance may.
-async fn look(ground: &Ground, kept: &mut Option<PgConnection>) -> sqlx::Result<()> {
+async fn look(deps: &ReplayDeps, kept: &mut Option<PgConnection>) -> sqlx::Result<()> {
     let connection = match kept {
         Some(connection) => connection,
-        none => none.insert(ground.connect().await?),
+        none => none.insert(deps.connect().await?),
     };
     let Some(replay) = replays::next(&mut *connection).await? else { return Ok(()) };
     // The lock is let go with a connection of its own: whatever ends this, another may take over.
-    let mut lock = ground.connect().await?;
+    let mut lock = deps.connect().await?;
     if replays::try_run_alone(&mut lock).await? {
-        work(ground, connection, &replay).await?;
+        work(deps, connection, &replay).await?;
     }
     Ok(())
 }
 
 /// Brings a replay to its end.
-async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -> sqlx::Result<()> {
+async fn work(
+    deps: &ReplayDeps,
+    connection: &mut PgConnection,
+    replay: &Replay,
+) -> sqlx::Result<()> {
     let id = replay.replay_id;
     let from = serde_json::to_string(&replay.asked_for).unwrap_or_default();
     tracing::info!(replay.id = %id, from,  state = replay.state.as_str(), "replaying");
@@ -77,10 +81,10 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
         if replay.cancel {
             break Some(ReplayError::Cancelled);
         }
-        let done = applied(ground, &replay).await?;
+        let done = applied(deps, &replay).await?;
         let progress = Progress::new(done, replay.events_from_log);
         let ended = tokio::select! {
-            ended = attempt(ground, &progress, &replay) => ended,
+            ended = attempt(deps, &progress, &replay) => ended,
             error = tell(connection, &replay, &progress, waits_for.as_deref()) => return Err(error),
         };
         replays::advance(&mut *connection, id, progress.figures(), None).await?;
@@ -112,10 +116,10 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
 }
 
 /// How many events a replay that was begun before has applied.
-async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
+async fn applied(deps: &ReplayDeps, replay: &Replay) -> sqlx::Result<i64> {
     match (&replay.asked_for, replay.generation) {
         (From::Beginning | From::Generation(_), Some(generation)) => {
-            let mut building = ground.connect_to(Generation(generation)).await?;
+            let mut building = deps.connect_to(Generation(generation)).await?;
             Ok(checkpoints::all(&mut building)
                 .await?
                 .iter()
@@ -127,29 +131,37 @@ async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
     }
 }
 
-async fn attempt(ground: &Ground, progress: &Progress, replay: &Replay) -> Result<(), ReplayError> {
+async fn attempt(
+    deps: &ReplayDeps,
+    progress: &Progress,
+    replay: &Replay,
+) -> Result<(), ReplayError> {
     let given = match &replay.asked_for {
         From::Beginning => None,
         From::Generation(generation) => Some(*generation),
         From::Time(_) | From::PartitionOffsets(_) | From::AccountId(_) => {
-            let mut connection = ground.connect().await?;
+            let mut connection = deps.connect().await?;
             let live = generations::live(&mut connection).await?;
             replays::begin(&mut connection, replay.replay_id, live).await?;
-            return again(ground, progress, &replay.asked_for).await;
+            return again(deps, progress, &replay.asked_for).await;
         }
     };
-    let generation = rebuild::generation(ground, replay, given).await?;
-    Rebuild::new(ground, progress, replay, generation).await?.run().await
+    let generation = rebuild::generation(deps, replay, given).await?;
+    Rebuild::new(deps, progress, replay, generation).await?.run().await
 }
 
-async fn again(ground: &Ground, progress: &Progress, asked_for: &From) -> Result<(), ReplayError> {
+async fn again(
+    deps: &ReplayDeps,
+    progress: &Progress,
+    asked_for: &From,
+) -> Result<(), ReplayError> {
     let back = match asked_for {
-        From::Time(moment) => rewind::to_time(ground, *moment).await?,
-        From::PartitionOffsets(offsets) => rewind::to_offsets(ground, offsets).await?,
-        From::AccountId(account_id) => return rewind::account(ground, progress, *account_id).await,
+        From::Time(moment) => rewind::to_time(deps, *moment).await?,
+        From::PartitionOffsets(offsets) => rewind::to_offsets(deps, offsets).await?,
+        From::AccountId(account_id) => return rewind::account(deps, progress, *account_id).await,
         From::Beginning | From::Generation(_) => return Ok(()),
     };
-    rewind::partitions(ground, progress, &back).await
+    rewind::partitions(deps, progress, &back).await
 }
 
 /// Tells how far it is until it is dropped, or the database can't be told.

@@ -11,8 +11,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use crate::consumer::client::set_unless_given;
-use crate::consumer::ends::Quiet;
 use crate::consumer::record::Record;
+use crate::consumer::topic_lag::SilentContext;
 
 /// The most records handed over at once, and the most bytes they were read from.
 const CHUNK: (usize, usize) = (2_000, 1 << 20);
@@ -23,7 +23,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 static UNREAD: Fault = Fault::new("the topic can't be read to its end");
 
-/// Records from an offset on; ends at the end of the partition, or with an error when Kafka does not give it. Ends early
+/// Records from an offset on; ends at the end of the partition, or with an error when Kafka does not give it. TopicLag early
 /// when the receiver is dropped.
 pub(super) fn read(
     kafka: &KafkaConfig,
@@ -86,7 +86,7 @@ fn read_to_end(
     }
 }
 
-fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
+fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<SilentContext>, KafkaError> {
     let mut config = kafka.client("passbook-projection-replay");
     let settings = [
         ("group.id", "passbook-projection-replay"),
@@ -104,5 +104,5 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
     for (name, value) in settings {
         set_unless_given(&mut config, kafka, name, value);
     }
-    config.create_with_context(Quiet::default())
+    config.create_with_context(SilentContext::default())
 }

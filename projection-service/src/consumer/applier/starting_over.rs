@@ -70,6 +70,6 @@ impl Applier {
         self.forget();
         // Of no epoch: what was read before is passed over until the next assignment.
         self.epoch = 0;
-        self.link.start_over(pause);
+        self.handoff.start_over(pause);
     }
 }

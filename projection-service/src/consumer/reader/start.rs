@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::Reader;
 use crate::consumer::client::GroupConsumer;
+use crate::consumer::handoff::{Applied, Message};
 use crate::consumer::judging::OurLog;
-use crate::consumer::link::{Applied, Parcel};
 use crate::feed::Feed;
 use crate::store::checkpoints;
 use crate::store::source::{self, Source};
@@ -35,11 +35,11 @@ impl Reader {
             return;
         };
         match self.try_start(consumer, &given) {
-            Ok(parcel) => {
+            Ok(message) => {
                 self.start_at = None;
                 self.settings.ends.has_started();
                 self.settings.health.ok("consumer");
-                self.deliver(consumer, parcel);
+                self.deliver(consumer, message);
             }
             Err(error) => {
                 let reason = format!("reading can't begin: {error:#}");
@@ -56,7 +56,7 @@ impl Reader {
         &mut self,
         consumer: &GroupConsumer,
         given: &[Partition],
-    ) -> anyhow::Result<Parcel> {
+    ) -> anyhow::Result<Message> {
         let topic = &self.settings.kafka.kafka_topic;
         let partitions = of_topic(consumer, topic)?;
         let feed = &self.settings.feed;
@@ -84,9 +84,9 @@ impl Reader {
         self.let_stop();
         consumer.assign(&from)?;
         self.held.clear();
-        self.link.forget_applied();
+        self.handoff.forget_applied();
         // So that Kafka has them, whatever became of earlier commits.
-        self.link.note(checkpoints.iter().filter_map(|checkpoint| {
+        self.handoff.note(checkpoints.iter().filter_map(|checkpoint| {
             Some((
                 checkpoint.partition,
                 Applied { offset: checkpoint.kafka_offset?, position: checkpoint.position },
@@ -99,7 +99,7 @@ impl Reader {
             "reading goes on from the checkpoints"
         );
         let log = OurLog { source, accepted };
-        Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, log })
+        Ok(Message::Assigned { epoch: self.epoch, checkpoints, log })
     }
 
     /// Compares the views of these partitions with the log before anything is applied to them. If the log does not
@@ -129,7 +129,7 @@ impl Reader {
             checkpoints::free(&mut connection).await
         });
         if free.is_ok_and(|free| self.held_back.iter().any(|partition| free.contains(partition))) {
-            self.epoch = self.link.next_epoch();
+            self.epoch = self.handoff.next_epoch();
             self.start_at = Some(Instant::now());
         }
     }

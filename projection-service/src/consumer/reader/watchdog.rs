@@ -7,7 +7,7 @@ use passbook_shared::partition::Partition;
 use rdkafka::consumer::Consumer as _;
 
 use crate::consumer::client::GroupConsumer;
-use crate::consumer::ends::Ends;
+use crate::consumer::topic_lag::TopicLag;
 use crate::store::checkpoints::Checkpoint;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ impl Watchdog {
         &mut self,
         consumer: &GroupConsumer,
         topic: &str,
-        ends: &Ends,
+        ends: &TopicLag,
     ) -> Option<Alarm> {
         if self.looked_at.is_some_and(|at| at.elapsed() < EVERY) {
             return None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 
-use crate::consumer::share::Limit;
+use crate::consumer::failure_rate::Limit;
 use crate::store::apply::SetAside;
 use crate::store::quarantine;
 

@@ -6,7 +6,7 @@ use passbook_shared::money::MAX_AMOUNT;
 
 /// Why an event can't follow on a state: the log is not one that our decider wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unapplicable {
+pub enum Inapplicable {
     /// Another version was to come.
     Version {
         /// That.
@@ -29,7 +29,7 @@ pub enum Unapplicable {
     },
 }
 
-impl fmt::Display for Unapplicable {
+impl fmt::Display for Inapplicable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version { expected, found } => {

@@ -21,7 +21,7 @@ pub(crate) enum Known {
 
 /// The accounts used last: at least `CAPACITY` of them, which is more than a batch has, and at most twice as many.
 #[derive(Debug, Default)]
-pub(crate) struct Accounts {
+pub(crate) struct AccountCache {
     young: HashMap<Uuid, Known>,
     old: HashMap<Uuid, Known>,
     /// Events of theirs that were discarded: few.
@@ -30,7 +30,7 @@ pub(crate) struct Accounts {
 
 const CAPACITY: usize = 100_000;
 
-impl Accounts {
+impl AccountCache {
     /// What is known of an account, if anything.
     pub(crate) fn get(&mut self, account_id: Uuid) -> Option<Known> {
         if let Some(known) = self.young.get(&account_id) {

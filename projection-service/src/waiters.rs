@@ -12,12 +12,12 @@ use uuid::Uuid;
 
 /// All queries that wait. All that is in it is of a query that runs.
 #[derive(Debug, Default)]
-pub struct Waiting {
-    accounts: Mutex<Waiters<Uuid>>,
-    partitions: Mutex<Waiters<Partition>>,
+pub struct Waiters {
+    accounts: Mutex<ByKey<Uuid>>,
+    partitions: Mutex<ByKey<Partition>>,
 }
 
-type Waiters<K> = HashMap<K, Vec<Waiter>>;
+type ByKey<K> = HashMap<K, Vec<Waiter>>;
 
 #[derive(Debug)]
 struct Waiter {
@@ -27,8 +27,8 @@ struct Waiter {
 
 /// A query's place among those that wait; given up when dropped.
 #[derive(Debug)]
-pub struct Place {
-    waiting: Arc<Waiting>,
+pub struct WaitHandle {
+    waiting: Arc<Waiters>,
     on: On,
     woken: Option<oneshot::Receiver<()>>,
 }
@@ -42,9 +42,9 @@ pub enum On {
     Partition(Partition, i64),
 }
 
-impl Waiting {
+impl Waiters {
     /// Begins to wait. To be called before looking whether it is there already.
-    pub fn wait(self: &Arc<Self>, on: On) -> Place {
+    pub fn wait(self: &Arc<Self>, on: On) -> WaitHandle {
         let (wake, woken) = oneshot::channel();
         match on {
             On::Account(id, number) => add(&self.accounts, id, Waiter { number, wake }),
@@ -52,7 +52,7 @@ impl Waiting {
                 add(&self.partitions, partition, Waiter { number, wake })
             }
         }
-        Place { waiting: Arc::clone(self), on, woken: Some(woken) }
+        WaitHandle { waiting: Arc::clone(self), on, woken: Some(woken) }
     }
 
     /// Wakes those whose position or version was applied.
@@ -66,11 +66,11 @@ impl Waiting {
     }
 }
 
-fn add<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: K, waiter: Waiter) {
+fn add<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: K, waiter: Waiter) {
     waiters.lock().entry(key).or_default().push(waiter);
 }
 
-fn wake<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, reached: impl Iterator<Item = (K, i64)>) {
+fn wake<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, reached: impl Iterator<Item = (K, i64)>) {
     let mut waiters = waiters.lock();
     if waiters.is_empty() {
         return;
@@ -84,7 +84,7 @@ fn wake<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, reached: impl Iterator<Item =
     }
 }
 
-fn give_up<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: &K) {
+fn give_up<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: &K) {
     let mut waiters = waiters.lock();
     if let Some(of_key) = waiters.get_mut(key) {
         of_key.retain(|waiter| !waiter.wake.is_closed());
@@ -94,8 +94,8 @@ fn give_up<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: &K) {
     }
 }
 
-impl Place {
-    /// Ends when this instance has applied it, once; never, if another does.
+impl WaitHandle {
+    /// TopicLag when this instance has applied it, once; never, if another does.
     pub async fn woken(&mut self) {
         if let Some(woken) = &mut self.woken {
             let _ = woken.await;
@@ -106,7 +106,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitHandle {
     fn drop(&mut self) {
         // Closes the waiter's channel, by which it is known.
         self.woken = None;
@@ -123,7 +123,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_is_woken_by_what_it_waits_for_and_leaves_nothing_behind() {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Waiters::default());
         let account = Uuid::from_u128(1);
         let mut early = waiting.wait(On::Account(account, 2));
         let late = waiting.wait(On::Account(account, 9));

@@ -13,7 +13,7 @@ use crate::store::checkpoints::Checkpoint;
 
 /// From the thread to the task, in order.
 #[derive(Debug)]
-pub(super) enum Parcel {
+pub(super) enum Message {
     /// From now on the epoch is this, and these partitions go on from here.
     Assigned {
         /// Counts assignments.
@@ -50,7 +50,7 @@ pub(super) struct Applied {
 
 /// What both sides see.
 #[derive(Debug, Default)]
-pub(super) struct Link {
+pub(super) struct Handoff {
     epoch: AtomicU64,
     start_over_at: Mutex<Option<Instant>>,
     applied: Mutex<BTreeMap<Partition, Applied>>,
@@ -58,7 +58,7 @@ pub(super) struct Link {
     pub(super) applying: tokio::sync::Mutex<()>,
 }
 
-impl Link {
+impl Handoff {
     /// The present epoch.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)

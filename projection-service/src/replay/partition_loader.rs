@@ -4,7 +4,7 @@ use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
 
-use super::Ground;
+use super::ReplayDeps;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::topic;
@@ -18,8 +18,8 @@ use crate::store::checkpoints::Checkpoint;
 const BATCH: usize = 20_000;
 
 /// A partition of the views that is brought up to a position, not beyond.
-pub(crate) struct Loading<'a> {
-    ground: &'a Ground,
+pub(crate) struct PartitionLoader<'a> {
+    deps: &'a ReplayDeps,
     progress: &'a Progress,
     /// Sees the views that are written.
     connection: &'a mut PgConnection,
@@ -31,9 +31,9 @@ pub(crate) struct Loading<'a> {
     contradicted: bool,
 }
 
-impl<'a> Loading<'a> {
+impl<'a> PartitionLoader<'a> {
     pub(crate) fn new(
-        ground: &'a Ground,
+        deps: &'a ReplayDeps,
         progress: &'a Progress,
         connection: &'a mut PgConnection,
         log: &OurLog,
@@ -41,7 +41,7 @@ impl<'a> Loading<'a> {
         target: i64,
     ) -> Self {
         Self {
-            ground,
+            deps,
             progress,
             connection,
             partition: from.partition,
@@ -54,7 +54,7 @@ impl<'a> Loading<'a> {
     /// Reads the topic from an offset, then the log for what is still missing. Returns whether the topic showed two
     /// events for a position.
     pub(crate) async fn by_topic(mut self, offset: i64) -> Result<bool, ReplayError> {
-        let mut chunks = topic::read(&self.ground.kafka, self.partition, offset);
+        let mut chunks = topic::read(&self.deps.kafka, self.partition, offset);
         while !self.is_there()
             // What Kafka does not give, the log has.
             && let Some(Ok(records)) = chunks.recv().await
@@ -130,7 +130,7 @@ impl<'a> Loading<'a> {
     /// Takes the page of the log that is next, up to a position; gives how many events it had: none at the end of the log.
     async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
-        let page = self.ground.feed.events(self.partition, after).await?;
+        let page = self.deps.feed.events(self.partition, after).await?;
         let wanted = |event: &RecordedEvent| event.position.number <= up_to;
         let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
         let count = events.len();

@@ -36,7 +36,7 @@ const SAMPLES: usize = 512;
 
 /// Where each partition of the topic ends, and when it got there.
 #[derive(Debug, Default)]
-pub struct Ends {
+pub struct TopicLag {
     partitions: Mutex<BTreeMap<Partition, VecDeque<Sample>>>,
     started: AtomicBool,
     /// Why reading may stand still.
@@ -60,7 +60,7 @@ pub struct Lag {
     pub millis: i64,
 }
 
-impl Ends {
+impl TopicLag {
     /// Where a partition ends, as seen last.
     pub fn end(&self, partition: Partition) -> Option<i64> {
         let partitions = self.partitions.lock();
@@ -146,7 +146,7 @@ pub struct Watched {
     /// The consumer group.
     pub group: String,
     /// How far the topic reaches.
-    pub ends: Arc<Ends>,
+    pub ends: Arc<TopicLag>,
     /// The views.
     pub views: Views,
     /// The log itself.
@@ -161,7 +161,10 @@ pub struct Watched {
 
 impl Watched {
     /// Asks Kafka where the topic ends. Returns why it could not be asked.
-    async fn ask_kafka(&self, client: &Arc<BaseConsumer<Quiet>>) -> anyhow::Result<Option<String>> {
+    async fn ask_kafka(
+        &self,
+        client: &Arc<BaseConsumer<SilentContext>>,
+    ) -> anyhow::Result<Option<String>> {
         let (asking, topic) = (Arc::clone(client), self.kafka.kafka_topic.clone());
         let asked = tokio::task::spawn_blocking(move || ask(&asking, &topic)).await?;
         Ok(match asked {
@@ -219,7 +222,7 @@ impl Watched {
 
     async fn tell_stalls(
         &self,
-        client: &Arc<BaseConsumer<Quiet>>,
+        client: &Arc<BaseConsumer<SilentContext>>,
         stalls: &[Stall],
         kafka: Option<String>,
     ) -> anyhow::Result<()> {
@@ -250,7 +253,7 @@ impl Watched {
     /// Why a partition stands while Kafka answers.
     async fn cause(
         &self,
-        client: &Arc<BaseConsumer<Quiet>>,
+        client: &Arc<BaseConsumer<SilentContext>>,
         partition: Partition,
     ) -> anyhow::Result<String> {
         if self.ends.causes.is_given(partition) {
@@ -278,9 +281,9 @@ impl Watched {
 
 /// Of a client whose troubles are told by whoever uses it.
 #[derive(Debug, Default)]
-pub(crate) struct Quiet(Option<(Arc<Ends>, KafkaConfig)>);
+pub(crate) struct SilentContext(Option<(Arc<TopicLag>, KafkaConfig)>);
 
-impl ClientContext for Quiet {
+impl ClientContext for SilentContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
         if let Some((ends, kafka)) = &self.0 {
@@ -295,27 +298,33 @@ impl ClientContext for Quiet {
     }
 }
 
-impl ConsumerContext for Quiet {}
+impl ConsumerContext for SilentContext {}
 
 /// A client of no group.
-fn client(watched: &Watched) -> anyhow::Result<BaseConsumer<Quiet>> {
+fn client(watched: &Watched) -> anyhow::Result<BaseConsumer<SilentContext>> {
     let kafka = &watched.kafka;
     let mut config = kafka.client("passbook-projection-ends");
     set_unless_given(&mut config, kafka, "allow.auto.create.topics", "false");
     set_unless_given(&mut config, kafka, "reconnect.backoff.max.ms", "2000");
-    let context = Quiet(Some((Arc::clone(&watched.ends), kafka.clone())));
+    let context = SilentContext(Some((Arc::clone(&watched.ends), kafka.clone())));
     config.create_with_context(context).map_err(|error| kafka.refused(&error))
 }
 
 /// Where each partition ends.
-fn ask(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Partition, i64>> {
+fn ask(
+    client: &BaseConsumer<SilentContext>,
+    topic: &str,
+) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let found = ask_once(client, topic);
     // Has the client hand its words to the context.
     (0..WORDS).take_while(|_| client.poll(Duration::from_millis(1)).is_some()).for_each(drop);
     found
 }
 
-fn ask_once(client: &BaseConsumer<Quiet>, topic: &str) -> anyhow::Result<BTreeMap<Partition, i64>> {
+fn ask_once(
+    client: &BaseConsumer<SilentContext>,
+    topic: &str,
+) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let metadata = client.fetch_metadata(Some(topic), TIMEOUT).context("Kafka does not answer")?;
     if let Some(error) =
         metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from)
