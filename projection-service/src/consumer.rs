@@ -21,6 +21,8 @@ pub(crate) mod sequence;
 mod stalled;
 /// How far the topic reaches, and so how far the views are behind.
 pub mod topic_lag;
+/// Watch of the end of the topic.
+pub mod topic_watch;
 mod unusable;
 pub(crate) mod writer;
 

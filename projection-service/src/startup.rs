@@ -17,7 +17,8 @@ use sqlx::{ConnectOptions, Connection};
 use crate::agreement::guard::Guard;
 use crate::config::{Action, Cli, Config};
 use crate::consumer::failure_rate::Limit;
-use crate::consumer::topic_lag::{self, TopicLag, Watched};
+use crate::consumer::topic_lag::TopicLag;
+use crate::consumer::topic_watch::{self, Watched};
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState, Log};
@@ -101,7 +102,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         health: health.clone(),
     };
     let quarantine = watched.quarantine.clone();
-    tasks.spawn("topic watch", topic_lag::watch(watched, tasks.shutdown()));
+    tasks.spawn("topic watch", topic_watch::watch(watched, tasks.shutdown()));
     let compared = verify::Ground { database: database.clone(), feed: feed.clone() };
     let consuming = consume(
         config,

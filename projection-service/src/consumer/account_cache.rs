@@ -58,11 +58,4 @@ impl AccountCache {
     pub(crate) fn is_discarded(&self, event: Position) -> bool {
         self.discarded.contains(&event)
     }
-
-    /// Forgets all.
-    pub(crate) fn clear(&mut self) {
-        self.discarded.clear();
-        self.young.clear();
-        self.old.clear();
-    }
 }

@@ -10,7 +10,7 @@ use passbook_shared::partition::Partition;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
@@ -61,7 +61,7 @@ impl ClientContext for Changes {
         }
     }
 
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         let reason = self.kafka.as_ref().map(|kafka| kafka.redacted(reason)).unwrap_or_default();
         tracing::debug!(reason, "the Kafka client has trouble");
         self.ends.causes.said(&error, &reason);
@@ -98,6 +98,27 @@ impl ConsumerContext for Changes {
         }
     }
 }
+
+/// Context of a client outside the group: keeps its errors as causes, and reports none itself.
+#[derive(Debug, Default)]
+pub(crate) struct SilentContext(pub(super) Option<(Arc<TopicLag>, KafkaConfig)>);
+
+impl ClientContext for SilentContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+        if let Some((ends, kafka)) = &self.0 {
+            ends.causes.logged(facility, &kafka.redacted(message));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some((ends, kafka)) = &self.0 {
+            ends.causes.said(&error, &kafka.redacted(reason));
+        }
+    }
+}
+
+impl ConsumerContext for SilentContext {}
 
 /// The client's own log, in ours.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -10,9 +10,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use crate::consumer::client::set_unless_given;
+use crate::consumer::client::{SilentContext, set_unless_given};
 use crate::consumer::record::Record;
-use crate::consumer::topic_lag::SilentContext;
 
 /// The most records handed over at once, and the most bytes they were read from.
 const CHUNK: (usize, usize) = (2_000, 1 << 20);
