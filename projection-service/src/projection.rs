@@ -1,4 +1,4 @@
-//! What an event makes of an account's view. Pure: no I/O, no clock; only the contract and std.
+//! Projection of an event onto an account's view: pure, without I/O or clock.
 
 mod entry;
 mod inapplicable;
@@ -12,27 +12,28 @@ use passbook_shared::money::MAX_AMOUNT;
 pub use self::entry::{Entry, Hold, Transfer};
 pub use self::inapplicable::Inapplicable;
 
-/// The part of an account's view that events change. Amounts in minor units.
+/// Part of an account's view that events change. Amounts are in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountState {
-    /// Of the newest event.
+    /// Version of the last event.
     pub version: i64,
-    /// Whether money moves.
+    /// Status, which decides whether money may move.
     pub status: AccountStatus,
-    /// What is on it.
+    /// Balance, including held money.
     pub balance: i64,
-    /// How much of that is set aside by holds.
+    /// Part of the balance that is held.
     pub held: i64,
-    /// How far below 0 `balance - held` may go.
+    /// Amount by which `balance - held` may fall below 0.
     pub overdraft_limit: i64,
-    /// Opening and every movement of money.
+    /// Number of movements of money, the opening included.
     pub transaction_count: i64,
 }
 
-/// The entry that an event, the account's `version`th, makes on the account before it (nothing: not there yet).
+/// Returns the history entry of an event with `version`, applied to the state before it. That state
+/// is none for an account that does not exist yet.
 ///
 /// # Errors
-/// The event can't follow on that state.
+/// The event cannot follow that state.
 pub fn project<'e>(
     before: Option<&AccountState>,
     version: i64,
@@ -174,7 +175,7 @@ fn change(before: AccountState, status: AccountStatus, reason: Option<&str>) -> 
 }
 
 impl AccountState {
-    /// A movement of money, of which nothing else is known yet.
+    /// Returns an entry that moves `amount`, with all other fields empty.
     fn moving<'e>(self, amount: i64) -> Result<Entry<'e>, Inapplicable> {
         let balance = self
             .balance
@@ -185,7 +186,7 @@ impl AccountState {
         Ok(Entry { amount: Some(amount), ..Entry::of(Self { balance, transaction_count, ..self }) })
     }
 
-    /// With so much more set aside.
+    /// Returns the state with `more` held.
     fn holding(self, more: i64) -> Result<Self, Inapplicable> {
         let held = self.held.saturating_add(more);
         if !(0..=MAX_AMOUNT).contains(&held) {

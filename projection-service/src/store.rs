@@ -84,7 +84,7 @@ impl Views {
         self.pool.get().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// TopicLag the connections, when nobody queries any more.
+    /// Ends the connections, when nobody queries any more.
     pub async fn close(&self) {
         if let Some(pool) = self.pool.get() {
             pool.close().await;

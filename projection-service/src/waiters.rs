@@ -1,5 +1,5 @@
-//! Queries that wait for what they ask for: an account's version, or a position. Woken by what this instance applies;
-//! what another applies, they see in the database.
+//! Queries that wait until a version of an account or a position is applied. This instance wakes
+//! them for events it applies itself; events applied by other instances are seen in the database.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,7 +10,7 @@ use passbook_shared::partition::Partition;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// All queries that wait. All that is in it is of a query that runs.
+/// Registry of waiting queries. Each entry belongs to a running query.
 #[derive(Debug, Default)]
 pub struct Waiters {
     accounts: Mutex<ByKey<Uuid>>,
@@ -25,7 +25,7 @@ struct Waiter {
     wake: oneshot::Sender<()>,
 }
 
-/// A query's place among those that wait; given up when dropped.
+/// Registration of a waiting query, removed when dropped.
 #[derive(Debug)]
 pub struct WaitHandle {
     waiting: Arc<Waiters>,
@@ -33,7 +33,7 @@ pub struct WaitHandle {
     woken: Option<oneshot::Receiver<()>>,
 }
 
-/// What a query waits for.
+/// Event that a query waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     /// An account's version.
@@ -43,7 +43,8 @@ pub enum On {
 }
 
 impl Waiters {
-    /// Begins to wait. To be called before looking whether it is there already.
+    /// Registers a query. Must be called before checking the database, or a wake-up could be
+    /// missed.
     pub fn wait(self: &Arc<Self>, on: On) -> WaitHandle {
         let (wake, woken) = oneshot::channel();
         match on {
@@ -55,7 +56,7 @@ impl Waiters {
         WaitHandle { waiting: Arc::clone(self), on, woken: Some(woken) }
     }
 
-    /// Wakes those whose position or version was applied.
+    /// Wakes the queries whose position or version was applied.
     pub fn reached(
         &self,
         partitions: impl Iterator<Item = (Partition, i64)>,
@@ -95,7 +96,7 @@ fn give_up<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: &K) {
 }
 
 impl WaitHandle {
-    /// TopicLag when this instance has applied it, once; never, if another does.
+    /// Completes once, when this instance has applied the event; never if another instance does.
     pub async fn woken(&mut self) {
         if let Some(woken) = &mut self.woken {
             let _ = woken.await;
@@ -108,7 +109,7 @@ impl WaitHandle {
 
 impl Drop for WaitHandle {
     fn drop(&mut self) {
-        // Closes the waiter's channel, by which it is known.
+        // Closes the channel, by which `give_up` recognizes the waiter.
         self.woken = None;
         match self.on {
             On::Account(id, _) => give_up(&self.waiting.accounts, &id),

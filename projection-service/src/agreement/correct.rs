@@ -1,5 +1,6 @@
-//! Corrects views that have other events than the log: back to the last position in common, by their own history, and on
-//! from there with the log's events, in one transaction. Who reads sees the views as they were, then as they should be.
+//! Correction of views that have other events than the log. One transaction rewinds them to the
+//! last common position by their own history and applies the log's events. Readers see the old
+//! views, then the correct ones.
 
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
@@ -15,21 +16,22 @@ use crate::store::checkpoints::{self, Checkpoint};
 use crate::store::confirmed::{self, Confirmed};
 use crate::store::generations;
 
-/// A partition of views that was corrected.
+/// Result of a partition's correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Corrected {
-    /// The position the views had.
+    /// Position of the views before.
     pub(crate) from: i64,
-    /// The last position at which they had what the log has.
+    /// Last common position.
     pub(crate) common: i64,
-    /// The position they have now.
+    /// Position of the views after.
     pub(crate) to: i64,
 }
 
-/// Corrects a partition of the live views. Nothing above `upper` is in common with the log, as the caller knows.
+/// Corrects a partition of the live views, of which no position above `upper` is common.
 ///
 /// # Errors
-/// Postgres or the command-service is away, or the partition is held by another: nothing was changed then.
+/// Postgres or the command-service is unreachable, or another writer holds the partition. Nothing
+/// was changed then.
 pub(crate) async fn live(
     deps: &ReplayDeps,
     connection: &mut PgConnection,
@@ -47,7 +49,7 @@ pub(crate) async fn live(
     Ok(corrected)
 }
 
-/// Corrects a partition of views that nobody else writes.
+/// Corrects a partition of a generation that is being built.
 ///
 /// # Errors
 /// As [`live`].
@@ -64,7 +66,7 @@ pub(crate) async fn building(
     Ok(corrected)
 }
 
-/// What the log has confirmed when the views were just made from it.
+/// Returns the confirmation of a checkpoint whose event the log has.
 pub(super) fn confirmed_at(checkpoint: &Checkpoint, store_epoch: Epoch) -> Confirmed {
     let Checkpoint { partition, position, event_id, .. } = *checkpoint;
     let position = if event_id.is_some() { position } else { 0 };

@@ -1,7 +1,7 @@
-//! The task that applies: puts records in order, has holes filled, and applies what is next in batches.
+//! Task that orders records, fills holes from the log and applies events in batches.
 //!
-//! There is no linger: what comes alone is applied at once. Under load a transaction starts no sooner than a pace after
-//! the one before it, and what has come by then is its batch.
+//! A single record is applied at once, without linger. Under load, transactions start at least a
+//! pace apart, and each applies all events accepted by then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,10 +15,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::Consumer;
 use super::handoff::{Applied, Handoff, Message};
-use super::intake::{Intake, Offer};
-use super::judging::Flaw;
-use super::record::Record;
+use super::intake::Intake;
 use super::unusable::Unusable;
 use super::writer::{Failing, Writer};
 use crate::agreement::guard::Guard;
@@ -29,19 +28,20 @@ use crate::waiters::Waiters;
 
 mod filling;
 use filling::Brought;
+mod receiving;
 mod starting_over;
 mod stopping;
 
-/// How records are gathered.
+/// Limits of a batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    /// The most events in a transaction.
-    pub(super) max_batch: usize,
-    /// The least time from the start of one transaction to that of the next.
-    pub(super) least: Duration,
+struct Pace {
+    /// Maximum number of events in a transaction.
+    max_batch: usize,
+    /// Minimum time between the starts of two transactions.
+    least: Duration,
 }
 
-/// Offsets alone (repeats were read) are worth a transaction less often.
+/// Minimum time between transactions that store offsets alone, after repeats were read.
 const OFFSETS_PACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -55,47 +55,43 @@ pub(super) struct Applier {
     waiting: Arc<Waiters>,
     health: Health,
     quarantine: QuarantineCheck,
-    /// Of the last assignment.
+    /// Number of the last assignment.
     epoch: u64,
     /// Accepted events; accepts none before the first assignment.
     intake: Intake,
-    /// Records that were passed over.
+    /// Records that were skipped as unusable.
     unusable: Unusable,
-    /// Partitions with such records, to be compared with the log's end once no more comes: when, and their position then.
+    /// Partitions with unusable records: when to compare each with the end of the log, and its
+    /// position when that was scheduled.
     to_look: BTreeMap<Partition, (Instant, i64)>,
-    /// Partitions of which nothing is applied, because too many of their events can't be.
+    /// Partitions that stopped because too many of their events cannot be applied.
     stopped: BTreeMap<Partition, Failing>,
-    /// When to look whether they may go on.
+    /// When to check whether stopped partitions may resume.
     look_again_at: Instant,
-    /// Pages of the log on their way, at most one a partition.
+    /// Pages of the log being fetched, at most one per partition.
     pages: JoinSet<Brought>,
     asked: BTreeSet<Partition>,
     started: Instant,
     failures: u32,
-    /// What is read could not be applied, and nothing has been since.
+    /// Whether a batch was refused and none was applied since.
     refused: bool,
 }
 
 impl Applier {
-    #[expect(clippy::too_many_arguments, reason = "called once, with all there is")]
     pub(super) fn new(
-        pace: Pace,
-        writer: Writer,
+        consumer: &Consumer,
         messages: mpsc::Receiver<Message>,
         handoff: Arc<Handoff>,
-        feed: Feed,
-        guard: Arc<Guard>,
-        waiting: Arc<Waiters>,
-        quarantine: QuarantineCheck,
     ) -> Self {
+        let quarantine = consumer.quarantine.clone();
         Self {
-            pace,
-            writer,
+            pace: Pace { max_batch: consumer.max_batch, least: consumer.pace },
+            writer: Writer::new(consumer.database.clone(), consumer.limit),
             messages,
             handoff,
-            feed,
-            guard,
-            waiting,
+            feed: consumer.feed.clone(),
+            guard: Arc::clone(&consumer.guard),
+            waiting: Arc::clone(&consumer.waiting),
             unusable: Unusable::new(quarantine.health()),
             health: quarantine.health(),
             quarantine,
@@ -112,7 +108,7 @@ impl Applier {
         }
     }
 
-    /// Applies until the shutdown; what is under way then is finished.
+    /// Applies until the shutdown; a transaction under way is completed.
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let full = self.is_full();
@@ -140,7 +136,7 @@ impl Applier {
         self.intake.is_full(self.pace.max_batch)
     }
 
-    /// When to apply what there is.
+    /// Returns when the next transaction starts, if there is anything to write.
     fn due(&self) -> Option<Instant> {
         if self.is_full() {
             Some(self.started)
@@ -149,74 +145,6 @@ impl Applier {
         } else {
             self.intake.sequence().has_moved().then(|| self.started + OFFSETS_PACE)
         }
-    }
-
-    fn take(&mut self, message: Message) {
-        match message {
-            Message::Assigned { epoch, checkpoints, log } => {
-                self.forget();
-                self.epoch = epoch;
-                self.unusable.trust();
-                let partitions: Vec<Partition> =
-                    checkpoints.iter().map(|checkpoint| checkpoint.partition).collect();
-                self.intake = Intake::new(log, &self.running(checkpoints));
-                // Records may have been passed over that would not be now, as those of an epoch that was not known yet.
-                partitions.into_iter().for_each(|partition| self.look_later(partition));
-                self.health.ok("feed");
-                if !self.refused {
-                    self.health.ok("projection");
-                }
-            }
-            Message::Records { epoch, records } if epoch == self.epoch => {
-                for record in records {
-                    self.take_record(record);
-                }
-            }
-            Message::Trimmed { epoch, partition } if epoch == self.epoch => {
-                self.look_into_log(partition)
-            }
-            Message::Records { .. } | Message::Trimmed { .. } => {}
-        }
-    }
-
-    fn take_record(&mut self, record: Record) {
-        let (partition, offset) = (record.partition, record.offset.unwrap_or_default());
-        match self.intake.offer(record) {
-            Offer::Accepted | Offer::Skipped => {}
-            Offer::Repeated => metrics::repeated(),
-            Offer::Unusable(flaw, reason) => self.pass_over(partition, offset, flaw, reason),
-            Offer::Hole(hole, _) => {
-                let (found, after) = (hole.target, hole.after);
-                tracing::warn!(
-                    partition,
-                    after,
-                    found,
-                    "the topic has a hole, which is filled from the log"
-                );
-                metrics::hole(partition);
-                self.fill(partition, hole);
-            }
-            // One of the two events is not the log's: the guard finds out which.
-            Offer::Contradicting(record) => {
-                let Ok(event) = &record.content else { return };
-                let position = event.recorded.position;
-                let reason = format!("another event was read before for {position}");
-                self.unusable.note(partition, offset, Flaw::Contradicting, reason, Instant::now());
-                self.guard.suspect(partition, position.number);
-                self.guard.hurry();
-            }
-        }
-    }
-
-    /// Reading goes on behind a record; the log supplies what it may have stood for.
-    fn pass_over(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String) {
-        if flaw == Flaw::UnknownEpoch {
-            // Perhaps a restore was accepted, and is not known here yet.
-            self.guard.suspect(partition, i64::MAX);
-            self.guard.hurry();
-        }
-        self.unusable.note(partition, offset, flaw, reason, Instant::now());
-        self.look_later(partition);
     }
 
     async fn apply(&mut self) {
@@ -232,7 +160,7 @@ impl Applier {
                 metrics::applied(written.events, self.started.elapsed());
                 metrics::quarantined(written.quarantined);
                 if written.quarantined > 0 {
-                    // What does not follow on the events before it may be right, and one of those may not.
+                    // The quarantined event may be right, and an event before it forged.
                     for (partition, track) in self.intake.sequence().moved() {
                         self.guard.suspect(partition, track.applied);
                     }

@@ -126,7 +126,7 @@ impl Intake {
         &self.sequence
     }
 
-    /// TopicLag the hole of a partition whose log ends before it; see [`Sequence::log_ends`].
+    /// Ends the hole of a partition whose log ends before it; see [`Sequence::log_ends`].
     pub(crate) fn log_ends(&mut self, partition: Partition) -> Vec<i64> {
         self.sequence.log_ends(partition)
     }

@@ -1,5 +1,5 @@
-//! Records that can't be used: whoever can write to the topic can write anything, so each record is judged before its
-//! position counts. Pure.
+//! Admission of records. Anyone with access to Kafka can write any record, so each record is judged
+//! before its position counts. Performs no I/O.
 
 use passbook_shared::partition::partition_of;
 use thiserror::Error;
@@ -8,36 +8,36 @@ use super::record::{Event, Record};
 use crate::store::restores::Accepted;
 use crate::store::source::Source;
 
-/// The log that the views are of, as its store tells.
+/// Identity of the log behind the views, with its accepted restores.
 #[derive(Debug, Clone)]
 pub(crate) struct OurLog {
-    /// Whose it is.
+    /// Store and number of partitions.
     pub(crate) source: Source,
-    /// The restores of it that an operator has accepted.
+    /// Restores that an operator has accepted.
     pub(crate) accepted: Accepted,
 }
 
-/// Why a record of the topic is passed over.
+/// Reason why a record of the topic is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
-    /// It is no event. If it was one, its position is missing, and the log has it.
+    /// The record is no event. If it replaced one, the log has that event.
     Undecodable,
-    /// It is an event of another store.
+    /// The event is of another store.
     ForeignStore,
-    /// Its account, or its own partition, is of another partition.
+    /// The account or the position belongs to another partition.
     WrongPartition,
-    /// It was given up when a restore of the log was accepted.
+    /// The event was given up when a restore of the log was accepted.
     GivenUp,
-    /// It is of an epoch that the store has not reached, as far as is known.
+    /// The epoch is later than the store's, as far as known.
     UnknownEpoch,
-    /// Its position is beyond the end of the log.
+    /// The position is beyond the end of the log.
     BeyondLog,
-    /// At its position another event was accepted.
+    /// Another event was accepted at the position.
     Contradicting,
 }
 
 impl Flaw {
-    /// Every kind there is.
+    /// All flaws.
     pub(crate) const ALL: [Self; 7] = [
         Self::Undecodable,
         Self::ForeignStore,
@@ -48,7 +48,7 @@ impl Flaw {
         Self::Contradicting,
     ];
 
-    /// As metrics have it.
+    /// Returns the label value in metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Undecodable => "undecodable",
@@ -65,7 +65,8 @@ impl Flaw {
 /// A page of another store's log was offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "the command-service's log is of store {} with {} partitions, the views are of store {} with {}",
+    "the command-service's log is of store {} with {} partitions, the views are of store {} \
+     with {}",
     .found.store_id, .found.partitions, .ours.store_id, .ours.partitions
 )]
 pub(crate) struct ForeignLog {
@@ -74,8 +75,8 @@ pub(crate) struct ForeignLog {
 }
 
 impl OurLog {
-    /// Returns the event of a record that claims to be of this log, in the right partition and in an
-    /// epoch that no restore gave up.
+    /// Returns the event of a record that claims to be of this log, in the right partition and in
+    /// an epoch that no restore gave up.
     ///
     /// # Errors
     /// The record's flaw, and the reason in words.

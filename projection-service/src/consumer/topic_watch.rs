@@ -56,7 +56,7 @@ pub async fn watch(watched: Watched, shutdown: CancellationToken) -> anyhow::Res
 pub struct Watched {
     /// Connection to Kafka.
     pub kafka: KafkaConfig,
-    /// The consumer group.
+    /// Consumer group.
     pub group: String,
     /// Receives the ends of the partitions.
     pub ends: Arc<TopicLag>,

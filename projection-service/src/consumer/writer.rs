@@ -1,7 +1,7 @@
-//! Applies batches to the live generation of the views: a connection of its own, and what it remembers between batches.
+//! Writer of batches to the live generation of the views, on a connection of its own.
 //!
-//! Its commits wait for the disk. Without that they would be a twentieth faster, and after a crash of Postgres a view
-//! could be older than one that was seen before.
+//! Its commits wait for the disk (`synchronous_commit`). Otherwise they would be about 5 % faster,
+//! but after a crash of Postgres a view could be older than one that a client has seen.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,33 +28,33 @@ mod failing;
 pub(crate) use failing::Failing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A batch that takes longer is given up: the connection may be dead without saying so.
+/// Time limit of a batch; the connection may be dead without an error.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Writer {
     database: PgConnectOptions,
     connection: Option<PgConnection>,
-    /// How many of the events may fail.
+    /// Limit on the share of events that cannot be applied.
     limit: Limit,
 }
 
-/// What a batch did.
+/// Result of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
-    /// Events applied.
+    /// Number of events applied.
     pub(crate) events: usize,
-    /// Records and events set aside.
+    /// Number of events quarantined.
     pub(crate) quarantined: usize,
 }
 
-/// Why a batch was not applied, or is not known to be.
+/// Reason why a batch was not applied, or may not have been.
 #[derive(Debug, Error)]
 pub(crate) enum WriteError {
-    /// Postgres refused, or is away.
+    /// Postgres refused the batch or is unreachable.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// More events of these partitions can't be applied than may be set aside: nothing of the batch was applied.
+    /// Too many events of these partitions cannot be applied: nothing of the batch was applied.
     #[error("too many events can't be applied")]
     TooManyFail(Vec<Failing>),
 }
@@ -64,13 +64,13 @@ impl Writer {
         Self { database, connection: None, limit }
     }
 
-    /// How many of the events may fail.
+    /// Limit on the share of events that cannot be applied.
     pub(crate) fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// Those of the partitions that would still have too many. On a connection of its own: another generation may be
-    /// live by now.
+    /// Returns the partitions that still exceed the limit. Opens a new connection, because another
+    /// generation may be live by now.
     pub(crate) async fn still_failing(
         &self,
         failing: impl Iterator<Item = &Failing>,
@@ -114,8 +114,8 @@ impl Writer {
     }
 }
 
-/// Folds records that were accepted and applies them, with the checkpoints they lead to, in one transaction (or within
-/// the one that is open). After an error, what is known may be wrong.
+/// Folds and applies accepted records with their checkpoints, in one transaction or within the open
+/// one. After an error the cache may be wrong and must be discarded.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     records: &[Record],
@@ -132,15 +132,15 @@ async fn write_batch(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::
     Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
 }
 
-/// To the generation that is live now; when another is, batches are refused.
+/// Connects to the generation that is live now. Once another is live, Postgres refuses its batches.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
-    // A replay that applies events of a partition again holds it for as long as that takes; others are not to wait.
+    // A rewind locks its partition for as long as it runs; other partitions must not wait for it.
     let options = options.options([("lock_timeout", "1s")]);
     within(CONNECT_TIMEOUT, generations::connect_live(&options)).await
 }
 
-/// Gets to know the accounts of the records.
+/// Loads the accounts of the records into the cache.
 async fn load(
     connection: &mut PgConnection,
     records: &[Record],

@@ -1,4 +1,4 @@
-//! Why a replay did not go on.
+//! Errors of replays.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
@@ -28,7 +28,8 @@ pub(crate) enum ReplayError {
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
     #[error(
-        "the log ends before position {partition}-{position}, which the live views have passed: was it restored?"
+        "the log ends before position {partition}-{position}, which the live views have applied: \
+         was it restored?"
     )]
     LogEnds { partition: Partition, position: i64 },
     #[error(
@@ -37,14 +38,15 @@ pub(crate) enum ReplayError {
     )]
     Foreign(#[from] ForeignLog),
     #[error(
-        "{0} events that the live views have can't be applied by this version: views would go back. The live ones stay as \
-         they are; see what the log says of the events that were set aside"
+        "this version can't apply {0} events that the live views have, so the new views would be \
+         older. The live views are unchanged; the service's log names the quarantined events"
     )]
     WouldGoBack(i64),
     #[error("there is no generation {0}")]
     NoGeneration(i32),
     #[error(
-        "the views that were built differ from the log at {partition}-{position}: another try may read other records"
+        "the new views differ from the live views at {partition}-{position}: a retry may read \
+         other records"
     )]
     Differs { partition: Partition, position: i64 },
     #[error("cancelled")]
@@ -52,7 +54,7 @@ pub(crate) enum ReplayError {
 }
 
 impl ReplayError {
-    /// Whether it may pass by itself: worth another try from where things stand.
+    /// Returns whether the error may be transient, so that the replay is retried.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => {

@@ -1,4 +1,5 @@
-//! Events of one partition, read again and applied: from the topic as long as it has them, else from the log.
+//! Loader of one partition: applies past events from the topic, and from the log where that lacks
+//! them.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -17,17 +18,17 @@ use crate::store::checkpoints::Checkpoint;
 /// Maximum number of events in a transaction.
 const BATCH: usize = 20_000;
 
-/// A partition of the views that is brought up to a position, not beyond.
+/// Brings a partition of the views up to a position, and no further.
 pub(crate) struct PartitionLoader<'a> {
     deps: &'a ReplayDeps,
     progress: &'a Progress,
-    /// Sees the views that are written.
+    /// Connection whose search path has the views that are written.
     connection: &'a mut PgConnection,
     partition: Partition,
     intake: Intake,
-    /// Up to here, and no further.
+    /// Last position to apply.
     target: i64,
-    /// The topic showed two events for a position: one of them is not the log's.
+    /// Whether the topic had two events for a position, so that one is not the log's.
     contradicted: bool,
 }
 
@@ -51,12 +52,12 @@ impl<'a> PartitionLoader<'a> {
         }
     }
 
-    /// Reads the topic from an offset, then the log for what is still missing. Returns whether the topic showed two
-    /// events for a position.
+    /// Reads the topic from an offset, then missing events from the log. Returns whether the topic
+    /// had two events for one position.
     pub(crate) async fn by_topic(mut self, offset: i64) -> Result<bool, ReplayError> {
         let mut chunks = topic::read(&self.deps.kafka, self.partition, offset);
         while !self.is_there()
-            // What Kafka does not give, the log has.
+            // An error of Kafka ends the loop: the log supplies the rest.
             && let Some(Ok(records)) = chunks.recv().await
         {
             for record in records {
@@ -70,7 +71,7 @@ impl<'a> PartitionLoader<'a> {
         Ok(self.contradicted)
     }
 
-    /// Reads the log alone: for what is new, that is at once there.
+    /// Reads the log alone, which has new events before the topic does.
     pub(crate) async fn by_log(mut self) -> Result<(), ReplayError> {
         while !self.is_there() {
             if self.page(self.target).await? == 0 {
@@ -80,7 +81,7 @@ impl<'a> PartitionLoader<'a> {
         self.write().await
     }
 
-    /// The same, where the log may end before.
+    /// Reads the log alone, up to its end if that comes before the target.
     pub(crate) async fn by_log_to_its_end(mut self) -> Result<(), ReplayError> {
         while !self.is_there() && self.page(self.target).await? > 0 {}
         self.write().await
@@ -115,7 +116,7 @@ impl<'a> PartitionLoader<'a> {
         Ok(())
     }
 
-    /// Takes from the log what the topic does not have, up to a position.
+    /// Reads events that the topic lacks from the log, up to a position.
     async fn fill(&mut self, up_to: i64) -> Result<(), ReplayError> {
         while self.accepted() < up_to {
             let events = self.page(up_to).await?;
@@ -127,7 +128,8 @@ impl<'a> PartitionLoader<'a> {
         Ok(())
     }
 
-    /// Takes the page of the log that is next, up to a position; gives how many events it had: none at the end of the log.
+    /// Reads the next page of the log, up to a position. Returns its number of events: 0 at the end
+    /// of the log.
     async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
         let page = self.deps.feed.events(self.partition, after).await?;

@@ -1,5 +1,5 @@
-//! Going back: the live views of a partition, or of an account, are taken back and their events applied again, in one
-//! transaction. Who reads sees the views as they were, then as they are, and at no time older ones.
+//! Rewind of the live views: a partition or an account is taken back and its events are applied
+//! again in one transaction. Readers never see older views.
 
 use std::collections::BTreeMap;
 
@@ -22,16 +22,16 @@ use crate::store::generations;
 use crate::store::quarantine;
 use crate::store::source::Source;
 
-/// Where a partition goes back to.
+/// Target of a partition's rewind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RewindPoint {
-    /// Of the last event that stays applied.
+    /// Position of the last event that stays applied.
     position: i64,
-    /// Where in the topic to read on from there.
+    /// Offset of the topic to read from.
     offset: i64,
 }
 
-/// Goes back with partitions, one after the other.
+/// Rewinds partitions one after the other.
 pub(super) async fn partitions(
     deps: &ReplayDeps,
     progress: &Progress,
@@ -48,7 +48,7 @@ pub(super) async fn partitions(
         if !one_partition(deps, progress, &mut live, &log, *partition, *back, false).await? {
             tracing::warn!(
                 partition,
-                "the topic has other events than the log: they are read from the log"
+                "the topic has other events than the log: reading them from the log"
             );
             one_partition(deps, progress, &mut live, &log, *partition, *back, true).await?;
         }
@@ -56,7 +56,8 @@ pub(super) async fn partitions(
     Ok(())
 }
 
-/// Goes back with a partition. Returns false, with nothing changed, if the topic has other events than the log.
+/// Rewinds a partition. Returns false, with nothing changed, if the topic has other events than the
+/// log.
 async fn one_partition(
     deps: &ReplayDeps,
     progress: &Progress,
@@ -98,7 +99,7 @@ async fn one_partition(
     Ok(true)
 }
 
-/// Whether the log has the event that was applied last.
+/// Returns whether the log has the last applied event.
 async fn ends_as_log(
     deps: &ReplayDeps,
     transaction: &mut PgConnection,
@@ -109,7 +110,7 @@ async fn ends_as_log(
     Ok(there.map(|event| event.event_id) == now.event_id)
 }
 
-/// Applies all events of an account again.
+/// Applies all events of an account again, in one transaction.
 pub(super) async fn account(
     deps: &ReplayDeps,
     progress: &Progress,
@@ -131,7 +132,8 @@ pub(super) async fn account(
     Ok(())
 }
 
-/// Takes an account out of the views and applies its events as the log has them, up to a position of its partition.
+/// Removes an account from the views and applies its events from the log, up to a position of its
+/// partition. The account's versions order them, so no partition is tracked.
 pub(super) async fn account_by_log(
     deps: &ReplayDeps,
     progress: &Progress,
@@ -164,8 +166,8 @@ async fn connect(deps: &ReplayDeps) -> sqlx::Result<PgConnection> {
     generations::connect_live(&deps.options()).await
 }
 
-/// Where the events recorded at a moment or later begin, in each partition. Found by halving: times never fall from one
-/// position to the next.
+/// Returns, for each partition, the target before the first event recorded at `moment` or later.
+/// The binary search is valid because times never decrease from one position to the next.
 pub(super) async fn to_time(
     deps: &ReplayDeps,
     moment: Timestamp,
@@ -186,14 +188,15 @@ pub(super) async fn to_time(
                 high = middle - 1;
             }
         }
-        // The topic holds each position once, or more often: this one is not before that offset.
+        // The topic has each position at least once, so none lies at a smaller offset than its
+        // number.
         back.insert(checkpoint.partition, RewindPoint { position: low, offset: low });
     }
     Ok(back)
 }
 
-/// Which positions are at these offsets of the topic. Of an offset that the topic has lost it is only known that the
-/// position is not behind it: the topic holds each position once, or more often.
+/// Returns the targets that correspond to offsets of the topic. If the topic lost an offset, its
+/// position is at most the offset, because the topic has each position at least once.
 pub(super) async fn to_offsets(
     deps: &ReplayDeps,
     offsets: &BTreeMap<Partition, i64>,
@@ -201,7 +204,7 @@ pub(super) async fn to_offsets(
     let log = deps.log().await?;
     let mut back = BTreeMap::new();
     for (partition, offset) in offsets {
-        // At the end of the topic there is nothing to go back for.
+        // No event follows the offset: there is nothing to rewind.
         let Some((found, position)) = first_of_log(deps, &log, *partition, *offset).await? else {
             continue;
         };
@@ -212,7 +215,7 @@ pub(super) async fn to_offsets(
     Ok(back)
 }
 
-/// The first record at an offset or behind it that the log confirms: its offset, and its position.
+/// Returns offset and position of the first record from an offset on whose event the log has.
 async fn first_of_log(
     deps: &ReplayDeps,
     log: &OurLog,

@@ -1,5 +1,5 @@
-//! The task that runs what was asked for. Every instance has one; a lock in the database lets one work at a time, and
-//! another take over when it is gone.
+//! Task that runs replays. Every instance has one; a lock in the database lets one of them work,
+//! and another take over when that instance is gone.
 
 use std::time::Duration;
 
@@ -18,20 +18,19 @@ use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
 use crate::store::replays::{self, Replay, State};
 
-/// How often to look whether something was asked for.
+/// Interval of checks for requested replays.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often it is told how far a replay is.
+/// Interval at which progress is stored.
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// How often that goes to the log, in such times.
+/// Number of such intervals between two log lines.
 const LOG_EVERY: u32 = 10;
-/// Before another try.
+/// Pause before a retry.
 const RETRY: Duration = Duration::from_secs(1);
 
-static UNSEEN: Fault =
-    Fault::new("replays can't be looked for, or the one that is open can't go on");
+static UNSEEN: Fault = Fault::new("replays can't be found, or the open one can't continue");
 static WAITS: Fault = Fault::new("a replay waits");
 
-/// Runs replays until the shutdown. One that is under way then goes on at the next start.
+/// Runs replays until the shutdown. A replay under way then continues at the next start.
 pub async fn run(deps: ReplayDeps, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut connection = None;
     while !shutdown.is_cancelled() {
@@ -50,14 +49,14 @@ pub async fn run(deps: ReplayDeps, shutdown: CancellationToken) -> anyhow::Resul
     Ok(())
 }
 
-/// Runs what is to be run, if this instance may.
+/// Runs the next replay, if there is one and no other instance is running replays.
 async fn look(deps: &ReplayDeps, kept: &mut Option<PgConnection>) -> sqlx::Result<()> {
     let connection = match kept {
         Some(connection) => connection,
         none => none.insert(deps.connect().await?),
     };
     let Some(replay) = replays::next(&mut *connection).await? else { return Ok(()) };
-    // The lock is let go with a connection of its own: whatever ends this, another may take over.
+    // A connection of its own releases the lock however this ends, so that another can take over.
     let mut lock = deps.connect().await?;
     if replays::try_run_alone(&mut lock).await? {
         work(deps, connection, &replay).await?;
@@ -65,7 +64,7 @@ async fn look(deps: &ReplayDeps, kept: &mut Option<PgConnection>) -> sqlx::Resul
     Ok(())
 }
 
-/// Brings a replay to its end.
+/// Runs a replay to its end, retrying after transient errors.
 async fn work(
     deps: &ReplayDeps,
     connection: &mut PgConnection,
@@ -76,7 +75,7 @@ async fn work(
     tracing::info!(replay.id = %id, from,  state = replay.state.as_str(), "replaying");
     let mut waits_for = None;
     let error = loop {
-        // What it is now: an earlier run may have made its generation.
+        // Read again: an earlier attempt may have created its generation.
         let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
         if replay.cancel {
             break Some(ReplayError::Cancelled);
@@ -115,7 +114,7 @@ async fn work(
     replays::end(connection, id, state, text.as_deref()).await
 }
 
-/// How many events a replay that was begun before has applied.
+/// Returns the number of events that earlier runs of a replay applied.
 async fn applied(deps: &ReplayDeps, replay: &Replay) -> sqlx::Result<i64> {
     match (&replay.asked_for, replay.generation) {
         (From::Beginning | From::Generation(_), Some(generation)) => {
@@ -164,7 +163,7 @@ async fn again(
     rewind::partitions(deps, progress, &back).await
 }
 
-/// Tells how far it is until it is dropped, or the database can't be told.
+/// Stores progress until dropped; returns only on an error of the database.
 async fn tell(
     connection: &mut PgConnection,
     replay: &Replay,
@@ -191,7 +190,7 @@ async fn tell(
     std::future::pending().await
 }
 
-/// Drops what a replay that came to nothing has built; a generation it was to take up again stays.
+/// Drops the generation built by a replay that failed; a generation named in the request stays.
 async fn discard(connection: &mut PgConnection, id: uuid::Uuid) -> sqlx::Result<()> {
     let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
     if let (From::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {

@@ -1,4 +1,4 @@
-//! Holes of the topic, filled from the log a page at a time while other partitions go on.
+//! Holes of the topic, filled from the log one page at a time. Other partitions continue meanwhile.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use crate::consumer::sequence::Hole;
 use crate::feed::{Feed, Page};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How long a partition with a record that can't be used is quiet before the log is asked what that record stood for.
+/// Time without progress after which the log is read for events that an unusable record replaced.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A page of the log that was asked for.
+/// A page of the log that was fetched.
 #[derive(Debug)]
 pub(super) struct Brought {
     partition: Partition,
-    /// The hole as it was then, if there was one.
+    /// The hole at the time of the request, if there was one.
     hole: Option<Hole>,
     page: Page,
 }
 
 impl Applier {
-    /// Has the page of the log brought that the hole begins with, however long that takes.
+    /// Fetches the first page of a hole, with retries until the log answers.
     pub(super) fn fill(&mut self, partition: Partition, hole: Hole) {
         self.ask(partition, hole.after, Some(hole));
     }
 
-    /// Looks whether the log has more of a partition than the topic shows.
+    /// Fetches events of a partition that the topic may lack, unless a hole is being filled.
     pub(super) fn look_into_log(&mut self, partition: Partition) {
         if let Some(after) = self
             .intake
@@ -42,14 +42,14 @@ impl Applier {
         }
     }
 
-    /// The same, once nothing more comes: what the topic still has is not taken from the log.
+    /// Schedules [`Applier::look_into_log`] for when the topic yields no more events.
     pub(super) fn look_later(&mut self, partition: Partition) {
         if let Some(accepted) = self.intake.sequence().accepted(partition) {
             self.to_look.entry(partition).or_insert((Instant::now() + QUIET, accepted));
         }
     }
 
-    /// When [`Applier::look`] has something to do.
+    /// Returns when [`Applier::look`] is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.to_look.values().map(|(at, _)| *at).chain(self.unusable.next_look()).min()
     }
@@ -68,7 +68,7 @@ impl Applier {
         }
     }
 
-    /// One request a partition at a time: what its page leaves open is asked for when it has come.
+    /// Requests a page, unless a request for the partition is under way.
     fn ask(&mut self, partition: Partition, after: i64, hole: Option<Hole>) {
         if self.asked.insert(partition) {
             let (feed, health) = (self.feed.clone(), self.health.clone());
@@ -79,7 +79,7 @@ impl Applier {
         }
     }
 
-    /// Takes events of the log that follow on what was accepted when they were asked for.
+    /// Accepts a page of the log and continues with the rest of its hole.
     pub(super) fn take_page(&mut self, Brought { partition, hole: asked_for, page }: Brought) {
         self.asked.remove(&partition);
         self.health.ok("feed");
@@ -93,8 +93,8 @@ impl Applier {
         match self.intake.sequence().hole(partition) {
             None if page.has_more => self.look_into_log(partition),
             None => {}
-            // An event is in the log before it is in the topic: a record that was read before the log was asked, and that
-            // the log does not have, is of no event. One that was read since may be.
+            // Events reach the log before the topic. So a record that was read before the log was
+            // asked, and that the log lacks, is no event. A record read since then may be one.
             Some(hole)
                 if !page.has_more
                     && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) =>
@@ -116,7 +116,7 @@ impl Applier {
     }
 }
 
-/// The page of the log that follows on `after`; asked for again until it comes.
+/// Returns the page of the log after position `after`; retries until the log answers.
 async fn insist(feed: &Feed, health: &Health, partition: Partition, after: i64) -> Page {
     let (mut pause, longest) = BACKOFF;
     loop {

@@ -1,4 +1,4 @@
-//! Partitions that stop because too many of their events can't be applied, while the others go on.
+//! Partitions that stop because too many of their events cannot be applied. The others continue.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::Applier;
 use crate::consumer::writer::Failing;
 use crate::store::checkpoints::Checkpoint;
 
-/// How often to look whether a partition may go on.
+/// Interval of checks whether a stopped partition may resume.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 impl Applier {
-    /// Nothing more of these partitions is applied. The others start over without them.
+    /// Stops partitions. The others start over without them.
     pub(super) fn stop(&mut self, failing: Vec<Failing>) {
         self.stopped.extend(failing.into_iter().map(|failing| (failing.partition, failing)));
         self.look_again_at = Instant::now() + LOOK_AGAIN;
@@ -30,7 +30,7 @@ impl Applier {
         checkpoints
     }
 
-    /// Lets partitions go on of which less is set aside by now.
+    /// Resumes partitions whose quarantine has shrunk enough.
     pub(super) async fn look_again(&mut self) {
         self.look_again_at = Instant::now() + LOOK_AGAIN;
         match self.writer.still_failing(self.stopped.values()).await {
@@ -41,7 +41,7 @@ impl Applier {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "whether a partition may go on can't be found out")
+                tracing::debug!(%error, "stopped partitions can't be checked")
             }
         }
     }

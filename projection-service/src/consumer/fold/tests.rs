@@ -90,8 +90,7 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
 }
 
 #[test]
-fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it_while_others_go_on()
- {
+fn an_inapplicable_event_is_quarantined_and_blocks_only_its_own_account() {
     let records = [
         event(1, 1, 1, "AccountOpened", OPENED),
         event(1, 2, 2, "AccountMelted", "{}"),
@@ -165,7 +164,7 @@ fn a_hold_that_ends_and_never_began_is_set_aside() {
     let batch = fold(&records, &Sequence::default(), &mut AccountCache::default());
     assert_eq!((batch.history.len(), batch.quarantine.len()), (1, 1));
     assert!(
-        batch.quarantine[0].reason.contains("set aside by holds would be -30"),
+        batch.quarantine[0].reason.contains("the held amount would be -30"),
         "{:?}",
         batch.quarantine
     );

@@ -36,7 +36,8 @@ impl Watched {
         self.health.failing(
             "views",
             format!(
-                "partition {partition} is stalled at position {partition}-{position}{others}: the event after it has not \
+                "partition {partition} is stalled at position {partition}-{position}{others}: the event \
+                 after it has not \
                  been applied for {age} s; {cause}"
             ),
         );
