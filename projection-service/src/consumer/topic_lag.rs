@@ -1,11 +1,10 @@
 //! Distance of the views from the end of the topic, in records and in time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use passbook_shared::partition::Partition;
 
 use super::causes::Causes;
