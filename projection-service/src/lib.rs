@@ -19,7 +19,7 @@ pub mod store;
 /// Whether the views are what the log says.
 pub mod verify;
 /// Queries that wait for what they ask for.
-pub mod waiting;
+pub mod waiters;
 
 /// The settings.
 pub mod config;

@@ -73,9 +73,9 @@ async fn a_stranger_in_the_consumer_group_is_named_and_nothing_is_lost() -> anyh
     });
     let holds = async || {
         let words: &[&str] = if pair.site.kafka.has_admin() {
-            &["partition", "stands at position", "`console-consumer` at", "stranger"]
+            &["partition", "is stalled at position", "`console-consumer` at", "stranger"]
         } else {
-            &["partition", "stands at position", "has not been applied for"]
+            &["partition", "is stalled at position", "has not been applied for"]
         };
         // There is something to apply in all partitions, also after the stranger was given some.
         fails(&views, "views", words, async || commands.open().await.map(drop)).await

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::behind::of_views;
 use super::{AppState, log};
 use crate::store::checkpoints::{self, Checkpoint};
-use crate::waiting::On;
+use crate::waiters::On;
 
 impl AppState {
     /// Waits until the view of an account shows all that was recorded by a moment, as long as the request lets it.

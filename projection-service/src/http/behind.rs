@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::account::with_quarantine;
 use super::{AppState, log};
 use crate::store::{accounts, checkpoints, discarded, quarantine};
-use crate::waiting::{On, Place};
+use crate::waiters::{On, WaitHandle};
 
 /// How soon to look at what another instance may have applied, and how long to wait at most before looking again:
 /// many that wait for long must not keep Postgres from others.
@@ -105,7 +105,7 @@ impl AppState {
 /// What is found when it is as wanted, or when the time is up. Looks again when `place` is woken, and now and then.
 pub(super) async fn look_again<T, Found>(
     deadline: Instant,
-    mut place: Option<Place>,
+    mut place: Option<WaitHandle>,
     look: impl Fn() -> Found,
     is_wanted: impl Fn(&T) -> bool,
 ) -> sqlx::Result<T>

@@ -8,7 +8,7 @@ use crate::http::AppState;
 use crate::http::behind::look_again;
 use crate::store::history::transfers::{self, Leg};
 use crate::store::{discarded, quarantine};
-use crate::waiting::On;
+use crate::waiters::On;
 
 /// A leg that was not there.
 pub(super) enum Other {

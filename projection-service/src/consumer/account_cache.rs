@@ -1,5 +1,5 @@
-//! The states of accounts between batches: what the views hold, without asking them. Right as long as nobody else
-//! goes on with our partitions, which the checkpoints tell with each batch; forgotten when they do.
+//! Cache of account states between batches. It is valid while no other writer applies events of the
+//! same partitions, which each batch verifies by the checkpoints; it is discarded otherwise.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,30 +8,34 @@ use uuid::Uuid;
 
 use crate::projection::AccountState;
 
-/// What is known of an account.
+/// Cached state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// It is not there.
+    /// The account does not exist.
     Absent,
-    /// As it stands.
+    /// The account after its last applied event.
     State(AccountState),
-    /// An event of it was set aside: what comes waits behind it.
+    /// An event of the account is quarantined; later events wait behind it.
     Quarantined,
 }
 
-/// The accounts used last: at least `CAPACITY` of them, which is more than a batch has, and at most twice as many.
+/// Cache of at least `CAPACITY` and at most twice as many recently used accounts, in two
+/// generations.
+///
+/// A general cache does not fit: it may evict an account of the current batch before the fold,
+/// which would take the account for absent. Here `CAPACITY` exceeds the accounts of a batch.
 #[derive(Debug, Default)]
-pub(crate) struct Accounts {
+pub(crate) struct AccountCache {
     young: HashMap<Uuid, Known>,
     old: HashMap<Uuid, Known>,
-    /// Events of theirs that were discarded: few.
+    /// Discarded events of these accounts; few.
     discarded: HashSet<Position>,
 }
 
 const CAPACITY: usize = 100_000;
 
-impl Accounts {
-    /// What is known of an account, if anything.
+impl AccountCache {
+    /// Returns the cached state of an account.
     pub(crate) fn get(&mut self, account_id: Uuid) -> Option<Known> {
         if let Some(known) = self.young.get(&account_id) {
             return Some(*known);
@@ -41,7 +45,7 @@ impl Accounts {
         Some(known)
     }
 
-    /// What is known of it from now on.
+    /// Replaces the cached state of an account.
     pub(crate) fn set(&mut self, account_id: Uuid, known: Known) {
         self.young.insert(account_id, known);
         if self.young.len() > CAPACITY {
@@ -49,20 +53,13 @@ impl Accounts {
         }
     }
 
-    /// Their accounts go on without these events, if they can't be applied.
+    /// Adds discarded events, which the fold skips if they cannot be applied.
     pub(crate) fn discard(&mut self, events: impl IntoIterator<Item = Position>) {
         self.discarded.extend(events);
     }
 
-    /// Whether an event was discarded.
+    /// Returns whether an event was discarded.
     pub(crate) fn is_discarded(&self, event: Position) -> bool {
         self.discarded.contains(&event)
-    }
-
-    /// Forgets all.
-    pub(crate) fn clear(&mut self) {
-        self.discarded.clear();
-        self.young.clear();
-        self.old.clear();
     }
 }

@@ -1,35 +1,36 @@
-//! Why an event can't follow on a state.
+//! Reasons why an event cannot follow a state.
 
 use std::fmt;
 
 use passbook_shared::money::MAX_AMOUNT;
 
-/// Why an event can't follow on a state: the log is not one that our decider wrote.
+/// Reason why an event cannot follow a state. The domain of the command-service never records such
+/// an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unapplicable {
-    /// Another version was to come.
+pub enum Inapplicable {
+    /// The version is not the next one.
     Version {
-        /// That.
+        /// Next version.
         expected: i64,
-        /// What came.
+        /// Position or version that was found.
         found: i64,
     },
     /// The first event of an account is not its opening.
     NotOpened,
-    /// An opening of an account that is there.
+    /// The account exists already.
     OpenedTwice,
-    /// An event after the closing.
+    /// The account is closed.
     AfterClosing,
-    /// The balance would leave what an amount can be.
+    /// The balance would exceed the range of an amount.
     Overflow,
-    /// More would be given free than is set aside, or more set aside than an amount can be.
+    /// The held amount would be negative or exceed the range of an amount.
     Held {
-        /// How much would be set aside, in minor units.
+        /// Resulting held amount in minor units.
         would_be: i64,
     },
 }
 
-impl fmt::Display for Unapplicable {
+impl fmt::Display for Inapplicable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Version { expected, found } => {
@@ -40,10 +41,7 @@ impl fmt::Display for Unapplicable {
             Self::AfterClosing => f.write_str("the account was closed before"),
             Self::Overflow => write!(f, "the balance would be beyond {MAX_AMOUNT} minor units"),
             Self::Held { would_be } => {
-                write!(
-                    f,
-                    "the amount set aside by holds would be {would_be} minor units, not 0 to {MAX_AMOUNT}"
-                )
+                write!(f, "the held amount would be {would_be} minor units, not 0 to {MAX_AMOUNT}")
             }
         }
     }

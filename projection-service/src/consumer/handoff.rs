@@ -1,4 +1,4 @@
-//! What the reading thread and the applying task tell each other.
+//! Communication between the reading thread and the applying task.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,46 +11,46 @@ use super::judging::OurLog;
 use super::record::Record;
 use crate::store::checkpoints::Checkpoint;
 
-/// From the thread to the task, in order.
+/// Message from the reader to the applier, in order.
 #[derive(Debug)]
-pub(super) enum Parcel {
-    /// From now on the epoch is this, and these partitions go on from here.
+pub(super) enum Message {
+    /// Starts an epoch with the assigned partitions and their checkpoints.
     Assigned {
-        /// Counts assignments.
+        /// Number of the assignment.
         epoch: u64,
-        /// Of the partitions that are ours.
+        /// Checkpoints of the assigned partitions.
         checkpoints: Vec<Checkpoint>,
-        /// Whose log is applied.
+        /// Log whose events are applied.
         log: OurLog,
     },
-    /// Records as they were read.
+    /// Records in the order in which they were read.
     Records {
-        /// The epoch they were read in; those of a past one are of no use.
+        /// Epoch in which they were read; records of a past epoch are ignored.
         epoch: u64,
-        /// In order within a partition.
+        /// Records, ordered within each partition.
         records: Vec<Record>,
     },
-    /// The topic lost records of a partition that were not read yet, and may have none after them.
+    /// The topic lost unread records of a partition, and may have none after them.
     Trimmed {
-        /// As above.
+        /// Epoch in which the loss was noticed.
         epoch: u64,
-        /// The partition.
+        /// Partition that lost records.
         partition: Partition,
     },
 }
 
-/// How far a partition was applied: what is committed to Kafka.
+/// Applied progress of a partition, which is committed to Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Applied {
-    /// The offset to read on from.
+    /// Offset to resume from.
     pub(super) offset: i64,
-    /// The position applied last.
+    /// Position of the last applied event.
     pub(super) position: i64,
 }
 
-/// What both sides see.
+/// State shared by the reader and the applier.
 #[derive(Debug, Default)]
-pub(super) struct Link {
+pub(super) struct Handoff {
     epoch: AtomicU64,
     start_over_at: Mutex<Option<Instant>>,
     applied: Mutex<BTreeMap<Partition, Applied>>,
@@ -58,40 +58,40 @@ pub(super) struct Link {
     pub(super) applying: tokio::sync::Mutex<()>,
 }
 
-impl Link {
-    /// The present epoch.
+impl Handoff {
+    /// Returns the current epoch.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Makes all that was read so far of no use, and gives the new epoch.
+    /// Starts a new epoch and returns it; records of earlier epochs are ignored.
     pub(super) fn next_epoch(&self) -> u64 {
         *self.start_over_at.lock() = None;
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Asks the thread to start over from the checkpoints, after a while.
+    /// Makes the reader start over from the checkpoints after a pause.
     pub(super) fn start_over(&self, after: Duration) {
         *self.start_over_at.lock() = Some(Instant::now() + after);
     }
 
-    /// Whether it is time to start over.
+    /// Returns whether a requested start-over is due.
     pub(super) fn is_to_start_over(&self) -> bool {
         let at = *self.start_over_at.lock();
         at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Notes how far partitions were applied.
+    /// Notes applied progress.
     pub(super) fn note(&self, applied: impl IntoIterator<Item = (Partition, Applied)>) {
         self.applied.lock().extend(applied);
     }
 
-    /// Forgets how far partitions were applied: they are begun anew.
+    /// Discards applied progress, because the partitions are assigned anew.
     pub(super) fn forget_applied(&self) {
         self.take_applied();
     }
 
-    /// What was applied since this was asked last.
+    /// Takes the progress noted since the last call.
     pub(super) fn take_applied(&self) -> BTreeMap<Partition, Applied> {
         std::mem::take(&mut *self.applied.lock())
     }

@@ -1,5 +1,5 @@
-//! Queries that wait for what they ask for: an account's version, or a position. Woken by what this instance applies;
-//! what another applies, they see in the database.
+//! Queries that wait until a version of an account or a position is applied. This instance wakes
+//! them for events it applies itself; events applied by other instances are seen in the database.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -10,14 +10,14 @@ use passbook_shared::partition::Partition;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// All queries that wait. All that is in it is of a query that runs.
+/// Registry of waiting queries. Each entry belongs to a running query.
 #[derive(Debug, Default)]
-pub struct Waiting {
-    accounts: Mutex<Waiters<Uuid>>,
-    partitions: Mutex<Waiters<Partition>>,
+pub struct Waiters {
+    accounts: Mutex<ByKey<Uuid>>,
+    partitions: Mutex<ByKey<Partition>>,
 }
 
-type Waiters<K> = HashMap<K, Vec<Waiter>>;
+type ByKey<K> = HashMap<K, Vec<Waiter>>;
 
 #[derive(Debug)]
 struct Waiter {
@@ -25,15 +25,15 @@ struct Waiter {
     wake: oneshot::Sender<()>,
 }
 
-/// A query's place among those that wait; given up when dropped.
+/// Registration of a waiting query, removed when dropped.
 #[derive(Debug)]
-pub struct Place {
-    waiting: Arc<Waiting>,
+pub struct WaitHandle {
+    waiting: Arc<Waiters>,
     on: On,
     woken: Option<oneshot::Receiver<()>>,
 }
 
-/// What a query waits for.
+/// Event that a query waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     /// An account's version.
@@ -42,9 +42,10 @@ pub enum On {
     Partition(Partition, i64),
 }
 
-impl Waiting {
-    /// Begins to wait. To be called before looking whether it is there already.
-    pub fn wait(self: &Arc<Self>, on: On) -> Place {
+impl Waiters {
+    /// Registers a query. Must be called before checking the database, or a wake-up could be
+    /// missed.
+    pub fn wait(self: &Arc<Self>, on: On) -> WaitHandle {
         let (wake, woken) = oneshot::channel();
         match on {
             On::Account(id, number) => add(&self.accounts, id, Waiter { number, wake }),
@@ -52,10 +53,10 @@ impl Waiting {
                 add(&self.partitions, partition, Waiter { number, wake })
             }
         }
-        Place { waiting: Arc::clone(self), on, woken: Some(woken) }
+        WaitHandle { waiting: Arc::clone(self), on, woken: Some(woken) }
     }
 
-    /// Wakes those whose position or version was applied.
+    /// Wakes the queries whose position or version was applied.
     pub fn reached(
         &self,
         partitions: impl Iterator<Item = (Partition, i64)>,
@@ -66,11 +67,11 @@ impl Waiting {
     }
 }
 
-fn add<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: K, waiter: Waiter) {
+fn add<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: K, waiter: Waiter) {
     waiters.lock().entry(key).or_default().push(waiter);
 }
 
-fn wake<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, reached: impl Iterator<Item = (K, i64)>) {
+fn wake<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, reached: impl Iterator<Item = (K, i64)>) {
     let mut waiters = waiters.lock();
     if waiters.is_empty() {
         return;
@@ -84,7 +85,7 @@ fn wake<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, reached: impl Iterator<Item =
     }
 }
 
-fn give_up<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: &K) {
+fn give_up<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: &K) {
     let mut waiters = waiters.lock();
     if let Some(of_key) = waiters.get_mut(key) {
         of_key.retain(|waiter| !waiter.wake.is_closed());
@@ -94,8 +95,8 @@ fn give_up<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: &K) {
     }
 }
 
-impl Place {
-    /// Ends when this instance has applied it, once; never, if another does.
+impl WaitHandle {
+    /// Completes once, when this instance has applied the event; never if another instance does.
     pub async fn woken(&mut self) {
         if let Some(woken) = &mut self.woken {
             let _ = woken.await;
@@ -106,9 +107,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for WaitHandle {
     fn drop(&mut self) {
-        // Closes the waiter's channel, by which it is known.
+        // Closes the channel, by which `give_up` recognizes the waiter.
         self.woken = None;
         match self.on {
             On::Account(id, _) => give_up(&self.waiting.accounts, &id),
@@ -123,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_query_is_woken_by_what_it_waits_for_and_leaves_nothing_behind() {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Waiters::default());
         let account = Uuid::from_u128(1);
         let mut early = waiting.wait(On::Account(account, 2));
         let late = waiting.wait(On::Account(account, 9));

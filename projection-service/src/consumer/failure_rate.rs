@@ -1,20 +1,20 @@
-//! How large a share of the recent events of a partition may fail before it stops instead of setting more aside. Pure.
+//! Limit on the share of a partition's recent events that may be quarantined before it stops.
 
-/// The settings of it.
+/// Limit on the failure rate of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// The largest share, in percent.
+    /// Maximum share, in percent.
     pub percent: i64,
-    /// Of so many events: the last ones.
+    /// Number of recent events over which the share is taken.
     pub window: i64,
 }
 
-/// Fewer failures stop nothing, whatever the share.
+/// Number of failures below which a partition never stops.
 const LEAST: usize = 50;
 
 impl Limit {
-    /// Whether too many fail at one of the `new` places, with those `before`. A place is a number that counts, from 1,
-    /// the events or records there are.
+    /// Returns whether any of the `new` failed positions exceeds the limit, together with those
+    /// `before`.
     pub(crate) fn is_exceeded(self, before: &[i64], new: &[i64]) -> bool {
         let mut places: Vec<i64> = before.iter().chain(new).copied().collect();
         places.sort_unstable();
