@@ -16,12 +16,11 @@ use crate::process::{Process, eventually, free_address};
 /// Topics of an in-process broker. A real Kafka gets one for each test.
 pub(crate) const TOPICS: [&str; 2] = ["passbook.events", "passbook.other"];
 
-/// Options of a JVM that lives for a second: its start is nearly all that a tool costs.
-const QUICK_JVM: &str =
-    "KAFKA_JVM_PERFORMANCE_OPTS=-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.awt.headless=true";
-/// Archive of loaded classes, which the first tool writes and the others map into memory.
-const SHARED_CLASSES: &str =
-    "KAFKA_OPTS=-XX:+AutoCreateSharedArchive -XX:SharedArchiveFile=/tmp/tools.jsa";
+/// Options of a JVM that lives for a second: compiling less and collecting simply, it starts sooner.
+const QUICK_JVM: [&str; 2] = [
+    "KAFKA_HEAP_OPTS=-Xmx256m -XX:TieredStopAtLevel=1",
+    "KAFKA_JVM_PERFORMANCE_OPTS=-XX:+UseSerialGC",
+];
 
 /// Kafka container or in-process broker.
 pub(crate) struct Kafka {
@@ -77,7 +76,8 @@ impl Kafka {
     pub(crate) async fn tool(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let Kind::Container(id) = &self.kind else { bail!("the in-process broker has no tools") };
         let path = format!("/opt/kafka/bin/{name}");
-        let jvm = ["--env", QUICK_JVM, "--env", SHARED_CLASSES];
+        let [heap, performance] = QUICK_JVM;
+        let jvm = ["--env", heap, "--env", performance];
         let tool = [id, &path, "--bootstrap-server", "localhost:9094"];
         docker(&[&["exec"], &jvm[..], &tool, arguments].concat()).await
     }
