@@ -3,8 +3,6 @@
 //! The test harness cannot ignore a test at run time. Decided here, tests that need containers are
 //! reported as ignored without them, never as passed.
 
-#![expect(clippy::print_stdout, reason = "cargo reads what a build script prints")]
-
 use std::process::{Command, Stdio};
 
 const VARIABLE: &str = "PASSBOOK_TEST_CONTAINERS";
