@@ -1,4 +1,4 @@
-//! What a command is told, as far as it follows from what was asked before: no ids and times that the service makes.
+//! Outcomes as far as the requests determine them: without ids and times that the service chooses.
 
 use command_service::domain::{AccountSummary, Refusal};
 use command_service::outcome::{
@@ -9,24 +9,24 @@ use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-/// What became of a command.
+/// Outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Told {
-    Done { replayed: bool, own: ToldLeg, to: Option<ToldLeg> },
+pub(super) enum Observed {
+    Done { replayed: bool, own: ObservedChange, to: Option<ObservedChange> },
     Refused { replayed: bool, refusal: Refusal },
     Error(CommandError),
 }
 
-/// What it did to an account.
+/// Change of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ToldLeg {
+pub(super) struct ObservedChange {
     pub(super) account_id: Uuid,
     pub(super) version: i64,
     pub(super) account: AccountSummary,
     pub(super) events: Vec<Happened>,
 }
 
-/// An event, and which command caused it.
+/// Event and the command that caused it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Happened {
     pub(super) version: i64,
@@ -34,10 +34,10 @@ pub(super) struct Happened {
     pub(super) command_id: Uuid,
 }
 
-impl Told {
-    /// The same without times at which events were recorded: those are the store's to choose.
+impl Observed {
+    /// Removes the times that the store chooses.
     pub(super) fn timeless(self) -> Self {
-        let leg = |leg: ToldLeg| ToldLeg {
+        let leg = |leg: ObservedChange| ObservedChange {
             events: leg.events.into_iter().map(Happened::timeless).collect(),
             ..leg
         };
@@ -56,8 +56,8 @@ impl Told {
         matches!(self, Self::Done { .. })
     }
 
-    /// The same, as it is told to whoever asks again.
-    pub(super) fn again(self) -> Self {
+    /// Returns the outcome of a repeat.
+    pub(super) fn replayed(self) -> Self {
         match self {
             Self::Done { own, to, .. } => Self::Done { replayed: true, own, to },
             Self::Refused { refusal, .. } => Self::Refused { replayed: true, refusal },
@@ -65,6 +65,7 @@ impl Told {
         }
     }
 
+    /// Returns the outcome of a result of the service.
     pub(super) fn by_service(result: &CommandResult) -> Self {
         match result {
             Err(error) => Self::Error(error.clone()),
@@ -72,7 +73,7 @@ impl Told {
                 Self::Refused { replayed: *replayed, refusal: refusal.clone() }.timeless()
             }
             Ok(Answer { replayed, outcome: Outcome::Accepted(Accepted { own, to }) }) => {
-                Self::Done { replayed: *replayed, own: told(own), to: to.as_ref().map(told) }
+                Self::Done { replayed: *replayed, own: change(own), to: to.as_ref().map(change) }
                     .timeless()
             }
         }
@@ -80,7 +81,8 @@ impl Told {
 }
 
 impl Happened {
-    /// A reversal counts from when its entry was recorded, unless somebody has chosen a time.
+    /// Removes the effective time of a reversal: by default, it is the time at which its entry was
+    /// recorded.
     pub(super) fn timeless(mut self) -> Self {
         if let AccountEvent::EntryReversed(reversed) = &mut self.event {
             reversed.effective_at = None;
@@ -101,10 +103,10 @@ fn timeless(refusal: Refusal) -> Refusal {
     }
 }
 
-fn told(leg: &AccountChange) -> ToldLeg {
+fn change(leg: &AccountChange) -> ObservedChange {
     let AccountChange { account_id, version, account, events, .. } = leg;
     let events = events.iter().map(|event| happened(*account_id, event)).collect();
-    ToldLeg { account_id: *account_id, version: *version, account: *account, events }
+    ObservedChange { account_id: *account_id, version: *version, account: *account, events }
 }
 
 fn happened(account_id: Uuid, event: &RecordedEvent) -> Happened {
