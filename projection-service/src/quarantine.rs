@@ -106,9 +106,6 @@ pub async fn discard(
 
 /// Tries again all that is set aside in a generation that nobody writes: one that was kept while, in the live one, events
 /// were settled.
-///
-/// # Errors
-/// As any query.
 pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
     for account_id in quarantine::accounts(&mut *connection).await? {
         let mut transaction = connection.begin().await?;

@@ -77,9 +77,6 @@ pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
 }
 
 /// The states of those of the accounts that are there.
-///
-/// # Errors
-/// As any query.
 pub async fn states(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
@@ -95,9 +92,6 @@ pub async fn states(
 }
 
 /// An account as it stands.
-///
-/// # Errors
-/// As any query.
 pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
@@ -112,9 +106,6 @@ pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Accoun
 }
 
 /// The version an account is at.
-///
-/// # Errors
-/// As any query.
 pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1")
         .bind(account_id)
@@ -200,9 +191,6 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
 }
 
 /// A page of accounts.
-///
-/// # Errors
-/// As any query.
 pub async fn list(
     pool: &PgPool,
     filter: &Filter,
@@ -272,9 +260,6 @@ pub struct Total {
 }
 
 /// All accounts by currency and status, as they stand or as of a moment. Reads every account.
-///
-/// # Errors
-/// As any query.
 pub async fn totals(pool: &PgPool, as_of: Option<Timestamp>) -> sqlx::Result<Vec<Total>> {
     let mut sql = QueryBuilder::<Postgres>::new(
         "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text",

@@ -24,9 +24,6 @@ pub struct Checkpoint {
 }
 
 /// Makes the checkpoints of a topic of so many partitions that are not there yet.
-///
-/// # Errors
-/// As any query.
 pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO checkpoints (partition) SELECT p FROM generate_series(0, $1 - 1) AS p
@@ -40,9 +37,6 @@ pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sql
 }
 
 /// Every partition's checkpoint, by partition.
-///
-/// # Errors
-/// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>> {
     sqlx::query_as(
         "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition",
@@ -52,9 +46,6 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>>
 }
 
 /// The partitions whose checkpoints nobody holds: those of others are being applied again.
-///
-/// # Errors
-/// As any query.
 pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>> {
     sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED")
         .fetch_all(connection)
@@ -62,9 +53,6 @@ pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>>
 }
 
 /// A partition's checkpoint, if there is one.
-///
-/// # Errors
-/// As any query.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -78,9 +66,6 @@ pub async fn find(
 }
 
 /// A partition's position; 0 if nothing of it was applied.
-///
-/// # Errors
-/// As any query.
 pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT position FROM checkpoints WHERE partition = $1")
         .bind(partition)
@@ -90,9 +75,6 @@ pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sq
 }
 
 /// The views of a partition were changed behind their writer's back: it begins anew.
-///
-/// # Errors
-/// As any query.
 pub async fn raise_epoch(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<()> {
     sqlx::query("UPDATE checkpoints SET epoch = epoch + 1 WHERE partition = $1")
         .bind(partition)
@@ -134,9 +116,6 @@ pub async fn hold_one(
 }
 
 /// Takes the views of a partition back to a position, by their own history; reading goes on at an offset of the topic.
-///
-/// # Errors
-/// As any query.
 pub async fn rewind(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -153,9 +132,6 @@ pub async fn rewind(
 }
 
 /// Names the event at a checkpoint that does not: after going back.
-///
-/// # Errors
-/// As any query.
 pub async fn name(
     executor: impl PgExecutor<'_>,
     partition: Partition,

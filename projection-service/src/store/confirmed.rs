@@ -21,9 +21,6 @@ pub struct Confirmed {
 }
 
 /// Returns what was confirmed, by partition.
-///
-/// # Errors
-/// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<BTreeMap<Partition, Confirmed>> {
     let sql = "SELECT partition, position, event_id, store_epoch FROM projection.confirmed";
     let rows: Vec<Confirmed> = sqlx::query_as(sql).fetch_all(executor).await?;
@@ -31,9 +28,6 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<BTreeMap<Partiti
 }
 
 /// Notes what the log has confirmed, in place of what it confirmed before.
-///
-/// # Errors
-/// As any query.
 pub async fn set(executor: impl PgExecutor<'_>, confirmed: Confirmed) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO projection.confirmed (partition, position, event_id, store_epoch) VALUES ($1, $2, $3, $4)

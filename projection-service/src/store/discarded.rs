@@ -39,9 +39,6 @@ pub struct Discarded {
 }
 
 /// The newest first, before a number.
-///
-/// # Errors
-/// As any query.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     before: i64,
@@ -59,9 +56,6 @@ pub async fn list(
 }
 
 /// The places of events of these accounts that were thrown away.
-///
-/// # Errors
-/// As any query.
 pub async fn among(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
@@ -76,9 +70,6 @@ pub async fn among(
 }
 
 /// The positions of events of a partition that were thrown away.
-///
-/// # Errors
-/// As any query.
 pub async fn positions(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -94,9 +85,6 @@ pub async fn positions(
 }
 
 /// Whether an account's event with this version was thrown away.
-///
-/// # Errors
-/// As any query.
 pub async fn contains(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -122,9 +110,6 @@ pub struct Event {
 
 /// Records that what has this number in the quarantine is thrown away, for a reason; of a record that is no event, with
 /// no `event`. It is still to be removed there.
-///
-/// # Errors
-/// As any query.
 pub async fn record(
     executor: impl PgExecutor<'_>,
     id: i64,

@@ -40,9 +40,6 @@ pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnect
 }
 
 /// Has the statements of a connection work on the generation that is live now.
-///
-/// # Errors
-/// As any query.
 pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
     let schema = live(&mut *connection).await?.schema();
     sqlx::query("SELECT set_config('search_path', $1, false)")
@@ -53,9 +50,6 @@ pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Has the statements of a transaction work on the generation that is live now, and gives that.
-///
-/// # Errors
-/// As any query.
 pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation> {
     let generation = live(&mut *transaction).await?;
     sqlx::query("SELECT set_config('search_path', $1, true)")
@@ -84,9 +78,6 @@ pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnec
 }
 
 /// The generation that queries are answered from.
-///
-/// # Errors
-/// As any query.
 pub async fn live(executor: impl PgExecutor<'_>) -> sqlx::Result<Generation> {
     sqlx::query_scalar("SELECT generation FROM projection.generations WHERE live")
         .fetch_one(executor)
@@ -95,9 +86,6 @@ pub async fn live(executor: impl PgExecutor<'_>) -> sqlx::Result<Generation> {
 }
 
 /// All there are, the oldest first.
-///
-/// # Errors
-/// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>> {
     let found: Vec<i32> =
         sqlx::query_scalar("SELECT generation FROM projection.generations ORDER BY generation")
@@ -107,9 +95,6 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>>
 }
 
 /// Makes an empty generation, to be loaded in bulk: [`index`] is for when all is there.
-///
-/// # Errors
-/// As any query.
 pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
     sqlx::query_scalar("SELECT projection.add_generation()")
         .fetch_one(connection)
@@ -118,9 +103,6 @@ pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
 }
 
 /// Gives a generation the indexes that it was loaded without, if it has none yet. To be called in a transaction.
-///
-/// # Errors
-/// As any query.
 pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SELECT projection.finish_generation($1)")
         .bind(generation.0)
@@ -130,9 +112,6 @@ pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sq
 }
 
 /// Drops a generation that is not live.
-///
-/// # Errors
-/// As any query.
 pub async fn discard(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SELECT projection.drop_generation($1)")
         .bind(generation.0)
@@ -142,9 +121,6 @@ pub async fn discard(connection: &mut PgConnection, generation: Generation) -> s
 }
 
 /// How many accounts of the live generation have events that the other has set aside: they would go back.
-///
-/// # Errors
-/// As any query.
 pub async fn behind(
     connection: &mut PgConnection,
     other: Generation,
@@ -158,9 +134,6 @@ pub async fn behind(
 }
 
 /// Returns the accounts of which one generation has other rows than another: at most so many.
-///
-/// # Errors
-/// As any query.
 pub async fn differing(
     connection: &mut PgConnection,
     one: Generation,
@@ -176,9 +149,6 @@ pub async fn differing(
 }
 
 /// Empties the generation that a connection works on. To be called in a transaction.
-///
-/// # Errors
-/// As any query.
 pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(
         "DELETE FROM quarantine; DELETE FROM history; DELETE FROM accounts;
@@ -190,9 +160,6 @@ pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Makes a generation the live one, for whoever asks afterwards all at once.
-///
-/// # Errors
-/// As any query.
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
     sqlx::query("SELECT projection.switch_to($1)")

@@ -41,9 +41,6 @@ pub struct Row<'e> {
 
 /// Keeps many events by COPY, which takes Postgres a third less time a row than arrays do. The driver sends the data and
 /// its end apart, which on TCP can cost up to 40 ms (Nagle's algorithm) while Postgres has nothing to do: not for few.
-///
-/// # Errors
-/// As any query.
 pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut copy = connection
         .copy_in_raw(
@@ -60,9 +57,6 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
 
 /// The state of an account after an event, by the event's version; if that event was discarded, as the one before it left
 /// the account.
-///
-/// # Errors
-/// As any query.
 pub async fn at_version(
     pool: &PgPool,
     account_id: Uuid,
@@ -83,9 +77,6 @@ pub async fn at_version(
 }
 
 /// The state of an account as recorded at a moment; nothing if it was not there yet.
-///
-/// # Errors
-/// As any query.
 pub async fn as_of(
     pool: &PgPool,
     account_id: Uuid,
@@ -127,9 +118,6 @@ pub struct Period {
 
 /// The period recorded from `from` until before `to`, both open if absent, and up to `as_of`; nothing if there is no
 /// such account.
-///
-/// # Errors
-/// As any query.
 pub async fn period(
     pool: &PgPool,
     account_id: Uuid,
@@ -160,9 +148,6 @@ pub async fn period(
 }
 
 /// The balance of an account just before each of the moments, in minor units; 0 before it was opened.
-///
-/// # Errors
-/// As any query.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,

@@ -41,17 +41,11 @@ macro_rules! select {
 }
 
 /// What could not be applied, the newest first.
-///
-/// # Errors
-/// As any query.
 pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
     sqlx::query_as(select!("ORDER BY q.id DESC LIMIT $1")).bind(limit).fetch_all(executor).await
 }
 
 /// What could not be applied, the oldest first, after a number.
-///
-/// # Errors
-/// As any query.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     after: i64,
@@ -65,9 +59,6 @@ pub async fn list(
 }
 
 /// What could not be applied and has this number.
-///
-/// # Errors
-/// As any query.
 pub async fn find(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Quarantined>> {
     sqlx::query_as(select!("AND q.id = $1")).bind(id).fetch_optional(executor).await
 }
@@ -84,9 +75,6 @@ pub struct Document {
 }
 
 /// The value of what has this number.
-///
-/// # Errors
-/// As any query.
 pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
         "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64, published_at
@@ -117,9 +105,6 @@ pub struct Waiting {
 }
 
 /// Events of an account, after a position, in the order of the log: the one that could not be applied comes first.
-///
-/// # Errors
-/// As any query.
 pub async fn of_account(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -138,9 +123,6 @@ pub async fn of_account(
 }
 
 /// Versions and positions of the events of an account that wait, in order.
-///
-/// # Errors
-/// As any query.
 pub async fn waiting(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -156,9 +138,6 @@ pub async fn waiting(
 }
 
 /// Those of the accounts that have an event set aside: what comes for them waits behind it.
-///
-/// # Errors
-/// As any query.
 pub async fn among(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
@@ -169,9 +148,6 @@ pub async fn among(
 }
 
 /// Every account that has an event set aside.
-///
-/// # Errors
-/// As any query.
 pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
         "SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits",
@@ -181,9 +157,6 @@ pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> 
 }
 
 /// Since when an account waits, if it does.
-///
-/// # Errors
-/// As any query.
 pub async fn since(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -204,9 +177,6 @@ pub struct Held {
 }
 
 /// How much is in quarantine.
-///
-/// # Errors
-/// As any query.
 pub async fn held(executor: impl PgExecutor<'_>) -> sqlx::Result<Held> {
     sqlx::query_as("SELECT count(*) AS number, min(since) AS oldest FROM quarantine")
         .fetch_one(executor)
@@ -214,9 +184,6 @@ pub async fn held(executor: impl PgExecutor<'_>) -> sqlx::Result<Held> {
 }
 
 /// How many are set aside of an account.
-///
-/// # Errors
-/// As any query.
 pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM quarantine WHERE account_id = $1")
         .bind(account_id)
@@ -225,9 +192,6 @@ pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::
 }
 
 /// The positions of events of a partition that could not be applied, after one of them.
-///
-/// # Errors
-/// As any query.
 pub async fn failures(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -243,9 +207,6 @@ pub async fn failures(
 }
 
 /// They are set aside no longer.
-///
-/// # Errors
-/// As any query.
 pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM quarantine WHERE id = ANY ($1)")
         .bind(ids)
@@ -255,9 +216,6 @@ pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<
 }
 
 /// It could not be applied, for this reason: later events of its account wait behind it.
-///
-/// # Errors
-/// As any query.
 pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE quarantine SET waits = false, reason = $2 WHERE id = $1")
         .bind(id)
@@ -268,9 +226,6 @@ pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx:
 }
 
 /// The accounts of a partition that have events set aside, each with the position of the first of them.
-///
-/// # Errors
-/// As any query.
 pub async fn first_positions(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -286,9 +241,6 @@ pub async fn first_positions(
 }
 
 /// The documents of events of a partition that are set aside, by their positions; each with its account and version.
-///
-/// # Errors
-/// As any query.
 pub async fn documents(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -312,9 +264,6 @@ pub async fn documents(
 }
 
 /// How much of a partition is set aside: records and events, and how many of them are known to be events.
-///
-/// # Errors
-/// As any query.
 pub async fn counts(
     executor: impl PgExecutor<'_>,
     partition: Partition,

@@ -128,9 +128,6 @@ macro_rules! select {
 }
 
 /// Whether this connection is the one that may find out what was asked for, until it ends, or [`notice_done`].
-///
-/// # Errors
-/// As any query.
 pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
         .bind(NOTICE_LOCK)
@@ -139,9 +136,6 @@ pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<boo
 }
 
 /// Lets others find out.
-///
-/// # Errors
-/// As any query.
 pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(NOTICE_LOCK)
@@ -151,17 +145,11 @@ pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Whether this connection is the one that may run replays, until it ends.
-///
-/// # Errors
-/// As any query.
 pub async fn try_run_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(RUN_LOCK).fetch_one(connection).await
 }
 
 /// Writes down what a reset of offsets asks for, in place of what was noticed and not confirmed.
-///
-/// # Errors
-/// As any query.
 pub async fn notice(connection: &mut PgConnection, asked_for: &From) -> sqlx::Result<()> {
     sqlx::query(
         "WITH before AS (DELETE FROM projection.replays WHERE state = 'noticed')
@@ -175,9 +163,6 @@ pub async fn notice(connection: &mut PgConnection, asked_for: &From) -> sqlx::Re
 }
 
 /// Whoever reset the offsets has taken that back: what was noticed is of no account.
-///
-/// # Errors
-/// As any query.
 pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'")
         .execute(connection)
@@ -186,9 +171,6 @@ pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Kafka has our note again: what was noticed may run.
-///
-/// # Errors
-/// As any query.
 pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
     // Mostly there is nothing, and the table may be locked while something is settled.
     let sql = "SELECT EXISTS (SELECT FROM projection.replays WHERE state = 'noticed')";
@@ -200,9 +182,6 @@ pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Asks for a replay, if none is open; gives it, or the open one.
-///
-/// # Errors
-/// As any query.
 pub async fn ask(
     connection: &mut PgConnection,
     asked_for: &From,
@@ -240,9 +219,6 @@ pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Rep
 }
 
 /// The replay that runs, or is next.
-///
-/// # Errors
-/// As any query.
 pub async fn next(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Replay>> {
     let sql =
         select!("WHERE state IN ('waiting', 'running', 'comparing') ORDER BY asked_at LIMIT 1");
@@ -250,25 +226,16 @@ pub async fn next(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Replay>>
 }
 
 /// A replay.
-///
-/// # Errors
-/// As any query.
 pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Replay>> {
     sqlx::query_as(select!("WHERE replay_id = $1")).bind(id).fetch_optional(executor).await
 }
 
 /// The newest, newest first.
-///
-/// # Errors
-/// As any query.
 pub async fn newest(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Replay>> {
     sqlx::query_as(select!("ORDER BY asked_at DESC LIMIT 100")).fetch_all(executor).await
 }
 
 /// Asks a replay to end. One that waits has ended.
-///
-/// # Errors
-/// As any query.
 pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE projection.replays
@@ -283,9 +250,6 @@ pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()>
 }
 
 /// It runs, on this generation.
-///
-/// # Errors
-/// As any query.
 pub async fn begin(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -317,9 +281,6 @@ pub struct Figures {
 }
 
 /// Notes how far it is; gives whether somebody wants it to end.
-///
-/// # Errors
-/// As any query.
 pub async fn advance(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -342,18 +303,12 @@ pub async fn advance(
 }
 
 /// Its views are compared with the live ones.
-///
-/// # Errors
-/// As any query.
 pub async fn compare(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     let sql = "UPDATE projection.replays SET state = 'comparing' WHERE replay_id = $1";
     sqlx::query(sql).bind(id).execute(executor).await.map(drop)
 }
 
 /// What the comparison found.
-///
-/// # Errors
-/// As any query.
 pub async fn compared(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -371,9 +326,6 @@ pub async fn compared(
 }
 
 /// It has ended.
-///
-/// # Errors
-/// As any query.
 pub async fn end(
     executor: impl PgExecutor<'_>,
     id: Uuid,

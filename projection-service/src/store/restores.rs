@@ -24,9 +24,6 @@ impl From<&StoreDescription> for Accepted {
 }
 
 /// Returns the restores that are known.
-///
-/// # Errors
-/// As any query.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Accepted> {
     let sql =
         "SELECT partition, epoch, position FROM projection.restores ORDER BY partition, epoch";
@@ -39,9 +36,6 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Accepted> {
 }
 
 /// Remembers the restores of a store.
-///
-/// # Errors
-/// As any query.
 pub async fn remember(executor: impl PgExecutor<'_>, store: &StoreDescription) -> sqlx::Result<()> {
     let rows: Vec<_> = store
         .restores

@@ -14,9 +14,6 @@ pub struct Source {
 }
 
 /// Remembers whose log the views are of, before its first event is applied.
-///
-/// # Errors
-/// As any query.
 pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO projection.source (store_id, partitions) VALUES ($1, $2)
@@ -31,9 +28,6 @@ pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Resul
 }
 
 /// The source, if reading has begun before.
-///
-/// # Errors
-/// As any query.
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Source>> {
     let row = sqlx::query("SELECT store_id, partitions FROM projection.source")
         .fetch_optional(connection)

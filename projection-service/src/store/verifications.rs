@@ -17,9 +17,6 @@ pub struct Told {
 }
 
 /// Keeps how a verification stands.
-///
-/// # Errors
-/// As any query.
 pub async fn tell(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -43,9 +40,6 @@ pub async fn tell(
 }
 
 /// Returns how a verification stands, if one has this id.
-///
-/// # Errors
-/// As any query.
 pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Told>> {
     sqlx::query_as(
         "SELECT body, running AND told_at < clock_timestamp() - interval '30 seconds' AS is_lost
@@ -57,9 +51,6 @@ pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Optio
 }
 
 /// Returns the id of the verification that an instance has under way, if there is one.
-///
-/// # Errors
-/// As any query.
 pub async fn running(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Uuid>> {
     sqlx::query_scalar(
         "SELECT verify_id FROM projection.verifications

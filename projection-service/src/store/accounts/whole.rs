@@ -53,9 +53,6 @@ impl<'r> Whole<'r> {
 }
 
 /// Gives every account of a partition to `each`.
-///
-/// # Errors
-/// As any query.
 pub async fn each_of(
     connection: &mut PgConnection,
     partition: Partition,
@@ -75,9 +72,6 @@ pub async fn each_of(
 }
 
 /// Gives those of these accounts that are there to `each`.
-///
-/// # Errors
-/// As any query.
 pub async fn each_with(
     connection: &mut PgConnection,
     accounts: &[Uuid],
@@ -97,9 +91,6 @@ pub async fn each_with(
 }
 
 /// Accounts in a partition that a log of so many does not have.
-///
-/// # Errors
-/// As any query.
 pub async fn outside(
     connection: &mut PgConnection,
     partitions: Partition,

@@ -13,9 +13,6 @@ pub type Place = (Timestamp, i64);
 
 /// Entries of an account that count from `from` until before `to` and lie before a place, latest first; each with the balance
 /// of all that counts from its place or before.
-///
-/// # Errors
-/// As any query.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -107,9 +104,6 @@ fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64)
 
 /// The balance of an account, as known at a version, of all that counts from before each of the moments, which ascend. In
 /// minor units; 0 before anything counts.
-///
-/// # Errors
-/// As any query.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,
@@ -141,9 +135,6 @@ pub async fn balances(
 }
 
 /// When the first of an account's entries counts from, if that is not when it was recorded.
-///
-/// # Errors
-/// As any query.
 pub async fn first(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
     let sql =
         "SELECT min(effective_at) FROM history WHERE account_id = $1 AND effective_at IS NOT NULL";

@@ -68,9 +68,6 @@ pub struct Filter<'a> {
 }
 
 /// Entries of an account, newest first.
-///
-/// # Errors
-/// As any query.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -111,9 +108,6 @@ pub struct Delivered {
 }
 
 /// The entry of an account that has this version.
-///
-/// # Errors
-/// As any query.
 pub async fn find(
     pool: &PgPool,
     account_id: Uuid,

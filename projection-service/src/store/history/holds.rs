@@ -67,9 +67,6 @@ fn ended_by(event_type: Option<&str>) -> sqlx::Result<HoldStatus> {
 }
 
 /// Holds of an account as of `version` that were placed before another, newest first: those that stand so, or all.
-///
-/// # Errors
-/// As any query.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,

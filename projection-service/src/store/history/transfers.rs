@@ -39,9 +39,6 @@ pub struct Leg {
 }
 
 /// The legs of a transfer that are there.
-///
-/// # Errors
-/// As any query.
 pub async fn legs(pool: &PgPool, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
     sqlx::query_as(
         "WITH leg AS (

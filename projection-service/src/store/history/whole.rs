@@ -100,9 +100,6 @@ impl<'r> Whole<'r> {
 }
 
 /// Gives those of the rows of these accounts and versions that are there to `each`, with their place in the list.
-///
-/// # Errors
-/// As any query.
 pub async fn each_of(
     connection: &mut PgConnection,
     accounts: &[Uuid],
@@ -154,9 +151,6 @@ pub fn beyond<'c>(
 }
 
 /// Accounts that have a history, and are not in `accounts`. Looks at one row of each account.
-///
-/// # Errors
-/// As any query.
 pub async fn without_account(connection: &mut PgConnection) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
         "WITH RECURSIVE ids AS (
