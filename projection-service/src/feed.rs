@@ -187,7 +187,7 @@ impl Feed {
         moment: Timestamp,
     ) -> Result<Option<Position>, FeedError> {
         #[derive(Deserialize)]
-        struct Settled {
+        struct Resolution {
             position: Position,
         }
         let url = self.url(&format!("v1/partitions/{partition}/settled"), &[]);
@@ -196,7 +196,7 @@ impl Feed {
         if response.status() == reqwest::StatusCode::BAD_REQUEST {
             return Ok(None);
         }
-        let Settled { position } = response.error_for_status()?.json().await?;
+        let Resolution { position } = response.error_for_status()?.json().await?;
         Ok(Some(position))
     }
 

@@ -3,8 +3,6 @@
 //! However it is asked for (offsets reset by a tool, HTTP, the command line), it is one row in the database, and one
 //! instance at a time runs it. Whatever stops it, the next one goes on from the checkpoints of what it builds.
 
-/// What can be asked for.
-pub mod asked;
 pub(crate) mod error;
 pub(crate) mod loading;
 pub(crate) mod progress;

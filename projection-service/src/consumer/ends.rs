@@ -20,10 +20,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::causes::{Causes, explain, holder};
 use super::client::{log, set_unless_given};
 use super::stalled::{Stall, Stalled};
+use crate::checkpoint::Checkpoint;
 use crate::feed::Feed;
 use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
-use crate::store::checkpoints::Checkpoint;
 use crate::store::{Views, checkpoints, quarantine};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -209,7 +209,7 @@ impl Watched {
                 metrics::lag(checkpoint.partition, lag.events, lag.millis);
             }
         }
-        if let Ok(held) = self.views.read(quarantine::held(pool)).await {
+        if let Ok(held) = self.views.read(quarantine::size(pool)).await {
             metrics::in_quarantine(held.number);
             self.quarantine.holds(held);
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use passbook_shared::partition::Partition;
 use uuid::Uuid;
 
-use crate::store::checkpoints::Checkpoint;
+use crate::checkpoint::Checkpoint;
 
 /// Number of accepted events per partition whose ids are remembered, to tell a repeat from another event.
 const REMEMBERED: usize = 1_024;

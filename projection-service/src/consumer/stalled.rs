@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use passbook_shared::partition::Partition;
 
 use super::ends::Ends;
+use crate::checkpoint::Checkpoint;
 use crate::feed::Feed;
-use crate::store::checkpoints::Checkpoint;
 
 /// Maximum time between two questions to the log.
 const ASK_EVERY: Duration = Duration::from_secs(10);

@@ -8,13 +8,13 @@ use super::Ground;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::topic;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::judging::{OurLog, judge};
 use crate::consumer::known::Accounts;
 use crate::consumer::record::Record;
 use crate::consumer::sequence::{Sequence, Verdict};
 use crate::consumer::writer::write;
 use crate::metrics;
-use crate::store::checkpoints::Checkpoint;
 
 /// Events applied in one transaction, at most, and what they take in bytes, about.
 const BATCH: (usize, usize) = (20_000, 16 << 20);

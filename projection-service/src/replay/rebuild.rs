@@ -12,17 +12,18 @@ use serde_json::Value;
 use sqlx::{Connection, PgConnection, Row};
 use tokio::time::sleep;
 
-use super::asked::From;
 use super::error::ReplayError;
 use super::loading::Loading;
 use super::progress::Progress;
 use super::rewind::account_by_log;
 use super::{Ground, Positions};
 use crate::agreement::correct;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::judging::OurLog;
 use crate::quarantine;
-use crate::store::checkpoints::{self, Checkpoint};
+use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
+use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay};
 
 /// So many events behind the live views is near: the rest takes a moment.
@@ -106,7 +107,7 @@ impl<'a> Rebuild<'a> {
             // An earlier run got so far.
             return Ok(());
         }
-        if matches!(self.replay.asked_for, From::Generation(_)) {
+        if matches!(self.replay.asked_for, ReplayTarget::Generation(_)) {
             quarantine::retry_all(&mut self.building).await?;
         }
         self.approach(By::Topic).await?;

@@ -9,13 +9,13 @@ use passbook_shared::store_error;
 use sqlx::PgConnection;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::asked::From;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::rebuild::{self, Rebuild};
 use super::{Ground, rewind};
 use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
+use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay, State};
 
 /// How often to look whether something was asked for.
@@ -114,7 +114,7 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
 /// How many events a replay that was begun before has applied.
 async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
     match (&replay.asked_for, replay.generation) {
-        (From::Beginning | From::Generation(_), Some(generation)) => {
+        (ReplayTarget::Beginning | ReplayTarget::Generation(_), Some(generation)) => {
             let mut building = ground.connect_to(Generation(generation)).await?;
             Ok(checkpoints::all(&mut building)
                 .await?
@@ -122,16 +122,19 @@ async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
                 .map(|checkpoint| checkpoint.position)
                 .sum())
         }
-        (From::Beginning | From::Generation(_), None)
-        | (From::Time(_) | From::PartitionOffsets(_) | From::AccountId(_), _) => Ok(0),
+        (ReplayTarget::Beginning | ReplayTarget::Generation(_), None)
+        | (
+            ReplayTarget::Time(_) | ReplayTarget::PartitionOffsets(_) | ReplayTarget::AccountId(_),
+            _,
+        ) => Ok(0),
     }
 }
 
 async fn attempt(ground: &Ground, progress: &Progress, replay: &Replay) -> Result<(), ReplayError> {
     let given = match &replay.asked_for {
-        From::Beginning => None,
-        From::Generation(generation) => Some(*generation),
-        From::Time(_) | From::PartitionOffsets(_) | From::AccountId(_) => {
+        ReplayTarget::Beginning => None,
+        ReplayTarget::Generation(generation) => Some(*generation),
+        ReplayTarget::Time(_) | ReplayTarget::PartitionOffsets(_) | ReplayTarget::AccountId(_) => {
             let mut connection = ground.connect().await?;
             let live = generations::live(&mut connection).await?;
             replays::begin(&mut connection, replay.replay_id, live).await?;
@@ -142,12 +145,18 @@ async fn attempt(ground: &Ground, progress: &Progress, replay: &Replay) -> Resul
     Rebuild::new(ground, progress, replay, generation).await?.run().await
 }
 
-async fn again(ground: &Ground, progress: &Progress, asked_for: &From) -> Result<(), ReplayError> {
+async fn again(
+    ground: &Ground,
+    progress: &Progress,
+    asked_for: &ReplayTarget,
+) -> Result<(), ReplayError> {
     let back = match asked_for {
-        From::Time(moment) => rewind::to_time(ground, *moment).await?,
-        From::PartitionOffsets(offsets) => rewind::to_offsets(ground, offsets).await?,
-        From::AccountId(account_id) => return rewind::account(ground, progress, *account_id).await,
-        From::Beginning | From::Generation(_) => return Ok(()),
+        ReplayTarget::Time(moment) => rewind::to_time(ground, *moment).await?,
+        ReplayTarget::PartitionOffsets(offsets) => rewind::to_offsets(ground, offsets).await?,
+        ReplayTarget::AccountId(account_id) => {
+            return rewind::account(ground, progress, *account_id).await;
+        }
+        ReplayTarget::Beginning | ReplayTarget::Generation(_) => return Ok(()),
     };
     rewind::partitions(ground, progress, &back).await
 }
@@ -182,7 +191,7 @@ async fn tell(
 /// Drops what a replay that came to nothing has built; a generation it was to take up again stays.
 async fn discard(connection: &mut PgConnection, id: uuid::Uuid) -> sqlx::Result<()> {
     let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
-    if let (From::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {
+    if let (ReplayTarget::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {
         let mut transaction = sqlx::Connection::begin(connection).await?;
         generations::discard(&mut transaction, Generation(generation)).await?;
         transaction.commit().await?;

@@ -1,4 +1,4 @@
-//! Current states, one row an account.
+//! Current states, one row per account.
 
 use std::collections::HashMap;
 
@@ -11,32 +11,32 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::labels;
+use super::metadata;
 use crate::projection::AccountState;
 
-/// Rows with all their columns, to be compared with what they should be.
-pub mod whole;
+/// Full rows, for comparisons with the log.
+pub mod full_row;
 
-/// An account as it stands, or as it stood. Amounts in minor units.
+/// State of an account, current or past. Amounts are in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
+    /// Account id.
     pub account_id: Uuid,
-    /// Whose it is.
+    /// Owner, an opaque reference.
     pub owner: String,
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub currency: String,
-    /// When it was opened.
+    /// Time at which the opening was recorded.
     pub opened_at: Timestamp,
-    /// The time of the newest event.
+    /// Time at which the newest event was recorded.
     pub last_activity: Timestamp,
-    /// The opener's labels, as JSON.
+    /// Metadata of the opening, as JSON.
     pub metadata: Option<String>,
-    /// What events change.
+    /// State that events change.
     pub state: AccountState,
-    /// Of the newest event.
+    /// Position of the newest event.
     pub position: Position,
-    /// Since when later events of it are set aside, if any are.
+    /// Time at which the first event was quarantined, if later events are.
     pub quarantined_since: Option<Timestamp>,
 }
 
@@ -73,10 +73,12 @@ pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
     [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]
         .into_iter()
         .find(|status| status.as_str() == text)
-        .ok_or_else(|| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
+        .ok_or_else(|| {
+            sqlx::Error::Decode(format!("`{text}` is not a status of an account").into())
+        })
 }
 
-/// The states of those of the accounts that are there.
+/// Returns the states of those of the accounts that exist.
 pub async fn states(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
@@ -91,7 +93,7 @@ pub async fn states(
     rows.iter().map(|row| Ok((row.try_get("account_id")?, state(row)?))).collect()
 }
 
-/// An account as it stands.
+/// Returns the current state of an account.
 pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
@@ -105,7 +107,7 @@ pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Accoun
     .await
 }
 
-/// The version an account is at.
+/// Returns the version of an account.
 pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1")
         .bind(account_id)
@@ -113,55 +115,56 @@ pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64
         .await
 }
 
-/// Which accounts a list is of; each filter that is there must hold.
+/// Filter of a list of accounts. Each criterion that is present must match.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Whose.
+    /// Owner.
     pub owner: Option<String>,
-    /// In this currency.
+    /// Currency.
     pub currency: Option<Currency>,
-    /// With this status.
+    /// Status.
     pub status: Option<AccountStatus>,
-    /// With at least this balance.
+    /// Minimum balance, in minor units.
     pub min_balance: Option<i64>,
-    /// With at most this balance.
+    /// Maximum balance, in minor units.
     pub max_balance: Option<i64>,
-    /// With all of these labels.
+    /// Metadata entries, all of which must match.
     pub metadata: Metadata,
-    /// As they stood as recorded at this moment, if not as they stand.
+    /// Time of recording up to which events count; absent for the current states.
     pub as_of: Option<Timestamp>,
 }
 
-/// What a list is ordered by; accounts alike in it are ordered by id.
+/// Order of a list. Accounts with equal keys are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sort {
-    /// The column.
+    /// Sort column.
     pub by: SortBy,
-    /// Largest or newest first.
+    /// Whether the largest or newest comes first.
     pub descending: bool,
 }
 
-/// The columns a list can be ordered by.
+/// Columns that a list can be ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortBy {
-    /// When it was opened.
+    /// Time at which the opening was recorded.
     OpenedAt,
-    /// What is on it.
+    /// Balance.
     Balance,
-    /// The time of the newest event.
+    /// Time at which the newest event was recorded.
     LastActivity,
 }
 
-/// Where a page ended: the next begins behind it.
+/// Sort key of the last row of a page; the next page begins after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortKey {
-    /// A time.
+    /// Time of a time column.
     Time(Timestamp),
-    /// An amount.
+    /// Amount in minor units.
     Amount(i64),
 }
 
-/// Adds the accounts as they stand, or as they stood as recorded at a moment: those with later events as history has them.
+/// Adds the `FROM` clause: current states, or the states recorded by `as_of`. Accounts with later
+/// events are taken from `history`.
 fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     let Some(moment) = as_of.map(Timestamp::to_utc) else {
         sql.push(" FROM accounts AS a WHERE true");
@@ -190,7 +193,7 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     .push(") AS a WHERE true");
 }
 
-/// A page of accounts.
+/// Returns a page of accounts.
 pub async fn list(
     pool: &PgPool,
     filter: &Filter,
@@ -241,25 +244,25 @@ fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(most) = filter.max_balance {
         sql.push(" AND balance <= ").push_bind(most);
     }
-    labels::restrict(sql, "metadata", &filter.metadata);
+    metadata::restrict(sql, "metadata", &filter.metadata);
 }
 
-/// Accounts alike in status and currency, together.
+/// Sums of the accounts that share a currency and a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Total {
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub currency: String,
-    /// Open, frozen or closed.
+    /// Status.
     pub status: AccountStatus,
-    /// How many accounts.
+    /// Number of accounts.
     pub accounts: i64,
-    /// Their balances, in minor units.
+    /// Sum of their balances, in minor units.
     pub balance: i128,
-    /// Of which set aside by holds.
+    /// Sum of their open holds, in minor units.
     pub held: i128,
 }
 
-/// All accounts by currency and status, as they stand or as of a moment. Reads every account.
+/// Returns the sums by currency and status, current or as of a time. Reads every account.
 pub async fn totals(pool: &PgPool, as_of: Option<Timestamp>) -> sqlx::Result<Vec<Total>> {
     let mut sql = QueryBuilder::<Postgres>::new(
         "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text",

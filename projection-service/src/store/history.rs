@@ -1,4 +1,5 @@
-//! One row an event, with the state after it: the past, statements, balances over time.
+//! History: one row per event, with the state after it. Statements, past states and balances over
+//! time are queries of it.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
@@ -9,38 +10,39 @@ use super::accounts::Account;
 use crate::projection;
 
 mod copy;
-/// By the times from which entries count.
+/// Entries and balances by effective time.
 pub mod effective;
-/// The lines of a statement.
+/// Entries of a statement.
 pub mod entries;
-/// What is or was set aside.
+/// Full rows, for comparisons with the log.
+pub mod full_row;
+/// Holds, open and ended.
 pub mod holds;
-/// Transfers, each with two legs.
+/// Transfers by their legs.
 pub mod transfers;
-/// Rows with all their columns, to be compared with what they should be.
-pub mod whole;
 
-/// An event, to be kept.
+/// Row to insert.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'e> {
-    /// What happened to.
+    /// Account of the event.
     pub account_id: Uuid,
-    /// Its place in its partition.
+    /// Position in its partition.
     pub position: i64,
-    /// When it was committed to the log.
+    /// Time at which the event was recorded.
     pub recorded_at: Timestamp,
-    /// Its type.
+    /// Type of the event.
     pub event_type: &'static str,
-    /// What it made of the account.
+    /// Projected entry, with the state after it.
     pub entry: projection::Entry<'e>,
-    /// Where in the topic it was read; absent if it came from the log.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Since when it was there.
+    /// Time of publication to the topic.
     pub published_at: Option<Timestamp>,
 }
 
-/// Keeps many events by COPY, which takes Postgres a third less time a row than arrays do. The driver sends the data and
-/// its end apart, which on TCP can cost up to 40 ms (Nagle's algorithm) while Postgres has nothing to do: not for few.
+/// Inserts many rows by COPY, which costs Postgres a third less time per row than arrays do. The
+/// driver sends the data and its end separately, which over TCP can add up to 40 ms (Nagle's
+/// algorithm): not for few rows.
 pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut copy = connection
         .copy_in_raw(
@@ -55,8 +57,8 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
     copy.finish().await.map(drop)
 }
 
-/// The state of an account after an event, by the event's version; if that event was discarded, as the one before it left
-/// the account.
+/// Returns the state of an account at a version. If that event was discarded, returns the state
+/// before it.
 pub async fn at_version(
     pool: &PgPool,
     account_id: Uuid,
@@ -76,7 +78,7 @@ pub async fn at_version(
     .await
 }
 
-/// The state of an account as recorded at a moment; nothing if it was not there yet.
+/// Returns the state of an account as recorded at a time; `None` before it was opened.
 pub async fn as_of(
     pool: &PgPool,
     account_id: Uuid,
@@ -97,27 +99,27 @@ pub async fn as_of(
     .await
 }
 
-/// A period of an account's history, by versions: after `after`, up to `last`.
+/// Period of an account's history: versions after `after`, up to `last`.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Period {
-    /// The partition of the log that the account lives in.
+    /// Partition of the account.
     pub partition: Partition,
-    /// The version the account was at when the period began; 0 if it was not there yet.
+    /// Version before the period; 0 before the account was opened.
     pub after: i64,
-    /// The version it was at when the period ended.
+    /// Version at the end of the period.
     pub last: i64,
-    /// The version it was at as far as is to be known: what came later has not happened yet.
+    /// Version at `as_of`: later events are ignored.
     pub known: i64,
-    /// The balance when the period began, in minor units.
+    /// Balance before the period, in minor units.
     pub opening_balance: i64,
-    /// The balance when it ended.
+    /// Balance at the end of the period, in minor units.
     pub closing_balance: i64,
-    /// Since when later events of the account are set aside, if any are.
+    /// Time at which the first event was quarantined, if later events are.
     pub quarantined_since: Option<Timestamp>,
 }
 
-/// The period recorded from `from` until before `to`, both open if absent, and up to `as_of`; nothing if there is no
-/// such account.
+/// Returns the period recorded in `from..to`, open at an absent bound, and up to `as_of`; `None` if
+/// there is no such account.
 pub async fn period(
     pool: &PgPool,
     account_id: Uuid,
@@ -147,7 +149,8 @@ pub async fn period(
     .await
 }
 
-/// The balance of an account just before each of the moments, in minor units; 0 before it was opened.
+/// Returns the balance of an account just before each moment, in minor units; 0 before it was
+/// opened.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,

@@ -1,5 +1,5 @@
-//! What was set aside, and the accounts that wait. Of each account one event could not be applied; all later ones wait
-//! behind it.
+//! Quarantined events. The first one of an account could not be applied; all later ones wait behind
+//! it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,24 +8,24 @@ use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgExecutor, Row};
 use uuid::Uuid;
 
-/// A record or an event that could not be applied.
+/// Event that could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Quarantined {
-    /// Its number.
+    /// Number of the row.
     pub id: i64,
-    /// Whose it is, if that could be read.
+    /// Account, if readable.
     pub account_id: Option<Uuid>,
-    /// Where it was found.
+    /// Partition in which the event was found.
     pub partition: Partition,
-    /// Its place there in the log, if that could be read.
+    /// Position in the log, if readable.
     pub position: Option<i64>,
-    /// Its place there in the topic, if it was read there.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Why it was not applied.
+    /// Reason of the failure.
     pub reason: String,
-    /// How many later events of its account wait behind it.
+    /// Number of later events of the account that wait.
     pub waiting: i64,
-    /// When it was set aside.
+    /// Time of the quarantine.
     pub since: Timestamp,
 }
 
@@ -40,12 +40,12 @@ macro_rules! select {
     };
 }
 
-/// What could not be applied, the newest first.
+/// Returns the newest events that could not be applied.
 pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
     sqlx::query_as(select!("ORDER BY q.id DESC LIMIT $1")).bind(limit).fetch_all(executor).await
 }
 
-/// What could not be applied, the oldest first, after a number.
+/// Returns a page of events that could not be applied, above a number, oldest first.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     after: i64,
@@ -58,23 +58,23 @@ pub async fn list(
         .await
 }
 
-/// What could not be applied and has this number.
+/// Returns the event that could not be applied and has this number.
 pub async fn find(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Quarantined>> {
     sqlx::query_as(select!("AND q.id = $1")).bind(id).fetch_optional(executor).await
 }
 
-/// The value of a record.
+/// Value of a quarantined record.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Document {
-    /// As it was read.
+    /// Bytes as read.
     pub raw: Vec<u8>,
-    /// The same.
+    /// The same bytes in base64.
     pub base64: String,
-    /// Since when it is in the topic, if it was read there.
+    /// Time of publication to the topic; absent if the event came from the log.
     pub published_at: Option<Timestamp>,
 }
 
-/// The value of what has this number.
+/// Returns the value of the record with this number.
 pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
         "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64, published_at
@@ -85,26 +85,27 @@ pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Op
     .await
 }
 
-/// An event of an account, as it was set aside.
+/// Quarantined event of an account.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Waiting {
-    /// Its number.
+    /// Number of the row.
     pub id: i64,
-    /// Where it was found.
+    /// Partition in which the event was found.
     pub partition: Partition,
-    /// Its place there in the topic, if it was read there.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Since when it is there.
+    /// Time of publication to the topic.
     pub published_at: Option<Timestamp>,
-    /// Its place there in the log.
+    /// Position in the log.
     pub position: i64,
-    /// Its place in its account.
+    /// Version in the account.
     pub version: i64,
-    /// The record's value.
+    /// Value of the record.
     pub document: Vec<u8>,
 }
 
-/// Events of an account, after a position, in the order of the log: the one that could not be applied comes first.
+/// Returns quarantined events of an account above a position, ordered by position. The first one is
+/// the one that could not be applied.
 pub async fn of_account(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -122,7 +123,7 @@ pub async fn of_account(
     .await
 }
 
-/// Versions and positions of the events of an account that wait, in order.
+/// Returns versions and positions of the waiting events of an account, in order.
 pub async fn waiting(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -137,7 +138,7 @@ pub async fn waiting(
     .await
 }
 
-/// Those of the accounts that have an event set aside: what comes for them waits behind it.
+/// Returns those of the accounts that have quarantined events: their later events must wait.
 pub async fn among(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
@@ -147,7 +148,7 @@ pub async fn among(
     Ok(ids.into_iter().collect())
 }
 
-/// Every account that has an event set aside.
+/// Returns all accounts that have quarantined events.
 pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
         "SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits",
@@ -156,7 +157,7 @@ pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> 
     .await
 }
 
-/// Since when an account waits, if it does.
+/// Returns the time at which an account's first event was quarantined, if any.
 pub async fn since(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -167,23 +168,23 @@ pub async fn since(
         .await
 }
 
-/// How much is in quarantine.
+/// Size of the quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
-pub struct Held {
-    /// Records and events.
+pub struct QuarantineSize {
+    /// Number of quarantined events.
     pub number: i64,
-    /// Since when the oldest of them is.
+    /// Time of the oldest.
     pub oldest: Option<Timestamp>,
 }
 
-/// How much is in quarantine.
-pub async fn held(executor: impl PgExecutor<'_>) -> sqlx::Result<Held> {
+/// Size of the quarantine.
+pub async fn size(executor: impl PgExecutor<'_>) -> sqlx::Result<QuarantineSize> {
     sqlx::query_as("SELECT count(*) AS number, min(since) AS oldest FROM quarantine")
         .fetch_one(executor)
         .await
 }
 
-/// How many are set aside of an account.
+/// Returns the number of quarantined events of an account.
 pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM quarantine WHERE account_id = $1")
         .bind(account_id)
@@ -191,7 +192,7 @@ pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::
         .await
 }
 
-/// The positions of events of a partition that could not be applied, after one of them.
+/// Returns positions above `after` of a partition's events that could not be applied.
 pub async fn failures(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -206,7 +207,7 @@ pub async fn failures(
     .await
 }
 
-/// They are set aside no longer.
+/// Removes events from the quarantine.
 pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM quarantine WHERE id = ANY ($1)")
         .bind(ids)
@@ -215,7 +216,7 @@ pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<
         .map(drop)
 }
 
-/// It could not be applied, for this reason: later events of its account wait behind it.
+/// Marks an event as the one that could not be applied, with its reason.
 pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE quarantine SET waits = false, reason = $2 WHERE id = $1")
         .bind(id)
@@ -225,7 +226,7 @@ pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx:
         .map(drop)
 }
 
-/// The accounts of a partition that have events set aside, each with the position of the first of them.
+/// Returns the position of the first quarantined event of each account of a partition.
 pub async fn first_positions(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -240,7 +241,7 @@ pub async fn first_positions(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// The documents of events of a partition that are set aside, by their positions; each with its account and version.
+/// Returns account, version and document of quarantined events of a partition, by position.
 pub async fn documents(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -263,7 +264,8 @@ pub async fn documents(
         .collect()
 }
 
-/// How much of a partition is set aside: records and events, and how many of them are known to be events.
+/// Returns the number of quarantined records of a partition, and how many of them are known to be
+/// events.
 pub async fn counts(
     executor: impl PgExecutor<'_>,
     partition: Partition,

@@ -1,4 +1,4 @@
-//! Replays that were asked for: what for, how far they are, what came of them.
+//! Replays: their start, progress and result.
 
 use passbook_shared::timestamp::Timestamp;
 use serde_json::Value;
@@ -7,68 +7,68 @@ use sqlx::{FromRow, PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::generations::Generation;
-use crate::replay::asked::From;
+use crate::store::replay_target::ReplayTarget;
 
-/// The advisory lock of whoever finds out what resets of offsets ask for.
+/// Advisory lock of the instance that examines reset offsets.
 const NOTICE_LOCK: i64 = 0x7061_7373_0001;
-/// The advisory lock of whoever runs a replay.
+/// Advisory lock of the instance that runs replays.
 const RUN_LOCK: i64 = 0x7061_7373_0002;
 
-/// A replay.
+/// Replay, as stored.
 #[derive(Debug, Clone, FromRow)]
 pub struct Replay {
-    /// Its id.
+    /// Replay id.
     pub replay_id: Uuid,
-    /// From where.
+    /// Start of the replay.
     #[sqlx(json)]
-    pub asked_for: From,
-    /// How it stands.
+    pub asked_for: ReplayTarget,
+    /// State of the replay.
     #[sqlx(try_from = "String")]
     pub state: State,
-    /// What it builds, or changes.
+    /// Generation that the replay builds or changes.
     pub generation: Option<i32>,
     /// Whether generations that are not live are kept.
     pub keep: bool,
-    /// Whether somebody wants it to end.
+    /// Whether a cancellation was requested.
     pub cancel: bool,
-    /// Events passed.
+    /// Number of events processed.
     pub events_done: i64,
-    /// Events to pass in all, once known.
+    /// Total number of events to process, once known.
     pub events_total: Option<i64>,
-    /// Of those done, how many the topic did not have.
+    /// Number of processed events that came from the log because the topic lacks them.
     pub events_from_log: i64,
-    /// Since it was started, or started again.
+    /// Rate since the last start or resumption.
     pub events_per_second: Option<f64>,
-    /// Rows of the new views that are not as in the live ones.
+    /// Number of rows that differ between the new and the live views.
     pub differences: Option<i64>,
-    /// Some of them.
+    /// Some of the differing rows.
     pub samples: Option<Json<Value>>,
-    /// What ended it, or what it waits for.
+    /// Error that ended the replay, or the condition that it waits for.
     pub error: Option<String>,
-    /// When it was asked for.
+    /// Time of the request.
     pub asked_at: Timestamp,
-    /// When it began.
+    /// Time of the start.
     pub started_at: Option<Timestamp>,
-    /// When it ended.
+    /// Time of the end.
     pub ended_at: Option<Timestamp>,
 }
 
-/// How a replay stands.
+/// State of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// Offsets were reset, and Kafka does not know yet that it was seen.
+    /// Offsets were reset; the service has not yet committed its own again.
     Noticed,
-    /// For its turn.
+    /// Queued.
     Waiting,
-    /// Events are read and applied.
+    /// Reading and applying events.
     Running,
-    /// The new views are compared with the live ones.
+    /// Comparing the new views with the live ones.
     Comparing,
-    /// It has ended well.
+    /// Completed.
     Done,
-    /// It has ended, and changed nothing.
+    /// Failed, without effect on the live views.
     Failed,
-    /// Somebody wanted it to end; it has changed nothing.
+    /// Cancelled, without effect on the live views.
     Cancelled,
 }
 
@@ -83,7 +83,7 @@ impl State {
         Self::Cancelled,
     ];
 
-    /// As the database and the API have it.
+    /// Returns the name in the database and the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Noticed => "noticed",
@@ -96,7 +96,7 @@ impl State {
         }
     }
 
-    /// Whether it has ended.
+    /// Returns whether the state is final.
     pub fn is_ended(self) -> bool {
         match self {
             Self::Noticed | Self::Waiting | Self::Running | Self::Comparing => false,
@@ -112,7 +112,7 @@ impl TryFrom<String> for State {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
-            .ok_or(format!("`{text}` is no state of a replay"))
+            .ok_or(format!("`{text}` is not a state of a replay"))
     }
 }
 
@@ -127,7 +127,8 @@ macro_rules! select {
     };
 }
 
-/// Whether this connection is the one that may find out what was asked for, until it ends, or [`notice_done`].
+/// Tries to lock the examination of reset offsets, until [`notice_done`] or the end of the
+/// connection.
 pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
         .bind(NOTICE_LOCK)
@@ -135,7 +136,7 @@ pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<boo
         .await
 }
 
-/// Lets others find out.
+/// Unlocks the examination of reset offsets.
 pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_advisory_unlock($1)")
         .bind(NOTICE_LOCK)
@@ -144,13 +145,13 @@ pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Whether this connection is the one that may run replays, until it ends.
+/// Tries to lock the execution of replays, until the end of the connection.
 pub async fn try_run_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(RUN_LOCK).fetch_one(connection).await
 }
 
-/// Writes down what a reset of offsets asks for, in place of what was noticed and not confirmed.
-pub async fn notice(connection: &mut PgConnection, asked_for: &From) -> sqlx::Result<()> {
+/// Stores the replay that a reset of offsets requests, in place of an unconfirmed one.
+pub async fn notice(connection: &mut PgConnection, asked_for: &ReplayTarget) -> sqlx::Result<()> {
     sqlx::query(
         "WITH before AS (DELETE FROM projection.replays WHERE state = 'noticed')
          INSERT INTO projection.replays (replay_id, asked_for, state) VALUES ($1, $2, 'noticed')",
@@ -162,7 +163,7 @@ pub async fn notice(connection: &mut PgConnection, asked_for: &From) -> sqlx::Re
     .map(drop)
 }
 
-/// Whoever reset the offsets has taken that back: what was noticed is of no account.
+/// Deletes a pending reset that was undone before it was confirmed.
 pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'")
         .execute(connection)
@@ -170,9 +171,9 @@ pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Kafka has our note again: what was noticed may run.
+/// Queues the pending replay, once the service's own offsets are committed again.
 pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
-    // Mostly there is nothing, and the table may be locked while something is settled.
+    // Usually there is none, and the table may be locked by a retry or discard: read first.
     let sql = "SELECT EXISTS (SELECT FROM projection.replays WHERE state = 'noticed')";
     if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
         let sql = "UPDATE projection.replays SET state = 'waiting' WHERE state = 'noticed'";
@@ -181,10 +182,10 @@ pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Asks for a replay, if none is open; gives it, or the open one.
+/// Queues a replay if none is open. Returns the new one, or the open one as the error.
 pub async fn ask(
     connection: &mut PgConnection,
-    asked_for: &From,
+    asked_for: &ReplayTarget,
     keep: bool,
 ) -> sqlx::Result<Result<Replay, Replay>> {
     let mut transaction = sqlx::Connection::begin(connection).await?;
@@ -206,10 +207,10 @@ pub async fn ask(
     Ok(Ok(asked))
 }
 
-/// The replay that runs, or is next; if none is, none begins until the transaction ends.
+/// Returns the running or next replay, and keeps others from starting until the transaction ends.
 ///
 /// # Errors
-/// As any query; `lock_not_available` if others hold the table for 2 s.
+/// `lock_not_available` if another transaction holds the table lock for more than 2 s.
 pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Replay>> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *transaction).await?;
     sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE")
@@ -218,24 +219,24 @@ pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Rep
     next(transaction).await
 }
 
-/// The replay that runs, or is next.
+/// Returns the running or next replay.
 pub async fn next(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Replay>> {
     let sql =
         select!("WHERE state IN ('waiting', 'running', 'comparing') ORDER BY asked_at LIMIT 1");
     sqlx::query_as(sql).fetch_optional(executor).await
 }
 
-/// A replay.
+/// Replay, as stored.
 pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Replay>> {
     sqlx::query_as(select!("WHERE replay_id = $1")).bind(id).fetch_optional(executor).await
 }
 
-/// The newest, newest first.
+/// Returns the newest 100 replays, newest first.
 pub async fn newest(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Replay>> {
     sqlx::query_as(select!("ORDER BY asked_at DESC LIMIT 100")).fetch_all(executor).await
 }
 
-/// Asks a replay to end. One that waits has ended.
+/// Requests the cancellation of a replay. A queued one is cancelled at once.
 pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE projection.replays
@@ -249,7 +250,7 @@ pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()>
     .map(drop)
 }
 
-/// It runs, on this generation.
+/// Marks a replay as running on a generation.
 pub async fn begin(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -267,20 +268,20 @@ pub async fn begin(
     .map(drop)
 }
 
-/// How far a replay is.
+/// Progress of a replay.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Figures {
-    /// Events passed.
+    /// Number of events processed.
     pub done: i64,
-    /// Events to pass in all.
+    /// Total number of events to process.
     pub total: i64,
-    /// Of those done, how many the topic did not have.
+    /// Number of processed events that came from the log because the topic lacks them.
     pub from_log: i64,
-    /// Events a second.
+    /// Rate in events per second.
     pub per_second: f64,
 }
 
-/// Notes how far it is; gives whether somebody wants it to end.
+/// Stores the progress; returns whether a cancellation was requested.
 pub async fn advance(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -302,13 +303,13 @@ pub async fn advance(
     .await
 }
 
-/// Its views are compared with the live ones.
+/// Marks a replay as comparing its views with the live ones.
 pub async fn compare(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     let sql = "UPDATE projection.replays SET state = 'comparing' WHERE replay_id = $1";
     sqlx::query(sql).bind(id).execute(executor).await.map(drop)
 }
 
-/// What the comparison found.
+/// Stores the result of the comparison.
 pub async fn compared(
     executor: impl PgExecutor<'_>,
     id: Uuid,
@@ -325,7 +326,7 @@ pub async fn compared(
         .map(drop)
 }
 
-/// It has ended.
+/// Stores the final state of a replay.
 pub async fn end(
     executor: impl PgExecutor<'_>,
     id: Uuid,

@@ -1,5 +1,5 @@
-//! One partition of the log, folded to what the views should hold of it. Pure; it remembers the accounts, and of the
-//! events only the last ones.
+//! Fold of one partition of the log to the rows that the views should hold. Pure. It keeps all
+//! accounts, but only the latest events.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,20 +19,20 @@ use crate::projection::{AccountState, project};
 use crate::store::history::Row;
 use passbook_shared::difference::{Difference, Findings, What};
 
-/// How a partition's log goes on.
+/// State of the fold of a partition.
 #[derive(Debug)]
 pub(super) struct Fold {
     partition: Partition,
     pub(super) accounts: HashMap<Uuid, Folded>,
-    /// Accounts with events in quarantine, each with the position of the first.
+    /// Position of the first quarantined event, by account.
     aside: HashMap<Uuid, i64>,
-    /// Positions of events that were discarded: their accounts go on without them, if they can't be applied.
+    /// Positions of discarded events, which accounts skip if they cannot be applied.
     discarded: HashSet<i64>,
     pub(super) last: Option<Last>,
     recent: Recent,
 }
 
-/// The last event there was.
+/// Last event folded.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Last {
     pub(super) position: i64,
@@ -40,29 +40,29 @@ pub(super) struct Last {
     pub(super) recorded_at: Timestamp,
 }
 
-/// An account as the log has it.
+/// Fold of an account.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
-    /// Of its newest event, applied or not.
+    /// Version of the newest event, applied or not.
     pub(super) version: i64,
     pub(super) standing: Standing,
-    /// What the views should have; nothing if its opening could not be applied.
+    /// State that the views should have; absent if the opening could not be applied.
     pub(super) applied: Option<Applied>,
 }
 
-/// What can be said of an account.
+/// Part of an account that can be compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The views should have all of it.
+    /// The views should have all events.
     #[default]
     Whole,
-    /// They should have it up to an event that is in quarantine.
+    /// The views should have the events before the first quarantined one.
     Aside,
-    /// Its log is broken, which is a difference already: what the views should have can't be said.
+    /// The account's log is broken, which is a difference already; the expected state is unknown.
     Lost,
 }
 
-/// What the views should have of an account.
+/// State that the views should have of an account.
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) state: AccountState,
@@ -74,20 +74,20 @@ pub(super) struct Applied {
     pub(super) metadata: Option<Box<Metadata>>,
 }
 
-/// What the views should have of an event.
+/// Row that the views should have of an event.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "nearly all are rows, which a box each would only slow down"
+    reason = "nearly all steps are rows, and boxing each would be slower"
 )]
 pub(super) enum Step<'e> {
     /// A row of history.
     Row(Row<'e>),
-    /// A place in quarantine.
+    /// A row of the quarantine.
     Aside,
-    /// Nothing: it was discarded.
+    /// No row: the event was discarded.
     Discarded,
-    /// That can't be said.
+    /// Unknown.
     Lost,
 }
 
@@ -107,7 +107,7 @@ impl Fold {
         }
     }
 
-    /// The log goes on with this event.
+    /// Folds the next event.
     pub(super) fn take<'e>(
         &mut self,
         event: &'e RecordedEvent,
@@ -137,7 +137,7 @@ impl Fold {
         match account.standing {
             Standing::Aside => return Step::Aside,
             Standing::Lost => return Step::Lost,
-            // A second time: what follows may still follow.
+            // A repeated event: the next one may still be valid.
             Standing::Whole if version < expected => return Step::Lost,
             Standing::Whole => {}
         }
@@ -153,7 +153,7 @@ impl Fold {
             Ok((decoded, entry)) => {
                 account.apply(event, decoded, entry.after);
                 let (recorded_at, event_type) = (event.recorded_at, decoded.event_type());
-                // How it came into the views, the log does not know.
+                // The log does not know how the event reached the views.
                 let (kafka_offset, published_at) = (None, None);
                 Step::Row(Row {
                     account_id,
@@ -182,7 +182,7 @@ impl Fold {
         }
     }
 
-    /// What must hold between neighbours, whoever's they are.
+    /// Checks position, event id and time against the previous event of the partition.
     fn check_place(&mut self, event: &RecordedEvent, findings: &mut Findings) {
         let RecordedEvent { event_id, recorded_at, account_id, version, position, .. } = *event;
         let difference =
@@ -230,7 +230,7 @@ impl Folded {
                         .then(|| Box::new(opened.metadata.clone())),
                 });
             }
-            // The projection has refused them.
+            // The projection refuses all other events on an account that is not open.
             (
                 None,
                 AccountEvent::MoneyDeposited(_)
@@ -250,7 +250,7 @@ impl Folded {
         }
     }
 
-    /// The views have no history of an event that was discarded; if it was next, the account has moved past it.
+    /// Skips a discarded event. If it was the next one, the account's version moves past it.
     fn pass_over(&mut self, event: &RecordedEvent) {
         if let Some(applied) =
             self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version)
@@ -260,7 +260,7 @@ impl Folded {
         }
     }
 
-    /// The version up to which there should be a history.
+    /// Returns the version up to which there should be a history.
     pub(super) fn history(&self) -> i64 {
         match self.standing {
             Standing::Whole | Standing::Aside => {

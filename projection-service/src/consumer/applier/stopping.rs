@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Applier;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::sequence::Sequence;
 use crate::consumer::writer::Failing;
-use crate::store::checkpoints::Checkpoint;
 
 /// How often to look whether a partition may go on.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);

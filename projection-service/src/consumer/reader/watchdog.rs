@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::Consumer as _;
 
+use crate::checkpoint::Checkpoint;
 use crate::consumer::client::GroupConsumer;
 use crate::consumer::ends::Ends;
-use crate::store::checkpoints::Checkpoint;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// No progress for so long, with records to be read: worth a closer look.

@@ -6,7 +6,7 @@ use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 
 use crate::consumer::share::Limit;
-use crate::store::apply::SetAside;
+use crate::store::apply::QuarantinedRecord;
 use crate::store::quarantine;
 
 /// A partition that stops.
@@ -23,7 +23,7 @@ pub(crate) struct Failing {
 pub(super) async fn find(
     connection: &mut PgConnection,
     limit: Limit,
-    set_aside: &[SetAside],
+    set_aside: &[QuarantinedRecord],
 ) -> sqlx::Result<Vec<Failing>> {
     let mut partitions = BTreeMap::<Partition, Failing>::new();
     for failure in set_aside.iter().filter(|set_aside| !set_aside.waits) {

@@ -1,18 +1,18 @@
-//! Entries and balances in the order of the times from which entries count. Most count from their recording; the others have
-//! an index of their own.
+//! Entries and balances by effective time. Most entries are effective from their recording; the
+//! others have an index of their own.
 
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::entries::{Entry, Filter, entry_columns};
-use crate::store::labels;
+use crate::store::metadata;
 
-/// A place in that order: when an entry counts from, and its version.
+/// Place in that order: effective time and version of an entry.
 pub type Place = (Timestamp, i64);
 
-/// Entries of an account that count from `from` until before `to` and lie before a place, latest first; each with the balance
-/// of all that counts from its place or before.
+/// Returns entries of an account that are effective in `from..to` and lie before a place, latest
+/// first. Each has the balance of all entries up to its place.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -57,7 +57,7 @@ pub async fn list(
             Some(event_type) => sql.push(" AND h.type = ").push_bind(event_type.to_owned()),
             None => sql.push(" AND h.amount IS NOT NULL"),
         };
-        labels::restrict(&mut sql, "h.metadata", filter.metadata);
+        metadata::restrict(&mut sql, "h.metadata", filter.metadata);
         sql.push(" ORDER BY ")
             .push(counts_at)
             .push(" DESC, h.version DESC LIMIT ")
@@ -68,7 +68,8 @@ pub async fn list(
     sql.build_query_as().fetch_all(pool).await
 }
 
-/// The running balance of a `page`: that of all that counts from before its last row, and what moved from there on.
+/// Adds the running balance of a `page`: the balance before its last row, plus the amounts from
+/// there on.
 fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64) {
     sql.push(
         ", ends AS (
@@ -102,8 +103,8 @@ fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64)
     );
 }
 
-/// The balance of an account, as known at a version, of all that counts from before each of the moments, which ascend. In
-/// minor units; 0 before anything counts.
+/// Returns the balance of an account, as known at a version, of all entries effective before each
+/// moment. The moments ascend; amounts are in minor units, 0 before the first entry.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,
@@ -111,7 +112,8 @@ pub async fn balances(
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
     let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
-    // What is recorded later and counts from before a moment is missing in the balance as it was recorded then.
+    // The balance recorded by a moment lacks entries that were recorded later with an earlier
+    // effective time.
     sqlx::query_scalar(
         "WITH steps AS (
             SELECT s.number, sum(s.amount) AS amount
@@ -134,7 +136,7 @@ pub async fn balances(
     .await
 }
 
-/// When the first of an account's entries counts from, if that is not when it was recorded.
+/// Returns the earliest effective time that differs from the time of recording.
 pub async fn first(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
     let sql =
         "SELECT min(effective_at) FROM history WHERE account_id = $1 AND effective_at IS NOT NULL";

@@ -60,7 +60,7 @@ fn history(fold: &Fold, account: u128) -> i64 {
 }
 
 #[test]
-fn a_whole_log_is_a_row_each_and_no_difference() {
+fn an_intact_log_gives_one_row_per_event_and_no_difference() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(2, 2, 1, "AccountOpened"),
@@ -78,7 +78,7 @@ fn a_whole_log_is_a_row_each_and_no_difference() {
 }
 
 #[test]
-fn holds_and_reversals_are_rows_and_what_no_decider_wrote_should_be_set_aside() {
+fn holds_and_reversals_give_rows_and_an_event_against_the_rules_should_be_quarantined() {
     let types = ["AccountOpened", "MoneyDeposited", "HoldPlaced", "EntryReversed", "HoldReleased"];
     let events: Vec<_> =
         types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
@@ -89,7 +89,7 @@ fn holds_and_reversals_are_rows_and_what_no_decider_wrote_should_be_set_aside() 
 }
 
 #[test]
-fn a_missing_event_is_told_once_and_the_rest_of_its_account_is_not_compared() {
+fn a_missing_event_is_reported_once_and_the_rest_of_its_account_is_not_compared() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(3, 1, 3, "MoneyDeposited"),
@@ -102,7 +102,7 @@ fn a_missing_event_is_told_once_and_the_rest_of_its_account_is_not_compared() {
 }
 
 #[test]
-fn an_event_that_is_there_twice_is_found() {
+fn a_repeated_event_is_found() {
     let again = |number, version| RecordedEvent {
         event_id: Uuid::from_u128(2),
         ..event(number, 1, version, "MoneyDeposited")
@@ -122,7 +122,7 @@ fn an_event_that_is_there_twice_is_found() {
 }
 
 #[test]
-fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
+fn a_quarantined_event_is_no_difference_and_a_missing_one_is() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(2, 1, 2, "MoneyBurnt"),
@@ -139,7 +139,7 @@ fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
 }
 
 #[test]
-fn an_account_goes_on_without_what_was_discarded() {
+fn an_account_continues_without_a_discarded_event() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(2, 1, 2, "MoneyBurnt"),
