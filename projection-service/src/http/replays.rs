@@ -1,5 +1,6 @@
 //! `/admin/replays`: replays of past events.
 
+mod check;
 pub(crate) mod request;
 mod stream;
 
@@ -17,12 +18,11 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::AppState;
 use super::documented::{Responses, problems};
 use super::problems::{log_unavailable, replay_not_found, replay_running};
-use super::{AppState, log_queries};
 use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay, State as Standing};
-use crate::store::{accounts, checkpoints, generations};
 
 use request::{ReplayFrom, ReplayRequest};
 pub(super) use stream::{__path_stream, stream};
@@ -108,9 +108,9 @@ pub(super) async fn ask(
 ) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<ReplayView>), Problem> {
     let mut connection = state.views.read(state.views.pool()?.acquire()).await?;
     let (keep, from) = (params.keep, params.place()?);
-    check(&mut connection, &from).await?;
+    check::target(&mut connection, &from).await?;
     if let ReplayTarget::AccountId(account_id) = from {
-        exists(&state, &mut connection, account_id).await?;
+        check::account_exists(&state, &mut connection, account_id).await?;
     }
     match state.views.read(replays::ask(&mut connection, &from, keep)).await? {
         Ok(replay) => {
@@ -118,66 +118,6 @@ pub(super) async fn ask(
             Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(ReplayView::of(replay))))
         }
         Err(open) => Err(replay_running(open.replay_id)),
-    }
-}
-
-/// Checks that the account exists in the views, or in the log, which may be ahead of them.
-async fn exists(
-    state: &AppState,
-    connection: &mut sqlx::PgConnection,
-    account_id: Uuid,
-) -> Result<(), Problem> {
-    let known = state.views.read(accounts::states(connection, &[account_id])).await?;
-    if known.is_empty()
-        && log_queries::query(state.log.feed.event_of(account_id, 1)).await?.is_none()
-    {
-        return Err(Problem::account_not_found(account_id));
-    }
-    Ok(())
-}
-
-async fn check(connection: &mut sqlx::PgConnection, from: &ReplayTarget) -> Result<(), Problem> {
-    match from {
-        ReplayTarget::Beginning | ReplayTarget::Time(_) | ReplayTarget::AccountId(_) => Ok(()),
-        ReplayTarget::PartitionOffsets(offsets) => {
-            let partitions = checkpoints::all(connection).await?;
-            for (partition, offset) in offsets {
-                if !partitions.iter().any(|checkpoint| checkpoint.partition == *partition) {
-                    let detail = format!("the log has no partition {partition}");
-                    return Err(Problem::malformed(
-                        format!("partition_offsets.{partition}"),
-                        detail,
-                    ));
-                }
-                let read = partitions
-                    .iter()
-                    .find(|c| c.partition == *partition)
-                    .and_then(|c| c.kafka_offset)
-                    .unwrap_or(0);
-                if !(0..=read).contains(offset) {
-                    let detail = format!("must be from 0 to {read}, the next offset to read");
-                    return Err(Problem::malformed(
-                        format!("partition_offsets.{partition}"),
-                        detail,
-                    ));
-                }
-            }
-            match offsets.is_empty() {
-                true => Err(Problem::malformed("partition_offsets", "must name a partition")),
-                false => Ok(()),
-            }
-        }
-        ReplayTarget::Generation(wanted) => {
-            let live = generations::live(&mut *connection).await?;
-            let all = generations::all(connection).await?;
-            match all.iter().find(|generation| generation.0 == *wanted) {
-                Some(generation) if *generation == live => {
-                    Err(Problem::malformed("generation", "is live already"))
-                }
-                Some(_) => Ok(()),
-                None => Err(Problem::malformed("generation", "does not exist")),
-            }
-        }
     }
 }
 

@@ -26,11 +26,11 @@ pub struct Discarded {
     pub version: Option<i64>,
     /// Reason of the quarantine.
     pub reason: String,
-    /// Time of that.
+    /// Time of the quarantine.
     pub since: Timestamp,
     /// Reason of the discard.
     pub discard_reason: String,
-    /// Time of that.
+    /// Time of the discard.
     pub discarded_at: Timestamp,
     /// Value of the record.
     pub document: Vec<u8>,

@@ -1,5 +1,8 @@
 //! Replays: their start, progress and result.
 
+mod resets;
+mod state;
+
 use passbook_shared::timestamp::Timestamp;
 use serde_json::Value;
 use sqlx::types::Json;
@@ -9,8 +12,9 @@ use uuid::Uuid;
 use super::generations::Generation;
 use crate::store::replay_target::ReplayTarget;
 
-/// Advisory lock of the instance that examines reset offsets.
-const NOTICE_LOCK: i64 = 0x7061_7373_0001;
+pub use resets::{confirm, forget, notice, notice_done, try_notice_alone};
+pub use state::State;
+
 /// Advisory lock of the instance that runs replays.
 const RUN_LOCK: i64 = 0x7061_7373_0002;
 
@@ -53,69 +57,6 @@ pub struct Replay {
     pub ended_at: Option<Timestamp>,
 }
 
-/// State of a replay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Offsets were reset; the service has not yet committed its own again.
-    Noticed,
-    /// Queued.
-    Waiting,
-    /// Reading and applying events.
-    Running,
-    /// Comparing the new views with the live ones.
-    Comparing,
-    /// Completed.
-    Done,
-    /// Failed, without effect on the live views.
-    Failed,
-    /// Cancelled, without effect on the live views.
-    Cancelled,
-}
-
-impl State {
-    const ALL: [Self; 7] = [
-        Self::Noticed,
-        Self::Waiting,
-        Self::Running,
-        Self::Comparing,
-        Self::Done,
-        Self::Failed,
-        Self::Cancelled,
-    ];
-
-    /// Returns the name in the database and the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Noticed => "noticed",
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Comparing => "comparing",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    /// Returns whether the state is final.
-    pub fn is_ended(self) -> bool {
-        match self {
-            Self::Noticed | Self::Waiting | Self::Running | Self::Comparing => false,
-            Self::Done | Self::Failed | Self::Cancelled => true,
-        }
-    }
-}
-
-impl TryFrom<String> for State {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(format!("`{text}` is not a state of a replay"))
-    }
-}
-
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -127,59 +68,9 @@ macro_rules! select {
     };
 }
 
-/// Tries to lock the examination of reset offsets, until [`notice_done`] or the end of the
-/// connection.
-pub async fn try_notice_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(NOTICE_LOCK)
-        .fetch_one(connection)
-        .await
-}
-
-/// Unlocks the examination of reset offsets.
-pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_advisory_unlock($1)")
-        .bind(NOTICE_LOCK)
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
 /// Tries to lock the execution of replays, until the end of the connection.
 pub async fn try_run_alone(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(RUN_LOCK).fetch_one(connection).await
-}
-
-/// Stores the replay that a reset of offsets requests, in place of an unconfirmed one.
-pub async fn notice(connection: &mut PgConnection, asked_for: &ReplayTarget) -> sqlx::Result<()> {
-    sqlx::query(
-        "WITH before AS (DELETE FROM projection.replays WHERE state = 'noticed')
-         INSERT INTO projection.replays (replay_id, asked_for, state) VALUES ($1, $2, 'noticed')",
-    )
-    .bind(Uuid::now_v7())
-    .bind(Json(asked_for))
-    .execute(connection)
-    .await
-    .map(drop)
-}
-
-/// Deletes a pending reset that was undone before it was confirmed.
-pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'")
-        .execute(connection)
-        .await
-        .map(drop)
-}
-
-/// Queues the pending replay, once the service's own offsets are committed again.
-pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
-    // Usually there is none, and the table may be locked by a retry or discard: read first.
-    let sql = "SELECT EXISTS (SELECT FROM projection.replays WHERE state = 'noticed')";
-    if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
-        let sql = "UPDATE projection.replays SET state = 'waiting' WHERE state = 'noticed'";
-        sqlx::query(sql).execute(connection).await?;
-    }
-    Ok(())
 }
 
 /// Queues a replay if none is open. Returns the new one, or the open one as the error.

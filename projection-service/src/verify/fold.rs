@@ -1,22 +1,23 @@
 //! Fold of one partition of the log to the rows that the views should hold. Pure. It keeps all
 //! accounts, but only the latest events.
 
+mod account;
+
 use std::collections::{HashMap, HashSet};
 
 use passbook_shared::event::AccountEvent;
-use passbook_shared::money::Currency;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
-use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::upcast::DecodeError;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::recent::Recent;
-use crate::projection::{AccountState, project};
+use crate::projection::project;
 use crate::store::history::Row;
+pub(super) use account::{Applied, Folded, Standing};
 use passbook_shared::difference::{Difference, Findings, What};
 
 /// State of the fold of a partition.
@@ -38,40 +39,6 @@ pub(super) struct Last {
     pub(super) position: i64,
     pub(super) event_id: Uuid,
     pub(super) recorded_at: Timestamp,
-}
-
-/// Fold of an account.
-#[derive(Debug, Default)]
-pub(super) struct Folded {
-    /// Version of the newest event, applied or not.
-    pub(super) version: i64,
-    pub(super) standing: Standing,
-    /// State that the views should have; absent if the opening could not be applied.
-    pub(super) applied: Option<Applied>,
-}
-
-/// Part of an account that can be compared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// The views should have all events.
-    #[default]
-    Whole,
-    /// The views should have the events before the first quarantined one.
-    Aside,
-    /// The account's log is broken, which is a difference already; the expected state is unknown.
-    Lost,
-}
-
-/// State that the views should have of an account.
-#[derive(Debug)]
-pub(super) struct Applied {
-    pub(super) state: AccountState,
-    pub(super) position: i64,
-    pub(super) opened_at: Timestamp,
-    pub(super) last_activity: Timestamp,
-    pub(super) currency: Currency,
-    pub(super) owner: Box<str>,
-    pub(super) metadata: Option<Box<Metadata>>,
 }
 
 /// Row that the views should have of an event.
@@ -207,67 +174,6 @@ impl Fold {
             });
         }
         self.last = Some(Last { position: position.number, event_id, recorded_at });
-    }
-}
-
-impl Folded {
-    fn apply(&mut self, event: &RecordedEvent, decoded: &AccountEvent, state: AccountState) {
-        let (position, last_activity) = (event.position.number, event.recorded_at);
-        match (&mut self.applied, decoded) {
-            (Some(applied), _) => {
-                (applied.state, applied.position, applied.last_activity) =
-                    (state, position, last_activity)
-            }
-            (none, AccountEvent::AccountOpened(opened)) => {
-                *none = Some(Applied {
-                    state,
-                    position,
-                    opened_at: event.recorded_at,
-                    last_activity,
-                    currency: opened.currency,
-                    owner: (*opened.owner).into(),
-                    metadata: (!opened.metadata.is_empty())
-                        .then(|| Box::new(opened.metadata.clone())),
-                });
-            }
-            // The projection refuses all other events on an account that is not open.
-            (
-                None,
-                AccountEvent::MoneyDeposited(_)
-                | AccountEvent::MoneyWithdrawn(_)
-                | AccountEvent::MoneySent(_)
-                | AccountEvent::MoneyReceived(_)
-                | AccountEvent::HoldPlaced(_)
-                | AccountEvent::HoldCaptured(_)
-                | AccountEvent::HoldReleased(_)
-                | AccountEvent::HoldExpired(_)
-                | AccountEvent::EntryReversed(_)
-                | AccountEvent::OverdraftLimitSet(_)
-                | AccountEvent::AccountFrozen(_)
-                | AccountEvent::AccountUnfrozen(_)
-                | AccountEvent::AccountClosed(_),
-            ) => {}
-        }
-    }
-
-    /// Skips a discarded event. If it was the next one, the account's version moves past it.
-    fn pass_over(&mut self, event: &RecordedEvent) {
-        if let Some(applied) =
-            self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version)
-        {
-            applied.state.version = event.version;
-            (applied.position, applied.last_activity) = (event.position.number, event.recorded_at);
-        }
-    }
-
-    /// Returns the version up to which there should be a history.
-    pub(super) fn history(&self) -> i64 {
-        match self.standing {
-            Standing::Whole | Standing::Aside => {
-                self.applied.as_ref().map_or(0, |applied| applied.state.version)
-            }
-            Standing::Lost => self.version,
-        }
     }
 }
 

@@ -37,13 +37,13 @@ struct DiscardedView {
     /// Reason of the quarantine.
     #[schema(examples("event type `MoneyBurnt` is not known to this version of the program"))]
     reason: String,
-    /// When that was.
+    /// Time of the quarantine.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     since: Timestamp,
     /// Reason of the discard.
     #[schema(examples("written by a test of ours, INC-4711"))]
     discard_reason: String,
-    /// When that was.
+    /// Time of the discard.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T13:00:00.000000Z"))]
     discarded_at: Timestamp,
     #[serde(flatten)]
