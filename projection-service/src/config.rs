@@ -62,7 +62,12 @@ pub struct Config {
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
     pub projection_database_password: Option<Secret>,
     /// File with the password of PROJECTION_DATABASE_URL's role.
-    #[arg(long, env, value_parser = Unrepeated(Secret::of_file), conflicts_with = "projection_database_password")]
+    #[arg(
+        long,
+        env,
+        value_parser = Unrepeated(Secret::of_file),
+        conflicts_with = "projection_database_password"
+    )]
     pub projection_database_password_file: Option<Secret>,
     /// URL of the command-service, which has the events that the topic lacks.
     #[arg(long, env, default_value = "http://127.0.0.1:8080")]
@@ -71,7 +76,12 @@ pub struct Config {
     #[command(flatten)]
     pub kafka: KafkaConfig,
     /// Consumer group. The instances of one group share the partitions.
-    #[arg(long, env, default_value = "passbook-projection", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(
+        long,
+        env,
+        default_value = "passbook-projection",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub kafka_group: String,
     /// Static member id of this instance in the group, so that a restart keeps its partitions. Two
     /// instances must not use the same id.
@@ -81,7 +91,12 @@ pub struct Config {
     #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub projection_connections: u32,
     /// Maximum number of events applied in one transaction.
-    #[arg(long, env, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    #[arg(
+        long,
+        env,
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=50_000)
+    )]
     pub apply_batch: u32,
     /// Minimum time between the starts of two transactions, in milliseconds, unless a full batch is
     /// waiting. A single event is applied at once; under load this pause makes batches.
@@ -93,11 +108,21 @@ pub struct Config {
     #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=100))]
     pub quarantine_limit_percent: i64,
     /// Number of events of a partition that count as recent for the quarantine limit.
-    #[arg(long, env, default_value_t = 1_000, value_parser = clap::value_parser!(i64).range(50..=1_000_000))]
+    #[arg(
+        long,
+        env,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(i64).range(50..=1_000_000)
+    )]
     pub quarantine_window: i64,
     /// Time after which a partition counts as stalled, in seconds: it has events that are not
     /// applied, and its position does not move. Readiness then fails and reports the reason.
-    #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(
+        long,
+        env,
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     pub view_stall_seconds: u64,
 }
 

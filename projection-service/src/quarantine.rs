@@ -66,7 +66,7 @@ pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Resolution,
     let Some(account_id) = row.account_id else {
         // Earlier versions of this program quarantined such records.
         return Err(Unresolved::StillUnapplicable(
-            "the record is not an event; the event in its place, if any, came from the log: discard the record"
+            "the record is not an event; the log had the event in its place, if any: discard it"
                 .to_owned(),
         ));
     };
@@ -229,6 +229,11 @@ async fn commit(
     let left = quarantine::count_of(&mut *transaction, account_id).await?;
     checkpoints::raise_epoch(&mut *transaction, row.partition).await?;
     transaction.commit().await?;
-    tracing::info!(account.id = %account_id, applied, left, "resolved the quarantined events of an account");
+    tracing::info!(
+        account.id = %account_id,
+        applied,
+        left,
+        "resolved the quarantined events of an account"
+    );
     Ok(Resolution { applied, left })
 }

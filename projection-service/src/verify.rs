@@ -3,7 +3,6 @@
 //!
 //! Reading and writing continue meanwhile. Each partition is read in one snapshot of the database,
 //! and the log is folded up to exactly the position of the snapshot's checkpoint.
-//!
 
 mod compare;
 mod error;
@@ -64,7 +63,7 @@ pub async fn run(
     jobs: Arc<Jobs>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let told = PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(SAVE_INTERVAL)
         .connect_lazy_with(ground.options());
@@ -79,7 +78,7 @@ pub async fn run(
         let ended = loop {
             tokio::select! {
                 ended = work.join_next() => break ended,
-                _ = tick.tick() => if let Some(job) = jobs.find(id) { save(&told, &job).await },
+                _ = tick.tick() => if let Some(job) = jobs.find(id) { save(&pool, &job).await },
                 () = shutdown.cancelled() => return Ok(()),
             }
         };
@@ -93,7 +92,11 @@ pub async fn run(
                 tracing::error!(verify.id = %id, error, "failed to compare the views with the log")
             }
             (None, Some(job)) if job.findings.count > 0 => {
-                tracing::error!(verify.id = %id, differences = job.findings.count, "the views differ from the log, or the log breaks its rules");
+                tracing::error!(
+                    verify.id = %id,
+                    differences = job.findings.count,
+                    "the views differ from the log, or the log breaks its rules"
+                );
             }
             (None, _) => tracing::info!(verify.id = %id, "the views match the log"),
         }
@@ -102,7 +105,7 @@ pub async fn run(
         // instance.
         if let Some(mut job) = jobs.find(id) {
             (job.state, job.error, job.ended_at) = (state, error, Some(Timestamp::now()));
-            save(&told, &job).await;
+            save(&pool, &job).await;
             jobs.change(id, |kept| *kept = job);
         }
     }

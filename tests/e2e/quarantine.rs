@@ -63,8 +63,7 @@ async fn an_event_that_is_not_known_is_discarded_and_its_account_goes_on_for_goo
     })
     .await?;
     let log = pair.projections[0].output();
-    let line =
-        log.lines().find(|line| line.contains("event quarantined")).context("no warning")?;
+    let line = log.lines().find(|line| line.contains("event quarantined")).context("no warning")?;
     for part in [
         "WARN",
         &format!("partition {}", of(account)),

@@ -65,7 +65,11 @@ pub(super) struct AccountView {
     /// Time at which the first event of the account was quarantined. Later events are missing from
     /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
 }
 
@@ -117,7 +121,8 @@ pub(super) struct Params {
         ("id" = Uuid, Path, description = "The account"),
         Params,
         Wait,
-        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is still the version"),
+        ("If-None-Match" = Option<String>, Header,
+            description = "`\"7\"`: 304 if that is still the version"),
     ),
     responses(
         (status = 200, description = "The account", body = AccountView,

@@ -112,7 +112,7 @@ pub(super) struct AccountPage {
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 

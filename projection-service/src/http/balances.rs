@@ -66,7 +66,11 @@ pub(super) struct Balances {
     /// Time at which the first event of the account was quarantined. Later events are missing from
     /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
 }
 
@@ -89,7 +93,8 @@ struct Bucket {
 ///
 /// Returns at most 1,000 buckets. The first and the last are cut to the requested period. With a
 /// `to` in the past, the answer in recorded order never changes.
-#[utoipa::path(get, operation_id = "list_balances", path = "/v1/accounts/{id}/balances", tag = "accounts",
+#[utoipa::path(get, operation_id = "list_balances", path = "/v1/accounts/{id}/balances",
+    tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Params, Wait),
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(

@@ -19,10 +19,10 @@ use super::problems;
         title = "Passbook projection-service",
         version = env!("CARGO_PKG_VERSION"),
         description = "Account views built from the log.\n\n\
-            Amounts are integers in minor units (`1250` is 12.50 EUR), times are RFC 3339 in UTC with microseconds. A \
-            command's answer carries the account's version and its position: give them as `min_version` or `at_least` \
-            to read your own write. What goes wrong is answered as `application/problem+json` with a stable `code`. \
-            Every response carries `X-Request-Id`.",
+            Amounts are integers in minor units (`1250` is 12.50 EUR). Times are RFC 3339 in UTC \
+            with microseconds. A command's answer carries the account's version and its position: \
+            pass them as `min_version` or `at_least` to read your own write. Errors are \
+            `application/problem+json` with a stable `code`. Every response carries `X-Request-Id`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact(name = "Passbook")
     ),

@@ -84,12 +84,16 @@ pub(super) struct Statement {
     /// Time at which the first event of the account was quarantined. Later events are missing from
     /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
@@ -98,7 +102,8 @@ pub(super) struct Statement {
 /// `opening_balance` and `closing_balance` are of the whole period, regardless of page, type and
 /// metadata. With `order=effective` entries are ordered by value date, and each `balance` is the
 /// sum of all entries effective up to there.
-#[utoipa::path(get, operation_id = "list_entries", path = "/v1/accounts/{id}/entries", tag = "accounts",
+#[utoipa::path(get, operation_id = "list_entries", path = "/v1/accounts/{id}/entries",
+    tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Params, LabelParameter, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(

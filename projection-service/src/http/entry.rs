@@ -51,7 +51,11 @@ pub(super) struct EntryTrail {
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
     /// Time of publication to the topic, in milliseconds; null with `kafka`.
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.004000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.004000Z")
+    )]
     published_at: Option<Timestamp>,
     /// Time at which the event was applied to the views; later after a replay.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.011532Z"))]
@@ -92,7 +96,8 @@ struct KafkaPlace {
 ///
 /// Shows the command that caused the entry, the event in the log, and the time of each step.
 /// Requires the command-service.
-#[utoipa::path(get, operation_id = "get_entry", path = "/v1/accounts/{id}/entries/{version}", tag = "accounts",
+#[utoipa::path(get, operation_id = "get_entry", path = "/v1/accounts/{id}/entries/{version}",
+    tag = "accounts",
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("version" = i64, Path, minimum = 1, description = "Version of the entry"),
@@ -149,7 +154,7 @@ impl AppState {
         match log_queries::query(self.log.feed.event_of(account_id, version)).await? {
             Some(event) if event.position == position => Ok(event),
             Some(_) | None => Err(log_queries::unavailable(
-                "the log has no such event at that position: does COMMAND_SERVICE_URL name another store?",
+                "the event is not at its position: does COMMAND_SERVICE_URL name another store?",
             )),
         }
     }

@@ -51,12 +51,16 @@ pub(super) struct HoldPage {
     /// Time at which the first event of the account was quarantined. Later events are missing from
     /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
@@ -73,7 +77,11 @@ struct HoldView {
     captured: i64,
     status: HoldStatus,
     /// Time of expiry, if any.
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-12-01T00:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-12-01T00:00:00.000000Z")
+    )]
     expires_at: Option<Timestamp>,
     /// Reference, in the sender's words.
     #[schema(examples("room 12"))]
@@ -88,7 +96,11 @@ struct HoldView {
     /// Version of the account's event that ended the hold.
     #[schema(minimum = 3, examples(9))]
     ended_version: Option<i64>,
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-26T09:30:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-26T09:30:00.000000Z")
+    )]
     ended_at: Option<Timestamp>,
 }
 
@@ -118,9 +130,11 @@ impl From<Hold> for HoldView {
 /// A hold past its expiry stays open until the log records that it has expired.
 #[utoipa::path(get, operation_id = "list_holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Params, Wait,
-        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is still the version")),
+        ("If-None-Match" = Option<String>, Header,
+            description = "`\"7\"`: 304 if that is still the version")),
     responses((status = 200, description = "The page", body = HoldPage,
-        headers(("ETag" = String, description = "Version of the account that the page shows, in quotes"))),
+        headers(("ETag" = String,
+            description = "Version of the account that the page shows, in quotes"))),
         (status = 304, description = "The client has the current version"), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,

@@ -28,8 +28,8 @@ impl utoipa::IntoParams for LabelParameter {
             .parameter_in(ParameterIn::Query)
             .required(Required::False)
             .description(Some(
-                "Only with all of these labels, each as `key:value`: `label=region:north&label=tier:gold`. \
-                 `metadata[region]=north` is the same",
+                "Only with all of these metadata entries, each as `key:value`: \
+                 `label=region:north&label=tier:gold`. `metadata[region]=north` is the same",
             ))
             .style(Some(ParameterStyle::Form))
             .explode(Some(true))

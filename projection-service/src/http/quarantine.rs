@@ -75,7 +75,7 @@ pub(super) struct QuarantinePage {
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
@@ -95,7 +95,9 @@ pub(super) struct Params {
 ///
 /// An event that cannot be decoded or applied is quarantined. Later events of its account wait
 /// behind it, in order; other accounts are not affected.
-#[utoipa::path(get, operation_id = "list_quarantined", path = "/admin/quarantine", tag = "operations", params(Params),
+#[utoipa::path(get, operation_id = "list_quarantined", path = "/admin/quarantine",
+    tag = "operations",
+    params(Params),
     responses((status = 200, description = "The page", body = QuarantinePage), ListProblems))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -165,7 +167,9 @@ struct WaitingView {
 /// An event that could not be applied, with its document
 ///
 /// Includes the events that wait behind it, in order.
-#[utoipa::path(get, operation_id = "get_quarantined", path = "/admin/quarantine/{id}", tag = "operations", params(("id" = i64, Path)),
+#[utoipa::path(get, operation_id = "get_quarantined", path = "/admin/quarantine/{id}",
+    tag = "operations",
+    params(("id" = i64, Path)),
     responses((status = 200, description = "The event", body = WholeView), OneProblems))]
 pub(super) async fn get(
     State(state): State<AppState>,

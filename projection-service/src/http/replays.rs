@@ -49,7 +49,7 @@ pub(super) struct ReplayView {
     /// Generation that the replay builds or changes.
     #[schema(minimum = 1, examples(2))]
     generation: Option<i32>,
-    /// Whether generations that are not live are kept.
+    /// True if generations that are not live are kept.
     keep: bool,
     /// Number of events processed.
     #[schema(minimum = 0, examples(640_000))]
@@ -96,7 +96,8 @@ pub(super) struct Replays {
 /// A replay from the beginning builds a new generation of the views, compares it with the live one,
 /// and then makes it live. Any other replay rewinds the live views and applies the events again, in
 /// one transaction per partition. Queries are answered throughout. Only one replay runs at a time.
-#[utoipa::path(post, operation_id = "start_replay", path = "/admin/replays", tag = "operations", request_body = ReplayRequest,
+#[utoipa::path(post, operation_id = "start_replay", path = "/admin/replays", tag = "operations",
+    request_body = ReplayRequest,
     responses(
         (status = 202, description = "Started", body = ReplayView,
             headers(("Location" = String, description = "Where to poll the status"))),
@@ -136,7 +137,9 @@ pub(super) async fn list(
 /// Status of a replay
 ///
 /// Shows the state of the replay, its progress and its result.
-#[utoipa::path(get, operation_id = "get_replay", path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "get_replay", path = "/admin/replays/{replay_id}",
+    tag = "operations",
+    params(("replay_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = ReplayView), OneProblems))]
 pub(super) async fn get(
     axum::extract::State(state): State<AppState>,
@@ -149,8 +152,12 @@ pub(super) async fn get(
 ///
 /// Drops what the replay has built and leaves the live views unchanged. A replay that has ended
 /// stays as it is.
-#[utoipa::path(delete, operation_id = "cancel_replay", path = "/admin/replays/{replay_id}", tag = "operations", params(("replay_id" = Uuid, Path)),
-    responses((status = 202, description = "Cancelled, or about to be", body = ReplayView), OneProblems))]
+#[utoipa::path(delete, operation_id = "cancel_replay", path = "/admin/replays/{replay_id}",
+    tag = "operations",
+    params(("replay_id" = Uuid, Path)),
+    responses(
+        (status = 202, description = "Cancelled, or about to be", body = ReplayView),
+        OneProblems))]
 pub(super) async fn cancel(
     axum::extract::State(state): State<AppState>,
     Path(id): Path<Uuid>,

@@ -85,7 +85,8 @@ impl From<Job> for VerificationView {
 /// Folds the whole log and compares every account and every entry of the live views with the
 /// result. Commands and queries continue: each partition is compared at the position of its
 /// snapshot. Only one verification runs at a time.
-#[utoipa::path(post, operation_id = "start_verification", path = "/admin/verify", tag = "operations",
+#[utoipa::path(post, operation_id = "start_verification", path = "/admin/verify",
+    tag = "operations",
     responses(
         (status = 202, description = "Started", body = VerificationView,
             headers(("Location" = String, description = "Where to poll the status"))),
@@ -106,7 +107,9 @@ pub(super) async fn ask(
 /// Status of a verification
 ///
 /// The last 20 of all instances are kept.
-#[utoipa::path(get, operation_id = "get_verification", path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "get_verification", path = "/admin/verify/{verify_id}",
+    tag = "operations",
+    params(("verify_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = VerificationView), OneProblems))]
 pub(super) async fn get(
     State(state): State<AppState>,
@@ -121,14 +124,18 @@ pub(super) async fn get(
 
 /// Returns a verification that another instance has stored.
 async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, Problem> {
-    let Some(told) = state.views.read(verifications::find(state.views.pool()?, id)).await? else {
+    let Some(stored) = state.views.read(verifications::find(state.views.pool()?, id)).await? else {
         return Ok(None);
     };
-    let mut job: Job = serde_json::from_value(told.body).map_err(|error| {
-        tracing::error!(%error, verify.id = %id, "failed to decode a verification that another instance stored");
+    let mut job: Job = serde_json::from_value(stored.body).map_err(|error| {
+        tracing::error!(
+            %error,
+            verify.id = %id,
+            "failed to decode a verification that another instance stored"
+        );
         Problem::internal()
     })?;
-    if told.is_lost {
+    if stored.is_lost {
         job.state = Standing::Failed;
         job.error = Some("the instance that ran the verification has ended".to_owned());
     }

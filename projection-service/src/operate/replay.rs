@@ -72,7 +72,8 @@ impl Place {
         match given {
             Some(from) => Ok(from),
             None => bail!(
-                "one of these options is required: --from-beginning, --to-time, --to-offset, --account, --to-generation"
+                "one of these options is required: --from-beginning, --to-time, --to-offset, \
+                 --account, --to-generation"
             ),
         }
     }
@@ -136,7 +137,7 @@ fn tell(replay: &Replay) -> anyhow::Result<()> {
         (replay.generation, replay.differences, state.as_str())
     {
         println!(
-            "generation {generation} is live; {differences} of its rows differ from the previous generation"
+            "generation {generation} is live; {differences} of its rows differ from the last one"
         );
     }
     for sample in &replay.samples {

@@ -104,8 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_check_is_degraded_while_events_are_quarantined_and_failing_while_a_partition_has_stopped()
-     {
+    fn quarantined_events_degrade_the_check_and_a_stopped_partition_fails_it() {
         let health = Health::new("test");
         let check = QuarantineCheck::new(health.clone());
         let state = || health.checks()[CHECK].clone();

@@ -96,9 +96,12 @@ pub async fn states(
 /// Returns the current state of an account.
 pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
-                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
+                a.position, a.partition,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a WHERE a.account_id = $1",
     )
@@ -125,14 +128,16 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     sql.push(
         " FROM (SELECT c.account_id, c.owner, c.currency, c.opened_at, c.partition, c.metadata, s.*
                   FROM accounts AS c CROSS JOIN LATERAL (
-                       SELECT c.last_activity, c.version, c.position, c.status, c.balance, c.held, c.overdraft_limit,
+                       SELECT c.last_activity, c.version, c.position, c.status, c.balance,
+                           c.held, c.overdraft_limit,
                               c.transaction_count
                         WHERE c.last_activity <= ",
     )
     .push_bind(moment)
     .push(
         "              UNION ALL
-                       SELECT h.recorded_at, h.version, h.position, h.status, h.balance, h.held, h.overdraft_limit,
+                       SELECT h.recorded_at, h.version, h.position, h.status, h.balance, h.held,
+                           h.overdraft_limit,
                               h.transaction_count
                          FROM history AS h
                         WHERE h.account_id = c.account_id AND c.last_activity > ",

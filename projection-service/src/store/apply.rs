@@ -1,8 +1,6 @@
 //! Application of a batch of events in one transaction: a single call of `projection.apply`.
 //!
 //! During catch-up the history of a large batch goes by COPY, in the same transaction.
-//!
-//! When there is much to catch up on, its history goes by COPY in the same transaction.
 
 use passbook_shared::event::AccountOpened;
 use passbook_shared::partition::Partition;
@@ -87,7 +85,7 @@ pub struct QuarantinedRecord {
     pub published_at: Option<Timestamp>,
     /// Account and version, if readable.
     pub account: Option<(Uuid, i64)>,
-    /// Whether the event itself is valid and only waits behind another one.
+    /// True if the event itself is valid and only waits behind another one.
     pub waits: bool,
     /// Reason, for operators.
     pub reason: String,
@@ -125,8 +123,10 @@ async fn change(
     let metadata = |opened: &Opened<'_>| metadata::text(Some(&opened.account.metadata));
     sqlx::query(
         "SELECT projection.apply(
-            $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44,
+            $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18,
+                $19, $20, $21, $22,
+            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
+                $40, $41, $42, $43, $44,
             $45,  $46, $47, $48, $49, $50, $51, $52, $53, $54)",
     )
     .bind(column(checkpoints, |c| c.partition))

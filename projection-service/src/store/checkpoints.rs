@@ -22,7 +22,8 @@ pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sql
 /// Returns all checkpoints, ordered by partition.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>> {
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition",
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+           FROM checkpoints ORDER BY partition",
     )
     .fetch_all(executor)
     .await
@@ -42,7 +43,8 @@ pub async fn find(
     partition: Partition,
 ) -> sqlx::Result<Option<Checkpoint>> {
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1",
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+           FROM checkpoints WHERE partition = $1",
     )
     .bind(partition)
     .fetch_optional(executor)
@@ -75,7 +77,8 @@ pub async fn raise_epoch(executor: impl PgExecutor<'_>, partition: Partition) ->
 pub async fn hold(connection: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+                FROM checkpoints ORDER BY partition
             FOR UPDATE",
     )
     .fetch_all(connection)
@@ -92,7 +95,8 @@ pub async fn hold_one(
 ) -> sqlx::Result<Checkpoint> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+                FROM checkpoints WHERE partition = $1
             FOR UPDATE",
     )
     .bind(partition)

@@ -30,9 +30,11 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<BTreeMap<Partiti
 /// Replaces the confirmed event of a partition.
 pub async fn set(executor: impl PgExecutor<'_>, confirmed: Confirmed) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO projection.confirmed (partition, position, event_id, store_epoch) VALUES ($1, $2, $3, $4)
+        "INSERT INTO projection.confirmed (partition, position, event_id, store_epoch)
+                VALUES ($1, $2, $3, $4)
          ON CONFLICT (partition) DO UPDATE
-            SET position = excluded.position, event_id = excluded.event_id, store_epoch = excluded.store_epoch,
+            SET position = excluded.position, event_id = excluded.event_id,
+                store_epoch = excluded.store_epoch,
                 confirmed_at = clock_timestamp()",
     )
     .bind(confirmed.partition)

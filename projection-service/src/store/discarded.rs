@@ -45,8 +45,10 @@ pub async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Discarded>> {
     sqlx::query_as(
-        "SELECT discarded_id, account_id, partition, position, kafka_offset, version, reason, since, discard_reason,
-                discarded_at, document, translate(encode(document, 'base64'), chr(10), '') AS document_base64
+        "SELECT discarded_id, account_id, partition, position, kafka_offset, version, reason,
+                since, discard_reason,
+                discarded_at, document, translate(encode(document, 'base64'), chr(10),
+                    '') AS document_base64
            FROM projection.discarded WHERE discarded_id < $1 ORDER BY discarded_id DESC LIMIT $2",
     )
     .bind(before)
@@ -61,7 +63,8 @@ pub async fn among(
     accounts: &[Uuid],
 ) -> sqlx::Result<Vec<Position>> {
     let found: Vec<(Partition, i64)> = sqlx::query_as(
-        "SELECT partition, position FROM projection.discarded WHERE account_id = ANY ($1) AND position IS NOT NULL",
+        "SELECT partition, position FROM projection.discarded
+          WHERE account_id = ANY ($1) AND position IS NOT NULL",
     )
     .bind(accounts)
     .fetch_all(executor)
@@ -104,7 +107,7 @@ pub async fn contains(
 pub struct Event {
     /// Time at which the event was recorded.
     pub recorded_at: Timestamp,
-    /// Whether the event's version is the next of its account, so that the history gets a gap
+    /// True if the event's version is the next of its account, so that the history gets a gap
     /// there.
     pub passed_over: bool,
 }
@@ -118,9 +121,11 @@ pub async fn record(
     reason: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO projection.discarded (partition, position, kafka_offset, account_id, version, recorded_at,
+        "INSERT INTO projection.discarded (partition, position, kafka_offset, account_id,
+                version, recorded_at,
                                            passed_over, reason, since, document, discard_reason)
-         SELECT partition, position, kafka_offset, account_id, version, $2, $3, reason, since, document, $4
+         SELECT partition, position, kafka_offset, account_id, version, $2, $3, reason, since,
+             document, $4
            FROM quarantine WHERE id = $1",
     )
     .bind(id)

@@ -153,7 +153,8 @@ pub async fn differing(
 pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(
         "DELETE FROM quarantine; DELETE FROM history; DELETE FROM accounts;
-         UPDATE checkpoints SET position = 0, event_id = NULL, recorded_at = NULL, epoch = epoch + 1",
+         UPDATE checkpoints SET position = 0, event_id = NULL, recorded_at = NULL,
+             epoch = epoch + 1",
     )
     .execute(transaction)
     .await

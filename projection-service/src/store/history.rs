@@ -47,8 +47,10 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
     let mut copy = connection
         .copy_in_raw(
             "COPY history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                           transaction_count, effective_at, status, type, reference, metadata, reverses, hold_amount,
-                           expires_at, hold_id, transfer_id, counterparty, counterparty_version, kafka_offset,
+                           transaction_count, effective_at, status, type, reference, metadata,
+                               reverses, hold_amount,
+                           expires_at, hold_id, transfer_id, counterparty, counterparty_version,
+                               kafka_offset,
                            published_at)
              FROM STDIN (FORMAT binary)",
         )
@@ -65,9 +67,12 @@ pub async fn at_version(
     version: i64,
 ) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
+                h.version, h.position,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version <= $2
           WHERE a.account_id = $1 AND a.version >= $2 ORDER BY h.version DESC LIMIT 1",
@@ -85,9 +90,12 @@ pub async fn as_of(
     moment: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
+                h.version, h.position,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id
                 AND h.version = projection.version_at(a.account_id, a.version, $2)
@@ -130,13 +138,17 @@ pub async fn period(
     sqlx::query_as(
         "SELECT v.partition, least(v.after, v.last) AS after, v.last, v.known,
                 coalesce((SELECT h.balance FROM history AS h
-                           WHERE h.account_id = $1 AND h.version = least(v.after, v.last)), 0) AS opening_balance,
+                           WHERE h.account_id = $1 AND h.version = least(v.after, v.last)),
+                               0) AS opening_balance,
                 coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = $1 AND h.version = v.last), 0) AS closing_balance,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = $1 AND NOT q.waits LIMIT 1) AS quarantined_since
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = $1
+                    AND NOT q.waits LIMIT 1) AS quarantined_since
            FROM (SELECT a.partition,
-                        projection.version_at($1, a.version, coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
-                        projection.version_at($1, a.version, least($3 - interval '1 microsecond', $4, 'infinity')) AS last,
+                        projection.version_at($1, a.version,
+                            coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
+                        projection.version_at($1, a.version, least($3 - interval '1 microsecond',
+                            $4, 'infinity')) AS last,
                         CASE WHEN $4 IS NULL THEN a.version
                              ELSE projection.version_at($1, a.version, $4) END AS known
                    FROM accounts AS a WHERE a.account_id = $1) AS v",
@@ -162,7 +174,8 @@ pub async fn balances(
                            WHERE h.account_id = a.account_id
                              AND h.version = projection.version_at(a.account_id, a.version,
                                                                    m.moment - interval '1 microsecond')), 0)
-           FROM accounts AS a CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment, number)
+           FROM accounts AS a CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment,
+               number)
           WHERE a.account_id = $1 ORDER BY m.number",
     )
     .bind(account_id)

@@ -37,7 +37,8 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT q.id, q.account_id, q.partition, q.position, q.kafka_offset, q.reason, q.since,
-                    (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id AND w.waits) AS waiting
+                    (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id
+                        AND w.waits) AS waiting
                FROM quarantine AS q WHERE NOT q.waits ",
             $rest
         )
@@ -81,7 +82,8 @@ pub struct Document {
 /// Returns the value of the record with this number.
 pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
-        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64, published_at
+        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64,
+                published_at
            FROM quarantine WHERE id = $1",
     )
     .bind(id)
@@ -154,7 +156,8 @@ pub async fn first_positions(
 ) -> sqlx::Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query(
         "SELECT account_id, min(position) FROM quarantine
-          WHERE partition = $1 AND account_id IS NOT NULL AND position IS NOT NULL GROUP BY account_id",
+          WHERE partition = $1 AND account_id IS NOT NULL
+              AND position IS NOT NULL GROUP BY account_id",
     )
     .bind(partition)
     .fetch_all(executor)

@@ -30,13 +30,13 @@ pub enum ReplayTarget {
 pub struct Committed {
     /// Next offset to read.
     pub offset: i64,
-    /// Whether the commit carries this service's metadata; tools that reset offsets write none.
+    /// True if the commit carries this service's metadata; tools that reset offsets write none.
     pub noted: bool,
     /// First offset of the partition.
     pub begin: i64,
 }
 
-/// Returns the start that reset offsets imply; `None` if nobody has reset them.
+/// Returns the start that reset offsets imply; `None` without a reset.
 pub fn by_offsets(
     committed: &BTreeMap<Partition, Committed>,
     checkpoints: &[Checkpoint],

@@ -31,9 +31,9 @@ pub struct Replay {
     pub state: State,
     /// Generation that the replay builds or changes.
     pub generation: Option<i32>,
-    /// Whether generations that are not live are kept.
+    /// True if generations that are not live are kept.
     pub keep: bool,
-    /// Whether a cancellation was requested.
+    /// True if a cancellation was requested.
     pub cancel: bool,
     /// Number of events processed.
     pub events_done: i64,
@@ -60,7 +60,8 @@ pub struct Replay {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT replay_id, asked_for, state, generation, keep, cancel, events_done, events_total, events_from_log,
+            "SELECT replay_id, asked_for, state, generation, keep, cancel, events_done,
+                    events_total, events_from_log,
                     events_per_second, differences, samples, error, asked_at, started_at, ended_at
                FROM projection.replays ",
             $rest
@@ -87,12 +88,15 @@ pub async fn ask(
         return Ok(Err(open));
     }
     let id = Uuid::now_v7();
-    sqlx::query("INSERT INTO projection.replays (replay_id, asked_for, state, keep) VALUES ($1, $2, 'waiting', $3)")
-        .bind(id)
-        .bind(Json(asked_for))
-        .bind(keep)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "INSERT INTO projection.replays (replay_id, asked_for, state, keep)
+         VALUES ($1, $2, 'waiting', $3)",
+    )
+    .bind(id)
+    .bind(Json(asked_for))
+    .bind(keep)
+    .execute(&mut *transaction)
+    .await?;
     let asked = find(&mut *transaction, id).await?.ok_or(sqlx::Error::RowNotFound)?;
     transaction.commit().await?;
     Ok(Ok(asked))
@@ -131,7 +135,8 @@ pub async fn newest(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Replay>> 
 pub async fn cancel(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE projection.replays
-            SET cancel = true, state = CASE WHEN state IN ('noticed', 'waiting') THEN 'cancelled' ELSE state END,
+            SET cancel = true, state = CASE WHEN state IN ('noticed', 'waiting')
+                THEN 'cancelled' ELSE state END,
                 ended_at = CASE WHEN state IN ('noticed', 'waiting') THEN clock_timestamp() END
           WHERE replay_id = $1 AND state IN ('noticed', 'waiting', 'running', 'comparing')",
     )
@@ -149,7 +154,8 @@ pub async fn begin(
 ) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE projection.replays
-            SET state = 'running', generation = $2, started_at = coalesce(started_at, clock_timestamp())
+            SET state = 'running', generation = $2, started_at = coalesce(started_at,
+                clock_timestamp())
           WHERE replay_id = $1 AND ended_at IS NULL",
     )
     .bind(id)
@@ -181,7 +187,8 @@ pub async fn advance(
 ) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "UPDATE projection.replays
-            SET events_done = $2, events_total = $3, events_from_log = $4, events_per_second = $5, error = $6
+            SET events_done = $2, events_total = $3, events_from_log = $4,
+                events_per_second = $5, error = $6
           WHERE replay_id = $1 RETURNING cancel",
     )
     .bind(id)
@@ -224,6 +231,8 @@ pub async fn end(
     state: State,
     error: Option<&str>,
 ) -> sqlx::Result<()> {
-    let sql = "UPDATE projection.replays SET state = $2, error = $3, ended_at = clock_timestamp() WHERE replay_id = $1";
+    let sql = "UPDATE projection.replays
+                  SET state = $2, error = $3, ended_at = clock_timestamp()
+                WHERE replay_id = $1";
     sqlx::query(sql).bind(id).bind(state.as_str()).bind(error).execute(executor).await.map(drop)
 }

@@ -45,7 +45,8 @@ pub async fn remember(executor: impl PgExecutor<'_>, store: &StoreDescription) -
         })
         .collect();
     sqlx::query(
-        "INSERT INTO projection.restores (epoch, partition, position) SELECT * FROM unnest($1, $2, $3)
+        "INSERT INTO projection.restores (epoch, partition, position) SELECT * FROM unnest($1,
+                $2, $3)
          ON CONFLICT (epoch, partition) DO UPDATE SET position = excluded.position",
     )
     .bind(rows.iter().map(|row| row.0).collect::<Vec<Epoch>>())

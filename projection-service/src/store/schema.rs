@@ -38,7 +38,8 @@ fn rights(role: &str) -> String {
     format!(
         "GRANT INSERT, UPDATE, DELETE ON projection.replays, projection.verifications TO {role};
          GRANT INSERT ON projection.discarded TO {role};
-         GRANT INSERT, UPDATE ON projection.source, projection.confirmed, projection.restores TO {role};
+         GRANT INSERT, UPDATE ON projection.source, projection.confirmed,
+             projection.restores TO {role};
          GRANT USAGE ON SEQUENCE projection.quarantine_ids TO {role};
          SELECT projection.grant_generation(generation) FROM projection.generations;"
     )

@@ -17,7 +17,8 @@ pub struct Source {
 pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO projection.source (store_id, partitions) VALUES ($1, $2)
-         ON CONFLICT (only_one) DO UPDATE SET store_id = excluded.store_id, partitions = excluded.partitions
+         ON CONFLICT (only_one) DO UPDATE SET store_id = excluded.store_id,
+             partitions = excluded.partitions
           WHERE source.store_id <> excluded.store_id OR source.partitions <> excluded.partitions",
     )
     .bind(log.store_id)

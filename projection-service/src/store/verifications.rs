@@ -12,7 +12,7 @@ const KEPT: i64 = 20;
 pub struct StoredVerification {
     /// State, as JSON.
     pub body: Value,
-    /// Whether it is marked as running but was not updated for 30 s.
+    /// True if it is marked as running but was not updated for 30 s.
     pub is_lost: bool,
 }
 
@@ -26,7 +26,8 @@ pub async fn save(
     sqlx::query(
         "WITH told AS (
             INSERT INTO projection.verifications (verify_id, running, body) VALUES ($1, $2, $3)
-            ON CONFLICT (verify_id) DO UPDATE SET running = $2, body = $3, told_at = clock_timestamp())
+            ON CONFLICT (verify_id) DO UPDATE SET running = $2, body = $3,
+                told_at = clock_timestamp())
          DELETE FROM projection.verifications WHERE verify_id IN (
             SELECT verify_id FROM projection.verifications ORDER BY verify_id DESC OFFSET $4)",
     )
@@ -57,7 +58,8 @@ pub async fn find(
 pub async fn running(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Uuid>> {
     sqlx::query_scalar(
         "SELECT verify_id FROM projection.verifications
-          WHERE running AND told_at >= clock_timestamp() - interval '30 seconds' ORDER BY verify_id DESC LIMIT 1",
+          WHERE running AND told_at >= clock_timestamp() - interval '30 seconds'
+              ORDER BY verify_id DESC LIMIT 1",
     )
     .fetch_optional(executor)
     .await

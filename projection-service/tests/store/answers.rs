@@ -171,11 +171,11 @@ async fn a_transfer_waits_for_its_second_leg() {
         json!({"account_id": id(account), "version": version, "position": position, "balance": balance,
                "recorded_at": at(20), "reversed_by": null})
     };
-    let told = json!({
+    let expected = json!({
         "transfer_id": id(7), "amount": 40, "currency": "EUR", "reference": "rent", "effective_at": at(20),
         "recorded_at": at(20), "metadata": {"till": "3"}, "from": leg(1, 3, "3-3", 60), "to": leg(2, 2, "3-6", 140),
     });
-    assert_eq!((status, transfer), (200, told));
+    assert_eq!((status, transfer), (200, expected));
     assert_eq!(service.get(&format!("{path}?verbose=true")).await.0, 400);
 }
 

@@ -77,7 +77,7 @@ fn timed(events: Vec<AccountEvent>) -> Vec<(AccountEvent, Timestamp)> {
     events.into_iter().zip(0..).map(|(event, second)| (event, at(second))).collect()
 }
 
-fn labels(json: Value) -> Metadata {
+fn metadata(json: Value) -> Metadata {
     serde_json::from_value(json).unwrap()
 }
 
@@ -166,17 +166,17 @@ async fn a_transfer_is_found_by_its_id_with_its_applied_legs_and_their_reversals
         .await;
     let mut legs = transfers::legs(pool, id(7)).await.unwrap();
     legs.sort_by_key(|leg| leg.amount);
-    let told: Vec<_> = legs
+    let found: Vec<_> = legs
         .iter()
         .map(|l| (l.account_id, l.version, l.amount, l.balance, l.reversed_by))
         .collect();
-    assert_eq!(told, [(id(1), 2, -40, 60, None), (id(2), 2, 40, 140, Some(3))]);
+    assert_eq!(found, [(id(1), 2, -40, 60, None), (id(2), 2, 40, 140, Some(3))]);
     assert_eq!((legs[0].currency.as_str(), legs[0].reference.as_deref()), ("EUR", Some("rent")));
 
     rewind(pool, 4).await;
-    let told: Vec<_> =
+    let found: Vec<_> =
         transfers::legs(pool, id(7)).await.unwrap().iter().map(|leg| leg.reversed_by).collect();
-    assert_eq!(told, [None, None], "back where it was not undone");
+    assert_eq!(found, [None, None], "neither leg is reversed any more");
     rewind(pool, 3).await;
     assert_eq!(transfers::legs(pool, id(7)).await.unwrap(), alone);
 }
@@ -232,12 +232,13 @@ async fn an_entry_names_its_reversal_if_known_by_then() {
 async fn accounts_and_entries_are_found_by_all_of_their_metadata() {
     let database = database().await;
     let pool = &database.pool;
-    let with = |labels: Value| {
-        let data = json!({"owner": "o", "currency": "EUR", "initial_deposit": 0, "overdraft_limit": 0, "metadata": labels});
+    let with = |metadata: Value| {
+        let data = json!({"owner": "o", "currency": "EUR", "initial_deposit": 0, "overdraft_limit": 0, "metadata": metadata});
         AccountEvent::decode("AccountOpened", 2, &serde_json::value::to_raw_value(&data).unwrap())
             .unwrap()
     };
-    let tagged = |labels: Value| event("MoneyDeposited", json!({"amount": 1, "metadata": labels}));
+    let tagged =
+        |metadata: Value| event("MoneyDeposited", json!({"amount": 1, "metadata": metadata}));
     let both = json!({"region": "north", "tier": "gold"});
     for (account, given) in [(1, both.clone()), (2, json!({"region": "north"})), (3, json!({}))] {
         let events = vec![
@@ -256,7 +257,7 @@ async fn accounts_and_entries_are_found_by_all_of_their_metadata() {
         (json!({"region": "nor"}), 0, 0),
         (json!({"a\"b": "\\"}), 0, 0),
     ] {
-        let metadata = labels(asked);
+        let metadata = metadata(asked);
         let filter = entries::Filter {
             after: 0,
             before: 5,

@@ -75,7 +75,7 @@ pub(in crate::http) struct DiscardedPage {
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
@@ -83,7 +83,9 @@ pub(in crate::http) struct DiscardedPage {
 ///
 /// Discarded events are kept for good, across all generations of the views. New generations skip
 /// the same events, unless they can be applied by then.
-#[utoipa::path(get, operation_id = "list_discarded", path = "/admin/quarantine/discarded", tag = "operations", params(Params),
+#[utoipa::path(get, operation_id = "list_discarded", path = "/admin/quarantine/discarded",
+    tag = "operations",
+    params(Params),
     responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
 pub(in crate::http) async fn discarded(
     State(state): State<AppState>,

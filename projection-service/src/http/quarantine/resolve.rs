@@ -37,7 +37,12 @@ pub(in crate::http) struct ResolutionView {
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct DiscardRequest {
     /// Reason, for later readers.
-    #[schema(value_type = String, min_length = 1, max_length = 500, examples("written by a test of ours, INC-4711"))]
+    #[schema(
+        value_type = String,
+        min_length = 1,
+        max_length = 500,
+        examples("written by a test of ours, INC-4711")
+    )]
     reason: Text<500, 1>,
 }
 
@@ -46,8 +51,12 @@ pub(in crate::http) struct DiscardRequest {
 /// Applies the event with this version of the program, then all that wait behind it, in order,
 /// until one cannot be applied. That one stays with its new reason, and those behind it keep
 /// waiting. Runs in one transaction.
-#[utoipa::path(post, operation_id = "retry_quarantined", path = "/admin/quarantine/{id}/retry", tag = "operations", params(("id" = i64, Path)),
-    responses((status = 200, description = "The event was applied", body = ResolutionView), RetryProblems))]
+#[utoipa::path(post, operation_id = "retry_quarantined", path = "/admin/quarantine/{id}/retry",
+    tag = "operations",
+    params(("id" = i64, Path)),
+    responses(
+        (status = 200, description = "The event was applied", body = ResolutionView),
+        RetryProblems))]
 pub(in crate::http) async fn retry(
     State(state): State<AppState>,
     Path(id): Path<String>,
@@ -60,9 +69,13 @@ pub(in crate::http) async fn retry(
 /// Records the event with the reason and its document. The events behind it are applied without it,
 /// in one transaction: the account's version moves past it, and its history has no entry for it. An
 /// event that can be applied is not discarded.
-#[utoipa::path(post, operation_id = "discard_quarantined", path = "/admin/quarantine/{id}/discard", tag = "operations", params(("id" = i64, Path)),
+#[utoipa::path(post, operation_id = "discard_quarantined", path = "/admin/quarantine/{id}/discard",
+    tag = "operations",
+    params(("id" = i64, Path)),
     request_body = DiscardRequest,
-    responses((status = 200, description = "The event was discarded", body = ResolutionView), DiscardProblems))]
+    responses(
+        (status = 200, description = "The event was discarded", body = ResolutionView),
+        DiscardProblems))]
 pub(in crate::http) async fn discard(
     State(state): State<AppState>,
     Path(id): Path<String>,

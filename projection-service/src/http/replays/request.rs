@@ -29,7 +29,9 @@ pub(crate) enum ReplayFrom {
 /// Start of a replay, with the one field that belongs to it.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(examples(json!({"from": "beginning"}), json!({"from": "time", "time": "2026-11-24T12:00:00Z"})))]
+#[schema(
+    examples(json!({"from": "beginning"}), json!({"from": "time", "time": "2026-11-24T12:00:00Z"}))
+)]
 pub(crate) struct ReplayRequest {
     pub(super) from: ReplayFrom,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -34,10 +34,12 @@ struct ReplayEvent {
 ///
 /// Sends Server-Sent Events named `replay`, each with a whole replay as JSON. The last one has a
 /// final state.
-#[utoipa::path(get, operation_id = "stream_replay", path = "/admin/replays/{replay_id}/stream", tag = "operations",
+#[utoipa::path(get, operation_id = "stream_replay", path = "/admin/replays/{replay_id}/stream",
+    tag = "operations",
     params(("replay_id" = Uuid, Path)),
     responses(
-        (status = 200, description = "The status, repeatedly", body = ReplayEvent, content_type = "text/event-stream"),
+        (status = 200, description = "The status, repeatedly",
+            body = ReplayEvent, content_type = "text/event-stream"),
         OneProblems,
     ))]
 pub(in crate::http) async fn stream(

@@ -38,7 +38,11 @@ pub(in crate::http) struct TransferView {
     /// Time at which the first event of the missing leg's account was quarantined. Usually absent,
     /// also if that leg was discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
 }
 

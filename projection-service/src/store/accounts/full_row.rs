@@ -59,7 +59,8 @@ pub async fn each_of(
     mut each: impl FnMut(&FullRow<'_>) + Send,
 ) -> sqlx::Result<()> {
     let mut rows = sqlx::query(
-        "SELECT account_id, opened_at, last_activity, version, position, balance, held, overdraft_limit,
+        "SELECT account_id, opened_at, last_activity, version, position, balance, held,
+                overdraft_limit,
                 transaction_count, partition, status, currency, owner, metadata::text
            FROM accounts WHERE partition = $1",
     )
@@ -78,7 +79,8 @@ pub async fn each_with(
     mut each: impl FnMut(&FullRow<'_>) + Send,
 ) -> sqlx::Result<()> {
     let mut rows = sqlx::query(
-        "SELECT account_id, opened_at, last_activity, version, position, balance, held, overdraft_limit,
+        "SELECT account_id, opened_at, last_activity, version, position, balance, held,
+                overdraft_limit,
                 transaction_count, partition, status, currency, owner, metadata::text
            FROM accounts WHERE account_id = ANY ($1)",
     )

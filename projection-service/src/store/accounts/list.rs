@@ -34,7 +34,7 @@ pub struct Filter {
 pub struct Sort {
     /// Sort column.
     pub by: SortBy,
-    /// Whether the largest or newest comes first.
+    /// True if the largest or newest comes first.
     pub descending: bool,
 }
 
@@ -73,9 +73,12 @@ pub async fn list(
     };
     let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
     let mut sql = QueryBuilder::<Postgres>::new(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
-                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
+                a.position, a.partition,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since",
     );
     from_accounts(&mut sql, filter.as_of);

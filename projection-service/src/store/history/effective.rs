@@ -73,33 +73,44 @@ pub async fn list(
 fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64) {
     sql.push(
         ", ends AS (
-            SELECT l.counts_at AS low_at, l.version AS low, u.counts_at AS high_at, u.version AS high,
-                   projection.version_at(a.account_id, a.known, l.counts_at - interval '1 microsecond') AS recorded,
-                   projection.version_at(a.account_id, a.known, u.counts_at) AS until, a.account_id, a.known
+            SELECT l.counts_at AS low_at, l.version AS low, u.counts_at AS high_at,
+                u.version AS high,
+                   projection.version_at(a.account_id, a.known,
+                       l.counts_at - interval '1 microsecond') AS recorded,
+                   projection.version_at(a.account_id, a.known, u.counts_at) AS until,
+                       a.account_id, a.known
               FROM (SELECT ",
     );
     sql.push_bind(account_id).push("::uuid AS account_id, ").push_bind(known).push(
         "::bigint AS known) AS a
              CROSS JOIN LATERAL (SELECT counts_at, version FROM page ORDER BY 1, 2 LIMIT 1) AS l
-             CROSS JOIN LATERAL (SELECT counts_at, version FROM page ORDER BY 1 DESC, 2 DESC LIMIT 1) AS u),
+             CROSS JOIN LATERAL (SELECT counts_at, version FROM page ORDER BY 1 DESC,
+                 2 DESC LIMIT 1) AS u),
          moves AS (
             SELECT h.recorded_at AS counts_at, h.version, coalesce(h.amount, 0) AS amount
-              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id AND h.version > e.recorded
+              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id
+                  AND h.version > e.recorded
                    AND h.version <= e.until AND h.effective_at IS NULL
              WHERE (h.recorded_at, h.version) <= (e.high_at, e.high)
              UNION ALL
             SELECT h.effective_at, h.version, coalesce(h.amount, 0)
-              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id AND h.effective_at IS NOT NULL
-                   AND h.effective_at <= e.high_at AND h.version > e.recorded AND h.version <= e.known
+              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id
+                  AND h.effective_at IS NOT NULL
+                   AND h.effective_at <= e.high_at AND h.version > e.recorded
+                       AND h.version <= e.known
              WHERE (h.effective_at, h.version) <= (e.high_at, e.high)),
          running AS (
             SELECT m.version, coalesce((SELECT h.balance FROM ends AS e
-                                          JOIN history AS h ON h.account_id = e.account_id AND h.version = e.recorded), 0)
+                                          JOIN history AS h ON h.account_id = e.account_id
+                                              AND h.version = e.recorded), 0)
                               + sum(m.amount) OVER (ORDER BY m.counts_at, m.version) AS balance
               FROM moves AS m)
-         SELECT p.version, p.position, p.type, p.amount, r.balance::bigint AS balance, p.recorded_at, p.effective_at,
-                p.reference, p.counterparty, p.transfer_id, p.hold_id, p.reverses, p.metadata, p.reversed_by
-           FROM page AS p JOIN running AS r USING (version) ORDER BY p.counts_at DESC, p.version DESC",
+         SELECT p.version, p.position, p.type, p.amount, r.balance::bigint AS balance,
+             p.recorded_at, p.effective_at,
+                p.reference, p.counterparty, p.transfer_id, p.hold_id, p.reverses, p.metadata,
+                    p.reversed_by
+           FROM page AS p JOIN running AS r USING (version) ORDER BY p.counts_at DESC,
+               p.version DESC",
     );
 }
 
@@ -118,13 +129,17 @@ pub async fn balances(
         "WITH steps AS (
             SELECT s.number, sum(s.amount) AS amount
               FROM history AS h
-             CROSS JOIN LATERAL (VALUES (width_bucket(h.effective_at, $3::timestamptz[]) + 1, h.amount),
-                                        (width_bucket(h.recorded_at, $3::timestamptz[]) + 1, -h.amount)) AS s (number, amount)
-             WHERE h.account_id = $1 AND h.effective_at IS NOT NULL AND h.version <= $2 AND h.amount IS NOT NULL
+             CROSS JOIN LATERAL (VALUES (width_bucket(h.effective_at, $3::timestamptz[]) + 1,
+                 h.amount),
+                                        (width_bucket(h.recorded_at, $3::timestamptz[]) + 1,
+                                            -h.amount)) AS s (number, amount)
+             WHERE h.account_id = $1 AND h.effective_at IS NOT NULL AND h.version <= $2
+                 AND h.amount IS NOT NULL
              GROUP BY s.number)
          SELECT (coalesce((SELECT h.balance FROM history AS h
                             WHERE h.account_id = $1
-                              AND h.version = projection.version_at($1, $2, m.moment - interval '1 microsecond')), 0)
+                              AND h.version = projection.version_at($1, $2,
+                                  m.moment - interval '1 microsecond')), 0)
                  + sum(coalesce(s.amount, 0)) OVER (ORDER BY m.number))::bigint
            FROM unnest($3::timestamptz[]) WITH ORDINALITY AS m (moment, number)
            LEFT JOIN steps AS s ON s.number = m.number ORDER BY m.number",

@@ -46,9 +46,11 @@ pub struct Entry {
 /// literals.
 macro_rules! entry_columns {
     () => {
-        "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at, h.effective_at, h.reference,
+        "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at,
+                h.effective_at, h.reference,
                 h.counterparty, h.transfer_id, h.hold_id, h.reverses, h.metadata::text AS metadata,
-                (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id AND r.reverses = h.version"
+                (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id
+                    AND r.reverses = h.version"
     };
 }
 pub(super) use entry_columns;
@@ -60,15 +62,15 @@ pub struct Filter<'a> {
     pub after: i64,
     /// Exclusive upper bound of the version.
     pub before: i64,
-    /// Of this type; without it, all that are about money.
+    /// Type of the events; by default, all that move or hold money.
     pub event_type: Option<&'a str>,
-    /// With all of these labels.
+    /// Metadata entries, all of which must match.
     pub metadata: &'a Metadata,
-    /// What was undone by a later version than this is told as if it was not.
+    /// Version above which reversals are ignored.
     pub known: i64,
 }
 
-/// Entries of an account, newest first.
+/// Returns entries of an account, newest first.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -90,25 +92,25 @@ pub async fn list(
     sql.build_query_as().fetch_all(pool).await
 }
 
-/// An entry, and how it came into the views.
+/// Entry with its source.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Delivered {
-    /// The entry.
+    /// Entry.
     #[sqlx(flatten)]
     pub entry: Entry,
-    /// Where its account lives in the log, and in the topic.
+    /// Partition of the account, in the log and the topic.
     pub partition: Partition,
-    /// Where in the topic it was read; absent if it came from the log.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Since when it was there.
+    /// Time of publication to the topic.
     pub published_at: Option<Timestamp>,
-    /// When it was applied.
+    /// Time at which the event was applied.
     pub applied_at: Timestamp,
-    /// To which views.
+    /// Generation of the views.
     pub generation: i32,
 }
 
-/// The entry of an account that has this version.
+/// Returns the entry of an account with this version.
 pub async fn find(
     pool: &PgPool,
     account_id: Uuid,

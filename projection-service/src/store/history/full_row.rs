@@ -109,16 +109,22 @@ pub async fn each_of(
 ) -> sqlx::Result<()> {
     // `OFFSET 0` keeps Postgres from reading the whole table to find a small part of it.
     let mut rows = sqlx::query(
-        "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount, h.balance, h.held,
-                h.overdraft_limit, h.transaction_count, h.effective_at, h.reverses, h.hold_amount, h.expires_at,
-                h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version, h.status, h.type, h.reference,
+        "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount,
+                h.balance, h.held,
+                h.overdraft_limit, h.transaction_count, h.effective_at, h.reverses,
+                    h.hold_amount, h.expires_at,
+                h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version, h.status,
+                    h.type, h.reference,
                 h.metadata::text
            FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS k (account_id, version, number)
           CROSS JOIN LATERAL (
-                SELECT account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                       transaction_count, effective_at, reverses, hold_amount, expires_at, hold_id, transfer_id,
+                SELECT account_id, version, position, recorded_at, amount, balance, held,
+                    overdraft_limit,
+                       transaction_count, effective_at, reverses, hold_amount, expires_at,
+                           hold_id, transfer_id,
                        counterparty, counterparty_version, status, type, reference, metadata
-                  FROM history WHERE account_id = k.account_id AND version = k.version OFFSET 0) AS h",
+                  FROM history WHERE account_id = k.account_id
+                      AND version = k.version OFFSET 0) AS h",
     )
     .bind(accounts)
     .bind(versions)

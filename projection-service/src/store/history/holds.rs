@@ -82,16 +82,20 @@ pub async fn list(
     // all of its entries from the newest.
     sqlx::query_as(
         "WITH placed AS MATERIALIZED (
-             SELECT h.hold_id, h.hold_amount, h.expires_at, h.reference, h.metadata, h.version, h.recorded_at
+             SELECT h.hold_id, h.hold_amount, h.expires_at, h.reference, h.metadata, h.version,
+                 h.recorded_at
                FROM history AS h
               WHERE h.account_id = $1 AND h.hold_id IS NOT NULL AND h.type = 'HoldPlaced'
                 AND h.version < $2 AND h.version <= $6)
-         SELECT p.hold_id, p.hold_amount, p.expires_at, p.reference, p.metadata::text AS metadata, p.version,
-                p.recorded_at, coalesce(-e.amount, 0) AS captured, e.type AS ended_by, e.version AS ended_version,
+         SELECT p.hold_id, p.hold_amount, p.expires_at, p.reference,
+             p.metadata::text AS metadata, p.version,
+                p.recorded_at, coalesce(-e.amount, 0) AS captured, e.type AS ended_by,
+                    e.version AS ended_version,
                 e.recorded_at AS ended_at
            FROM placed AS p
            LEFT JOIN history AS e
-             ON e.account_id = $1 AND e.hold_id = p.hold_id AND e.type <> 'HoldPlaced' AND e.version <= $6
+             ON e.account_id = $1 AND e.hold_id = p.hold_id AND e.type <> 'HoldPlaced'
+                 AND e.version <= $6
           WHERE $3 OR e.type IS NOT DISTINCT FROM $4
           ORDER BY p.version DESC LIMIT $5",
     )

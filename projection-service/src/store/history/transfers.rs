@@ -45,14 +45,17 @@ pub async fn legs(pool: &PgPool, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
              SELECT h.account_id, h.version, h.counterparty, h.counterparty_version
                FROM history AS h WHERE h.transfer_id = $1 AND h.reverses IS NULL
               ORDER BY h.recorded_at, h.account_id, h.version LIMIT 1)
-         SELECT h.account_id, h.version, a.partition, h.position, a.currency, h.amount, h.balance, h.recorded_at,
-                h.effective_at, h.reference, h.metadata::text AS metadata, h.counterparty, h.counterparty_version,
+         SELECT h.account_id, h.version, a.partition, h.position, a.currency, h.amount,
+             h.balance, h.recorded_at,
+                h.effective_at, h.reference, h.metadata::text AS metadata, h.counterparty,
+                    h.counterparty_version,
                 (SELECT min(r.version) FROM history AS r
                   WHERE r.account_id = h.account_id AND r.reverses = h.version) AS reversed_by
            FROM (SELECT l.account_id, l.version FROM leg AS l
                   UNION ALL
                  SELECT l.counterparty, l.counterparty_version FROM leg AS l) AS k
-           JOIN history AS h ON h.account_id = k.account_id AND h.version = k.version AND h.transfer_id = $1
+           JOIN history AS h ON h.account_id = k.account_id AND h.version = k.version
+               AND h.transfer_id = $1
            JOIN accounts AS a ON a.account_id = h.account_id",
     )
     .bind(transfer_id)

@@ -35,7 +35,8 @@ pub async fn of_account(
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as(
-        "SELECT id, partition, kafka_offset, published_at, position, version, document FROM quarantine
+        "SELECT id, partition, kafka_offset, published_at, position, version, document
+                FROM quarantine
           WHERE account_id = $1 AND position > $2 ORDER BY position LIMIT $3",
     )
     .bind(account_id)
@@ -52,7 +53,8 @@ pub async fn waiting(
     limit: i64,
 ) -> sqlx::Result<Vec<(i64, i64)>> {
     sqlx::query_as(
-        "SELECT version, position FROM quarantine WHERE account_id = $1 AND waits ORDER BY position LIMIT $2",
+        "SELECT version, position FROM quarantine
+          WHERE account_id = $1 AND waits ORDER BY position LIMIT $2",
     )
     .bind(account_id)
     .bind(limit)

@@ -7,7 +7,8 @@ const OPENED: &str =
     r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
 const DEPOSITED: &str = r#"{"amount":25}"#;
 
-/// The event at a position, recorded so many seconds after midnight; ids are the positions.
+/// Returns the event at a position, recorded that many seconds after the epoch; its id is the
+/// position.
 fn event(number: i64, account: u128, version: i64, event_type: &str) -> RecordedEvent {
     RecordedEvent {
         event_id: Uuid::from_u128(number.unsigned_abs().into()),
@@ -36,7 +37,8 @@ fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<W
     fold_without(&[], aside, events)
 }
 
-/// What each event comes to (R: a row, A: set aside, D: discarded, L: lost), and what is found in the log.
+/// Returns the step of each event (R: row, A: quarantined, D: discarded, L: lost), and the
+/// differences of the log.
 fn fold_without(
     discarded: &[i64],
     aside: &[(u128, i64)],
@@ -130,7 +132,7 @@ fn a_quarantined_event_is_no_difference_and_a_missing_one_is() {
     ];
     let (aside, steps, found) = fold(&[(1, 2)], &events);
     assert_eq!((steps.as_str(), found, history(&aside, 1)), ("RAA", vec![], 1));
-    // What this version of the program could apply, too: it was set aside, and nobody has tried again.
+    // An applicable event stays quarantined until an operator retries it.
     assert_eq!(fold(&[(1, 1)], &events).1, "AAA");
     let (_, steps, found) = fold(&[], &events);
     assert_eq!((steps.as_str(), found), ("RLL", vec![What::NotSetAside]));
@@ -153,7 +155,7 @@ fn an_account_continues_without_a_discarded_event() {
     );
     let (fold, steps, _) = fold_without(&[2], &[], &events[..2]);
     assert_eq!((steps.as_str(), history(&fold, 1)), ("RD", 2));
-    // What can be applied is, even so.
+    // An applicable event is applied even if it was discarded.
     let (_, steps, _) = fold_without(&[1], &[], &events[..1]);
     assert_eq!(steps, "R");
 }
