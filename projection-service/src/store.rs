@@ -97,7 +97,14 @@ impl Views {
     ///
     /// # Errors
     /// The error of the query; [`sqlx::Error::PoolTimedOut`] if it takes too long.
-    pub async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    pub async fn read<'v, T, Query>(
+        &'v self,
+        query: impl FnOnce(&'v PgPool) -> Query,
+    ) -> sqlx::Result<T>
+    where
+        Query: Future<Output = sqlx::Result<T>>,
+    {
+        let query = query(self.pool()?);
         tokio::time::timeout(READ_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 }

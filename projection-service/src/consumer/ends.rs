@@ -191,8 +191,8 @@ impl Watched {
 
     /// Reads how far the views are.
     async fn measure(&self, streak: &mut Streak) -> Option<Vec<Checkpoint>> {
-        let pool = self.views.pool().ok()?;
-        let checkpoints = match self.views.read(checkpoints::all(pool)).await {
+        self.views.pool().ok()?;
+        let checkpoints = match self.views.read(checkpoints::all).await {
             Ok(checkpoints) => checkpoints,
             Err(error) => {
                 if streak.failed(Instant::now()).is_some() {
@@ -209,7 +209,7 @@ impl Watched {
                 metrics::lag(checkpoint.partition, lag.events, lag.millis);
             }
         }
-        if let Ok(held) = self.views.read(quarantine::size(pool)).await {
+        if let Ok(held) = self.views.read(quarantine::size).await {
             metrics::in_quarantine(held.number);
             self.quarantine.holds(held);
         }

@@ -151,20 +151,19 @@ pub(super) async fn get(
 }
 
 async fn find(state: &AppState, account_id: Uuid, params: &Params) -> Result<Account, Problem> {
-    let pool = state.views.pool()?;
     if let Some(version) = params.version {
         if version < 1 {
             return Err(Problem::malformed("version", "must be a version, at least 1"));
         }
-        let found = state.views.read(history::at_version(pool, account_id, version)).await?;
+        let found = state.views.read(|pool| history::at_version(pool, account_id, version)).await?;
         return match found {
             Some(account) => Ok(account),
             None => Err(no_version(state, account_id).await?),
         };
     }
     let found = match params.as_of {
-        Some(moment) => state.views.read(history::as_of(pool, account_id, moment)).await?,
-        None => state.views.read(accounts::find(pool, account_id)).await?,
+        Some(moment) => state.views.read(|pool| history::as_of(pool, account_id, moment)).await?,
+        None => state.views.read(|pool| accounts::find(pool, account_id)).await?,
     };
     match found {
         Some(account) => Ok(account),
@@ -176,14 +175,14 @@ impl AppState {
     /// Returns 404 for an account without a view. Its events may be quarantined, the opening
     /// included.
     pub(super) async fn no_account(&self, account_id: Uuid) -> Result<Problem, Problem> {
-        let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
+        let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
         let problem = Problem::account_not_found(account_id);
         Ok(problems::with_quarantine(problem, since))
     }
 }
 
 async fn no_version(state: &AppState, account_id: Uuid) -> Result<Problem, Problem> {
-    let newest = state.views.read(accounts::version(state.views.pool()?, account_id)).await?;
+    let newest = state.views.read(|pool| accounts::version(pool, account_id)).await?;
     match newest {
         Some(newest) => Ok(Problem::version_not_found(account_id, newest)),
         None => state.no_account(account_id).await,

@@ -150,8 +150,8 @@ pub(super) async fn list(
         as_of: params.as_of,
     };
     let after = after.map(|cursor| (cursor.key, cursor.account_id));
-    let pool = state.views.pool()?;
-    let mut found = state.views.read(accounts::list(pool, &filter, sort, after, limit + 1)).await?;
+    let mut found =
+        state.views.read(|pool| accounts::list(pool, &filter, sort, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let next_cursor =
         found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));

@@ -62,8 +62,7 @@ struct PartitionView {
 #[utoipa::path(get, operation_id = "get_projection", path = "/admin/projection", tag = "operations",
     responses((status = 200, description = "The status", body = Projection), Problems))]
 pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Projection>, Problem> {
-    let pool = state.views.pool()?;
-    let checkpoints = state.views.read(checkpoints::all(pool)).await?;
+    let checkpoints = state.views.read(checkpoints::all).await?;
     let partitions = checkpoints.into_iter().map(|checkpoint| {
         let lag = state.ends.lag(checkpoint.partition, checkpoint.kafka_offset);
         PartitionView {
@@ -75,12 +74,12 @@ pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Pro
             lag_ms: lag.map(|lag| lag.millis),
         }
     });
-    let newest = state.views.read(quarantine::newest(pool, NEWEST)).await?;
+    let newest = state.views.read(|pool| quarantine::newest(pool, NEWEST)).await?;
     Ok(Json(Projection {
-        generation: state.views.read(generations::live(pool)).await?.0,
+        generation: state.views.read(generations::live).await?.0,
         partitions: partitions.collect(),
-        replay: state.views.read(replays::next(pool)).await?.map(ReplayView::of),
-        quarantined: state.views.read(quarantine::size(pool)).await?.number,
+        replay: state.views.read(replays::next).await?.map(ReplayView::of),
+        quarantined: state.views.read(quarantine::size).await?.number,
         newest_quarantined: newest.into_iter().map(QuarantinedView::from).collect(),
     }))
 }

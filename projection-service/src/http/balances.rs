@@ -108,15 +108,14 @@ pub(super) async fn list(
     }
     state.until_version(&headers, account_id, params.min_version).await?;
     let is_over = state.until_over(&headers, account_id, params.to).await?;
-    let pool = state.views.pool()?;
-    let account = state.views.read(accounts::find(pool, account_id)).await?;
+    let account = state.views.read(|pool| accounts::find(pool, account_id)).await?;
     let Some(account) = account else {
         return Err(state.no_account(account_id).await?);
     };
 
     let begin = match params.order {
         Order::Recorded => None,
-        Order::Effective => state.views.read(effective::first(pool, account_id)).await?,
+        Order::Effective => state.views.read(|pool| effective::first(pool, account_id)).await?,
     };
     let begin = begin.map_or(account.opened_at, |begin| begin.min(account.opened_at));
     let from = params.from.map_or(begin, |from| from.max(begin));
@@ -126,10 +125,12 @@ pub(super) async fn list(
     let edges = edges(from, to, params.interval)?;
     let ends = edges.get(1..).unwrap_or_default();
     let balances = match params.order {
-        Order::Recorded => state.views.read(history::balances(pool, account_id, ends)).await?,
+        Order::Recorded => {
+            state.views.read(|pool| history::balances(pool, account_id, ends)).await?
+        }
         Order::Effective => {
             let known = account.state.version;
-            state.views.read(effective::balances(pool, account_id, known, ends)).await?
+            state.views.read(|pool| effective::balances(pool, account_id, known, ends)).await?
         }
     };
     let data = edges

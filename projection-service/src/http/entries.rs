@@ -128,11 +128,9 @@ pub(super) async fn list(
     if params.as_of.is_none() {
         state.until_over(&headers, account_id, params.to).await?;
     }
-
-    let pool = state.views.pool()?;
     let period = state
         .views
-        .read(history::period(pool, account_id, params.from, params.to, params.as_of))
+        .read(|pool| history::period(pool, account_id, params.from, params.to, params.as_of))
         .await?;
     let Some(period) = period else {
         return Err(state.no_account(account_id).await?);
@@ -148,8 +146,10 @@ pub(super) async fn list(
     };
     let (opening_balance, closing_balance, mut found) = match params.order {
         Order::Recorded => {
-            let found =
-                state.views.read(entries::list(pool, account_id, &filter, limit + 1)).await?;
+            let found = state
+                .views
+                .read(|pool| entries::list(pool, account_id, &filter, limit + 1))
+                .await?;
             (period.opening_balance, period.closing_balance, found)
         }
         Order::Effective => {
@@ -157,10 +157,13 @@ pub(super) async fn list(
             let ends = [bounds.0.unwrap_or(Timestamp::FIRST), bounds.1.unwrap_or(Timestamp::LAST)];
             let ends = state
                 .views
-                .read(effective::balances(pool, account_id, period.known, &ends))
+                .read(|pool| effective::balances(pool, account_id, period.known, &ends))
                 .await?;
-            let found = effective::list(pool, account_id, &filter, bounds, before, limit + 1);
-            (ends[0], ends[1], state.views.read(found).await?)
+            let found = state
+                .views
+                .read(|pool| effective::list(pool, account_id, &filter, bounds, before, limit + 1))
+                .await?;
+            (ends[0], ends[1], found)
         }
     };
     let has_more = cut(&mut found, limit);

@@ -115,8 +115,7 @@ pub(super) async fn get(
         return Err(Problem::malformed("version", "must be a version, at least 1"));
     }
     state.until_version(&headers, account_id, params.min_version).await?;
-    let Some(found) =
-        state.views.read(entries::find(state.views.pool()?, account_id, version)).await?
+    let Some(found) = state.views.read(|pool| entries::find(pool, account_id, version)).await?
     else {
         return Err(no_entry(&state, account_id, version).await?);
     };
@@ -162,7 +161,7 @@ impl AppState {
 
 /// Returns 404 for a missing entry. An entry older than the newest one was discarded.
 async fn no_entry(state: &AppState, account_id: Uuid, version: i64) -> Result<Problem, Problem> {
-    match state.views.read(accounts::version(state.views.pool()?, account_id)).await? {
+    match state.views.read(|pool| accounts::version(pool, account_id)).await? {
         Some(newest) if newest >= version => Ok(problems::entry_discarded(account_id, version)),
         Some(newest) => Ok(Problem::version_not_found(account_id, newest)),
         None => state.no_account(account_id).await,

@@ -147,9 +147,7 @@ pub(super) async fn list(
     let before =
         params.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
     state.until_version(&headers, account_id, params.min_version).await?;
-
-    let pool = state.views.pool()?;
-    let Some(account) = state.views.read(accounts::find(pool, account_id)).await? else {
+    let Some(account) = state.views.read(|pool| accounts::find(pool, account_id)).await? else {
         return Err(state.no_account(account_id).await?);
     };
     // Pins the version, so that the page ignores events applied between the two queries.
@@ -161,7 +159,7 @@ pub(super) async fn list(
     }
     let mut found = state
         .views
-        .read(holds::list(pool, account_id, version, before, params.status, limit + 1))
+        .read(|pool| holds::list(pool, account_id, version, before, params.status, limit + 1))
         .await?;
     let has_more = cut(&mut found, limit);
     let page = HoldPage {

@@ -107,8 +107,7 @@ pub(super) async fn list(
     let pages = List::of("quarantine", &());
     let after =
         params.cursor.as_deref().map_or(Ok(0), |cursor| pages.place(cursor, read_number))?;
-    let mut found =
-        state.views.read(quarantine::list(state.views.pool()?, after, limit + 1)).await?;
+    let mut found = state.views.read(|pool| quarantine::list(pool, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let next_cursor =
         found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));
@@ -176,12 +175,17 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<WholeView>, Problem> {
     let id = number(&id)?;
-    let pool = state.views.pool()?;
-    let row = state.views.read(quarantine::find(pool, id)).await?.ok_or_else(|| not_there(id))?;
-    let document =
-        state.views.read(quarantine::document(pool, id)).await?.ok_or_else(|| not_there(id))?;
+    let row =
+        state.views.read(|pool| quarantine::find(pool, id)).await?.ok_or_else(|| not_there(id))?;
+    let document = state
+        .views
+        .read(|pool| quarantine::document(pool, id))
+        .await?
+        .ok_or_else(|| not_there(id))?;
     let waiting = match row.account_id {
-        Some(account_id) => state.views.read(quarantine::waiting(pool, account_id, SHOWN)).await?,
+        Some(account_id) => {
+            state.views.read(|pool| quarantine::waiting(pool, account_id, SHOWN)).await?
+        }
         None => Vec::new(),
     };
     Ok(Json(WholeView {

@@ -36,7 +36,7 @@ impl AppState {
             return Ok(());
         }
         // A quarantined account stays behind until an operator retries or discards the event.
-        let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
+        let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
         let problem = match found {
             0 if since.is_none() && !self.may_exist(account_id).await? => {
                 Problem::account_not_found(account_id)
@@ -49,7 +49,7 @@ impl AppState {
     /// Returns whether an account without a view may still get one. It may if the log cannot be
     /// reached, and not if its opening was discarded.
     async fn may_exist(&self, account_id: Uuid) -> sqlx::Result<bool> {
-        if self.views.read(discarded::contains(self.views.pool()?, account_id, 1)).await? {
+        if self.views.read(|pool| discarded::contains(pool, account_id, 1)).await? {
             return Ok(false);
         }
         Ok(log_queries::query(self.log.feed.event_of(account_id, 1))
@@ -66,7 +66,7 @@ impl AppState {
         let Some(wanted) = position else { return Ok(()) };
         let partition = wanted.partition;
         // There are no checkpoints before the topic was first read; the partition may appear soon.
-        let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
+        let checkpoints = self.views.read(checkpoints::all).await?;
         if let Some(last) = checkpoints.last()
             && !checkpoints.iter().any(|checkpoint| checkpoint.partition == partition)
         {
@@ -89,13 +89,14 @@ impl AppState {
     }
 
     async fn look(&self, on: On) -> sqlx::Result<i64> {
-        let pool = self.views.pool()?;
         match on {
-            On::Account(id, _) => {
-                self.views.read(accounts::version(pool, id)).await.map(Option::unwrap_or_default)
-            }
+            On::Account(id, _) => self
+                .views
+                .read(|pool| accounts::version(pool, id))
+                .await
+                .map(Option::unwrap_or_default),
             On::Partition(partition, _) => {
-                self.views.read(checkpoints::position(pool, partition)).await
+                self.views.read(|pool| checkpoints::position(pool, partition)).await
             }
         }
     }

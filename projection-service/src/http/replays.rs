@@ -107,13 +107,13 @@ pub(super) async fn ask(
     axum::extract::State(state): State<AppState>,
     Body(params): Body<ReplayRequest>,
 ) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<ReplayView>), Problem> {
-    let mut connection = state.views.read(state.views.pool()?.acquire()).await?;
+    let mut connection = state.views.read(|pool| pool.acquire()).await?;
     let (keep, from) = (params.keep, params.place()?);
     check::target(&mut connection, &from).await?;
     if let ReplayTarget::AccountId(account_id) = from {
         check::account_exists(&state, &mut connection, account_id).await?;
     }
-    match state.views.read(replays::ask(&mut connection, &from, keep)).await? {
+    match state.views.read(|_| replays::ask(&mut connection, &from, keep)).await? {
         Ok(replay) => {
             let location = format!("/admin/replays/{}", replay.replay_id);
             Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(ReplayView::of(replay))))
@@ -130,7 +130,7 @@ pub(super) async fn ask(
 pub(super) async fn list(
     axum::extract::State(state): State<AppState>,
 ) -> Result<Json<Replays>, Problem> {
-    let found = state.views.read(replays::newest(state.views.pool()?)).await?;
+    let found = state.views.read(replays::newest).await?;
     Ok(Json(Replays { data: found.into_iter().map(ReplayView::of).collect() }))
 }
 
@@ -162,12 +162,12 @@ pub(super) async fn cancel(
     axum::extract::State(state): State<AppState>,
     Path(id): Path<Uuid>,
 ) -> Result<(StatusCode, Json<ReplayView>), Problem> {
-    state.views.read(replays::cancel(state.views.pool()?, id)).await?;
+    state.views.read(|pool| replays::cancel(pool, id)).await?;
     find(&state, id).await.map(|replay| (StatusCode::ACCEPTED, Json(replay)))
 }
 
 async fn find(state: &AppState, id: Uuid) -> Result<ReplayView, Problem> {
-    let found = state.views.read(replays::find(state.views.pool()?, id)).await?;
+    let found = state.views.read(|pool| replays::find(pool, id)).await?;
     found.map(ReplayView::of).ok_or_else(|| replay_not_found(id))
 }
 

@@ -66,7 +66,7 @@ impl AppState {
     ) -> Result<(), Problem> {
         let Some(moment) = moment else { return Ok(()) };
         let deadline = Instant::now() + prefer_wait(headers);
-        let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
+        let checkpoints = self.views.read(checkpoints::all).await?;
         let partitions = 0..self.partitions(&checkpoints).await?;
         let recorded = partitions
             .map(|partition| self.is_recorded_in(deadline, &checkpoints, partition, moment));
@@ -85,7 +85,7 @@ impl AppState {
         moment: Timestamp,
     ) -> Result<bool, Problem> {
         let deadline = Instant::now() + prefer_wait(headers);
-        let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
+        let checkpoints = self.views.read(checkpoints::all).await?;
         let partition = partition_of(account_id, self.partitions(&checkpoints).await?);
         self.is_recorded_in(deadline, &checkpoints, partition, moment).await
     }

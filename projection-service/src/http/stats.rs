@@ -11,13 +11,14 @@ use passbook_shared::http::problem::Problem;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use super::AppState;
 use super::documented::{Responses, Wait, list_problems};
 use crate::checkpoint::Checkpoint;
 use crate::store::accounts::{self, Total};
-use crate::store::{Views, checkpoints};
+use crate::store::checkpoints;
 
 /// Maximum age of cached sums: computing them reads every account.
 const FRESH: Duration = Duration::from_millis(500);
@@ -109,14 +110,14 @@ pub(super) async fn get(
 ) -> Result<Json<Stats>, Problem> {
     state.until_position(&headers, params.at_least).await?;
     state.until_all_recorded(&headers, params.as_of).await?;
-    Ok(Json(state.views.read(state.stats.get(&state.views, params.at_least, params.as_of)).await?))
+    Ok(Json(state.views.read(|pool| state.stats.get(pool, params.at_least, params.as_of)).await?))
 }
 
 impl Cache {
     /// Returns the sums. Concurrent callers wait for one computation.
     async fn get(
         &self,
-        views: &Views,
+        pool: &PgPool,
         at_least: Option<Position>,
         as_of: Option<Timestamp>,
     ) -> sqlx::Result<Stats> {
@@ -128,7 +129,6 @@ impl Cache {
         {
             return Ok(stats.clone());
         }
-        let pool = views.pool()?;
         // Read before the sums, so that the sums include at least these positions.
         let checkpoints = checkpoints::all(pool).await?;
         let mut stats = Stats::of(accounts::totals(pool, as_of).await?);

@@ -96,7 +96,7 @@ pub(super) async fn ask(
     State(state): State<AppState>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VerificationView>), Problem> {
     // Only one at a time, across all instances.
-    if let Some(running) = state.views.read(verifications::running(state.views.pool()?)).await? {
+    if let Some(running) = state.views.read(verifications::running).await? {
         return Err(verify_running(running));
     }
     let job = state.verifications.ask().map_err(verify_running)?;
@@ -124,7 +124,7 @@ pub(super) async fn get(
 
 /// Returns a verification that another instance has stored.
 async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, Problem> {
-    let Some(stored) = state.views.read(verifications::find(state.views.pool()?, id)).await? else {
+    let Some(stored) = state.views.read(|pool| verifications::find(pool, id)).await? else {
         return Ok(None);
     };
     let mut job: Job = serde_json::from_value(stored.body).map_err(|error| {

@@ -95,8 +95,7 @@ pub(in crate::http) async fn discarded(
     let pages = List::of("discarded", &());
     let before =
         params.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
-    let mut found =
-        state.views.read(discarded::list(state.views.pool()?, before, limit + 1)).await?;
+    let mut found = state.views.read(|pool| discarded::list(pool, before, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let next_cursor =
         found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));

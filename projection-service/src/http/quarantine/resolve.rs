@@ -91,7 +91,7 @@ async fn resolve(
     reason: Option<Text<500, 1>>,
 ) -> Result<Json<ResolutionView>, Problem> {
     let resolving = async move {
-        let mut connection = state.views.read(state.views.pool()?.acquire()).await?;
+        let mut connection = state.views.read(|pool| pool.acquire()).await?;
         match reason {
             Some(reason) => quarantine::discard(&mut connection, id, &reason).await,
             None => quarantine::retry(&mut connection, id).await,

@@ -13,7 +13,8 @@ pub(super) async fn account_exists(
     connection: &mut sqlx::PgConnection,
     account_id: Uuid,
 ) -> Result<(), Problem> {
-    let known = state.views.read(accounts::states(connection, &[account_id])).await?;
+    let accounts = [account_id];
+    let known = state.views.read(|_| accounts::states(connection, &accounts)).await?;
     if known.is_empty()
         && log_queries::query(state.log.feed.event_of(account_id, 1)).await?.is_none()
     {

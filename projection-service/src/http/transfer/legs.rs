@@ -25,7 +25,7 @@ pub(super) enum OtherLeg {
 
 impl AppState {
     pub(super) async fn legs(&self, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
-        self.views.read(transfers::legs(self.views.pool()?, transfer_id)).await
+        self.views.read(|pool| transfers::legs(pool, transfer_id)).await
     }
 
     /// Returns the legs once the first one is there, or at the deadline.
@@ -45,8 +45,7 @@ impl AppState {
         version: i64,
         deadline: Instant,
     ) -> sqlx::Result<OtherLeg> {
-        let since =
-            || async { self.views.read(quarantine::since(self.views.pool()?, account_id)).await };
+        let since = || async { self.views.read(|pool| quarantine::since(pool, account_id)).await };
         // A quarantined leg is not worth a wait.
         let deadline = if since().await?.is_some() { Instant::now() } else { deadline };
         let found = self.wait(deadline, On::Account(account_id, version), version).await?;
@@ -56,8 +55,7 @@ impl AppState {
         if let Some(since) = since().await? {
             return Ok(OtherLeg::Quarantined(since));
         }
-        let was_discarded = discarded::contains(self.views.pool()?, account_id, version);
-        Ok(if self.views.read(was_discarded).await? {
+        Ok(if self.views.read(|pool| discarded::contains(pool, account_id, version)).await? {
             OtherLeg::Discarded
         } else {
             OtherLeg::Behind(found)
