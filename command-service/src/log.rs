@@ -39,6 +39,8 @@ pub mod store;
 
 use std::time::Duration;
 
+use passbook_shared::store_error::within;
+
 /// How long a read may take: a Postgres that does not answer is as good as away.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -46,5 +48,5 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) async fn in_time<T, E: From<sqlx::Error>>(
     read: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    tokio::time::timeout(DEADLINE, read).await.unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+    within(DEADLINE, read).await
 }

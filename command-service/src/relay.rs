@@ -19,10 +19,11 @@ use passbook_shared::config::KafkaConfig;
 use passbook_shared::health::Health;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::store_error::within;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::log::append::Appended;
 use crate::log::restores;
@@ -111,8 +112,7 @@ impl Relay {
         handed: &mut mpsc::Receiver<Appended>,
         ends: &mut Ends,
     ) -> Result<(), RelayError> {
-        let connection = timeout(CONNECT, PgConnection::connect_with(&self.connect)).await;
-        let mut connection = connection.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let mut connection = within(CONNECT, PgConnection::connect_with(&self.connect)).await?;
         // What was appended on connections that are older than this one may be of a log that was replaced by a backup.
         let since = Instant::now();
         while handed.try_recv().is_ok() {}

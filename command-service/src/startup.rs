@@ -9,12 +9,12 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
 use passbook_shared::schema;
 use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
-use passbook_shared::store_error::{self, is_connection_lost};
+use passbook_shared::store_error::{self, is_connection_lost, within};
 use passbook_shared::telemetry;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::config::lanes::LaneConfig;
 use crate::config::{Action, Cli, Config, RestoreAction};
@@ -256,7 +256,7 @@ async fn find_store(database: &PgConnectOptions) -> sqlx::Result<Found> {
         connection.close().await?;
         Ok(found)
     };
-    timeout(CONNECT, looking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(CONNECT, looking).await
 }
 
 fn read_pool(config: &Config, connections: u32) -> PgPool {

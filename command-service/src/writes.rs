@@ -8,10 +8,10 @@ use passbook_shared::fault::Fault;
 use passbook_shared::health::{Health, Streak};
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
-use passbook_shared::store_error::{reason, violated_constraint};
+use passbook_shared::store_error::{reason, violated_constraint, within};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::log::append;
 use crate::metrics;
@@ -60,9 +60,7 @@ impl Writes {
         let mut streak = Streak::begin(Instant::now());
         let mut partition = 0;
         while !shutdown.is_cancelled() {
-            let tried =
-                timeout(PATIENCE, self.try_write(&mut connection, &connect, partition)).await;
-            match tried.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            match within(PATIENCE, self.try_write(&mut connection, &connect, partition)).await {
                 Ok(()) => {
                     self.succeeded();
                     streak.succeeded(Instant::now());

@@ -9,7 +9,7 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::{self as shared_http, server};
 use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{self, CancellationToken, Service, Tasks};
-use passbook_shared::store_error::{self, is_connection_lost};
+use passbook_shared::store_error::{self, is_connection_lost, within};
 use passbook_shared::telemetry;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -199,5 +199,5 @@ async fn standing(database: &PgConnectOptions) -> sqlx::Result<Standing> {
         connection.close().await?;
         Ok(standing)
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, looking).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(CONNECT_TIMEOUT, looking).await
 }

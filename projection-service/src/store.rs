@@ -34,6 +34,7 @@ pub mod verifications;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use passbook_shared::store_error::within;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -104,7 +105,6 @@ impl Views {
     where
         Query: Future<Output = sqlx::Result<T>>,
     {
-        let query = query(self.pool()?);
-        tokio::time::timeout(READ_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        within(READ_TIMEOUT, query(self.pool()?)).await
     }
 }

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use passbook_shared::partition::Partition;
 use tokio::sync::oneshot;
 use uuid::Uuid;
@@ -66,11 +67,11 @@ impl Waiting {
 }
 
 fn add<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: K, waiter: Waiter) {
-    waiters.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().push(waiter);
+    waiters.lock().entry(key).or_default().push(waiter);
 }
 
 fn wake<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, reached: impl Iterator<Item = (K, i64)>) {
-    let mut waiters = waiters.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiters = waiters.lock();
     if waiters.is_empty() {
         return;
     }
@@ -84,7 +85,7 @@ fn wake<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, reached: impl Iterator<Item =
 }
 
 fn give_up<K: Eq + Hash>(waiters: &Mutex<Waiters<K>>, key: &K) {
-    let mut waiters = waiters.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut waiters = waiters.lock();
     if let Some(of_key) = waiters.get_mut(key) {
         of_key.retain(|waiter| !waiter.wake.is_closed());
         if of_key.is_empty() {
@@ -129,12 +130,12 @@ mod tests {
         waiting.reached([(3, 10)].into_iter(), [(account, 3)].into_iter());
         early.woken().await;
         drop((early, late));
-        assert!(waiting.accounts.lock().unwrap().is_empty());
+        assert!(waiting.accounts.lock().is_empty());
 
         let mut place = waiting.wait(On::Partition(3, 10));
         waiting.reached([(3, 10)].into_iter(), std::iter::empty());
         place.woken().await;
         drop(place);
-        assert!(waiting.partitions.lock().unwrap().is_empty());
+        assert!(waiting.partitions.lock().is_empty());
     }
 }

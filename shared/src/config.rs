@@ -1,4 +1,5 @@
-//! The settings both services have. Each is an option and an environment variable; read once, at start-up.
+//! Settings that both services have. Each is an option and an environment variable, read once at
+//! start-up.
 
 mod address;
 mod kafka;
@@ -10,24 +11,25 @@ pub use address::address;
 pub use kafka::{KafkaConfig, KafkaOptions};
 pub use secret::{Secret, Unrepeated, database_url, with_password};
 
-/// How to write the log of the process.
+/// Format of the process's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people.
+    /// Text lines.
     #[default]
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// The log of the process (not the log of events).
+/// Settings of the process's log, which is not the log of events.
 #[derive(Debug, Clone, Args)]
 pub struct LogConfig {
-    /// How log lines are written.
+    /// Format of log lines.
     #[arg(long, env, value_enum, default_value = "text")]
     pub log_format: LogFormat,
-    /// What is logged: a level, or levels by module as in `info,command_service::relay=debug`. The Kafka client's own
-    /// words are left out (readiness tells how it is) unless named, as in `info,librdkafka=info`.
+    /// Level of the log, or levels by module as in `info,command_service::relay=debug`. Messages of
+    /// the Kafka client are omitted, since readiness reports its state, unless it is named as in
+    /// `info,librdkafka=info`.
     #[arg(long, env = "RUST_LOG", default_value = "info")]
     pub log_level: String,
 }

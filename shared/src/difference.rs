@@ -1,4 +1,4 @@
-//! What is not as it should be, in the log and in what is made of it.
+//! Differences between the log, its own side tables, and the views.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,76 +11,79 @@ use crate::partition::Partition;
 #[serde(rename_all = "snake_case")]
 #[schema(as = DifferenceKind)]
 pub enum What {
-    /// The log: events are missing, its positions are not dense.
+    /// The positions of a partition of the log are not dense: events are missing.
     LogPositions,
-    /// The log: an account's versions are not dense; events of it are missing, or there twice.
+    /// The versions of an account in the log are not dense: events are missing or repeated.
     LogVersions,
-    /// The log: an event is there a second time.
+    /// The log has an event twice.
     LogEventTwice,
-    /// The log: an event was recorded before the one ahead of it.
+    /// The log has an event that was recorded before its predecessor.
     LogTime,
-    /// The log has an event that the rules do not allow on the account before it, or without its other leg.
+    /// The log has an event that the rules forbid in the account's state, or that lacks its other
+    /// leg.
     LogRule,
-    /// The head of a partition is not at the last event of the log.
+    /// The head of a partition is not at its last event.
     LogHead,
-    /// A snapshot of an account is not what its events give.
+    /// A snapshot of an account differs from the fold of its events.
     SnapshotDiffers,
-    /// A row of `holds` is missing, is not what the events give, or is of no event.
+    /// A row of `holds` is missing, differs from the events, or has no event.
     HoldDiffers,
-    /// A row of `transfers` is missing, is not what the events give, or is of no event.
+    /// A row of `transfers` is missing, differs from the events, or has no event.
     TransferDiffers,
-    /// A row of `reversals` is missing, is not what the events give, or is of no event.
+    /// A row of `reversals` is missing, differs from the events, or has no event.
     ReversalDiffers,
-    /// The log has an event that can't be applied, and that is not in quarantine.
+    /// The log has an event that cannot be applied and is not quarantined.
     NotSetAside,
-    /// A partition's checkpoint is not of the log's event at its position, or beyond the log's end.
+    /// The checkpoint of a partition names another event than the log, or a position beyond its
+    /// end.
     Checkpoint,
-    /// An account is not in the views.
+    /// The views lack an account.
     AccountMissing,
-    /// An account is in the views as the log does not have it.
+    /// An account in the views differs from the log.
     AccountDiffers,
-    /// An account is in the views, and not in the log.
+    /// The views have an account that the log lacks.
     AccountTooMany,
-    /// An entry of an account's history is not in the views.
+    /// The views lack an entry.
     HistoryMissing,
-    /// An entry is in the views as the log does not have it.
+    /// An entry in the views differs from the log.
     HistoryDiffers,
-    /// An entry is in the views, and not in the log.
+    /// The views have an entry that the log lacks.
     HistoryTooMany,
-    /// An account has events in quarantine, and one that should wait behind them is not there.
+    /// The quarantine lacks an event that follows a quarantined event of its account.
     QuarantineMissing,
-    /// What is in quarantine is not the log's event.
+    /// A quarantined event differs from the log.
     QuarantineDiffers,
-    /// There is more in quarantine than the log has.
+    /// The quarantine has events that the log lacks.
     QuarantineTooMany,
 }
 
-/// One of them: what the log says, and what was found. Of a row that differs, the columns that do.
+/// A difference. For a row that differs, `expected` and `found` have only the columns that differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
-#[schema(example = json!({"what": "account_differs", "partition": 3, "account_id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60",
+#[schema(example = json!({"what": "account_differs", "partition": 3,
+    "account_id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60",
     "expected": {"balance": 25_000}, "found": {"balance": 26_000}}))]
 pub struct Difference {
-    /// What it is.
+    /// Kind of difference.
     pub what: What,
-    /// Of the log.
+    /// Partition of the log.
     #[schema(value_type = i32, minimum = 0, examples(3))]
     pub partition: Partition,
-    /// If it is of an account.
+    /// Account, if the difference concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub account_id: Option<Uuid>,
-    /// If it is of one event of it.
+    /// Version, if the difference concerns one event of the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub version: Option<i64>,
-    /// What the log says; null if it says nothing.
+    /// Value by the log; null if the log has none.
     pub expected: Value,
-    /// What is there; null if there is nothing.
+    /// Value found; null if there is none.
     pub found: Value,
 }
 
 impl Difference {
-    /// Returns one of which nothing was expected and nothing found, yet.
+    /// Creates a difference with nothing expected and nothing found.
     pub fn new(
         what: What,
         partition: Partition,
@@ -91,31 +94,31 @@ impl Difference {
     }
 }
 
-/// Differences: how many, and some of them.
+/// Number of differences, with samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
-    /// How many.
+    /// Number of differences.
     pub count: u64,
-    /// The first 20, and the first of each kind.
+    /// First 20 differences, and the first of each kind.
     pub samples: Vec<Difference>,
 }
 
 impl Findings {
     const SAMPLES: usize = 20;
 
-    /// Adds one.
+    /// Adds a difference.
     pub fn add(&mut self, difference: impl FnOnce() -> Difference) {
         self.count += 1;
         self.show(difference());
     }
 
-    /// Adds others, found later.
+    /// Adds findings of a later check.
     pub fn merge(&mut self, later: Self) {
         self.count += later.count;
         later.samples.into_iter().for_each(|sample| self.show(sample));
     }
 
-    /// Many of one kind do not hide another.
+    // A kind with many differences must not hide another kind.
     fn show(&mut self, sample: Difference) {
         let is_first = || !self.samples.iter().any(|shown| shown.what == sample.what);
         if self.samples.len() < Self::SAMPLES || is_first() {
@@ -129,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_counted_and_the_first_are_kept() {
+    fn all_differences_are_counted_and_the_first_are_kept() {
         let some = |count: u64| {
             let mut findings = Findings::default();
             for number in 0..count {

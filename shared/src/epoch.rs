@@ -1,22 +1,23 @@
-//! The epoch of a store: 0 at first, raised each time an operator accepts that its log was restored from a backup. Every
-//! record of the topic carries the epoch it was published in.
+//! Epoch of a store: 0 at first, raised each time an operator accepts a restore of the log from a
+//! backup. Every record of the topic carries the epoch of its publishing.
 
-/// The number of an epoch, from 0.
+/// Number of an epoch, from 0.
 pub type Epoch = i32;
 
-/// The largest epoch there can be: each is somebody's decision, so a record that claims more was not written by a relay.
+/// Largest epoch. Each epoch is an operator's decision, so a record with a larger one is forged.
 pub const LARGEST: Epoch = 1_000_000;
 
-/// The most epochs that a topic can be ahead of a store restored from a backup; a record that claims more was not written
-/// by a relay.
+/// Maximum number of epochs by which a topic can be ahead of a store restored from a backup. A
+/// record further ahead is forged.
 pub const MOST_AHEAD: Epoch = 1_000;
 
-/// The accepted restores of one partition: by epoch, the last position that it has in common with all earlier ones.
+/// Accepted restores of one partition: for each epoch, the last position that it shares with all
+/// earlier epochs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restores(Vec<(Epoch, i64)>);
 
 impl Restores {
-    /// Returns whether a record was given up: some later epoch did not keep its position.
+    /// Returns true if a restore discarded the record: some later epoch did not keep its position.
     pub fn gave_up(&self, epoch: Epoch, position: i64) -> bool {
         self.0.iter().any(|(later, kept)| *later > epoch && position > *kept)
     }
@@ -33,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_given_up_if_any_later_epoch_did_not_keep_it() {
+    fn a_record_is_discarded_if_any_later_epoch_did_not_keep_its_position() {
         let restores: Restores = [(1, 8), (2, 6), (3, 40)].into_iter().collect();
         for (epoch, last) in [(0, 6), (1, 6), (2, 40), (3, i64::MAX), (4, i64::MAX)] {
             assert!(!restores.gave_up(epoch, last), "{epoch}");

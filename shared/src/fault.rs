@@ -1,24 +1,26 @@
-//! Faults that recur: logged when they begin, then with their count at growing intervals, and when they have ended.
+//! Recurring faults: logged when they begin, at growing intervals with their count, and when they
+//! end.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long after a line the next one may follow: the first time, and at most.
+use parking_lot::Mutex;
+
+/// Interval between two log lines of a fault: the first one, and the maximum.
 const INTERVALS: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
-/// Time without an occurrence after which the next one is a new fault.
+/// Time without an occurrence after which the next one begins a new fault.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// A fault that may recur. Usable as a `static`.
+/// Fault that can recur, usable as a `static`.
 #[derive(Debug)]
 pub struct Fault {
     name: &'static str,
-    run: Mutex<Option<Run>>,
+    run: Mutex<Option<Occurrences>>,
 }
 
-/// Occurrences without an end between them.
+/// Occurrences of a fault since it began.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
+pub(crate) struct Occurrences {
     count: u64,
     since: Instant,
     last: Instant,
@@ -26,12 +28,12 @@ pub(crate) struct Run {
     interval: Duration,
 }
 
-impl Run {
+impl Occurrences {
     pub(crate) fn begin(now: Instant) -> Self {
         Self { count: 1, since: now, last: now, next: now + INTERVALS.0, interval: INTERVALS.0 }
     }
 
-    /// Counts one more occurrence. Returns whether it is due to be logged.
+    /// Counts an occurrence. Returns true if it is due to be logged.
     pub(crate) fn again(&mut self, now: Instant) -> bool {
         self.count += 1;
         self.last = now;
@@ -53,23 +55,23 @@ impl Run {
 }
 
 impl Fault {
-    /// A fault with a name for people, such as "holds don't expire".
+    /// Creates a fault with the name that the log shows, such as "holds don't expire".
     pub const fn new(name: &'static str) -> Self {
         Self { name, run: Mutex::new(None) }
     }
 
-    /// The fault has occurred. A warning the first time and when its interval is over.
+    /// Counts an occurrence. Logs a warning at the first one and after each interval.
     pub fn occurred(&self, reason: impl fmt::Display) {
         self.occurred_at(Instant::now(), &reason);
     }
 
-    /// The fault is over. Logged if it had occurred; costs a lock otherwise.
+    /// Ends the fault. Logs that, if it had occurred; takes a lock otherwise.
     pub fn ended(&self) {
         self.ended_at(Instant::now());
     }
 
     fn occurred_at(&self, now: Instant, reason: &dyn fmt::Display) {
-        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = self.run.lock();
         match &mut *run {
             Some(run) if now.duration_since(run.last) < QUIET => {
                 if run.again(now) {
@@ -78,14 +80,14 @@ impl Fault {
                 }
             }
             _ => {
-                *run = Some(Run::begin(now));
+                *run = Some(Occurrences::begin(now));
                 tracing::warn!(%reason, "{}", self.name);
             }
         }
     }
 
     fn ended_at(&self, now: Instant) {
-        let run = self.run.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let run = self.run.lock().take();
         if let Some(run) = run {
             tracing::info!(times = run.count(), seconds = run.seconds(now), "over: {}", self.name);
         }
@@ -104,7 +106,7 @@ mod tests {
 
     impl Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
 
         fn flush(&mut self) -> std::io::Result<()> {
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_an_hour_is_a_dozen_lines() {
+    fn an_hour_of_one_fault_is_at_most_a_dozen_log_lines() {
         let lines = Lines::default();
         let written = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -130,7 +132,7 @@ mod tests {
             fault.ended_at(begin + Duration::from_secs(3_600));
             fault.ended_at(begin + Duration::from_secs(3_601));
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert!((8..=13).contains(&lines.len()), "{text}");
         assert!(lines[0].contains("WARN") && lines[0].contains("connection refused"), "{text}");

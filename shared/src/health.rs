@@ -1,23 +1,24 @@
-//! What a service says of its own condition at `GET /health/ready`: named checks that its parts set.
+//! Readiness checks, which the parts of a service set and `GET /health/ready` returns.
 
 mod streak;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::fault::Run;
+use crate::fault::Occurrences;
 pub use streak::Streak;
 
-/// Gauge of each check.
+/// Gauge of a check's state.
 const CHECK: &str = "passbook_health_check_state";
 
-/// How long a part that was never well may still be starting. After that, what it lacks is logged as what it is.
+/// Time during which a check that was never ok is logged as starting, not as a fault.
 const START: Duration = Duration::from_secs(30);
 
-/// The checks of one service. Cheap to clone; all clones are the same.
+/// Checks of one service. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     service: &'static str,
@@ -27,38 +28,39 @@ pub struct Health {
 #[derive(Debug)]
 struct Part {
     check: Check,
-    /// Since when, if it was never well and it is not too long ago.
+    /// Time of the first state, if the check was never ok and [`START`] has not passed.
     starting: Option<Instant>,
-    /// Reasons given since the check came to its state, and when the next is logged.
-    reasons: Run,
+    /// Changes of the reason since the check entered its state.
+    reasons: Occurrences,
 }
 
-/// How one part of the service stands.
+/// State of one part of the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = HealthCheck)]
 pub struct Check {
-    /// `ok`; `degraded`: something is wrong that requests do not feel; `failing`: requests can't be served.
+    /// `ok`; `degraded`: a fault that does not affect requests; `failing`: requests cannot be
+    /// served.
     pub state: CheckState,
-    /// What is wrong, for people.
+    /// Description of the fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// The states of a check.
+/// States of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = HealthState)]
 pub enum CheckState {
-    /// All is well.
+    /// The part works.
     Ok,
-    /// Something is wrong that requests do not feel.
+    /// The part has a fault that does not affect requests.
     Degraded,
-    /// Requests can't be served.
+    /// Requests cannot be served.
     Failing,
 }
 
 impl Health {
-    /// The checks of a service, as metrics name it: `command` or `projection`.
+    /// Creates the checks of a service, which metrics call `command` or `projection`.
     pub fn new(service: &'static str) -> Self {
         metrics::describe_gauge!(
             CHECK,
@@ -67,24 +69,24 @@ impl Health {
         Self { service, parts: Arc::default() }
     }
 
-    /// The part is well. Logged if it was not before.
+    /// Sets a check to ok. Logs that, if the state changes.
     pub fn ok(&self, name: &'static str) {
         self.set(name, Check { state: CheckState::Ok, reason: None });
     }
 
-    /// Something is wrong with the part that requests do not feel. Logged if it is new.
+    /// Sets a check to degraded, for a fault that does not affect requests. Logs a new fault.
     pub fn degraded(&self, name: &'static str, reason: impl Into<String>) {
         self.set(name, Check { state: CheckState::Degraded, reason: Some(reason.into()) });
     }
 
-    /// The part can't do its work, so the service is not ready. Logged if it is new.
+    /// Sets a check to failing, which makes the service unready. Logs a new fault.
     pub fn failing(&self, name: &'static str, reason: impl Into<String>) {
         self.set(name, Check { state: CheckState::Failing, reason: Some(reason.into()) });
     }
 
     fn set(&self, name: &'static str, check: Check) {
         let now = Instant::now();
-        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parts = self.parts.lock();
         let before = parts.get_mut(name);
         let since = before.as_ref().map_or(Some(now), |before| before.starting);
         let starting =
@@ -97,14 +99,15 @@ impl Health {
                 if part.check == check {
                     return;
                 }
-                // Another reason for the same, such as a count: at growing intervals.
+                // A reason can contain a count that changes each second, so new reasons are logged
+                // at growing intervals.
                 if part.reasons.again(now) {
                     part.log(name, &check);
                 }
                 part.check = check;
                 return;
             }
-            _ => Part { check, starting, reasons: Run::begin(now) },
+            _ => Part { check, starting, reasons: Occurrences::begin(now) },
         };
         metrics::gauge!(CHECK, "service" => self.service, "check" => name)
             .set(part.check.state.gauge());
@@ -112,15 +115,15 @@ impl Health {
         parts.insert(name, part);
     }
 
-    /// Every check, by name.
+    /// Returns all checks by name.
     pub fn checks(&self) -> BTreeMap<&'static str, Check> {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.lock();
         parts.iter().map(|(name, part)| (*name, part.check.clone())).collect()
     }
 
-    /// Whether no check is failing, and there is at least one.
+    /// Returns true if there is a check and none is failing.
     pub fn is_ready(&self) -> bool {
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let parts = self.parts.lock();
         !parts.is_empty() && parts.values().all(|part| part.check.state != CheckState::Failing)
     }
 }
@@ -139,7 +142,7 @@ impl Part {
     fn log(&self, name: &str, check: &Check) {
         match check.state {
             CheckState::Ok => tracing::info!(check = name, "ok"),
-            // Nothing has gone wrong yet.
+            // A part that is still starting has no fault yet.
             _ if self.starting.is_some() => {
                 tracing::info!(check = name, reason = check.reason, "starting")
             }

@@ -1,31 +1,31 @@
-//! HTTP as both services speak it. A service gives its routes; [`app`](crate::http::app) adds what they share: health,
-//! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for everything that goes
-//! wrong.
+//! HTTP application of a service. A service has its routes; [`app`](crate::http::app) adds health,
+//! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for
+//! every error.
 
-mod answers;
 /// Bodies of requests.
 pub mod body;
-/// Memory that many share.
+/// Memory budgets that requests share.
 pub mod budget;
-/// Cursors of lists.
+/// Cursors of paginated lists.
 pub mod cursor;
 mod document;
-/// Problems in the API's document.
+/// Problems in the OpenAPI document.
 pub mod documented;
-/// Bodies, queries, paths and headers, checked.
+/// Extractors of bodies, queries and paths, whose rejections are problems.
 pub mod extract;
 /// `ETag`, `If-Match`, `If-None-Match`, `Prefer`.
 pub mod headers;
-/// For the `healthcheck` subcommand.
+/// `healthcheck` subcommand.
 pub mod healthcheck;
 mod host;
-/// How much clients may take up.
+/// Limits of the server.
 pub mod limits;
 mod observe;
 mod operations;
 /// RFC 9457 problems with stable codes.
 pub mod problem;
-/// The server: within limits, with an orderly end.
+mod responses;
+/// HTTP server with limits and an orderly shutdown.
 pub mod server;
 
 use std::sync::Arc;
@@ -42,13 +42,11 @@ use crate::health::Health;
 use limits::Bounds;
 use problem::Problem;
 
-/// The largest body of a request, in bytes.
-pub const BODY_LIMIT: usize = 2 * 1024 * 1024;
-
-/// What clients read until the store was reached.
+/// Reason of 503 responses before the first connection to the store.
 const STARTING: &str = "the service has started and has not reached it yet";
 
-/// The whole application of a service, from its own `routes`. `service` names it in metrics, as in `command`.
+/// Builds the application of a service from its `routes`. Metrics call it `service`, as in
+/// `command`.
 pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
     let router = router
@@ -63,7 +61,7 @@ pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Rout
     layered(service, router)
 }
 
-/// Answers a method that the route has no handler for. axum adds `Allow`.
+/// Responds to a method for which the route has no handler. axum adds `Allow`.
 async fn other_method(method: Method) -> Response {
     if method == Method::OPTIONS {
         return StatusCode::NO_CONTENT.into_response();
@@ -71,33 +69,36 @@ async fn other_method(method: Method) -> Response {
     Problem::method_not_allowed().into_response()
 }
 
-/// What a service is until its store was reached for the first time: it lives, and says what it waits for.
+/// Builds the application of a service that has not reached its store yet: only health and metrics
+/// work.
 pub fn waiting(service: &'static str, health: Health) -> Router {
     let (router, _) = OpenApiRouter::new().merge(operations::routes(health)).split_for_parts();
     layered(service, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
 }
 
-/// Adds to every route what all answers have in common. One stack: each further `Router::layer` would have every request copy
-/// all layers below it. Bodies come last, where an answer is not compressed yet and has its size.
+/// Adds the middleware of all routes.
 fn layered(service: &'static str, router: Router) -> Router {
-    let panicked = |panic: Box<dyn std::any::Any + Send>| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
-        tracing::error!(panic = said, "a request handler panicked");
-        Problem::internal().into_response()
-    };
+    // One call, because each `Router::layer` makes every request copy all layers below it. Budgets
+    // come last, where a response is not compressed yet and its size is known.
     router.layer((
         from_fn(move |request, next| observe::observe(service, request, next)),
         CatchPanicLayer::custom(panicked),
-        answers::compression(),
+        responses::compression(),
         from_fn(within_budgets),
     ))
 }
 
-/// Has the request's body and the answer's within the budgets of all.
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = message, "a request handler panicked");
+    Problem::internal().into_response()
+}
+
+/// Keeps the bodies of the request and the response within the shared budgets.
 async fn within_budgets(request: Request, next: Next) -> Response {
     let bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    let response = body::lend(request, Arc::clone(&bounds), next).await;
-    answers::share(response, &bounds, is_get)
+    let response = body::limit(request, Arc::clone(&bounds), next).await;
+    responses::share(response, &bounds, is_get)
 }

@@ -1,51 +1,51 @@
-//! The contract between Passbook's services (what is in the log and how it travels), and the plumbing of a
-//! process that both of them need. In the order in which data flows:
+//! Contract between Passbook's services (events and their transport), and the process plumbing that
+//! both use. Modules in the order in which data flows:
 
-/// The same as a CloudEvents document, as the topic carries it.
+/// Event as a CloudEvents document, as the topic carries it.
 pub mod cloud_event;
-/// What `verify` can find.
+/// Differences that `verify` finds.
 pub mod difference;
-/// Raised by each accepted restore of the log.
+/// Epoch of a store, raised by each accepted restore.
 pub mod epoch;
-/// What can have happened to an account.
+/// Events of accounts.
 pub mod event;
-/// What a check of the log has found.
+/// Result of a check of the log.
 pub mod log_check;
 /// Amounts in minor units, and ISO 4217 currencies.
 pub mod money;
-/// Which partition an account lives in: Kafka's own default.
+/// Partition of an account, by Kafka's default partitioner.
 pub mod partition;
-/// A place in the log.
+/// Position of an event in the log.
 pub mod position;
-/// An event with its place in the log, as the feed gives it.
+/// Event with its position, as the log's feed returns it.
 pub mod recorded_event;
-/// Which store it is, its epoch and its forks, as `GET /v1/store` tells.
+/// Answer of `GET /v1/store`: identity, epoch, restores and forks.
 pub mod store_description;
-/// Checked text: lengths in characters, no NUL.
+/// Text of limited length without NUL, and metadata.
 pub mod text;
-/// Moments in UTC with microseconds.
+/// Times in UTC with microseconds.
 pub mod timestamp;
-/// Headers and timestamp of a record of the topic.
+/// Headers and timestamp of a record in the topic.
 pub mod topic_record;
-/// Old shapes of events, turned into the newest on reading.
+/// Conversion of stored payloads to their newest schema version.
 pub mod upcast;
 
-/// The settings both services have.
+/// Settings that both services have.
 pub mod config;
 mod environment;
-/// Faults that recur, logged without filling the log.
+/// Recurring faults, logged at growing intervals.
 pub mod fault;
-/// What a service says of its own condition.
+/// Readiness checks of a service.
 pub mod health;
-/// The HTTP server, its extractors, errors and documentation.
+/// HTTP server, extractors, problems and API documentation.
 pub mod http;
-/// A process, from its runtime to its exit code.
+/// Process from its runtime to its exit code.
 pub mod process;
-/// The schema of a service's database.
+/// Migration, check and grants of a database schema.
 pub mod schema;
-/// Signals, named tasks, and their orderly end.
+/// Signals, named tasks and their orderly end.
 pub mod shutdown;
-/// Errors of Postgres, told apart.
+/// Classification of Postgres errors.
 pub mod store_error;
 /// Logs and metrics.
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Money: integers in minor units of an ISO 4217 currency. No floats, no rounding.
+//! Money as integers in minor units of an ISO 4217 currency, without floats and rounding.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,20 +7,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
-/// The largest amount, and the largest balance: 2^53 - 1, what every JSON reader can hold exactly.
+/// Largest amount and largest balance: 2^53 - 1, the largest integer that every JSON reader holds
+/// exactly.
 pub const MAX_AMOUNT: i64 = 9_007_199_254_740_991;
 
-/// A positive amount in minor units, from 1 to [`MAX_AMOUNT`].
+/// Positive amount in minor units, from 1 to [`MAX_AMOUNT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount(i64);
 
 impl Amount {
-    /// The amount, if it is from 1 to [`MAX_AMOUNT`].
+    /// Returns the amount if it is from 1 to [`MAX_AMOUNT`].
     pub fn new(minor_units: i64) -> Option<Self> {
         (1..=MAX_AMOUNT).contains(&minor_units).then_some(Self(minor_units))
     }
 
-    /// Minor units.
+    /// Returns the number of minor units.
     pub fn get(self) -> i64 {
         self.0
     }
@@ -34,15 +35,14 @@ impl Serialize for Amount {
 
 impl<'de> Deserialize<'de> for Amount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let given = deserializer.deserialize_u64(MinorUnits { least: 1 })?;
-        Ok(Self(given))
+        deserializer.deserialize_u64(MinorUnits { least: 1 }).map(Self)
     }
 }
 
-/// For `#[serde(deserialize_with)]`: an amount that may be 0, in minor units.
+/// Deserializes an amount that may be 0, in minor units.
 ///
 /// # Errors
-/// Anything but an integer from 0 to [`MAX_AMOUNT`].
+/// Fails unless the value is an integer from 0 to [`MAX_AMOUNT`].
 pub fn amount_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     deserializer.deserialize_u64(MinorUnits { least: 0 })
 }
@@ -79,12 +79,12 @@ impl de::Visitor<'_> for MinorUnits {
     }
 }
 
-/// An ISO 4217 currency that is in use, by its three-letter code.
+/// ISO 4217 currency in current use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Currency(iso_currency::Currency);
 
 impl Currency {
-    /// The three-letter code.
+    /// Returns the three-letter code.
     pub fn code(self) -> &'static str {
         self.0.code()
     }

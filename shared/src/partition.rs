@@ -1,16 +1,17 @@
-//! The partition of an account is the one Kafka's own default partitioner gives its id as a key, in Postgres as in
-//! Kafka, so that a producer or consumer in any language agrees with us.
+//! Partition of an account. Kafka's default partitioner picks it from the account id, for the log
+//! in Postgres too, so that clients in any language compute the same partition.
 
 use uuid::Uuid;
 
-/// A partition of the log, from 0; the same number is the topic's partition.
+/// Partition of the log, from 0. The topic's partition has the same number.
 pub type Partition = i16;
 
-/// The partition of an account in a log of `partitions` partitions: murmur2 of the id as text (36 characters), sign
-/// bit cleared, modulo the count, as `BuiltInPartitioner.partitionForKey` of Kafka's Java client does.
+/// Returns the partition of an account in a log of `partitions` partitions: murmur2 of the id as
+/// text (36 characters), with the sign bit cleared, modulo the count.
+/// `BuiltInPartitioner.partitionForKey` of Kafka's Java client does the same.
 ///
 /// # Panics
-/// If `partitions` is not positive.
+/// Panics if `partitions` is not positive.
 pub fn partition_of(account_id: Uuid, partitions: Partition) -> Partition {
     assert!(partitions > 0, "a log has at least one partition");
     let mut text = [0; 36];
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn every_partition_is_used_and_none_beyond() {
+    fn accounts_spread_over_all_partitions_and_none_beyond() {
         let mut seen = [0_u32; 12];
         for n in 0..12_000_u128 {
             let partition = partition_of(Uuid::from_u128(n), 12);

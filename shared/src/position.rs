@@ -1,4 +1,4 @@
-//! A place in the log.
+//! Position of an event in the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::partition::Partition;
 
-/// An event's place in the log: its partition, and its dense number there from 1. Written `3-1042`.
+/// Position of an event in the log, written `3-1042`. Numbers within a partition have no gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The partition of the log.
+    /// Partition of the log.
     pub partition: Partition,
-    /// The number within it, from 1 (0: before the first).
+    /// Number within the partition, from 1. 0 is before the first event.
     pub number: i64,
 }
 
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_back() {
+    fn a_position_survives_a_round_trip_as_text() {
         let position = Position { partition: 3, number: 1042 };
         assert_eq!(position.to_string(), "3-1042");
         assert_eq!("3-1042".parse(), Ok(position));

@@ -1,4 +1,4 @@
-//! A process, from its runtime to its exit code.
+//! Process from its runtime to its exit code.
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -9,28 +9,32 @@ use tokio::runtime::Builder;
 
 use crate::environment;
 
-/// How long what still runs may take once the program has done all it has to. Tasks that libraries started for
-/// themselves end at their next wait; one that never waits must not keep the process from ending.
-const LEFTOVERS: Duration = Duration::from_secs(3);
+/// Time that background tasks have to end after the program. Tasks of libraries end at their next
+/// await point; one that never awaits must not keep the process from exiting.
+const LINGER: Duration = Duration::from_secs(3);
 
-/// Runs a program to its end, on as many threads as there are processors. The exit code says whether it failed; why,
-/// is on standard error. Called first in `main`: settings are read within `program`, in an environment without the
-/// variables of Postgres's own client.
+/// Runs a program to its end, with one thread per processor, and returns its exit code. An error is
+/// written to standard error.
+///
+/// Must be called first in `main`: `program` reads its settings in an environment from which the
+/// variables of Postgres's client are removed.
 pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     environment::remove_postgres_variables();
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("{name}: no threads to run on: {error}");
+            eprintln!("{name}: the runtime cannot start its threads: {error}");
             return ExitCode::FAILURE;
         }
     };
     raise_file_limit();
     let ended = runtime.block_on(program);
     let done = Instant::now();
-    runtime.shutdown_timeout(LEFTOVERS);
-    if done.elapsed() >= LEFTOVERS {
-        tracing::warn!("a thread was still at work {LEFTOVERS:?} after the end, and is cut off");
+    runtime.shutdown_timeout(LINGER);
+    if done.elapsed() >= LINGER {
+        tracing::warn!(
+            "a thread still ran {LINGER:?} after the end of the program and is abandoned"
+        );
     }
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,12 +45,13 @@ pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> Exi
     }
 }
 
-/// Lets the process open as many files, and so connections, as it may: what it is given at first is often 1,024.
+/// Raises the limit of open files, and so of connections, to its maximum; the default is often
+/// 1,024.
 fn raise_file_limit() {
     let limits = getrlimit(Resource::RLIMIT_NOFILE);
     if let Err(error) = limits.and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most))
     {
-        tracing::warn!(%error, "the limit of open files can't be raised");
+        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
 }
 
@@ -55,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_never_waits_does_not_keep_the_process_from_ending() {
+    fn a_task_that_never_awaits_does_not_keep_the_process_from_exiting() {
         let began = Instant::now();
         let ended = run("test", async {
             tokio::spawn(async {
@@ -67,7 +72,7 @@ mod tests {
             Ok(())
         });
         assert_eq!(ended, ExitCode::SUCCESS);
-        assert!(began.elapsed() < 2 * LEFTOVERS);
+        assert!(began.elapsed() < 2 * LINGER);
         assert_eq!(run("test", async { anyhow::bail!("no") }), ExitCode::FAILURE);
     }
 }

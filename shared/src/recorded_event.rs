@@ -1,4 +1,4 @@
-//! An event with its place in the log: what the command-service's feed gives and what the topic carries.
+//! Event with its position in the log, as the command-service's feed and the topic carry it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -10,48 +10,48 @@ use crate::position::Position;
 use crate::timestamp::Timestamp;
 use crate::upcast::DecodeError;
 
-/// One event of the log, as `GET /v1/events` gives it.
+/// Event of the log, as `GET /v1/events` returns it.
 #[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = Event)]
 pub struct RecordedEvent {
-    /// Unique in the world.
+    /// Id of the event, globally unique.
     pub event_id: Uuid,
-    /// The account it happened to.
+    /// Account of the event.
     pub account_id: Uuid,
-    /// The type of event.
+    /// Type of the event.
     #[serde(rename = "type")]
     #[schema(examples("MoneyDeposited"))]
     pub event_type: String,
-    /// Its place in its account, dense from 1.
+    /// Place of the event in its account, from 1, without gaps.
     #[schema(minimum = 1)]
     pub version: i64,
-    /// Its place in the log.
+    /// Position of the event in the log.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     pub position: Position,
-    /// The shape of `data`.
+    /// Schema version of `data`.
     #[schema(minimum = 1)]
     pub schema_version: i16,
-    /// When it was committed, by the store's clock. For people, never for ordering.
+    /// Time of the commit by the store's clock. Events are ordered by position, never by time.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
-    /// The payload, as stored.
+    /// Payload, as stored.
     #[schema(value_type = EventData)]
     pub data: Box<RawValue>,
-    /// Where it came from.
+    /// Origin of the event.
     pub metadata: EventMetadata,
 }
 
-/// Where an event came from.
+/// Origin of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EventMetadata {
-    /// The command that caused it: one id for all events of one command.
+    /// Id of the command that caused the event; all events of a command share it.
     pub command_id: Uuid,
-    /// The rest, where the sender gave it.
+    /// Context that the sender gave.
     #[serde(flatten)]
     pub context: CommandContext,
 }
 
-/// What the sender of a command said about it, beside the command itself.
+/// Context of a command, as far as the sender gave it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommandContext {
     /// `Idempotency-Key` of the request.
@@ -60,29 +60,29 @@ pub struct CommandContext {
     /// `X-Correlation-Id` of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// What caused the command, if that was an event or another command.
+    /// Id of the event or command that caused the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
-    /// Who sent it.
+    /// Sender of the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// W3C trace context of the request.
+    /// `traceparent` of the request (W3C Trace Context).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
 }
 
 impl CommandContext {
-    /// Whether the sender said nothing.
+    /// Returns true if the sender gave no context.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
 
 impl RecordedEvent {
-    /// The event itself, in its newest shape.
+    /// Decodes the payload into the newest shape of its type.
     ///
     /// # Errors
-    /// As [`AccountEvent::decode`].
+    /// Returns the error of [`AccountEvent::decode`].
     pub fn decode(&self) -> Result<AccountEvent, DecodeError> {
         AccountEvent::decode(&self.event_type, self.schema_version, &self.data)
     }

@@ -1,4 +1,5 @@
-//! The schema of a service's database. A job that owns it runs the migrations; the service only checks the result.
+//! Schema of a service's database. A job that owns the schema runs the migrations; the service only
+//! checks the result.
 
 use std::time::Duration;
 
@@ -6,28 +7,28 @@ use anyhow::{Context, bail};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::store_error::{is_connection_lost, is_forbidden, is_missing};
+use crate::store_error::{is_connection_lost, is_forbidden, is_missing, within};
 
-/// Time that the job waits for a Postgres that can't be reached.
+/// Time that the job waits for an unreachable Postgres.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Time that one attempt to connect may take.
+/// Time limit of one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 const RETRY: Duration = Duration::from_millis(500);
 
-/// The schema as this build knows it.
+/// Schema as this build knows it.
 #[derive(Debug)]
 pub struct Schema {
     /// Name of the Postgres schema.
     pub name: &'static str,
-    /// Returns the migrations of this build.
+    /// Function that returns the migrations of this build.
     pub migrations: fn() -> Migrator,
     /// Table that lists the migrations applied so far.
     pub applied: &'static str,
     /// Command line of the job that applies them.
     pub job: &'static str,
-    /// Functions that only other functions of the schema call.
+    /// Names of functions that only other functions of the schema call.
     pub internal: &'static [&'static str],
 }
 
@@ -36,22 +37,19 @@ pub struct Schema {
 pub enum Standing {
     /// This build can use the schema.
     Usable,
-    /// The job has yet to run; the text says why and names the job.
+    /// The job must run first; the text has the reason and the job.
     Waiting(String),
-    /// A newer build changed the schema so that this build can't use it.
+    /// A newer build made the schema incompatible with this build; the text has the reason.
     TooNew(String),
 }
 
 impl Schema {
-    /// Returns the version that this build's migrations lead to.
+    /// Returns the schema version of this build.
     pub fn version(&self) -> i64 {
         (self.migrations)().iter().map(|migration| migration.version).max().unwrap_or_default()
     }
 
-    /// Checks whether the connection's role can work on the schema with this build.
-    ///
-    /// # Errors
-    /// As any query.
+    /// Checks that this build can use the schema with the connection's role.
     pub async fn standing(&self, connection: &mut PgConnection) -> sqlx::Result<Standing> {
         let (needed, job) = (self.version(), self.job);
         let applied = match self.applied(connection).await {
@@ -68,7 +66,8 @@ impl Schema {
             return Ok(Standing::Waiting(match applied {
                 0 => format!("the database has no schema `{}` yet: run `{job}`", self.name),
                 _ => format!(
-                    "schema `{}` is at version {applied}, and this build needs version {needed}: run `{job}`",
+                    "schema `{}` is at version {applied}, and this build needs version {needed}: \
+                     run `{job}`",
                     self.name
                 ),
             }));
@@ -86,7 +85,7 @@ impl Schema {
         })
     }
 
-    /// Returns the version that is applied; 0 if there is no schema.
+    /// Returns the applied version; 0 if there is no schema.
     async fn applied(&self, connection: &mut PgConnection) -> sqlx::Result<i64> {
         let sql = format!("SELECT coalesce(max(version), 0) FROM {} WHERE success", self.applied);
         match sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await {
@@ -95,7 +94,7 @@ impl Schema {
         }
     }
 
-    /// Returns why this build can't use the schema of a newer build, if it can't.
+    /// Returns the reason why this build cannot use the schema of a newer build, if there is one.
     async fn too_new(
         &self,
         connection: &mut PgConnection,
@@ -114,40 +113,41 @@ impl Schema {
             return Ok(None);
         }
         Ok(Some(format!(
-            "schema `{}` is at version {applied}: it needs a build that knows version {oldest}, and this one knows {known}",
+            "schema `{}` is at version {applied}: it needs a build that knows version {oldest}, \
+             and this one knows {known}",
             self.name
         )))
     }
 
-    /// Returns a table that the role can't read, or a function that it can't execute.
+    /// Returns a table that the role cannot read, or a function that it cannot execute.
     async fn forbidden(&self, connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
         let sql = "SELECT 'table ' || c.oid::regclass FROM pg_class AS c
                     WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'
                       AND NOT has_table_privilege(c.oid, 'SELECT')
                    UNION ALL
                    SELECT 'function ' || p.oid::regproc FROM pg_proc AS p
-                    WHERE p.pronamespace = to_regnamespace($1) AND p.prorettype <> 'trigger'::regtype
+                    WHERE p.pronamespace = to_regnamespace($1)
+                      AND p.prorettype <> 'trigger'::regtype
                       AND p.proname <> ALL ($2) AND NOT has_function_privilege(p.oid, 'EXECUTE')
                     LIMIT 1";
         sqlx::query_scalar(sql).bind(self.name).bind(self.internal).fetch_optional(connection).await
     }
 
-    /// Connects as the owner of the schema, and keeps other jobs waiting until the connection ends. Waits for a
-    /// Postgres that can't be reached yet.
+    /// Connects as the owner of the schema, and blocks other jobs until the connection ends. Waits
+    /// up to [`PATIENCE`] for an unreachable Postgres.
     ///
     /// # Errors
-    /// Postgres stays away, or refuses.
+    /// Fails if Postgres stays unreachable or refuses the connection.
     pub async fn own(&self, owner: &PgConnectOptions) -> anyhow::Result<PgConnection> {
         let deadline = Instant::now() + PATIENCE;
-        // A role named like the schema would look for the migrations applied so far in there.
+        // By default, a role named like the schema would look for the applied migrations in it.
         let owner =
             owner.clone().application_name("passbook-migrate").options([("search_path", "public")]);
         let mut connection = loop {
-            match timeout(CONNECT, owner.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-            {
+            match within(CONNECT, owner.connect()).await {
                 Ok(connection) => break connection,
                 Err(error) if !is_connection_lost(&error) || Instant::now() > deadline => {
-                    return Err(error).context("Postgres can't be used as the owner of the schema");
+                    return Err(error).context("the owner of the schema can't connect to Postgres");
                 }
                 Err(error) => tracing::warn!(%error, "waiting for Postgres"),
             }
@@ -158,10 +158,10 @@ impl Schema {
         Ok(connection)
     }
 
-    /// Brings the schema up to date. A newer one that this build can use stays as it is.
+    /// Migrates the schema to this build's version. A newer, compatible schema stays unchanged.
     ///
     /// # Errors
-    /// Postgres refuses, or the schema is newer and not compatible.
+    /// Fails if a migration fails, or the schema is newer and not compatible.
     pub async fn migrate(&self, owner: &mut PgConnection) -> anyhow::Result<()> {
         let applied = self.applied(owner).await?;
         if applied > self.version() {
@@ -171,19 +171,14 @@ impl Schema {
             };
         }
         let migrator = (self.migrations)();
-        migrator
-            .run_direct(None, owner, false)
-            .await
-            .context("the schema can't be brought up to date")?;
+        migrator.run_direct(None, owner, false).await.context("the schema can't be migrated")?;
         tracing::info!(schema = self.name, version = self.version(), "the schema is up to date");
         Ok(())
     }
 
-    /// Gives a role the right to read every table and to call every function that is not internal, and takes every other
-    /// right from it and from everybody else. `further` are statements about the quoted role. The owner keeps its rights.
-    ///
-    /// # Errors
-    /// Postgres refuses.
+    /// Grants a role the right to read every table and to call every function that is not internal,
+    /// and revokes all other rights. `further` returns further statements for the quoted role. The
+    /// owner of the schema keeps its rights.
     pub async fn grant(
         &self,
         owner: &mut PgConnection,
@@ -214,7 +209,7 @@ impl Schema {
             );
         }
         let mut transaction = owner.begin().await?;
-        // The role's name is quoted; nothing else in it comes from outside.
+        // The quoted role is the only part of the statements that comes from outside.
         let granted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await;
         granted.with_context(|| format!("the role `{role}` can't be granted its rights"))?;
         transaction.commit().await.map_err(Into::into)
@@ -222,7 +217,8 @@ impl Schema {
 
     async fn functions(&self, owner: &mut PgConnection) -> sqlx::Result<Vec<String>> {
         let sql = "SELECT p.oid::regprocedure::text FROM pg_proc AS p
-                    WHERE p.pronamespace = to_regnamespace($1) AND p.prorettype <> 'trigger'::regtype
+                    WHERE p.pronamespace = to_regnamespace($1)
+                      AND p.prorettype <> 'trigger'::regtype
                       AND p.proname <> ALL ($2)
                     ORDER BY p.oid";
         sqlx::query_scalar(sql).bind(self.name).bind(self.internal).fetch_all(owner).await

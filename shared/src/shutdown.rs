@@ -1,4 +1,5 @@
-//! The tasks of a service: named, so that the log says which one ended and why; the first to end stops the rest.
+//! Tasks of a service. Their names tell the log which one ended and why; the first to end stops the
+//! others.
 
 use std::fmt;
 use std::future::Future;
@@ -11,41 +12,46 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 pub use tokio_util::sync::CancellationToken;
 
-/// How long tasks have to finish once they are told to.
+/// Time that tasks have to end after a shutdown.
 const GRACE: Duration = Duration::from_secs(20);
-/// How long may be taken over what is left to do when all have ended.
-const CLOSING: Duration = Duration::from_secs(3);
-/// The exit code after a second signal: by convention 128, and the number of SIGINT.
+/// Time limit of the cleanup after all tasks.
+const CLEANUP: Duration = Duration::from_secs(3);
+/// Exit code after a second signal: by convention 128 plus the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// A token that is cancelled at SIGINT (Ctrl-C) or SIGTERM. A second one ends the process at once: whoever sends it has
-/// waited enough, and everything here bears being killed.
+/// Returns a token that SIGINT (Ctrl-C) or SIGTERM cancels. A second signal exits at once, which is
+/// safe: every task tolerates being killed.
 ///
 /// # Errors
-/// The system refuses a signal handler.
+/// Fails if a signal handler cannot be installed.
 pub fn on_signal() -> anyhow::Result<CancellationToken> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be handled")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be handled")?;
     let token = CancellationToken::new();
     let cancel = token.clone();
     tokio::spawn(async move {
-        let mut next = async || tokio::select! { _ = interrupt.recv() => "SIGINT", _ = terminate.recv() => "SIGTERM" };
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
+            }
+        };
         let first = next().await;
         tracing::info!(signal = first, "stopping");
         cancel.cancel();
         let second = next().await;
-        tracing::warn!(signal = second, "ending at once");
+        tracing::warn!(signal = second, "exiting at once");
         std::process::exit(INTERRUPTED);
     });
     Ok(token)
 }
 
-/// A service that runs: where it answers, and its tasks.
+/// Running service.
 #[derive(Debug)]
 pub struct Service {
-    /// Where it answers HTTP.
+    /// Address of the HTTP server.
     pub local_addr: SocketAddr,
-    /// What it does.
+    /// Tasks of the service.
     pub tasks: Tasks,
 }
 
@@ -54,25 +60,25 @@ pub struct Service {
 pub struct Tasks {
     running: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
-    last: Option<Last>,
+    cleanup: Option<Cleanup>,
 }
 
-/// What is done when all tasks have ended.
-struct Last(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+/// Future that runs after all tasks.
+struct Cleanup(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
-impl fmt::Debug for Last {
+impl fmt::Debug for Cleanup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Last")
+        f.write_str("Cleanup")
     }
 }
 
 impl Tasks {
-    /// No tasks yet; each is to end when `shutdown` is cancelled.
+    /// Creates an empty set of tasks, which must end when `shutdown` is cancelled.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { running: JoinSet::new(), shutdown, last: None }
+        Self { running: JoinSet::new(), shutdown, cleanup: None }
     }
 
-    /// What the tasks are to watch.
+    /// Returns the token that the tasks watch.
     pub fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }
@@ -86,22 +92,23 @@ impl Tasks {
         self.running.spawn(async move { (name, task.await) });
     }
 
-    /// What to do when all tasks have ended: closing what they shared. It may take a few seconds.
-    pub fn at_end(&mut self, last: impl Future<Output = ()> + Send + Sync + 'static) {
-        self.last = Some(Last(Box::pin(last)));
+    /// Sets a future that runs after all tasks, for at most 3 seconds, to close what they shared.
+    pub fn at_end(&mut self, cleanup: impl Future<Output = ()> + Send + Sync + 'static) {
+        self.cleanup = Some(Cleanup(Box::pin(cleanup)));
     }
 
-    /// Waits until all have ended: after a shutdown, or because one ended by itself, which stops the others.
+    /// Waits until all tasks have ended, after a shutdown or because one of them ended.
     ///
     /// # Errors
-    /// The first task's that failed, panicked, or ended though nobody asked; or one that did not end in time.
+    /// Returns the error of the first task that failed, panicked or ended before the shutdown.
+    /// Fails if a task does not end in time.
     pub async fn wait(mut self) -> anyhow::Result<()> {
         let ended = self.all_ended().await;
         self.running.abort_all();
-        if let Some(Last(last)) = self.last
-            && tokio::time::timeout(CLOSING, last).await.is_err()
+        if let Some(Cleanup(cleanup)) = self.cleanup
+            && tokio::time::timeout(CLEANUP, cleanup).await.is_err()
         {
-            tracing::warn!("what the tasks shared could not be closed within {CLOSING:?}");
+            tracing::warn!("the cleanup after the tasks did not end within {CLEANUP:?}");
         }
         ended
     }
@@ -117,12 +124,14 @@ impl Tasks {
             let next = tokio::select! {
                 biased;
                 next = self.running.join_next() => next,
-                () = &mut late => bail!("{} tasks did not end within {GRACE:?}", self.running.len()),
+                () = &mut late => {
+                    bail!("{} tasks did not end within {GRACE:?}", self.running.len())
+                }
             };
             let Some(ended) = next else { return first };
             let asked = self.shutdown.is_cancelled();
             let result = match ended {
-                Ok((name, Ok(()))) if !asked => Err(anyhow!("{name} ended by itself")),
+                Ok((name, Ok(()))) if !asked => Err(anyhow!("{name} ended before the shutdown")),
                 Ok((_, Ok(()))) => Ok(()),
                 Ok((name, Err(error))) => Err(error.context(format!("{name} failed"))),
                 Err(panic) => Err(anyhow!(panic).context("a task panicked")),

@@ -1,4 +1,4 @@
-//! What `GET /v1/store` of the command-service tells: which store it is, its epoch, and which partitions are forked.
+//! Answer of the command-service's `GET /v1/store`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -7,68 +7,69 @@ use crate::epoch::{Epoch, Restores};
 use crate::partition::Partition;
 use crate::timestamp::Timestamp;
 
-/// A store, its accepted restores, and the partitions on which the topic is not a mirror of the log.
+/// Identity of a store, its accepted restores, and its forked partitions, where the topic does not
+/// mirror the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StoreDescription {
-    /// Names the store in every record of the topic.
+    /// Id of the store, which every record of the topic carries.
     pub store_id: Uuid,
-    /// Partitions of its log.
+    /// Number of partitions of the log.
     #[schema(value_type = i32, minimum = 1, maximum = 1000)]
     pub partitions: Partition,
-    /// Raised by each accepted restore; 0 if there was none.
+    /// Epoch, raised by each accepted restore; 0 without any.
     #[schema(value_type = i32, minimum = 0, maximum = 1_000_000)]
     pub epoch: Epoch,
-    /// The accepted restores, oldest first.
+    /// Accepted restores, oldest first.
     pub restores: Vec<Restore>,
     /// Forked partitions, in ascending order.
     pub forks: Vec<Fork>,
 }
 
-/// An accepted restore of the log.
+/// Accepted restore of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = AcceptedRestore)]
 pub struct Restore {
-    /// The epoch that began with it.
+    /// Epoch that began with the restore.
     #[schema(value_type = i32, minimum = 1, maximum = 1_000_000)]
     pub epoch: Epoch,
-    /// When an operator accepted it.
+    /// Time at which an operator accepted the restore.
     #[schema(value_type = String, format = DateTime)]
     pub accepted_at: Timestamp,
-    /// By partition, what this epoch and the earlier ones have in common.
+    /// Last position of each partition that this epoch shares with all earlier ones.
     pub kept: Vec<Kept>,
 }
 
-/// The last position of a partition that an epoch and all earlier ones have in common.
+/// Last position of a partition that an epoch shares with all earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = KeptPosition)]
 pub struct Kept {
-    /// The partition.
+    /// Partition of the log.
     #[schema(value_type = i32)]
     pub partition: Partition,
-    /// The last common position; 0 if there is none.
+    /// Last shared position; 0 without any.
     #[schema(minimum = 0)]
     pub position: i64,
 }
 
-/// A partition in which the topic holds an event that the log does not have at that position.
+/// Partition in which the topic has an event at a position where the log has another or none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Fork {
-    /// The partition.
+    /// Partition of the log.
     #[schema(value_type = i32)]
     pub partition: Partition,
-    /// Where the log ends.
+    /// Last position of the log.
     #[schema(minimum = 0)]
     pub log_position: i64,
-    /// The last position that the topic holds of the events the log does not have.
+    /// Last position in the topic that the log does not share.
     #[schema(minimum = 1)]
     pub topic_position: i64,
-    /// What was found, for people.
+    /// Description of the fork.
     #[schema(examples("the topic holds another event at position 1042"))]
     pub reason: String,
 }
 
 impl StoreDescription {
-    /// Returns the accepted restores as far as they concern one partition.
+    /// Returns the accepted restores of one partition.
     pub fn restores_of(&self, partition: Partition) -> Restores {
         let kept = |restore: &Restore| {
             let kept = restore.kept.iter().find(|kept| kept.partition == partition)?;

@@ -1,16 +1,30 @@
-//! Errors of Postgres, told apart by what is to be done about them.
+//! Errors of Postgres, classified by how a caller reacts to them.
+
+use std::time::Duration;
 
 use sqlx::error::DatabaseError;
+use tokio::time::timeout;
 
 /// Maximum length of a reason, in characters.
-const LONGEST: usize = 300;
+const MAX_REASON: usize = 300;
 
-/// An example of a reason, for documents.
+/// Example of a reason, for API documentation.
 pub const EXAMPLE: &str =
     "could not extend file \"base/16384/16397\": No space left on device (SQLSTATE 53100)";
 
-/// Whether Postgres is away or going: the connection is of no more use, and what was being done may or may not
-/// have happened.
+/// Awaits a query for at most `limit`. A query that takes longer is dropped, and fails as if
+/// Postgres could not be reached.
+///
+/// # Errors
+/// The query's error, or [`sqlx::Error::PoolTimedOut`] after `limit`.
+pub async fn within<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    query: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(limit, query).await.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into()))
+}
+
+/// Returns true if the connection is lost. The outcome of the statement is unknown.
 pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -19,8 +33,8 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // Class 08: connection exceptions; 57P: the server is shutting down, starting up or ended the session;
-        // 53300: no connection left; 25P03: idle in a transaction for too long.
+        // 08: connection exceptions; 57P: the server is shutting down or starting up, or ended the
+        // session; 53300: too many connections; 25P03: idle in a transaction for too long.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
             code.starts_with("08") || code.starts_with("57P") || code == "53300" || code == "25P03"
         }),
@@ -28,33 +42,34 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Classes of errors by which Postgres says that it can't work now, or not for us: 25 read-only, 28 not authenticated, 3D
-/// no such database, 3F no such schema, 40 rolled back, 53 out of resources, 54 a limit, 55 not in the state for it, 57
-/// cancelled or going, 58 the system below it, F0 its configuration, XX a defect or damage of its own.
+/// Error classes of a Postgres that cannot execute statements at present or for this role: 25
+/// read-only, 28 not authenticated, 3D no such database, 3F no such schema, 40 rolled back, 53 out
+/// of resources, 54 limit exceeded, 55 wrong state, 57 cancelled or shutting down, 58 system error,
+/// XX internal error.
 const UNAVAILABLE: [&str; 11] = ["25", "28", "3D", "3F", "40", "53", "54", "55", "57", "58", "XX"];
-/// The same, of a class with other meanings: rights that were revoked; functions, tables and columns that are not there,
-/// as in another database or under an older schema.
-const NOT_OURS: [&str; 4] = ["42501", "42883", "42P01", "42703"];
+/// Further codes of that kind, from a class with other meanings: missing rights, functions, tables
+/// and columns, as in another database or an older schema.
+const UNUSABLE_SCHEMA: [&str; 4] = ["42501", "42883", "42P01", "42703"];
 
-/// Returns whether Postgres answers, but says that it can't work now: out of resources, read-only, cancelled, an error of
-/// its disk, rights, tables, functions or types that are missing. Nothing was done.
+/// Returns true if Postgres answers but cannot execute the statement at present: it is read-only,
+/// out of resources, or lacks rights, tables, functions or types. The statement had no effect.
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
-    // Types are looked up before the statement that needs them.
+    // The driver looks types up before it sends the statement that needs them.
     let lacks_type = matches!(error, sqlx::Error::TypeNotFound { .. });
     lacks_type
         || code(error).is_some_and(|code| {
             UNAVAILABLE.iter().any(|class| code.starts_with(class))
-                || NOT_OURS.contains(&code.as_str())
+                || UNUSABLE_SCHEMA.contains(&code.as_str())
         })
 }
 
-/// The name of the constraint that refused, if that is what happened.
+/// Returns the name of the violated constraint, if the statement violated one.
 pub fn violated_constraint(error: &sqlx::Error) -> Option<&str> {
     error.as_database_error().and_then(DatabaseError::constraint)
 }
 
-/// Postgres's own reason, for people: its message and SQLSTATE, on one line. Holds no values of a statement: those are in
-/// details and hints, which are left out.
+/// Returns Postgres's message and SQLSTATE on one line. Details and hints are omitted, because they
+/// can contain values of the statement.
 pub fn reason(error: &sqlx::Error) -> String {
     let reason = match error {
         sqlx::Error::Database(error) => match error.code() {
@@ -67,7 +82,7 @@ pub fn reason(error: &sqlx::Error) -> String {
         other => other.to_string(),
     };
     let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    match reason.char_indices().nth(LONGEST) {
+    match reason.char_indices().nth(MAX_REASON) {
         Some((end, _)) => format!("{}…", &reason[..end]),
         None => reason,
     }
@@ -77,12 +92,12 @@ fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// Whether a table or a schema that the statement names is not there.
-pub fn is_missing(error: &sqlx::Error) -> bool {
+/// Returns true if a table or schema of the statement does not exist.
+pub(crate) fn is_missing(error: &sqlx::Error) -> bool {
     has_code(error, &["42P01", "3F000"])
 }
 
-/// Whether the role lacks a right that the statement needs.
+/// Returns true if the role lacks a right that the statement needs.
 pub fn is_forbidden(error: &sqlx::Error) -> bool {
     has_code(error, &["42501"])
 }
@@ -102,17 +117,17 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Said(&'static str, &'static str);
+    struct Reported(&'static str, &'static str);
 
-    impl fmt::Display for Said {
+    impl fmt::Display for Reported {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str(self.1)
         }
     }
 
-    impl std::error::Error for Said {}
+    impl std::error::Error for Reported {}
 
-    impl DatabaseError for Said {
+    impl DatabaseError for Reported {
         fn message(&self) -> &str {
             self.1
         }
@@ -138,12 +153,12 @@ mod tests {
         }
     }
 
-    fn said(code: &'static str, message: &'static str) -> sqlx::Error {
-        sqlx::Error::Database(Box::new(Said(code, message)))
+    fn reported(code: &'static str, message: &'static str) -> sqlx::Error {
+        sqlx::Error::Database(Box::new(Reported(code, message)))
     }
 
     #[test]
-    fn what_keeps_postgres_from_working_is_its_own_reason_and_no_defect_of_ours() {
+    fn an_error_that_keeps_postgres_from_working_is_unavailability_with_its_reason() {
         for (code, message, lost) in [
             ("53100", "could not extend file \"base/5/16397\": No space left on device", false),
             ("53200", "out of memory", false),
@@ -162,7 +177,7 @@ mod tests {
             ),
             ("57P01", "terminating connection due to administrator command", true),
         ] {
-            let error = said(code, message);
+            let error = reported(code, message);
             assert_eq!(is_connection_lost(&error), lost, "{code}");
             assert!(lost || is_unavailable(&error), "{code}");
             assert_eq!(reason(&error), format!("{message} (SQLSTATE {code})"));
@@ -170,10 +185,10 @@ mod tests {
         assert!(is_unavailable(&sqlx::Error::TypeNotFound {
             type_name: "passbook.new_key".to_owned()
         }));
-        let defect = said("22P02", "invalid input syntax for type json");
+        let defect = reported("22P02", "invalid input syntax for type json");
         assert!(!is_unavailable(&defect) && !is_connection_lost(&defect));
-        assert!(reason(&said("XX000", "a\nb\u{1b}[31m")).starts_with("a b [31m"));
+        assert!(reason(&reported("XX000", "a\nb\u{1b}[31m")).starts_with("a b [31m"));
         let long: &'static str = "x".repeat(1_000).leak();
-        assert!(reason(&said("XX000", long)).chars().count() <= LONGEST + 1);
+        assert!(reason(&reported("XX000", long)).chars().count() <= MAX_REASON + 1);
     }
 }

@@ -1,5 +1,5 @@
-//! Logs by `tracing`, metrics by `metrics` in Prometheus's format. Both are of the whole process: when the launcher
-//! runs both services in one, they share them.
+//! Logs by `tracing`, and metrics by `metrics` in Prometheus's format. Both belong to the process:
+//! two services in one process share them.
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
@@ -12,13 +12,13 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{LogConfig, LogFormat};
 use crate::environment;
 
-/// Seconds: from a cached answer to a slow replay.
+/// Buckets of durations in seconds: from a cached answer to a slow replay.
 const SECONDS: [f64; 13] =
     [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 10.0];
-/// Counts of commands or events in a batch.
+/// Buckets of the number of commands or events in a batch.
 const COUNTS: [f64; 12] =
     [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
-/// Histograms keep every sample until they are drained.
+/// Interval at which histograms are drained; until then they keep every sample.
 const DRAIN_EVERY: Duration = Duration::from_secs(5);
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -26,7 +26,7 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 /// Starts writing the process's log to standard error.
 ///
 /// # Errors
-/// A `log_level` that can't be read, or a second call.
+/// Fails if `log_level` cannot be parsed, or at a second call.
 pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
     let quiet =
         if config.log_level.contains("rdkafka") { "" } else { ",rdkafka=off,librdkafka=off" };
@@ -44,24 +44,28 @@ pub fn start_log(config: &LogConfig) -> anyhow::Result<()> {
     .map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))?;
     if !environment::ignored().is_empty() {
         let variables = environment::ignored().join(", ");
-        tracing::warn!(variables, "ignored: connections to Postgres are as their URLs say");
+        tracing::warn!(variables, "ignored: only URLs configure connections to Postgres");
     }
     Ok(())
 }
 
-/// The process's metrics, collected from the first call on. Must be called within a tokio runtime.
+/// Returns the process's metrics, which are collected from the first call on. Must be called within
+/// a tokio runtime.
 ///
 /// # Panics
-/// If another metrics recorder was installed before.
+/// Panics if another metrics recorder is installed.
 pub fn metrics() -> &'static PrometheusHandle {
     METRICS.get_or_init(|| {
-        #[expect(clippy::expect_used, reason = "constant buckets, and the only recorder there is")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the buckets are constant, and no other recorder exists"
+        )]
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .and_then(|builder| {
                 builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &COUNTS)
             })
-            .expect("buckets are not empty")
+            .expect("every list of buckets has an element")
             .install_recorder()
             .expect("no other metrics recorder is installed");
         describe();
@@ -80,7 +84,7 @@ fn describe() {
     use metrics::{Unit, counter, describe_counter, describe_histogram};
     describe_counter!(
         "passbook_http_requests_total",
-        "Requests, by service, method, route and status."
+        "Requests by service, method, route and status."
     );
     describe_histogram!(
         "passbook_http_request_seconds",

@@ -1,4 +1,5 @@
-//! Text that people and programs send: stored as sent, at most so many characters, no NUL (Postgres can't hold one).
+//! Text from clients: of limited length, stored unchanged, without NUL, which Postgres cannot
+//! store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,24 +7,24 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// A string of `MIN` to `MAX` characters (Unicode scalar values) without NUL.
+/// String of `MIN` to `MAX` characters (Unicode scalar values) without NUL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Text<const MAX: usize, const MIN: usize = 0>(String);
 
 impl<const MAX: usize, const MIN: usize> Text<MAX, MIN> {
-    /// The checked text.
+    /// Checks a text.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// Returns a description of the violated limit.
     pub fn new(text: impl Into<String>) -> Result<Self, String> {
         let text = text.into();
         if text.contains('\0') {
-            return Err("text must not hold a NUL character".to_owned());
+            return Err("text must not contain a NUL character".to_owned());
         }
         let length = text.chars().count();
         if length < MIN || length > MAX {
-            return Err(format!("text of {length} characters, where {MIN} to {MAX} are allowed"));
+            return Err(format!("text has {length} characters, but must have {MIN} to {MAX}"));
         }
         Ok(Self(text))
     }
@@ -43,36 +44,37 @@ impl<'de, const MAX: usize, const MIN: usize> Deserialize<'de> for Text<MAX, MIN
     }
 }
 
-/// The owner of an account: an opaque reference.
+/// Owner of an account: an opaque reference.
 pub type Owner = Text<200, 1>;
-/// A reference on an entry.
+/// Reference or reason of an entry.
 pub type Reference = Text<500>;
 
-/// Up to [`Metadata::MAX_KEYS`] strings by name, on accounts and entries.
+/// Metadata of an account or entry: up to [`Metadata::MAX_KEYS`] strings by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Metadata(BTreeMap<Text<64, 1>, Text<500>>);
 
 impl Metadata {
-    /// The most keys it can have.
+    /// Maximum number of keys.
     pub const MAX_KEYS: usize = 20;
 
-    /// Whether there is nothing in it.
+    /// Returns true if there are no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// One more.
+    /// Adds a key.
     ///
     /// # Errors
-    /// What is wrong with it, for people: the key or the value, the key is there already, or there are too many.
+    /// Returns a description of the fault: an invalid key or value, a repeated key, or too many
+    /// keys.
     pub fn insert(&mut self, key: &str, value: &str) -> Result<(), String> {
         let key = Text::new(key).map_err(|error| format!("the key: {error}"))?;
         if self.0.len() == Self::MAX_KEYS && !self.0.contains_key(&key) {
             return Err(format!("more than {} keys", Self::MAX_KEYS));
         }
         match self.0.insert(key, Text::new(value)?) {
-            Some(_) => Err("the key is there twice".to_owned()),
+            Some(_) => Err("the key is repeated".to_owned()),
             None => Ok(()),
         }
     }
@@ -97,7 +99,7 @@ impl<'de> de::Visitor<'de> for MetadataVisitor {
         let mut map = BTreeMap::new();
         while let Some((key, value)) = entries.next_entry()? {
             if map.insert(key, value).is_some() {
-                return Err(de::Error::custom("a key is there twice"));
+                return Err(de::Error::custom("a key is repeated"));
             }
             if map.len() > Metadata::MAX_KEYS {
                 return Err(de::Error::invalid_length(map.len(), &self));
@@ -112,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn length_is_counted_in_characters_and_nul_is_refused() {
+    fn text_length_is_counted_in_characters_and_nul_is_refused() {
         assert!(Owner::new("é".repeat(200)).is_ok());
         assert!(Owner::new("é".repeat(201)).is_err());
         assert!(Owner::new("").is_err());
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_refuses_a_key_twice_and_too_many() {
+    fn metadata_refuses_a_repeated_key_and_too_many_keys() {
         let parse = serde_json::from_str::<Metadata>;
         assert!(parse(r#"{"a":"1","b":"2"}"#).is_ok());
         assert!(parse(r#"{"a":"1","a":"2"}"#).is_err());

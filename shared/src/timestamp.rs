@@ -1,4 +1,4 @@
-//! Moments as Passbook writes them: RFC 3339, UTC, always six digits of a second.
+//! Times as Passbook writes them: RFC 3339, UTC, always with microseconds.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,42 +6,47 @@ use std::str::FromStr;
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment in UTC with microseconds (what Postgres holds), from year 0001 to 9999.
+/// Time in UTC with microseconds, as Postgres stores it, from year 1 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
 #[sqlx(transparent)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// 1970-01-01T00:00:00Z.
+    /// Unix epoch, 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(DateTime::UNIX_EPOCH);
-    /// The first moment there is: the beginning of the year 1.
-    pub const FIRST: Self =
-        Self(DateTime::from_timestamp_micros(-62_135_596_800_000_000).expect("is a time"));
-    /// The last moment there is: the end of the year 9999.
-    pub const LAST: Self =
-        Self(DateTime::from_timestamp_micros(253_402_300_799_999_999).expect("is a time"));
+    /// Earliest time: the beginning of year 1.
+    pub const FIRST: Self = Self(
+        DateTime::from_timestamp_micros(-62_135_596_800_000_000)
+            .expect("the bounds are within chrono's range"),
+    );
+    /// Latest time: the end of year 9999.
+    pub const LAST: Self = Self(
+        DateTime::from_timestamp_micros(253_402_300_799_999_999)
+            .expect("the bounds are within chrono's range"),
+    );
 
-    /// This moment, by the machine's clock.
+    /// Returns the current time by the machine's clock.
     pub fn now() -> Self {
         Self(Utc::now().trunc_subsecs(6))
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// Returns microseconds since the Unix epoch.
     pub fn as_micros(self) -> i64 {
         self.0.timestamp_micros()
     }
 
-    /// Whole milliseconds since 1970-01-01T00:00:00Z.
+    /// Returns whole milliseconds since the Unix epoch.
     pub fn as_millis(self) -> i64 {
         self.0.timestamp_millis()
     }
 
-    /// The moment so many microseconds after 1970-01-01T00:00:00Z, if it is within the years 1 to 9999.
+    /// Returns the time that is `micros` microseconds after the Unix epoch, unless it is out of
+    /// range.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).filter(in_range).map(Self)
     }
 
-    /// The same in chrono's type.
+    /// Converts to chrono's type.
     pub fn to_utc(self) -> DateTime<Utc> {
         self.0
     }
@@ -93,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_offset_is_read_and_utc_with_six_digits_is_written() {
+    fn times_of_any_offset_are_read_and_written_in_utc_with_six_digits() {
         let moment: Timestamp = "2026-11-24T14:00:00.1234567+02:00".parse().unwrap();
         assert_eq!(moment.to_string(), "2026-11-24T12:00:00.123456Z");
         assert_eq!(Timestamp::from_micros(moment.as_micros()), Some(moment));

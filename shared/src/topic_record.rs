@@ -1,8 +1,9 @@
-//! A record of the topic around its value: headers and timestamp.
+//! Headers and timestamp of a record in the topic.
 //!
-//! The content type names the value as a CloudEvent in structured mode (Kafka protocol binding for CloudEvents 1.0.2):
-//! without it the CloudEvents SDKs reject the record. The timestamp is the event's own time, so that offsets by time
-//! stay right in a topic that was filled again; the time of publishing is in a header.
+//! The content type marks the value as a CloudEvent in structured mode (Kafka protocol binding for
+//! CloudEvents 1.0.2); without it, CloudEvents SDKs reject the record. The timestamp is the event's
+//! own time, so that offsets by time stay right in a topic that was refilled. A header has the time
+//! of publishing.
 
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 
@@ -12,10 +13,10 @@ use crate::timestamp::Timestamp;
 pub const CONTENT_TYPE: &str = "content-type";
 /// Media type of the value.
 pub const CLOUD_EVENT: &str = "application/cloudevents+json";
-/// Name of the header with the time of publishing, in milliseconds since 1970-01-01T00:00:00Z.
+/// Name of the header with the time of publishing, in milliseconds since the Unix epoch.
 pub const PUBLISHED_AT: &str = "published-at";
 
-/// Headers of a record that is published at this moment.
+/// Returns the headers of a record that is published at `published_at`.
 pub fn headers(published_at: Timestamp) -> OwnedHeaders {
     let milliseconds = published_at.as_millis().to_string();
     let content_type = Header { key: CONTENT_TYPE, value: Some(CLOUD_EVENT) };
@@ -23,14 +24,14 @@ pub fn headers(published_at: Timestamp) -> OwnedHeaders {
     OwnedHeaders::new_with_capacity(2).insert(content_type).insert(published_at)
 }
 
-/// Timestamp of the record of an event, in milliseconds. Never later than the moment of publishing: a broker refuses
-/// records from more than an hour ahead, and the log's clock may be.
+/// Returns the timestamp of a record in milliseconds, never later than its publishing. A broker
+/// refuses records from more than an hour ahead, and the log's clock can be ahead.
 pub fn timestamp(recorded_at: Timestamp, published_at: Timestamp) -> i64 {
     recorded_at.min(published_at).as_millis()
 }
 
-/// Moment at which a record was published. A record without that header, as they were before it was introduced, has it
-/// in its timestamp.
+/// Returns the time at which a record was published. Early builds wrote no header; their records
+/// have it in the timestamp.
 pub fn published_at(record: &impl Message) -> Option<Timestamp> {
     let header =
         record.headers().and_then(|all| all.iter().find(|header| header.key == PUBLISHED_AT));
@@ -59,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_names_its_format_and_when_it_was_published() {
+    fn a_record_names_its_format_and_its_time_of_publishing() {
         let moment: Timestamp = "2026-11-24T12:00:00.004321Z".parse().unwrap();
         let record = record(CreateTime(0), Some(headers(moment)));
         assert_eq!(published_at(&record).unwrap().to_string(), "2026-11-24T12:00:00.004000Z");
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_timestamp_is_the_events_and_never_ahead_of_its_publishing() {
+    fn a_timestamp_is_the_time_of_the_event_and_never_after_its_publishing() {
         let [early, late] =
             ["2026-11-24T12:00:00.004999Z", "2026-11-24T14:00:00Z"].map(|at| at.parse().unwrap());
         assert_eq!(timestamp(early, late), 1_795_521_600_004);
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_the_header_has_it_in_its_timestamp_and_no_bytes_panic() {
+    fn a_record_without_the_header_was_published_at_its_timestamp_and_no_bytes_panic() {
         let moment: Option<Timestamp> = "2026-11-24T12:00:00.004Z".parse().ok();
         assert_eq!(published_at(&record(CreateTime(1_795_521_600_004), None)), moment);
         assert_eq!(published_at(&record(LogAppendTime(1_795_521_600_004), None)), moment);

@@ -1,5 +1,5 @@
-//! The upcaster chain: each step turns one schema version of one type's payload into the next, so that every event
-//! ever stored is read in its newest shape. Stored events are never rewritten.
+//! Upcasters: each step converts the payload of one schema version into the next. Every stored
+//! event is read in the newest shape, and none is ever rewritten.
 
 use std::borrow::Cow;
 
@@ -7,36 +7,35 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// Why a stored event can't be read.
+/// Errors of decoding a stored event.
 #[derive(Debug, Error)]
 pub enum DecodeError {
-    /// No event of this program has that name.
-    #[error("event type `{0}` is not known to this version of the program")]
+    /// This build knows no event type of that name.
+    #[error("event type `{0}` is not known to this build")]
     UnknownType(String),
-    /// The type is known, this shape of it is not.
-    #[error(
-        "schema version {schema_version} of `{event_type}` is not known to this version of the program"
-    )]
+    /// This build knows the type, but not that schema version of it.
+    #[error("schema version {schema_version} of `{event_type}` is not known to this build")]
     UnknownSchemaVersion {
-        /// The type.
+        /// Name of the type.
         event_type: String,
-        /// The version that was found.
+        /// Unknown schema version.
         schema_version: i16,
     },
-    /// The payload is not of the shape it claims.
-    #[error("payload can't be read: {0}")]
+    /// The payload does not match its schema version.
+    #[error("payload cannot be read: {0}")]
     Payload(#[from] serde_json::Error),
 }
 
-/// Nothing, where the newer schema version can say more, and says the same of what the older one said.
+/// Conversion of a payload; `None` if every payload of the older schema version is valid in the
+/// newer.
 type Upcaster = Option<fn(&mut Map<String, Value>)>;
 
-/// A type's chain: element n leads from schema version n + 1 to n + 2.
+/// Returns the upcasters of a type; element n leads from schema version n + 1 to n + 2.
 fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
     match event_type {
-        // Version 3 may say when the initial deposit counts from.
+        // Version 3 added `effective_at`.
         "AccountOpened" => Some(&[Some(opened_without_initial_deposit), None]),
-        // Version 2 may waive the check of times that are past, and a reversal's says when it counts from.
+        // Version 2 added `allow_backdated_overdraft`, and `effective_at` of a reversal.
         "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "EntryReversed" => Some(&[None]),
         "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired"
         | "OverdraftLimitSet" | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
@@ -44,17 +43,17 @@ fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
     }
 }
 
-/// Version 1 knew neither the initial deposit nor the overdraft limit: both were 0.
+/// Adds the initial deposit and the overdraft limit, which version 1 lacks: both were 0.
 fn opened_without_initial_deposit(data: &mut Map<String, Value>) {
     data.insert("initial_deposit".to_owned(), 0.into());
     data.insert("overdraft_limit".to_owned(), 0.into());
 }
 
-/// The payload in the newest schema version of its type; untouched if it is there already.
+/// Converts a payload to the newest schema version of its type; borrows it if nothing changes.
 ///
 /// # Errors
-/// An unknown type or schema version; an old payload that is not a JSON object.
-pub fn to_newest<'a>(
+/// Fails if the type or schema version is unknown, or an old payload is not a JSON object.
+pub(crate) fn to_newest<'a>(
     event_type: &str,
     schema_version: i16,
     data: &'a RawValue,

@@ -1,5 +1,6 @@
-//! Every payload that was ever stored, `TYPE.vN.json`, must stay readable, and the newest of each type must be
-//! written as it stands there. A golden file is never changed: a new shape gets a new one.
+//! Golden files `TYPE.vN.json` of every payload shape that was ever stored. Each must stay
+//! readable, and the newest of each type must be written byte for byte. A golden file never
+//! changes: a new shape gets a new file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,7 @@ use passbook_shared::event::AccountEvent;
 use serde_json::value::RawValue;
 
 #[test]
-fn every_golden_file_is_read_and_the_newest_is_what_we_write() {
+fn every_golden_file_is_readable_and_the_newest_is_written() {
     let mut newest = BTreeMap::new();
     for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")).unwrap() {
         let path = entry.unwrap().path();
@@ -22,12 +23,12 @@ fn every_golden_file_is_read_and_the_newest_is_what_we_write() {
         let event = AccountEvent::decode(event_type, version, &data)
             .unwrap_or_else(|error| panic!("{stem}: {error}"));
         assert_eq!(event.event_type(), event_type);
-        assert!(version <= event.schema_version(), "{stem} is newer than the code");
+        assert!(version <= event.schema_version(), "{stem} is newer than this build");
         if version == event.schema_version() {
             assert_eq!(
                 event.data().unwrap().get(),
                 data.get(),
-                "{stem} is not what is written now"
+                "{stem} is not what this build writes"
             );
             newest.insert(event_type.to_owned(), version);
         }
@@ -35,11 +36,11 @@ fn every_golden_file_is_read_and_the_newest_is_what_we_write() {
     let types: Vec<&str> = newest.keys().map(String::as_str).collect();
     let mut all = AccountEvent::TYPES.to_vec();
     all.sort_unstable();
-    assert_eq!(types, all, "each type has a golden file of its newest schema version");
+    assert_eq!(types, all, "each type needs a golden file of its newest schema version");
 }
 
 #[test]
-fn an_account_opened_before_initial_deposits_starts_with_nothing() {
+fn an_account_opened_before_initial_deposits_starts_at_zero() {
     let old =
         RawValue::from_string(r#"{"owner":"customer-4711","currency":"EUR"}"#.to_owned()).unwrap();
     let AccountEvent::AccountOpened(opened) =
@@ -51,7 +52,7 @@ fn an_account_opened_before_initial_deposits_starts_with_nothing() {
 }
 
 #[test]
-fn what_is_not_known_is_named() {
+fn an_unknown_type_or_schema_version_is_named() {
     let empty = RawValue::from_string("{}".to_owned()).unwrap();
     let said = |event_type, version| {
         AccountEvent::decode(event_type, version, &empty).unwrap_err().to_string()

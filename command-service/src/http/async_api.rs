@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn every_type_of_event_is_a_message_with_an_example() {
         let document = topic_document("accounts", 12);
-        for event_type in AccountEvent::TYPES {
+        for &event_type in AccountEvent::TYPES {
             let message = &document["components"]["messages"][event_type];
             assert_eq!(message["examples"][0]["payload"]["type"], event_type, "{message}");
         }

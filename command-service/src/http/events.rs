@@ -157,7 +157,7 @@ fn event_types() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(description)
-        .enum_values(Some(AccountEvent::TYPES))
+        .enum_values(Some(AccountEvent::TYPES.iter().copied()))
         .build()
 }
 

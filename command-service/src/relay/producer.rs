@@ -1,10 +1,11 @@
 //! The producer: idempotent, acknowledged by all replicas, explicit partitions, no message time-out (that would make
 //! holes). Its deliveries are counted; a failed one, or none for some time, ends the session.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use passbook_shared::cloud_event;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
@@ -57,7 +58,7 @@ impl ProducerContext for Context {
                 }
             }
             Err((error, _)) => {
-                let mut failure = self.0.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut failure = self.0.failure.lock();
                 failure.get_or_insert_with(|| error.clone());
             }
         }
@@ -170,9 +171,7 @@ impl Producer {
         sent: &[i64],
         progress: &mut (i64, Instant),
     ) -> Result<(), RelayError> {
-        if let Some(error) =
-            deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
+        if let Some(error) = deliveries.failure.lock().take() {
             return Err(error.into());
         }
         let acknowledged: i64 =

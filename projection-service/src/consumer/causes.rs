@@ -1,8 +1,8 @@
 //! Why reading may stand still: what the Kafka client said last, and who holds which partition.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use passbook_shared::partition::Partition;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupList;
@@ -35,24 +35,24 @@ impl Causes {
     }
 
     fn say(&self, words: String) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), words));
+        *self.client.lock() = Some((Instant::now(), words));
     }
 
     /// The last word of the client, with its age.
     pub(super) fn last(&self) -> Option<String> {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = self.client.lock();
         let (at, words) = client.as_ref().filter(|(at, _)| at.elapsed() < FRESH)?;
         Some(format!("the Kafka client said {} s ago: {words}", at.elapsed().as_secs()))
     }
 
     /// These partitions are ours.
     pub(super) fn give(&self, partitions: Option<Vec<Partition>>) {
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+        *self.given.lock() = partitions;
     }
 
     /// Whether a partition is ours.
     pub(super) fn is_given(&self, partition: Partition) -> bool {
-        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = self.given.lock();
         given.as_ref().is_some_and(|given| given.contains(&partition))
     }
 }

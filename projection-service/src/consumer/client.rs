@@ -1,9 +1,10 @@
 //! The client of Kafka: its settings, and what it tells of partitions given and taken.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::Partition;
 use rdkafka::client::ClientContext;
@@ -40,11 +41,11 @@ pub(super) enum Change {
 
 impl Changes {
     pub(super) fn next(&self) -> Option<Change> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.queue.lock().pop_front()
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.queue.lock().is_empty()
     }
 
     pub(super) fn close(&self) {
@@ -87,7 +88,7 @@ impl ConsumerContext for Changes {
         if self.closing.load(Ordering::Acquire) {
             let _ = consumer.unassign();
         } else {
-            self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+            self.queue.lock().push_back(change);
         }
     }
 

@@ -1,11 +1,12 @@
 //! How far the topic reaches, asked every second, and so how far the views are behind it. Tells of Kafka's health.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use parking_lot::Mutex;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::health::{Health, Streak};
 use passbook_shared::partition::Partition;
@@ -62,13 +63,13 @@ pub struct Lag {
 impl Ends {
     /// Where a partition ends, as seen last.
     pub fn end(&self, partition: Partition) -> Option<i64> {
-        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let partitions = self.partitions.lock();
         partitions.get(&partition)?.back().map(|sample| sample.end)
     }
 
     /// How far a partition read up to before `offset` is behind.
     pub fn lag(&self, partition: Partition, offset: Option<i64>) -> Option<Lag> {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.partitions.lock();
         let samples = partitions.get_mut(&partition)?;
         let end = samples.back()?.end;
         let offset = offset.unwrap_or(0);
@@ -94,7 +95,7 @@ impl Ends {
 
     fn note(&self, ends: BTreeMap<Partition, i64>) {
         let at = Instant::now();
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.partitions.lock();
         partitions.retain(|partition, _| ends.contains_key(partition));
         for (partition, end) in ends {
             let samples = partitions.entry(partition).or_default();

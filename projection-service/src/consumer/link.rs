@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use passbook_shared::partition::Partition;
 
 use super::judging::OurLog;
@@ -66,25 +66,24 @@ impl Link {
 
     /// Makes all that was read so far of no use, and gives the new epoch.
     pub(super) fn next_epoch(&self) -> u64 {
-        *self.start_over_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.start_over_at.lock() = None;
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// Asks the thread to start over from the checkpoints, after a while.
     pub(super) fn start_over(&self, after: Duration) {
-        *self.start_over_at.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Instant::now() + after);
+        *self.start_over_at.lock() = Some(Instant::now() + after);
     }
 
     /// Whether it is time to start over.
     pub(super) fn is_to_start_over(&self) -> bool {
-        let at = *self.start_over_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = *self.start_over_at.lock();
         at.is_some_and(|at| at <= Instant::now())
     }
 
     /// Notes how far partitions were applied.
     pub(super) fn note(&self, applied: impl IntoIterator<Item = (Partition, Applied)>) {
-        self.applied.lock().unwrap_or_else(PoisonError::into_inner).extend(applied);
+        self.applied.lock().extend(applied);
     }
 
     /// Forgets how far partitions were applied: they are begun anew.
@@ -94,6 +93,6 @@ impl Link {
 
     /// What was applied since this was asked last.
     pub(super) fn take_applied(&self) -> BTreeMap<Partition, Applied> {
-        std::mem::take(&mut *self.applied.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.applied.lock())
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use passbook_shared::partition::Partition;
+use passbook_shared::store_error::within;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::fold::fold;
@@ -97,9 +97,7 @@ impl Writer {
         records: &[Record],
         sequence: &Sequence,
     ) -> Result<Written, WriteError> {
-        timeout(WRITE_TIMEOUT, self.write_for_long(records, sequence))
-            .await
-            .unwrap_or(Err(WriteError::Store(sqlx::Error::PoolTimedOut)))
+        within(WRITE_TIMEOUT, self.write_for_long(records, sequence)).await
     }
 
     async fn write_for_long(
@@ -144,9 +142,7 @@ async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
     // A replay that applies events of a partition again holds it for as long as that takes; others are not to wait.
     let options = options.options([("lock_timeout", "1s")]);
-    timeout(CONNECT_TIMEOUT, generations::connect_live(&options))
-        .await
-        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(CONNECT_TIMEOUT, generations::connect_live(&options)).await
 }
 
 /// Gets to know the accounts of the records.

@@ -201,11 +201,12 @@ fn read_place(place: &str) -> Option<Place> {
 }
 
 fn event_types() -> Schema {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(AccountEvent::TYPES)).into()
+    let types = AccountEvent::TYPES.iter().copied();
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(types)).into()
 }
 
 fn known_type(name: &str) -> Result<&'static str, Problem> {
-    AccountEvent::TYPES.into_iter().find(|known| *known == name).ok_or_else(|| {
+    AccountEvent::TYPES.iter().copied().find(|known| *known == name).ok_or_else(|| {
         Problem::malformed("type", format!("must be one of {}", AccountEvent::TYPES.join(", ")))
     })
 }

@@ -1,8 +1,9 @@
 //! Readiness check of the quarantine: degraded while it has events, failing while a partition has
 //! stopped.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use passbook_shared::fault::Fault;
 use passbook_shared::health::Health;
 use passbook_shared::timestamp::Timestamp;
@@ -50,7 +51,7 @@ impl QuarantineCheck {
     }
 
     fn tell(&self, change: impl FnOnce(&mut Known)) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         change(&mut known);
         let size = known.size.filter(|size| size.number > 0);
         match (known.stopped.as_slice(), size) {

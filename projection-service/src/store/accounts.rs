@@ -70,12 +70,8 @@ fn state(row: &PgRow) -> sqlx::Result<AccountState> {
 }
 
 pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
-    [AccountStatus::Open, AccountStatus::Frozen, AccountStatus::Closed]
-        .into_iter()
-        .find(|status| status.as_str() == text)
-        .ok_or_else(|| {
-            sqlx::Error::Decode(format!("`{text}` is not a status of an account").into())
-        })
+    text.parse()
+        .map_err(|_| sqlx::Error::Decode(format!("`{text}` is not a status of an account").into()))
 }
 
 /// Returns the states of those of the accounts that exist.
@@ -121,7 +117,7 @@ pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64
 /// Adds the `FROM` clause: current states, or the states recorded by `as_of`. Accounts with later
 /// events are taken from `history`.
 fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
-    let Some(moment) = as_of.map(Timestamp::to_utc) else {
+    let Some(moment) = as_of else {
         sql.push(" FROM accounts AS a WHERE true");
         return;
     };

@@ -129,7 +129,7 @@ pub async fn name(
     sqlx::query("UPDATE checkpoints SET event_id = $2, recorded_at = $3 WHERE partition = $1")
         .bind(partition)
         .bind(event.event_id)
-        .bind(event.recorded_at.to_utc())
+        .bind(event.recorded_at)
         .execute(executor)
         .await
         .map(drop)

@@ -129,7 +129,7 @@ pub async fn record(
            FROM quarantine WHERE id = $1",
     )
     .bind(id)
-    .bind(event.map(|event| event.recorded_at.to_utc()))
+    .bind(event.map(|event| event.recorded_at))
     .bind(event.is_some_and(|event| event.passed_over))
     .bind(reason)
     .execute(executor)

@@ -102,7 +102,7 @@ pub async fn as_of(
           WHERE a.account_id = $1",
     )
     .bind(account_id)
-    .bind(moment.to_utc())
+    .bind(moment)
     .fetch_optional(pool)
     .await
 }
@@ -154,9 +154,9 @@ pub async fn period(
                    FROM accounts AS a WHERE a.account_id = $1) AS v",
     )
     .bind(account_id)
-    .bind(from.map(Timestamp::to_utc))
-    .bind(to.map(Timestamp::to_utc))
-    .bind(as_of.map(Timestamp::to_utc))
+    .bind(from)
+    .bind(to)
+    .bind(as_of)
     .fetch_optional(pool)
     .await
 }
@@ -168,7 +168,6 @@ pub async fn balances(
     account_id: Uuid,
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
-    let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
     sqlx::query_scalar(
         "SELECT coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = a.account_id

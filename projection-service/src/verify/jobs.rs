@@ -2,8 +2,8 @@
 //! result is of its moment; a new verification can be requested at any time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -118,7 +118,7 @@ impl Jobs {
     }
 
     fn kept(&self) -> MutexGuard<'_, VecDeque<Job>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }
 

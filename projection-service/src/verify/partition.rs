@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use passbook_shared::difference::{Difference, Findings, What};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::store_error::within;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,7 +22,6 @@ use crate::store::checkpoints;
 use crate::store::history::full_row::FullRow;
 use crate::store::source::Source;
 use crate::store::{accounts, discarded, generations, history, quarantine};
-use passbook_shared::difference::{Difference, Findings, What};
 
 /// Number of events compared at once: the page size of the feed.
 const PAGE: usize = 5_000;
@@ -178,5 +179,5 @@ impl PartitionVerifier {
 }
 
 async fn in_time<T>(query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    tokio::time::timeout(QUERY_TIMEOUT, query).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    within(QUERY_TIMEOUT, query).await
 }

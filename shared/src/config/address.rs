@@ -1,11 +1,11 @@
-//! Addresses to listen on or to ask.
+//! Socket addresses in settings.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-/// Reads `host:port`. A name is resolved, to an IPv4 address if it has one.
+/// Parses `host:port`. A name is resolved, preferably to an IPv4 address.
 ///
 /// # Errors
-/// It is no address, or its name can't be resolved.
+/// Fails if the text is not a host and a port, or the name cannot be resolved.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_resolved_and_what_is_no_address_is_refused() {
+    fn a_name_is_resolved_and_other_text_is_refused() {
         assert_eq!(address("localhost:38380").unwrap().port(), 38_380);
         assert!(address("localhost:38380").unwrap().ip().is_loopback());
         assert_eq!(address("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());

@@ -1,4 +1,4 @@
-//! Settings that are not to be repeated: passwords, and whatever may hold one.
+//! Settings that can contain a password, which no error message or log may repeat.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command};
 use sqlx::postgres::PgConnectOptions;
 
-/// Reads a setting by a function. Unlike clap's own parsers it does not repeat what it can't read.
+/// Parser of a setting by a function. Unlike clap's own parsers, its errors do not quote the value.
 #[derive(Debug, Clone, Copy)]
 pub struct Unrepeated<T>(pub fn(&str) -> Result<T, String>);
 
@@ -32,7 +32,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
     }
 }
 
-/// A password.
+/// Password, hidden from debug output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -43,18 +43,18 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// The password as it is given.
+    /// Creates a password from text.
     ///
     /// # Errors
-    /// It is empty.
+    /// Fails if the text is empty.
     pub fn of_text(text: &str) -> Result<Self, String> {
         if text.is_empty() { Err("is empty".to_owned()) } else { Ok(Self(text.to_owned())) }
     }
 
-    /// The password in a file, without the newline at its end.
+    /// Reads a password from a file, without a newline at its end.
     ///
     /// # Errors
-    /// The file can't be read, or is empty.
+    /// Fails if the file cannot be read or is empty.
     pub fn of_file(path: &str) -> Result<Self, String> {
         let text = read(path)?;
         Self::of_text(
@@ -63,34 +63,36 @@ impl Secret {
     }
 }
 
-/// The text of a file that a setting names.
+/// Returns the text of a file that a setting names.
 pub(super) fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(Path::new(path))
         .map_err(|error| format!("names a file that can't be read: {error}"))
 }
 
-/// Has Postgres end a session whose host vanished without a word, and let go of its locks, within half a minute.
+/// Settings that end a session within half a minute after its host has vanished. Until then, the
+/// session's locks block others.
 const KEEPALIVE: [(&str, &str); 3] = [
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "4"),
 ];
 
-/// Reads a database's URL.
+/// Parses the URL of a database.
 ///
 /// # Errors
-/// It is none.
+/// Fails if the text is not a URL of Postgres.
 pub fn database_url(text: &str) -> Result<PgConnectOptions, String> {
     let is_one = text.starts_with("postgres://") || text.starts_with("postgresql://");
     let url = is_one.then(|| PgConnectOptions::from_str(text).ok()).flatten();
     url.map(|url| url.options(KEEPALIVE)).ok_or_else(|| {
-        "can't be read as postgres://user:password@host:port/database. A password with one of the characters @ / # % ? : \
-         can be given in a variable of its own: the same name with PASSWORD or PASSWORD_FILE instead of URL"
+        "can't be read as postgres://user:password@host:port/database. A password with one of the \
+         characters @ / # % ? : can be given in a variable of its own: the same name with PASSWORD \
+         or PASSWORD_FILE instead of URL"
             .to_owned()
     })
 }
 
-/// A database with a password that is given apart from its URL: it goes before the URL's.
+/// Replaces the password of a URL with one that was given separately.
 #[must_use]
 pub fn with_password(database: PgConnectOptions, password: Option<&Secret>) -> PgConnectOptions {
     match password {
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_not_repeated() {
+    fn a_parse_error_does_not_repeat_the_password() {
         let option =
             Arg::new("database-url").long("database-url").value_parser(Unrepeated(database_url));
         let command = Command::new("test").arg(option);

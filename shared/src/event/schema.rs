@@ -1,4 +1,4 @@
-//! The schema of each event type's data.
+//! OpenAPI schemas of the payloads.
 
 use std::borrow::Cow;
 
@@ -14,11 +14,11 @@ use super::{
 };
 use crate::money::Currency;
 
-/// The data of any event. A type that is not known yet is no error to whoever reads it.
+/// Payload of any event type, as a schema that admits types of later versions.
 #[derive(Debug)]
 pub struct EventData;
 
-/// The data of each type of event.
+/// Returns the schema of each event type's payload.
 fn by_type() -> [(&'static str, RefOr<Schema>); 14] {
     [
         ("AccountOpened", AccountOpened::schema()),
@@ -46,7 +46,7 @@ impl ToSchema for EventData {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         for (event_type, data) in by_type() {
             let RefOr::T(Schema::Object(mut data)) = data else { continue };
-            data.description = Some(format!("The data of an event of type `{event_type}`"));
+            data.description = Some(format!("Payload of an event of type `{event_type}`"));
             schemas.push((format!("{event_type}Data"), data.into()));
         }
         schemas.push(("Currency".to_owned(), Currency::schema()));
@@ -67,8 +67,10 @@ impl PartialSchema for EventData {
         });
         let schemas =
             Extensions::from_iter([("x-data-by-type", serde_json::Value::from_iter(references))]);
-        let description =
-            format!("By the event's `type`: {}. Later versions may add types", names.join(", "));
+        let description = format!(
+            "Payload by the `type` of the event: {}. Later versions may add types",
+            names.join(", ")
+        );
         ObjectBuilder::new()
             .schema_type(Type::Object)
             .description(Some(description))

@@ -1,13 +1,13 @@
-//! Hysteresis of a check that is made over and over: one slow answer does not make a service unready.
+//! Hysteresis of a periodic check: a single slow answer does not make a service unready.
 
 use std::time::{Duration, Instant};
 
-/// Failures in a row that make a check fail.
+/// Number of consecutive failures that make a check failing.
 const FAILURES: u32 = 3;
-/// Time without a success that makes a check fail, however few failures it took.
+/// Time without a success that makes a check failing, regardless of the number of failures.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Outcomes of one check since its last success.
+/// Failures of one check since its last success.
 #[derive(Debug, Clone, Copy)]
 pub struct Streak {
     failures: u32,
@@ -15,17 +15,17 @@ pub struct Streak {
 }
 
 impl Streak {
-    /// A check that has just succeeded.
+    /// Creates a streak that begins with a success.
     pub fn begin(now: Instant) -> Self {
         Self { failures: 0, last_success: now }
     }
 
-    /// One success is enough to recover.
+    /// Resets the streak: one success is enough to recover.
     pub fn succeeded(&mut self, now: Instant) {
         *self = Self::begin(now);
     }
 
-    /// Counts a failure. Returns the time since the last success once the check is to be called failing.
+    /// Counts a failure. Returns the time since the last success once the check is failing.
     pub fn failed(&mut self, now: Instant) -> Option<Duration> {
         self.failures += 1;
         let silent = now.duration_since(self.last_success);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_failures_are_none_three_are_and_one_success_recovers() {
+    fn a_check_fails_after_three_failures_or_five_seconds_and_recovers_with_one_success() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut streak = Streak::begin(begin);
@@ -47,7 +47,6 @@ mod tests {
         assert_eq!(streak.failed(at(3)), Some(Duration::from_secs(3)));
         streak.succeeded(at(4));
         assert_eq!(streak.failed(at(5)), None);
-        // Few, but each took long.
-        assert_eq!(streak.failed(at(9)), Some(Duration::from_secs(5)));
+        assert_eq!(streak.failed(at(9)), Some(Duration::from_secs(5)), "two failures in 5 s");
     }
 }

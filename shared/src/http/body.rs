@@ -1,9 +1,9 @@
-//! Bodies of requests. A handler reads its body last: route, headers and parameters are checked before, and whoever is
-//! refused until then costs no memory.
+//! Bodies of requests. A handler reads its body after the checks of route, headers and parameters,
+//! so that a refused request takes no memory.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,91 +15,91 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::timeout;
 
-use super::BODY_LIMIT;
 use super::budget::Share;
 use super::limits::{self, Bounds};
 use super::problem::Problem;
 
-/// Bytes of a body that need no share of the budget: those of a single command, and more.
+/// Maximum size of a request body, in bytes.
+const BODY_LIMIT: usize = 2 * 1024 * 1024;
+/// Maximum size of a body that needs no share of the budget, in bytes; a single command fits.
 const FREE: usize = 16 * 1024;
-/// Bytes that are taken from the budget at once.
+/// Number of bytes taken from the budget at once.
 const STEP: usize = 64 * 1024;
-/// The most that is read of the body of a refused request, so that the connection can be used for another.
-const DISCARDED: u64 = 64 * 1024;
-/// Time for that.
-const DISCARDING: Duration = Duration::from_secs(1);
+/// Maximum number of bytes read of a refused request's body, so that the connection can be reused.
+const MAX_DISCARDED: u64 = 64 * 1024;
+/// Time limit for discarding.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What became of a body that was lent to a handler.
+/// Rest of a body after its handler.
 #[derive(Debug, Default)]
-enum Lent {
-    /// The handler has it.
+enum Rest {
+    /// The handler read the whole body, or still has it.
     #[default]
-    Out,
-    /// It was not read to its end.
+    None,
+    /// The body was not read to its end.
     Unread(Body),
-    /// It was given up.
+    /// The body failed or exceeded a limit.
     Broken,
 }
 
-/// A lent body, as seen by both sides.
+/// State that a body and its middleware share.
 #[derive(Debug, Default)]
-struct Record {
-    left: Lent,
-    /// For what was received, which the handler has in memory until it has answered.
+struct BodyState {
+    rest: Rest,
+    /// Shares for the received bytes, which stay in memory until the response.
     shares: Vec<Share>,
 }
 
-type Loan = Arc<Mutex<Record>>;
-
-/// Reads on what the handler left of the body, if that is little, so that the next request can follow; else has the
-/// connection closed.
-pub(super) async fn lend(request: Request, bounds: Arc<Bounds>, next: Next) -> Response {
+/// Limits the body of a request. Discards a small rest that the handler did not read, so that the
+/// connection can be reused; closes the connection after a large one.
+pub(super) async fn limit(request: Request, bounds: Arc<Bounds>, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let waits_for_continue = request.headers().contains_key(EXPECT);
-    let loan = Loan::default();
+    let state = Arc::<Mutex<BodyState>>::default();
     let (parts, body) = request.into_parts();
-    let lent = Borrowed { body: Some(body), loan: Arc::clone(&loan), bounds, received: 0 };
-    let mut response = next.run(Request::from_parts(parts, Body::new(lent))).await;
-    let left = std::mem::take(&mut loan.lock().unwrap_or_else(PoisonError::into_inner).left);
-    let is_usable = match left {
-        Lent::Out => true,
-        Lent::Unread(body) => !waits_for_continue && discard(body).await,
-        Lent::Broken => false,
+    let limited = LimitedBody { body: Some(body), state: Arc::clone(&state), bounds, received: 0 };
+    let mut response = next.run(Request::from_parts(parts, Body::new(limited))).await;
+    let rest = std::mem::take(&mut state.lock().rest);
+    let is_reusable = match rest {
+        Rest::None => true,
+        Rest::Unread(body) => !waits_for_continue && discard(body).await,
+        Rest::Broken => false,
     };
-    if !is_usable {
+    if !is_reusable {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// Whether the body has ended, with no more than a little being read.
+/// Reads a small body to its end. Returns false if the body is large or slow, or fails.
 async fn discard(mut body: Body) -> bool {
-    if body.size_hint().lower() > DISCARDED {
+    if body.size_hint().lower() > MAX_DISCARDED {
         return false;
     }
     let reading = async {
         let mut discarded = 0;
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
             discarded += frame.ok()?.data_ref().map_or(0, Bytes::len) as u64;
-            if discarded > DISCARDED {
+            if discarded > MAX_DISCARDED {
                 return None;
             }
         }
         Some(())
     };
-    timeout(DISCARDING, reading).await.is_ok_and(|read| read.is_some())
+    timeout(DISCARD_TIMEOUT, reading).await.is_ok_and(|read| read.is_some())
 }
 
-/// A body at a handler. What it has of it is within the budget.
+/// Body within the limits, as the handler gets it.
 #[derive(Debug)]
-struct Borrowed {
+struct LimitedBody {
     body: Option<Body>,
-    loan: Loan,
+    state: Arc<Mutex<BodyState>>,
     bounds: Arc<Bounds>,
     received: usize,
 }
@@ -107,33 +107,33 @@ struct Borrowed {
 #[derive(Debug, Error)]
 enum Excess {
     #[error("the body is too large")]
-    OfOne,
+    Limit,
     #[error("the bodies of all requests are too large")]
-    OfAll,
+    Budget,
 }
 
-impl Borrowed {
-    /// Counts bytes that have come.
+impl LimitedBody {
+    /// Counts received bytes, and takes shares of the budget for them.
     fn receive(&mut self, bytes: usize) -> Result<(), Excess> {
         self.received += bytes;
         if self.received > BODY_LIMIT {
-            return Err(Excess::OfOne);
+            return Err(Excess::Limit);
         }
         if self.received > FREE {
-            let mut record = self.loan.lock().unwrap_or_else(PoisonError::into_inner);
-            while self.received > FREE + record.shares.len() * STEP {
-                record.shares.push(self.bounds.bodies.take(STEP).ok_or(Excess::OfAll)?);
+            let mut state = self.state.lock();
+            while self.received > FREE + state.shares.len() * STEP {
+                state.shares.push(self.bounds.bodies.take(STEP).ok_or(Excess::Budget)?);
             }
         }
         Ok(())
     }
 
-    fn leave(&self, left: Lent) {
-        self.loan.lock().unwrap_or_else(PoisonError::into_inner).left = left;
+    fn leave(&self, rest: Rest) {
+        self.state.lock().rest = rest;
     }
 }
 
-impl HttpBody for Borrowed {
+impl HttpBody for LimitedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -156,7 +156,7 @@ impl HttpBody for Borrowed {
         };
         if counted.is_err() {
             self.body = None;
-            self.leave(Lent::Broken);
+            self.leave(Rest::Broken);
         }
         Poll::Ready(Some(counted))
     }
@@ -170,18 +170,18 @@ impl HttpBody for Borrowed {
     }
 }
 
-impl Drop for Borrowed {
+impl Drop for LimitedBody {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            self.leave(Lent::Unread(body));
+            self.leave(Rest::Unread(body));
         }
     }
 }
 
-/// The whole body of a request.
+/// Reads the whole body of a request.
 ///
 /// # Errors
-/// 413 `payload_too_large`, 408 `request_timeout`, 503 `overloaded`, and 400 if it breaks off.
+/// 413 `payload_too_large`, 408 `request_timeout`, 503 `overloaded`, or 400 if the body breaks off.
 pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
     let time = request
         .extensions()
@@ -193,8 +193,8 @@ pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
     }
     let read = timeout(time, collect(body)).await.map_err(|_| limits::body_too_slow(time))?;
     read.map_err(|error| match error.into_inner().downcast_ref::<Excess>() {
-        Some(Excess::OfOne) => too_large(),
-        Some(Excess::OfAll) => limits::too_many_bodies(),
+        Some(Excess::Limit) => too_large(),
+        Some(Excess::Budget) => limits::too_many_bodies(),
         None => Problem::malformed("body", "could not be read to its end"),
     })
 }
@@ -208,7 +208,7 @@ async fn collect(mut body: Body) -> Result<Bytes, axum::Error> {
             if length == Some(data.len()) {
                 return Ok(data);
             }
-            // What is not written to is not in memory.
+            // Reserved memory that is not written takes no physical memory.
             all.reserve_exact(length.unwrap_or_default());
         }
         all.extend_from_slice(&data);
@@ -216,8 +216,8 @@ async fn collect(mut body: Body) -> Result<Bytes, axum::Error> {
     Ok(all.into())
 }
 
-/// 413: the body is too large.
+/// Returns 413: the body is too large.
 pub fn too_large() -> Problem {
-    let detail = format!("a body may have at most {BODY_LIMIT} bytes");
+    let detail = format!("the body must not exceed {BODY_LIMIT} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
 }

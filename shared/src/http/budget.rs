@@ -1,29 +1,30 @@
-//! Memory that large bodies and answers share.
+//! Memory budget that the bodies of requests or responses share.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes in a unit of a budget.
+/// Size of a unit of a budget, in bytes.
 const UNIT: usize = 1024;
 
-/// A number of bytes to be shared. Cheap to clone.
+/// Budget in bytes. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Budget(Arc<Semaphore>);
 
-/// A part of a budget; given back when the last copy is dropped.
+/// Share of a budget, returned when its last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Share {
     _permits: Arc<OwnedSemaphorePermit>,
 }
 
 impl Budget {
-    /// A budget of so many bytes.
+    /// Creates a budget of `bytes` bytes.
     pub fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
     }
 
-    /// A share of so many bytes; nothing if there are not so many left. Nobody waits: whoever has a share may need more.
+    /// Takes a share of `bytes` bytes, if they are left. Does not wait: a waiter that already has a
+    /// share could cause a deadlock.
     pub fn take(&self, bytes: usize) -> Option<Share> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
         let permits = Arc::clone(&self.0).try_acquire_many_owned(units).ok()?;
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_is_given_back_with_the_last_copy() {
+    fn a_share_returns_to_the_budget_with_its_last_clone() {
         let budget = Budget::new(10 * UNIT);
         let (one, two) = (budget.take(1).unwrap(), budget.take(9 * UNIT).unwrap());
         assert!(budget.take(1).is_none());

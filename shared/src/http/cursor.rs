@@ -1,4 +1,4 @@
-//! Cursors of lists: each belongs to the list whose page it ended.
+//! Cursors of paginated lists. A cursor is valid only for the list that returned it.
 
 use std::fmt::Display;
 
@@ -7,26 +7,27 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 
-/// A list: its name, filters and order, as a hash that its cursors carry.
+/// Identity of a list: hash of its name, filters and order, which its cursors carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct List(u64);
 
 impl List {
-    /// The list of this name. `filters` is all that decides which rows it has, and their order.
+    /// Creates the identity of a list. `filters` must contain everything that determines its rows
+    /// and their order.
     pub fn of(name: &str, filters: &impl Serialize) -> Self {
         let text = serde_json::to_vec(&(name, filters)).unwrap_or_default();
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).as_u64_pair().0)
     }
 
-    /// The cursor of a page that ended at `place`.
+    /// Returns the cursor of a page that ended at `place`.
     pub fn cursor(self, place: impl Display) -> String {
         format!("{place}-{:016x}", self.0)
     }
 
-    /// The place in a cursor.
+    /// Returns the place of a cursor, parsed by `read`.
     ///
     /// # Errors
-    /// 400 `malformed_request` if the cursor is not of this list, or `read` finds no place in it.
+    /// 400 `malformed_request` if the cursor belongs to another list, or `read` fails.
     pub fn place<T>(
         self,
         cursor: &str,
@@ -41,14 +42,15 @@ impl List {
     }
 }
 
-/// 400: no page ended with that.
+/// Returns 400: the text is not a cursor.
 pub fn unreadable() -> Problem {
     Problem::malformed("cursor", "is not the `next_cursor` of a page")
 }
 
-/// 400: a page of another list ended with that.
-pub fn another_list() -> Problem {
-    let detail = "is of a list with other filters or another order: repeat the parameters of the page it came with";
+/// Returns 400: the cursor belongs to another list.
+pub(crate) fn another_list() -> Problem {
+    let detail = "belongs to a list with other filters or another order: repeat the parameters of \
+                  the request that returned it";
     Problem::malformed("cursor", detail)
 }
 
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_taken_by_its_own_list_only() {
+    fn a_cursor_is_valid_for_its_own_list_only() {
         let read = |text: &str| text.parse::<i64>().ok();
         let list = List::of("entries", &(1, Some("MoneySent")));
         let cursor = list.cursor(7);

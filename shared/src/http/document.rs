@@ -1,4 +1,4 @@
-//! The API's document, completed by what follows from the rest of it.
+//! Completion of the OpenAPI document with parts that can be derived from the rest of it.
 
 mod examples;
 
@@ -14,8 +14,8 @@ use super::problem::Problem;
 
 const PROBLEM: &str = "application/problem+json";
 
-/// Adds the server, an example of each parameter and body, and for each operation a schema of its problems that lists their
-/// codes.
+/// Adds the server, an example of each parameter and body, and a problem schema with the codes of
+/// each operation.
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document.servers =
         Some(vec![ServerBuilder::new().url("/").description(Some("This service")).build()]);
@@ -35,7 +35,7 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete].into_iter().flatten()
 }
 
-/// The operation's request and responses, but for its problems.
+/// Returns the bodies of the operation's request and responses, except problems.
 fn bodies(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
     let requests = operation
         .request_body
@@ -66,7 +66,7 @@ fn add_body_example(body: &mut Content, components: &Value) {
     }
 }
 
-/// Has the operation's problems be of a schema of its own, and returns that.
+/// Gives the operation's problems a schema of their own, and returns it.
 fn list_codes(operation: &mut Operation) -> Option<(String, RefOr<Schema>)> {
     let name = format!("{}Problem", pascal_case(operation.operation_id.as_deref()?));
     let mut codes = BTreeSet::new();
@@ -82,7 +82,7 @@ fn list_codes(operation: &mut Operation) -> Option<(String, RefOr<Schema>)> {
     }
     let code = ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("What happened, for programs; stable."));
+        .description(Some("Stable code of the problem, for programs."));
     problem.properties.insert("code".to_owned(), code.enum_values(Some(codes)).into());
     Some((name, problem.into()))
 }
@@ -95,7 +95,7 @@ fn pascal_case(snake_case: &str) -> String {
     snake_case.split('_').map(capitalized).collect()
 }
 
-/// Parameters of one name are of one kind.
+/// Adds an example by the parameter's name, which has one meaning in the whole API.
 fn add_example(parameter: &mut Parameter) {
     let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema else { return };
     if schema.example.is_none() && schema.examples.is_empty() && schema.enum_values.is_none() {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_s_schemas_are_named_after_it() {
+    fn a_problem_schema_is_named_after_its_operation() {
         assert_eq!(pascal_case("list_account_events"), "ListAccountEvents");
     }
 }

@@ -1,4 +1,4 @@
-//! Problems in the API's document. Their examples are made by the code that answers with them.
+//! Problems in the OpenAPI document. The code that responds with a problem also makes its example.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use super::problem::Problem;
 /// Responses by status, as `#[utoipa::path]` takes them.
 pub type Responses = BTreeMap<String, RefOr<Response>>;
 
-/// Problems as documented responses, with those that the server has for any request: one a status, with each code as an
-/// example.
+/// Documents problems as responses, one per status with an example of each code. Adds the problems
+/// that the server returns for any request.
 pub fn responses(problems: impl IntoIterator<Item = Problem>) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
     for problem in
@@ -49,7 +49,7 @@ fn of_one_status(problems: &[Problem]) -> RefOr<Response> {
             HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::Integer)));
         response = response.header(
             "Retry-After",
-            seconds.description(Some("Seconds after which to try again")).build(),
+            seconds.description(Some("Seconds after which to retry")).build(),
         );
     }
     response.build().into()

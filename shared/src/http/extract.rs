@@ -1,4 +1,4 @@
-//! Extractors whose refusals are problems that name the field.
+//! Extractors whose rejections are problems that name the field.
 
 mod fields;
 mod json;
@@ -16,7 +16,7 @@ pub use self::json::{Json, JsonText, from_json};
 pub use self::metadata::QueryWithMetadata;
 use super::problem::Problem;
 
-/// The query of the URL. What it is read into should refuse unknown fields.
+/// Extractor of the query. `T` should deny unknown fields.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 
@@ -30,7 +30,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The parameters of a query, decoded.
+/// Decodes the parameters of a query.
 fn pairs(query: &str) -> Result<impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)>, Problem> {
     let pairs = form_urlencoded::parse(query.as_bytes());
     let is_broken = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
@@ -50,7 +50,7 @@ fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
     })
 }
 
-/// The parameters of the path, by name.
+/// Extractor of the path parameters.
 #[derive(Debug)]
 pub struct Path<T>(pub T);
 
@@ -76,8 +76,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// The field that serde complains of; `whole` if it is none in particular. What is missing, there twice or unknown is
-/// not in the path yet, only in the complaint.
+/// Returns the field of a serde error; `whole` if it concerns no single field. The path lacks the
+/// name of a missing, repeated or unknown field, so the message must provide it.
 fn field(path: &str, complaint: &str, whole: &str) -> String {
     let path = if path == "." || path == "?" { "" } else { path };
     let complaints = ["missing field `", "duplicate field `", "unknown field `"];

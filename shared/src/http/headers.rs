@@ -1,4 +1,4 @@
-//! Headers with a meaning of ours.
+//! Parsing of request headers, and names of the feed's response headers.
 
 use std::time::Duration;
 
@@ -7,31 +7,32 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use super::problem::Problem;
 
-/// Whose log an answer of the feed is: the store's id.
+/// Name of the feed's header with the id of the store.
 pub const STORE_ID: &str = "x-store-id";
-/// How many partitions that log has.
+/// Name of the feed's header with the number of partitions of the log.
 pub const PARTITIONS: &str = "x-partitions";
-/// The epoch of that store.
+/// Name of the feed's header with the epoch of the store.
 pub const EPOCH: &str = "x-store-epoch";
 
-/// How long a query waits for what it asked for if it does not say.
+/// Time that a query waits without `Prefer: wait`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
-/// The longest it may wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Maximum time that a query waits.
+const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// The `ETag` of an account's version: `"7"`.
+/// Returns the `ETag` of an account version, as in `"7"`.
 pub fn etag(version: i64) -> String {
     format!("\"{version}\"")
 }
 
-/// The text of a header, if it is there.
+/// Returns the value of a header, if there is one.
 ///
 /// # Errors
-/// 400 `malformed_request` if it is there twice or is not visible ASCII of 1 to `longest` characters.
+/// 400 `malformed_request` if the header is repeated, or is not 1 to `max` characters of visible
+/// ASCII.
 pub fn visible_ascii<'a>(
     headers: &'a HeaderMap,
     name: &str,
-    longest: usize,
+    max: usize,
 ) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -40,27 +41,22 @@ pub fn visible_ascii<'a>(
     if values.next().is_some() {
         return Err(Problem::malformed(name, "is given more than once"));
     }
-    let text = value.to_str().ok().filter(|text| is_visible_ascii(text, longest));
+    let text = value.to_str().ok().filter(|text| is_visible_ascii(text, max));
     text.map(Some).ok_or_else(|| {
-        Problem::malformed(
-            name,
-            format!("must be 1 to {longest} visible ASCII characters, no spaces"),
-        )
+        Problem::malformed(name, format!("must be 1 to {max} visible ASCII characters, no spaces"))
     })
 }
 
-/// The text of a header that is a string of RFC 9651 (`"a key"`), or the same text without quotes if it has no spaces.
+/// Returns the value of a header that is a string of RFC 9651 (`"a key"`). The quotes may be
+/// omitted if there are no spaces.
 ///
 /// # Errors
-/// 400 `malformed_request` if it is there twice, or is not 1 to `longest` characters of printable ASCII.
-pub fn string_item(
-    headers: &HeaderMap,
-    name: &str,
-    longest: usize,
-) -> Result<Option<String>, Problem> {
+/// 400 `malformed_request` if the header is repeated, or is not 1 to `max` characters of printable
+/// ASCII.
+pub fn string_item(headers: &HeaderMap, name: &str, max: usize) -> Result<Option<String>, Problem> {
     let is_quoted = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
     if !headers.get(name).is_some_and(is_quoted) || headers.get_all(name).iter().count() > 1 {
-        let text = visible_ascii(headers, name, longest)
+        let text = visible_ascii(headers, name, max)
             .map_err(|problem| problem.adding("; spaces are permitted between quotes"))?;
         return Ok(text.map(str::to_owned));
     }
@@ -68,32 +64,32 @@ pub fn string_item(
         headers.get(name).map(|value| sfv::Parser::new(value.as_bytes()).parse::<sfv::Item>());
     match item {
         Some(Ok(sfv::Item { bare_item: sfv::BareItem::String(text), .. }))
-            if is_printable_ascii(text.as_str(), longest) =>
+            if is_printable_ascii(text.as_str(), max) =>
         {
             Ok(Some(text.into()))
         }
         _ => Err(Problem::malformed(
             name,
-            format!("must be 1 to {longest} characters of ASCII, with a quote at each end"),
+            format!("must be 1 to {max} printable ASCII characters between quotes"),
         )),
     }
 }
 
-/// Returns whether the text is 1 to `longest` characters of printable ASCII.
-pub fn is_printable_ascii(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+/// Returns true if the text is 1 to `max` characters of printable ASCII.
+pub fn is_printable_ascii(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len()) && text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
 }
 
-/// Returns whether the text is 1 to `longest` characters of visible ASCII, no spaces.
-pub fn is_visible_ascii(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+/// Returns true if the text is 1 to `max` characters of visible ASCII, without spaces.
+pub(crate) fn is_visible_ascii(text: &str, max: usize) -> bool {
+    (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The versions of which `If-Match` expects one; nothing if it is absent or `*`, which any version is. Tags that no version
-/// has, weak ones among them, are passed over: if there are no others, no version will do (RFC 9110, section 13.1.1).
+/// Returns the versions that satisfy `If-Match`; `None` if any does, because the header is absent
+/// or `*`. Weak tags and tags of no version never match (RFC 9110, section 13.1.1).
 ///
 /// # Errors
-/// 400 `malformed_request` if it is neither `*` nor a list of entity tags.
+/// 400 `malformed_request` if the header is neither `*` nor a list of entity tags.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<i64>>, Problem> {
     let mut values = headers.get_all(IF_MATCH).iter().peekable();
     if values.peek().is_none() {
@@ -104,7 +100,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<i64>>, Problem> {
     for value in values {
         let mut rest = value.as_bytes().trim_ascii();
         while !rest.is_empty() {
-            let (tag, behind) = first_tag(rest).ok_or_else(no_tags)?;
+            let (tag, behind) = first_tag(rest).ok_or_else(not_a_tag_list)?;
             is_any |= tag == b"*";
             versions.extend(version(tag));
             rest = behind;
@@ -113,7 +109,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<Vec<i64>>, Problem> {
     Ok(if is_any { None } else { Some(versions) })
 }
 
-/// The first element of a list of entity tags, and what follows on its comma.
+/// Splits a list of entity tags at its first comma outside quotes.
 fn first_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
     let opaque = list.strip_prefix(b"W/").unwrap_or(list);
     let length = match opaque.strip_prefix(b"\"") {
@@ -121,7 +117,7 @@ fn first_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
             list.len() - inside.len() + inside.iter().position(|byte| *byte == b'"')? + 1
         }
         None if list.starts_with(b"*") => 1,
-        // Lists may have empty elements (RFC 9110, section 5.6.1).
+        // A list may have empty elements (RFC 9110, section 5.6.1).
         None if list.starts_with(b",") => 0,
         None => return None,
     };
@@ -133,17 +129,17 @@ fn first_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// The version whose tag this is.
+/// Returns the version that the tag denotes.
 fn version(tag: &[u8]) -> Option<i64> {
     let text = str::from_utf8(tag).ok()?.strip_prefix('"')?.strip_suffix('"')?;
     text.parse().ok().filter(|version| etag(*version).as_bytes() == tag)
 }
 
-fn no_tags() -> Problem {
+fn not_a_tag_list() -> Problem {
     Problem::malformed("If-Match", "must be account versions in quotes, such as \"7\", or *")
 }
 
-/// Whether `If-None-Match` names this tag, so that the answer is 304.
+/// Returns true if `If-None-Match` has the tag, so that the response is 304.
 pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values
@@ -152,12 +148,13 @@ pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
         .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
-/// How long `Prefer: wait=2` (seconds, RFC 7240) lets a query wait; 1 s if absent or not understood, at most 10 s.
+/// Returns the time that `Prefer: wait=2` (seconds, RFC 7240) lets a query wait, at most 10 s; 1 s
+/// if it is absent or malformed.
 pub fn prefer_wait(headers: &HeaderMap) -> Duration {
     preferred_wait(headers).unwrap_or(DEFAULT_WAIT)
 }
 
-/// The same, only where it is asked for.
+/// Returns the time that `Prefer: wait` lets a query wait, at most 10 s, if the header has it.
 pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     values
@@ -165,7 +162,7 @@ pub fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
         .filter_map(|preference| preference.trim().split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
         .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
-        .map(|seconds: u32| Duration::from_secs(seconds.into()).min(LONGEST_WAIT))
+        .map(|seconds: u32| Duration::from_secs(seconds.into()).min(MAX_WAIT))
 }
 
 #[cfg(test)]
@@ -181,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_the_same_with_and_without_its_quotes() {
+    fn a_key_is_the_same_with_and_without_quotes() {
         let key = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.append("idempotency-key", value.parse().unwrap());
@@ -215,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn if_match_is_a_list_of_tags_of_which_strong_ones_of_versions_count() {
+    fn if_match_yields_the_versions_of_its_strong_tags() {
         assert_eq!(expected(&[]), Ok(None));
         assert_eq!(expected(&["*"]), Ok(None));
         for (values, versions) in [

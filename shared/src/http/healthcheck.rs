@@ -1,4 +1,4 @@
-//! The `healthcheck` subcommand of a service: asks its own `/health/ready`, for containers without curl.
+//! `healthcheck` subcommand: asks `/health/ready` of its own service, in containers without curl.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whether the service that listens on `addr` is ready.
+/// Checks that the service that listens on `addr` is ready.
 ///
 /// # Errors
-/// It does not answer within 3 s, or says that it is not ready.
+/// Fails if the service is not ready or does not answer within 3 s.
 pub async fn healthcheck(addr: SocketAddr) -> anyhow::Result<()> {
     let addr = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),

@@ -1,4 +1,4 @@
-//! The header `Host`, which each HTTP/1.1 request has once (RFC 9112, section 3.2).
+//! Check of the header `Host`, which an HTTP/1.1 request has once (RFC 9112, section 3.2).
 
 use std::net::Ipv6Addr;
 
@@ -7,7 +7,10 @@ use axum::http::{HeaderMap, Version};
 
 use super::problem::Problem;
 
-/// 400 if `Host` is missing (which HTTP/1.0 allows), repeated, or no host and port.
+/// Checks that `Host` is a host and port.
+///
+/// # Errors
+/// 400 if the header is missing (which HTTP/1.0 allows), repeated or malformed.
 pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(HOST).iter();
     let Some(value) = values.next() else {
@@ -24,7 +27,8 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
     }
 }
 
-/// Whether this is `uri-host [ ":" port ]` (RFC 3986, section 3.2.2), with a host.
+/// Returns true if the text is `uri-host [ ":" port ]` (RFC 3986, section 3.2.2) with a nonempty
+/// host.
 fn is_host(text: &[u8]) -> bool {
     let end = match text.first() {
         Some(b'[') => text.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1),
@@ -53,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+    fn a_host_is_a_name_or_address_with_an_optional_port() {
         for good in [
             "a",
             "localhost:8080",

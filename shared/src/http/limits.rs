@@ -1,4 +1,4 @@
-//! How much of the service one client, or all together, may take up.
+//! Limits of the server, per client and in total.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -9,8 +9,8 @@ use clap::{Args, value_parser};
 use super::budget::Budget;
 use super::problem::Problem;
 
-/// The most bytes the headers of a request may have, names and values together. The server underneath has limits of
-/// its own: 64 KiB in all, and 100 fields.
+/// Maximum size of the headers of a request, names and values together, in bytes. hyper has further
+/// limits: 64 KiB for the head, and 100 fields.
 pub const HEADERS_LIMIT: usize = 16 * 1024;
 
 const MIB: usize = 1024 * 1024;
@@ -18,17 +18,20 @@ const MIB: usize = 1024 * 1024;
 /// Settings of the HTTP server.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct HttpConfig {
-    /// Connections that may be open at once. A new one beyond them closes the one that was idle for longest.
-    #[arg(long, env, default_value_t = 4_096, value_parser = value_parser!(u32).range(8..=1_000_000))]
+    /// Maximum number of open connections. A new connection beyond it closes the longest idle one.
+    #[arg(long, env, default_value_t = 4_096,
+          value_parser = value_parser!(u32).range(8..=1_000_000))]
     pub http_connections: u32,
-    /// Connections that one address may have open; the same as HTTP_CONNECTIONS if all clients come through one proxy. A
-    /// new one beyond them closes that address's longest idle one.
-    #[arg(long, env, default_value_t = 1_024, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    /// Maximum number of open connections of one address; use the value of HTTP_CONNECTIONS if all
+    /// clients come through one proxy. A new connection beyond it closes the longest idle one of
+    /// the address.
+    #[arg(long, env, default_value_t = 1_024,
+          value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub http_connections_per_address: u32,
-    /// Memory for the bodies of all requests that are larger than 16 KiB, in MiB. What goes beyond is answered 503.
+    /// Memory for all request bodies larger than 16 KiB, in MiB. Requests beyond it get 503.
     #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(2..=100_000))]
     pub body_budget_mib: u32,
-    /// Memory for all answers that are larger than 64 KiB, in MiB. What goes beyond is answered 503.
+    /// Memory for all response bodies larger than 64 KiB, in MiB. Requests beyond it get 503.
     #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(8..=100_000))]
     pub answer_budget_mib: u32,
 }
@@ -44,28 +47,28 @@ impl Default for HttpConfig {
     }
 }
 
-/// Bounds of the server.
+/// Limits that the server enforces.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Maximum number of open connections.
     pub connections: usize,
     /// Maximum number of open connections from one address.
     pub per_address: usize,
-    /// Maximum number of further connections, which are answered 503 except for `/health`.
+    /// Maximum number of further connections, which get 503 except for `/health`.
     pub refusals: usize,
-    /// Time for the head of a request, from its first byte.
+    /// Time limit for the head of a request, from its first byte.
     pub headers: Duration,
-    /// Time between two requests on a connection.
+    /// Maximum time between two requests of a connection.
     pub idle: Duration,
-    /// Time for the body of a request, from its first byte to its last.
+    /// Time limit for the body of a request.
     pub body: Duration,
-    /// Time after which a client that takes nothing of its answer is cut off.
+    /// Time after which a connection is closed whose client takes nothing of its response.
     pub stalled: Duration,
-    /// Bytes that large bodies of requests share.
+    /// Memory that large request bodies share, in bytes.
     pub body_budget: usize,
-    /// Bytes that large answers share.
+    /// Memory that large response bodies share, in bytes.
     pub answer_budget: usize,
-    /// Time for running requests at the end.
+    /// Time that running requests have to finish after a shutdown.
     pub grace: Duration,
 }
 
@@ -93,28 +96,28 @@ impl From<HttpConfig> for Limits {
     }
 }
 
-/// Limits, what all requests share, and whose a request is. An extension of each request.
+/// Limits, shared budgets, and the client of a request. Every request has it as an extension.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// The client's address; of IPv6, its /64.
+    /// Address of the client; its /64 for IPv6.
     pub client: IpAddr,
-    /// Limits.
+    /// Limits of the server.
     pub limits: Limits,
-    /// For bodies of requests.
+    /// Budget of request bodies.
     pub bodies: Budget,
-    /// For answers.
+    /// Budget of response bodies.
     pub answers: Budget,
 }
 
 impl Bounds {
-    /// The bounds within limits.
+    /// Creates bounds without a client.
     pub fn new(limits: Limits) -> Self {
         let (bodies, answers) =
             (Budget::new(limits.body_budget), Budget::new(limits.answer_budget));
         Self { client: Ipv4Addr::UNSPECIFIED.into(), limits, bodies, answers }
     }
 
-    /// The same, for the requests of a client.
+    /// Returns these bounds for the requests of a client.
     pub(super) fn of(&self, client: IpAddr) -> Self {
         Self { client, ..self.clone() }
     }
@@ -126,6 +129,9 @@ impl Default for Bounds {
     }
 }
 
+/// Checks the size of the headers.
+///
+/// # Errors
 /// 431 if the headers are too large.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -135,10 +141,9 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Err(headers_too_large())
 }
 
-/// 431: the headers are too large, or too many.
+/// Returns 431: the headers are too large, or too many.
 pub(super) fn headers_too_large() -> Problem {
-    let detail =
-        format!("the headers may have at most {HEADERS_LIMIT} bytes, in at most 100 fields");
+    let detail = format!("the headers must not exceed {HEADERS_LIMIT} bytes and 100 fields");
     Problem::new(
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         "request_header_fields_too_large",
@@ -146,43 +151,42 @@ pub(super) fn headers_too_large() -> Problem {
     )
 }
 
-/// 414: the URI is too long.
+/// Returns 414: the URI is too long.
 pub(super) fn uri_too_long() -> Problem {
-    Problem::new(
-        StatusCode::URI_TOO_LONG,
-        "uri_too_long",
-        "the URI of the request may have at most 65534 bytes",
-    )
+    Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", "the URI must not exceed 65534 bytes")
 }
 
-/// 408: the head of a request was not there in time.
+/// Returns 408: the head of a request did not arrive in time.
 pub(super) fn head_too_slow(time: Duration) -> Problem {
-    let detail =
-        format!("the head of the request was not received within {time:?}; nothing was changed");
+    let detail = format!(
+        "the head of the request was not received within {time:?}; the request changed nothing"
+    );
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
-/// 408: the body was not there in time.
+/// Returns 408: the body did not arrive in time.
 pub fn body_too_slow(time: Duration) -> Problem {
-    let detail = format!("the body was not received within {time:?}; nothing was changed");
+    let detail = format!("the body was not received within {time:?}; the request changed nothing");
     Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
-/// 503: there are too many connections.
+/// Returns 503: there are too many connections.
 pub(super) fn too_many_connections() -> Problem {
     let detail =
-        "this instance has as many connections as it may have; nothing was changed by this request";
+        "this instance has reached its maximum of connections; the request changed nothing";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
-/// 503: the bodies of all requests are too large.
-pub fn too_many_bodies() -> Problem {
-    let detail = "this instance has as many large bodies as it may have; nothing was changed by this request";
+/// Returns 503: the bodies of all requests are too large.
+pub(crate) fn too_many_bodies() -> Problem {
+    let detail =
+        "this instance has no memory left for large request bodies; the request changed nothing";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
 
-/// 503: the answers to all requests are too large.
+/// Returns 503: the responses to all requests are too large.
 pub fn too_many_answers() -> Problem {
-    let detail = "this instance has as many large answers to send as it may have; nothing was done";
+    let detail =
+        "this instance has no memory left for large response bodies; the request changed nothing";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }

@@ -1,4 +1,4 @@
-//! What every request gets: an id, and its line in the metrics.
+//! Id, span and metrics of every request.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{host, limits};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const LONGEST_REQUEST_ID: usize = 128;
+const MAX_REQUEST_ID: usize = 128;
 
 pub(super) async fn observe(service: &'static str, request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -23,7 +23,8 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
     let method = request.method().clone();
-    let span = tracing::error_span!("request", id = request_id.to_str().unwrap_or_default(), %method, route);
+    let id = request_id.to_str().unwrap_or_default();
+    let span = tracing::error_span!("request", id, %method, route);
 
     let checked = host::check(request.version(), request.headers());
     let mut response = match checked.and_then(|()| limits::check_headers(request.headers())) {
@@ -44,7 +45,8 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     response
 }
 
-/// No cache keeps what an account has. What has a tag, the client itself may keep, and has to ask whether it still holds.
+/// Forbids caches to store account data. A client may store a tagged response, but must revalidate
+/// it.
 fn keep_from_caches(method: &Method, response: &mut Response) {
     let headers = response.headers_mut();
     if headers.contains_key(CACHE_CONTROL) {
@@ -57,7 +59,7 @@ fn keep_from_caches(method: &Method, response: &mut Response) {
     );
 }
 
-/// Gives a response the id of its request, as each has one.
+/// Adds the request id to a response.
 pub(super) fn identify(request: &HeaderMap, response: &mut Response) {
     response.headers_mut().insert(REQUEST_ID, request_id(request));
 }
@@ -67,17 +69,17 @@ fn request_id(request: &HeaderMap) -> HeaderValue {
 }
 
 fn acceptable(id: &HeaderValue) -> bool {
-    (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    (1..=MAX_REQUEST_ID).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-/// A fresh id.
+/// Returns a new request id.
 pub(super) fn new_id() -> HeaderValue {
     let mut text = [0; 36];
     let text = Uuid::new_v4().hyphenated().encode_lower(&mut text);
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
-/// A label of few values, whatever clients send.
+/// Returns the method as a label, whose number of values clients cannot increase.
 fn method_label(method: &Method) -> metrics::SharedString {
     metrics::SharedString::const_str(match method.as_str() {
         "GET" => "GET",

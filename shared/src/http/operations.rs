@@ -1,4 +1,4 @@
-//! Routes for those who run the service: health and metrics.
+//! Routes for operators: health and metrics.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ pub(super) fn routes(health: Health) -> OpenApiRouter {
         .with_state(health)
 }
 
-/// Whether the service is ready, and how each part stands.
+/// Readiness of the service, with the state of each part.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Readiness {
     ready: bool,
@@ -30,20 +30,23 @@ struct Readiness {
     checks: BTreeMap<&'static str, Check>,
 }
 
-/// The process runs
+/// Check that the process runs
 ///
-/// Depends on nothing else: if this does not answer, restart the process.
-#[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations", responses((status = 200, description = "It does", body = String, example = "alive")))]
+/// Depends on nothing else. Restart a process that does not respond.
+#[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations",
+    responses((status = 200, description = "The process runs", body = String, example = "alive")))]
 async fn live() -> &'static str {
     "alive"
 }
 
-/// The service can do its work
+/// Check that the service is ready
 ///
-/// Says how each part stands. A failing part makes the service unready; a degraded one does not.
-#[utoipa::path(get, operation_id = "get_readiness", path = "/health/ready", tag = "operations", responses(
-    (status = 200, description = "It can; a part may be degraded, with the reason", body = Readiness),
-    (status = 503, description = "It can't; the failing parts say why", body = Readiness),
+/// Returns the state of each part. A failing part makes the service unready; a degraded part does
+/// not.
+#[utoipa::path(get, operation_id = "get_readiness", path = "/health/ready", tag = "operations",
+    responses(
+    (status = 200, description = "Ready; degraded parts have a reason", body = Readiness),
+    (status = 503, description = "Not ready; failing parts have a reason", body = Readiness),
 ))]
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let ready = health.is_ready();
@@ -51,10 +54,12 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     (status, Json(Readiness { ready, checks: health.checks() }))
 }
 
-/// Metrics in Prometheus's text format
+/// Read metrics in Prometheus's text format
 ///
-/// Counters begin at 0 with the process.
-#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations", responses((status = 200, description = "The metrics", body = String, example = "passbook_health_check_state{service=\"command\",check=\"relay\"} 0\n")))]
+/// Counters start at 0 with the process.
+#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations", responses(
+    (status = 200, description = "Metrics of the process", body = String,
+     example = "passbook_health_check_state{service=\"command\",check=\"relay\"} 0\n")))]
 async fn metrics() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
 }

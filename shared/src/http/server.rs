@@ -1,11 +1,12 @@
-//! The server: hyper with limits on time and number (axum's own has none), and an orderly end.
+//! HTTP server: hyper with limits on time and number of connections, which axum's own server lacks,
+//! and an orderly shutdown.
 
-mod answer;
+mod admission;
 mod connection;
-mod guest;
-mod room;
+mod connection_state;
+mod response_body;
+mod socket;
 mod unparsed;
-mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,25 +20,25 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::connection::Host;
-use self::room::Room;
+use self::admission::Admission;
+use self::connection::ServerContext;
 use super::limits::{Bounds, Limits};
 
-/// The most a connection reads ahead, in bytes.
+/// Maximum number of bytes that a connection reads ahead.
 const READ_AHEAD: usize = 64 * 1024;
-/// The most that the system keeps of an answer for its client, in bytes.
+/// Size of the system's send buffer of a connection, in bytes.
 const SEND_BUFFER: u32 = 256 * 1024;
-/// Connections that may wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
-/// The most connections of one address that are refused at once.
-const REFUSED_PER_ADDRESS: usize = 32;
-/// Time for a connection that is one too many to ask, and to be told.
+/// Maximum number of connections of one address that are being refused.
+const REFUSALS_PER_ADDRESS: usize = 32;
+/// Time in which a connection beyond the maximum must send its request.
 const REFUSAL: Duration = Duration::from_secs(5);
 
-/// Takes the address.
+/// Listens on an address. `variable` is the setting that an error names.
 ///
 /// # Errors
-/// It is taken, or not ours; `variable` names the setting it came from.
+/// Fails if the address is in use or not of this machine.
 pub async fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
     bind(addr).with_context(|| cannot_listen(addr, variable))
 }
@@ -45,27 +46,29 @@ pub async fn listen(addr: SocketAddr, variable: &str) -> anyhow::Result<TcpListe
 fn bind(addr: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    // Connections have it from here. Left to itself, the system keeps up to 4 MiB for a client that does not read.
+    // Connections inherit it. By default, the system buffers up to 4 MiB for a client that does not
+    // read.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
 
-/// What is said when an address can't be had; why, is in the error that it is said of.
+/// Returns the context of an error of [`listen`].
 pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
     format!(
-        "can't listen on {addr}: if another process is using the port, choose another with {variable}"
+        "can't listen on {addr}: if another process is using the port, choose another with \
+         {variable}"
     )
 }
 
-/// Answers requests until the shutdown, then lets those that run finish.
+/// Serves requests until the shutdown, then lets running requests finish.
 ///
-/// A connection that is one too many has the longest unused one closed. If all are at work, it is answered 503, but for
-/// `/health`: left waiting unaccepted, its client would not know why nothing happens, and a load balancer not that it is
-/// to ask another instance.
+/// A connection beyond the maximum evicts the one that has been unused for longest. If all are
+/// busy, it gets 503 except for `/health`. An unaccepted connection would tell neither a client nor
+/// a load balancer that this instance is full.
 ///
 /// # Errors
-/// None at present: a connection's error is its own.
+/// None at present: an error of a connection ends only that connection.
 pub async fn serve(
     limits: impl Into<Limits>,
     listener: TcpListener,
@@ -73,31 +76,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let limits = limits.into();
-    let mut http = Builder::new();
-    // Who half-closes has asked, and waits for the answer. Times are watched by `connection`.
-    http.half_close(true).header_read_timeout(None).max_buf_size(READ_AHEAD);
-    let bounds = Bounds::new(limits);
-    let host = |limits, refuses| {
-        let bounds = bounds.clone();
-        Arc::new(Host {
-            http: http.clone(),
-            limits,
-            bounds,
-            app: app.clone(),
-            shutdown: shutdown.clone(),
-            refuses,
-        })
-    };
-    // Sooner than without need.
-    let patience = limits.stalled / 6;
-    let refused = Limits { headers: REFUSAL, idle: REFUSAL, ..limits };
-    let places = [
-        (host(limits, false), Room::new(limits.connections, limits.per_address, patience)),
-        (
-            host(refused, true),
-            Room::new(limits.refusals, limits.per_address.min(REFUSED_PER_ADDRESS), patience),
-        ),
-    ];
+    let admissions = admissions(limits, &app, &shutdown);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -107,11 +86,11 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, from)) => admit(&mut connections, &places, stream, from),
+            Ok((stream, from)) => admit(&mut connections, &admissions, stream, from),
             Err(error) => {
-                // Out of file descriptors, or the client went away already: others may still be served.
+                // The process is out of file descriptors, or the client has gone.
                 tracing::warn!(%error, "a connection could not be accepted");
-                places[0].1.make_room();
+                admissions[0].1.evict_one();
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -119,23 +98,54 @@ pub async fn serve(
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.grace, all_ended).await.is_err() {
-        tracing::warn!("requests were still running after {:?} and are cut off", limits.grace);
+        tracing::warn!("requests still ran after {:?} and are aborted", limits.grace);
     }
     connections.shutdown().await;
     Ok(())
 }
 
-/// Serves a new connection where there is room for it, if there is.
+/// Returns the admission of connections to serve, and the one of connections to refuse.
+fn admissions(
+    limits: Limits,
+    app: &Router,
+    shutdown: &CancellationToken,
+) -> [(Arc<ServerContext>, Arc<Admission>); 2] {
+    let mut http = Builder::new();
+    // A client that half-closes still waits for its responses. `connection` enforces time limits.
+    http.half_close(true).header_read_timeout(None).max_buf_size(READ_AHEAD);
+    let served = Arc::new(ServerContext {
+        http,
+        limits,
+        bounds: Bounds::new(limits),
+        app: app.clone(),
+        shutdown: shutdown.clone(),
+        refuses: false,
+    });
+    let refused = Arc::new(ServerContext {
+        limits: Limits { headers: REFUSAL, idle: REFUSAL, ..limits },
+        refuses: true,
+        ..ServerContext::clone(&served)
+    });
+    // A stalled connection is evicted sooner than it would time out.
+    let patience = limits.stalled / 6;
+    let refused_per_address = limits.per_address.min(REFUSALS_PER_ADDRESS);
+    [
+        (served, Admission::new(limits.connections, limits.per_address, patience)),
+        (refused, Admission::new(limits.refusals, refused_per_address, patience)),
+    ]
+}
+
+/// Serves a new connection if it is admitted, else refuses it if refusals are not at their maximum.
 fn admit(
     connections: &mut JoinSet<()>,
-    places: &[(Arc<Host>, Arc<Room>)],
+    admissions: &[(Arc<ServerContext>, Arc<Admission>)],
     stream: TcpStream,
     from: SocketAddr,
 ) {
     let _ = stream.set_nodelay(true);
-    for (host, room) in places {
-        if let Some(seat) = room.admit(from.ip()) {
-            connections.spawn(connection::serve(Arc::clone(host), stream, seat));
+    for (context, admission) in admissions {
+        if let Some(slot) = admission.admit(from.ip()) {
+            connections.spawn(connection::serve(Arc::clone(context), stream, slot));
             return;
         }
         metrics::counter!("passbook_http_connections_refused_total").increment(1);

@@ -14,7 +14,7 @@ async fn a_refusal_does_not_wait_for_a_body() {
         ("GET /echo HTTP/1.1", "405"),
         ("POST /echo HTTP/1.1\r\ncontent-encoding: gzip", "415"),
     ] {
-        // Too long to be read on: the connection is closed behind the answer, with care for who is still sending.
+        // The rest of a large body is not read: the connection closes after the response.
         let asked = Instant::now();
         let mut stream = sent(&server, &head(line, 2_000_000)).await;
         stream.write_all(&vec![b' '; 500_000]).await.unwrap();
@@ -22,24 +22,25 @@ async fn a_refusal_does_not_wait_for_a_body() {
         assert_eq!(statuses(&answer), [status], "{line}: {answer}");
         assert!(answer.contains("\r\nconnection: close\r\n"), "{line}: {answer}");
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-        // Short, and never sent whole: answered all the same.
+        // A small body that never arrives whole does not delay the response for long.
         let mut stream = sent(&server, &(head(line, 20) + "x")).await;
         let answer = to_end(&mut stream).await;
         assert_eq!(statuses(&answer), [status], "{line}: {answer}");
     }
-    // Whoever asks first is not asked to send it.
+    // A client that expects 100 gets the refusal instead.
     let line = "POST /nowhere HTTP/1.1\r\nexpect: 100-continue";
     let answer = to_end(&mut sent(&server, &head(line, 20)).await).await;
     assert_eq!(statuses(&answer), ["404"], "{answer}");
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_is_413_before_it_comes() {
+async fn a_body_that_is_too_large_is_413_before_it_arrives() {
     let server = start(Limits::default()).await;
     let answer =
         to_end(&mut sent(&server, &head("POST /echo HTTP/1.1", 2 * 1024 * 1024 + 1)).await).await;
     is_problem(&answer, 413, "payload_too_large");
-    let chunked = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+                   transfer-encoding: chunked\r\n\r\n";
     let mut stream = sent(&server, chunked).await;
     let chunk = format!("{:x}\r\n{}\r\n", 1 << 20, " ".repeat(1 << 20));
     for _ in 0..3 {
@@ -49,11 +50,11 @@ async fn a_body_that_is_too_large_is_413_before_it_comes() {
 }
 
 #[tokio::test]
-async fn large_bodies_share_a_budget_and_small_ones_need_none() {
+async fn large_bodies_share_a_budget_that_small_ones_do_not_need() {
     let server = start(Limits { body_budget: 256 * 1024, ..Limits::default() }).await;
-    let mut slow = sent(&server, &head("POST /echo HTTP/1.1", 250_000)).await;
+    let mut slow = sent(&server, &head("POST /upload HTTP/1.1", 250_000)).await;
     slow.write_all(" ".repeat(200_000).as_bytes()).await.unwrap();
-    sleep(Duration::from_millis(200)).await;
+    server.has_read(200_000).await;
     let mut other = sent(&server, &head("POST /echo HTTP/1.1", 250_000)).await;
     let _ = other.write_all(" ".repeat(200_000).as_bytes()).await;
     let answer = to_end(&mut other).await;
@@ -63,13 +64,13 @@ async fn large_bodies_share_a_budget_and_small_ones_need_none() {
     assert!(first(&mut sent(&server, &small).await).await.starts_with("HTTP/1.1 200 "));
     slow.write_all((" ".repeat(49_998) + "{}").as_bytes()).await.unwrap();
     assert!(first(&mut slow).await.starts_with("HTTP/1.1 200 "));
-    // It is given back.
+    // A response returns its share.
     let large = head("POST /echo HTTP/1.1", 200_002) + &" ".repeat(200_000) + "{}";
     assert!(first(&mut sent(&server, &large).await).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]
-async fn large_answers_share_a_budget_until_they_are_read() {
+async fn large_responses_share_a_budget_until_they_are_read() {
     let server = start(Limits { answer_budget: LARGE + LARGE / 2, ..Limits::default() }).await;
     let ask = "GET /large HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
     let mut one = sent(&server, ask).await;

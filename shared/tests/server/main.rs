@@ -1,4 +1,4 @@
-//! The server on real sockets: clients that are slow, many, large, or do not go.
+//! HTTP server on real sockets, with clients that are slow, many, large or incomplete.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,9 +7,15 @@
     reason = "a test fails by panicking"
 )]
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
 use passbook_shared::health::Health;
 use passbook_shared::http;
@@ -20,23 +26,25 @@ use passbook_shared::shutdown::CancellationToken;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use utoipa_axum::router::OpenApiRouter;
 
-/// Every executed request is answered.
-mod answered;
-/// Bodies of requests, and large answers.
+/// Admission of connections at the maximum.
+mod admission;
+/// Request bodies, and large response bodies.
 mod bodies;
-/// Room for others.
-mod room;
-/// What is no request.
+/// Responses to every executed request.
+mod responses;
+/// Requests that cannot be parsed.
 mod unparsed;
 
 const SHORT: Duration = Duration::from_millis(300);
-/// How long `/slow` takes.
+/// Time that `/slow` takes.
 const SLOW: Duration = Duration::from_millis(50);
-/// Bytes of `/large`: more than sockets hold for those who don't read.
+/// Size of the body of `/large` in bytes: more than the sockets buffer for a client that does not
+/// read.
 const LARGE: usize = 32 * 1024 * 1024;
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n";
 
@@ -44,29 +52,64 @@ struct Server {
     addr: SocketAddr,
     shutdown: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
+    /// One permit for each request that reached the application.
+    requests: Arc<Semaphore>,
+    /// One permit for each byte that `/upload` has read.
+    uploaded: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Waits until `count` further requests have reached the application.
+    async fn received(&self, count: u32) {
+        taken(&self.requests, count).await;
+    }
+
+    /// Waits until `/upload` has read `bytes` further bytes.
+    async fn has_read(&self, bytes: u32) {
+        taken(&self.uploaded, bytes).await;
+    }
+}
+
+async fn taken(permits: &Semaphore, count: u32) {
+    let waiting = timeout(Duration::from_secs(10), permits.acquire_many(count));
+    waiting.await.expect("the requests arrive").unwrap().forget();
 }
 
 async fn start(limits: Limits) -> Server {
+    let (requests, uploaded) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (arrived, read) = (Arc::clone(&requests), Arc::clone(&uploaded));
     let routes = OpenApiRouter::new()
         .route("/echo", post(|Json(value): Json<Value>| async move { axum::Json(value) }))
+        .route("/upload", post(|body: Body| upload(body, read)))
         .route("/never", get(std::future::pending::<()>))
         .route("/slow", get(async || sleep(SLOW).await))
         .route("/large", get(async || vec![b'x'; LARGE]));
     let app = http::app("test", routes, Health::default());
+    let app = app.layer(from_fn(move |request: Request, next: Next| {
+        arrived.add_permits(1);
+        next.run(request)
+    }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (addr, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
     let task = tokio::spawn(serve(limits, listener, app, shutdown.clone()));
-    Server { addr, shutdown, task }
+    Server { addr, shutdown, task, requests, uploaded }
 }
 
-/// A connection over which this has been sent.
+/// Reads a body to its end, and adds a permit to `read` for each byte.
+async fn upload(mut body: Body, read: Arc<Semaphore>) {
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        read.add_permits(frame.unwrap().data_ref().map_or(0, Bytes::len));
+    }
+}
+
+/// Connects and sends a text.
 async fn sent(server: &Server, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
     stream
 }
 
-/// All that comes until the server closes.
+/// Reads until the server closes the connection.
 async fn to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
@@ -75,12 +118,12 @@ async fn to_end(stream: &mut TcpStream) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// How many answers are in this, and the bytes after the last.
+/// Returns the status of each response in a text.
 fn statuses(text: &str) -> Vec<&str> {
     text.split("HTTP/1.").skip(1).map(|answer| &answer[2..5]).collect()
 }
 
-/// What comes first.
+/// Reads the first bytes of a response.
 async fn first(stream: &mut TcpStream) -> String {
     let mut answer = vec![0; 4096];
     let length = timeout(Duration::from_secs(10), stream.read(&mut answer)).await.unwrap().unwrap();
@@ -102,16 +145,17 @@ fn is_problem(answer: &str, status: u16, code: &str) {
     );
 }
 
-const HALF: &str = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{";
+const HALF: &str = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+                    content-length: 999\r\n\r\n{";
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_408() {
+async fn a_body_that_does_not_arrive_is_408() {
     let server = start(Limits { body: SHORT, ..Limits::default() }).await;
     is_problem(&to_end(&mut sent(&server, HALF).await).await, 408, "request_timeout");
 }
 
 #[tokio::test]
-async fn a_body_that_comes_a_byte_at_a_time_is_408() {
+async fn a_body_that_arrives_one_byte_at_a_time_is_408() {
     let server = start(Limits { body: SHORT, ..Limits::default() }).await;
     let (mut read, mut write) = sent(&server, HALF).await.into_split();
     let trickle = tokio::spawn(async move {
@@ -126,7 +170,7 @@ async fn a_body_that_comes_a_byte_at_a_time_is_408() {
 }
 
 #[tokio::test]
-async fn headers_that_do_not_come_are_408() {
+async fn headers_that_do_not_arrive_are_408() {
     let server = start(Limits { headers: SHORT, ..Limits::default() }).await;
     let answer = to_end(&mut sent(&server, "GET /health/live HTTP/1.1\r\nhost:").await).await;
     is_problem(&answer, 408, "request_timeout");
@@ -150,19 +194,19 @@ async fn headers_that_are_too_large_are_431() {
 }
 
 #[tokio::test]
-async fn what_runs_past_the_grace_is_cut_off() {
+async fn a_request_that_outlasts_the_grace_period_is_aborted() {
     let server = start(Limits { grace: SHORT, ..Limits::default() }).await;
     let mut idle = sent(&server, LIVE).await;
     assert!(first(&mut idle).await.starts_with("HTTP/1.1 200 "));
     let mut running = sent(&server, "GET /never HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    sleep(Duration::from_millis(50)).await;
+    server.received(2).await;
 
-    let told = Instant::now();
+    let stopped = Instant::now();
     server.shutdown.cancel();
     assert_eq!(to_end(&mut idle).await, "");
-    assert!(told.elapsed() < SHORT, "an idle connection is closed at once");
+    assert!(stopped.elapsed() < SHORT, "an idle connection closes at once");
     server.task.await.unwrap().unwrap();
-    assert!(told.elapsed() >= SHORT, "requests have the time they are given");
+    assert!(stopped.elapsed() >= SHORT, "a running request has the whole grace period");
     assert_eq!(to_end(&mut running).await, "");
     assert!(TcpStream::connect(server.addr).await.is_err());
 }
@@ -171,16 +215,17 @@ async fn what_runs_past_the_grace_is_cut_off() {
 async fn a_refusal_before_the_body_leaves_the_connection_to_the_next_request() {
     let server = start(Limits::default()).await;
     for refused in ["POST /nowhere HTTP/1.1", "GET /echo HTTP/1.1", "POST /echo HTTP/1.1"] {
-        // The body comes in a packet of its own, and is not what its header says.
+        // The body arrives after its request was refused, and is not of its content type.
         let head = format!(
             "{refused}\r\nhost: test\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\n"
         );
         let mut stream = sent(&server, &head).await;
-        sleep(Duration::from_millis(20)).await;
+        server.received(1).await;
         stream.write_all(&[b'x'; 20]).await.unwrap();
         assert!(first(&mut stream).await.starts_with("HTTP/1.1 4"), "{refused}");
         stream.write_all(LIVE.as_bytes()).await.unwrap();
         assert!(first(&mut stream).await.starts_with("HTTP/1.1 200 "), "{refused}");
+        server.received(1).await;
     }
     server.shutdown.cancel();
     server.task.await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn what_can_not_be_parsed_is_a_problem_with_a_request_id() {
+async fn a_request_that_cannot_be_parsed_is_a_problem_with_a_request_id() {
     let server = start(Limits::default()).await;
     let fields = |count: usize| (0..count).map(|n| format!("x-{n}: 1\r\n")).collect::<String>();
     let head = |line: &str, more: &str| format!("{line}\r\nhost: test\r\n{more}\r\n");
@@ -30,7 +30,7 @@ async fn what_can_not_be_parsed_is_a_problem_with_a_request_id() {
         let answer = to_end(&mut sent(&server, &request).await).await;
         is_problem(&answer, status, code);
         assert!(answer.to_lowercase().contains("\r\nconnection: close\r\n"), "{shown}: {answer}");
-        // After a request that was answered it is the same.
+        // The same holds after a request on the same connection.
         let answers = to_end(&mut sent(&server, &format!("{LIVE}{request}")).await).await;
         let (live, second) =
             answers.split_once("alive").unwrap_or_else(|| panic!("{shown}: {answers}"));
@@ -38,11 +38,11 @@ async fn what_can_not_be_parsed_is_a_problem_with_a_request_id() {
         is_problem(second, status, code);
     }
     assert!(first(&mut sent(&server, &get(&fields(90))).await).await.starts_with("HTTP/1.1 200 "));
-    // A head that ends within: by half-closing, or by not going on.
+    // A head can be incomplete because the client half-closes.
     let mut stream = sent(&server, "GET /health/live HTT").await;
     stream.shutdown().await.unwrap();
     is_problem(&to_end(&mut stream).await, 400, "malformed_request");
-    // No request at all is no error: nothing is answered.
+    // A connection without a request gets no response.
     for nothing in ["", "\r\n"] {
         let mut stream = sent(&server, nothing).await;
         stream.shutdown().await.unwrap();
@@ -50,11 +50,12 @@ async fn what_can_not_be_parsed_is_a_problem_with_a_request_id() {
     }
 }
 
-/// Where hyper gives up within a body, nothing more than the answer to that request can be said.
+/// hyper gives up within the body, so the response to the request reports it.
 #[tokio::test]
-async fn a_chunked_body_that_can_not_be_parsed_is_a_problem() {
+async fn a_chunked_body_that_cannot_be_parsed_is_a_problem() {
     let server = start(Limits::default()).await;
-    let head = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /echo HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+                transfer-encoding: chunked\r\n\r\n";
     for chunks in ["x\r\n", "5\r\n{\"a\":1}\r\n0\r\n\r\n", "ffffffffffffffffff\r\n"] {
         is_problem(
             &to_end(&mut sent(&server, &format!("{head}{chunks}")).await).await,
@@ -65,19 +66,19 @@ async fn a_chunked_body_that_can_not_be_parsed_is_a_problem() {
 }
 
 #[tokio::test]
-async fn an_http_2_client_is_told_to_use_http_1_1() {
+async fn an_http_2_client_gets_http_1_1_required() {
     let server = start(Limits::default()).await;
     let settings = "\0\0\0\u{4}\0\0\0\0\0";
     let mut stream = sent(&server, &format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{settings}")).await;
     let mut answer = Vec::new();
     timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-    // SETTINGS, and GOAWAY on no stream with HTTP_1_1_REQUIRED.
+    // SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED and no stream processed.
     assert_eq!(answer[..9], [0, 0, 0, 4, 0, 0, 0, 0, 0]);
     assert_eq!(answer[9..], [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13]);
 }
 
 #[tokio::test]
-async fn a_host_is_there_once_and_is_one() {
+async fn a_request_has_exactly_one_valid_host() {
     let server = start(Limits::default()).await;
     for (hosts, status) in [
         ("", 400),
@@ -99,12 +100,13 @@ async fn a_host_is_there_once_and_is_one() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_coded_is_415_and_a_byte_order_mark_is_passed_over() {
+async fn an_encoded_body_is_415_and_a_byte_order_mark_is_ignored() {
     let server = start(Limits::default()).await;
     let post = |more: &str, body: &str| {
         let length = body.len();
         format!(
-            "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n{more}content-length: {length}\r\n\r\n{body}"
+            "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+             {more}content-length: {length}\r\n\r\n{body}"
         )
     };
     for coding in ["gzip", "br", "identity, gzip", "x"] {

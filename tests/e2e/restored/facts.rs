@@ -141,26 +141,34 @@ impl Facts {
         Ok(forked)
     }
 
-    /// A partition as it was when it was last compared: its last records and those that are not the log's.
-    pub(super) fn told(&self, partition: Partition, store: &StoreDescription) -> String {
+    /// Describes a partition as it was when it was last compared: the records near those that are not the log's, and the last
+    /// ones.
+    pub(super) fn describe(&self, partition: Partition, store: &StoreDescription) -> String {
         let index = usize::from(partition.unsigned_abs());
         let (restores, log) = (store.restores_of(partition), &self.compared[index]);
-        let count = self.records[index].len();
-        let records =
-            (0..).zip(&self.records[index]).filter_map(|(offset, &(epoch, position, event))| {
-                let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
-                let what = match in_log {
-                    _ if restores.gave_up(epoch, position) => return None,
-                    Some(_) if epoch > store.epoch => "of a later epoch",
-                    Some(id) if *id == event && offset + 8 < count => return None,
-                    Some(id) if *id == event => "in the log",
-                    Some(_) => "another than the log's",
-                    None => "beyond the log",
-                };
-                Some(format!("\n{offset}: epoch {epoch}, position {position}, {event}: {what}"))
-            });
-        let records: String = records.collect();
-        format!("epoch {}; the log ends at {}; the topic: {records}", store.epoch, log.len())
+        let records = &self.records[index];
+        let state = |&(epoch, position, event): &Record| {
+            let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
+            match in_log {
+                _ if restores.gave_up(epoch, position) => "given up",
+                _ if epoch > store.epoch => "OF A LATER EPOCH",
+                Some(id) if *id == event => "in the log",
+                Some(_) => "NOT THE LOG'S",
+                None => "BEYOND THE LOG",
+            }
+        };
+        let is_odd = |record: &Record| state(record).starts_with(char::is_uppercase);
+        let mut described =
+            format!("epoch {}; the log ends at {}; the topic:", store.epoch, log.len());
+        for (offset, record) in records.iter().enumerate() {
+            let near = &records[offset.saturating_sub(4)..records.len().min(offset + 4)];
+            if near.iter().any(is_odd) || offset + 8 > records.len() {
+                let (epoch, position, event) = record;
+                let state = state(record);
+                described += &format!("\n{offset}: epoch {epoch}, {position}, {event}: {state}");
+            }
+        }
+        described
     }
 
     /// Waits until whoever reads the topic from its beginning, and takes what is next and was not given up, has what the log

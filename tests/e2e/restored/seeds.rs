@@ -122,7 +122,7 @@ async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<Sto
             let known = &store.forks;
             bail!(
                 "partition {partition} of {known:?}: {}",
-                facts.lock().await.told(*partition, &store)
+                facts.lock().await.describe(*partition, &store)
             );
         }
         Ok(store)

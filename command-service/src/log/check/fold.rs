@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use passbook_shared::difference::{Difference, Findings, What};
-use passbook_shared::event::{AccountEvent, HoldStatus};
+use passbook_shared::event::{AccountEvent, HoldStatus, SideRow};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::upcast::DecodeError;
@@ -133,15 +133,15 @@ impl Fold {
     }
 
     fn past(&self, event: &AccountEvent, others: &Others) -> Past {
-        match event {
-            AccountEvent::HoldPlaced(placed) => {
+        match event.side_row() {
+            Some(SideRow::HoldPlaced(placed)) => {
                 let ended_hold = self.holds.get(&placed.hold_id).map(|hold| hold.status);
                 Past {
                     ended_hold: ended_hold.filter(|status| *status != HoldStatus::Open),
                     ..Past::default()
                 }
             }
-            AccountEvent::EntryReversed(reversed) => {
+            Some(SideRow::EntryReversed(reversed)) => {
                 let entry = match others.get(self.account_id, reversed.version) {
                     Other::Event(entry) if reversed.version < self.version => Some(entry.clone()),
                     Other::Event(_) | Other::Missing | Other::Unreadable => None,
@@ -152,48 +152,27 @@ impl Fold {
                     ..Past::default()
                 }
             }
-            AccountEvent::AccountOpened(_)
-            | AccountEvent::MoneyDeposited(_)
-            | AccountEvent::MoneyWithdrawn(_)
-            | AccountEvent::MoneySent(_)
-            | AccountEvent::MoneyReceived(_)
-            | AccountEvent::HoldCaptured(_)
-            | AccountEvent::HoldReleased(_)
-            | AccountEvent::HoldExpired(_)
-            | AccountEvent::OverdraftLimitSet(_)
-            | AccountEvent::AccountFrozen(_)
-            | AccountEvent::AccountUnfrozen(_)
-            | AccountEvent::AccountClosed(_) => Past::default(),
+            Some(SideRow::HoldEnded(..) | SideRow::TransferSent(_)) | None => Past::default(),
         }
     }
 
     /// Notes the rows that the append makes of the event.
     fn note(&mut self, event: &AccountEvent) {
-        let mut ended = |hold_id: &Uuid, status| {
-            if let Some(hold) = self.holds.get_mut(hold_id) {
-                hold.status = status;
-            }
-        };
-        match event {
-            AccountEvent::HoldPlaced(placed) => {
+        match event.side_row() {
+            Some(SideRow::HoldPlaced(placed)) => {
                 let hold = KeptHold { expires_at: placed.expires_at, status: HoldStatus::Open };
                 self.holds.entry(placed.hold_id).or_insert(hold);
             }
-            AccountEvent::HoldCaptured(captured) => ended(&captured.hold_id, HoldStatus::Captured),
-            AccountEvent::HoldReleased(released) => ended(&released.hold_id, HoldStatus::Released),
-            AccountEvent::HoldExpired(expired) => ended(&expired.hold_id, HoldStatus::Expired),
-            AccountEvent::EntryReversed(reversed) => {
+            Some(SideRow::HoldEnded(hold_id, status)) => {
+                if let Some(hold) = self.holds.get_mut(&hold_id) {
+                    hold.status = status;
+                }
+            }
+            Some(SideRow::EntryReversed(reversed)) => {
                 self.reversals.entry(reversed.version).or_insert(self.version);
             }
-            AccountEvent::MoneySent(leg) => self.sent.push((leg.transfer_id, self.version)),
-            AccountEvent::AccountOpened(_)
-            | AccountEvent::MoneyDeposited(_)
-            | AccountEvent::MoneyWithdrawn(_)
-            | AccountEvent::MoneyReceived(_)
-            | AccountEvent::OverdraftLimitSet(_)
-            | AccountEvent::AccountFrozen(_)
-            | AccountEvent::AccountUnfrozen(_)
-            | AccountEvent::AccountClosed(_) => {}
+            Some(SideRow::TransferSent(leg)) => self.sent.push((leg.transfer_id, self.version)),
+            None => {}
         }
     }
 

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use passbook_shared::http::extract::{Json as Body, Path};
 use passbook_shared::http::problem::Problem;
-use passbook_shared::store_error::is_unavailable;
+use passbook_shared::store_error::{is_unavailable, within};
 use passbook_shared::text::Text;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -97,10 +97,9 @@ async fn resolve(
             None => quarantine::retry(&mut connection, id).await,
         }
     };
-    match tokio::spawn(tokio::time::timeout(TIMEOUT, resolving)).await {
-        Ok(Ok(Ok(Resolution { applied, left }))) => Ok(Json(ResolutionView { applied, left })),
-        Ok(Ok(Err(unresolved))) => Err(problem(unresolved)),
-        Ok(Err(_)) => Err(problem(Unresolved::Store(sqlx::Error::PoolTimedOut))),
+    match tokio::spawn(within(TIMEOUT, resolving)).await {
+        Ok(Ok(Resolution { applied, left })) => Ok(Json(ResolutionView { applied, left })),
+        Ok(Err(unresolved)) => Err(problem(unresolved)),
         Err(error) => {
             tracing::error!(%error, "the task that resolves a quarantined event panicked");
             Err(Problem::internal())

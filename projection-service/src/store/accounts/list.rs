@@ -86,7 +86,7 @@ pub async fn list(
     if let Some((key, account_id)) = after {
         sql.push(format_args!(" AND ({column}, account_id) {behind} ("));
         match key {
-            SortKey::Time(time) => sql.push_bind(time.to_utc()),
+            SortKey::Time(time) => sql.push_bind(time),
             SortKey::Amount(amount) => sql.push_bind(amount),
         };
         sql.push(", ").push_bind(account_id).push(")");

@@ -35,23 +35,19 @@ pub async fn list(
         } else {
             sql.push(" AND h.effective_at IS NOT NULL");
             if let Some(from) = from {
-                sql.push(" AND h.effective_at >= ").push_bind(from.to_utc());
+                sql.push(" AND h.effective_at >= ").push_bind(from);
             }
             if let Some(to) = to {
-                sql.push(" AND h.effective_at < ").push_bind(to.to_utc());
+                sql.push(" AND h.effective_at < ").push_bind(to);
             }
         }
         if let Some((at, version)) = before {
-            sql.push(" AND (")
-                .push(counts_at)
-                .push(", h.version) < (")
-                .push_bind(at.to_utc())
-                .push(", ");
+            sql.push(" AND (").push(counts_at).push(", h.version) < (").push_bind(at).push(", ");
             sql.push_bind(version).push(")");
         }
         if let (0, Some((at, _))) = (n, before) {
             sql.push(" AND h.version <= projection.version_at(").push_bind(account_id).push(", ");
-            sql.push_bind(filter.known).push(", ").push_bind(at.to_utc()).push(")");
+            sql.push_bind(filter.known).push(", ").push_bind(at).push(")");
         }
         match filter.event_type {
             Some(event_type) => sql.push(" AND h.type = ").push_bind(event_type.to_owned()),
@@ -122,7 +118,6 @@ pub async fn balances(
     known: i64,
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
-    let moments: Vec<_> = moments.iter().map(|moment| moment.to_utc()).collect();
     // The balance recorded by a moment lacks entries that were recorded later with an earlier
     // effective time.
     sqlx::query_scalar(

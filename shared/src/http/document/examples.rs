@@ -1,9 +1,9 @@
-//! Examples of bodies, put together from those of their fields.
+//! Examples of bodies, composed of the examples of their fields.
 
 use serde_json::{Map, Value, json};
 
-/// An example of a schema, which may refer to `components`, and has no part of its own kind. An object has the fields that
-/// have an example; nothing if a required one has none.
+/// Returns an example of a schema, which may refer to `components` and must not be recursive. An
+/// object gets the fields that have an example; `None` if a required field has none.
 pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         return of(&components["schemas"][name], components);
@@ -45,7 +45,7 @@ pub(super) fn of(schema: &Value, components: &Value) -> Option<Value> {
     })
 }
 
-/// The type of a schema that may also be null.
+/// Returns the type of a schema, ignoring null.
 fn type_of(schema: &Value) -> Option<&str> {
     let types = schema["type"].as_array();
     types.map_or(schema["type"].as_str(), |types| {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_example_has_what_its_fields_have() {
+    fn an_example_is_composed_of_the_examples_of_its_fields() {
         let components = json!({"schemas": {
             "Account": {"type": "object", "required": ["id"], "properties": {
                 "id": {"type": "string", "format": "uuid"},
@@ -84,7 +84,8 @@ mod tests {
         let account =
             json!({"id": "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60", "balance": 7, "owner": "ada"});
         assert_eq!(of(&page, &components), Some(json!({ "data": [account] })));
-        let lacks = json!({"type": "object", "required": ["note"], "properties": {"note": {"type": "string"}}});
+        let note = json!({"note": {"type": "string"}});
+        let lacks = json!({"type": "object", "required": ["note"], "properties": note});
         assert_eq!(of(&lacks, &components), None);
     }
 }

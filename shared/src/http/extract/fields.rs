@@ -1,4 +1,4 @@
-//! JSON objects whose fields say what the rest of them is to be read into.
+//! JSON objects with a discriminator field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,31 +10,32 @@ use serde_json::value::RawValue;
 use super::json::malformed;
 use crate::http::problem::Problem;
 
-/// Maximum number of fields of an object; more than any has.
-const MOST: usize = 64;
+/// Maximum number of fields of an object; no request type has as many.
+const MAX_FIELDS: usize = 64;
 
-/// The fields of a JSON object, not read yet. Some are taken by name, the rest is read into a struct: as serde's
-/// `flatten` and `tag` do, but without losing sight of what is unknown, there twice, or wrong in which field.
+/// Fields of a JSON object. Some are taken by name, and the rest deserializes into a struct. Unlike
+/// serde's `flatten` and `tag`, this detects unknown and repeated fields, and names the faulty
+/// field.
 #[derive(Debug)]
 pub struct Fields<'a> {
     unread: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// Names that were asked for.
+    /// Names of the fields taken, for the message about an unknown field.
     asked: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
-    /// The value of a field that must be there.
+    /// Takes a required field.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is missing, is there twice, or can't be read.
+    /// 400 `malformed_request` if the field is missing, repeated or invalid.
     pub fn need<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<T, Problem> {
         self.take(name)?.ok_or_else(|| Problem::malformed(name, format!("missing field `{name}`")))
     }
 
-    /// The value of a field that may be absent (nothing) or, where `T` allows that, null.
+    /// Takes an optional field. It may be null if `T` allows that.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is there twice or can't be read.
+    /// 400 `malformed_request` if the field is repeated or invalid.
     pub fn take<T: Deserialize<'a>>(&mut self, name: &'static str) -> Result<Option<T>, Problem> {
         self.asked.push(name);
         let Some(place) = self.unread.iter().position(|(known, _)| known == name) else {
@@ -44,7 +45,7 @@ impl<'a> Fields<'a> {
         if self.unread.iter().any(|(known, _)| known == name) {
             return Err(Problem::malformed(name, format!("duplicate field `{name}`")));
         }
-        // The same way as a field of the rest, so that the same is said of it.
+        // Deserialized like the fields of the rest, so that its messages are the same.
         let read = T::deserialize(value)
             .or_else(|_| serde_path_to_error::deserialize(value).map_err(malformed));
         read.map(Some).map_err(|problem| match problem.errors.into_iter().next() {
@@ -53,7 +54,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// The value that all fields which were not taken make up.
+    /// Deserializes the fields that were not taken.
     ///
     /// # Errors
     /// 400 `malformed_request` that names the field.
@@ -77,7 +78,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
 struct FieldsVisitor;
 
-/// [`Cow`] by itself is never read as borrowed.
+/// Field name. Serde deserializes a plain [`Cow`] as owned.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -90,11 +91,11 @@ impl<'de> de::Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, mut entries: A) -> Result<Fields<'de>, A::Error> {
-        // Many objects may be empty.
+        // Allocated at the first field: a bulk request can have many empty objects.
         let mut unread = Vec::new();
         while let Some((Name(name), value)) = entries.next_entry()? {
-            if unread.len() == MOST {
-                return Err(de::Error::custom(format_args!("has more than {MOST} fields")));
+            if unread.len() == MAX_FIELDS {
+                return Err(de::Error::custom(format_args!("has more than {MAX_FIELDS} fields")));
             }
             if unread.is_empty() {
                 unread.reserve_exact(8);
@@ -122,13 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_taken_in_any_order_and_the_rest_is_read() {
+    fn fields_are_taken_in_any_order_and_the_rest_is_deserialized() {
         let (name, rest) = read(r#"{"number": 1, "n\u0061me": "a\n", "list": null}"#).unwrap();
         assert_eq!((name.as_str(), rest), ("a\n", Rest { number: 1, list: None }));
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn a_faulty_field_is_named() {
         for (text, field) in [
             (r#"{"number":1}"#, "name"),
             (r#"{"name":null,"number":1}"#, "name"),

@@ -1,4 +1,4 @@
-//! Bodies of JSON.
+//! Extractors of JSON bodies.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -10,7 +10,7 @@ use super::field;
 use crate::http::body;
 use crate::http::problem::Problem;
 
-/// A body of JSON. What it is read into should refuse unknown fields.
+/// Extractor of a JSON body. `T` should deny unknown fields.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -23,8 +23,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// A body that is said to be JSON, for [`from_json`]: what it is read into may borrow from it. No body is an object without
-/// fields, so that the answer names those it lacks.
+/// Extractor of the text of a JSON body, for [`from_json`] of types that borrow from it. An empty
+/// body counts as an empty object, so that the problem names the missing fields.
 #[derive(Debug)]
 pub struct JsonText(pub Bytes);
 
@@ -57,21 +57,22 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
     body::read(request).await
 }
 
-/// The value of a whole JSON text, which is an object (or null, where the type allows that).
+/// Deserializes a JSON text, which must be an object, or null if the type allows that.
 ///
 /// # Errors
 /// 400 `malformed_request` with the path of the field.
 pub fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem> {
-    // A reader may pass over it (RFC 8259, section 8.1).
+    // A parser may ignore a byte order mark (RFC 8259, section 8.1).
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if body.starts_with(b"\xfe\xff") || body.starts_with(b"\xff\xfe") {
         return Err(Problem::malformed("body", "has the byte order mark of UTF-16: JSON is UTF-8"));
     }
-    // Left to itself, serde would also read a struct's fields from an array, by their order.
+    // serde would also deserialize a struct from an array of its fields.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Problem::malformed("body", "must be a JSON object"));
     }
-    // To know the path of each field costs more than the reading itself: only where something is wrong.
+    // Tracking the path of each field costs more than the parsing, so only a faulty body pays for
+    // it.
     if let Ok(value) = serde_json::from_slice(body) {
         return Ok(value);
     }
@@ -81,15 +82,15 @@ pub fn from_json<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Problem
     Ok(value)
 }
 
-/// 400 `malformed_request` that names the field.
+/// Returns 400 `malformed_request` that names the field.
 pub(super) fn malformed(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let path = error.path().to_string();
-    let detail = said(&error.into_inner());
+    let detail = message(&error.into_inner());
     Problem::malformed(field(&path, &detail, "body"), detail)
 }
 
-/// What serde says of a value, for people: a place in the text says nothing about a field.
-fn said(error: &serde_json::Error) -> String {
+/// Returns serde's message, without the line and column of a value: the problem names the field.
+fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     if error.is_data() { text.strip_suffix(&place).unwrap_or(&text).to_owned() } else { text }
@@ -101,7 +102,7 @@ mod tests {
 
     #[derive(Debug, Default, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read into")]
+    #[expect(dead_code, reason = "the test only deserializes it")]
     struct Outer {
         name: String,
         inner: Option<Vec<Inner>>,
@@ -109,13 +110,13 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read into")]
+    #[expect(dead_code, reason = "the test only deserializes it")]
     struct Inner {
         number: u8,
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_path() {
+    fn a_faulty_field_is_named_by_its_path() {
         for (body, field) in [
             (r#"{}"#, "name"),
             (r#"{"name":"a","name":"b"}"#, "name"),

@@ -1,5 +1,5 @@
-//! Queries that ask for labels: `metadata[region]=north`, which OpenAPI calls `deepObject` and few generators can express,
-//! or `label=region:north`, any number of times.
+//! Queries that filter by metadata, with any number of `label=region:north` or
+//! `metadata[region]=north`. OpenAPI calls the latter `deepObject`, which few generators support.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -9,8 +9,8 @@ use super::{pairs, read};
 use crate::http::problem::Problem;
 use crate::text::Metadata;
 
-/// The query of the URL, and the labels it asks for. What the rest is read into should refuse unknown fields: by itself,
-/// [`Query`](super::Query) takes no labels.
+/// Extractor of the query and its metadata filter. `T` should deny unknown fields; it does not get
+/// those of the filter.
 #[derive(Debug)]
 pub struct QueryWithMetadata<T>(pub T, pub Metadata);
 
@@ -21,7 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryWithMetad
         let mut metadata = Metadata::default();
         let mut rest = form_urlencoded::Serializer::new(String::new());
         for (name, value) in pairs(parts.uri.query().unwrap_or_default())? {
-            // A name of a label may have brackets of its own.
+            // A metadata key may contain brackets.
             let in_brackets =
                 name.strip_prefix("metadata[").and_then(|rest| rest.strip_suffix(']'));
             let label = match in_brackets {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn labels_are_read_beside_the_rest_with_brackets_as_they_are_or_encoded() {
+    async fn metadata_is_read_with_plain_or_encoded_brackets_and_as_labels() {
         let both = r#"{"region":"north","tier":"gold"}"#;
         for query in [
             "metadata[region]=north&limit=7&metadata[tier]=gold",
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_label_is_told_with_its_parameter() {
+    async fn a_problem_with_metadata_names_the_parameter() {
         let long = "k".repeat(65);
         let many = (0..21).map(|n| format!("metadata[k{n}]=v")).collect::<Vec<_>>().join("&");
         for (query, name) in [

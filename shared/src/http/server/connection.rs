@@ -1,4 +1,4 @@
-//! One connection, from its first request to its end.
+//! Service of one connection, from its first request to its close.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -22,126 +22,127 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::answer::Answer;
-use super::guest::{Guest, Late};
-use super::room::Seat;
+use super::admission::Slot;
+use super::connection_state::{ConnectionState, Overdue};
+use super::response_body::ResponseBody;
+use super::socket::Socket;
 use super::unparsed;
-use super::wire::Wire;
 use crate::http::budget::Share;
 use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
 
-/// Time for a client to read the last answer before its connection is closed, and to send what it was sending.
+/// Time for a client to read the last response and to finish sending, before its connection closes.
 const LINGER: Duration = Duration::from_secs(2);
-/// The most that is discarded meanwhile, in bytes.
-const DISCARDED: u64 = 4 * 1024 * 1024;
+/// Maximum number of bytes discarded meanwhile.
+const MAX_DISCARDED: u64 = 4 * 1024 * 1024;
 
-/// What connections are served with.
-#[derive(Debug)]
-pub(super) struct Host {
+/// Dependencies of the service of connections.
+#[derive(Debug, Clone)]
+pub(super) struct ServerContext {
     pub(super) http: Builder,
-    /// For connections.
+    /// Limits of the connections themselves.
     pub(super) limits: Limits,
-    /// For requests.
+    /// Bounds of the requests.
     pub(super) bounds: Bounds,
     pub(super) app: Router,
     pub(super) shutdown: CancellationToken,
-    /// One too many: only health is answered.
+    /// True for connections beyond the maximum, which get 503 except for `/health`.
     pub(super) refuses: bool,
 }
 
-/// Why a connection is over.
+/// Reason for the end of a connection.
 enum End {
     Done(hyper::Result<()>),
-    Late(Late),
-    /// Others need the room.
-    Left,
+    Overdue(Overdue),
+    /// The connection was evicted in favour of another.
+    Evicted,
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve(host: Arc<Host>, stream: TcpStream, seat: Seat) {
-    let guest = Arc::clone(&seat.guest);
+/// Serves a connection until it closes.
+pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: Slot) {
+    let state = Arc::clone(&slot.state);
     let service = {
-        let (host, guest) = (Arc::clone(&host), Arc::clone(&guest));
-        let bounds = Arc::new(host.bounds.of(guest.address));
+        let (context, state) = (Arc::clone(&context), Arc::clone(&state));
+        let bounds = Arc::new(context.bounds.of(state.address));
         service_fn(move |request| {
-            answer(Arc::clone(&host), Arc::clone(&bounds), Arc::clone(&guest), request)
+            respond(Arc::clone(&context), Arc::clone(&bounds), Arc::clone(&state), request)
         })
     };
-    let wire = Wire::new(stream, Arc::clone(&guest));
-    let mut connection = host.http.serve_connection(TokioIo::new(wire), service);
-    let end = watch(&mut connection, &guest, &host).await;
+    let socket = Socket::new(stream, Arc::clone(&state));
+    let mut connection = context.http.serve_connection(TokioIo::new(socket), service);
+    let end = watch(&mut connection, &state, &context).await;
     let Parts { io, read_buf, .. } = connection.into_parts();
-    let Wire { stream, withheld, .. } = io.into_inner();
+    let Socket { stream, withheld, .. } = io.into_inner();
     let last = match end {
         End::Done(Ok(())) => None,
         End::Done(Err(error)) => {
             tracing::debug!(%error, "a connection ended");
-            unparsed::answer(&error, &withheld, &read_buf)
+            unparsed::response(&error, &withheld, &read_buf)
         }
-        End::Late(Late::Head) => Some(unparsed::too_slow(&host.limits)),
-        End::Late(Late::Idle | Late::Stalled) | End::Left => return,
+        End::Overdue(Overdue::Head) => Some(unparsed::too_slow(&context.limits)),
+        End::Overdue(Overdue::Idle | Overdue::Stalled) | End::Evicted => return,
     };
-    if last.is_some() || guest.lingers() {
-        // Apart: its buffer is not to be part of each connection.
-        Box::pin(close(stream, &last.unwrap_or_default(), &guest)).await;
+    if last.is_some() || state.lingers() {
+        // Boxed, so that its buffer does not enlarge the future of every connection.
+        Box::pin(close(stream, &last.unwrap_or_default(), &state)).await;
     }
 }
 
-/// Answers a request.
-async fn answer(
-    host: Arc<Host>,
+/// Executes a request.
+async fn respond(
+    context: Arc<ServerContext>,
     bounds: Arc<Bounds>,
-    guest: Arc<Guest>,
+    state: Arc<ConnectionState>,
     mut request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
-    if !guest.begin_answer() {
-        // The connection is about to be closed, and the request is not executed.
+) -> Result<Response<ResponseBody>, Infallible> {
+    if !state.begin_response() {
+        // The connection is evicted and about to close.
         return std::future::pending().await;
     }
-    let mut response = if host.refuses && !request.uri().path().starts_with("/health/") {
+    let mut response = if context.refuses && !request.uri().path().starts_with("/health/") {
         let mut response = limits::too_many_connections().into_response();
         observe::identify(request.headers(), &mut response);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     } else {
         request.extensions_mut().insert(Arc::clone(&bounds));
-        let Ok(response) = TowerToHyperService::new(host.app.clone()).call(request).await;
+        let Ok(response) = TowerToHyperService::new(context.app.clone()).call(request).await;
         response
     };
     if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
-        guest.linger();
+        state.linger();
     }
     let share = response.extensions_mut().remove::<Share>();
-    Ok(response.map(|body: Body| Answer::new(body, guest, share)))
+    Ok(response.map(|body: Body| ResponseBody::new(body, state, share)))
 }
 
-/// Drives a connection until it is done or has to end.
+/// Drives a connection until it ends, is evicted or exceeds a time limit.
 async fn watch<S>(
-    connection: &mut hyper::server::conn::http1::Connection<TokioIo<Wire>, S>,
-    guest: &Guest,
-    host: &Host,
+    connection: &mut hyper::server::conn::http1::Connection<TokioIo<Socket>, S>,
+    state: &ConnectionState,
+    context: &ServerContext,
 ) -> End
 where
-    S: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible>,
+    S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>,
 {
-    let (mut stop, mut leave) = (pin!(host.shutdown.cancelled()), pin!(guest.asked_to_leave()));
-    let mut stopping = false;
-    let mut timer = pin!(sleep_until(Instant::now() + host.limits.idle));
+    let (mut shutdown, mut evicted) = (pin!(context.shutdown.cancelled()), pin!(state.evicted()));
+    let mut is_stopping = false;
+    let mut timer = pin!(sleep_until(Instant::now() + context.limits.idle));
     poll_fn(|cx| {
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
+        if !is_stopping && shutdown.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
             Pin::new(&mut *connection).graceful_shutdown();
         }
         if let Poll::Ready(done) = Pin::new(&mut *connection).poll(cx) {
             return Poll::Ready(End::Done(done));
         }
-        if leave.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Left);
+        if evicted.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(End::Evicted);
         }
         loop {
-            // Brought forward where need be, and else corrected when it fires: no request pays for it.
-            let due = guest.due(&host.limits);
+            // The timer is set earlier at once, but later only when it fires: setting it for every
+            // request would be expensive.
+            let due = state.due(&context.limits);
             if let Some((at, _)) = due.filter(|(at, _)| *at < timer.deadline()) {
                 timer.as_mut().reset(at);
             }
@@ -150,19 +151,19 @@ where
             }
             let now = Instant::now();
             match due {
-                Some((at, late)) if at <= now => return Poll::Ready(End::Late(late)),
+                Some((at, late)) if at <= now => return Poll::Ready(End::Overdue(late)),
                 Some((at, _)) => timer.as_mut().reset(at),
-                None => timer.as_mut().reset(now + host.limits.idle),
+                None => timer.as_mut().reset(now + context.limits.idle),
             }
         }
     })
     .await
 }
 
-/// Sends the last words, and closes once the client has had the time to read them: a socket that is closed with something
-/// unread takes them back.
-async fn close(mut stream: TcpStream, last: &[u8], guest: &Guest) {
-    if !guest.begin_closing() {
+/// Sends the last response, and closes after the client had time to read it. A socket that closes
+/// with unread input resets the connection, and the client loses the response.
+async fn close(mut stream: TcpStream, last: &[u8], state: &ConnectionState) {
+    if !state.begin_closing() {
         return;
     }
     let closing = async {
@@ -170,7 +171,7 @@ async fn close(mut stream: TcpStream, last: &[u8], guest: &Guest) {
         stream.shutdown().await?;
         let mut discarded = 0;
         let mut buffer = [0; 4096];
-        while discarded < DISCARDED {
+        while discarded < MAX_DISCARDED {
             match stream.read(&mut buffer).await? {
                 0 => break,
                 length => discarded += length as u64,
@@ -180,6 +181,6 @@ async fn close(mut stream: TcpStream, last: &[u8], guest: &Guest) {
     };
     tokio::select! {
         _ = timeout(LINGER, closing) => {}
-        () = guest.asked_to_leave() => {}
+        () = state.evicted() => {}
     }
 }

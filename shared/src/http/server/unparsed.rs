@@ -1,4 +1,5 @@
-//! Answers to what hyper can't parse. Its own have neither a body nor a request id, and are withheld.
+//! Responses to requests that hyper cannot parse. hyper's own responses lack a body and a request
+//! id, and are withheld.
 
 use std::time::SystemTime;
 
@@ -8,25 +9,25 @@ use crate::http::limits;
 use crate::http::observe::new_id;
 use crate::http::problem::Problem;
 
-/// Start of a connection by a client that knows, or believes, that the server speaks HTTP/2.
+/// Connection preface of an HTTP/2 client.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Empty SETTINGS, then GOAWAY with the error HTTP_1_1_REQUIRED (RFC 9113, sections 3.4, 6.8 and 7): an HTTP/2 client
-/// knows that it is to ask again by HTTP/1.1.
+/// Empty SETTINGS, then GOAWAY with the error HTTP_1_1_REQUIRED (RFC 9113, sections 3.4, 6.8 and
+/// 7), which makes an HTTP/2 client retry with HTTP/1.1.
 const HTTP2_GOAWAY: &[u8] = &[
     0, 0, 0, 4, 0, 0, 0, 0, 0, // SETTINGS
-    0, 0, 8, 7, 0, 0, 0, 0, 0, // GOAWAY of 8 bytes:
+    0, 0, 8, 7, 0, 0, 0, 0, 0, // GOAWAY of 8 bytes
     0, 0, 0, 0, 0, 0, 0, 13, // no stream was processed, error 13
 ];
 
-/// The answer to a request that could not be parsed; nothing if there was no request. `own` is hyper's answer, and `rest`
-/// what it has not consumed.
-pub(super) fn answer(error: &hyper::Error, own: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
+/// Returns the response to a request that could not be parsed; `None` if there was no request.
+/// `own` is hyper's own response, and `rest` the input that it did not consume.
+pub(super) fn response(error: &hyper::Error, own: &[u8], rest: &[u8]) -> Option<Vec<u8>> {
     if rest.starts_with(HTTP2_PREFACE) {
         return Some(HTTP2_GOAWAY.to_vec());
     }
     let status = own.get(9..12).and_then(|digits| StatusCode::from_bytes(digits).ok());
     let problem = match status {
-        // Of a request line that has no end, hyper says the same as of too many headers.
+        // hyper has the same status for an endless request line as for too many headers.
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE) if rest.contains(&b'\n') => {
             limits::headers_too_large()
         }
@@ -42,7 +43,7 @@ pub(super) fn answer(error: &hyper::Error, own: &[u8], rest: &[u8]) -> Option<Ve
     Some(written(&problem))
 }
 
-/// The answer to a request whose head did not come in time.
+/// Returns the response to a request whose head did not arrive in time.
 pub(super) fn too_slow(limits: &limits::Limits) -> Vec<u8> {
     written(&limits::head_too_slow(limits.headers))
 }
@@ -57,8 +58,8 @@ fn written(problem: &Problem) -> Vec<u8> {
         .increment(1);
     let body = serde_json::to_vec(problem).unwrap_or_default();
     let head = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nx-request-id: {}\r\n\
-         cache-control: no-store\r\nconnection: close\r\ndate: {}\r\n\r\n",
+        "HTTP/1.1 {} {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+         x-request-id: {}\r\ncache-control: no-store\r\nconnection: close\r\ndate: {}\r\n\r\n",
         problem.status,
         problem.title,
         body.len(),

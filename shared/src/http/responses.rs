@@ -1,4 +1,4 @@
-//! Bodies of answers: large ones take a share of the memory for all, and are compressed for whoever asks for that.
+//! Bodies of responses: compression, and the memory budget that large bodies share.
 
 use axum::body::HttpBody;
 use axum::response::{IntoResponse, Response};
@@ -8,18 +8,19 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use super::budget::Share;
 use super::limits::{self, Bounds};
 
-/// Bytes of an answer that need no share of the budget.
+/// Maximum size of a body that needs no share of the budget, in bytes.
 const FREE: usize = 64 * 1024;
-/// Bytes below which compression gains nothing.
+/// Maximum size of a body that is not compressed, in bytes.
 const SMALL: u64 = 1024;
 
-/// Compresses with gzip what is larger than [`SMALL`] and no stream of events, where `Accept-Encoding` asks for it.
+/// Compresses bodies larger than [`SMALL`] with gzip if `Accept-Encoding` asks for it, except event
+/// streams, which must not be buffered.
 pub(super) fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(SizeAbove::new(SMALL).and(NotForContentType::SSE))
 }
 
-/// Takes the share of the budget that a large answer needs. One that was not asked to change anything is refused if there is
-/// none left; a handler that changes something takes its share beforehand.
+/// Takes a share of the budget for a large body. Without one, the response to a GET is replaced by
+/// 503. Handlers that change data take their share before the change.
 pub(super) fn share(mut response: Response, bounds: &Bounds, is_get: bool) -> Response {
     let bytes = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
     let Some(bytes) = bytes.filter(|bytes| *bytes > FREE) else { return response };

@@ -1,4 +1,5 @@
-//! The socket under hyper: notes what happens on it, and withholds what hyper says by itself.
+//! Socket under hyper, which notes its reads and writes and withholds responses that hyper makes
+//! itself.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,44 +9,45 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::guest::{Guest, Phase};
+use super::connection_state::{ConnectionState, Phase};
 
-/// The most that is kept of what hyper says by itself: a head without a body.
-const KEPT: usize = 1024;
+/// Maximum number of bytes kept of hyper's own response, which is a head without a body.
+const MAX_WITHHELD: usize = 1024;
 
-/// The socket.
+/// Socket under hyper.
 #[derive(Debug)]
-pub(super) struct Wire {
+pub(super) struct Socket {
     pub(super) stream: TcpStream,
-    guest: Arc<Guest>,
-    /// Head that hyper wrote by itself, for a request that it could not parse.
+    state: Arc<ConnectionState>,
+    /// Head of hyper's own response to a request that it could not parse.
     pub(super) withheld: Vec<u8>,
 }
 
-impl Wire {
-    pub(super) fn new(stream: TcpStream, guest: Arc<Guest>) -> Self {
-        Self { stream, guest, withheld: Vec::new() }
+impl Socket {
+    pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
+        Self { stream, state, withheld: Vec::new() }
     }
 
-    /// Whether what is written answers a request that was executed. hyper parses a head only when all it had to write is
-    /// written, so anything else is its own answer to what it can't parse.
-    fn is_answer(&self) -> bool {
-        self.guest.phase() == Phase::Busy
+    /// Returns true if a write belongs to the response of an executed request. hyper parses a head
+    /// only after it has written everything, so any other write is its own response to an
+    /// unparsable head.
+    fn is_response(&self) -> bool {
+        self.state.phase() == Phase::Busy
     }
 
     fn withhold(&mut self, bytes: &[u8]) -> usize {
-        let room = KEPT.saturating_sub(self.withheld.len());
+        let room = MAX_WITHHELD.saturating_sub(self.withheld.len());
         self.withheld.extend_from_slice(&bytes[..bytes.len().min(room)]);
         bytes.len()
     }
 
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.guest.wrote(written.is_ready());
+        self.state.wrote(written.is_ready());
         written
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -54,22 +56,22 @@ impl AsyncRead for Wire {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        // Newlines ahead of a request are none (RFC 9112, section 2.2).
+        // Empty lines before a request are ignored (RFC 9112, section 2.2).
         if buf.filled()[before..].iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
-            this.guest.begin_head();
+            this.state.begin_head();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !this.is_answer() {
+        if !this.is_response() {
             return Poll::Ready(Ok(this.withhold(bytes)));
         }
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -82,7 +84,7 @@ impl AsyncWrite for Wire {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if !this.is_answer() {
+        if !this.is_response() {
             return Poll::Ready(Ok(parts.iter().map(|part| this.withhold(part)).sum()));
         }
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
@@ -93,13 +95,14 @@ impl AsyncWrite for Wire {
         self.stream.is_write_vectored()
     }
 
-    /// hyper calls it when all it had to write is written.
+    // hyper flushes after it has written everything.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.guest.flushed();
+        self.state.flushed();
         Poll::Ready(Ok(()))
     }
 
-    /// Not yet: there may be something to say, and who closes before the other has read all loses it.
+    // The connection's task shuts the socket down later, because it may still write a response of
+    // its own.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

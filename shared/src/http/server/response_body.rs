@@ -1,4 +1,4 @@
-//! An answer on its way to hyper.
+//! Body of a response on its way to hyper.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,36 +7,36 @@ use std::task::{Context, Poll, ready};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
-use super::guest::Guest;
+use super::connection_state::ConnectionState;
 use crate::http::budget::Share;
 
-/// The most that is handed over at once, in bytes.
-const PIECE: usize = 64 * 1024;
+/// Maximum length of a frame, in bytes.
+const MAX_FRAME: usize = 64 * 1024;
 
-/// The body of an answer, in pieces: what hyper has not taken yet holds its share of the budget. Its end, or its being
-/// given up, is noted.
+/// Body in frames of limited length. It holds its share of the budget until hyper has taken all of
+/// it. Its drop is noted, which means the end of the response or of the connection.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct ResponseBody {
     body: Body,
-    /// Of the body's frame that is handed over now.
+    /// Rest of the frame that is being passed on.
     rest: Bytes,
-    guest: Arc<Guest>,
+    state: Arc<ConnectionState>,
     _share: Option<Share>,
 }
 
-impl Answer {
-    pub(super) fn new(body: Body, guest: Arc<Guest>, share: Option<Share>) -> Self {
-        Self { body, rest: Bytes::new(), guest, _share: share }
+impl ResponseBody {
+    pub(super) fn new(body: Body, state: Arc<ConnectionState>, share: Option<Share>) -> Self {
+        Self { body, rest: Bytes::new(), state, _share: share }
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.guest.hand_over();
+        self.state.end_body();
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -46,13 +46,13 @@ impl HttpBody for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| data.len() > PIECE) => {
+                Some(Ok(frame)) if frame.data_ref().is_some_and(|data| data.len() > MAX_FRAME) => {
                     self.rest = frame.into_data().unwrap_or_default();
                 }
                 frame => return Poll::Ready(frame),
             }
         }
-        let length = self.rest.len().min(PIECE);
+        let length = self.rest.len().min(MAX_FRAME);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(length)))))
     }
 

@@ -1,0 +1,75 @@
+//! Check of the settings, without repeating values that can be secret.
+
+use anyhow::bail;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::BaseProducer;
+use rdkafka::types::RDKafkaConfRes;
+
+use super::KafkaConfig;
+
+impl KafkaConfig {
+    /// Removes the values of options from a message of the Kafka client.
+    pub fn redacted(&self, message: &str) -> String {
+        let is_secret = |name: &str| {
+            ["password", "secret", "key", "username"].iter().any(|part| name.contains(part))
+        };
+        let may_be_secret = |(name, value): &(&str, &str)| {
+            !value.is_empty()
+                && (is_secret(name) || value.len() > 3 && !matches!(*value, "true" | "false"))
+        };
+        let options = self.options().map(|(name, value)| (name, value.trim()));
+        let mut values: Vec<&str> = options.filter(may_be_secret).map(|(_, value)| value).collect();
+        // A value that contains another must be replaced first.
+        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        values.into_iter().fold(message.to_owned(), |message, value| {
+            message.replace(value, "[value of an option]")
+        })
+    }
+
+    /// Returns the error for a client that could not be created with these settings.
+    pub fn refused(&self, error: &KafkaError) -> anyhow::Error {
+        let reason = match error {
+            KafkaError::ClientConfig(_, _, name, _) => {
+                format!("the Kafka client refuses `{name}`")
+            }
+            error => self.redacted(&error.to_string()),
+        };
+        anyhow::anyhow!("KAFKA_OPTIONS, KAFKA_OPTIONS_FILE or another Kafka setting: {reason}")
+    }
+
+    /// Checks that the Kafka client accepts every option.
+    ///
+    /// # Errors
+    /// Returns the name of a refused option, or the client's reason without values.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let sources = [
+            ("KAFKA_OPTIONS", Some(&self.kafka_options)),
+            ("KAFKA_OPTIONS_FILE", self.kafka_options_file.as_ref()),
+        ];
+        for (source, options) in sources {
+            for (name, value) in options.into_iter().flat_map(|options| &options.0) {
+                match ClientConfig::new().set(name, value).create_native_config() {
+                    Ok(_) => {}
+                    Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                        bail!("{source}: the Kafka client has no option `{name}`")
+                    }
+                    // This reason describes the build of the client and does not quote the value.
+                    Err(KafkaError::ClientConfig(_, reason, ..))
+                        if reason.contains("not supported in this build") =>
+                    {
+                        bail!("{source}: {reason}")
+                    }
+                    Err(_) => {
+                        bail!("{source}: the Kafka client refuses the value of `{name}`")
+                    }
+                }
+            }
+        }
+        // Only a real client checks options that depend on each other, and files that they name.
+        let mut config = self.client("passbook-check");
+        config.set_log_level(RDKafkaLogLevel::Emerg);
+        config.create::<BaseProducer>().map(drop).map_err(|error| self.refused(&error))
+    }
+}
