@@ -1,4 +1,4 @@
-//! The settings: each is an option and an environment variable, read once, at start-up.
+//! Settings of the service. Each is an option and an environment variable, read once at start-up.
 
 use std::net::SocketAddr;
 
@@ -14,92 +14,120 @@ use sqlx::postgres::PgConnectOptions;
 use crate::migrate::MigrateOptions;
 use crate::operate::ReplayOptions;
 
-/// Builds the account views from the log, and answers queries from them.
+/// Builds the account views from the log and answers queries from them.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "projection-service", version)]
 pub struct Cli {
-    /// The log of the process.
+    /// Settings of the process log.
     #[command(flatten)]
     pub log: LogConfig,
-    /// What to do instead of serving.
+    /// Subcommand to run instead of serving.
     #[command(subcommand)]
     pub action: Option<Action>,
-    /// The service.
+    /// Settings of the service.
     #[command(flatten)]
     pub config: Config,
 }
 
-/// What the program can do beside serving.
+/// Subcommands of the program.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
-    /// Ask the service on PROJECTION_ADDR whether it is ready; exit code 0 if so.
+    /// Check whether the service on PROJECTION_ADDR is ready; the exit code is 0 if it is.
     Healthcheck,
-    /// Make the views' tables or bring them up to date, and grant PROJECTION_DATABASE_URL's role its rights; the service
-    /// waits for it.
+    /// Create or upgrade the tables of the views, and grant the role of PROJECTION_DATABASE_URL its
+    /// rights. The service waits for this job.
     Migrate(Box<MigrateOptions>),
-    /// Have the service on PROJECTION_ADDR read past events again, and follow it to its end.
+    /// Replay past events in the service on PROJECTION_ADDR, and follow the replay to its end.
     Replay(ReplayOptions),
-    /// Have the service on PROJECTION_ADDR compare its views with the log; exit code 0 if they are what it says.
+    /// Compare the views of the service on PROJECTION_ADDR with the log; the exit code is 0 if
+    /// there is no difference.
     Verify,
 }
 
-/// The settings of the service.
+/// Settings of the service.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// Where to answer HTTP, as host:port.
+    /// Address of the HTTP server, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
-    /// What clients may take up.
+    /// Limits of the HTTP server.
     #[command(flatten)]
     pub http: HttpConfig,
-    /// The database of the views: `postgres://user:password@host:port/database`. `projection-service migrate` makes its
-    /// tables; the user needs no rights but those that it grants.
+    /// Database of the views: `postgres://user:password@host:port/database`. `projection-service
+    /// migrate` creates its tables and grants this user the rights that it needs.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
     pub projection_database_url: PgConnectOptions,
-    /// The password of PROJECTION_DATABASE_URL's role, instead of one in the URL: any characters, none escaped.
+    /// Password of PROJECTION_DATABASE_URL's role, if the URL has none. Any characters, without
+    /// escapes.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
     pub projection_database_password: Option<Secret>,
-    /// A file with that password.
-    #[arg(long, env, value_parser = Unrepeated(Secret::of_file), conflicts_with = "projection_database_password")]
+    /// File with the password of PROJECTION_DATABASE_URL's role.
+    #[arg(
+        long,
+        env,
+        value_parser = Unrepeated(Secret::of_file),
+        conflicts_with = "projection_database_password"
+    )]
     pub projection_database_password_file: Option<Secret>,
-    /// The command-service, for events that the topic does not have.
+    /// URL of the command-service, which has the events that the topic lacks.
     #[arg(long, env, default_value = "http://127.0.0.1:8080")]
     pub command_service_url: String,
-    /// Where Kafka is.
+    /// Settings of the Kafka client.
     #[command(flatten)]
     pub kafka: KafkaConfig,
-    /// The consumer group: instances of one group share the partitions.
-    #[arg(long, env, default_value = "passbook-projection", value_parser = NonEmptyStringValueParser::new())]
+    /// Consumer group. The instances of one group share the partitions.
+    #[arg(
+        long,
+        env,
+        default_value = "passbook-projection",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     pub kafka_group: String,
-    /// Names this instance in the group for good, so that it takes its partitions back at once after a restart. Two
-    /// instances must not have the same.
+    /// Static member id of this instance in the group, so that a restart keeps its partitions. Two
+    /// instances must not use the same id.
     #[arg(long, env)]
     pub kafka_group_instance: Option<String>,
-    /// Connections to Postgres for queries; one more is for applying events.
+    /// Number of connections to Postgres for queries. One more applies events.
     #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub projection_connections: u32,
-    /// The most events applied in one transaction.
-    #[arg(long, env, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    /// Maximum number of events applied in one transaction.
+    #[arg(
+        long,
+        env,
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=50_000)
+    )]
     pub apply_batch: u32,
-    /// The least time from the start of one transaction to that of the next, in milliseconds, unless a full batch is
-    /// waiting. An event that comes alone is applied at once; under load this is what makes batches.
+    /// Minimum time between the starts of two transactions, in milliseconds, unless a full batch is
+    /// waiting. A single event is applied at once; under load this pause makes batches.
     #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub apply_pace_ms: u64,
-    /// The largest share of the recent events of a partition that may be set aside because they can't be applied, in
-    /// percent. If more fail (and 50 at least), the partition stops and readiness says why. 100: never.
+    /// Maximum share of a partition's recent events that may be quarantined, in percent. If more
+    /// fail, and at least 50, the partition stops and readiness reports the reason. 100 disables
+    /// the limit.
     #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(i64).range(0..=100))]
     pub quarantine_limit_percent: i64,
-    /// How many events of a partition are the recent ones.
-    #[arg(long, env, default_value_t = 1_000, value_parser = clap::value_parser!(i64).range(50..=1_000_000))]
+    /// Number of events of a partition that count as recent for the quarantine limit.
+    #[arg(
+        long,
+        env,
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(i64).range(50..=1_000_000)
+    )]
     pub quarantine_window: i64,
-    /// Seconds for which an event may exist that is not applied, while its partition does not move: then readiness fails
-    /// and says why.
-    #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    /// Time after which a partition counts as stalled, in seconds: it has events that are not
+    /// applied, and its position does not move. Readiness then fails and reports the reason.
+    #[arg(
+        long,
+        env,
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     pub view_stall_seconds: u64,
 }
 
 impl Config {
-    /// The same, with a password that is given apart from the URL in it.
+    /// Merges the separately configured password into the database URL.
     #[must_use]
     pub fn with_passwords(mut self) -> Self {
         let apart = self
@@ -110,14 +138,14 @@ impl Config {
         self
     }
 
-    /// The command-service's base URL.
+    /// Returns the base URL of the command-service.
     ///
     /// # Errors
-    /// It is not an http(s) URL; the message names the variable.
+    /// The setting is not an http or https URL; the message names the variable.
     pub fn command_service(&self) -> anyhow::Result<reqwest::Url> {
         let url: reqwest::Url = self.command_service_url.parse().with_context(|| {
             format!(
-                "COMMAND_SERVICE_URL (--command-service-url) can't be read: `{}`",
+                "COMMAND_SERVICE_URL (--command-service-url) is not a URL: `{}`",
                 self.command_service_url
             )
         })?;

@@ -1,20 +1,21 @@
-//! What is queried: one endpoint a file. All of it is answered from the live generation of the views.
+//! HTTP API, one endpoint per file. Queries are answered from the live generation of the views.
 
 mod account;
 mod accounts;
 mod admin;
-mod as_of;
 mod balances;
-mod behind;
 mod documented;
 mod entries;
 mod entry;
 mod holds;
-mod labels;
-mod log;
+mod log_queries;
+mod metadata;
 mod page;
+mod problems;
 mod quarantine;
+mod read_your_writes;
 pub(crate) mod replays;
+mod snapshot_reads;
 mod stats;
 mod transfer;
 mod verify;
@@ -33,11 +34,11 @@ use crate::verify::jobs::Jobs;
 use crate::waiters::Waiters;
 use stats::Cache;
 
-/// State of the routes. Every request clones it several times, so it is one pointer.
+/// State shared by the routes, behind one pointer because every request clones it several times.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<App>);
 
-/// Everything that the routes work with.
+/// Dependencies of the routes.
 #[derive(Debug)]
 pub struct App {
     views: Views,
@@ -49,7 +50,7 @@ pub struct App {
 }
 
 impl AppState {
-    /// Answers from these.
+    /// Creates the state of the routes.
     pub fn new(
         views: Views,
         waiting: Arc<Waiters>,
@@ -69,16 +70,16 @@ impl Deref for AppState {
     }
 }
 
-/// Where what the views show came from. Cheap to clone.
+/// Origin of the views. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// The log itself.
+    /// Client of the command-service's log.
     pub feed: Feed,
-    /// The topic that mirrors it.
+    /// Name of the topic.
     pub topic: Arc<str>,
 }
 
-/// The routes, with their documentation.
+/// Returns the routes with their OpenAPI document.
 pub fn routes(state: AppState) -> OpenApiRouter {
     OpenApiRouter::with_openapi(documented::Document::openapi())
         .routes(routes!(account::get))

@@ -1,34 +1,38 @@
-//! The projection-service: consumes the topic, which mirrors the log, and builds the account views that people query.
-//! In the order in which data flows:
+//! The projection-service consumes the topic, which mirrors the log, and builds the account views
+//! that clients query.
+//!
+//! Modules, in the order in which data flows:
 
 mod agreement;
-/// Records of the topic: read, put in order without holes, folded, applied.
+/// Progress of the views in one partition.
+pub mod checkpoint;
+/// Reads records of the topic, orders them without holes, folds and applies them.
 pub mod consumer;
-/// The log itself, where the topic has a hole.
+/// Client of the command-service's log, for events that the topic lacks.
 pub mod feed;
-/// What is queried.
+/// HTTP API of the views.
 pub mod http;
-/// What an event makes of an account's view: pure.
+/// Projection of an event onto its account's view, as a pure function.
 pub mod projection;
-/// What was set aside, tried again or thrown away.
+/// Retry and discard of quarantined events.
 pub mod quarantine;
-/// Past events, read again.
+/// Replays of past events.
 pub mod replay;
-/// The views in Postgres.
+/// Storage of the views in Postgres.
 pub mod store;
-/// Whether the views are what the log says.
+/// Comparison of the views with the log.
 pub mod verify;
-/// Queries that wait for what they ask for.
+/// Queries that wait for an event to be applied.
 pub mod waiters;
 
-/// The settings.
+/// Settings of the service.
 pub mod config;
 mod metrics;
-/// The job that makes the tables.
+/// Migration job of the views' schema.
 pub mod migrate;
-/// What operators ask of a running service from the command line.
+/// Subcommands that call a running service.
 pub mod operate;
-/// Starting and stopping it all.
+/// Start-up and shutdown.
 pub mod startup;
 
 pub use config::{Cli, Config};

@@ -1,4 +1,4 @@
-//! The projection-service as a process of its own.
+//! Process of the projection-service.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Parser;
 use passbook_shared::process;
 use projection_service::Cli;
 
-/// Requests are many small allocations on few threads.
+/// Requests make many small allocations on few threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

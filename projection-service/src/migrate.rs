@@ -1,4 +1,5 @@
-//! The job that owns the views' schema: migrations, and the rights of the service's role.
+//! Migration job of the views' schema: applies migrations and grants the rights of the service's
+//! role.
 
 use anyhow::Context;
 use clap::Args;
@@ -9,26 +10,27 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::store::schema::{SCHEMA, prepare};
 
-/// Settings of the job.
+/// Settings of the migration job.
 #[derive(Debug, Clone, Args)]
 pub struct MigrateOptions {
-    /// Database of the views as the owner of its tables; the role in PROJECTION_DATABASE_URL gets the rights that the
-    /// service needs, and no others. If it is not given, PROJECTION_DATABASE_URL's role is the owner.
+    /// Database of the views, as the owner of its tables. The role of PROJECTION_DATABASE_URL is
+    /// granted the rights that the service needs. Without this setting, that role owns the tables.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
     pub projection_migration_database_url: Option<PgConnectOptions>,
-    /// The password of PROJECTION_MIGRATION_DATABASE_URL's role, instead of one in the URL: any characters, none escaped.
+    /// Password of PROJECTION_MIGRATION_DATABASE_URL's role, if the URL has none. Any characters,
+    /// without escapes.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
     pub projection_migration_database_password: Option<Secret>,
-    /// A file with that password.
+    /// File with the password of PROJECTION_MIGRATION_DATABASE_URL's role.
     #[arg(long, env, value_parser = Unrepeated(Secret::of_file),
           conflicts_with = "projection_migration_database_password")]
     pub projection_migration_database_password_file: Option<Secret>,
 }
 
-/// Brings the schema up to date, and grants `database`'s role its rights.
+/// Upgrades the schema and grants the role of `database` its rights.
 ///
 /// # Errors
-/// Postgres can't be reached or refuses, or a newer build changed the schema.
+/// Postgres cannot be reached or refuses, or a newer build has changed the schema.
 pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> anyhow::Result<()> {
     match &options.projection_migration_database_url {
         Some(owner) => {
@@ -40,12 +42,12 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
         }
         None if is_usable(database).await => Ok(()),
         None => prepare(database, database.get_username()).await.context(
-            "PROJECTION_MIGRATION_DATABASE_URL is not given, so PROJECTION_DATABASE_URL's role owns the tables",
+            "PROJECTION_MIGRATION_DATABASE_URL is not set, so PROJECTION_DATABASE_URL's role owns the tables",
         ),
     }
 }
 
-/// Whether a role without further rights finds nothing left to do.
+/// Returns whether the schema is up to date already, as seen by a role that cannot change it.
 async fn is_usable(database: &PgConnectOptions) -> bool {
     let Ok(mut connection) = database.connect().await else { return false };
     let standing = SCHEMA.standing(&mut connection).await;

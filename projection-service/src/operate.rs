@@ -1,4 +1,4 @@
-//! What operators ask of a running service from the command line: a client of its HTTP API.
+//! Subcommands that call a running service through its HTTP API.
 
 mod replay;
 mod verify;
@@ -16,27 +16,23 @@ use serde::de::DeserializeOwned;
 pub use replay::{ReplayOptions, replay};
 pub use verify::verify;
 
-/// How often to ask how far it is.
+/// Polling interval.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// A bar of events that are done, of a number that may not be known yet.
+/// Creates a progress bar of events whose total may be unknown.
 fn bar() -> anyhow::Result<ProgressBar> {
     let template = "{msg:14} {bar:30} {human_pos} of {human_len} events, {rate}, {eta} left";
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rate for people"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
         let per_second = state.per_sec() as u64;
-        // An error would be the terminal's.
+        // Only the terminal can fail here.
         let _ = write!(out, "{}/s", HumanCount(per_second));
     };
     Ok(ProgressBar::no_length()
         .with_style(ProgressStyle::with_template(template)?.with_key("rate", rate)))
 }
 
-/// A running service.
+/// Client of a running service.
 #[derive(Debug, Clone)]
 struct Service {
     client: Client,
@@ -64,7 +60,10 @@ impl Service {
         };
         let response = request.send().await.with_context(away)?;
         if response.status().is_success() {
-            return response.json().await.context("the projection-service's answer can't be read");
+            return response
+                .json()
+                .await
+                .context("failed to decode the projection-service's answer");
         }
         let status = response.status();
         match response.json::<Problem>().await {

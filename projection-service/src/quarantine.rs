@@ -1,11 +1,13 @@
-//! What was set aside, tried again or thrown away: each in one transaction, with the writer of the partition held.
+//! Retry and discard of quarantined events, each in one transaction, with the partition's
+//! checkpoint locked.
 //!
-//! Both are one thing, done by the code that applies events at all times: the events of the account that wait are folded
-//! in the order of the log onto its view as it stands, until one can't be applied. Discarding has the first of them
-//! passed over. That leaves a hole in the versions and nothing in the history; the view's own version and position move
-//! past it, so that what follows on it is next, and no reader sees the account go back.
+//! Both use the code of the consumer: the waiting events of the account are folded, in the order of
+//! the log, onto its current view until one cannot be applied. A discard skips the first of them.
+//! That leaves a gap in the versions and no entry in the history. The view's own version and
+//! position move past the gap, so that the next event follows and no reader sees the account go
+//! back.
 
-/// The readiness check.
+/// Readiness check of the quarantine.
 pub mod check;
 mod record;
 
@@ -21,94 +23,91 @@ use crate::store::apply::apply;
 use crate::store::quarantine::{self, Quarantined};
 use crate::store::{accounts, checkpoints, discarded, generations, replays};
 
-/// Events folded at once.
+/// Number of events folded at once.
 const CHUNK: i64 = 1_000;
 
-/// What came of it.
+/// Result of a retry or discard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// Events that were applied.
+pub struct Resolution {
+    /// Number of events that were applied.
     pub applied: usize,
-    /// Events of the account that are set aside still.
+    /// Number of events of the account that stay quarantined.
     pub left: i64,
 }
 
-/// Why nothing was applied.
+/// Reason why nothing was applied.
 #[derive(Debug, Error)]
-pub enum Unsettled {
-    /// Postgres refused, or is away.
+pub enum Unresolved {
+    /// Postgres refused, or cannot be reached.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// There is none with this number, or it only waits behind another.
-    #[error("nothing that could not be applied has number {0} in the quarantine")]
+    /// No event has this number, or it only waits behind another one.
+    #[error("no event that could not be applied has number {0} in the quarantine")]
     NotThere(i64),
-    /// It can't be applied by this version of the program either.
-    #[error("it still can't be applied: {0}")]
+    /// This version of the program cannot apply the event either.
+    #[error("the event still cannot be applied: {0}")]
     StillUnapplicable(String),
-    /// It can be applied by this version of the program: there is no reason to throw it away.
-    #[error("it can be applied by now: retry it")]
+    /// This version of the program can apply the event, so it must not be discarded.
+    #[error("the event can be applied by now: retry it")]
     Applicable,
-    /// A replay is at work, which might not see what is decided here.
-    #[error("replay {0} is not at its end")]
+    /// A replay runs, which might miss the change.
+    #[error("replay {0} is still running")]
     Replaying(Uuid),
 }
 
-/// Tries again what could not be applied, and then all that waits behind it. What can't be applied stays, with its new
-/// reason, and what is behind it goes on waiting.
+/// Retries a quarantined event, and then those that wait behind it. An event that still cannot be
+/// applied stays with its new reason, and those behind it keep waiting.
 ///
 /// # Errors
-/// It still can't be applied, or something is in the way.
-pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Settled, Unsettled> {
+/// The event still cannot be applied, or a replay runs.
+pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Resolution, Unresolved> {
     let mut transaction = connection.begin().await?;
     let row = hold(&mut transaction, id).await?;
     let Some(account_id) = row.account_id else {
-        // Earlier versions of this program kept such records.
-        return Err(Unsettled::StillUnapplicable(
-            "it is a record of the topic that is no event; what it may have stood for was taken from the log: discard it"
+        // Earlier versions of this program quarantined such records.
+        return Err(Unresolved::StillUnapplicable(
+            "the record is not an event; the log had the event in its place, if any: discard it"
                 .to_owned(),
         ));
     };
     let mut known = known(&mut transaction, account_id).await?;
-    let done = apply_in_order(&mut transaction, account_id, &mut known).await?;
-    match done {
-        Done { passed: 0, refused: Some(reason), .. } => {
+    let attempt = apply_in_order(&mut transaction, account_id, &mut known).await?;
+    match attempt {
+        Attempt { passed: 0, refused: Some(reason), .. } => {
             transaction.commit().await?;
-            Err(Unsettled::StillUnapplicable(reason))
+            Err(Unresolved::StillUnapplicable(reason))
         }
-        Done { applied, .. } => settle(transaction, &row, account_id, applied).await,
+        Attempt { applied, .. } => commit(transaction, &row, account_id, applied).await,
     }
 }
 
-/// Throws away what could not be applied, and applies what waits behind it. The reason is recorded, and not empty.
+/// Discards a quarantined event with a non-empty reason, and applies those that wait behind it.
 ///
 /// # Errors
-/// It can be applied by now, or something is in the way.
+/// The event can be applied by now, or a replay runs.
 pub async fn discard(
     connection: &mut PgConnection,
     id: i64,
     reason: &str,
-) -> Result<Settled, Unsettled> {
+) -> Result<Resolution, Unresolved> {
     let mut transaction = connection.begin().await?;
     let row = hold(&mut transaction, id).await?;
     let Some(account_id) = row.account_id else {
         discarded::record(&mut *transaction, id, None, reason).await?;
         quarantine::remove(&mut *transaction, &[id]).await?;
         transaction.commit().await?;
-        return Ok(Settled { applied: 0, left: 0 });
+        return Ok(Resolution { applied: 0, left: 0 });
     };
     let mut known = known(&mut transaction, account_id).await?;
     let event = unapplicable(&mut transaction, &row, account_id, &mut known).await?;
     discarded::record(&mut *transaction, id, Some(event), reason).await?;
     let mut known = self::known(&mut transaction, account_id).await?;
-    let done = apply_in_order(&mut transaction, account_id, &mut known).await?;
-    settle(transaction, &row, account_id, done.applied).await
+    let attempt = apply_in_order(&mut transaction, account_id, &mut known).await?;
+    commit(transaction, &row, account_id, attempt.applied).await
 }
 
-/// Tries again all that is set aside in a generation that nobody writes: one that was kept while, in the live one, events
-/// were settled.
-///
-/// # Errors
-/// As any query.
+/// Retries all quarantined events of a generation without a writer: one that was kept while events
+/// of the live one were resolved.
 pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
     for account_id in quarantine::accounts(&mut *connection).await? {
         let mut transaction = connection.begin().await?;
@@ -119,17 +118,17 @@ pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// What could not be applied, of the live generation, with its partition held: until the transaction ends nobody writes
-/// it, begins a replay, or makes another generation live.
-async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Unsettled> {
+/// Returns a quarantined event of the live generation and locks its partition: until the
+/// transaction ends, no other writes there, starts a replay, or switches generations.
+async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Unresolved> {
     if let Some(replay) = replays::hold_off(&mut *transaction).await? {
-        return Err(Unsettled::Replaying(replay.replay_id));
+        return Err(Unresolved::Replaying(replay.replay_id));
     }
     generations::see_live(&mut *transaction).await?;
-    let row = quarantine::find(&mut *transaction, id).await?.ok_or(Unsettled::NotThere(id))?;
+    let row = quarantine::find(&mut *transaction, id).await?.ok_or(Unresolved::NotThere(id))?;
     checkpoints::hold_one(&mut *transaction, row.partition).await?;
-    // As it is now that nobody else changes it.
-    quarantine::find(&mut *transaction, id).await?.ok_or(Unsettled::NotThere(id))
+    // Read again under the lock.
+    quarantine::find(&mut *transaction, id).await?.ok_or(Unresolved::NotThere(id))
 }
 
 /// The account as its view has it, whatever waits, and which events of it were discarded.
@@ -144,22 +143,22 @@ async fn known(transaction: &mut PgConnection, account_id: Uuid) -> sqlx::Result
     Ok(known)
 }
 
-/// The event, if it can't be applied and so may be discarded.
+/// Returns the event if it cannot be applied, and so may be discarded.
 async fn unapplicable(
     transaction: &mut PgConnection,
     row: &Quarantined,
     account_id: Uuid,
     known: &mut AccountCache,
-) -> Result<discarded::Event, Unsettled> {
+) -> Result<discarded::Event, Unresolved> {
     let first = quarantine::of_account(transaction, account_id, 0, 1)
         .await?
         .into_iter()
         .find(|first| first.id == row.id);
-    let record = record::of_account(account_id, &first.ok_or(Unsettled::NotThere(row.id))?);
+    let record = record::of_account(account_id, &first.ok_or(Unresolved::NotThere(row.id))?);
     let event = match &record.content {
         Ok(event) => event,
-        // Somebody has changed it: what is there now is not what would be passed over.
-        Err(unreadable) => return Err(Unsettled::StillUnapplicable(unreadable.reason.clone())),
+        // The document was changed: the event to skip is not the one stored here.
+        Err(unreadable) => return Err(Unresolved::StillUnapplicable(unreadable.reason.clone())),
     };
     let before = match known.get(account_id) {
         Some(Known::State(state)) => Some(state.version),
@@ -170,29 +169,29 @@ async fn unapplicable(
         passed_over: before.is_some_and(|before| event.recorded.version == before + 1),
     };
     match fold(&[record], &Sequence::default(), known).quarantine.is_empty() {
-        true => Err(Unsettled::Applicable),
+        true => Err(Unresolved::Applicable),
         false => Ok(event),
     }
 }
 
-/// How far a try came.
-struct Done {
-    /// Events no longer set aside: applied, or discarded.
+/// Progress of a retry.
+struct Attempt {
+    /// Number of events that left the quarantine: applied or discarded.
     passed: usize,
     applied: usize,
-    /// Why the next one can't be applied, if there is one.
+    /// Reason why the next event cannot be applied, if there is one.
     refused: Option<String>,
 }
 
-/// Applies what waits of an account, and keeps what can't be.
+/// Applies the waiting events of an account, up to the first one that cannot be applied.
 async fn apply_in_order(
     transaction: &mut PgConnection,
     account_id: Uuid,
     known: &mut AccountCache,
-) -> sqlx::Result<Done> {
-    let mut done = Done { passed: 0, applied: 0, refused: None };
+) -> sqlx::Result<Attempt> {
+    let mut attempt = Attempt { passed: 0, applied: 0, refused: None };
     let mut after = 0;
-    while done.refused.is_none() {
+    while attempt.refused.is_none() {
         let waiting = quarantine::of_account(&mut *transaction, account_id, after, CHUNK).await?;
         let mut records: Vec<Record> =
             waiting.iter().map(|event| record::of_account(account_id, event)).collect();
@@ -203,33 +202,38 @@ async fn apply_in_order(
             break;
         }
         let mut batch = fold(&records, &Sequence::default(), known);
-        // From the first that can't be applied on, all are: they are set aside already.
+        // All events from the first failure on are quarantined already.
         let set_aside = std::mem::take(&mut batch.quarantine);
         apply(&mut *transaction, &batch).await?;
-        done.applied += batch.history.len();
+        attempt.applied += batch.history.len();
 
         let (passed, rest) = waiting.split_at(records.len() - set_aside.len());
         after = passed.last().map_or(after, |event| event.position);
         let passed: Vec<i64> = passed.iter().map(|event| event.id).collect();
         quarantine::remove(&mut *transaction, &passed).await?;
-        done.passed += passed.len();
+        attempt.passed += passed.len();
         if let (Some(refused), Some(event)) = (set_aside.into_iter().next(), rest.first()) {
             quarantine::keep(&mut *transaction, event.id, &refused.reason).await?;
-            done.refused = Some(refused.reason);
+            attempt.refused = Some(refused.reason);
         }
     }
-    Ok(done)
+    Ok(attempt)
 }
 
-async fn settle(
+async fn commit(
     mut transaction: Transaction<'_, Postgres>,
     row: &Quarantined,
     account_id: Uuid,
     applied: usize,
-) -> Result<Settled, Unsettled> {
+) -> Result<Resolution, Unresolved> {
     let left = quarantine::count_of(&mut *transaction, account_id).await?;
     checkpoints::raise_epoch(&mut *transaction, row.partition).await?;
     transaction.commit().await?;
-    tracing::info!(account.id = %account_id, applied, left, "what was set aside of an account was settled");
-    Ok(Settled { applied, left })
+    tracing::info!(
+        account.id = %account_id,
+        applied,
+        left,
+        "resolved the quarantined events of an account"
+    );
+    Ok(Resolution { applied, left })
 }

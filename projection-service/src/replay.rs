@@ -4,8 +4,6 @@
 //! resetting offsets. One instance at a time runs it. After a crash another instance continues from
 //! the checkpoints of the views it builds.
 
-/// What can be asked for.
-pub mod asked;
 pub(crate) mod error;
 pub(crate) mod partition_loader;
 pub(crate) mod progress;

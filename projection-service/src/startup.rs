@@ -1,4 +1,4 @@
-//! Starting and stopping it all.
+//! Start-up and shutdown of the service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,14 +33,14 @@ use crate::verify;
 use crate::verify::jobs::Jobs;
 use crate::waiters::Waiters;
 
-/// How long to wait before trying to reach Postgres again.
+/// Pause before the next attempt to reach Postgres.
 const RETRY: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs the service until a signal, or does what the subcommand says.
+/// Runs the service until a signal arrives, or runs the subcommand.
 ///
 /// # Errors
-/// A wrong setting, or a part of the service that failed.
+/// A setting is invalid, or a task of the service failed.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.action {
         None | Some(Action::Migrate(_)) => {}
@@ -58,15 +58,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     start(cli.config, shutdown).await?.tasks.wait().await
 }
 
-/// Starts the service. It answers at once; until Postgres and Kafka are there, its readiness says what it waits for.
+/// Starts the service. It answers at once; until Postgres and Kafka are reached, readiness names
+/// the missing one.
 ///
 /// # Errors
-/// A wrong setting, or an address that is taken.
+/// A setting is invalid, or the address is in use.
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
     let database = config.projection_database_url.clone();
-    let feed = Feed::new(&config.command_service()?).context("the HTTP client can't be set up")?;
+    let feed = Feed::new(&config.command_service()?).context("failed to set up the HTTP client")?;
     telemetry::metrics();
     metrics::register();
     let listener =
@@ -119,12 +120,12 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
 
-    tracing::info!(addr = %local_addr, "projection-service answers");
+    tracing::info!(addr = %local_addr, "projection-service is listening");
     Ok(Service { local_addr, tasks })
 }
 
-/// Prepares the database as soon as it is there, then consumes.
-#[expect(clippy::too_many_arguments, reason = "called once, with all there is")]
+/// Waits for the database, then consumes the topic.
+#[expect(clippy::too_many_arguments, reason = "called once, with all dependencies")]
 async fn consume(
     config: Config,
     database: PgConnectOptions,
@@ -171,7 +172,7 @@ async fn consume(
     tasks.wait().await
 }
 
-/// Waits for Postgres, and for the job that makes the schema.
+/// Waits for Postgres, and for the migration job.
 async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<()> {
     loop {
         match standing(&database).await {
@@ -182,14 +183,15 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
                 health.failing("postgres", store_error::reason(&error));
             }
             Err(error) => {
-                return Err(error).context("PROJECTION_DATABASE_URL: Postgres can't be used");
+                return Err(error).context("PROJECTION_DATABASE_URL: cannot use Postgres");
             }
         }
         tokio::time::sleep(RETRY).await;
     }
 }
 
-/// Checks the schema. Not by a pool, which would go on trying and keep to itself why.
+/// Returns the state of the schema. A pool would retry and hide the reason of a failure, so this
+/// opens a connection of its own.
 async fn standing(database: &PgConnectOptions) -> sqlx::Result<Standing> {
     let looking = async {
         let mut connection =

@@ -1,32 +1,34 @@
-//! The views in Postgres. Each file below has all SQL of its table.
+//! Storage of the views in Postgres. Each file has all SQL of its table.
 
-/// Current states, one row an account.
+/// Current states, one row per account.
 pub mod accounts;
-/// A batch of events, applied in one round trip.
+/// Application of a batch of events in one round trip.
 pub mod apply;
-/// How far each partition has been applied.
+/// Progress of each partition.
 pub mod checkpoints;
-/// What the log itself has confirmed.
+/// Events that the log has confirmed.
 pub mod confirmed;
-/// What was thrown away.
+/// Discarded events.
 pub mod discarded;
-/// Complete sets of views, one of them live.
+/// Complete sets of views, one of which is live.
 pub mod generations;
-/// One row an event, with the state after it.
+/// History: one row per event, with the state after it.
 pub mod history;
-/// The sender's labels as the views hold them.
-pub(crate) mod labels;
-/// What was set aside.
+/// Client metadata as the views hold it.
+pub(crate) mod metadata;
+/// Quarantined events.
 pub mod quarantine;
-/// Replays that were asked for.
+/// Start of a replay.
+pub mod replay_target;
+/// Requested replays.
 pub mod replays;
-/// The store's accepted restores.
+/// Accepted restores of the store.
 pub mod restores;
-/// Migrations and rights.
+/// Schema, migrations and rights.
 pub mod schema;
-/// Whose log the views are of.
+/// Store that the views are built from.
 pub mod source;
-/// Verifications of every instance.
+/// Verifications of all instances.
 pub mod verifications;
 
 use std::sync::{Arc, OnceLock};
@@ -36,28 +38,29 @@ use passbook_shared::store_error::within;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-/// How long a query may wait for a connection.
+/// Maximum time a query waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// How long a query may take in all: Postgres being away is answered within 2 s.
+/// Maximum time of a query, so that an outage of Postgres is answered within 2 s.
 const READ_TIMEOUT: Duration = Duration::from_millis(1_900);
-/// A connection idle for longer is tried before it is used.
+/// Idle time after which a connection is pinged before it is used.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// What is given up here is to end there too, and to make room.
+/// Returns the connection settings of queries. Postgres cancels a query that the service has given
+/// up, which frees its connection.
 fn queries(database: &PgConnectOptions) -> PgConnectOptions {
     let timeout = format!("{}ms", READ_TIMEOUT.as_millis());
     let options = generations::live_options(database).options([("statement_timeout", timeout)]);
     options.application_name("passbook-projection-queries")
 }
 
-/// The live generation's views, for queries. Cheap to clone; all clones are the same.
+/// Connections to the live generation, for queries. Clones share one pool.
 #[derive(Debug, Clone, Default)]
 pub struct Views {
     pool: Arc<OnceLock<PgPool>>,
 }
 
 impl Views {
-    /// Answers queries from now on.
+    /// Opens the pool, which connects on first use.
     pub fn open(&self, database: &PgConnectOptions, connections: u32) {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
@@ -72,30 +75,36 @@ impl Views {
                 })
             })
             .connect_lazy_with(queries(database));
-        // Whoever was first has opened the same.
+        // A second call would open the same pool: keep the first.
         let _ = self.pool.set(pool);
     }
 
-    /// Connections whose statements see the live generation.
+    /// Returns connections whose statements see the live generation.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolClosed`] before the database was reached for the first time.
+    /// [`sqlx::Error::PoolClosed`] before the database was first reached.
     pub fn pool(&self) -> sqlx::Result<&PgPool> {
         self.pool.get().ok_or(sqlx::Error::PoolClosed)
     }
 
-    /// Ends the connections, when nobody queries any more.
+    /// Closes the pool once its queries have ended.
     pub async fn close(&self) {
         if let Some(pool) = self.pool.get() {
             pool.close().await;
         }
     }
 
-    /// The outcome of a query on [`Views::pool`], within the time a query may take.
+    /// Runs a query on [`Views::pool`], within the maximum time of a query.
     ///
     /// # Errors
-    /// As the query; [`sqlx::Error::PoolTimedOut`] if it takes too long.
-    pub async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-        within(READ_TIMEOUT, query).await
+    /// The error of the query; [`sqlx::Error::PoolTimedOut`] if it takes too long.
+    pub async fn read<'v, T, Query>(
+        &'v self,
+        query: impl FnOnce(&'v PgPool) -> Query,
+    ) -> sqlx::Result<T>
+    where
+        Query: Future<Output = sqlx::Result<T>>,
+    {
+        within(READ_TIMEOUT, query(self.pool()?)).await
     }
 }

@@ -1,13 +1,13 @@
-//! Whether the views are what the log says: the whole log is folded, and every row of the live views is compared with
-//! what that gives. And whether the log is what the rules allow, which the command-service checks.
+//! Comparison of the views with the log: folds the whole log and compares every row of the live
+//! views with the result. The command-service checks the log itself against its rules.
 //!
-//! Nothing has to stand still for it. Each partition is looked at in one snapshot of the database, and the log is folded
-//! up to exactly the position that the snapshot's checkpoint has.
+//! Reading and writing continue meanwhile. Each partition is read in one snapshot of the database,
+//! and the log is folded up to exactly the position of the snapshot's checkpoint.
 
 mod compare;
 mod error;
 mod fold;
-/// Verifications that were asked for.
+/// Requested verifications.
 pub mod jobs;
 mod log;
 mod partition;
@@ -37,48 +37,48 @@ use jobs::{Job, Jobs, State};
 use passbook_shared::difference::{Difference, Findings, What};
 use progress::Progress;
 
-/// Partitions that are looked at at the same time.
+/// Number of partitions compared concurrently.
 const AT_ONCE: usize = 2;
 
-/// How often the database is told how a verification stands.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which the state of a verification is stored.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-static UNTOLD: Fault = Fault::new("other instances can't be told how a verification stands");
+static NOT_SAVED: Fault = Fault::new("failed to store the state of a verification");
 
-/// What it works with.
+/// Dependencies of verifications.
 #[derive(Debug, Clone)]
 pub struct Ground {
-    /// The views' database.
+    /// Database of the views.
     pub database: PgConnectOptions,
-    /// The log.
+    /// Client of the command-service's log.
     pub feed: Feed,
 }
 
-/// Does what is asked for, one after the other, until the shutdown.
+/// Runs requested verifications one after the other until the shutdown.
 ///
 /// # Errors
-/// None: what goes wrong is told with the job.
+/// Never: a failure is stored with its verification.
 pub async fn run(
     ground: Ground,
     jobs: Arc<Jobs>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let told = PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(TELL_EVERY)
+        .acquire_timeout(SAVE_INTERVAL)
         .connect_lazy_with(ground.options());
     loop {
         let id =
             tokio::select! { id = jobs.next() => id, () = shutdown.cancelled() => return Ok(()) };
         let progress = Progress::new(Arc::clone(&jobs), id);
-        // A task of its own: should it panic, the service goes on.
+        // A task of its own, so that a panic does not end the service.
         let mut work = JoinSet::new();
         work.spawn(verify(ground.clone(), progress));
-        let mut tick = tokio::time::interval(TELL_EVERY);
+        let mut tick = tokio::time::interval(SAVE_INTERVAL);
         let ended = loop {
             tokio::select! {
                 ended = work.join_next() => break ended,
-                _ = tick.tick() => if let Some(job) = jobs.find(id) { tell(&told, &job).await },
+                _ = tick.tick() => if let Some(job) = jobs.find(id) { save(&pool, &job).await },
                 () = shutdown.cancelled() => return Ok(()),
             }
         };
@@ -89,33 +89,38 @@ pub async fn run(
         };
         match (&error, jobs.find(id)) {
             (Some(error), _) => {
-                tracing::error!(verify.id = %id, error, "the views could not be compared with the log")
+                tracing::error!(verify.id = %id, error, "failed to compare the views with the log")
             }
             (None, Some(job)) if job.findings.count > 0 => {
-                tracing::error!(verify.id = %id, differences = job.findings.count, "the views are not what the log says, or the log breaks its rules");
+                tracing::error!(
+                    verify.id = %id,
+                    differences = job.findings.count,
+                    "the views differ from the log, or the log breaks its rules"
+                );
             }
-            (None, _) => tracing::info!(verify.id = %id, "the views are what the log says"),
+            (None, _) => tracing::info!(verify.id = %id, "the views match the log"),
         }
         let state = if error.is_some() { State::Failed } else { State::Done };
-        // Here it ends last: whoever sees the end here may ask for the next anywhere.
+        // Stored before it ends here: a client that sees the end may start the next one on any
+        // instance.
         if let Some(mut job) = jobs.find(id) {
             (job.state, job.error, job.ended_at) = (state, error, Some(Timestamp::now()));
-            tell(&told, &job).await;
+            save(&pool, &job).await;
             jobs.change(id, |kept| *kept = job);
         }
     }
 }
 
-/// Tells the database how a verification stands, for other instances.
-async fn tell(database: &PgPool, job: &Job) {
+/// Stores the state of a verification, for other instances.
+async fn save(database: &PgPool, job: &Job) {
     let body = serde_json::to_value(job).unwrap_or_default();
-    match verifications::tell(database, job.id, job.state == State::Running, &body).await {
-        Ok(()) => UNTOLD.ended(),
-        Err(error) => UNTOLD.occurred(store_error::reason(&error)),
+    match verifications::save(database, job.id, job.state == State::Running, &body).await {
+        Ok(()) => NOT_SAVED.ended(),
+        Err(error) => NOT_SAVED.occurred(store_error::reason(&error)),
     }
 }
 
-/// Compares all there is.
+/// Compares all partitions.
 async fn verify(ground: Ground, progress: Progress) -> Result<(), VerifyError> {
     let log = ground.feed.source().await?;
     let mut snapshot = generations::snapshot_live(&ground.options()).await?;
@@ -123,24 +128,24 @@ async fn verify(ground: Ground, progress: Progress) -> Result<(), VerifyError> {
         return Err(VerifyError::Foreign { views, log });
     }
     let mut orphans = outside(&mut snapshot, log, &progress).await?;
-    // It would see the past until its end.
+    // An open snapshot would keep old row versions from being vacuumed.
     drop(snapshot);
 
     let mut waiting: VecDeque<Partition> = (0..log.partitions).collect();
-    let mut looking = JoinSet::new();
+    let mut verifier = JoinSet::new();
     loop {
-        while looking.len() < AT_ONCE
+        while verifier.len() < AT_ONCE
             && let Some(partition) = waiting.pop_front()
         {
             let orphans = orphans.remove(&partition).unwrap_or_default();
             let (ground, progress) = (ground.clone(), progress.clone());
-            looking.spawn(async move {
+            verifier.spawn(async move {
                 let feed = ground.feed.clone();
                 partition::verify(ground, log, partition, orphans, progress.clone()).await?;
                 log::check(feed, log, partition, progress).await
             });
         }
-        match looking.join_next().await {
+        match verifier.join_next().await {
             Some(Ok(looked)) => looked?,
             Some(Err(panicked)) => return Err(VerifyError::Panicked(panicked)),
             None => return Ok(()),
@@ -148,8 +153,8 @@ async fn verify(ground: Ground, progress: Progress) -> Result<(), VerifyError> {
     }
 }
 
-/// Finds what is in no partition of the log; gives the accounts that have a history and nothing else, by where they
-/// would be.
+/// Finds rows that belong to no partition of the log. Returns the accounts that have a history but
+/// no row, by partition.
 async fn outside(
     snapshot: &mut PgConnection,
     log: Source,
@@ -170,7 +175,7 @@ async fn outside(
             findings.add(|| nowhere(What::Checkpoint, checkpoint.partition, None, found));
         }
     }
-    for (account_id, partition) in accounts::whole::outside(snapshot, log.partitions).await? {
+    for (account_id, partition) in accounts::full_row::outside(snapshot, log.partitions).await? {
         findings.add(|| {
             nowhere(
                 What::AccountTooMany,
@@ -182,7 +187,7 @@ async fn outside(
     }
     progress.starts(total, findings);
     let mut orphans = BTreeMap::<_, Vec<Uuid>>::new();
-    for account_id in history::whole::without_account(snapshot).await? {
+    for account_id in history::full_row::without_account(snapshot).await? {
         orphans.entry(partition_of(account_id, log.partitions)).or_default().push(account_id);
     }
     Ok(orphans)

@@ -16,8 +16,8 @@ use crate::feed::{Feed, FeedError};
 use crate::projection::{AccountState, Inapplicable, project};
 use crate::store::accounts::status;
 use crate::store::history::Row;
-use crate::store::history::whole::{self, Whole};
-use crate::store::{accounts, discarded, labels, quarantine};
+use crate::store::history::full_row::{self, FullRow};
+use crate::store::{accounts, discarded, metadata, quarantine};
 
 /// Failure to compare the views with the log.
 #[derive(Debug, Error)]
@@ -116,11 +116,11 @@ pub(crate) async fn first_difference(
     let decoded: Vec<_> = events.iter().map(RecordedEvent::decode).collect();
 
     let (mut before, mut agrees) = (HashMap::new(), vec![false; events.len()]);
-    whole::each_of(connection, &accounts, &versions_before, |place, row| {
+    full_row::each_of(connection, &accounts, &versions_before, |place, row| {
         before.extend(state(row).map(|state| (place, state)));
     })
     .await?;
-    whole::each_of(connection, &accounts, &versions, |place, row| {
+    full_row::each_of(connection, &accounts, &versions, |place, row| {
         agrees[place] = is_row_of(&events[place], &decoded[place], before.get(&place), row);
     })
     .await?;
@@ -133,7 +133,7 @@ pub(crate) async fn first_difference(
         .map(|(event, _)| event.position.number))
 }
 
-fn state(row: &Whole<'_>) -> Option<AccountState> {
+fn state(row: &FullRow<'_>) -> Option<AccountState> {
     Some(AccountState {
         version: row.version,
         status: status(row.status).ok()?,
@@ -148,7 +148,7 @@ fn is_row_of(
     event: &RecordedEvent,
     decoded: &Result<AccountEvent, DecodeError>,
     before: Option<&AccountState>,
-    found: &Whole<'_>,
+    found: &FullRow<'_>,
 ) -> bool {
     let Ok(decoded) = decoded else { return false };
     let RecordedEvent { account_id, recorded_at, .. } = *event;
@@ -165,7 +165,7 @@ fn is_row_of(
                 kafka_offset,
                 published_at,
             };
-            Whole::from(&row) == *found
+            FullRow::from(&row) == *found
         }
         // The event before it was discarded and left no row to project from.
         Err(Inapplicable::Version { .. }) => {
@@ -193,11 +193,11 @@ async fn openings(
         return Ok(());
     }
     let ids: Vec<Uuid> = opened.keys().copied().collect();
-    accounts::whole::each_with(connection, &ids, |found| {
+    accounts::full_row::each_with(connection, &ids, |found| {
         if let Some((place, account)) = opened.get(&found.account_id) {
             agrees[*place] = found.owner == &*account.owner
                 && found.currency == account.currency.code()
-                && found.metadata == labels::value(Some(&account.metadata));
+                && found.metadata == metadata::value(Some(&account.metadata));
         }
     })
     .await

@@ -7,12 +7,13 @@ use passbook_shared::partition::Partition;
 use sqlx::{Connection, PgConnection};
 
 use super::common::last_common;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::judging::OurLog;
 use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
 use crate::replay::partition_loader::PartitionLoader;
 use crate::replay::progress::Progress;
-use crate::store::checkpoints::{self, Checkpoint};
+use crate::store::checkpoints;
 use crate::store::confirmed::{self, Confirmed};
 use crate::store::generations;
 

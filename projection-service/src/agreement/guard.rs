@@ -28,10 +28,10 @@ use tokio::time::Instant;
 
 use super::disagreement::Disagreement;
 use super::look::{Look, Verdict};
+use crate::checkpoint::Checkpoint;
 use crate::metrics;
 use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
-use crate::store::checkpoints::Checkpoint;
 use crate::store::confirmed::Confirmed;
 use crate::store::{checkpoints, confirmed, generations, source};
 

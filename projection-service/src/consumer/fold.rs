@@ -11,7 +11,7 @@ use super::account_cache::{AccountCache, Known};
 use super::record::{Event, Record, Unreadable, document};
 use super::sequence::Sequence;
 use crate::projection::{AccountState, Entry, project};
-use crate::store::apply::{Batch, Changed, Move, Opened, SetAside};
+use crate::store::apply::{Batch, Changed, Move, Opened, QuarantinedRecord};
 use crate::store::history::Row;
 
 const WAITS: &str = "waits behind a quarantined event of its account";
@@ -153,7 +153,7 @@ impl<'e> Folding<'e, '_> {
 
     fn set_aside(&mut self, record: &Record, event: Option<&Event>, why: Unreadable) {
         let recorded = event.map(|event| &event.recorded);
-        self.batch.quarantine.push(SetAside {
+        self.batch.quarantine.push(QuarantinedRecord {
             partition: record.partition,
             position: recorded.map(|recorded| recorded.position.number),
             kafka_offset: record.offset,

@@ -9,7 +9,7 @@ use passbook_shared::partition::Partition;
 
 use super::judging::OurLog;
 use super::record::Record;
-use crate::store::checkpoints::Checkpoint;
+use crate::checkpoint::Checkpoint;
 
 /// Message from the reader to the applier, in order.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::judging::{Flaw, ForeignLog, OurLog};
 use super::record::Record;
 use super::sequence::{Hole, Sequence, Verdict};
 use super::writer::{Written, write};
-use crate::store::checkpoints::Checkpoint;
+use crate::checkpoint::Checkpoint;
 use crate::store::source::Source;
 
 /// Approximate maximum size of the events in a transaction, in bytes.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use passbook_shared::partition::Partition;
 use uuid::Uuid;
 
-use crate::store::checkpoints::Checkpoint;
+use crate::checkpoint::Checkpoint;
 
 /// Number of accepted event ids kept per partition, to tell a repeat from a different event.
 const REMEMBERED: usize = 1_024;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use passbook_shared::partition::Partition;
 
 use super::topic_lag::TopicLag;
+use crate::checkpoint::Checkpoint;
 use crate::feed::Feed;
-use crate::store::checkpoints::Checkpoint;
 
 /// Maximum time between two requests to the log.
 const ASK_EVERY: Duration = Duration::from_secs(10);

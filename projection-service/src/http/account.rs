@@ -1,4 +1,4 @@
-//! `GET /v1/accounts/{id}`: an account now, at a version, or at a time.
+//! `GET /v1/accounts/{id}`: an account now, at a version, or as of a time.
 
 use std::collections::BTreeMap;
 
@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::documented::{ACCOUNT, Responses, Wait, account_problems};
-use super::labels::labels;
-use super::{AppState, log};
+use super::metadata::parse_metadata;
+use super::{AppState, problems};
 use crate::store::accounts::{self, Account};
 use crate::store::{history, quarantine};
 
-/// An account. Amounts in minor units of its currency.
+/// An account. Amounts are in minor units of its currency.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Account)]
 pub(super) struct AccountView {
@@ -33,38 +33,43 @@ pub(super) struct AccountView {
     #[schema(min_length = 3, max_length = 3, examples("EUR"))]
     currency: String,
     status: AccountStatus,
-    /// What is on it.
+    /// Sum of all entries.
     #[schema(examples(125_000))]
     balance: i64,
-    /// The sum of the open holds.
+    /// Sum of the open holds.
     #[schema(examples(0))]
     held: i64,
     /// `balance - held`.
     #[schema(examples(125_000))]
     available: i64,
-    /// How far below 0 `available` may go.
+    /// Amount by which `available` may fall below 0.
     #[schema(examples(0))]
     overdraft_limit: i64,
-    /// Opening (1) and every movement of money.
+    /// Number of movements of money, plus 1 for the opening.
     #[schema(minimum = 1, examples(7))]
     transaction_count: i64,
-    /// The opener's labels.
+    /// Metadata of the opening.
     metadata: BTreeMap<String, String>,
-    /// The time at which the opening was recorded, whatever its `effective_at`.
+    /// Time at which the opening was recorded, whatever its `effective_at`.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     opened_at: Timestamp,
-    /// The time of the newest event.
+    /// Time at which the newest event was recorded.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     last_activity: Timestamp,
-    /// Of the newest event in this view.
+    /// Version or position of the newest event in this view.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// Of the newest event in this view.
+    /// Version or position of the newest event in this view.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
-    /// Since when later events of it are set aside, which could not be applied; absent as a rule.
+    /// Time at which the first event of the account was quarantined. Later events are missing from
+    /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
 }
 
@@ -81,7 +86,7 @@ impl From<Account> for AccountView {
             available: state.balance - state.held,
             overdraft_limit: state.overdraft_limit,
             transaction_count: state.transaction_count,
-            metadata: labels(account.metadata.as_deref()),
+            metadata: parse_metadata(account.metadata.as_deref()),
             opened_at: account.opened_at,
             last_activity: account.last_activity,
             version: state.version,
@@ -94,70 +99,71 @@ impl From<Account> for AccountView {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// As it was after the event with this version; as the one before it left it, if that event was discarded.
+pub(super) struct Params {
+    /// State after the event with this version. If that event was discarded, the state before it.
     #[param(minimum = 1)]
     version: Option<i64>,
-    /// As recorded at this time: the same whenever it is asked for. Not together with `version`.
+    /// State as recorded at this time. The answer never changes. Not together with `version`.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// Wait until the view has got to this version.
+    /// Wait until the view has reached this version.
     #[param(minimum = 1)]
     min_version: Option<i64>,
 }
 
 /// An account, now or in the past
 ///
-/// With `min_version` the answer waits until the view is there (as long as `Prefer: wait` says), so a client sees what its own
-/// command did. An account that the views have not seen yet is 503 `view_behind`, and 404 only if the log has none either.
+/// With `min_version` the answer waits until the view has reached that version, for at most the
+/// time in `Prefer: wait`, so that clients read their own writes. An account that the views have
+/// not seen yet is 503 `view_behind`; it is 404 only if the log does not have it either.
 #[utoipa::path(get, operation_id = "get_account", path = "/v1/accounts/{id}", tag = "accounts",
     params(
         ("id" = Uuid, Path, description = "The account"),
-        Asked,
+        Params,
         Wait,
-        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still"),
+        ("If-None-Match" = Option<String>, Header,
+            description = "`\"7\"`: 304 if that is still the version"),
     ),
     responses(
         (status = 200, description = "The account", body = AccountView,
             headers(("ETag" = String, description = "The version, in quotes"))),
-        (status = 304, description = "It is at the version the client has"),
+        (status = 304, description = "The client has the current version"),
         Problems,
     ))]
 pub(super) async fn get(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
-    Query(asked): Query<Asked>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if asked.version.is_some() && asked.as_of.is_some() {
-        return Err(Problem::malformed("as_of", "can't be combined with `version`"));
+    if params.version.is_some() && params.as_of.is_some() {
+        return Err(Problem::malformed("as_of", "cannot be combined with `version`"));
     }
-    state.until_version(&headers, account_id, asked.min_version).await?;
-    state.until_recorded(&headers, account_id, asked.as_of).await?;
-    let account = find(&state, account_id, &asked).await?;
+    state.until_version(&headers, account_id, params.min_version).await?;
+    state.until_recorded(&headers, account_id, params.as_of).await?;
+    let account = find(&state, account_id, &params).await?;
     let tag = etag(account.state.version);
-    // That there are events it does not show is no part of its version: who asks is told each time.
+    // Quarantined events do not change the version, so their presence must be reported each time.
     if account.quarantined_since.is_none() && none_match(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
     Ok(([(ETAG, tag)], axum::Json(AccountView::from(account))).into_response())
 }
 
-async fn find(state: &AppState, account_id: Uuid, asked: &Asked) -> Result<Account, Problem> {
-    let pool = state.views.pool()?;
-    if let Some(version) = asked.version {
+async fn find(state: &AppState, account_id: Uuid, params: &Params) -> Result<Account, Problem> {
+    if let Some(version) = params.version {
         if version < 1 {
-            return Err(Problem::malformed("version", "must be a version, from 1"));
+            return Err(Problem::malformed("version", "must be a version, at least 1"));
         }
-        let found = state.views.read(history::at_version(pool, account_id, version)).await?;
+        let found = state.views.read(|pool| history::at_version(pool, account_id, version)).await?;
         return match found {
             Some(account) => Ok(account),
             None => Err(no_version(state, account_id).await?),
         };
     }
-    let found = match asked.as_of {
-        Some(moment) => state.views.read(history::as_of(pool, account_id, moment)).await?,
-        None => state.views.read(accounts::find(pool, account_id)).await?,
+    let found = match params.as_of {
+        Some(moment) => state.views.read(|pool| history::as_of(pool, account_id, moment)).await?,
+        None => state.views.read(|pool| accounts::find(pool, account_id)).await?,
     };
     match found {
         Some(account) => Ok(account),
@@ -166,24 +172,17 @@ async fn find(state: &AppState, account_id: Uuid, asked: &Asked) -> Result<Accou
 }
 
 impl AppState {
-    /// 404: there is no view of an account. Its events may be set aside, the opening among them.
+    /// Returns 404 for an account without a view. Its events may be quarantined, the opening
+    /// included.
     pub(super) async fn no_account(&self, account_id: Uuid) -> Result<Problem, Problem> {
-        let since = self.views.read(quarantine::since(self.views.pool()?, account_id)).await?;
+        let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
         let problem = Problem::account_not_found(account_id);
-        Ok(with_quarantine(problem, since))
-    }
-}
-
-/// The problem, with the moment since when events of the account are set aside, if any are.
-pub(super) fn with_quarantine(problem: Problem, since: Option<Timestamp>) -> Problem {
-    match since {
-        Some(since) => problem.with("quarantined_since", since.to_string()),
-        None => problem,
+        Ok(problems::with_quarantine(problem, since))
     }
 }
 
 async fn no_version(state: &AppState, account_id: Uuid) -> Result<Problem, Problem> {
-    let newest = state.views.read(accounts::version(state.views.pool()?, account_id)).await?;
+    let newest = state.views.read(|pool| accounts::version(pool, account_id)).await?;
     match newest {
         Some(newest) => Ok(Problem::version_not_found(account_id, newest)),
         None => state.no_account(account_id).await,
@@ -194,6 +193,6 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([Problem::version_not_found(ACCOUNT, 7), log::log_unavailable()])
+        account_problems([Problem::version_not_found(ACCOUNT, 7), problems::log_unavailable()])
     }
 }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::AppState;
 use super::account::AccountView;
 use super::documented::{Responses, Wait, list_problems};
-use super::labels::LabelsAsked;
+use super::metadata::LabelParameter;
 use super::page::{cut, limit};
 use crate::store::accounts::{self, Filter, Sort, SortBy};
 use cursor::Cursor;
@@ -26,35 +26,35 @@ use cursor::Cursor;
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// Only this owner's.
+pub(super) struct Params {
+    /// Only accounts of this owner.
     #[param(value_type = Option<String>, min_length = 1, max_length = 200)]
     owner: Option<Owner>,
-    /// Only in this currency, ISO 4217.
+    /// Only accounts in this currency, ISO 4217.
     #[param(value_type = Option<String>, pattern = "^[A-Z]{3}$")]
     currency: Option<Currency>,
-    /// Only with this status.
+    /// Only accounts with this status.
     #[param(inline)]
     status: Option<AccountStatus>,
-    /// Only with at least this balance, in minor units.
+    /// Minimum balance, in minor units.
     min_balance: Option<i64>,
-    /// Only with at most this balance, in minor units.
+    /// Maximum balance, in minor units.
     max_balance: Option<i64>,
-    /// The order; `-`: newest or largest first. Accounts alike in it are ordered by id.
+    /// Order; `-` puts the newest or largest first. Accounts with equal keys are ordered by id.
     #[param(inline)]
     #[serde(default)]
     sort: Order,
-    /// At most so many.
+    /// Maximum number of accounts.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
-    /// `next_cursor` of the page before; the other parameters must be that page's too.
+    /// `next_cursor` of the previous page. The other parameters must be the same as for that page.
     #[param(pattern = "^[0-9a-f]{48}-[0-9a-f]{16}$")]
     cursor: Option<String>,
-    /// As of this time, which must be past: nothing recorded later, and all that was recorded by then. Pages of one list that
-    /// are asked for with the same `as_of` show one moment.
+    /// State as of this time, which must be in the past: exactly what was recorded by then. Pages
+    /// of one list with the same `as_of` show one moment.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// Wait until the views have got to this position.
+    /// Wait until the views have reached this position.
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
     at_least: Option<Position>,
 }
@@ -90,8 +90,8 @@ impl Order {
     }
 }
 
-impl Asked {
-    /// The list of which this is a page.
+impl Params {
+    /// Returns the list that this page belongs to.
     fn list(&self, metadata: &Metadata) -> List {
         let Self { owner, currency, status, min_balance, max_balance, sort, as_of, .. } = self;
         List::of(
@@ -105,58 +105,59 @@ impl Asked {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct AccountPage {
     data: Vec<AccountView>,
-    /// The moment it shows, if one was asked for.
+    /// The `as_of` of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// For the next page; absent on the last.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
 /// A page of accounts
 ///
-/// Pages follow each other by the value they are ordered by. With `as_of`, they show one moment, so that what moved between two
-/// accounts is on both or on neither. Without it, each page shows the accounts as they are when it is made: an account whose
-/// balance changes between two pages may be seen on both or on neither, and one leg of a transfer before the other.
+/// Pages continue after the sort key of the last row. With `as_of` all pages show one moment: a
+/// transfer is on both accounts or on neither. Without it, each page shows the current state: an
+/// account whose balance changes may appear on two pages or on none, and one leg of a transfer
+/// before the other.
 #[utoipa::path(get, operation_id = "list_accounts", path = "/v1/accounts", tag = "accounts",
-    params(Asked, LabelsAsked, Wait),
+    params(Params, LabelParameter, Wait),
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
-    QueryWithMetadata(asked, metadata): QueryWithMetadata<Asked>,
+    QueryWithMetadata(params, metadata): QueryWithMetadata<Params>,
     headers: HeaderMap,
 ) -> Result<Json<AccountPage>, Problem> {
-    let limit = limit(asked.limit)?;
-    let sort = asked.sort.sort();
-    if asked.min_balance.zip(asked.max_balance).is_some_and(|(least, most)| least > most) {
-        return Err(Problem::malformed("min_balance", "is more than `max_balance`"));
+    let limit = limit(params.limit)?;
+    let sort = params.sort.sort();
+    if params.min_balance.zip(params.max_balance).is_some_and(|(least, most)| least > most) {
+        return Err(Problem::malformed("min_balance", "must not be more than `max_balance`"));
     }
-    let pages = asked.list(&metadata);
+    let pages = params.list(&metadata);
     let read = |place: &str| Cursor::read(place, sort.by);
-    let after = asked.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
-    state.until_position(&headers, asked.at_least).await?;
-    state.until_all_recorded(&headers, asked.as_of).await?;
+    let after = params.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
+    state.until_position(&headers, params.at_least).await?;
+    state.until_all_recorded(&headers, params.as_of).await?;
     let filter = Filter {
-        owner: asked.owner.map(|owner| owner.to_string()),
-        currency: asked.currency,
-        status: asked.status,
-        min_balance: asked.min_balance,
-        max_balance: asked.max_balance,
+        owner: params.owner.map(|owner| owner.to_string()),
+        currency: params.currency,
+        status: params.status,
+        min_balance: params.min_balance,
+        max_balance: params.max_balance,
         metadata,
-        as_of: asked.as_of,
+        as_of: params.as_of,
     };
     let after = after.map(|cursor| (cursor.key, cursor.account_id));
-    let pool = state.views.pool()?;
-    let mut found = state.views.read(accounts::list(pool, &filter, sort, after, limit + 1)).await?;
+    let mut found =
+        state.views.read(|pool| accounts::list(pool, &filter, sort, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let next_cursor =
         found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));
     Ok(Json(AccountPage {
         data: found.into_iter().map(AccountView::from).collect(),
-        as_of: asked.as_of,
+        as_of: params.as_of,
         next_cursor,
         has_more,
     }))

@@ -1,4 +1,4 @@
-//! `GET /admin/projection`: how the projection stands.
+//! `GET /admin/projection`: status of the projection.
 
 use axum::Json;
 use axum::extract::State;
@@ -12,58 +12,57 @@ use super::quarantine::QuarantinedView;
 use super::replays::ReplayView;
 use crate::store::{checkpoints, generations, quarantine, replays};
 
-/// How much of the quarantine is shown.
+/// Number of quarantined events shown.
 const NEWEST: i64 = 10;
 
-/// How the projection stands.
+/// Status of the projection.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = ProjectionStatus)]
 pub(super) struct Projection {
-    /// The complete set of views that queries are answered from.
+    /// Generation that answers queries.
     #[schema(minimum = 1, examples(1))]
     generation: i32,
-    /// Each partition of the log, whichever instance applies it.
+    /// Status of each partition, whichever instance applies it.
     partitions: Vec<PartitionView>,
-    /// The replay that runs, or waits for its turn.
+    /// Running or queued replay.
     replay: Option<ReplayView>,
-    /// How many records and events are set aside because they could not be applied, or wait behind one that could not.
+    /// Number of events that could not be applied, or wait behind one that could not.
     #[schema(minimum = 0, examples(0))]
     quarantined: i64,
-    /// Those of them that could not be applied, and why: the newest ten.
+    /// The newest ten events that could not be applied.
     newest_quarantined: Vec<QuarantinedView>,
 }
 
-/// How far a partition of the log has been applied.
+/// Progress of a partition.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = PartitionStatus)]
 struct PartitionView {
     #[schema(value_type = i32, minimum = 0, examples(3))]
     partition: Partition,
-    /// Of the last event applied; 0 before the first.
+    /// Position of the last event applied; 0 before the first.
     #[schema(minimum = 0, examples(1042))]
     position: i64,
-    /// Where in the topic reading goes on; null before the first record.
+    /// Next offset to read; null before the first record.
     #[schema(minimum = 0, examples(1042))]
     offset: Option<i64>,
-    /// Where the topic ends, as seen within the last second; null if Kafka was not reached yet.
+    /// End of the topic, at most one second old; null before Kafka is reached.
     #[schema(minimum = 0, examples(1042))]
     end_offset: Option<i64>,
-    /// Records of the topic that were not read yet.
+    /// Number of records of the topic that were not read yet.
     #[schema(minimum = 0, examples(0))]
     lag_events: Option<i64>,
-    /// How long the oldest of them has been there, in milliseconds, to the second.
+    /// Age of the oldest unread record, in milliseconds, to the second.
     #[schema(minimum = 0, examples(0))]
     lag_ms: Option<i64>,
 }
 
-/// How the projection stands
+/// Status of the projection
 ///
-/// The live generation, and for each partition how far the views are and how far the topic is.
+/// Shows the live generation, and the progress of the views and the topic in each partition.
 #[utoipa::path(get, operation_id = "get_projection", path = "/admin/projection", tag = "operations",
-    responses((status = 200, description = "How it stands", body = Projection), Problems))]
+    responses((status = 200, description = "The status", body = Projection), Problems))]
 pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Projection>, Problem> {
-    let pool = state.views.pool()?;
-    let checkpoints = state.views.read(checkpoints::all(pool)).await?;
+    let checkpoints = state.views.read(checkpoints::all).await?;
     let partitions = checkpoints.into_iter().map(|checkpoint| {
         let lag = state.ends.lag(checkpoint.partition, checkpoint.kafka_offset);
         PartitionView {
@@ -75,12 +74,12 @@ pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Pro
             lag_ms: lag.map(|lag| lag.millis),
         }
     });
-    let newest = state.views.read(quarantine::newest(pool, NEWEST)).await?;
+    let newest = state.views.read(|pool| quarantine::newest(pool, NEWEST)).await?;
     Ok(Json(Projection {
-        generation: state.views.read(generations::live(pool)).await?.0,
+        generation: state.views.read(generations::live).await?.0,
         partitions: partitions.collect(),
-        replay: state.views.read(replays::next(pool)).await?.map(ReplayView::of),
-        quarantined: state.views.read(quarantine::held(pool)).await?.number,
+        replay: state.views.read(replays::next).await?.map(ReplayView::of),
+        quarantined: state.views.read(quarantine::size).await?.number,
         newest_quarantined: newest.into_iter().map(QuarantinedView::from).collect(),
     }))
 }

@@ -12,37 +12,38 @@ use uuid::Uuid;
 
 use super::documented::{Responses, Wait, account_problems};
 use super::entries::Order;
-use super::{AppState, log};
+use super::{AppState, problems};
 use crate::store::history::effective;
 use crate::store::{accounts, history};
 
-/// The most buckets in an answer.
+/// Maximum number of buckets in an answer.
 const MOST: usize = 1_000;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// Where the buckets begin; when the account was opened (or its first entry counts from), if absent or earlier.
+pub(super) struct Params {
+    /// Start of the first bucket. By default, and at the earliest, the opening of the account or
+    /// its first effective time.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// Where they end; now, if absent or later.
+    /// End of the last bucket. By default, and at the latest, now.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
-    /// How long a bucket is; it begins at a full hour, day, Monday or month in UTC.
+    /// Length of a bucket. Buckets begin at a full hour, day, Monday or month in UTC.
     #[param(inline)]
     #[serde(default)]
     interval: Interval,
-    /// What the balances go by: the time at which entries were recorded, or from which they count.
+    /// Time by which the balances are ordered: of recording, or effective.
     #[param(inline)]
     #[serde(default)]
     order: Order,
-    /// Wait until the view has got to this version.
+    /// Wait until the view has reached this version.
     #[param(minimum = 1)]
     min_version: Option<i64>,
 }
 
-/// How long a bucket is.
+/// Length of a bucket.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Interval {
@@ -62,9 +63,14 @@ pub(super) struct Balances {
     currency: String,
     interval: Interval,
     data: Vec<Bucket>,
-    /// Since when later events of the account are set aside, which could not be applied; absent as a rule.
+    /// Time at which the first event of the account was quarantined. Later events are missing from
+    /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
 }
 
@@ -72,57 +78,59 @@ pub(super) struct Balances {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = BalanceBucket)]
 struct Bucket {
-    /// When it begins.
+    /// Start of the bucket, inclusive.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T00:00:00.000000Z"))]
     from: Timestamp,
-    /// When it ends; itself not in it.
+    /// End of the bucket, exclusive.
     #[schema(value_type = String, format = DateTime, examples("2026-11-25T00:00:00.000000Z"))]
     to: Timestamp,
-    /// The balance then, in minor units.
+    /// Balance at the end of the bucket, in minor units.
     #[schema(examples(125_000))]
     balance: i64,
 }
 
 /// Closing balances over time, for charts
 ///
-/// At most 1,000 buckets; the first and the last are cut to the time asked for. With a `to` that is past, they are the same
-/// whenever they are asked for.
-#[utoipa::path(get, operation_id = "list_balances", path = "/v1/accounts/{id}/balances", tag = "accounts",
-    params(("id" = Uuid, Path, description = "The account"), Asked, Wait),
+/// Returns at most 1,000 buckets. The first and the last are cut to the requested period. With a
+/// `to` in the past, the answer in recorded order never changes.
+#[utoipa::path(get, operation_id = "list_balances", path = "/v1/accounts/{id}/balances",
+    tag = "accounts",
+    params(("id" = Uuid, Path, description = "The account"), Params, Wait),
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
-    Query(asked): Query<Asked>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Json<Balances>, Problem> {
-    if asked.from.zip(asked.to).is_some_and(|(from, to)| from > to) {
-        return Err(Problem::malformed("from", "is after `to`"));
+    if params.from.zip(params.to).is_some_and(|(from, to)| from > to) {
+        return Err(Problem::malformed("from", "must not be after `to`"));
     }
-    state.until_version(&headers, account_id, asked.min_version).await?;
-    let is_over = state.until_over(&headers, account_id, asked.to).await?;
-    let pool = state.views.pool()?;
-    let account = state.views.read(accounts::find(pool, account_id)).await?;
+    state.until_version(&headers, account_id, params.min_version).await?;
+    let is_over = state.until_over(&headers, account_id, params.to).await?;
+    let account = state.views.read(|pool| accounts::find(pool, account_id)).await?;
     let Some(account) = account else {
         return Err(state.no_account(account_id).await?);
     };
 
-    let begin = match asked.order {
+    let begin = match params.order {
         Order::Recorded => None,
-        Order::Effective => state.views.read(effective::first(pool, account_id)).await?,
+        Order::Effective => state.views.read(|pool| effective::first(pool, account_id)).await?,
     };
     let begin = begin.map_or(account.opened_at, |begin| begin.min(account.opened_at));
-    let from = asked.from.map_or(begin, |from| from.max(begin));
-    // An event that is recorded later than now says that this machine's clock is behind.
+    let from = params.from.map_or(begin, |from| from.max(begin));
+    // An event recorded later than now means that this machine's clock is behind.
     let now = Timestamp::now().max(account.last_activity);
-    let to = asked.to.map_or(now, |to| if is_over { to } else { to.min(now) });
-    let edges = edges(from, to, asked.interval)?;
+    let to = params.to.map_or(now, |to| if is_over { to } else { to.min(now) });
+    let edges = edges(from, to, params.interval)?;
     let ends = edges.get(1..).unwrap_or_default();
-    let balances = match asked.order {
-        Order::Recorded => state.views.read(history::balances(pool, account_id, ends)).await?,
+    let balances = match params.order {
+        Order::Recorded => {
+            state.views.read(|pool| history::balances(pool, account_id, ends)).await?
+        }
         Order::Effective => {
             let known = account.state.version;
-            state.views.read(effective::balances(pool, account_id, known, ends)).await?
+            state.views.read(|pool| effective::balances(pool, account_id, known, ends)).await?
         }
     };
     let data = edges
@@ -134,13 +142,13 @@ pub(super) async fn list(
     Ok(Json(Balances {
         account_id,
         currency: account.currency,
-        interval: asked.interval,
+        interval: params.interval,
         data,
         quarantined_since: account.quarantined_since,
     }))
 }
 
-/// Where buckets begin and end; nothing if there is no time between `from` and `to`.
+/// Returns the edges of the buckets; none if `from..to` is empty.
 fn edges(from: Timestamp, to: Timestamp, interval: Interval) -> Result<Vec<Timestamp>, Problem> {
     let mut edges = vec![from];
     let mut next = interval.after(from.to_utc());
@@ -149,7 +157,7 @@ fn edges(from: Timestamp, to: Timestamp, interval: Interval) -> Result<Vec<Times
         if edges.len() > MOST {
             return Err(Problem::malformed(
                 "interval",
-                format!("makes more than {MOST} buckets from `from` to `to`"),
+                format!("gives more than {MOST} buckets from `from` to `to`"),
             ));
         }
         next = interval.after(moment);
@@ -162,7 +170,7 @@ fn edges(from: Timestamp, to: Timestamp, interval: Interval) -> Result<Vec<Times
 }
 
 impl Interval {
-    /// The beginning of the next bucket.
+    /// Returns the start of the next bucket.
     fn after(self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let midnight = moment.with_time(NaiveTime::MIN).single()?;
         match self {
@@ -182,7 +190,7 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        account_problems([log::log_unavailable()])
+        account_problems([problems::log_unavailable()])
     }
 }
 

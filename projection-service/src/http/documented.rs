@@ -1,4 +1,5 @@
-//! What the endpoints' documentation shares. The examples of problems are made by the code that answers with them.
+//! Shared parts of the endpoints' documentation. The code that returns a problem also makes its
+//! example.
 
 pub(super) use passbook_shared::http::documented::Responses;
 use passbook_shared::http::documented::responses;
@@ -9,51 +10,51 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use uuid::Uuid;
 
-use super::{behind, log};
+use super::problems;
 
-/// What the document says of the whole.
+/// OpenAPI document.
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "Passbook projection-service",
         version = env!("CARGO_PKG_VERSION"),
         description = "Account views built from the log.\n\n\
-            Amounts are integers in minor units (`1250` is 12.50 EUR), times are RFC 3339 in UTC with microseconds. A \
-            command's answer carries the account's version and its position: give them as `min_version` or `at_least` \
-            to read your own write. What goes wrong is answered as `application/problem+json` with a stable `code`. \
-            Every response carries `X-Request-Id`.",
+            Amounts are integers in minor units (`1250` is 12.50 EUR). Times are RFC 3339 in UTC \
+            with microseconds. A command's answer carries the account's version and its position: \
+            pass them as `min_version` or `at_least` to read your own write. Errors are \
+            `application/problem+json` with a stable `code`. Every response carries `X-Request-Id`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact(name = "Passbook")
     ),
     tags(
-        (name = "accounts", description = "Accounts as they stand, as they stood, and what moved them"),
-        (name = "operations", description = "Run the service"),
+        (name = "accounts", description = "Current and past accounts, and their entries"),
+        (name = "operations", description = "Operation of the service"),
     ),
     components(schemas(FieldError))
 )]
 pub(super) struct Document;
 
-/// The account that examples speak of.
+/// Account id of the examples.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
 
-/// What a query of one account, which may wait for a version, may be answered with instead.
+/// Documents the problems of a query of one account that may wait for a version.
 pub(super) fn account_problems(own: impl IntoIterator<Item = Problem>) -> Responses {
     let any = [
-        Problem::malformed("min_version", "must be a version, from 1"),
+        Problem::malformed("min_version", "must be a version, at least 1"),
         Problem::account_not_found(ACCOUNT),
-        behind::of_account(ACCOUNT, 6, 7),
+        problems::account_behind(ACCOUNT, 6, 7),
     ];
     problems(any.into_iter().chain(own))
 }
 
-/// What a query of many accounts, which may wait for a position, may be answered with instead.
+/// Documents the problems of a query of many accounts that may wait for a position.
 pub(super) fn list_problems() -> Responses {
     let wanted = Position { partition: 3, number: 1042 };
-    let behind = behind::of_views(Position { number: 1041, ..wanted }, wanted);
-    problems([behind::no_partition(99, 11), behind, log::log_unavailable()])
+    let behind = problems::views_behind(Position { number: 1041, ..wanted }, wanted);
+    problems([problems::no_partition(99, 11), behind, problems::log_unavailable()])
 }
 
-/// What any query of the views may be answered with instead, beside problems of its own.
+/// Documents the problems of any query, in addition to its own.
 pub(super) fn problems(own: impl IntoIterator<Item = Problem>) -> Responses {
     responses(own.into_iter().chain([
         Problem::store_unavailable(passbook_shared::store_error::EXAMPLE),
@@ -61,7 +62,7 @@ pub(super) fn problems(own: impl IntoIterator<Item = Problem>) -> Responses {
     ]))
 }
 
-/// `Prefer`, of queries that may wait.
+/// `Prefer` header of queries that may wait.
 #[derive(Debug)]
 pub(super) struct Wait;
 
@@ -72,7 +73,7 @@ impl utoipa::IntoParams for Wait {
             .name("Prefer")
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
-            .description(Some("`wait=2`: how many seconds to wait, default 1, at most 10"))
+            .description(Some("Maximum wait in seconds, as `wait=2`: 1 by default, at most 10"))
             .schema(Some(seconds));
         vec![prefer.build()]
     }
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_asked_for_one_by_one() {
+    fn metadata_filters_are_one_parameter_each() {
         let document = document();
         for list in ["/v1/accounts", "/v1/accounts/{id}/entries"] {
             let parameters = document["paths"][list]["get"]["parameters"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! `GET /v1/accounts/{id}/holds`: open holds, or all.
+//! `GET /v1/accounts/{id}/holds`: holds of an account.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, Wait, account_problems};
-use super::labels::labels;
+use super::metadata::parse_metadata;
 use super::page::{cut, limit, read_number, write_number};
 use crate::store::accounts;
 use crate::store::history::holds::{self, Hold};
@@ -26,17 +26,17 @@ use crate::store::history::holds::{self, Hold};
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// Only those that stand so.
+pub(super) struct Params {
+    /// Only holds with this status.
     #[param(inline)]
     status: Option<HoldStatus>,
-    /// At most so many.
+    /// Maximum number of holds.
     #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<i64>,
-    /// `next_cursor` of the page before; the other parameters must be that page's too.
+    /// `next_cursor` of the previous page. The other parameters must be the same as for that page.
     #[param(pattern = "^[0-7][0-9a-f]{15}-[0-9a-f]{16}$")]
     cursor: Option<String>,
-    /// Wait until the view has got to this version.
+    /// Wait until the view has reached this version.
     #[param(minimum = 1)]
     min_version: Option<i64>,
 }
@@ -48,46 +48,59 @@ pub(super) struct HoldPage {
     /// Version of the account that the page shows; also its `ETag`.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// Since when later events of the account are set aside, which could not be applied; absent as a rule.
+    /// Time at which the first event of the account was quarantined. Later events are missing from
+    /// this view. Usually absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
-    /// For the next page; absent on the last.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
-/// A hold. Amounts in minor units of the account's currency.
+/// A hold. Amounts are in minor units of the account's currency.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Hold)]
 struct HoldView {
     hold_id: Uuid,
-    /// The amount when it was placed.
+    /// Amount held when the hold was placed.
     #[schema(minimum = 1, examples(5_000))]
     amount: i64,
-    /// How much of that went out; the rest was given free.
+    /// Amount captured; the rest was released.
     #[schema(minimum = 0, examples(3_000))]
     captured: i64,
     status: HoldStatus,
-    /// When it ends by itself, if it does.
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-12-01T00:00:00.000000Z"))]
+    /// Time of expiry, if any.
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-12-01T00:00:00.000000Z")
+    )]
     expires_at: Option<Timestamp>,
-    /// What for, in the sender's words.
+    /// Reference, in the sender's words.
     #[schema(examples("room 12"))]
     reference: Option<String>,
-    /// The labels it was placed with.
+    /// Metadata of the placement.
     metadata: BTreeMap<String, String>,
-    /// The version of the account that placed it.
+    /// Version of the account's event that placed the hold.
     #[schema(minimum = 2, examples(7))]
     placed_version: i64,
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     placed_at: Timestamp,
-    /// The version of the account that ended it.
+    /// Version of the account's event that ended the hold.
     #[schema(minimum = 3, examples(9))]
     ended_version: Option<i64>,
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-26T09:30:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-26T09:30:00.000000Z")
+    )]
     ended_at: Option<Timestamp>,
 }
 
@@ -95,7 +108,7 @@ impl From<Hold> for HoldView {
     fn from(hold: Hold) -> Self {
         let Hold { hold_id, amount, captured, status, expires_at, reference, .. } = hold;
         let Hold { metadata, placed_version, placed_at, ended_version, ended_at, .. } = hold;
-        let metadata = labels(metadata.as_deref());
+        let metadata = parse_metadata(metadata.as_deref());
         Self {
             hold_id,
             amount,
@@ -114,39 +127,39 @@ impl From<Hold> for HoldView {
 
 /// The holds of an account, newest first
 ///
-/// One whose time is over is open until the log says that it has expired.
+/// A hold past its expiry stays open until the log records that it has expired.
 #[utoipa::path(get, operation_id = "list_holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
-    params(("id" = Uuid, Path, description = "The account"), Asked, Wait,
-        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still")),
+    params(("id" = Uuid, Path, description = "The account"), Params, Wait,
+        ("If-None-Match" = Option<String>, Header,
+            description = "`\"7\"`: 304 if that is still the version")),
     responses((status = 200, description = "The page", body = HoldPage,
-        headers(("ETag" = String, description = "The version of the account that it shows, in quotes"))),
-        (status = 304, description = "It is at the version the client has"), Problems))]
+        headers(("ETag" = String,
+            description = "Version of the account that the page shows, in quotes"))),
+        (status = 304, description = "The client has the current version"), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
-    Query(asked): Query<Asked>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let limit = limit(asked.limit)?;
-    let pages = List::of("holds", &(account_id, asked.status));
+    let limit = limit(params.limit)?;
+    let pages = List::of("holds", &(account_id, params.status));
     let before =
-        asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
-    state.until_version(&headers, account_id, asked.min_version).await?;
-
-    let pool = state.views.pool()?;
-    let Some(account) = state.views.read(accounts::find(pool, account_id)).await? else {
+        params.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
+    state.until_version(&headers, account_id, params.min_version).await?;
+    let Some(account) = state.views.read(|pool| accounts::find(pool, account_id)).await? else {
         return Err(state.no_account(account_id).await?);
     };
-    // What happens between the two looks is not shown.
+    // Pins the version, so that the page ignores events applied between the two queries.
     let version = account.state.version;
     let tag = etag(version);
-    // That there are events it does not show is no part of its version.
+    // Quarantined events do not change the version, so their presence must be reported each time.
     if account.quarantined_since.is_none() && none_match(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
     }
     let mut found = state
         .views
-        .read(holds::list(pool, account_id, version, before, asked.status, limit + 1))
+        .read(|pool| holds::list(pool, account_id, version, before, params.status, limit + 1))
         .await?;
     let has_more = cut(&mut found, limit);
     let page = HoldPage {

@@ -1,13 +1,13 @@
-//! What lists share: the length of a page, its end, and the place in a cursor.
+//! Pages of lists: limit, end and cursor.
 
 use passbook_shared::http::problem::Problem;
 
 const DEFAULT_LIMIT: i64 = 50;
 const LARGEST_LIMIT: i64 = 200;
 
-/// The number of rows on a page.
-pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
-    let limit = asked.unwrap_or(DEFAULT_LIMIT);
+/// Checks the limit of a page.
+pub(super) fn limit(requested: Option<i64>) -> Result<i64, Problem> {
+    let limit = requested.unwrap_or(DEFAULT_LIMIT);
     if (1..=LARGEST_LIMIT).contains(&limit) {
         Ok(limit)
     } else {
@@ -15,7 +15,7 @@ pub(super) fn limit(asked: Option<i64>) -> Result<i64, Problem> {
     }
 }
 
-/// Cuts what was found to the page; it was asked for one row more. Whether there is a next page.
+/// Cuts `found`, queried with one extra row, to the page. Returns whether there is a next page.
 pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = found.len() > limit;
@@ -23,12 +23,12 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
     has_more
 }
 
-/// A place in a list that is ordered by version or number: 16 hexadecimal digits.
+/// Writes the place in a list ordered by version or number as 16 hexadecimal digits.
 pub(super) fn write_number(last: i64) -> String {
     format!("{last:016x}")
 }
 
-/// The number in a cursor, behind which the list continues.
+/// Parses the number in a cursor, after which the list continues.
 pub(super) fn read_number(place: &str) -> Option<i64> {
     let digits = place.len() == 16
         && place.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));

@@ -1,4 +1,4 @@
-//! `GET /v1/stats`: all accounts together.
+//! `GET /v1/stats`: sums over all accounts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,73 +11,75 @@ use passbook_shared::http::problem::Problem;
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use super::AppState;
 use super::documented::{Responses, Wait, list_problems};
+use crate::checkpoint::Checkpoint;
 use crate::store::accounts::{self, Total};
-use crate::store::{Views, checkpoints};
+use crate::store::checkpoints;
 
-/// The sums read every account: they are made at most once in this time.
+/// Maximum age of cached sums: computing them reads every account.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// The sums made last.
+/// Latest sums.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     last: Mutex<Option<(Instant, Stats)>>,
 }
 
-/// All accounts together. Amounts in minor units of the currency.
+/// Sums over all accounts. Amounts are in minor units of the currency.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub(super) struct Stats {
-    /// How many there are.
+    /// Number of accounts.
     #[schema(minimum = 0, examples(10_000))]
     accounts: i64,
-    /// How many there are of each status.
+    /// Number of accounts by status.
     accounts_by_status: ByStatus,
-    /// What is on them, by currency.
+    /// Sums by currency.
     currencies: Vec<InCurrency>,
-    /// Positions of the log that the views have passed by now, whatever `as_of` asks for.
+    /// Number of positions of the log that the views have passed by now, whatever `as_of`.
     #[schema(minimum = 0, examples(1_000_000))]
     events_applied: i64,
-    /// The moment the sums are of, if one was asked for.
+    /// The `as_of` of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// Of each partition, as the sums were made.
+    /// Position of each partition that the sums include at least.
     #[serde(skip)]
     positions: Vec<Position>,
 }
 
-/// How many accounts there are of each status.
+/// Number of accounts by status.
 #[derive(Debug, Clone, Default, Serialize, utoipa::ToSchema)]
 #[schema(as = AccountsByStatus)]
 struct ByStatus {
-    /// Money moves.
+    /// Accounts that accept debits and credits.
     #[schema(minimum = 0, examples(9_900))]
     open: i64,
-    /// No money goes out.
+    /// Accounts that accept no debits.
     #[schema(minimum = 0, examples(50))]
     frozen: i64,
-    /// Nothing happens any more.
+    /// Accounts that accept nothing.
     #[schema(minimum = 0, examples(50))]
     closed: i64,
 }
 
-/// The accounts in one currency, together.
+/// Sums over the accounts of a currency.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[schema(as = CurrencyTotals)]
 struct InCurrency {
     /// ISO 4217.
     #[schema(min_length = 3, max_length = 3, examples("EUR"))]
     currency: String,
-    /// How many there are.
+    /// Number of accounts.
     #[schema(minimum = 1, examples(10_000))]
     accounts: i64,
-    /// The sum of their balances. May be beyond 64 bits.
+    /// Sum of the balances. May exceed 64 bits.
     #[schema(value_type = i64, format = "", examples(1_250_000_000))]
     balance: i128,
-    /// The sum of the open holds. May be beyond 64 bits.
+    /// Sum of the open holds. May exceed 64 bits.
     #[schema(value_type = i64, format = "", examples(0))]
     held: i128,
 }
@@ -85,37 +87,37 @@ struct InCurrency {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Asked {
-    /// As of this time, which must be past: nothing recorded later, and all that was recorded by then.
+pub(super) struct Params {
+    /// State as of this time, which must be in the past: exactly what was recorded by then.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// Wait until the views have got to this position.
+    /// Wait until the views have reached this position.
     #[param(value_type = Option<String>, pattern = "^[0-9]{1,4}-[0-9]{1,18}$")]
     at_least: Option<Position>,
 }
 
-/// All accounts together
+/// Sums over all accounts
 ///
-/// Sums are at most half a second old, and never older than `at_least`. With `as_of`, they are of one moment; without it, one
-/// leg of a transfer may be in them before the other.
+/// The sums are at most half a second old, and never older than `at_least`. With `as_of` they show
+/// one moment; without it, they may include one leg of a transfer before the other.
 #[utoipa::path(get, operation_id = "get_stats", path = "/v1/stats", tag = "accounts",
-    params(Asked, Wait),
+    params(Params, Wait),
     responses((status = 200, description = "The sums", body = Stats), Problems))]
 pub(super) async fn get(
     State(state): State<AppState>,
-    Query(asked): Query<Asked>,
+    Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Json<Stats>, Problem> {
-    state.until_position(&headers, asked.at_least).await?;
-    state.until_all_recorded(&headers, asked.as_of).await?;
-    Ok(Json(state.views.read(state.stats.get(&state.views, asked.at_least, asked.as_of)).await?))
+    state.until_position(&headers, params.at_least).await?;
+    state.until_all_recorded(&headers, params.as_of).await?;
+    Ok(Json(state.views.read(|pool| state.stats.get(pool, params.at_least, params.as_of)).await?))
 }
 
 impl Cache {
-    /// The sums; who comes while they are being made waits for them.
+    /// Returns the sums. Concurrent callers wait for one computation.
     async fn get(
         &self,
-        views: &Views,
+        pool: &PgPool,
         at_least: Option<Position>,
         as_of: Option<Timestamp>,
     ) -> sqlx::Result<Stats> {
@@ -127,14 +129,12 @@ impl Cache {
         {
             return Ok(stats.clone());
         }
-        let pool = views.pool()?;
-        // Before the sums, which so are of these positions or later ones.
+        // Read before the sums, so that the sums include at least these positions.
         let checkpoints = checkpoints::all(pool).await?;
         let mut stats = Stats::of(accounts::totals(pool, as_of).await?);
         stats.as_of = as_of;
         stats.events_applied = checkpoints.iter().map(|checkpoint| checkpoint.position).sum();
-        let position =
-            |c: &checkpoints::Checkpoint| Position { partition: c.partition, number: c.position };
+        let position = |c: &Checkpoint| Position { partition: c.partition, number: c.position };
         stats.positions = checkpoints.iter().map(position).collect();
         if as_of.is_none() {
             *last = Some((Instant::now(), stats.clone()));

@@ -1,4 +1,4 @@
-//! `/admin/verify`: the views compared with the log.
+//! `/admin/verify`: comparison of the views with the log.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, problems};
+use super::problems::{verify_not_found, verify_running};
 use crate::store::verifications;
 use crate::verify::jobs::{Job, State as Standing};
 use passbook_shared::difference::Difference;
@@ -22,30 +23,31 @@ use passbook_shared::difference::Difference;
 #[schema(as = Verification)]
 pub(super) struct VerificationView {
     id: Uuid,
-    /// One of `running`, `done` (all was compared, whatever was found) and `failed`.
+    /// One of `running`, `done` (the comparison is complete, with or without differences) and
+    /// `failed`.
     #[schema(pattern = "^(running|done|failed)$", examples("done"))]
     state: &'static str,
-    /// Events of the log that were folded and compared.
+    /// Number of events that were folded and compared.
     #[schema(minimum = 0, examples(1_000_000))]
     events: i64,
-    /// Events to fold in all, as it was at the start; null until it is known.
+    /// Total number of events to fold, as of the start; null until known.
     #[schema(minimum = 0, examples(1_000_000))]
     events_total: Option<i64>,
-    /// Accounts compared.
+    /// Number of accounts compared.
     #[schema(minimum = 0, examples(10_000))]
     accounts: i64,
-    /// Records and events in quarantine. They are no differences, as long as all that should be there is.
+    /// Number of quarantined events. They are no differences if they should be quarantined.
     #[schema(minimum = 0, examples(0))]
     quarantined: i64,
-    /// How much is not as the log says, so far.
+    /// Number of differences so far.
     #[schema(minimum = 0, examples(0))]
     differences: u64,
-    /// The first 20, and the first of each kind.
+    /// The first 20 differences, and the first of each kind.
     samples: Vec<Difference>,
-    /// Where each partition is compared: as far as the views had got.
+    /// Position at which each partition is compared: that of its views.
     #[schema(value_type = Vec<String>, examples("0-83312"))]
     positions: Vec<Position>,
-    /// What kept it from comparing all.
+    /// Error that ended the comparison early.
     error: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     asked_at: Timestamp,
@@ -80,19 +82,21 @@ impl From<Job> for VerificationView {
 
 /// Compare the views with the log
 ///
-/// The whole log is folded, and every account and every entry of the live views is compared with what that gives, while
-/// commands and queries go on: each partition at the position that its views have when it is looked at. One at a time.
-#[utoipa::path(post, operation_id = "start_verification", path = "/admin/verify", tag = "operations",
+/// Folds the whole log and compares every account and every entry of the live views with the
+/// result. Commands and queries continue: each partition is compared at the position of its
+/// snapshot. Only one verification runs at a time.
+#[utoipa::path(post, operation_id = "start_verification", path = "/admin/verify",
+    tag = "operations",
     responses(
-        (status = 202, description = "It was asked for", body = VerificationView,
-            headers(("Location" = String, description = "Where to look how it stands"))),
+        (status = 202, description = "Started", body = VerificationView,
+            headers(("Location" = String, description = "Where to poll the status"))),
         AskProblems,
     ))]
 pub(super) async fn ask(
     State(state): State<AppState>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VerificationView>), Problem> {
-    // One at a time, of all instances.
-    if let Some(running) = state.views.read(verifications::running(state.views.pool()?)).await? {
+    // Only one at a time, across all instances.
+    if let Some(running) = state.views.read(verifications::running).await? {
         return Err(verify_running(running));
     }
     let job = state.verifications.ask().map_err(verify_running)?;
@@ -100,11 +104,13 @@ pub(super) async fn ask(
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], Json(job.into())))
 }
 
-/// How a verification stands
+/// Status of a verification
 ///
-/// The last 20 are remembered, whichever instance they were asked of.
-#[utoipa::path(get, operation_id = "get_verification", path = "/admin/verify/{verify_id}", tag = "operations", params(("verify_id" = Uuid, Path)),
-    responses((status = 200, description = "How it stands", body = VerificationView), OneProblems))]
+/// The last 20 of all instances are kept.
+#[utoipa::path(get, operation_id = "get_verification", path = "/admin/verify/{verify_id}",
+    tag = "operations",
+    params(("verify_id" = Uuid, Path)),
+    responses((status = 200, description = "The status", body = VerificationView), OneProblems))]
 pub(super) async fn get(
     State(state): State<AppState>,
     Path(id): Path<Uuid>,
@@ -116,34 +122,24 @@ pub(super) async fn get(
     Ok(Json(job.into()))
 }
 
-/// A verification as the instance that runs it has told of it.
+/// Returns a verification that another instance has stored.
 async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, Problem> {
-    let Some(told) = state.views.read(verifications::find(state.views.pool()?, id)).await? else {
+    let Some(stored) = state.views.read(|pool| verifications::find(pool, id)).await? else {
         return Ok(None);
     };
-    let mut job: Job = serde_json::from_value(told.body).map_err(|error| {
-        tracing::error!(%error, verify.id = %id, "a verification that another version told of can't be read");
+    let mut job: Job = serde_json::from_value(stored.body).map_err(|error| {
+        tracing::error!(
+            %error,
+            verify.id = %id,
+            "failed to decode a verification that another instance stored"
+        );
         Problem::internal()
     })?;
-    if told.is_lost {
+    if stored.is_lost {
         job.state = Standing::Failed;
-        job.error = Some("the instance that ran it has ended".to_owned());
+        job.error = Some("the instance that ran the verification has ended".to_owned());
     }
     Ok(Some(job))
-}
-
-fn verify_running(id: Uuid) -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "verify_running",
-        format!("verification {id} is not at its end"),
-    )
-    .with("verify_id", id.to_string())
-}
-
-fn verify_not_found(id: Uuid) -> Problem {
-    let detail = format!("there is no verification {id} (any more)");
-    Problem::new(StatusCode::NOT_FOUND, "verify_not_found", detail)
 }
 
 const EXAMPLE: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b62);

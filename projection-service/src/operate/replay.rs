@@ -1,4 +1,4 @@
-//! `replay`: asks for one, and shows how far it is until it ends.
+//! `replay` subcommand: starts a replay and follows it to its end.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,39 +13,40 @@ use uuid::Uuid;
 
 use super::{ASK_EVERY, Service, bar};
 use crate::http::replays::request::ReplayRequest;
-use crate::replay::asked::From;
+use crate::store::replay_target::ReplayTarget;
 
-/// How often the service may fail to answer before it is given up: for a minute.
+/// Number of consecutive polls that may fail: those of one minute.
 const PATIENCE: u32 = 120;
 
-/// What a replay is asked for with.
+/// Options of a replay.
 #[derive(Debug, Clone, Args)]
 pub struct ReplayOptions {
-    /// From where.
+    /// Start of the replay.
     #[command(flatten)]
     pub from: Place,
-    /// Keep generations of the views that are not live, too; without it, they are dropped when a new one is begun.
+    /// Keep generations of the views that are not live. By default, a new generation drops them.
     #[arg(long)]
     pub keep: bool,
 }
 
-/// From where events are read again.
+/// Start of a replay.
 #[derive(Debug, Clone, Args)]
 #[group(required = true, multiple = false)]
 pub struct Place {
-    /// All events, into new views that take over when they are complete.
+    /// Apply all events to new views, which become live when they are complete.
     #[arg(long)]
     pub from_beginning: bool,
-    /// Events recorded then or later, as 2026-11-24T12:00:00Z.
+    /// Apply the events recorded at this time or later, as 2026-11-24T12:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub to_time: Option<Timestamp>,
-    /// Events from an offset of a partition of the topic on, as 3=1000; can be given for several partitions.
+    /// Apply the events from an offset of a partition of the topic, as 3=1000; can be repeated for
+    /// several partitions.
     #[arg(long, value_name = "PARTITION=OFFSET", value_parser = partition_offset)]
     pub to_offset: Vec<(Partition, i64)>,
-    /// All events of one account.
+    /// Apply all events of one account.
     #[arg(long, value_name = "ACCOUNT_ID")]
     pub account: Option<Uuid>,
-    /// Brings a generation of the views that was kept up to date, and makes it the live one again.
+    /// Bring a kept generation of the views up to date, and make it live again.
     #[arg(long, value_name = "GENERATION")]
     pub to_generation: Option<i32>,
 }
@@ -53,25 +54,26 @@ pub struct Place {
 fn partition_offset(text: &str) -> Result<(Partition, i64), String> {
     text.split_once('=')
         .and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)))
-        .ok_or_else(|| "must be a partition and an offset, as 3=1000".to_owned())
+        .ok_or_else(|| "must be PARTITION=OFFSET, as 3=1000".to_owned())
 }
 
 impl Place {
-    fn from(&self) -> anyhow::Result<From> {
+    fn from(&self) -> anyhow::Result<ReplayTarget> {
         if self.from_beginning {
-            return Ok(From::Beginning);
+            return Ok(ReplayTarget::Beginning);
         }
         if !self.to_offset.is_empty() {
             let offsets: BTreeMap<Partition, i64> = self.to_offset.iter().copied().collect();
-            return Ok(From::PartitionOffsets(offsets));
+            return Ok(ReplayTarget::PartitionOffsets(offsets));
         }
-        let given = (self.to_time.map(From::Time))
-            .or(self.account.map(From::AccountId))
-            .or(self.to_generation.map(From::Generation));
+        let given = (self.to_time.map(ReplayTarget::Time))
+            .or(self.account.map(ReplayTarget::AccountId))
+            .or(self.to_generation.map(ReplayTarget::Generation));
         match given {
             Some(from) => Ok(from),
             None => bail!(
-                "say from where: --from-beginning, --to-time, --to-offset, --account or --to-generation"
+                "one of these options is required: --from-beginning, --to-time, --to-offset, \
+                 --account, --to-generation"
             ),
         }
     }
@@ -92,18 +94,18 @@ struct Replay {
     ended_at: Option<Timestamp>,
 }
 
-/// Asks the service at an address for a replay, and waits for its end.
+/// Starts a replay in the service at an address, and waits for its end.
 ///
 /// # Errors
 /// The service does not answer or refuses, or the replay fails or is cancelled.
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+#[expect(clippy::print_stdout, reason = "prints its result")]
 pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
     let asked = ReplayRequest::of(options.from.from()?, options.keep);
     let mut replay: Replay =
         service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
     let path = format!("/admin/replays/{}", replay.id);
-    println!("replay {}; to cancel it: curl -X DELETE {}", replay.id, service.url(&path));
+    println!("replay {}; cancel it with: curl -X DELETE {}", replay.id, service.url(&path));
     let bar = bar()?;
     let mut silent = 0;
     while replay.ended_at.is_none() {
@@ -113,7 +115,7 @@ pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result
         bar.set_position(replay.events_done);
         bar.set_message(replay.error.clone().unwrap_or_else(|| replay.state.clone()));
         tokio::time::sleep(ASK_EVERY).await;
-        // The replay goes on whether or not it can be looked at: also after a restart of the service.
+        // The replay continues while the service cannot be polled, even across a restart.
         match service.send(service.client.get(service.url(&path))).await {
             Ok(now) => (replay, silent) = (now, 0),
             Err(error) if silent == PATIENCE => return Err(error),
@@ -124,18 +126,18 @@ pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result
     tell(&replay)
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+#[expect(clippy::print_stdout, reason = "prints its result")]
 fn tell(replay: &Replay) -> anyhow::Result<()> {
     let Replay { state, events_done, events_from_log, events_per_second, .. } = replay;
     println!("{state}: {events_done} events, {:.0}/s", events_per_second.unwrap_or_default());
     if *events_from_log > 0 {
-        println!("{events_from_log} of them were not in the topic, and came from the log");
+        println!("{events_from_log} of them came from the log, because the topic lacks them");
     }
     if let (Some(generation), Some(differences), "done") =
         (replay.generation, replay.differences, state.as_str())
     {
         println!(
-            "generation {generation} is live; {differences} of its rows were not as in the one before"
+            "generation {generation} is live; {differences} of its rows differ from the last one"
         );
     }
     for sample in &replay.samples {
@@ -144,6 +146,6 @@ fn tell(replay: &Replay) -> anyhow::Result<()> {
     match (state.as_str(), &replay.error) {
         ("done", _) => Ok(()),
         (_, Some(error)) => bail!("the replay {state}: {error}"),
-        (_, None) => bail!("the replay was {state}; the views are as they were"),
+        (_, None) => bail!("the replay was {state}; the views are unchanged"),
     }
 }

@@ -1,4 +1,4 @@
-//! `verify`: has the views compared with the log, and shows what was found.
+//! `verify` subcommand: compares the views with the log and prints the differences.
 
 use std::net::SocketAddr;
 
@@ -22,17 +22,17 @@ struct Verification {
     error: Option<String>,
 }
 
-/// Has the service at an address compare its views with the log, and waits for what it finds.
+/// Starts a comparison in the service at an address, and waits for its result.
 ///
 /// # Errors
-/// The service does not answer or refuses, something keeps it from comparing all, or there are differences.
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+/// The service does not answer or refuses, the comparison ends early, or there are differences.
+#[expect(clippy::print_stdout, reason = "prints its result")]
 pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
     let mut job: Verification =
         service.send(service.client.post(service.url("/admin/verify"))).await?;
     let path = format!("/admin/verify/{}", job.id);
-    println!("verification {}; how it stands: {}", job.id, service.url(&path));
+    println!("verification {}; status: {}", job.id, service.url(&path));
     let bar = bar()?;
     while job.state == "running" {
         if let Some(total) = job.events_total {
@@ -47,26 +47,26 @@ pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
     tell(&job)
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+#[expect(clippy::print_stdout, reason = "prints its result")]
 fn tell(job: &Verification) -> anyhow::Result<()> {
     let Verification { state, events, accounts, quarantined, differences, samples, .. } = job;
     println!("{state}: {events} events, {accounts} accounts, {differences} differences");
     if *quarantined > 0 {
-        println!("{quarantined} records and events are in quarantine, which is no difference");
+        println!("{quarantined} records and events are in quarantine, which is not a difference");
     }
     for sample in samples {
         println!("  {}", serde_json::to_string(sample)?);
     }
     if let Some(error) = &job.error {
-        bail!("not all was compared: {error}");
+        bail!("the comparison ended early: {error}");
     }
     match differences {
         0 => Ok(()),
         1 => {
-            bail!("the views are not what the log says, or the log breaks its rules: 1 difference")
+            bail!("the views differ from the log, or the log breaks its rules: 1 difference")
         }
-        more => bail!(
-            "the views are not what the log says, or the log breaks its rules: {more} differences"
-        ),
+        more => {
+            bail!("the views differ from the log, or the log breaks its rules: {more} differences")
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The readiness check of the quarantine: degraded while anything is in it, failing while a partition has stopped for it.
+//! Readiness check of the quarantine: degraded while it has events, failing while a partition has
+//! stopped.
 
 use std::sync::Arc;
 
@@ -7,14 +8,14 @@ use passbook_shared::fault::Fault;
 use passbook_shared::health::Health;
 use passbook_shared::timestamp::Timestamp;
 
-use crate::store::apply::SetAside;
-use crate::store::quarantine::Held;
+use crate::store::apply::QuarantinedRecord;
+use crate::store::quarantine::QuarantineSize;
 
 const CHECK: &str = "quarantine";
 
-static QUARANTINED: Fault = Fault::new("put into quarantine");
+static QUARANTINED: Fault = Fault::new("event quarantined");
 
-/// What both sides of the check say. Cheap to clone.
+/// Readiness check with its two inputs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct QuarantineCheck {
     health: Health,
@@ -23,72 +24,68 @@ pub struct QuarantineCheck {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Why partitions have stopped, one line each.
+    /// Reasons why partitions have stopped, one each.
     stopped: Vec<String>,
-    held: Option<Held>,
+    size: Option<QuarantineSize>,
 }
 
 impl QuarantineCheck {
-    /// A check that says what it finds there.
+    /// Creates a check that reports to `health`.
     pub fn new(health: Health) -> Self {
         Self { health, known: Arc::default() }
     }
 
-    /// Where it and the other checks are.
+    /// Returns the health that this check reports to.
     pub(crate) fn health(&self) -> Health {
         self.health.clone()
     }
 
-    /// Partitions have stopped, for these reasons; none if all go on.
+    /// Sets the reasons why partitions have stopped; none if all run.
     pub(crate) fn stopped(&self, reasons: Vec<String>) {
         self.tell(|known| known.stopped = reasons);
     }
 
-    /// This much is in quarantine.
-    pub(crate) fn holds(&self, held: Held) {
-        self.tell(|known| known.held = Some(held));
+    /// Sets the size of the quarantine.
+    pub(crate) fn holds(&self, size: QuarantineSize) {
+        self.tell(|known| known.size = Some(size));
     }
 
     fn tell(&self, change: impl FnOnce(&mut Known)) {
         let mut known = self.known.lock();
         change(&mut known);
-        let held = known.held.filter(|held| held.number > 0);
-        match (known.stopped.as_slice(), held) {
+        let size = known.size.filter(|size| size.number > 0);
+        match (known.stopped.as_slice(), size) {
             ([], None) => self.health.ok(CHECK),
-            ([], Some(held)) => self.health.degraded(CHECK, explain(held)),
+            ([], Some(size)) => self.health.degraded(CHECK, explain(size)),
             (stopped, None) => self.health.failing(CHECK, stopped.join("; ")),
-            (stopped, Some(held)) => {
-                self.health.failing(CHECK, format!("{}; {}", stopped.join("; "), explain(held)))
+            (stopped, Some(size)) => {
+                self.health.failing(CHECK, format!("{}; {}", stopped.join("; "), explain(size)))
             }
         }
     }
 }
 
-fn explain(held: Held) -> String {
-    let Held { number, oldest } = held;
+fn explain(size: QuarantineSize) -> String {
+    let QuarantineSize { number, oldest } = size;
     let age = oldest
         .map_or(0, |oldest| (Timestamp::now().as_micros() - oldest.as_micros()).max(0) / 1_000_000);
-    let (is, them) = if number == 1 {
-        ("1 record or event is", "it")
-    } else {
-        ("records and events are", "them")
-    };
+    let (is, them) = if number == 1 { ("1 event is", "it") } else { ("events are", "them") };
     let count = if number == 1 { String::new() } else { format!("{number} ") };
     format!("{count}{is} in quarantine, the oldest for {age} s: GET /admin/quarantine lists {them}")
 }
 
-/// Warns of what a batch has put into quarantine: of the first, and then of how many, at growing intervals. What only
-/// waits behind another is not worth a line.
-pub(crate) fn warn(set_aside: &[SetAside]) {
+/// Warns of newly quarantined events: of the first one, then of their number at growing intervals.
+/// Events that only wait are not logged.
+pub(crate) fn warn(set_aside: &[QuarantinedRecord]) {
     for set_aside in set_aside.iter().filter(|set_aside| !set_aside.waits) {
         QUARANTINED.occurred(describe(set_aside));
     }
 }
 
-fn describe(set_aside: &SetAside) -> String {
-    let SetAside { partition, position, kafka_offset, account, reason, .. } = set_aside;
+fn describe(set_aside: &QuarantinedRecord) -> String {
+    let QuarantinedRecord { partition, position, kafka_offset, account, reason, .. } = set_aside;
     let offset =
-        kafka_offset.map_or_else(|| "none, from the log".to_owned(), |offset| offset.to_string());
+        kafka_offset.map_or_else(|| "none (from the log)".to_owned(), |offset| offset.to_string());
     let position =
         position.map_or_else(|| "unknown".to_owned(), |position| format!("{partition}-{position}"));
     let account = account.map_or_else(
@@ -108,38 +105,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_check_is_degraded_while_anything_is_held_and_failing_while_a_partition_has_stopped() {
+    fn quarantined_events_degrade_the_check_and_a_stopped_partition_fails_it() {
         let health = Health::new("test");
         let check = QuarantineCheck::new(health.clone());
         let state = || health.checks()[CHECK].clone();
-        check.holds(Held { number: 0, oldest: None });
+        check.holds(QuarantineSize { number: 0, oldest: None });
         assert_eq!(state().state, CheckState::Ok);
         let minute_ago = Timestamp::from_micros(Timestamp::now().as_micros() - 60_000_000);
-        check.holds(Held { number: 2_030, oldest: minute_ago });
+        check.holds(QuarantineSize { number: 2_030, oldest: minute_ago });
         assert_eq!(state().state, CheckState::Degraded);
         let reason = state().reason.unwrap();
-        assert!(
-            reason.contains("2030 records and events are in quarantine, the oldest for 60 s"),
-            "{reason}"
-        );
+        assert!(reason.contains("2030 events are in quarantine, the oldest for 60 s"), "{reason}");
         check.stopped(vec!["partition 3 stops".to_owned()]);
         assert_eq!(state().state, CheckState::Failing);
-        check.holds(Held { number: 1, oldest: minute_ago });
-        assert!(
-            state()
-                .reason
-                .unwrap()
-                .starts_with("partition 3 stops; 1 record or event is in quarantine")
-        );
+        check.holds(QuarantineSize { number: 1, oldest: minute_ago });
+        assert!(state().reason.unwrap().starts_with("partition 3 stops; 1 event is in quarantine"));
         check.stopped(Vec::new());
-        check.holds(Held { number: 0, oldest: None });
+        check.holds(QuarantineSize { number: 0, oldest: None });
         assert_eq!(state().state, CheckState::Ok);
     }
 
     #[test]
     fn a_line_names_the_partition_the_offset_the_account_and_the_reason() {
         let account = Uuid::from_u128(7);
-        let set_aside = SetAside {
+        let set_aside = QuarantinedRecord {
             partition: 3,
             position: Some(17),
             kafka_offset: Some(21),

@@ -1,4 +1,4 @@
-//! Documents in the quarantine, read again with the upcasters of this version of the program.
+//! Quarantined documents, decoded with the upcasters of this version of the program.
 
 use passbook_shared::position::Position;
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::consumer::record::{Record, Unreadable};
 use crate::store::quarantine::Waiting;
 
-/// An event of an account. Unreadable, if the document is not that event's any more.
+/// Decodes a waiting event of an account. A document of another event is unreadable.
 pub(super) fn of_account(account_id: Uuid, waiting: &Waiting) -> Record {
     let mut record = Record {
         published_at: waiting.published_at,
@@ -18,7 +18,7 @@ pub(super) fn of_account(account_id: Uuid, waiting: &Waiting) -> Record {
         let position = Position { partition: waiting.partition, number: waiting.position };
         if found != (account_id, waiting.version, position) {
             let reason = format!(
-                "its document was changed to version {} of account {} at position {}",
+                "the document was changed to version {} of account {} at position {}",
                 recorded.version, recorded.account_id, recorded.position
             );
             record.content = Err(Unreadable { reason, document: waiting.document.clone() });

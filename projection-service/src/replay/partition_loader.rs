@@ -9,11 +9,11 @@ use super::ReplayDeps;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::topic;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::intake::{Intake, Offer};
 use crate::consumer::judging::OurLog;
 use crate::consumer::record::Record;
 use crate::metrics;
-use crate::store::checkpoints::Checkpoint;
 
 /// Maximum number of events in a transaction.
 const BATCH: usize = 20_000;

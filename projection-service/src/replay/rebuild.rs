@@ -8,15 +8,16 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::{Connection, PgConnection};
 
-use super::asked::From;
 use super::error::ReplayError;
 use super::partition_loader::PartitionLoader;
 use super::progress::Progress;
 use super::{Positions, ReplayDeps};
+use crate::checkpoint::Checkpoint;
 use crate::consumer::judging::OurLog;
 use crate::quarantine;
-use crate::store::checkpoints::{self, Checkpoint};
+use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
+use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay};
 
 mod comparison;
@@ -96,7 +97,7 @@ impl<'a> Rebuild<'a> {
             // An earlier run made the switch and crashed before it noted that.
             return Ok(());
         }
-        if matches!(self.replay.asked_for, From::Generation(_)) {
+        if matches!(self.replay.asked_for, ReplayTarget::Generation(_)) {
             quarantine::retry_all(&mut self.building).await?;
         }
         self.approach(By::Topic).await?;

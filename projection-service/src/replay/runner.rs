@@ -9,13 +9,13 @@ use passbook_shared::store_error;
 use sqlx::PgConnection;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::asked::From;
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::rebuild::{self, Rebuild};
 use super::{ReplayDeps, rewind};
 use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
+use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay, State};
 
 /// Interval of checks for requested replays.
@@ -117,7 +117,7 @@ async fn work(
 /// Returns the number of events that earlier runs of a replay applied.
 async fn applied(deps: &ReplayDeps, replay: &Replay) -> sqlx::Result<i64> {
     match (&replay.asked_for, replay.generation) {
-        (From::Beginning | From::Generation(_), Some(generation)) => {
+        (ReplayTarget::Beginning | ReplayTarget::Generation(_), Some(generation)) => {
             let mut building = deps.connect_to(Generation(generation)).await?;
             Ok(checkpoints::all(&mut building)
                 .await?
@@ -125,8 +125,11 @@ async fn applied(deps: &ReplayDeps, replay: &Replay) -> sqlx::Result<i64> {
                 .map(|checkpoint| checkpoint.position)
                 .sum())
         }
-        (From::Beginning | From::Generation(_), None)
-        | (From::Time(_) | From::PartitionOffsets(_) | From::AccountId(_), _) => Ok(0),
+        (ReplayTarget::Beginning | ReplayTarget::Generation(_), None)
+        | (
+            ReplayTarget::Time(_) | ReplayTarget::PartitionOffsets(_) | ReplayTarget::AccountId(_),
+            _,
+        ) => Ok(0),
     }
 }
 
@@ -136,9 +139,9 @@ async fn attempt(
     replay: &Replay,
 ) -> Result<(), ReplayError> {
     let given = match &replay.asked_for {
-        From::Beginning => None,
-        From::Generation(generation) => Some(*generation),
-        From::Time(_) | From::PartitionOffsets(_) | From::AccountId(_) => {
+        ReplayTarget::Beginning => None,
+        ReplayTarget::Generation(generation) => Some(*generation),
+        ReplayTarget::Time(_) | ReplayTarget::PartitionOffsets(_) | ReplayTarget::AccountId(_) => {
             let mut connection = deps.connect().await?;
             let live = generations::live(&mut connection).await?;
             replays::begin(&mut connection, replay.replay_id, live).await?;
@@ -152,13 +155,15 @@ async fn attempt(
 async fn again(
     deps: &ReplayDeps,
     progress: &Progress,
-    asked_for: &From,
+    asked_for: &ReplayTarget,
 ) -> Result<(), ReplayError> {
     let back = match asked_for {
-        From::Time(moment) => rewind::to_time(deps, *moment).await?,
-        From::PartitionOffsets(offsets) => rewind::to_offsets(deps, offsets).await?,
-        From::AccountId(account_id) => return rewind::account(deps, progress, *account_id).await,
-        From::Beginning | From::Generation(_) => return Ok(()),
+        ReplayTarget::Time(moment) => rewind::to_time(deps, *moment).await?,
+        ReplayTarget::PartitionOffsets(offsets) => rewind::to_offsets(deps, offsets).await?,
+        ReplayTarget::AccountId(account_id) => {
+            return rewind::account(deps, progress, *account_id).await;
+        }
+        ReplayTarget::Beginning | ReplayTarget::Generation(_) => return Ok(()),
     };
     rewind::partitions(deps, progress, &back).await
 }
@@ -193,7 +198,7 @@ async fn tell(
 /// Drops the generation built by a replay that failed; a generation named in the request stays.
 async fn discard(connection: &mut PgConnection, id: uuid::Uuid) -> sqlx::Result<()> {
     let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
-    if let (From::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {
+    if let (ReplayTarget::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {
         let mut transaction = sqlx::Connection::begin(connection).await?;
         generations::discard(&mut transaction, Generation(generation)).await?;
         transaction.commit().await?;

@@ -1,42 +1,42 @@
-//! Current states, one row an account.
+//! Current states, one row per account.
 
 use std::collections::HashMap;
 
 use passbook_shared::event::AccountStatus;
-use passbook_shared::money::Currency;
 use passbook_shared::position::Position;
-use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-use super::labels;
 use crate::projection::AccountState;
 
-/// Rows with all their columns, to be compared with what they should be.
-pub mod whole;
+/// Full rows, for comparisons with the log.
+pub mod full_row;
+mod list;
 
-/// An account as it stands, or as it stood. Amounts in minor units.
+pub use list::{Filter, Sort, SortBy, SortKey, list};
+
+/// State of an account, current or past. Amounts are in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Its id.
+    /// Account id.
     pub account_id: Uuid,
-    /// Whose it is.
+    /// Owner, an opaque reference.
     pub owner: String,
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub currency: String,
-    /// When it was opened.
+    /// Time at which the opening was recorded.
     pub opened_at: Timestamp,
-    /// The time of the newest event.
+    /// Time at which the newest event was recorded.
     pub last_activity: Timestamp,
-    /// The opener's labels, as JSON.
+    /// Metadata of the opening, as JSON.
     pub metadata: Option<String>,
-    /// What events change.
+    /// State that events change.
     pub state: AccountState,
-    /// Of the newest event.
+    /// Position of the newest event.
     pub position: Position,
-    /// Since when later events of it are set aside, if any are.
+    /// Time at which the first event was quarantined, if later events are.
     pub quarantined_since: Option<Timestamp>,
 }
 
@@ -71,13 +71,10 @@ fn state(row: &PgRow) -> sqlx::Result<AccountState> {
 
 pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
     text.parse()
-        .map_err(|_| sqlx::Error::Decode(format!("`{text}` is no status of an account").into()))
+        .map_err(|_| sqlx::Error::Decode(format!("`{text}` is not a status of an account").into()))
 }
 
-/// The states of those of the accounts that are there.
-///
-/// # Errors
-/// As any query.
+/// Returns the states of those of the accounts that exist.
 pub async fn states(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
@@ -92,15 +89,15 @@ pub async fn states(
     rows.iter().map(|row| Ok((row.try_get("account_id")?, state(row)?))).collect()
 }
 
-/// An account as it stands.
-///
-/// # Errors
-/// As any query.
+/// Returns the current state of an account.
 pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
-                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
+                a.position, a.partition,
+                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a WHERE a.account_id = $1",
     )
@@ -109,10 +106,7 @@ pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Accoun
     .await
 }
 
-/// The version an account is at.
-///
-/// # Errors
-/// As any query.
+/// Returns the version of an account.
 pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1")
         .bind(account_id)
@@ -120,55 +114,8 @@ pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64
         .await
 }
 
-/// Which accounts a list is of; each filter that is there must hold.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Whose.
-    pub owner: Option<String>,
-    /// In this currency.
-    pub currency: Option<Currency>,
-    /// With this status.
-    pub status: Option<AccountStatus>,
-    /// With at least this balance.
-    pub min_balance: Option<i64>,
-    /// With at most this balance.
-    pub max_balance: Option<i64>,
-    /// With all of these labels.
-    pub metadata: Metadata,
-    /// As they stood as recorded at this moment, if not as they stand.
-    pub as_of: Option<Timestamp>,
-}
-
-/// What a list is ordered by; accounts alike in it are ordered by id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sort {
-    /// The column.
-    pub by: SortBy,
-    /// Largest or newest first.
-    pub descending: bool,
-}
-
-/// The columns a list can be ordered by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SortBy {
-    /// When it was opened.
-    OpenedAt,
-    /// What is on it.
-    Balance,
-    /// The time of the newest event.
-    LastActivity,
-}
-
-/// Where a page ended: the next begins behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SortKey {
-    /// A time.
-    Time(Timestamp),
-    /// An amount.
-    Amount(i64),
-}
-
-/// Adds the accounts as they stand, or as they stood as recorded at a moment: those with later events as history has them.
+/// Adds the `FROM` clause: current states, or the states recorded by `as_of`. Accounts with later
+/// events are taken from `history`.
 fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     let Some(moment) = as_of else {
         sql.push(" FROM accounts AS a WHERE true");
@@ -177,14 +124,16 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     sql.push(
         " FROM (SELECT c.account_id, c.owner, c.currency, c.opened_at, c.partition, c.metadata, s.*
                   FROM accounts AS c CROSS JOIN LATERAL (
-                       SELECT c.last_activity, c.version, c.position, c.status, c.balance, c.held, c.overdraft_limit,
+                       SELECT c.last_activity, c.version, c.position, c.status, c.balance,
+                           c.held, c.overdraft_limit,
                               c.transaction_count
                         WHERE c.last_activity <= ",
     )
     .push_bind(moment)
     .push(
         "              UNION ALL
-                       SELECT h.recorded_at, h.version, h.position, h.status, h.balance, h.held, h.overdraft_limit,
+                       SELECT h.recorded_at, h.version, h.position, h.status, h.balance, h.held,
+                           h.overdraft_limit,
                               h.transaction_count
                          FROM history AS h
                         WHERE h.account_id = c.account_id AND c.last_activity > ",
@@ -197,82 +146,22 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     .push(") AS a WHERE true");
 }
 
-/// A page of accounts.
-///
-/// # Errors
-/// As any query.
-pub async fn list(
-    pool: &PgPool,
-    filter: &Filter,
-    sort: Sort,
-    after: Option<(SortKey, Uuid)>,
-    limit: i64,
-) -> sqlx::Result<Vec<Account>> {
-    let column = match sort.by {
-        SortBy::OpenedAt => "opened_at",
-        SortBy::Balance => "balance",
-        SortBy::LastActivity => "last_activity",
-    };
-    let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
-    let mut sql = QueryBuilder::<Postgres>::new(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version, a.position, a.partition,
-                a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
-                    AS quarantined_since",
-    );
-    from_accounts(&mut sql, filter.as_of);
-    restrict(&mut sql, filter);
-    if let Some((key, account_id)) = after {
-        sql.push(format_args!(" AND ({column}, account_id) {behind} ("));
-        match key {
-            SortKey::Time(time) => sql.push_bind(time),
-            SortKey::Amount(amount) => sql.push_bind(amount),
-        };
-        sql.push(", ").push_bind(account_id).push(")");
-    }
-    sql.push(format_args!(" ORDER BY {column} {direction}, account_id {direction} LIMIT "))
-        .push_bind(limit);
-    sql.build_query_as().fetch_all(pool).await
-}
-
-fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
-    if let Some(owner) = &filter.owner {
-        sql.push(" AND owner = ").push_bind(owner.clone());
-    }
-    if let Some(currency) = filter.currency {
-        sql.push(" AND currency = ").push_bind(currency.code());
-    }
-    if let Some(status) = filter.status {
-        sql.push(" AND status = ").push_bind(status.as_str());
-    }
-    if let Some(least) = filter.min_balance {
-        sql.push(" AND balance >= ").push_bind(least);
-    }
-    if let Some(most) = filter.max_balance {
-        sql.push(" AND balance <= ").push_bind(most);
-    }
-    labels::restrict(sql, "metadata", &filter.metadata);
-}
-
-/// Accounts alike in status and currency, together.
+/// Sums of the accounts that share a currency and a status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Total {
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub currency: String,
-    /// Open, frozen or closed.
+    /// Status.
     pub status: AccountStatus,
-    /// How many accounts.
+    /// Number of accounts.
     pub accounts: i64,
-    /// Their balances, in minor units.
+    /// Sum of their balances, in minor units.
     pub balance: i128,
-    /// Of which set aside by holds.
+    /// Sum of their open holds, in minor units.
     pub held: i128,
 }
 
-/// All accounts by currency and status, as they stand or as of a moment. Reads every account.
-///
-/// # Errors
-/// As any query.
+/// Returns the sums by currency and status, current or as of a time. Reads every account.
 pub async fn totals(pool: &PgPool, as_of: Option<Timestamp>) -> sqlx::Result<Vec<Total>> {
     let mut sql = QueryBuilder::<Postgres>::new(
         "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text",

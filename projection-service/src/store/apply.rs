@@ -1,6 +1,6 @@
-//! A batch of events, applied in one round trip and one transaction: a single call of `projection.apply`.
+//! Application of a batch of events in one transaction: a single call of `projection.apply`.
 //!
-//! When there is much to catch up on, its history goes by COPY in the same transaction.
+//! During catch-up the history of a large batch goes by COPY, in the same transaction.
 
 use passbook_shared::event::AccountOpened;
 use passbook_shared::partition::Partition;
@@ -9,106 +9,106 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::history::{self, Row};
-use super::labels;
+use super::metadata;
 use crate::projection::AccountState;
 
-/// What a batch changes.
+/// Changes of a batch.
 #[derive(Debug, Default)]
 pub struct Batch<'e> {
-    /// The partitions it moves on, each once.
+    /// Checkpoints to advance, at most one per partition.
     pub checkpoints: Vec<Move>,
-    /// Accounts that are new.
+    /// New accounts.
     pub opened: Vec<Opened<'e>>,
-    /// Accounts as they stand after it, the new ones too; each once.
+    /// States after the batch, new accounts included, one per account.
     pub accounts: Vec<Changed>,
-    /// Its events.
+    /// Applied events.
     pub history: Vec<Row<'e>>,
-    /// What it sets aside.
-    pub quarantine: Vec<SetAside>,
+    /// Quarantined events.
+    pub quarantine: Vec<QuarantinedRecord>,
 }
 
-/// A checkpoint that moves.
+/// Advance of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Move {
-    /// Of the log.
+    /// Partition of the log.
     pub partition: Partition,
-    /// The epoch it must be of.
+    /// Epoch that the checkpoint must have.
     pub epoch: i64,
-    /// The position it must be at.
+    /// Position that the checkpoint must have.
     pub from: i64,
-    /// The position it moves to.
+    /// New position.
     pub to: i64,
-    /// Where in the topic to read on.
+    /// Topic offset to resume from.
     pub kafka_offset: Option<i64>,
-    /// The event at the position it moves to, if one is known.
+    /// Id of the event at the new position, if known.
     pub event_id: Option<Uuid>,
-    /// When the last event was recorded; absent if there is none.
+    /// Time at which the event at the new position was recorded, if known.
     pub recorded_at: Option<Timestamp>,
 }
 
-/// A new account, as it will be for good.
+/// Immutable part of a new account.
 #[derive(Debug, Clone, Copy)]
 pub struct Opened<'e> {
-    /// Its id.
+    /// Account id.
     pub account_id: Uuid,
-    /// When its opening was recorded.
+    /// Time at which the opening was recorded.
     pub opened_at: Timestamp,
-    /// Where it lives in the log.
+    /// Partition of the account.
     pub partition: Partition,
-    /// The rest.
+    /// Payload of the opening.
     pub account: &'e AccountOpened,
 }
 
-/// What events changed of an account.
+/// State of an account after a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
-    /// Its id.
+    /// Account id.
     pub account_id: Uuid,
-    /// When the newest event was recorded.
+    /// Time at which the newest event was recorded.
     pub last_activity: Timestamp,
-    /// Of the newest event, in its partition.
+    /// Position of the newest event in its partition.
     pub position: i64,
-    /// As that left it.
+    /// State after the newest event.
     pub state: AccountState,
 }
 
-/// A record or an event that is not applied.
+/// Event to quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
-    /// Where it was found.
+pub struct QuarantinedRecord {
+    /// Partition in which the event was found.
     pub partition: Partition,
-    /// Its place there in the log, if that could be read.
+    /// Position in the log, if readable.
     pub position: Option<i64>,
-    /// Its place there in the topic, if it was read there.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Since when it is there.
+    /// Time of publication to the topic.
     pub published_at: Option<Timestamp>,
-    /// Its account and its version there, if they could be read.
+    /// Account and version, if readable.
     pub account: Option<(Uuid, i64)>,
-    /// Nothing is wrong with it: it waits behind another.
+    /// True if the event itself is valid and only waits behind another one.
     pub waits: bool,
-    /// Why, for people.
+    /// Reason, for operators.
     pub reason: String,
-    /// The record's value.
+    /// Value of the record.
     pub document: Vec<u8>,
 }
 
-/// The constraint that refuses a batch because a partition is not where its writer knows it to be.
+/// Constraint that rejects a batch whose checkpoint another writer has moved.
 pub const OUTRUN: &str = "checkpoint_is_where_expected";
 
-/// From so many events on, history goes by COPY.
+/// Number of events from which history goes by COPY.
 const MANY: usize = 5_000;
 
-/// Applies a batch: all of it, or nothing. Not to be cancelled, unless the connection is dropped with it.
+/// Applies a batch atomically. A caller that cancels this must drop the connection too.
 ///
 /// # Errors
-/// As any query; [`OUTRUN`] names the constraint if somebody else has gone on with a partition.
+/// A violation of [`OUTRUN`] if another writer has moved a checkpoint.
 pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
     if batch.history.len() < MANY {
         return change(connection, batch, &batch.history).await;
     }
     let mut transaction = connection.begin().await?;
-    // The checkpoints first: who was outrun has not sent the rest yet.
+    // Checkpoints first: a writer that lost its partition fails before it sends the history.
     change(&mut transaction, batch, &[]).await?;
     history::copy(&mut transaction, &batch.history).await?;
     transaction.commit().await
@@ -120,11 +120,13 @@ async fn change(
     history: &[Row<'_>],
 ) -> sqlx::Result<()> {
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
-    let metadata = |opened: &Opened<'_>| labels::text(Some(&opened.account.metadata));
+    let metadata = |opened: &Opened<'_>| metadata::text(Some(&opened.account.metadata));
     sqlx::query(
         "SELECT projection.apply(
-            $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18, $19, $20, $21, $22,
-            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44,
+            $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18,
+                $19, $20, $21, $22,
+            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
+                $40, $41, $42, $43, $44,
             $45,  $46, $47, $48, $49, $50, $51, $52, $53, $54)",
     )
     .bind(column(checkpoints, |c| c.partition))
@@ -162,7 +164,7 @@ async fn change(
     .bind(column(history, |h| h.entry.after.status.as_str()))
     .bind(column(history, |h| h.event_type))
     .bind(column(history, |h| h.entry.reference))
-    .bind(column(history, |h| labels::text(h.entry.metadata)))
+    .bind(column(history, |h| metadata::text(h.entry.metadata)))
     .bind(column(history, |h| h.entry.reverses))
     .bind(column(history, |h| h.entry.hold.map(|hold| hold.amount)))
     .bind(column(history, |h| h.entry.hold.and_then(|hold| hold.expires_at)))

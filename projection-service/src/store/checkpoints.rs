@@ -1,32 +1,12 @@
-//! How far each partition has been applied.
+//! Progress of each partition.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
-use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
-use uuid::Uuid;
 
-/// A partition's checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
-pub struct Checkpoint {
-    /// Of the log.
-    pub partition: Partition,
-    /// Of the last event applied; 0 before the first.
-    pub position: i64,
-    /// Counts changes behind the writer's back.
-    pub epoch: i64,
-    /// Where in the topic to read on, if a record was read there before.
-    pub kafka_offset: Option<i64>,
-    /// The last event applied.
-    pub event_id: Option<Uuid>,
-    /// When that was recorded.
-    pub recorded_at: Option<Timestamp>,
-}
+use crate::checkpoint::Checkpoint;
 
-/// Makes the checkpoints of a topic of so many partitions that are not there yet.
-///
-/// # Errors
-/// As any query.
+/// Creates the missing checkpoints of a topic with `partitions` partitions.
 pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO checkpoints (partition) SELECT p FROM generate_series(0, $1 - 1) AS p
@@ -39,48 +19,39 @@ pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sql
     .map(drop)
 }
 
-/// Every partition's checkpoint, by partition.
-///
-/// # Errors
-/// As any query.
+/// Returns all checkpoints, ordered by partition.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>> {
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition",
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+           FROM checkpoints ORDER BY partition",
     )
     .fetch_all(executor)
     .await
 }
 
-/// The partitions whose checkpoints nobody holds: those of others are being applied again.
-///
-/// # Errors
-/// As any query.
+/// Locks and returns the checkpoints that no other transaction has locked. Replays hold the locks
+/// of the others.
 pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>> {
     sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED")
         .fetch_all(connection)
         .await
 }
 
-/// A partition's checkpoint, if there is one.
-///
-/// # Errors
-/// As any query.
+/// Returns the checkpoint of a partition.
 pub async fn find(
     executor: impl PgExecutor<'_>,
     partition: Partition,
 ) -> sqlx::Result<Option<Checkpoint>> {
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1",
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+           FROM checkpoints WHERE partition = $1",
     )
     .bind(partition)
     .fetch_optional(executor)
     .await
 }
 
-/// A partition's position; 0 if nothing of it was applied.
-///
-/// # Errors
-/// As any query.
+/// Returns the position of a partition; 0 if nothing was applied.
 pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT position FROM checkpoints WHERE partition = $1")
         .bind(partition)
@@ -89,10 +60,8 @@ pub async fn position(executor: impl PgExecutor<'_>, partition: Partition) -> sq
         .map(Option::unwrap_or_default)
 }
 
-/// The views of a partition were changed behind their writer's back: it begins anew.
-///
-/// # Errors
-/// As any query.
+/// Raises the epoch of a partition after its views were changed, so that the consumer restarts from
+/// the checkpoint.
 pub async fn raise_epoch(executor: impl PgExecutor<'_>, partition: Partition) -> sqlx::Result<()> {
     sqlx::query("UPDATE checkpoints SET epoch = epoch + 1 WHERE partition = $1")
         .bind(partition)
@@ -101,31 +70,33 @@ pub async fn raise_epoch(executor: impl PgExecutor<'_>, partition: Partition) ->
         .map(drop)
 }
 
-/// Every partition's checkpoint; none of them moves until the transaction ends.
+/// Locks and returns all checkpoints until the end of the transaction.
 ///
 /// # Errors
-/// As any query; `lock_not_available` if a writer does not let go of one within 2 s.
+/// `lock_not_available` if another transaction holds a lock for more than 2 s.
 pub async fn hold(connection: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints ORDER BY partition
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+                FROM checkpoints ORDER BY partition
             FOR UPDATE",
     )
     .fetch_all(connection)
     .await
 }
 
-/// As [`hold`], of one partition.
+/// Locks and returns the checkpoint of one partition, as [`hold`] does for all.
 ///
 /// # Errors
-/// As [`hold`].
+/// As for [`hold`].
 pub async fn hold_one(
     connection: &mut PgConnection,
     partition: Partition,
 ) -> sqlx::Result<Checkpoint> {
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
     sqlx::query_as(
-        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at FROM checkpoints WHERE partition = $1
+        "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
+                FROM checkpoints WHERE partition = $1
             FOR UPDATE",
     )
     .bind(partition)
@@ -133,10 +104,7 @@ pub async fn hold_one(
     .await
 }
 
-/// Takes the views of a partition back to a position, by their own history; reading goes on at an offset of the topic.
-///
-/// # Errors
-/// As any query.
+/// Rewinds the views of a partition to a position by their history. Reading resumes at `read_from`.
 pub async fn rewind(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -152,10 +120,7 @@ pub async fn rewind(
         .map(drop)
 }
 
-/// Names the event at a checkpoint that does not: after going back.
-///
-/// # Errors
-/// As any query.
+/// Sets the event of a checkpoint that names none, after a rewind.
 pub async fn name(
     executor: impl PgExecutor<'_>,
     partition: Partition,

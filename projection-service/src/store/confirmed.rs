@@ -1,4 +1,4 @@
-//! What the log itself has confirmed of the views.
+//! Events of the views that the log has confirmed.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,34 @@ use passbook_shared::partition::Partition;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
-/// An event that the log had at its position when it was asked.
+/// Last event of a partition that the log has confirmed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
 pub struct Confirmed {
-    /// The partition.
+    /// Partition of the log.
     pub partition: Partition,
-    /// The position; 0 if nothing was confirmed yet.
+    /// Position of the event; 0 if none was confirmed yet.
     pub position: i64,
-    /// The event there; absent at 0.
+    /// Id of the event; absent at position 0.
     pub event_id: Option<Uuid>,
-    /// The epoch of the store that the views of the partition follow.
+    /// Epoch of the store that the views of the partition follow.
     pub store_epoch: Epoch,
 }
 
-/// Returns what was confirmed, by partition.
-///
-/// # Errors
-/// As any query.
+/// Returns the confirmed events by partition.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<BTreeMap<Partition, Confirmed>> {
     let sql = "SELECT partition, position, event_id, store_epoch FROM projection.confirmed";
     let rows: Vec<Confirmed> = sqlx::query_as(sql).fetch_all(executor).await?;
     Ok(rows.into_iter().map(|row| (row.partition, row)).collect())
 }
 
-/// Notes what the log has confirmed, in place of what it confirmed before.
-///
-/// # Errors
-/// As any query.
+/// Replaces the confirmed event of a partition.
 pub async fn set(executor: impl PgExecutor<'_>, confirmed: Confirmed) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO projection.confirmed (partition, position, event_id, store_epoch) VALUES ($1, $2, $3, $4)
+        "INSERT INTO projection.confirmed (partition, position, event_id, store_epoch)
+                VALUES ($1, $2, $3, $4)
          ON CONFLICT (partition) DO UPDATE
-            SET position = excluded.position, event_id = excluded.event_id, store_epoch = excluded.store_epoch,
+            SET position = excluded.position, event_id = excluded.event_id,
+                store_epoch = excluded.store_epoch,
                 confirmed_at = clock_timestamp()",
     )
     .bind(confirmed.partition)

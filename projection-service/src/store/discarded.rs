@@ -1,4 +1,4 @@
-//! What somebody threw away: kept for good, and of all generations of the views.
+//! Discarded events. They are kept for good, across all generations of the views.
 
 use std::collections::HashSet;
 
@@ -8,48 +8,47 @@ use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
-/// A record or an event that was thrown away.
+/// Discarded event.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Discarded {
-    /// Its number.
+    /// Number of the row.
     #[sqlx(rename = "discarded_id")]
     pub id: i64,
-    /// Whose it is, if that could be read.
+    /// Account, if readable.
     pub account_id: Option<Uuid>,
-    /// Where it was found.
+    /// Partition in which the event was found.
     pub partition: Partition,
-    /// Its place there in the log, if that could be read.
+    /// Position in the log, if readable.
     pub position: Option<i64>,
-    /// Its place there in the topic, if it was read there.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Its place in its account.
+    /// Version in the account, if readable.
     pub version: Option<i64>,
-    /// Why it was set aside.
+    /// Reason of the quarantine.
     pub reason: String,
-    /// When that was.
+    /// Time of the quarantine.
     pub since: Timestamp,
-    /// Why it was thrown away.
+    /// Reason of the discard.
     pub discard_reason: String,
-    /// When that was.
+    /// Time of the discard.
     pub discarded_at: Timestamp,
-    /// The record's value.
+    /// Value of the record.
     pub document: Vec<u8>,
-    /// The same in base64.
+    /// Value of the record, in base64.
     pub document_base64: String,
 }
 
-/// The newest first, before a number.
-///
-/// # Errors
-/// As any query.
+/// Returns a page of discarded events below a number, newest first.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     before: i64,
     limit: i64,
 ) -> sqlx::Result<Vec<Discarded>> {
     sqlx::query_as(
-        "SELECT discarded_id, account_id, partition, position, kafka_offset, version, reason, since, discard_reason,
-                discarded_at, document, translate(encode(document, 'base64'), chr(10), '') AS document_base64
+        "SELECT discarded_id, account_id, partition, position, kafka_offset, version, reason,
+                since, discard_reason,
+                discarded_at, document, translate(encode(document, 'base64'), chr(10),
+                    '') AS document_base64
            FROM projection.discarded WHERE discarded_id < $1 ORDER BY discarded_id DESC LIMIT $2",
     )
     .bind(before)
@@ -58,16 +57,14 @@ pub async fn list(
     .await
 }
 
-/// The places of events of these accounts that were thrown away.
-///
-/// # Errors
-/// As any query.
+/// Returns the positions of the discarded events of these accounts.
 pub async fn among(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],
 ) -> sqlx::Result<Vec<Position>> {
     let found: Vec<(Partition, i64)> = sqlx::query_as(
-        "SELECT partition, position FROM projection.discarded WHERE account_id = ANY ($1) AND position IS NOT NULL",
+        "SELECT partition, position FROM projection.discarded
+          WHERE account_id = ANY ($1) AND position IS NOT NULL",
     )
     .bind(accounts)
     .fetch_all(executor)
@@ -75,10 +72,7 @@ pub async fn among(
     Ok(found.into_iter().map(|(partition, number)| Position { partition, number }).collect())
 }
 
-/// The positions of events of a partition that were thrown away.
-///
-/// # Errors
-/// As any query.
+/// Returns the positions of the discarded events of a partition.
 pub async fn positions(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -93,10 +87,7 @@ pub async fn positions(
     Ok(found.into_iter().collect())
 }
 
-/// Whether an account's event with this version was thrown away.
-///
-/// # Errors
-/// As any query.
+/// Returns whether an account's event with this version was discarded.
 pub async fn contains(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
@@ -111,20 +102,18 @@ pub async fn contains(
     .await
 }
 
-/// What is known of an event beside what the quarantine has.
+/// Facts about an event that its quarantine row lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// When it was recorded.
+    /// Time at which the event was recorded.
     pub recorded_at: Timestamp,
-    /// Whether its version is next in its account, which so has a hole there.
+    /// True if the event's version is the next of its account, so that the history gets a gap
+    /// there.
     pub passed_over: bool,
 }
 
-/// Records that what has this number in the quarantine is thrown away, for a reason; of a record that is no event, with
-/// no `event`. It is still to be removed there.
-///
-/// # Errors
-/// As any query.
+/// Copies a quarantined row to the discarded ones, with a reason; `event` is absent for a record
+/// that is no event. The caller removes the row from the quarantine.
 pub async fn record(
     executor: impl PgExecutor<'_>,
     id: i64,
@@ -132,9 +121,11 @@ pub async fn record(
     reason: &str,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO projection.discarded (partition, position, kafka_offset, account_id, version, recorded_at,
+        "INSERT INTO projection.discarded (partition, position, kafka_offset, account_id,
+                version, recorded_at,
                                            passed_over, reason, since, document, discard_reason)
-         SELECT partition, position, kafka_offset, account_id, version, $2, $3, reason, since, document, $4
+         SELECT partition, position, kafka_offset, account_id, version, $2, $3, reason, since,
+             document, $4
            FROM quarantine WHERE id = $1",
     )
     .bind(id)

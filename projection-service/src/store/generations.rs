@@ -1,15 +1,16 @@
-//! Complete sets of views, one of them live. The only place that knows where a generation's tables are.
+//! Complete sets of views, one of which is live. Only this file knows where the tables of a
+//! generation are.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, PgExecutor};
 use uuid::Uuid;
 
-/// One complete set of views.
+/// Number of a complete set of views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub i32);
 
 impl Generation {
-    /// Settings of connections that work on this generation, whichever is live later.
+    /// Returns connection settings for this generation, whichever is live later.
     pub fn options(self, database: &PgConnectOptions) -> PgConnectOptions {
         seeing(database, self.schema())
     }
@@ -19,30 +20,27 @@ impl Generation {
     }
 }
 
-/// Settings of connections whose statements see whatever generation is live.
+/// Returns connection settings for the generation that is live at each statement.
 pub fn live_options(database: &PgConnectOptions) -> PgConnectOptions {
     seeing(database, "views".to_owned())
 }
 
-/// In UTC, so that Postgres's own arithmetic with days and months agrees with ours.
+/// UTC, so that Postgres's arithmetic with days and months agrees with ours.
 fn seeing(database: &PgConnectOptions, schema: String) -> PgConnectOptions {
     database.clone().options([("search_path", schema), ("TimeZone", "UTC".to_owned())])
 }
 
-/// A connection that works on the generation that is live now.
+/// Opens a connection to the currently live generation.
 ///
 /// # Errors
-/// Postgres is away, or refuses.
+/// Postgres cannot be reached, or refuses.
 pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
     point_to_live(&mut connection).await?;
     Ok(connection)
 }
 
-/// Has the statements of a connection work on the generation that is live now.
-///
-/// # Errors
-/// As any query.
+/// Points a connection to the currently live generation.
 pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
     let schema = live(&mut *connection).await?.schema();
     sqlx::query("SELECT set_config('search_path', $1, false)")
@@ -52,10 +50,7 @@ pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Has the statements of a transaction work on the generation that is live now, and gives that.
-///
-/// # Errors
-/// As any query.
+/// Points a transaction to the currently live generation, and returns it.
 pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation> {
     let generation = live(&mut *transaction).await?;
     sqlx::query("SELECT set_config('search_path', $1, true)")
@@ -65,11 +60,10 @@ pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation
     Ok(generation)
 }
 
-/// A connection in a transaction that sees the live generation as it is now, however long it looks, whichever is live
-/// later. It can only read, and ends with the connection.
+/// Opens a read-only snapshot of the currently live generation. It ends with the connection.
 ///
 /// # Errors
-/// Postgres is away, or refuses.
+/// Postgres cannot be reached, or refuses.
 pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
     sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -83,10 +77,7 @@ pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnec
     Ok(connection)
 }
 
-/// The generation that queries are answered from.
-///
-/// # Errors
-/// As any query.
+/// Returns the live generation.
 pub async fn live(executor: impl PgExecutor<'_>) -> sqlx::Result<Generation> {
     sqlx::query_scalar("SELECT generation FROM projection.generations WHERE live")
         .fetch_one(executor)
@@ -94,10 +85,7 @@ pub async fn live(executor: impl PgExecutor<'_>) -> sqlx::Result<Generation> {
         .map(Generation)
 }
 
-/// All there are, the oldest first.
-///
-/// # Errors
-/// As any query.
+/// Returns all generations, oldest first.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>> {
     let found: Vec<i32> =
         sqlx::query_scalar("SELECT generation FROM projection.generations ORDER BY generation")
@@ -106,10 +94,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Generation>>
     Ok(found.into_iter().map(Generation).collect())
 }
 
-/// Makes an empty generation, to be loaded in bulk: [`index`] is for when all is there.
-///
-/// # Errors
-/// As any query.
+/// Creates an empty generation without indexes, for a bulk load. [`index`] adds them afterwards.
 pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
     sqlx::query_scalar("SELECT projection.add_generation()")
         .fetch_one(connection)
@@ -117,10 +102,7 @@ pub async fn create(connection: &mut PgConnection) -> sqlx::Result<Generation> {
         .map(Generation)
 }
 
-/// Gives a generation the indexes that it was loaded without, if it has none yet. To be called in a transaction.
-///
-/// # Errors
-/// As any query.
+/// Creates the indexes of a generation if it has none. Requires a transaction.
 pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SELECT projection.finish_generation($1)")
         .bind(generation.0)
@@ -130,9 +112,6 @@ pub async fn index(transaction: &mut PgConnection, generation: Generation) -> sq
 }
 
 /// Drops a generation that is not live.
-///
-/// # Errors
-/// As any query.
 pub async fn discard(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SELECT projection.drop_generation($1)")
         .bind(generation.0)
@@ -141,10 +120,8 @@ pub async fn discard(connection: &mut PgConnection, generation: Generation) -> s
         .map(drop)
 }
 
-/// How many accounts of the live generation have events that the other has set aside: they would go back.
-///
-/// # Errors
-/// As any query.
+/// Returns the number of live accounts whose events `other` has quarantined: a switch would move
+/// them back.
 pub async fn behind(
     connection: &mut PgConnection,
     other: Generation,
@@ -157,10 +134,7 @@ pub async fn behind(
         .await
 }
 
-/// Returns the accounts of which one generation has other rows than another: at most so many.
-///
-/// # Errors
-/// As any query.
+/// Returns at most `most` accounts whose rows differ between two generations.
 pub async fn differing(
     connection: &mut PgConnection,
     one: Generation,
@@ -175,24 +149,19 @@ pub async fn differing(
         .await
 }
 
-/// Empties the generation that a connection works on. To be called in a transaction.
-///
-/// # Errors
-/// As any query.
+/// Empties the generation of a connection. Requires a transaction.
 pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(
         "DELETE FROM quarantine; DELETE FROM history; DELETE FROM accounts;
-         UPDATE checkpoints SET position = 0, event_id = NULL, recorded_at = NULL, epoch = epoch + 1",
+         UPDATE checkpoints SET position = 0, event_id = NULL, recorded_at = NULL,
+             epoch = epoch + 1",
     )
     .execute(transaction)
     .await
     .map(drop)
 }
 
-/// Makes a generation the live one, for whoever asks afterwards all at once.
-///
-/// # Errors
-/// As any query.
+/// Makes a generation live, atomically for all queries.
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
     sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
     sqlx::query("SELECT projection.switch_to($1)")

@@ -1,4 +1,5 @@
-//! One row an event, with the state after it: the past, statements, balances over time.
+//! History: one row per event, with the state after it. Statements, past states and balances over
+//! time are queries of it.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
@@ -9,47 +10,47 @@ use super::accounts::Account;
 use crate::projection;
 
 mod copy;
-/// By the times from which entries count.
+/// Entries and balances by effective time.
 pub mod effective;
-/// The lines of a statement.
+/// Entries of a statement.
 pub mod entries;
-/// What is or was set aside.
+/// Full rows, for comparisons with the log.
+pub mod full_row;
+/// Holds, open and ended.
 pub mod holds;
-/// Transfers, each with two legs.
+/// Transfers by their legs.
 pub mod transfers;
-/// Rows with all their columns, to be compared with what they should be.
-pub mod whole;
 
-/// An event, to be kept.
+/// Row to insert.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'e> {
-    /// What happened to.
+    /// Account of the event.
     pub account_id: Uuid,
-    /// Its place in its partition.
+    /// Position in its partition.
     pub position: i64,
-    /// When it was committed to the log.
+    /// Time at which the event was recorded.
     pub recorded_at: Timestamp,
-    /// Its type.
+    /// Type of the event.
     pub event_type: &'static str,
-    /// What it made of the account.
+    /// Projected entry, with the state after it.
     pub entry: projection::Entry<'e>,
-    /// Where in the topic it was read; absent if it came from the log.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Since when it was there.
+    /// Time of publication to the topic.
     pub published_at: Option<Timestamp>,
 }
 
-/// Keeps many events by COPY, which takes Postgres a third less time a row than arrays do. The driver sends the data and
-/// its end apart, which on TCP can cost up to 40 ms (Nagle's algorithm) while Postgres has nothing to do: not for few.
-///
-/// # Errors
-/// As any query.
+/// Inserts many rows by COPY, which costs Postgres a third less time per row than arrays do. The
+/// driver sends the data and its end separately, which over TCP can add up to 40 ms (Nagle's
+/// algorithm): not for few rows.
 pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut copy = connection
         .copy_in_raw(
             "COPY history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                           transaction_count, effective_at, status, type, reference, metadata, reverses, hold_amount,
-                           expires_at, hold_id, transfer_id, counterparty, counterparty_version, kafka_offset,
+                           transaction_count, effective_at, status, type, reference, metadata,
+                               reverses, hold_amount,
+                           expires_at, hold_id, transfer_id, counterparty, counterparty_version,
+                               kafka_offset,
                            published_at)
              FROM STDIN (FORMAT binary)",
         )
@@ -58,20 +59,20 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
     copy.finish().await.map(drop)
 }
 
-/// The state of an account after an event, by the event's version; if that event was discarded, as the one before it left
-/// the account.
-///
-/// # Errors
-/// As any query.
+/// Returns the state of an account at a version. If that event was discarded, returns the state
+/// before it.
 pub async fn at_version(
     pool: &PgPool,
     account_id: Uuid,
     version: i64,
 ) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
+                h.version, h.position,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version <= $2
           WHERE a.account_id = $1 AND a.version >= $2 ORDER BY h.version DESC LIMIT 1",
@@ -82,19 +83,19 @@ pub async fn at_version(
     .await
 }
 
-/// The state of an account as recorded at a moment; nothing if it was not there yet.
-///
-/// # Errors
-/// As any query.
+/// Returns the state of an account as recorded at a time; `None` before it was opened.
 pub async fn as_of(
     pool: &PgPool,
     account_id: Uuid,
     moment: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity, h.version, h.position,
-                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count, a.metadata::text AS metadata,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id AND NOT q.waits LIMIT 1)
+        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
+                h.version, h.position,
+                a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
+                    a.metadata::text AS metadata,
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
+                    AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id
                 AND h.version = projection.version_at(a.account_id, a.version, $2)
@@ -106,30 +107,27 @@ pub async fn as_of(
     .await
 }
 
-/// A period of an account's history, by versions: after `after`, up to `last`.
+/// Period of an account's history: versions after `after`, up to `last`.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Period {
-    /// The partition of the log that the account lives in.
+    /// Partition of the account.
     pub partition: Partition,
-    /// The version the account was at when the period began; 0 if it was not there yet.
+    /// Version before the period; 0 before the account was opened.
     pub after: i64,
-    /// The version it was at when the period ended.
+    /// Version at the end of the period.
     pub last: i64,
-    /// The version it was at as far as is to be known: what came later has not happened yet.
+    /// Version at `as_of`: later events are ignored.
     pub known: i64,
-    /// The balance when the period began, in minor units.
+    /// Balance before the period, in minor units.
     pub opening_balance: i64,
-    /// The balance when it ended.
+    /// Balance at the end of the period, in minor units.
     pub closing_balance: i64,
-    /// Since when later events of the account are set aside, if any are.
+    /// Time at which the first event was quarantined, if later events are.
     pub quarantined_since: Option<Timestamp>,
 }
 
-/// The period recorded from `from` until before `to`, both open if absent, and up to `as_of`; nothing if there is no
-/// such account.
-///
-/// # Errors
-/// As any query.
+/// Returns the period recorded in `from..to`, open at an absent bound, and up to `as_of`; `None` if
+/// there is no such account.
 pub async fn period(
     pool: &PgPool,
     account_id: Uuid,
@@ -140,13 +138,17 @@ pub async fn period(
     sqlx::query_as(
         "SELECT v.partition, least(v.after, v.last) AS after, v.last, v.known,
                 coalesce((SELECT h.balance FROM history AS h
-                           WHERE h.account_id = $1 AND h.version = least(v.after, v.last)), 0) AS opening_balance,
+                           WHERE h.account_id = $1 AND h.version = least(v.after, v.last)),
+                               0) AS opening_balance,
                 coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = $1 AND h.version = v.last), 0) AS closing_balance,
-                (SELECT q.since FROM quarantine AS q WHERE q.account_id = $1 AND NOT q.waits LIMIT 1) AS quarantined_since
+                (SELECT q.since FROM quarantine AS q WHERE q.account_id = $1
+                    AND NOT q.waits LIMIT 1) AS quarantined_since
            FROM (SELECT a.partition,
-                        projection.version_at($1, a.version, coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
-                        projection.version_at($1, a.version, least($3 - interval '1 microsecond', $4, 'infinity')) AS last,
+                        projection.version_at($1, a.version,
+                            coalesce($2 - interval '1 microsecond', '-infinity')) AS after,
+                        projection.version_at($1, a.version, least($3 - interval '1 microsecond',
+                            $4, 'infinity')) AS last,
                         CASE WHEN $4 IS NULL THEN a.version
                              ELSE projection.version_at($1, a.version, $4) END AS known
                    FROM accounts AS a WHERE a.account_id = $1) AS v",
@@ -159,10 +161,8 @@ pub async fn period(
     .await
 }
 
-/// The balance of an account just before each of the moments, in minor units; 0 before it was opened.
-///
-/// # Errors
-/// As any query.
+/// Returns the balance of an account just before each moment, in minor units; 0 before it was
+/// opened.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,
@@ -173,7 +173,8 @@ pub async fn balances(
                            WHERE h.account_id = a.account_id
                              AND h.version = projection.version_at(a.account_id, a.version,
                                                                    m.moment - interval '1 microsecond')), 0)
-           FROM accounts AS a CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment, number)
+           FROM accounts AS a CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment,
+               number)
           WHERE a.account_id = $1 ORDER BY m.number",
     )
     .bind(account_id)

@@ -1,31 +1,35 @@
-//! What was set aside, and the accounts that wait. Of each account one event could not be applied; all later ones wait
-//! behind it.
+//! Quarantined events. The first one of an account could not be applied; all later ones wait behind
+//! it.
 
-use std::collections::{HashMap, HashSet};
+mod waiting;
+
+use std::collections::HashMap;
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgExecutor, Row};
 use uuid::Uuid;
 
-/// A record or an event that could not be applied.
+pub use waiting::{Waiting, accounts, among, of_account, since, waiting};
+
+/// Event that could not be applied.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Quarantined {
-    /// Its number.
+    /// Number of the row.
     pub id: i64,
-    /// Whose it is, if that could be read.
+    /// Account, if readable.
     pub account_id: Option<Uuid>,
-    /// Where it was found.
+    /// Partition in which the event was found.
     pub partition: Partition,
-    /// Its place there in the log, if that could be read.
+    /// Position in the log, if readable.
     pub position: Option<i64>,
-    /// Its place there in the topic, if it was read there.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Why it was not applied.
+    /// Reason of the failure.
     pub reason: String,
-    /// How many later events of its account wait behind it.
+    /// Number of later events of the account that wait.
     pub waiting: i64,
-    /// When it was set aside.
+    /// Time of the quarantine.
     pub since: Timestamp,
 }
 
@@ -33,25 +37,20 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT q.id, q.account_id, q.partition, q.position, q.kafka_offset, q.reason, q.since,
-                    (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id AND w.waits) AS waiting
+                    (SELECT count(*) FROM quarantine AS w WHERE w.account_id = q.account_id
+                        AND w.waits) AS waiting
                FROM quarantine AS q WHERE NOT q.waits ",
             $rest
         )
     };
 }
 
-/// What could not be applied, the newest first.
-///
-/// # Errors
-/// As any query.
+/// Returns the newest events that could not be applied.
 pub async fn newest(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<Quarantined>> {
     sqlx::query_as(select!("ORDER BY q.id DESC LIMIT $1")).bind(limit).fetch_all(executor).await
 }
 
-/// What could not be applied, the oldest first, after a number.
-///
-/// # Errors
-/// As any query.
+/// Returns a page of events that could not be applied, above a number, oldest first.
 pub async fn list(
     executor: impl PgExecutor<'_>,
     after: i64,
@@ -64,32 +63,27 @@ pub async fn list(
         .await
 }
 
-/// What could not be applied and has this number.
-///
-/// # Errors
-/// As any query.
+/// Returns the event that could not be applied and has this number.
 pub async fn find(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Quarantined>> {
     sqlx::query_as(select!("AND q.id = $1")).bind(id).fetch_optional(executor).await
 }
 
-/// The value of a record.
+/// Value of a quarantined record.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Document {
-    /// As it was read.
+    /// Bytes as read.
     pub raw: Vec<u8>,
-    /// The same.
+    /// The same bytes in base64.
     pub base64: String,
-    /// Since when it is in the topic, if it was read there.
+    /// Time of publication to the topic; absent if the event came from the log.
     pub published_at: Option<Timestamp>,
 }
 
-/// The value of what has this number.
-///
-/// # Errors
-/// As any query.
+/// Returns the value of the record with this number.
 pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
-        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64, published_at
+        "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64,
+                published_at
            FROM quarantine WHERE id = $1",
     )
     .bind(id)
@@ -97,126 +91,23 @@ pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Op
     .await
 }
 
-/// An event of an account, as it was set aside.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
-pub struct Waiting {
-    /// Its number.
-    pub id: i64,
-    /// Where it was found.
-    pub partition: Partition,
-    /// Its place there in the topic, if it was read there.
-    pub kafka_offset: Option<i64>,
-    /// Since when it is there.
-    pub published_at: Option<Timestamp>,
-    /// Its place there in the log.
-    pub position: i64,
-    /// Its place in its account.
-    pub version: i64,
-    /// The record's value.
-    pub document: Vec<u8>,
-}
-
-/// Events of an account, after a position, in the order of the log: the one that could not be applied comes first.
-///
-/// # Errors
-/// As any query.
-pub async fn of_account(
-    executor: impl PgExecutor<'_>,
-    account_id: Uuid,
-    after: i64,
-    limit: i64,
-) -> sqlx::Result<Vec<Waiting>> {
-    sqlx::query_as(
-        "SELECT id, partition, kafka_offset, published_at, position, version, document FROM quarantine
-          WHERE account_id = $1 AND position > $2 ORDER BY position LIMIT $3",
-    )
-    .bind(account_id)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(executor)
-    .await
-}
-
-/// Versions and positions of the events of an account that wait, in order.
-///
-/// # Errors
-/// As any query.
-pub async fn waiting(
-    executor: impl PgExecutor<'_>,
-    account_id: Uuid,
-    limit: i64,
-) -> sqlx::Result<Vec<(i64, i64)>> {
-    sqlx::query_as(
-        "SELECT version, position FROM quarantine WHERE account_id = $1 AND waits ORDER BY position LIMIT $2",
-    )
-    .bind(account_id)
-    .bind(limit)
-    .fetch_all(executor)
-    .await
-}
-
-/// Those of the accounts that have an event set aside: what comes for them waits behind it.
-///
-/// # Errors
-/// As any query.
-pub async fn among(
-    executor: impl PgExecutor<'_>,
-    accounts: &[Uuid],
-) -> sqlx::Result<HashSet<Uuid>> {
-    let sql = "SELECT account_id FROM quarantine WHERE account_id = ANY ($1) AND NOT waits";
-    let ids: Vec<Uuid> = sqlx::query_scalar(sql).bind(accounts).fetch_all(executor).await?;
-    Ok(ids.into_iter().collect())
-}
-
-/// Every account that has an event set aside.
-///
-/// # Errors
-/// As any query.
-pub async fn accounts(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Uuid>> {
-    sqlx::query_scalar(
-        "SELECT account_id FROM quarantine WHERE account_id IS NOT NULL AND NOT waits",
-    )
-    .fetch_all(executor)
-    .await
-}
-
-/// Since when an account waits, if it does.
-///
-/// # Errors
-/// As any query.
-pub async fn since(
-    executor: impl PgExecutor<'_>,
-    account_id: Uuid,
-) -> sqlx::Result<Option<Timestamp>> {
-    sqlx::query_scalar("SELECT since FROM quarantine WHERE account_id = $1 AND NOT waits")
-        .bind(account_id)
-        .fetch_optional(executor)
-        .await
-}
-
-/// How much is in quarantine.
+/// Size of the quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
-pub struct Held {
-    /// Records and events.
+pub struct QuarantineSize {
+    /// Number of quarantined events.
     pub number: i64,
-    /// Since when the oldest of them is.
+    /// Time of the oldest.
     pub oldest: Option<Timestamp>,
 }
 
-/// How much is in quarantine.
-///
-/// # Errors
-/// As any query.
-pub async fn held(executor: impl PgExecutor<'_>) -> sqlx::Result<Held> {
+/// Size of the quarantine.
+pub async fn size(executor: impl PgExecutor<'_>) -> sqlx::Result<QuarantineSize> {
     sqlx::query_as("SELECT count(*) AS number, min(since) AS oldest FROM quarantine")
         .fetch_one(executor)
         .await
 }
 
-/// How many are set aside of an account.
-///
-/// # Errors
-/// As any query.
+/// Returns the number of quarantined events of an account.
 pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM quarantine WHERE account_id = $1")
         .bind(account_id)
@@ -224,10 +115,7 @@ pub async fn count_of(executor: impl PgExecutor<'_>, account_id: Uuid) -> sqlx::
         .await
 }
 
-/// The positions of events of a partition that could not be applied, after one of them.
-///
-/// # Errors
-/// As any query.
+/// Returns positions above `after` of a partition's events that could not be applied.
 pub async fn failures(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -242,10 +130,7 @@ pub async fn failures(
     .await
 }
 
-/// They are set aside no longer.
-///
-/// # Errors
-/// As any query.
+/// Removes events from the quarantine.
 pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM quarantine WHERE id = ANY ($1)")
         .bind(ids)
@@ -254,10 +139,7 @@ pub async fn remove(executor: impl PgExecutor<'_>, ids: &[i64]) -> sqlx::Result<
         .map(drop)
 }
 
-/// It could not be applied, for this reason: later events of its account wait behind it.
-///
-/// # Errors
-/// As any query.
+/// Marks an event as the one that could not be applied, with its reason.
 pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx::Result<()> {
     sqlx::query("UPDATE quarantine SET waits = false, reason = $2 WHERE id = $1")
         .bind(id)
@@ -267,17 +149,15 @@ pub async fn keep(executor: impl PgExecutor<'_>, id: i64, reason: &str) -> sqlx:
         .map(drop)
 }
 
-/// The accounts of a partition that have events set aside, each with the position of the first of them.
-///
-/// # Errors
-/// As any query.
+/// Returns the position of the first quarantined event of each account of a partition.
 pub async fn first_positions(
     executor: impl PgExecutor<'_>,
     partition: Partition,
 ) -> sqlx::Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query(
         "SELECT account_id, min(position) FROM quarantine
-          WHERE partition = $1 AND account_id IS NOT NULL AND position IS NOT NULL GROUP BY account_id",
+          WHERE partition = $1 AND account_id IS NOT NULL
+              AND position IS NOT NULL GROUP BY account_id",
     )
     .bind(partition)
     .fetch_all(executor)
@@ -285,10 +165,7 @@ pub async fn first_positions(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// The documents of events of a partition that are set aside, by their positions; each with its account and version.
-///
-/// # Errors
-/// As any query.
+/// Returns account, version and document of quarantined events of a partition, by position.
 pub async fn documents(
     executor: impl PgExecutor<'_>,
     partition: Partition,
@@ -311,10 +188,8 @@ pub async fn documents(
         .collect()
 }
 
-/// How much of a partition is set aside: records and events, and how many of them are known to be events.
-///
-/// # Errors
-/// As any query.
+/// Returns the number of quarantined records of a partition, and how many of them are known to be
+/// events.
 pub async fn counts(
     executor: impl PgExecutor<'_>,
     partition: Partition,

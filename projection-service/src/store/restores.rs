@@ -1,4 +1,4 @@
-//! The store's accepted restores, as it told them.
+//! Accepted restores of the store, as its log described them.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use passbook_shared::partition::Partition;
 use passbook_shared::store_description::StoreDescription;
 use sqlx::PgExecutor;
 
-/// The accepted restores of a store.
+/// Accepted restores of a store.
 #[derive(Debug, Clone, Default)]
 pub struct Accepted {
-    /// The epoch of the store; 0 if no restore was ever accepted.
+    /// Epoch of the store; 0 if no restore was accepted.
     pub epoch: Epoch,
-    /// What they kept, by partition.
+    /// Last position that each restore kept, by partition.
     pub by_partition: BTreeMap<Partition, Restores>,
 }
 
@@ -23,10 +23,7 @@ impl From<&StoreDescription> for Accepted {
     }
 }
 
-/// Returns the restores that are known.
-///
-/// # Errors
-/// As any query.
+/// Returns the known restores.
 pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Accepted> {
     let sql =
         "SELECT partition, epoch, position FROM projection.restores ORDER BY partition, epoch";
@@ -38,10 +35,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Accepted> {
     })
 }
 
-/// Remembers the restores of a store.
-///
-/// # Errors
-/// As any query.
+/// Stores the restores of a store.
 pub async fn remember(executor: impl PgExecutor<'_>, store: &StoreDescription) -> sqlx::Result<()> {
     let rows: Vec<_> = store
         .restores
@@ -51,7 +45,8 @@ pub async fn remember(executor: impl PgExecutor<'_>, store: &StoreDescription) -
         })
         .collect();
     sqlx::query(
-        "INSERT INTO projection.restores (epoch, partition, position) SELECT * FROM unnest($1, $2, $3)
+        "INSERT INTO projection.restores (epoch, partition, position) SELECT * FROM unnest($1,
+                $2, $3)
          ON CONFLICT (epoch, partition) DO UPDATE SET position = excluded.position",
     )
     .bind(rows.iter().map(|row| row.0).collect::<Vec<Epoch>>())

@@ -1,11 +1,11 @@
-//! The schema of the views, and the rights of the service's role on it.
+//! Schema of the views, and the rights of the service's role on it.
 
 use passbook_shared::schema::Schema;
 use sqlx::Connection;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
 
-/// The schema of the views.
+/// Schema of the views.
 pub const SCHEMA: Schema = Schema {
     name: "projection",
     migrations,
@@ -16,16 +16,16 @@ pub const SCHEMA: Schema = Schema {
 
 fn migrations() -> Migrator {
     let mut migrator: Migrator = sqlx::migrate!();
-    // A table of our own: the log may be in the same database, with migrations of its own.
+    // A separate table: the log may share the database, with migrations of its own.
     migrator.create_schema("projection");
     migrator.dangerous_set_table_name("projection.migrations");
     migrator
 }
 
-/// Brings the schema up to date as its owner, and grants the service's role its rights.
+/// Upgrades the schema as its owner, and grants the service's role its rights.
 ///
 /// # Errors
-/// Postgres refuses, or a newer program has been here.
+/// Postgres refuses, or a newer build has changed the schema.
 pub async fn prepare(owner: &PgConnectOptions, role: &str) -> anyhow::Result<()> {
     let mut connection = SCHEMA.own(owner).await?;
     SCHEMA.migrate(&mut connection).await?;
@@ -33,12 +33,13 @@ pub async fn prepare(owner: &PgConnectOptions, role: &str) -> anyhow::Result<()>
     Ok(connection.close().await?)
 }
 
-/// What the service needs beside reading and calling functions: it writes what it applies, and what it was asked for.
+/// Returns the grants that the service needs in addition to reads and function calls.
 fn rights(role: &str) -> String {
     format!(
         "GRANT INSERT, UPDATE, DELETE ON projection.replays, projection.verifications TO {role};
          GRANT INSERT ON projection.discarded TO {role};
-         GRANT INSERT, UPDATE ON projection.source, projection.confirmed, projection.restores TO {role};
+         GRANT INSERT, UPDATE ON projection.source, projection.confirmed,
+             projection.restores TO {role};
          GRANT USAGE ON SEQUENCE projection.quarantine_ids TO {role};
          SELECT projection.grant_generation(generation) FROM projection.generations;"
     )

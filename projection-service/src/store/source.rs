@@ -1,26 +1,24 @@
-//! Whose log the views are of.
+//! Store that the views are built from.
 
 use passbook_shared::partition::Partition;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-/// A store's log, as its topic shows it.
+/// Identity of a store's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
-    /// Names the store in every record.
+    /// Store id, which every record carries.
     pub store_id: Uuid,
-    /// Of the topic, as of the log.
+    /// Number of partitions of the log and the topic.
     pub partitions: Partition,
 }
 
-/// Remembers whose log the views are of, before its first event is applied.
-///
-/// # Errors
-/// As any query.
+/// Stores the source of the views, before the first event is applied.
 pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO projection.source (store_id, partitions) VALUES ($1, $2)
-         ON CONFLICT (only_one) DO UPDATE SET store_id = excluded.store_id, partitions = excluded.partitions
+         ON CONFLICT (only_one) DO UPDATE SET store_id = excluded.store_id,
+             partitions = excluded.partitions
           WHERE source.store_id <> excluded.store_id OR source.partitions <> excluded.partitions",
     )
     .bind(log.store_id)
@@ -30,10 +28,7 @@ pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Resul
     .map(drop)
 }
 
-/// The source, if reading has begun before.
-///
-/// # Errors
-/// As any query.
+/// Returns the source, if reading has begun.
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Source>> {
     let row = sqlx::query("SELECT store_id, partitions FROM projection.source")
         .fetch_optional(connection)

@@ -1,26 +1,23 @@
-//! Verifications, as the instance that runs them tells of them, for the others to read.
+//! Verifications of all instances, each stored by the instance that runs it.
 
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
-/// Rows kept; older ones are deleted.
+/// Number of rows kept; older ones are deleted.
 const KEPT: i64 = 20;
 
-/// A verification of any instance.
+/// Stored verification.
 #[derive(Debug, Clone, PartialEq, FromRow)]
-pub struct Told {
-    /// How it stands, as over HTTP.
+pub struct StoredVerification {
+    /// State, as JSON.
     pub body: Value,
-    /// Whether it is under way, and its instance has not told of it for half a minute.
+    /// True if it is marked as running but was not updated for 30 s.
     pub is_lost: bool,
 }
 
-/// Keeps how a verification stands.
-///
-/// # Errors
-/// As any query.
-pub async fn tell(
+/// Stores the state of a verification.
+pub async fn save(
     executor: impl PgExecutor<'_>,
     id: Uuid,
     running: bool,
@@ -29,7 +26,8 @@ pub async fn tell(
     sqlx::query(
         "WITH told AS (
             INSERT INTO projection.verifications (verify_id, running, body) VALUES ($1, $2, $3)
-            ON CONFLICT (verify_id) DO UPDATE SET running = $2, body = $3, told_at = clock_timestamp())
+            ON CONFLICT (verify_id) DO UPDATE SET running = $2, body = $3,
+                told_at = clock_timestamp())
          DELETE FROM projection.verifications WHERE verify_id IN (
             SELECT verify_id FROM projection.verifications ORDER BY verify_id DESC OFFSET $4)",
     )
@@ -42,11 +40,11 @@ pub async fn tell(
     .map(drop)
 }
 
-/// Returns how a verification stands, if one has this id.
-///
-/// # Errors
-/// As any query.
-pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Option<Told>> {
+/// Returns the verification with this id, if there is one.
+pub async fn find(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+) -> sqlx::Result<Option<StoredVerification>> {
     sqlx::query_as(
         "SELECT body, running AND told_at < clock_timestamp() - interval '30 seconds' AS is_lost
            FROM projection.verifications WHERE verify_id = $1",
@@ -56,14 +54,12 @@ pub async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> sqlx::Result<Optio
     .await
 }
 
-/// Returns the id of the verification that an instance has under way, if there is one.
-///
-/// # Errors
-/// As any query.
+/// Returns the id of a running verification of any instance.
 pub async fn running(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Uuid>> {
     sqlx::query_scalar(
         "SELECT verify_id FROM projection.verifications
-          WHERE running AND told_at >= clock_timestamp() - interval '30 seconds' ORDER BY verify_id DESC LIMIT 1",
+          WHERE running AND told_at >= clock_timestamp() - interval '30 seconds'
+              ORDER BY verify_id DESC LIMIT 1",
     )
     .fetch_optional(executor)
     .await

@@ -1,4 +1,4 @@
-//! What was found, compared with what the log says. Pure.
+//! Comparison of rows found with rows expected. Pure.
 
 use passbook_shared::cloud_event;
 use passbook_shared::partition::Partition;
@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::fold::{Applied, Folded, Last, Standing};
-use crate::store::accounts::whole::Whole as Account;
-use crate::store::checkpoints::Checkpoint;
-use crate::store::history::whole::Whole as Entry;
-use crate::store::labels;
+use crate::checkpoint::Checkpoint;
+use crate::store::accounts::full_row::FullRow as Account;
+use crate::store::history::full_row::FullRow as Entry;
+use crate::store::metadata;
 use passbook_shared::difference::{Difference, Findings, What};
 
-/// The columns that differ, as both have them.
+/// Returns the columns that differ, from both rows.
 fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, Value)> {
     if expected == found {
         return None;
@@ -29,7 +29,7 @@ fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, 
     Some((differing(&expected, &found), differing(&found, &expected)))
 }
 
-/// A row of history; nothing if it is not there.
+/// Compares a row of history, which may be missing.
 pub(super) fn entry(
     partition: Partition,
     expected: &Entry<'_>,
@@ -51,7 +51,7 @@ pub(super) fn entry(
     }
 }
 
-/// A row of history that the log does not have.
+/// Returns the difference of a row of history that the log does not have.
 pub(super) fn entry_too_many(
     partition: Partition,
     account_id: Uuid,
@@ -65,7 +65,7 @@ pub(super) fn entry_too_many(
     }
 }
 
-/// A row of accounts, and what the log has of that account.
+/// Compares a row of `accounts` with the fold of its events.
 pub(super) fn account(
     partition: Partition,
     folded: Option<&Folded>,
@@ -91,7 +91,7 @@ pub(super) fn account(
     }
 }
 
-/// An account that the views do not have.
+/// Reports an account that the views lack.
 pub(super) fn account_missing(
     partition: Partition,
     account_id: Uuid,
@@ -122,11 +122,11 @@ fn row(partition: Partition, account_id: Uuid, applied: &Applied) -> Account<'_>
         status: state.status.as_str(),
         currency: applied.currency.code(),
         owner: &applied.owner,
-        metadata: labels::value(applied.metadata.as_deref()),
+        metadata: metadata::value(applied.metadata.as_deref()),
     }
 }
 
-/// A partition's checkpoint, and the last event that the log has up to its position.
+/// Compares a partition's checkpoint with the last event up to its position.
 pub(super) fn checkpoint(found: &Checkpoint, last: Option<Last>, findings: &mut Findings) {
     let expected = match last {
         Some(Last { position, event_id, recorded_at }) => {
@@ -145,7 +145,7 @@ pub(super) fn checkpoint(found: &Checkpoint, last: Option<Last>, findings: &mut 
     }
 }
 
-/// What is in quarantine in the place of an event: its version, and its document.
+/// Compares the version and document of a quarantined event with the log's event.
 pub(super) fn set_aside(
     event: &RecordedEvent,
     found: Option<&(Uuid, i64, Vec<u8>)>,

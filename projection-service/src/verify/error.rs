@@ -1,4 +1,4 @@
-//! Why the views could not be compared.
+//! Errors that end a comparison early.
 
 use thiserror::Error;
 use tokio::task::JoinError;
@@ -18,8 +18,8 @@ pub(super) enum VerifyError {
         views.store_id, views.partitions, log.store_id, log.partitions
     )]
     Foreign { views: Source, log: Source },
-    #[error("the command-service's log was another one when it was asked again")]
+    #[error("the command-service's log changed to another store's during the comparison")]
     LogChanged,
-    #[error("a defect of this service: {0}")]
+    #[error("bug in this service: {0}")]
     Panicked(JoinError),
 }

@@ -1,5 +1,5 @@
-//! Verifications that were asked for: one at a time, in memory, and told to the database for other instances. What one found
-//! is of its moment; it can be asked for again at any time.
+//! Verifications of this instance, one at a time, kept in memory and stored for other instances. A
+//! result is of its moment; a new verification can be requested at any time.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,61 +12,61 @@ use uuid::Uuid;
 
 use passbook_shared::difference::Findings;
 
-/// How many are remembered.
+/// Number of verifications kept.
 const KEPT: usize = 20;
 
-/// A verification.
+/// Verification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
-    /// Its id.
+    /// Verification id.
     pub id: Uuid,
-    /// How it stands.
+    /// State.
     pub state: State,
-    /// Events folded.
+    /// Number of events folded.
     pub events: i64,
-    /// Events to fold in all, as it was at the start; more may come.
+    /// Total number of events to fold, as of the start; the log may grow.
     pub events_total: Option<i64>,
-    /// Accounts compared.
+    /// Number of accounts compared.
     pub accounts: i64,
-    /// Records and events in quarantine.
+    /// Number of quarantined events.
     pub quarantined: i64,
-    /// How far each partition of the views was: it is compared there.
+    /// Position at which each partition is compared.
     pub positions: BTreeMap<Partition, i64>,
-    /// What it found.
+    /// Differences found.
     pub findings: Findings,
-    /// Why it failed.
+    /// Error that ended the comparison early.
     pub error: Option<String>,
-    /// When it was asked for.
+    /// Time of the request.
     pub asked_at: Timestamp,
-    /// When it ended.
+    /// Time of the end.
     pub ended_at: Option<Timestamp>,
 }
 
-/// How a verification stands.
+/// State of a verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is under way.
+    /// Running.
     Running,
-    /// All was compared.
+    /// Complete, with or without differences.
     Done,
-    /// Something kept it from comparing all.
+    /// Ended early by an error.
     Failed,
 }
 
-/// The last verifications of this instance, and the one that is under way.
+/// Latest verifications of this instance, including the running one.
 #[derive(Debug, Default)]
 pub struct Jobs {
-    /// The oldest first.
+    /// Oldest first.
     kept: Mutex<VecDeque<Job>>,
     asked: Notify,
 }
 
 impl Jobs {
-    /// Asks for one.
+    /// Starts a verification.
     ///
     /// # Errors
-    /// The one that is under way.
+    /// The id of the running one.
     pub fn ask(&self) -> Result<Job, Uuid> {
         let mut kept = self.kept();
         if let Some(running) = kept.iter().find(|job| job.state == State::Running) {
@@ -93,12 +93,12 @@ impl Jobs {
         Ok(job)
     }
 
-    /// One of those that are remembered.
+    /// Returns a kept verification.
     pub fn find(&self, id: Uuid) -> Option<Job> {
         self.kept().iter().find(|job| job.id == id).cloned()
     }
 
-    /// Waits for one to be asked for.
+    /// Waits for the next verification to start.
     pub(super) async fn next(&self) -> Uuid {
         loop {
             self.asked.notified().await;
@@ -110,7 +110,7 @@ impl Jobs {
         }
     }
 
-    /// Notes how one stands.
+    /// Changes a kept verification.
     pub(super) fn change(&self, id: Uuid, change: impl FnOnce(&mut Job)) {
         if let Some(job) = self.kept().iter_mut().find(|job| job.id == id) {
             change(job);
@@ -127,14 +127,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time_and_the_last_are_remembered() {
+    fn verifications_run_one_at_a_time_and_the_latest_are_kept() {
         let jobs = Jobs::default();
         let first = jobs.ask().unwrap().id;
         assert_eq!(jobs.ask().unwrap_err(), first);
         jobs.change(first, |job| {
-            (job.state, job.error) = (State::Failed, Some("the feed is away".to_owned()))
+            (job.state, job.error) = (State::Failed, Some("the feed is unreachable".to_owned()))
         });
-        assert_eq!(jobs.find(first).unwrap().error.as_deref(), Some("the feed is away"));
+        assert_eq!(jobs.find(first).unwrap().error.as_deref(), Some("the feed is unreachable"));
         for _ in 0..KEPT {
             let next = jobs.ask().unwrap().id;
             jobs.change(next, |job| job.state = State::Done);

@@ -1,4 +1,4 @@
-//! The log itself, which the command-service checks: the rules are its own.
+//! Check of the log itself by the command-service, which owns the rules.
 
 use passbook_shared::difference::Findings;
 use passbook_shared::log_check::LogCheck;
@@ -9,7 +9,7 @@ use super::progress::Progress;
 use crate::feed::Feed;
 use crate::store::source::Source;
 
-/// Has a partition's log checked.
+/// Checks a partition of the log, page by page.
 pub(super) async fn check(
     feed: Feed,
     log: Source,

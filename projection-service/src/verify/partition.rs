@@ -1,4 +1,5 @@
-//! One partition of the views, in one snapshot, compared with the log up to where the snapshot is.
+//! Comparison of one partition of the views, in one snapshot, with the log up to the snapshot's
+//! position.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,29 +17,30 @@ use super::error::VerifyError;
 use super::fold::{Fold, Step};
 use super::progress::Progress;
 use super::{Ground, compare};
-use crate::store::checkpoints::{self, Checkpoint};
-use crate::store::history::whole::Whole;
+use crate::checkpoint::Checkpoint;
+use crate::store::checkpoints;
+use crate::store::history::full_row::FullRow;
 use crate::store::source::Source;
 use crate::store::{accounts, discarded, generations, history, quarantine};
 
-/// Events compared at once: as many as the feed gives.
+/// Number of events compared at once: the page size of the feed.
 const PAGE: usize = 5_000;
-/// Accounts whose history is looked at for more than there should be, at once.
+/// Number of accounts whose surplus history is queried at once.
 const SOME_ACCOUNTS: usize = 1_000;
-/// A query that takes longer is given up: the connection may be dead without saying so.
+/// Maximum time of a query: a connection may be dead without an error.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
 
-struct Looking {
+struct PartitionVerifier {
     log: Source,
     partition: Partition,
     snapshot: PgConnection,
     fold: Fold,
     progress: Progress,
-    /// Events of the log that should be in quarantine, and are.
+    /// Number of events that should be in quarantine, and are.
     set_aside: i64,
 }
 
-/// Compares a partition; `orphans` are accounts that would be in it, and have a history and nothing else.
+/// Compares a partition. `orphans` are accounts of it that have a history but no row.
 pub(super) async fn verify(
     ground: Ground,
     log: Source,
@@ -60,7 +62,7 @@ pub(super) async fn verify(
     let aside = in_time(quarantine::first_positions(&mut snapshot, partition)).await?;
     let fold =
         Fold::new(partition, aside, in_time(discarded::positions(&mut snapshot, partition)).await?);
-    let mut looking = Looking { log, partition, snapshot, fold, progress, set_aside: 0 };
+    let mut verifier = PartitionVerifier { log, partition, snapshot, fold, progress, set_aside: 0 };
 
     let mut after = 0;
     while after < checkpoint.position {
@@ -72,33 +74,33 @@ pub(super) async fn verify(
         after = last.position.number;
         let mut events = page.events;
         events.retain(|event| event.position.number <= checkpoint.position);
-        looking.events(&events).await?;
+        verifier.events(&events).await?;
     }
     let mut findings = Findings::default();
-    compare::checkpoint(&checkpoint, looking.fold.last, &mut findings);
-    looking.rest(orphans, findings).await
+    compare::checkpoint(&checkpoint, verifier.fold.last, &mut findings);
+    verifier.rest(orphans, findings).await
 }
 
-impl Looking {
-    /// Compares the history of these events, which are next.
+impl PartitionVerifier {
+    /// Compares the history of the next events.
     async fn events(&mut self, events: &[RecordedEvent]) -> Result<(), VerifyError> {
         let mut findings = Findings::default();
         let decoded: Vec<_> = events.iter().map(RecordedEvent::decode).collect();
         let (mut rows, mut aside) = (Vec::new(), Vec::new());
         for (event, decoded) in events.iter().zip(&decoded) {
             match self.fold.take(event, decoded, &mut findings) {
-                Step::Row(row) => rows.push(Whole::from(&row)),
+                Step::Row(row) => rows.push(FullRow::from(&row)),
                 Step::Aside => aside.push(event),
                 Step::Discarded | Step::Lost => {}
             }
         }
-        // In the order of the table's key, Postgres finds its places faster.
+        // Postgres finds the rows faster in the order of the table's key.
         rows.sort_unstable_by_key(|row| (row.account_id, row.version));
         let (accounts, versions): (Vec<_>, Vec<_>) =
             rows.iter().map(|row| (row.account_id, row.version)).unzip();
         let mut found = vec![false; rows.len()];
         let each =
-            history::whole::each_of(&mut self.snapshot, &accounts, &versions, |place, row| {
+            history::full_row::each_of(&mut self.snapshot, &accounts, &versions, |place, row| {
                 found[place] = true;
                 compare::entry(self.partition, &rows[place], Some(row), &mut findings);
             });
@@ -111,7 +113,7 @@ impl Looking {
         Ok(())
     }
 
-    /// Compares what is in quarantine with these events, which should be.
+    /// Compares the quarantine with the events that should be in it.
     async fn aside(
         &mut self,
         events: &[&RecordedEvent],
@@ -133,11 +135,11 @@ impl Looking {
         Ok(())
     }
 
-    /// Compares the accounts as the log has left them, and looks for what is there beside.
+    /// Compares the accounts with the fold, and finds surplus rows.
     async fn rest(mut self, orphans: Vec<Uuid>, mut findings: Findings) -> Result<(), VerifyError> {
         let (partition, folded) = (self.partition, &self.fold.accounts);
         let mut seen = HashSet::new();
-        let each = accounts::whole::each_of(&mut self.snapshot, partition, |found| {
+        let each = accounts::full_row::each_of(&mut self.snapshot, partition, |found| {
             seen.insert(found.account_id);
             compare::account(partition, folded.get(&found.account_id), found, &mut findings);
         });
@@ -147,7 +149,7 @@ impl Looking {
         {
             compare::account_missing(partition, *account_id, folded, &mut findings);
         }
-        // One that is here by mistake has its history, and its place, in another partition.
+        // An account stored in the wrong partition has its history in the right one.
         seen.retain(|account_id| partition_of(*account_id, self.log.partitions) == partition);
         seen.extend(orphans);
         seen.extend(folded.keys());
@@ -157,7 +159,7 @@ impl Looking {
             .collect();
         for some in ends.chunks(SOME_ACCOUNTS) {
             let (accounts, versions): (Vec<_>, Vec<_>) = some.iter().copied().unzip();
-            let mut beyond = history::whole::beyond(&mut self.snapshot, &accounts, &versions);
+            let mut beyond = history::full_row::beyond(&mut self.snapshot, &accounts, &versions);
             while let Some((account_id, version, position)) = in_time(beyond.try_next()).await? {
                 findings.add(|| compare::entry_too_many(partition, account_id, version, position));
             }

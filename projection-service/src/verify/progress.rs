@@ -1,4 +1,4 @@
-//! How far a verification is: told by those who look, to whoever asks.
+//! Progress of a verification, shared by the tasks that compare partitions.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::jobs::Jobs;
 use passbook_shared::difference::Findings;
 
-/// Of one job. Cheap to clone.
+/// Progress of one verification. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Progress {
     jobs: Arc<Jobs>,
@@ -20,7 +20,7 @@ impl Progress {
         Self { jobs, id }
     }
 
-    /// So many events are to be folded; this much was found by then.
+    /// Sets the total number of events, and adds what was found before.
     pub(super) fn starts(&self, events: i64, found: Findings) {
         self.jobs.change(self.id, |job| {
             job.events_total = Some(events);
@@ -28,14 +28,14 @@ impl Progress {
         });
     }
 
-    /// A partition is looked at, as of this position.
+    /// Sets the position at which a partition is compared.
     pub(super) fn looks_at(&self, partition: Partition, position: i64) {
         self.jobs.change(self.id, |job| {
             job.positions.insert(partition, position);
         });
     }
 
-    /// Events were folded and compared.
+    /// Adds compared events and their differences.
     pub(super) fn folded(&self, events: usize, found: Findings) {
         self.jobs.change(self.id, |job| {
             job.events += i64::try_from(events).unwrap_or_default();
@@ -43,12 +43,12 @@ impl Progress {
         });
     }
 
-    /// The check of the log has found this.
+    /// Adds differences of the log itself.
     pub(super) fn found(&self, found: Findings) {
         self.jobs.change(self.id, |job| job.findings.merge(found));
     }
 
-    /// A partition is done: it had so many accounts, and so much in quarantine.
+    /// Adds the figures of a completed partition.
     pub(super) fn done_with(&self, accounts: usize, quarantined: i64, found: Findings) {
         self.jobs.change(self.id, |job| {
             job.accounts += i64::try_from(accounts).unwrap_or_default();

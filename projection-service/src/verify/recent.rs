@@ -1,11 +1,11 @@
-//! The ids of the last events, to find one that is there twice. One that is there again after more than that is found by
-//! its time, which has gone back.
+//! Ids of the latest events, which reveal an event that is in the log twice. A repeat after more
+//! events has an older time of recording, which reveals it too.
 
 use std::collections::HashSet;
 
 use uuid::Uuid;
 
-/// At least `CAPACITY` of them, and at most twice as many.
+/// Set of at least `CAPACITY` and at most twice as many ids.
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     young: HashSet<Uuid>,
@@ -15,7 +15,7 @@ pub(super) struct Recent {
 const CAPACITY: usize = 25_000;
 
 impl Recent {
-    /// Adds one; gives whether it is new.
+    /// Adds an id; returns whether it is new.
     pub(super) fn insert(&mut self, event_id: Uuid) -> bool {
         if self.young.len() == CAPACITY {
             self.old = std::mem::take(&mut self.young);
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_are_remembered_and_no_more_than_that() {
+    fn only_the_latest_ids_are_kept() {
         let mut recent = Recent::default();
         let ids = 0..10 * CAPACITY as u128;
         assert!(ids.clone().all(|id| recent.insert(Uuid::from_u128(id))));

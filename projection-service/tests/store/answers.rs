@@ -1,4 +1,4 @@
-//! What the views' queries answer over HTTP, with a command-service that has the log.
+//! Answers of the HTTP queries, with a command-service that has the log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use passbook_shared::http::app;
 use projection_service::feed::Feed;
 use projection_service::http::{AppState, Log, routes};
 use projection_service::store::Views;
-use projection_service::store::apply::{SetAside, apply};
+use projection_service::store::apply::{QuarantinedRecord, apply};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -20,14 +20,14 @@ use super::money::{captured, placed, received, reversed_received, sent};
 use super::postgres::Database;
 use super::{PARTITION, at, batch, database, deposited, id, opened, write};
 
-/// A projection-service that answers.
+/// Running projection-service.
 struct Service {
     base: String,
     client: reqwest::Client,
 }
 
 impl Service {
-    /// With the log at `log`, if there is one.
+    /// Starts a service with the log at `log`, or with none.
     async fn of(database: &Database, log: Option<&str>) -> Self {
         let views = Views::default();
         views.open(&database.options, 4);
@@ -58,7 +58,7 @@ async fn serve(router: Router) -> String {
     base
 }
 
-/// A command-service whose log has this as the third event of account 1.
+/// Starts a command-service whose log has this as the third event of account 1.
 async fn command_service() -> String {
     let events = async |Path(account_id): Path<Uuid>, RawQuery(query): RawQuery| {
         assert_eq!((account_id, query.as_deref()), (id(1), Some("after_version=2&limit=1")));
@@ -69,7 +69,7 @@ async fn command_service() -> String {
         });
         axum::Json(json!({"data": [event], "has_more": false}))
     };
-    // Nothing is in the log that is not in the views.
+    // The log has nothing that the views lack.
     let settled = async |Path(partition): Path<i16>| {
         axum::Json(json!({"position": format!("{partition}-0")}))
     };
@@ -77,7 +77,7 @@ async fn command_service() -> String {
     serve(router.route("/v1/partitions/{partition}/settled", put(settled))).await
 }
 
-/// Account 1 has placed a hold and sent a transfer, which account 2 is to have as its version 2.
+/// Account 1 has placed a hold and sent a transfer, whose other leg will be version 2 of account 2.
 async fn given(database: &Database) {
     let events = [
         (opened("o"), at(0)),
@@ -89,7 +89,7 @@ async fn given(database: &Database) {
 }
 
 #[tokio::test]
-async fn an_entry_is_told_from_its_command_to_the_view() {
+async fn an_entry_is_traced_from_its_command_to_the_view() {
     let database = database().await;
     given(&database).await;
     let service = Service::of(&database, Some(&command_service().await)).await;
@@ -141,7 +141,7 @@ async fn an_entry_is_told_from_its_command_to_the_view() {
 }
 
 #[tokio::test]
-async fn a_transfer_waits_for_the_leg_that_is_to_come() {
+async fn a_transfer_waits_for_its_second_leg() {
     let database = database().await;
     let service = Service::of(&database, None).await;
     let path = format!("/v1/transfers/{}", id(7));
@@ -171,16 +171,16 @@ async fn a_transfer_waits_for_the_leg_that_is_to_come() {
         json!({"account_id": id(account), "version": version, "position": position, "balance": balance,
                "recorded_at": at(20), "reversed_by": null})
     };
-    let told = json!({
+    let expected = json!({
         "transfer_id": id(7), "amount": 40, "currency": "EUR", "reference": "rent", "effective_at": at(20),
         "recorded_at": at(20), "metadata": {"till": "3"}, "from": leg(1, 3, "3-3", 60), "to": leg(2, 2, "3-6", 140),
     });
-    assert_eq!((status, transfer), (200, told));
+    assert_eq!((status, transfer), (200, expected));
     assert_eq!(service.get(&format!("{path}?verbose=true")).await.0, 400);
 }
 
 #[tokio::test]
-async fn a_transfer_that_is_not_there_at_all_is_waited_for_if_that_is_asked_for() {
+async fn an_unknown_transfer_is_waited_for_only_on_request() {
     let database = database().await;
     let service = Service::of(&database, None).await;
     let both = async {
@@ -195,13 +195,13 @@ async fn a_transfer_that_is_not_there_at_all_is_waited_for_if_that_is_asked_for(
 }
 
 #[tokio::test]
-async fn a_leg_that_is_set_aside_or_thrown_away_is_null_and_not_waited_for() {
+async fn a_quarantined_or_discarded_leg_is_null_and_not_waited_for() {
     let database = database().await;
     given(&database).await;
     let mut connection = database.pool.acquire().await.unwrap();
     let mut batch = batch(4, id(2), &[]);
     batch.checkpoints[0].to = 5;
-    batch.quarantine = vec![SetAside {
+    batch.quarantine = vec![QuarantinedRecord {
         partition: PARTITION,
         position: Some(5),
         kafka_offset: Some(4),
@@ -237,7 +237,7 @@ async fn a_leg_that_is_set_aside_or_thrown_away_is_null_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn holds_and_labels_are_told_and_asked_for() {
+async fn holds_and_metadata_are_returned_and_filtered_by() {
     let database = database().await;
     given(&database).await;
     let undone = vec![
@@ -297,7 +297,7 @@ async fn holds_and_labels_are_told_and_asked_for() {
     assert_eq!(undone(now), [Value::Null, Value::Null, json!(4), Value::Null]);
     let then = service.get(&format!("{entries}?as_of={}", at(35))).await.1;
     assert_eq!(undone(then), [Value::Null, Value::Null, Value::Null]);
-    // Whether it will stay so, only the log can tell.
+    // Only the log knows whether that is final.
     let alone =
         Service::of(&database, None).await.get(&format!("{entries}?as_of={}", at(35))).await;
     assert_eq!((alone.0, &alone.1["code"]), (503, &json!("log_unavailable")));

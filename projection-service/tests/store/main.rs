@@ -1,4 +1,4 @@
-//! The views in a real Postgres: a batch is applied whole or not at all, and the past is found again.
+//! Storage of the views in a real Postgres: a batch is atomic, and past states can be queried.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,9 @@ use passbook_shared::timestamp::Timestamp;
 use postgres::Database;
 use projection_service::projection::{AccountState, project};
 use projection_service::store::accounts::{Filter, Sort, SortBy, SortKey};
-use projection_service::store::apply::{Batch, Changed, Move, OUTRUN, Opened, SetAside, apply};
+use projection_service::store::apply::{
+    Batch, Changed, Move, OUTRUN, Opened, QuarantinedRecord, apply,
+};
 use projection_service::store::history::{Row, entries};
 use projection_service::store::{accounts, checkpoints, history, quarantine};
 use sqlx::PgConnection;
@@ -50,7 +52,7 @@ fn deposited(amount: i64) -> AccountEvent {
     })
 }
 
-/// Midnight and so many seconds.
+/// Returns the time `seconds` after midnight.
 fn at(seconds: i64) -> Timestamp {
     let midnight: Timestamp = "2026-11-24T00:00:00Z".parse().unwrap();
     Timestamp::from_micros(midnight.as_micros() + seconds * 1_000_000).unwrap()
@@ -60,7 +62,7 @@ fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
 }
 
-/// Applies an account's events, recorded at these times, as one batch on top of what its partition has.
+/// Applies events of an account, recorded at these times, as the next batch of its partition.
 async fn write(
     connection: &mut PgConnection,
     account_id: Uuid,
@@ -119,7 +121,7 @@ async fn database() -> Database {
 }
 
 #[tokio::test]
-async fn a_batch_shows_in_every_view() {
+async fn a_batch_appears_in_every_view() {
     let database = database().await;
     let pool = &database.pool;
     let events = [
@@ -163,7 +165,7 @@ async fn a_batch_shows_in_every_view() {
 }
 
 #[tokio::test]
-async fn a_statement_is_of_its_period_newest_first() {
+async fn a_statement_lists_its_period_newest_first() {
     let database = database().await;
     let pool = &database.pool;
     let frozen =
@@ -206,7 +208,7 @@ async fn a_statement_is_of_its_period_newest_first() {
 }
 
 #[tokio::test]
-async fn many_events_are_kept_as_few_are() {
+async fn a_large_batch_is_stored_like_a_small_one() {
     let database = database().await;
     let pool = &database.pool;
     let frozen =
@@ -245,7 +247,7 @@ async fn many_events_are_kept_as_few_are() {
 }
 
 #[tokio::test]
-async fn who_was_outrun_changes_nothing() {
+async fn a_writer_with_a_stale_checkpoint_changes_nothing() {
     let database = database().await;
     let mut connection = database.pool.acquire().await.unwrap();
     let events = [(opened("o"), at(0))];
@@ -260,10 +262,10 @@ async fn who_was_outrun_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_set_aside_is_kept_once_and_known_by_its_account() {
+async fn a_quarantined_event_is_stored_once_and_found_by_its_account() {
     let database = database().await;
     let mut connection = database.pool.acquire().await.unwrap();
-    let garbage = SetAside {
+    let garbage = QuarantinedRecord {
         partition: PARTITION,
         position: None,
         kafka_offset: Some(17),
@@ -273,20 +275,21 @@ async fn what_is_set_aside_is_kept_once_and_known_by_its_account() {
         reason: "not our CloudEvent".to_owned(),
         document: b"\0\xff".to_vec(),
     };
-    let event = SetAside { position: Some(1), account: Some((id(1), 1)), ..garbage.clone() };
+    let event =
+        QuarantinedRecord { position: Some(1), account: Some((id(1), 1)), ..garbage.clone() };
     for (from, quarantine) in [(0, vec![garbage.clone(), event]), (1, vec![garbage])] {
         let mut batch = batch(from, id(1), &[]);
         batch.checkpoints[0].to = 1;
         batch.quarantine = quarantine;
         apply(&mut connection, &batch).await.unwrap();
     }
-    assert_eq!(quarantine::held(&database.pool).await.unwrap().number, 2);
+    assert_eq!(quarantine::size(&database.pool).await.unwrap().number, 2);
     let waiting = quarantine::among(&database.pool, &[id(1), id(2)]).await.unwrap();
     assert_eq!(waiting.into_iter().collect::<Vec<_>>(), [id(1)]);
 }
 
 #[tokio::test]
-async fn pages_show_every_account_once_in_any_order_also_those_alike() {
+async fn pages_show_every_account_once_in_any_order_even_with_equal_keys() {
     let database = database().await;
     let pool = &database.pool;
     for n in 1_u32..=7 {

@@ -1,4 +1,4 @@
-//! Transfers, holds and reversals, found in history; labels; and what two generations are compared by.
+//! Transfers, holds, reversals and metadata in the history, and the comparison of two generations.
 
 use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::text::Metadata;
@@ -30,7 +30,7 @@ pub(crate) fn received(transfer_id: Uuid, from: Uuid, version: i64) -> AccountEv
     event("MoneyReceived", leg(transfer_id, from, version))
 }
 
-/// The leg of a transfer is undone, as that in the other account is at a version.
+/// Reverses the leg of a transfer, as the other account has it at this version.
 pub(crate) fn reversed_received(
     undone: i64,
     transfer_id: Uuid,
@@ -50,7 +50,7 @@ pub(crate) fn reversed_deposit(undone: i64, amount: i64) -> AccountEvent {
     )
 }
 
-/// Holds are of 50 each.
+/// Each hold is of 50.
 pub(crate) fn placed(hold: u128) -> AccountEvent {
     let data = json!({"hold_id": id(hold), "amount": 50, "expires_at": at(900), "reference": "room 12",
                       "metadata": {"desk": "2"}});
@@ -72,12 +72,12 @@ fn expired(hold: u128) -> AccountEvent {
     event("HoldExpired", json!({"hold_id": id(hold), "amount": 50, "expires_at": at(900)}))
 }
 
-/// One a second.
+/// One event per second.
 fn timed(events: Vec<AccountEvent>) -> Vec<(AccountEvent, Timestamp)> {
     events.into_iter().zip(0..).map(|(event, second)| (event, at(second))).collect()
 }
 
-fn labels(json: Value) -> Metadata {
+fn metadata(json: Value) -> Metadata {
     serde_json::from_value(json).unwrap()
 }
 
@@ -101,10 +101,10 @@ async fn hold_list(
 }
 
 #[tokio::test]
-async fn holds_are_told_newest_first_with_how_they_ended_also_after_going_back() {
+async fn holds_are_listed_newest_first_with_their_end_even_after_a_rewind() {
     let database = database().await;
     let pool = &database.pool;
-    // The ends come in another order than the beginnings.
+    // The holds end in another order than they were placed.
     let ends = [captured(11), expired(13), released(12)];
     let events =
         [vec![opened("o"), placed(11), placed(12), placed(13)], ends.to_vec(), vec![placed(14)]]
@@ -145,7 +145,7 @@ async fn holds_are_told_newest_first_with_how_they_ended_also_after_going_back()
 }
 
 #[tokio::test]
-async fn a_transfer_is_found_by_its_id_with_the_legs_that_are_there_and_what_undid_them() {
+async fn a_transfer_is_found_by_its_id_with_its_applied_legs_and_their_reversals() {
     let database = database().await;
     let pool = &database.pool;
     let mut connection = pool.acquire().await.unwrap();
@@ -166,23 +166,23 @@ async fn a_transfer_is_found_by_its_id_with_the_legs_that_are_there_and_what_und
         .await;
     let mut legs = transfers::legs(pool, id(7)).await.unwrap();
     legs.sort_by_key(|leg| leg.amount);
-    let told: Vec<_> = legs
+    let found: Vec<_> = legs
         .iter()
         .map(|l| (l.account_id, l.version, l.amount, l.balance, l.reversed_by))
         .collect();
-    assert_eq!(told, [(id(1), 2, -40, 60, None), (id(2), 2, 40, 140, Some(3))]);
+    assert_eq!(found, [(id(1), 2, -40, 60, None), (id(2), 2, 40, 140, Some(3))]);
     assert_eq!((legs[0].currency.as_str(), legs[0].reference.as_deref()), ("EUR", Some("rent")));
 
     rewind(pool, 4).await;
-    let told: Vec<_> =
+    let found: Vec<_> =
         transfers::legs(pool, id(7)).await.unwrap().iter().map(|leg| leg.reversed_by).collect();
-    assert_eq!(told, [None, None], "back where it was not undone");
+    assert_eq!(found, [None, None], "neither leg is reversed any more");
     rewind(pool, 3).await;
     assert_eq!(transfers::legs(pool, id(7)).await.unwrap(), alone);
 }
 
 #[tokio::test]
-async fn an_entry_says_what_undid_it_as_far_as_was_known() {
+async fn an_entry_names_its_reversal_if_known_by_then() {
     let database = database().await;
     let pool = &database.pool;
     let events = vec![opened("o"), deposited(5), deposited(7), reversed_deposit(2, 5)];
@@ -191,7 +191,7 @@ async fn an_entry_says_what_undid_it_as_far_as_was_known() {
         (None, None, 4, Some(4)),
         (None, Some(at(3)), 4, Some(4)),
         (None, Some(at(2)), 3, None),
-        // The period ends before it was undone, which is known now.
+        // The period ends before the reversal, which is known now.
         (Some(at(3)), None, 4, Some(4)),
         (Some(at(3)), Some(at(2)), 3, None),
     ] {
@@ -229,15 +229,16 @@ async fn an_entry_says_what_undid_it_as_far_as_was_known() {
 }
 
 #[tokio::test]
-async fn accounts_and_entries_are_found_by_all_of_their_labels() {
+async fn accounts_and_entries_are_found_by_all_of_their_metadata() {
     let database = database().await;
     let pool = &database.pool;
-    let with = |labels: Value| {
-        let data = json!({"owner": "o", "currency": "EUR", "initial_deposit": 0, "overdraft_limit": 0, "metadata": labels});
+    let with = |metadata: Value| {
+        let data = json!({"owner": "o", "currency": "EUR", "initial_deposit": 0, "overdraft_limit": 0, "metadata": metadata});
         AccountEvent::decode("AccountOpened", 2, &serde_json::value::to_raw_value(&data).unwrap())
             .unwrap()
     };
-    let tagged = |labels: Value| event("MoneyDeposited", json!({"amount": 1, "metadata": labels}));
+    let tagged =
+        |metadata: Value| event("MoneyDeposited", json!({"amount": 1, "metadata": metadata}));
     let both = json!({"region": "north", "tier": "gold"});
     for (account, given) in [(1, both.clone()), (2, json!({"region": "north"})), (3, json!({}))] {
         let events = vec![
@@ -256,7 +257,7 @@ async fn accounts_and_entries_are_found_by_all_of_their_labels() {
         (json!({"region": "nor"}), 0, 0),
         (json!({"a\"b": "\\"}), 0, 0),
     ] {
-        let metadata = labels(asked);
+        let metadata = metadata(asked);
         let filter = entries::Filter {
             after: 0,
             before: 5,
@@ -294,7 +295,7 @@ async fn accounts_and_entries_are_found_by_all_of_their_labels() {
 }
 
 #[tokio::test]
-async fn how_events_came_is_no_difference_between_generations_and_all_else_is() {
+async fn generations_differ_in_everything_but_the_source_of_events() {
     let database = database().await;
     let pool = &database.pool;
     let events = timed(vec![

@@ -1,4 +1,5 @@
-//! A Postgres for tests: the one at `TEST_DATABASE_URL`, else a temporary one from the machine's own binaries.
+//! Postgres for tests: the server at `TEST_DATABASE_URL`, else a temporary one from the machine's
+//! own binaries.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -14,10 +15,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-/// An empty database with the views' schema, and the server it is in, if that was started for it.
+/// Empty database with the views' schema, and its server if that was started for it.
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
-    /// Where it is.
+    /// Connection settings.
     pub(crate) options: PgConnectOptions,
     _server: Option<Server>,
 }
@@ -29,7 +30,7 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGKILL: nothing of it is to be kept. Its children end when they see that it is gone.
+        // SIGKILL, because nothing of the server is kept. Its children end when they notice.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.directory);
@@ -48,7 +49,7 @@ impl Database {
             .execute(&admin)
             .await
             .unwrap();
-        // The service's role owns nothing.
+        // The service's role owns no object.
         let role = format!("role_{name}");
         let sql = format!(
             "CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT TEMPORARY ON DATABASE {name} TO {role}"
@@ -81,7 +82,7 @@ async fn start() -> (Option<Server>, PgConnectOptions) {
     };
     let made = run("initdb").args(["-U", "postgres", "-A", "trust", "--no-sync"]).status().unwrap();
     assert!(made.success(), "initdb failed");
-    // Only over its socket: no port to be in anybody's way.
+    // Only a Unix socket: a port could be in use.
     let settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-k"];
     let process = run("postgres").args(settings).arg(&directory).spawn().unwrap();
     let options = PgConnectOptions::new_without_pgpass()
@@ -109,7 +110,7 @@ fn binaries() -> PathBuf {
     versions.pop().expect("Postgres binaries in /usr/lib/postgresql")
 }
 
-/// Whom to run Postgres as, which refuses root.
+/// Returns the user to run Postgres as, because it refuses root.
 fn unprivileged() -> Option<u32> {
     let root =
         fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);

@@ -1,12 +1,12 @@
-//! What was set aside, tried again and thrown away.
+//! Retry and discard of quarantined events.
 
 use passbook_shared::cloud_event;
 use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
-use projection_service::quarantine::{Settled, Unsettled, discard, retry};
-use projection_service::replay::asked::From;
-use projection_service::store::apply::{SetAside, apply};
+use projection_service::quarantine::{Resolution, Unresolved, discard, retry};
+use projection_service::store::apply::{QuarantinedRecord, apply};
+use projection_service::store::replay_target::ReplayTarget;
 use projection_service::store::{accounts, checkpoints, discarded, history, quarantine, replays};
 use sqlx::PgPool;
 
@@ -14,7 +14,7 @@ use super::{PARTITION, at, batch, database, deposited, id, opened, write};
 
 const DEPOSITED: &str = r#"{"amount":25}"#;
 
-/// The document of an event of account 1, whose versions are its positions.
+/// Returns the document of an event of account 1, whose versions equal its positions.
 fn document(version: i64, event_type: &str) -> Vec<u8> {
     let event = RecordedEvent {
         event_id: id(100 + u128::try_from(version).unwrap()),
@@ -32,8 +32,8 @@ fn document(version: i64, event_type: &str) -> Vec<u8> {
     document
 }
 
-fn set_aside(version: i64, event_type: &str, waits: bool) -> SetAside {
-    SetAside {
+fn set_aside(version: i64, event_type: &str, waits: bool) -> QuarantinedRecord {
+    QuarantinedRecord {
         partition: PARTITION,
         position: Some(version),
         kafka_offset: Some(version - 1),
@@ -45,7 +45,7 @@ fn set_aside(version: i64, event_type: &str, waits: bool) -> SetAside {
     }
 }
 
-/// Account 1 is opened with 100; of these types are its further events, all set aside.
+/// Opens account 1 with 100, and quarantines further events of these types.
 async fn given(pool: &PgPool, types: &[&str]) {
     let mut connection = pool.acquire().await.unwrap();
     write(&mut connection, id(1), &[(opened("o"), at(1))]).await;
@@ -59,7 +59,7 @@ async fn given(pool: &PgPool, types: &[&str]) {
     apply(&mut connection, &batch).await.unwrap();
 }
 
-/// The number of what the others wait behind.
+/// Returns the number of the event that the others wait behind.
 async fn head(pool: &PgPool) -> i64 {
     let found = quarantine::list(pool, 0, 10).await.unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
@@ -76,7 +76,7 @@ async fn versions(pool: &PgPool) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with_all_behind_it() {
+async fn an_unknown_event_stays_quarantined_and_a_corrected_one_is_applied_with_all_behind_it() {
     let database = database().await;
     let pool = &database.pool;
     given(pool, &["MoneyBurnt", "MoneyDeposited", "MoneyBurnt", "MoneyDeposited"]).await;
@@ -84,7 +84,7 @@ async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with
     let first = head(pool).await;
     let refused = retry(&mut connection, first).await.unwrap_err();
     assert!(
-        matches!(&refused, Unsettled::StillUnapplicable(reason) if reason.contains("`MoneyBurnt`")),
+        matches!(&refused, Unresolved::StillUnapplicable(reason) if reason.contains("`MoneyBurnt`")),
         "{refused}"
     );
     assert_eq!(epoch(pool).await, 0, "nothing of the views was changed");
@@ -94,7 +94,7 @@ async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with
     let repair = "UPDATE quarantine SET document = $2 WHERE id = $1";
     let repaired = document(2, "MoneyDeposited");
     sqlx::query(repair).bind(first).bind(repaired).execute(pool).await.unwrap();
-    assert_eq!(retry(&mut connection, first).await.unwrap(), Settled { applied: 2, left: 2 });
+    assert_eq!(retry(&mut connection, first).await.unwrap(), Resolution { applied: 2, left: 2 });
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
     assert_eq!(
         (account.state.balance, account.state.version, account.position.number),
@@ -117,23 +117,23 @@ async fn what_is_still_not_known_stays_and_a_document_made_right_is_applied_with
         .await
         .unwrap();
     assert!(
-        matches!(retry(&mut connection, number).await, Err(Unsettled::NotThere(_))),
+        matches!(retry(&mut connection, number).await, Err(Unresolved::NotThere(_))),
         "it only waits"
     );
     assert!(
-        matches!(retry(&mut connection, first).await, Err(Unsettled::NotThere(_))),
+        matches!(retry(&mut connection, first).await, Err(Unresolved::NotThere(_))),
         "it is gone"
     );
 }
 
 #[tokio::test]
-async fn what_was_discarded_leaves_a_hole_that_the_past_and_going_back_see_through() {
+async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
     let database = database().await;
     let pool = &database.pool;
     given(pool, &["MoneyBurnt", "MoneyDeposited", "MoneyDeposited"]).await;
     let mut connection = pool.acquire().await.unwrap();
     let settled = discard(&mut connection, head(pool).await, "a test's").await.unwrap();
-    assert_eq!(settled, Settled { applied: 2, left: 0 });
+    assert_eq!(settled, Resolution { applied: 2, left: 0 });
     assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 3, 4], 1));
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
     assert_eq!(
@@ -179,14 +179,14 @@ async fn what_was_discarded_leaves_a_hole_that_the_past_and_going_back_see_throu
 }
 
 #[tokio::test]
-async fn the_end_of_an_account_can_be_discarded_and_its_opening_too() {
+async fn the_last_event_of_an_account_can_be_discarded_and_the_opening_too() {
     let database = database().await;
     let pool = &database.pool;
     given(pool, &["MoneyBurnt"]).await;
     let mut connection = pool.acquire().await.unwrap();
     assert_eq!(
         discard(&mut connection, head(pool).await, "x").await.unwrap(),
-        Settled { applied: 0, left: 0 }
+        Resolution { applied: 0, left: 0 }
     );
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
     assert_eq!(
@@ -198,7 +198,7 @@ async fn the_end_of_an_account_can_be_discarded_and_its_opening_too() {
     let mut batch = batch(2, id(1), &[]);
     batch.checkpoints[0].epoch = 1;
     batch.checkpoints[0].to = 4;
-    let of_two = |set_aside: SetAside| SetAside {
+    let of_two = |set_aside: QuarantinedRecord| QuarantinedRecord {
         document: String::from_utf8(set_aside.document)
             .unwrap()
             .replace(&id(1).to_string(), &id(2).to_string())
@@ -214,7 +214,7 @@ async fn the_end_of_an_account_can_be_discarded_and_its_opening_too() {
     let settled = discard(&mut connection, head(pool).await, "x").await.unwrap();
     assert_eq!(
         settled,
-        Settled { applied: 0, left: 1 },
+        Resolution { applied: 0, left: 1 },
         "what follows has no account to be applied to"
     );
     assert!(
@@ -222,39 +222,41 @@ async fn the_end_of_an_account_can_be_discarded_and_its_opening_too() {
     );
     assert_eq!(
         discard(&mut connection, head(pool).await, "x").await.unwrap(),
-        Settled { applied: 0, left: 0 }
+        Resolution { applied: 0, left: 0 }
     );
     assert!(accounts::find(pool, id(2)).await.unwrap().is_none());
 }
 
 #[tokio::test]
-async fn what_can_be_applied_is_not_discarded_and_nothing_is_while_a_replay_is_open() {
+async fn an_applicable_event_is_not_discarded_and_none_is_during_a_replay() {
     let database = database().await;
     let pool = &database.pool;
     given(pool, &["MoneyDeposited"]).await;
     let mut connection = pool.acquire().await.unwrap();
     let number = head(pool).await;
-    assert!(matches!(discard(&mut connection, number, "x").await, Err(Unsettled::Applicable)));
+    assert!(matches!(discard(&mut connection, number, "x").await, Err(Unresolved::Applicable)));
     let changed = "UPDATE quarantine SET document = $1";
     sqlx::query(changed).bind(document(7, "MoneyDeposited")).execute(pool).await.unwrap();
     for refused in
         [discard(&mut connection, number, "x").await, retry(&mut connection, number).await]
     {
         assert!(
-            matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("changed")),
+            matches!(&refused, Err(Unresolved::StillUnapplicable(why)) if why.contains("changed")),
             "{refused:?}"
         );
     }
-    let replay = replays::ask(&mut connection, &From::Beginning, false).await.unwrap().unwrap();
+    let replay =
+        replays::ask(&mut connection, &ReplayTarget::Beginning, false).await.unwrap().unwrap();
     assert!(
-        matches!(retry(&mut connection, number).await, Err(Unsettled::Replaying(id)) if id == replay.replay_id)
+        matches!(retry(&mut connection, number).await, Err(Unresolved::Replaying(id)) if id == replay.replay_id)
     );
     assert!(discarded::list(pool, i64::MAX, 10).await.unwrap().is_empty());
 }
 
-/// Earlier versions of the program kept such records; their databases may still have some.
+/// Earlier versions of the program quarantined such records, and their databases may still have
+/// some.
 #[tokio::test]
-async fn a_record_that_is_no_event_is_discarded_for_good() {
+async fn a_record_that_is_no_event_can_be_discarded() {
     let database = database().await;
     let pool = &database.pool;
     let mut connection = pool.acquire().await.unwrap();
@@ -262,7 +264,7 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     write(&mut connection, other, &[(opened("o"), at(1)), (deposited(1), at(2))]).await;
     let mut batch = batch(2, other, &[]);
     batch.checkpoints[0].to = 2;
-    batch.quarantine = vec![SetAside {
+    batch.quarantine = vec![QuarantinedRecord {
         position: None,
         account: None,
         document: b"\0\xff".to_vec(),
@@ -272,11 +274,11 @@ async fn a_record_that_is_no_event_is_discarded_for_good() {
     let number = head(pool).await;
     let refused = retry(&mut connection, number).await;
     assert!(
-        matches!(&refused, Err(Unsettled::StillUnapplicable(why)) if why.contains("discard it")),
+        matches!(&refused, Err(Unresolved::StillUnapplicable(why)) if why.contains("discard it")),
         "{refused:?}"
     );
     discard(&mut connection, number, "not ours").await.unwrap();
     assert_eq!(discarded::list(pool, i64::MAX, 10).await.unwrap()[0].document_base64, "AP8=");
     apply(&mut connection, &batch).await.unwrap();
-    assert_eq!(quarantine::held(pool).await.unwrap().number, 0, "read again, it is passed over");
+    assert_eq!(quarantine::size(pool).await.unwrap().number, 0, "read again, it is passed over");
 }

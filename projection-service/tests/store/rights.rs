@@ -1,4 +1,5 @@
-//! What the service's role can do with the views: write rows, and have generations made for it. It owns nothing.
+//! Rights of the service's role: it writes rows, and calls functions that create generations. It
+//! owns no object.
 
 use passbook_shared::store_error::is_forbidden;
 use projection_service::store::generations::{self, Generation};
@@ -55,7 +56,7 @@ async fn the_role_of_the_service_changes_no_object() {
 }
 
 #[tokio::test]
-async fn the_role_of_the_service_has_generations_made_switched_and_dropped() {
+async fn the_role_of_the_service_can_create_switch_and_drop_generations() {
     let database = Database::new().await;
     let mut connection = database.pool.acquire().await.unwrap();
     let second = generations::create(&mut connection).await.unwrap();
@@ -70,7 +71,7 @@ async fn the_role_of_the_service_has_generations_made_switched_and_dropped() {
         .await
         .unwrap();
     assert_eq!(position, 7);
-    // The live one stays.
+    // The live generation stays.
     generations::discard(&mut connection, second).await.unwrap();
     generations::discard(&mut connection, Generation(1)).await.unwrap();
     assert_eq!(generations::all(&mut *connection).await.unwrap(), [second]);
@@ -83,7 +84,7 @@ async fn the_role_of_the_service_has_generations_made_switched_and_dropped() {
 }
 
 #[tokio::test]
-async fn a_function_that_runs_as_the_owner_has_a_search_path_and_is_not_for_everybody() {
+async fn a_function_that_runs_as_the_owner_has_a_search_path_and_is_not_public() {
     let database = Database::new().await;
     let unsafe_ones: Vec<String> = sqlx::query_scalar(
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p

@@ -58,8 +58,7 @@ async fn an_unknown_event_is_discarded_and_its_account_continues() -> anyhow::Re
     })
     .await?;
     let log = pair.projections[0].output();
-    let line =
-        log.lines().find(|line| line.contains("put into quarantine")).context("no warning")?;
+    let line = log.lines().find(|line| line.contains("event quarantined")).context("no warning")?;
     for part in [
         "WARN",
         &format!("partition {}", partition_for(account)),

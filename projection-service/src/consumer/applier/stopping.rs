@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Applier;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::writer::Failing;
-use crate::store::checkpoints::Checkpoint;
 
 /// Interval of checks whether a stopped partition may resume.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);

@@ -4,8 +4,8 @@ use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEve
 use serde_json::value::RawValue;
 
 use super::*;
+use crate::checkpoint::Checkpoint;
 use crate::consumer::sequence::Verdict;
-use crate::store::checkpoints::Checkpoint;
 
 const EVENT: Uuid = Uuid::from_u128(9);
 const OPENED: &str =

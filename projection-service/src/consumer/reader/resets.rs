@@ -14,9 +14,9 @@ use sqlx::PgConnection;
 
 use super::Reader;
 use super::offsets::{NOTE, note as note_of};
+use crate::checkpoint::Checkpoint;
 use crate::consumer::client::GroupConsumer;
-use crate::replay::asked::{Committed, by_offsets};
-use crate::store::checkpoints::Checkpoint;
+use crate::store::replay_target::{Committed, by_offsets};
 use crate::store::replays;
 
 const TIMEOUT: Duration = Duration::from_secs(5);

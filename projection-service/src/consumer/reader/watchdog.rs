@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::Consumer as _;
 
+use crate::checkpoint::Checkpoint;
 use crate::consumer::client::GroupConsumer;
 use crate::consumer::topic_lag::TopicLag;
-use crate::store::checkpoints::Checkpoint;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Time without progress, with records to read, after which Kafka is asked for the watermarks.

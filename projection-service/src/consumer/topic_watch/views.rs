@@ -6,15 +6,15 @@ use passbook_shared::health::Streak;
 use passbook_shared::store_error;
 
 use super::Watched;
+use crate::checkpoint::Checkpoint;
 use crate::metrics;
-use crate::store::checkpoints::Checkpoint;
 use crate::store::{checkpoints, quarantine};
 
 impl Watched {
     /// Reads the checkpoints; returns none while Postgres does not answer.
     pub(super) async fn measure(&self, streak: &mut Streak) -> Option<Vec<Checkpoint>> {
-        let pool = self.views.pool().ok()?;
-        let checkpoints = match self.views.read(checkpoints::all(pool)).await {
+        self.views.pool().ok()?;
+        let checkpoints = match self.views.read(checkpoints::all).await {
             Ok(checkpoints) => checkpoints,
             Err(error) => {
                 if streak.failed(Instant::now()).is_some() {
@@ -31,7 +31,7 @@ impl Watched {
                 metrics::lag(checkpoint.partition, lag.events, lag.millis);
             }
         }
-        if let Ok(held) = self.views.read(quarantine::held(pool)).await {
+        if let Ok(held) = self.views.read(quarantine::size).await {
             metrics::in_quarantine(held.number);
             self.quarantine.holds(held);
         }

@@ -7,7 +7,7 @@ use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 
 use crate::consumer::failure_rate::Limit;
-use crate::store::apply::SetAside;
+use crate::store::apply::QuarantinedRecord;
 use crate::store::quarantine;
 
 /// A partition that exceeds the limit.
@@ -24,7 +24,7 @@ pub(crate) struct Failing {
 pub(super) async fn find(
     connection: &mut PgConnection,
     limit: Limit,
-    set_aside: &[SetAside],
+    set_aside: &[QuarantinedRecord],
 ) -> sqlx::Result<Vec<Failing>> {
     let mut partitions = BTreeMap::<Partition, Failing>::new();
     for failure in set_aside.iter().filter(|set_aside| !set_aside.waits) {

@@ -1,4 +1,4 @@
-//! The place where a page of accounts ended.
+//! Cursor of a list of accounts.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::accounts::{Account, SortBy, SortKey};
 
-/// The last row's value in the list's order, and its id; 48 hexadecimal digits.
+/// Sort key and id of the last row; 48 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) key: SortKey,
@@ -15,7 +15,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Behind this row.
+    /// Returns the cursor after this row.
     pub(super) fn after(account: &Account, by: SortBy) -> Self {
         let key = match by {
             SortBy::OpenedAt => SortKey::Time(account.opened_at),
@@ -25,7 +25,7 @@ impl Cursor {
         Self { key, account_id: account.account_id }
     }
 
-    /// As it came from the client, for a list ordered by that.
+    /// Parses a cursor of a list ordered by `by`.
     pub(super) fn read(text: &str, by: SortBy) -> Option<Self> {
         if text.len() != 48
             || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursors_come_back_and_what_was_tampered_with_is_refused() {
+    fn cursors_round_trip_and_altered_ones_are_refused() {
         let cursor = Cursor { key: SortKey::Amount(-5), account_id: Uuid::from_u128(7) };
         let text = cursor.to_string();
         assert_eq!(Cursor::read(&text, SortBy::Balance), Some(cursor));

@@ -1,4 +1,4 @@
-//! One line of a statement.
+//! Entry of a statement.
 
 use std::collections::BTreeMap;
 
@@ -8,56 +8,56 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::http::labels::labels;
+use crate::http::metadata::parse_metadata;
 use crate::store::history::entries::Entry;
 
-/// One line of a statement.
+/// Entry of a statement.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Entry)]
 pub(in crate::http) struct EntryView {
-    /// Its place in the account.
+    /// Version in the account.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// Its place in the log.
+    /// Position in the log.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
-    /// The event's type.
+    /// Type of the event.
     #[serde(rename = "type")]
     #[schema(examples("MoneyDeposited"))]
     event_type: String,
-    /// What it moved; negative for money out, 0 if it moved none.
+    /// Amount in minor units; negative for a debit, 0 if no money moved.
     #[schema(examples(25_000))]
     amount: i64,
-    /// The balance after it.
+    /// Balance after the entry.
     #[schema(examples(125_000))]
     balance: i64,
-    /// When it was committed to the log.
+    /// Time at which the event was recorded.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
-    /// When it counts from; the time it was recorded, if the command did not say.
+    /// Effective time; the time of recording, unless the command named another.
     #[schema(value_type = String, format = DateTime, examples("2026-11-23T08:00:00.000000Z"))]
     effective_at: Timestamp,
-    /// What for, or why, in the sender's words.
+    /// Reference or reason, in the sender's words.
     #[schema(examples("invoice 2026-0001"))]
     reference: Option<String>,
-    /// The other account of a transfer.
+    /// Other account of the transfer.
     counterparty: Option<Uuid>,
-    /// The transfer it is a leg of, or undoes a leg of.
+    /// Transfer of which this entry is a leg, or reverses one.
     transfer_id: Option<Uuid>,
-    /// The hold that it is about.
+    /// Hold that the entry places or ends.
     hold_id: Option<Uuid>,
-    /// The version of the entry that it undoes.
+    /// Version of the entry that this one reverses.
     #[schema(examples(5))]
     reverses: Option<i64>,
-    /// The version of the entry that undoes it; null if none does, or not yet at `as_of`.
+    /// Version of the entry that reverses this one; null if there is none, or none yet at `as_of`.
     #[schema(examples(9))]
     reversed_by: Option<i64>,
-    /// The sender's labels.
+    /// Metadata of the sender.
     metadata: BTreeMap<String, String>,
 }
 
 impl EntryView {
-    /// An entry of an account in this partition.
+    /// Converts an entry of an account in this partition.
     pub(in crate::http) fn of(entry: Entry, partition: Partition) -> Self {
         Self {
             version: entry.version,
@@ -73,7 +73,7 @@ impl EntryView {
             hold_id: entry.hold_id,
             reverses: entry.reverses,
             reversed_by: entry.reversed_by,
-            metadata: labels(entry.metadata.as_deref()),
+            metadata: parse_metadata(entry.metadata.as_deref()),
         }
     }
 }

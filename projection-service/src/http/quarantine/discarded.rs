@@ -1,4 +1,4 @@
-//! `GET /admin/quarantine/discarded`: what was thrown away, and why.
+//! `GET /admin/quarantine/discarded`: discarded events, with the reasons.
 
 use axum::Json;
 use axum::extract::State;
@@ -10,40 +10,40 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Asked, DocumentView, ListProblems};
+use super::{DocumentView, ListProblems, Params};
 use crate::http::AppState;
 use crate::http::page::{cut, limit, read_number, write_number};
 use crate::store::discarded::{self, Discarded};
 
-/// A record or an event that was thrown away.
+/// A discarded event.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = DiscardedRecord)]
 struct DiscardedView {
     #[schema(minimum = 1, examples(1))]
     id: i64,
-    /// Absent if not even that could be read.
+    /// Absent if not readable.
     account_id: Option<Uuid>,
     #[schema(value_type = i32, minimum = 0, examples(3))]
     partition: Partition,
-    /// Its place there in the log, if that could be read.
+    /// Position in the log, if readable.
     #[schema(minimum = 1, examples(1042))]
     position: Option<i64>,
-    /// Its place there in the topic, if it was read there.
+    /// Offset in the topic; absent if the event came from the log.
     #[schema(minimum = 0, examples(1041))]
     offset: Option<i64>,
-    /// Its place in its account.
+    /// Version in the account, if readable.
     #[schema(minimum = 1, examples(7))]
     version: Option<i64>,
-    /// Why it was set aside.
+    /// Reason of the quarantine.
     #[schema(examples("event type `MoneyBurnt` is not known to this version of the program"))]
     reason: String,
-    /// When that was.
+    /// Time of the quarantine.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     since: Timestamp,
-    /// Why it was thrown away.
+    /// Reason of the discard.
     #[schema(examples("written by a test of ours, INC-4711"))]
     discard_reason: String,
-    /// When that was.
+    /// Time of the discard.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T13:00:00.000000Z"))]
     discarded_at: Timestamp,
     #[serde(flatten)]
@@ -68,33 +68,34 @@ impl From<Discarded> for DiscardedView {
     }
 }
 
-/// What was thrown away, newest first.
+/// Discarded events, newest first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct DiscardedPage {
     data: Vec<DiscardedView>,
-    /// For the next page; absent on the last.
+    /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
-    /// Whether there is a next page.
+    /// True if there is a next page.
     has_more: bool,
 }
 
-/// What was thrown away, newest first
+/// Discarded events, newest first
 ///
-/// Kept for good, whatever generation of the views is live. Views that are made anew pass over the same events again,
-/// unless they can be applied by then.
-#[utoipa::path(get, operation_id = "list_discarded", path = "/admin/quarantine/discarded", tag = "operations", params(Asked),
+/// Discarded events are kept for good, across all generations of the views. New generations skip
+/// the same events, unless they can be applied by then.
+#[utoipa::path(get, operation_id = "list_discarded", path = "/admin/quarantine/discarded",
+    tag = "operations",
+    params(Params),
     responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
 pub(in crate::http) async fn discarded(
     State(state): State<AppState>,
-    Query(asked): Query<Asked>,
+    Query(params): Query<Params>,
 ) -> Result<Json<DiscardedPage>, Problem> {
-    let limit = limit(asked.limit)?;
+    let limit = limit(params.limit)?;
     let pages = List::of("discarded", &());
     let before =
-        asked.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
-    let mut found =
-        state.views.read(discarded::list(state.views.pool()?, before, limit + 1)).await?;
+        params.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
+    let mut found = state.views.read(|pool| discarded::list(pool, before, limit + 1)).await?;
     let has_more = cut(&mut found, limit);
     let next_cursor =
         found.last().filter(|_| has_more).map(|last| pages.cursor(write_number(last.id)));

@@ -1,4 +1,4 @@
-//! The request for a replay: flat, so that every language has a type for it.
+//! Request for a replay. It is flat, so that every language has a type for it.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,36 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::replay::asked::From;
+use crate::store::replay_target::ReplayTarget;
 
-/// From where events are applied again.
+/// Start of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ReplayFrom {
-    /// All of them, into a new generation of the views, which then takes over.
+    /// All events, into a new generation, which then becomes live.
     Beginning,
-    /// Those recorded at `time` or later.
+    /// Events recorded at `time` or later.
     Time,
-    /// Those from `partition_offsets` of the topic on.
+    /// Events from `partition_offsets` of the topic.
     PartitionOffsets,
-    /// All of the account `account_id`.
+    /// All events of the account `account_id`.
     Account,
-    /// `generation`, which was kept, is brought up to date, and takes over again.
+    /// The kept generation `generation`, which is brought up to date and becomes live again.
     Generation,
 }
 
-/// A replay to be begun: from where, with the one field that belongs to it.
+/// Start of a replay, with the one field that belongs to it.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(examples(json!({"from": "beginning"}), json!({"from": "time", "time": "2026-11-24T12:00:00Z"})))]
+#[schema(
+    examples(json!({"from": "beginning"}), json!({"from": "time", "time": "2026-11-24T12:00:00Z"}))
+)]
 pub(crate) struct ReplayRequest {
     pub(super) from: ReplayFrom,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub(super) time: Option<Timestamp>,
-    /// By partition.
+    /// Offsets by partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<BTreeMap<String, i64>>)]
     pub(super) partition_offsets: Option<BTreeMap<Partition, i64>>,
@@ -44,13 +46,14 @@ pub(crate) struct ReplayRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1)]
     pub(super) generation: Option<i32>,
-    /// Keep generations of the views that are not live, too; without it, the next replay from the beginning drops them.
+    /// Keep generations that are not live. By default, the next replay from the beginning drops
+    /// them.
     #[serde(default)]
     pub(super) keep: bool,
 }
 
 impl ReplayRequest {
-    pub(crate) fn of(place: From, keep: bool) -> Self {
+    pub(crate) fn of(place: ReplayTarget, keep: bool) -> Self {
         let from = ReplayFrom::of(&place);
         let none = Self {
             from,
@@ -61,40 +64,39 @@ impl ReplayRequest {
             keep,
         };
         match place {
-            From::Beginning => none,
-            From::Time(time) => Self { time: Some(time), ..none },
-            From::PartitionOffsets(offsets) => Self { partition_offsets: Some(offsets), ..none },
-            From::AccountId(account_id) => Self { account_id: Some(account_id), ..none },
-            From::Generation(generation) => Self { generation: Some(generation), ..none },
+            ReplayTarget::Beginning => none,
+            ReplayTarget::Time(time) => Self { time: Some(time), ..none },
+            ReplayTarget::PartitionOffsets(offsets) => {
+                Self { partition_offsets: Some(offsets), ..none }
+            }
+            ReplayTarget::AccountId(account_id) => Self { account_id: Some(account_id), ..none },
+            ReplayTarget::Generation(generation) => Self { generation: Some(generation), ..none },
         }
     }
 
     /// # Errors
-    /// 400 that names the field which is missing, or which belongs to another place.
-    pub(super) fn place(self) -> Result<From, Problem> {
+    /// 400 that names the missing field, or the one that belongs to another `from`.
+    pub(super) fn place(self) -> Result<ReplayTarget, Problem> {
         let Self { from, time, partition_offsets, account_id, generation, keep: _ } = self;
         let given = [
-            (ReplayFrom::Time, "time", time.map(From::Time)),
+            (ReplayFrom::Time, "time", time.map(ReplayTarget::Time)),
             (
                 ReplayFrom::PartitionOffsets,
                 "partition_offsets",
-                partition_offsets.map(From::PartitionOffsets),
+                partition_offsets.map(ReplayTarget::PartitionOffsets),
             ),
-            (ReplayFrom::Account, "account_id", account_id.map(From::AccountId)),
-            (ReplayFrom::Generation, "generation", generation.map(From::Generation)),
+            (ReplayFrom::Account, "account_id", account_id.map(ReplayTarget::AccountId)),
+            (ReplayFrom::Generation, "generation", generation.map(ReplayTarget::Generation)),
         ];
-        let mut place = (from == ReplayFrom::Beginning).then_some(From::Beginning);
+        let mut place = (from == ReplayFrom::Beginning).then_some(ReplayTarget::Beginning);
         for (belongs_to, field, value) in given {
             match (belongs_to == from, value) {
                 (true, Some(value)) => place = Some(value),
                 (true, None) => {
-                    return Err(Problem::malformed(
-                        field,
-                        "is missing, and belongs to this `from`",
-                    ));
+                    return Err(Problem::malformed(field, "is required by this `from`"));
                 }
                 (false, Some(_)) => {
-                    return Err(Problem::malformed(field, "does not belong to this `from`"));
+                    return Err(Problem::malformed(field, "is not allowed with this `from`"));
                 }
                 (false, None) => {}
             }
@@ -104,13 +106,13 @@ impl ReplayRequest {
 }
 
 impl ReplayFrom {
-    pub(super) fn of(place: &From) -> Self {
+    pub(super) fn of(place: &ReplayTarget) -> Self {
         match place {
-            From::Beginning => Self::Beginning,
-            From::Time(_) => Self::Time,
-            From::PartitionOffsets(_) => Self::PartitionOffsets,
-            From::AccountId(_) => Self::Account,
-            From::Generation(_) => Self::Generation,
+            ReplayTarget::Beginning => Self::Beginning,
+            ReplayTarget::Time(_) => Self::Time,
+            ReplayTarget::PartitionOffsets(_) => Self::PartitionOffsets,
+            ReplayTarget::AccountId(_) => Self::Account,
+            ReplayTarget::Generation(_) => Self::Generation,
         }
     }
 }

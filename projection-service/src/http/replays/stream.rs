@@ -1,4 +1,4 @@
-//! `GET /admin/replays/{replay_id}/stream`: how a replay stands, as Server-Sent Events until it ends.
+//! `GET /admin/replays/{replay_id}/stream`: status of a replay as Server-Sent Events until it ends.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,9 +15,9 @@ use super::{AppState, OneProblems, ReplayView, find};
 
 const EVERY: Duration = Duration::from_millis(500);
 
-/// An event of the stream, as readers of Server-Sent Events give it.
+/// Server-Sent Event of the stream.
 #[derive(utoipa::ToSchema)]
-#[expect(dead_code, reason = "for the document; the stream is text")]
+#[expect(dead_code, reason = "only documents the stream, which is text")]
 struct ReplayEvent {
     /// Always `replay`.
     #[schema(examples("replay"))]
@@ -32,11 +32,14 @@ struct ReplayEvent {
 
 /// Follow a replay
 ///
-/// Server-Sent Events named `replay`, each with a whole replay as JSON; the last has a state in which it has ended.
-#[utoipa::path(get, operation_id = "stream_replay", path = "/admin/replays/{replay_id}/stream", tag = "operations",
+/// Sends Server-Sent Events named `replay`, each with a whole replay as JSON. The last one has a
+/// final state.
+#[utoipa::path(get, operation_id = "stream_replay", path = "/admin/replays/{replay_id}/stream",
+    tag = "operations",
     params(("replay_id" = Uuid, Path)),
     responses(
-        (status = 200, description = "How it stands, again and again", body = ReplayEvent, content_type = "text/event-stream"),
+        (status = 200, description = "The status, repeatedly",
+            body = ReplayEvent, content_type = "text/event-stream"),
         OneProblems,
     ))]
 pub(in crate::http) async fn stream(
@@ -50,7 +53,7 @@ pub(in crate::http) async fn stream(
             Some(replay) => replay,
             None => {
                 sleep(EVERY).await;
-                // Postgres may be away for a moment; the client asks again.
+                // Postgres may be unreachable: end the stream, and the client reconnects.
                 find(&state, id).await.ok()?
             }
         };

@@ -1,4 +1,4 @@
-//! A transfer, as it is answered.
+//! Representation of a transfer.
 
 use std::collections::BTreeMap;
 
@@ -7,63 +7,68 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::http::labels::labels;
+use crate::http::metadata::parse_metadata;
 use crate::store::history::transfers::Leg;
 
-/// A transfer between two accounts. Amounts in minor units.
+/// A transfer between two accounts. Amounts are in minor units.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Transfer)]
 pub(in crate::http) struct TransferView {
     transfer_id: Uuid,
     #[schema(minimum = 1, examples(25_000))]
     amount: i64,
-    /// ISO 4217, of both accounts.
+    /// ISO 4217 code of both accounts.
     #[schema(min_length = 3, max_length = 3, examples("EUR"))]
     currency: String,
-    /// What for, in the sender's words.
+    /// Reference, in the sender's words.
     #[schema(examples("rent 2026-12"))]
     reference: Option<String>,
-    /// When it counts from; the time it was recorded, if the command did not say.
+    /// Effective time; the time of recording, unless the command named another.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     effective_at: Timestamp,
-    /// When it was committed to the log.
+    /// Time at which the transfer was recorded.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
-    /// The sender's labels.
+    /// Metadata of the sender.
     metadata: BTreeMap<String, String>,
-    /// What it did to the account that sent; null if that could not be applied.
+    /// Leg of the sending account; null if it could not be applied.
     from: Option<LegView>,
-    /// What it did to the account that received; null if that could not be applied.
+    /// Leg of the receiving account; null if it could not be applied.
     to: Option<LegView>,
-    /// Since when events of the account whose leg is null are set aside; absent as a rule, and if that leg was discarded.
+    /// Time at which the first event of the missing leg's account was quarantined. Usually absent,
+    /// also if that leg was discarded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
+    #[schema(
+        value_type = Option<String>,
+        format = DateTime,
+        examples("2026-11-24T12:00:00.000000Z")
+    )]
     quarantined_since: Option<Timestamp>,
 }
 
-/// What a transfer did to one of its accounts.
+/// Effect of a transfer on one of its accounts.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = TransferLeg)]
 struct LegView {
     account_id: Uuid,
-    /// Its entry there.
+    /// Version of the entry in the account.
     #[schema(minimum = 2, examples(7))]
     version: i64,
-    /// Its place in the log.
+    /// Position in the log.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
-    /// The balance after it.
+    /// Balance after the leg.
     #[schema(examples(125_000))]
     balance: i64,
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
-    /// The version of the account's entry that undoes it; null if none does.
+    /// Version of the account's entry that reverses the leg; null if none does.
     #[schema(examples(9))]
     reversed_by: Option<i64>,
 }
 
 impl TransferView {
-    /// Of the legs that are there; nothing, if none is.
+    /// Combines the legs; `None` if there are none.
     pub(super) fn new(
         transfer_id: Uuid,
         mut legs: Vec<Leg>,
@@ -79,7 +84,7 @@ impl TransferView {
             reference: one.reference.clone(),
             effective_at: one.effective_at.unwrap_or(one.recorded_at),
             recorded_at: one.recorded_at,
-            metadata: labels(one.metadata.as_deref()),
+            metadata: parse_metadata(one.metadata.as_deref()),
             from: leg(true),
             to: leg(false),
             quarantined_since,

@@ -1,18 +1,19 @@
-//! Rows of history in Postgres's binary COPY format: `PGCOPY` header, per row the number of fields and each field with
-//! its length, -1 at the end. See "Binary Format" in the documentation of COPY.
+//! Encoder of history rows in Postgres's binary COPY format: `PGCOPY` header, per row the number of
+//! fields and each field with its length, -1 at the end. See "Binary Format" in the documentation
+//! of COPY.
 
 use passbook_shared::timestamp::Timestamp;
 
 use super::Row;
 use crate::projection::{Hold, Transfer};
-use crate::store::labels;
+use crate::store::metadata;
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const FIELDS: i16 = 23;
 const ABSENT: i32 = -1;
 /// Postgres counts microseconds from 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// The first byte of a jsonb in binary.
+/// Version byte that precedes a binary jsonb.
 const JSONB: u8 = 1;
 
 pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
@@ -34,7 +35,7 @@ pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
         bytes(&mut out, after.status.as_str().as_bytes());
         bytes(&mut out, row.event_type.as_bytes());
         optional(&mut out, row.entry.reference.map(str::as_bytes), bytes);
-        optional(&mut out, labels::text(row.entry.metadata), jsonb);
+        optional(&mut out, metadata::text(row.entry.metadata), jsonb);
         optional(&mut out, row.entry.reverses, number);
         hold(&mut out, row.entry.hold);
         transfer(&mut out, row.entry.transfer);
@@ -72,7 +73,7 @@ fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `optional` hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that `optional` expects")]
 fn jsonb(out: &mut Vec<u8>, text: String) {
     length(out, text.len() + 1);
     out.push(JSONB);
@@ -93,7 +94,7 @@ fn absent<const FIELDS: usize>(out: &mut Vec<u8>) {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
-    reason = "a field is far below 2 GiB"
+    reason = "a field is far smaller than 2 GiB"
 )]
 fn length(out: &mut Vec<u8>, bytes: usize) {
     out.extend_from_slice(&(bytes as i32).to_be_bytes());

@@ -1,21 +1,18 @@
-//! Entries and balances in the order of the times from which entries count. Most count from their recording; the others have
-//! an index of their own.
+//! Entries and balances by effective time. Most entries are effective from their recording; the
+//! others have an index of their own.
 
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::entries::{Entry, Filter, entry_columns};
-use crate::store::labels;
+use crate::store::metadata;
 
-/// A place in that order: when an entry counts from, and its version.
+/// Place in that order: effective time and version of an entry.
 pub type Place = (Timestamp, i64);
 
-/// Entries of an account that count from `from` until before `to` and lie before a place, latest first; each with the balance
-/// of all that counts from its place or before.
-///
-/// # Errors
-/// As any query.
+/// Returns entries of an account that are effective in `from..to` and lie before a place, latest
+/// first. Each has the balance of all entries up to its place.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -56,7 +53,7 @@ pub async fn list(
             Some(event_type) => sql.push(" AND h.type = ").push_bind(event_type.to_owned()),
             None => sql.push(" AND h.amount IS NOT NULL"),
         };
-        labels::restrict(&mut sql, "h.metadata", filter.metadata);
+        metadata::restrict(&mut sql, "h.metadata", filter.metadata);
         sql.push(" ORDER BY ")
             .push(counts_at)
             .push(" DESC, h.version DESC LIMIT ")
@@ -67,63 +64,77 @@ pub async fn list(
     sql.build_query_as().fetch_all(pool).await
 }
 
-/// The running balance of a `page`: that of all that counts from before its last row, and what moved from there on.
+/// Adds the running balance of a `page`: the balance before its last row, plus the amounts from
+/// there on.
 fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64) {
     sql.push(
         ", ends AS (
-            SELECT l.counts_at AS low_at, l.version AS low, u.counts_at AS high_at, u.version AS high,
-                   projection.version_at(a.account_id, a.known, l.counts_at - interval '1 microsecond') AS recorded,
-                   projection.version_at(a.account_id, a.known, u.counts_at) AS until, a.account_id, a.known
+            SELECT l.counts_at AS low_at, l.version AS low, u.counts_at AS high_at,
+                u.version AS high,
+                   projection.version_at(a.account_id, a.known,
+                       l.counts_at - interval '1 microsecond') AS recorded,
+                   projection.version_at(a.account_id, a.known, u.counts_at) AS until,
+                       a.account_id, a.known
               FROM (SELECT ",
     );
     sql.push_bind(account_id).push("::uuid AS account_id, ").push_bind(known).push(
         "::bigint AS known) AS a
              CROSS JOIN LATERAL (SELECT counts_at, version FROM page ORDER BY 1, 2 LIMIT 1) AS l
-             CROSS JOIN LATERAL (SELECT counts_at, version FROM page ORDER BY 1 DESC, 2 DESC LIMIT 1) AS u),
+             CROSS JOIN LATERAL (SELECT counts_at, version FROM page ORDER BY 1 DESC,
+                 2 DESC LIMIT 1) AS u),
          moves AS (
             SELECT h.recorded_at AS counts_at, h.version, coalesce(h.amount, 0) AS amount
-              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id AND h.version > e.recorded
+              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id
+                  AND h.version > e.recorded
                    AND h.version <= e.until AND h.effective_at IS NULL
              WHERE (h.recorded_at, h.version) <= (e.high_at, e.high)
              UNION ALL
             SELECT h.effective_at, h.version, coalesce(h.amount, 0)
-              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id AND h.effective_at IS NOT NULL
-                   AND h.effective_at <= e.high_at AND h.version > e.recorded AND h.version <= e.known
+              FROM ends AS e JOIN history AS h ON h.account_id = e.account_id
+                  AND h.effective_at IS NOT NULL
+                   AND h.effective_at <= e.high_at AND h.version > e.recorded
+                       AND h.version <= e.known
              WHERE (h.effective_at, h.version) <= (e.high_at, e.high)),
          running AS (
             SELECT m.version, coalesce((SELECT h.balance FROM ends AS e
-                                          JOIN history AS h ON h.account_id = e.account_id AND h.version = e.recorded), 0)
+                                          JOIN history AS h ON h.account_id = e.account_id
+                                              AND h.version = e.recorded), 0)
                               + sum(m.amount) OVER (ORDER BY m.counts_at, m.version) AS balance
               FROM moves AS m)
-         SELECT p.version, p.position, p.type, p.amount, r.balance::bigint AS balance, p.recorded_at, p.effective_at,
-                p.reference, p.counterparty, p.transfer_id, p.hold_id, p.reverses, p.metadata, p.reversed_by
-           FROM page AS p JOIN running AS r USING (version) ORDER BY p.counts_at DESC, p.version DESC",
+         SELECT p.version, p.position, p.type, p.amount, r.balance::bigint AS balance,
+             p.recorded_at, p.effective_at,
+                p.reference, p.counterparty, p.transfer_id, p.hold_id, p.reverses, p.metadata,
+                    p.reversed_by
+           FROM page AS p JOIN running AS r USING (version) ORDER BY p.counts_at DESC,
+               p.version DESC",
     );
 }
 
-/// The balance of an account, as known at a version, of all that counts from before each of the moments, which ascend. In
-/// minor units; 0 before anything counts.
-///
-/// # Errors
-/// As any query.
+/// Returns the balance of an account, as known at a version, of all entries effective before each
+/// moment. The moments ascend; amounts are in minor units, 0 before the first entry.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,
     known: i64,
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
-    // What is recorded later and counts from before a moment is missing in the balance as it was recorded then.
+    // The balance recorded by a moment lacks entries that were recorded later with an earlier
+    // effective time.
     sqlx::query_scalar(
         "WITH steps AS (
             SELECT s.number, sum(s.amount) AS amount
               FROM history AS h
-             CROSS JOIN LATERAL (VALUES (width_bucket(h.effective_at, $3::timestamptz[]) + 1, h.amount),
-                                        (width_bucket(h.recorded_at, $3::timestamptz[]) + 1, -h.amount)) AS s (number, amount)
-             WHERE h.account_id = $1 AND h.effective_at IS NOT NULL AND h.version <= $2 AND h.amount IS NOT NULL
+             CROSS JOIN LATERAL (VALUES (width_bucket(h.effective_at, $3::timestamptz[]) + 1,
+                 h.amount),
+                                        (width_bucket(h.recorded_at, $3::timestamptz[]) + 1,
+                                            -h.amount)) AS s (number, amount)
+             WHERE h.account_id = $1 AND h.effective_at IS NOT NULL AND h.version <= $2
+                 AND h.amount IS NOT NULL
              GROUP BY s.number)
          SELECT (coalesce((SELECT h.balance FROM history AS h
                             WHERE h.account_id = $1
-                              AND h.version = projection.version_at($1, $2, m.moment - interval '1 microsecond')), 0)
+                              AND h.version = projection.version_at($1, $2,
+                                  m.moment - interval '1 microsecond')), 0)
                  + sum(coalesce(s.amount, 0)) OVER (ORDER BY m.number))::bigint
            FROM unnest($3::timestamptz[]) WITH ORDINALITY AS m (moment, number)
            LEFT JOIN steps AS s ON s.number = m.number ORDER BY m.number",
@@ -135,10 +146,7 @@ pub async fn balances(
     .await
 }
 
-/// When the first of an account's entries counts from, if that is not when it was recorded.
-///
-/// # Errors
-/// As any query.
+/// Returns the earliest effective time that differs from the time of recording.
 pub async fn first(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
     let sql =
         "SELECT min(effective_at) FROM history WHERE account_id = $1 AND effective_at IS NOT NULL";

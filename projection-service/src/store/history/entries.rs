@@ -1,4 +1,4 @@
-//! Entries of an account: the lines of its statement, and one of them with the way it came.
+//! Entries of an account: pages of its statement, and single entries with their origin.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::text::Metadata;
@@ -6,71 +6,71 @@ use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use crate::store::labels;
+use crate::store::metadata;
 
-/// One event of an account.
+/// Entry of an account.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Entry {
-    /// Its place in the account.
+    /// Version in the account.
     pub version: i64,
-    /// Its place in the partition.
+    /// Position in the partition.
     pub position: i64,
-    /// Its type.
+    /// Type of the event.
     #[sqlx(rename = "type")]
     pub event_type: String,
-    /// What it moved, in minor units, negative for money out.
+    /// Amount in minor units, negative for a debit.
     pub amount: Option<i64>,
-    /// The balance after it.
+    /// Balance after the entry, in minor units.
     pub balance: i64,
-    /// When it was committed to the log.
+    /// Time at which the event was recorded.
     pub recorded_at: Timestamp,
-    /// When it counts from, if not from when it was recorded.
+    /// Effective time, if it differs from the time of recording.
     pub effective_at: Option<Timestamp>,
-    /// What for, or why.
+    /// Reference of the sender, or the reason.
     pub reference: Option<String>,
-    /// The other account of its transfer.
+    /// Other account of the transfer.
     pub counterparty: Option<Uuid>,
-    /// Its transfer.
+    /// Transfer of the entry.
     pub transfer_id: Option<Uuid>,
-    /// Its hold.
+    /// Hold of the entry.
     pub hold_id: Option<Uuid>,
-    /// The version of the entry that it undoes.
+    /// Version of the entry that this one reverses.
     pub reverses: Option<i64>,
-    /// The version of the entry that undoes it, as far as is to be known.
+    /// Version of the entry that reverses this one, if known by the filter's version.
     pub reversed_by: Option<i64>,
-    /// The sender's labels, as JSON.
+    /// Metadata of the sender, as JSON.
     pub metadata: Option<String>,
 }
 
-/// The columns of an entry, up to the condition on what undoes it. A macro, so that queries stay literals.
+/// Columns of an entry, up to the condition on the reversal. A macro, so that queries stay
+/// literals.
 macro_rules! entry_columns {
     () => {
-        "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at, h.effective_at, h.reference,
+        "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at,
+                h.effective_at, h.reference,
                 h.counterparty, h.transfer_id, h.hold_id, h.reverses, h.metadata::text AS metadata,
-                (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id AND r.reverses = h.version"
+                (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id
+                    AND r.reverses = h.version"
     };
 }
 pub(super) use entry_columns;
 
-/// Which entries of an account a list is of; each filter that is there must hold.
+/// Filter of a list of entries. Each criterion that is present must match.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter<'a> {
-    /// With versions after this one.
+    /// Exclusive lower bound of the version.
     pub after: i64,
-    /// With versions before this one.
+    /// Exclusive upper bound of the version.
     pub before: i64,
-    /// Of this type; without it, all that are about money.
+    /// Type of the events; by default, all that move or hold money.
     pub event_type: Option<&'a str>,
-    /// With all of these labels.
+    /// Metadata entries, all of which must match.
     pub metadata: &'a Metadata,
-    /// What was undone by a later version than this is told as if it was not.
+    /// Version above which reversals are ignored.
     pub known: i64,
 }
 
-/// Entries of an account, newest first.
-///
-/// # Errors
-/// As any query.
+/// Returns entries of an account, newest first.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -87,33 +87,30 @@ pub async fn list(
         Some(event_type) => sql.push(" AND h.type = ").push_bind(event_type.to_owned()),
         None => sql.push(" AND h.amount IS NOT NULL"),
     };
-    labels::restrict(&mut sql, "h.metadata", filter.metadata);
+    metadata::restrict(&mut sql, "h.metadata", filter.metadata);
     sql.push(" ORDER BY h.version DESC LIMIT ").push_bind(limit);
     sql.build_query_as().fetch_all(pool).await
 }
 
-/// An entry, and how it came into the views.
+/// Entry with its source.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Delivered {
-    /// The entry.
+    /// Entry.
     #[sqlx(flatten)]
     pub entry: Entry,
-    /// Where its account lives in the log, and in the topic.
+    /// Partition of the account, in the log and the topic.
     pub partition: Partition,
-    /// Where in the topic it was read; absent if it came from the log.
+    /// Offset in the topic; absent if the event came from the log.
     pub kafka_offset: Option<i64>,
-    /// Since when it was there.
+    /// Time of publication to the topic.
     pub published_at: Option<Timestamp>,
-    /// When it was applied.
+    /// Time at which the event was applied.
     pub applied_at: Timestamp,
-    /// To which views.
+    /// Generation of the views.
     pub generation: i32,
 }
 
-/// The entry of an account that has this version.
-///
-/// # Errors
-/// As any query.
+/// Returns the entry of an account with this version.
 pub async fn find(
     pool: &PgPool,
     account_id: Uuid,

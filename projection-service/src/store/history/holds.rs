@@ -1,4 +1,4 @@
-//! The holds of an account: each is placed by one event, and ends by one other.
+//! Holds of an account. One event places a hold, and one other ends it.
 
 use passbook_shared::event::HoldStatus;
 use passbook_shared::timestamp::Timestamp;
@@ -6,30 +6,30 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgPool, Row};
 use uuid::Uuid;
 
-/// A hold. Amounts in minor units.
+/// Hold. Amounts are in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
-    /// Unique in the account.
+    /// Hold id, unique in the account.
     pub hold_id: Uuid,
-    /// All that was set aside.
+    /// Amount held when the hold was placed.
     pub amount: i64,
-    /// How much of that went out in the end.
+    /// Amount captured when the hold ended.
     pub captured: i64,
-    /// How it stands.
+    /// Status.
     pub status: HoldStatus,
-    /// When it ends by itself, if it does.
+    /// Time of expiry, if any.
     pub expires_at: Option<Timestamp>,
-    /// What for.
+    /// Reference of the sender.
     pub reference: Option<String>,
-    /// The labels it was placed with, as JSON.
+    /// Metadata of the placement, as JSON.
     pub metadata: Option<String>,
-    /// The version that placed it.
+    /// Version of the account's event that placed the hold.
     pub placed_version: i64,
-    /// When that was recorded.
+    /// Time at which that event was recorded.
     pub placed_at: Timestamp,
-    /// The version that ended it.
+    /// Version of the account's event that ended the hold.
     pub ended_version: Option<i64>,
-    /// When that was recorded.
+    /// Time at which that event was recorded.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -51,7 +51,7 @@ impl FromRow<'_, PgRow> for Hold {
     }
 }
 
-/// The type of the event after which a hold stands so, beside the one that placed it.
+/// Returns the type of the event that leads to a status, other than the placement.
 fn end(status: HoldStatus) -> Option<&'static str> {
     match status {
         HoldStatus::Open => None,
@@ -63,13 +63,13 @@ fn end(status: HoldStatus) -> Option<&'static str> {
 
 fn ended_by(event_type: Option<&str>) -> sqlx::Result<HoldStatus> {
     let status = HoldStatus::ALL.into_iter().find(|status| end(*status) == event_type);
-    status.ok_or_else(|| sqlx::Error::Decode(format!("no hold ends by {event_type:?}").into()))
+    status.ok_or_else(|| {
+        sqlx::Error::Decode(format!("event type {event_type:?} does not end a hold").into())
+    })
 }
 
-/// Holds of an account as of `version` that were placed before another, newest first: those that stand so, or all.
-///
-/// # Errors
-/// As any query.
+/// Returns holds of an account as of `version` that were placed before another version, newest
+/// first, with this status or any.
 pub async fn list(
     pool: &PgPool,
     account_id: Uuid,
@@ -78,19 +78,24 @@ pub async fn list(
     status: Option<HoldStatus>,
     limit: i64,
 ) -> sqlx::Result<Vec<Hold>> {
-    // `MATERIALIZED` has an account's few holds found by their own index, not among all its entries, newest first.
+    // `MATERIALIZED` makes Postgres find an account's few holds by their own index, not by scanning
+    // all of its entries from the newest.
     sqlx::query_as(
         "WITH placed AS MATERIALIZED (
-             SELECT h.hold_id, h.hold_amount, h.expires_at, h.reference, h.metadata, h.version, h.recorded_at
+             SELECT h.hold_id, h.hold_amount, h.expires_at, h.reference, h.metadata, h.version,
+                 h.recorded_at
                FROM history AS h
               WHERE h.account_id = $1 AND h.hold_id IS NOT NULL AND h.type = 'HoldPlaced'
                 AND h.version < $2 AND h.version <= $6)
-         SELECT p.hold_id, p.hold_amount, p.expires_at, p.reference, p.metadata::text AS metadata, p.version,
-                p.recorded_at, coalesce(-e.amount, 0) AS captured, e.type AS ended_by, e.version AS ended_version,
+         SELECT p.hold_id, p.hold_amount, p.expires_at, p.reference,
+             p.metadata::text AS metadata, p.version,
+                p.recorded_at, coalesce(-e.amount, 0) AS captured, e.type AS ended_by,
+                    e.version AS ended_version,
                 e.recorded_at AS ended_at
            FROM placed AS p
            LEFT JOIN history AS e
-             ON e.account_id = $1 AND e.hold_id = p.hold_id AND e.type <> 'HoldPlaced' AND e.version <= $6
+             ON e.account_id = $1 AND e.hold_id = p.hold_id AND e.type <> 'HoldPlaced'
+                 AND e.version <= $6
           WHERE $3 OR e.type IS NOT DISTINCT FROM $4
           ORDER BY p.version DESC LIMIT $5",
     )

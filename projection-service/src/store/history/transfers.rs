@@ -1,61 +1,61 @@
-//! Transfers: each has a leg in two accounts.
+//! Transfers. Each has a leg in two accounts.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
-/// One leg of a transfer. Amounts in minor units.
+/// Leg of a transfer. Amounts are in minor units.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Leg {
-    /// Whose entry it is.
+    /// Account of the leg.
     pub account_id: Uuid,
-    /// Its place in the account.
+    /// Version in the account.
     pub version: i64,
-    /// Where the account lives in the log.
+    /// Partition of the account.
     pub partition: Partition,
-    /// Its place there.
+    /// Position in the partition.
     pub position: i64,
-    /// ISO 4217.
+    /// ISO 4217 code.
     pub currency: String,
-    /// What it moved, negative for money out.
+    /// Amount, negative for the sender.
     pub amount: i64,
-    /// The balance after it.
+    /// Balance after the leg.
     pub balance: i64,
-    /// When it was committed to the log.
+    /// Time at which the leg was recorded.
     pub recorded_at: Timestamp,
-    /// When it counts from, if not from when it was recorded.
+    /// Effective time, if it differs from the time of recording.
     pub effective_at: Option<Timestamp>,
-    /// What for.
+    /// Reference of the sender.
     pub reference: Option<String>,
-    /// The sender's labels, as JSON.
+    /// Metadata of the sender, as JSON.
     pub metadata: Option<String>,
-    /// The other leg's account.
+    /// Account of the other leg.
     pub counterparty: Uuid,
-    /// The other leg's version there.
+    /// Version of the other leg in its account.
     pub counterparty_version: i64,
-    /// The version of the entry that undoes it.
+    /// Version of the entry that reverses the leg.
     pub reversed_by: Option<i64>,
 }
 
-/// The legs of a transfer that are there.
-///
-/// # Errors
-/// As any query.
+/// Returns the legs of a transfer that were applied.
 pub async fn legs(pool: &PgPool, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
     sqlx::query_as(
         "WITH leg AS (
              SELECT h.account_id, h.version, h.counterparty, h.counterparty_version
                FROM history AS h WHERE h.transfer_id = $1 AND h.reverses IS NULL
               ORDER BY h.recorded_at, h.account_id, h.version LIMIT 1)
-         SELECT h.account_id, h.version, a.partition, h.position, a.currency, h.amount, h.balance, h.recorded_at,
-                h.effective_at, h.reference, h.metadata::text AS metadata, h.counterparty, h.counterparty_version,
+         SELECT h.account_id, h.version, a.partition, h.position, a.currency, h.amount,
+             h.balance, h.recorded_at,
+                h.effective_at, h.reference, h.metadata::text AS metadata, h.counterparty,
+                    h.counterparty_version,
                 (SELECT min(r.version) FROM history AS r
                   WHERE r.account_id = h.account_id AND r.reverses = h.version) AS reversed_by
            FROM (SELECT l.account_id, l.version FROM leg AS l
                   UNION ALL
                  SELECT l.counterparty, l.counterparty_version FROM leg AS l) AS k
-           JOIN history AS h ON h.account_id = k.account_id AND h.version = k.version AND h.transfer_id = $1
+           JOIN history AS h ON h.account_id = k.account_id AND h.version = k.version
+               AND h.transfer_id = $1
            JOIN accounts AS a ON a.account_id = h.account_id",
     )
     .bind(transfer_id)

@@ -38,7 +38,7 @@ fn found(compare: impl FnOnce(&mut Findings)) -> Vec<Difference> {
 }
 
 #[test]
-fn every_column_of_an_account_counts() {
+fn every_column_of_an_account_is_compared() {
     let folded = folded(Standing::Whole);
     let right = row(3, ID, folded.applied.as_ref().unwrap());
     assert_eq!(found(|findings| account(3, Some(&folded), &right, findings)), []);
@@ -71,7 +71,7 @@ fn every_column_of_an_account_counts() {
 }
 
 #[test]
-fn accounts_too_many_and_too_few_are_found_and_lost_ones_are_passed_over() {
+fn surplus_and_missing_accounts_are_found_and_lost_ones_are_skipped() {
     let whole = folded(Standing::Whole);
     let there = row(3, ID, whole.applied.as_ref().unwrap());
     let what =
@@ -93,7 +93,7 @@ fn accounts_too_many_and_too_few_are_found_and_lost_ones_are_passed_over() {
 }
 
 #[test]
-fn a_row_of_history_is_compared_whole() {
+fn every_column_of_a_history_row_is_compared() {
     let right = Entry {
         account_id: ID,
         version: 4,
@@ -141,7 +141,7 @@ fn a_row_of_history_is_compared_whole() {
 }
 
 #[test]
-fn a_checkpoint_is_of_the_event_at_its_position() {
+fn a_checkpoint_must_name_the_event_at_its_position() {
     let last = Last { position: 9, event_id: ID, recorded_at: at(4) };
     let right = Checkpoint {
         partition: 3,

@@ -7,7 +7,8 @@ const OPENED: &str =
     r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
 const DEPOSITED: &str = r#"{"amount":25}"#;
 
-/// The event at a position, recorded so many seconds after midnight; ids are the positions.
+/// Returns the event at a position, recorded that many seconds after the epoch; its id is the
+/// position.
 fn event(number: i64, account: u128, version: i64, event_type: &str) -> RecordedEvent {
     RecordedEvent {
         event_id: Uuid::from_u128(number.unsigned_abs().into()),
@@ -36,7 +37,8 @@ fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<W
     fold_without(&[], aside, events)
 }
 
-/// What each event comes to (R: a row, A: set aside, D: discarded, L: lost), and what is found in the log.
+/// Returns the step of each event (R: row, A: quarantined, D: discarded, L: lost), and the
+/// differences of the log.
 fn fold_without(
     discarded: &[i64],
     aside: &[(u128, i64)],
@@ -60,7 +62,7 @@ fn history(fold: &Fold, account: u128) -> i64 {
 }
 
 #[test]
-fn a_whole_log_is_a_row_each_and_no_difference() {
+fn an_intact_log_gives_one_row_per_event_and_no_difference() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(2, 2, 1, "AccountOpened"),
@@ -78,7 +80,7 @@ fn a_whole_log_is_a_row_each_and_no_difference() {
 }
 
 #[test]
-fn holds_and_reversals_are_rows_and_what_no_decider_wrote_should_be_set_aside() {
+fn holds_and_reversals_give_rows_and_an_event_against_the_rules_should_be_quarantined() {
     let types = ["AccountOpened", "MoneyDeposited", "HoldPlaced", "EntryReversed", "HoldReleased"];
     let events: Vec<_> =
         types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
@@ -89,7 +91,7 @@ fn holds_and_reversals_are_rows_and_what_no_decider_wrote_should_be_set_aside() 
 }
 
 #[test]
-fn a_missing_event_is_told_once_and_the_rest_of_its_account_is_not_compared() {
+fn a_missing_event_is_reported_once_and_the_rest_of_its_account_is_not_compared() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(3, 1, 3, "MoneyDeposited"),
@@ -102,7 +104,7 @@ fn a_missing_event_is_told_once_and_the_rest_of_its_account_is_not_compared() {
 }
 
 #[test]
-fn an_event_that_is_there_twice_is_found() {
+fn a_repeated_event_is_found() {
     let again = |number, version| RecordedEvent {
         event_id: Uuid::from_u128(2),
         ..event(number, 1, version, "MoneyDeposited")
@@ -122,7 +124,7 @@ fn an_event_that_is_there_twice_is_found() {
 }
 
 #[test]
-fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
+fn a_quarantined_event_is_no_difference_and_a_missing_one_is() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(2, 1, 2, "MoneyBurnt"),
@@ -130,7 +132,7 @@ fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
     ];
     let (aside, steps, found) = fold(&[(1, 2)], &events);
     assert_eq!((steps.as_str(), found, history(&aside, 1)), ("RAA", vec![], 1));
-    // What this version of the program could apply, too: it was set aside, and nobody has tried again.
+    // An applicable event stays quarantined until an operator retries it.
     assert_eq!(fold(&[(1, 1)], &events).1, "AAA");
     let (_, steps, found) = fold(&[], &events);
     assert_eq!((steps.as_str(), found), ("RLL", vec![What::NotSetAside]));
@@ -139,7 +141,7 @@ fn what_is_in_quarantine_is_no_difference_and_what_should_be_is() {
 }
 
 #[test]
-fn an_account_goes_on_without_what_was_discarded() {
+fn an_account_continues_without_a_discarded_event() {
     let events = [
         event(1, 1, 1, "AccountOpened"),
         event(2, 1, 2, "MoneyBurnt"),
@@ -153,7 +155,7 @@ fn an_account_goes_on_without_what_was_discarded() {
     );
     let (fold, steps, _) = fold_without(&[2], &[], &events[..2]);
     assert_eq!((steps.as_str(), history(&fold, 1)), ("RD", 2));
-    // What can be applied is, even so.
+    // An applicable event is applied even if it was discarded.
     let (_, steps, _) = fold_without(&[1], &[], &events[..1]);
     assert_eq!(steps, "R");
 }

@@ -1,4 +1,4 @@
-//! Rows with all their columns, to be compared with what they should be.
+//! Full rows of `history`, for comparisons with the log.
 
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
@@ -10,12 +10,13 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use crate::projection::Entry;
-use crate::store::labels;
+use crate::store::metadata;
 
-/// All that is kept of an event, except how it came here. Text is as it is stored, whatever somebody has made of it.
+/// Full row of an event, except how it reached the views. Text columns are as stored, even if
+/// someone changed them by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the columns, as the table's definition explains them")]
-pub struct Whole<'r> {
+#[expect(missing_docs, reason = "the table's definition documents its columns")]
+pub struct FullRow<'r> {
     pub account_id: Uuid,
     pub version: i64,
     pub position: i64,
@@ -40,7 +41,7 @@ pub struct Whole<'r> {
     pub metadata: Option<Value>,
 }
 
-impl<'e> From<&super::Row<'e>> for Whole<'e> {
+impl<'e> From<&super::Row<'e>> for FullRow<'e> {
     fn from(row: &super::Row<'e>) -> Self {
         let Entry { after, amount, reference, effective_at, metadata, transfer, reverses, hold } =
             row.entry;
@@ -65,13 +66,13 @@ impl<'e> From<&super::Row<'e>> for Whole<'e> {
             status: after.status.as_str(),
             event_type: row.event_type,
             reference,
-            metadata: labels::value(metadata),
+            metadata: metadata::value(metadata),
         }
     }
 }
 
-impl<'r> Whole<'r> {
-    /// The row that a query of this file gives, from its second column on.
+impl<'r> FullRow<'r> {
+    /// Reads a row of this file's queries, from the second column on.
     fn read(row: &'r PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             account_id: row.try_get(1)?,
@@ -94,45 +95,48 @@ impl<'r> Whole<'r> {
             status: row.try_get(18)?,
             event_type: row.try_get(19)?,
             reference: row.try_get(20)?,
-            metadata: labels::read(row.try_get(21)?)?,
+            metadata: metadata::read(row.try_get(21)?)?,
         })
     }
 }
 
-/// Gives those of the rows of these accounts and versions that are there to `each`, with their place in the list.
-///
-/// # Errors
-/// As any query.
+/// Calls `each` with those of the rows that exist, and their index in the list.
 pub async fn each_of(
     connection: &mut PgConnection,
     accounts: &[Uuid],
     versions: &[i64],
-    mut each: impl FnMut(usize, &Whole<'_>) + Send,
+    mut each: impl FnMut(usize, &FullRow<'_>) + Send,
 ) -> sqlx::Result<()> {
     // `OFFSET 0` keeps Postgres from reading the whole table to find a small part of it.
     let mut rows = sqlx::query(
-        "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount, h.balance, h.held,
-                h.overdraft_limit, h.transaction_count, h.effective_at, h.reverses, h.hold_amount, h.expires_at,
-                h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version, h.status, h.type, h.reference,
+        "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount,
+                h.balance, h.held,
+                h.overdraft_limit, h.transaction_count, h.effective_at, h.reverses,
+                    h.hold_amount, h.expires_at,
+                h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version, h.status,
+                    h.type, h.reference,
                 h.metadata::text
            FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS k (account_id, version, number)
           CROSS JOIN LATERAL (
-                SELECT account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                       transaction_count, effective_at, reverses, hold_amount, expires_at, hold_id, transfer_id,
+                SELECT account_id, version, position, recorded_at, amount, balance, held,
+                    overdraft_limit,
+                       transaction_count, effective_at, reverses, hold_amount, expires_at,
+                           hold_id, transfer_id,
                        counterparty, counterparty_version, status, type, reference, metadata
-                  FROM history WHERE account_id = k.account_id AND version = k.version OFFSET 0) AS h",
+                  FROM history WHERE account_id = k.account_id
+                      AND version = k.version OFFSET 0) AS h",
     )
     .bind(accounts)
     .bind(versions)
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let place: i64 = row.try_get(0)?;
-        each(usize::try_from(place).unwrap_or_default(), &Whole::read(&row)?);
+        each(usize::try_from(place).unwrap_or_default(), &FullRow::read(&row)?);
     }
     Ok(())
 }
 
-/// The rows of these accounts that have a version beyond the one given with the account, or below 1.
+/// Returns rows with a version above the one given with the account, or below 1.
 pub fn beyond<'c>(
     connection: &'c mut PgConnection,
     accounts: &'c [Uuid],
@@ -153,10 +157,7 @@ pub fn beyond<'c>(
     .fetch(connection)
 }
 
-/// Accounts that have a history, and are not in `accounts`. Looks at one row of each account.
-///
-/// # Errors
-/// As any query.
+/// Returns accounts that have a history but no row in `accounts`. Reads one row per account.
 pub async fn without_account(connection: &mut PgConnection) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
         "WITH RECURSIVE ids AS (

@@ -1,4 +1,4 @@
-//! The sender's labels: as answers give them, and as lists are asked for them.
+//! Client metadata in answers and in the filters of lists.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,17 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 
-/// From the JSON that the views hold; none, if they hold none.
-pub(super) fn labels(json: Option<&str>) -> BTreeMap<String, String> {
+/// Parses the JSON of the views; empty if absent.
+pub(super) fn parse_metadata(json: Option<&str>) -> BTreeMap<String, String> {
     json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
-/// `label`, of lists that can be asked for labels. Not every generator of clients can express `metadata[…]`.
+/// Query parameter `label` of lists that filter by metadata. Some client generators cannot express
+/// `metadata[…]`.
 #[derive(Debug)]
-pub(super) struct LabelsAsked;
+pub(super) struct LabelParameter;
 
-impl utoipa::IntoParams for LabelsAsked {
+impl utoipa::IntoParams for LabelParameter {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let label = ObjectBuilder::new()
             .schema_type(Type::String)
@@ -27,8 +28,8 @@ impl utoipa::IntoParams for LabelsAsked {
             .parameter_in(ParameterIn::Query)
             .required(Required::False)
             .description(Some(
-                "Only with all of these labels, each as `key:value`: `label=region:north&label=tier:gold`. \
-                 `metadata[region]=north` is the same",
+                "Only with all of these metadata entries, each as `key:value`: \
+                 `label=region:north&label=tier:gold`. `metadata[region]=north` is the same",
             ))
             .style(Some(ParameterStyle::Form))
             .explode(Some(true))

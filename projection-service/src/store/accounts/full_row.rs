@@ -1,4 +1,4 @@
-//! Rows with all their columns, to be compared with what they should be.
+//! Full rows of `accounts`, for comparisons with the log.
 
 use futures_util::TryStreamExt;
 use passbook_shared::partition::Partition;
@@ -9,12 +9,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use crate::store::labels;
+use crate::store::metadata;
 
-/// All that is kept of an account. Text is as it is stored, whatever somebody has made of it.
+/// Full row of an account. Text columns are as stored, even if someone changed them by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the columns, as the table's definition explains them")]
-pub struct Whole<'r> {
+#[expect(missing_docs, reason = "the table's definition documents its columns")]
+pub struct FullRow<'r> {
     pub account_id: Uuid,
     pub opened_at: Timestamp,
     pub last_activity: Timestamp,
@@ -31,7 +31,7 @@ pub struct Whole<'r> {
     pub metadata: Option<Value>,
 }
 
-impl<'r> Whole<'r> {
+impl<'r> FullRow<'r> {
     fn read(row: &'r PgRow) -> sqlx::Result<Self> {
         Ok(Self {
             account_id: row.try_get(0)?,
@@ -47,59 +47,52 @@ impl<'r> Whole<'r> {
             status: row.try_get(10)?,
             currency: row.try_get(11)?,
             owner: row.try_get(12)?,
-            metadata: labels::read(row.try_get(13)?)?,
+            metadata: metadata::read(row.try_get(13)?)?,
         })
     }
 }
 
-/// Gives every account of a partition to `each`.
-///
-/// # Errors
-/// As any query.
+/// Calls `each` with every account of a partition.
 pub async fn each_of(
     connection: &mut PgConnection,
     partition: Partition,
-    mut each: impl FnMut(&Whole<'_>) + Send,
+    mut each: impl FnMut(&FullRow<'_>) + Send,
 ) -> sqlx::Result<()> {
     let mut rows = sqlx::query(
-        "SELECT account_id, opened_at, last_activity, version, position, balance, held, overdraft_limit,
+        "SELECT account_id, opened_at, last_activity, version, position, balance, held,
+                overdraft_limit,
                 transaction_count, partition, status, currency, owner, metadata::text
            FROM accounts WHERE partition = $1",
     )
     .bind(partition)
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        each(&Whole::read(&row)?);
+        each(&FullRow::read(&row)?);
     }
     Ok(())
 }
 
-/// Gives those of these accounts that are there to `each`.
-///
-/// # Errors
-/// As any query.
+/// Calls `each` with those of the accounts that exist.
 pub async fn each_with(
     connection: &mut PgConnection,
     accounts: &[Uuid],
-    mut each: impl FnMut(&Whole<'_>) + Send,
+    mut each: impl FnMut(&FullRow<'_>) + Send,
 ) -> sqlx::Result<()> {
     let mut rows = sqlx::query(
-        "SELECT account_id, opened_at, last_activity, version, position, balance, held, overdraft_limit,
+        "SELECT account_id, opened_at, last_activity, version, position, balance, held,
+                overdraft_limit,
                 transaction_count, partition, status, currency, owner, metadata::text
            FROM accounts WHERE account_id = ANY ($1)",
     )
     .bind(accounts)
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
-        each(&Whole::read(&row)?);
+        each(&FullRow::read(&row)?);
     }
     Ok(())
 }
 
-/// Accounts in a partition that a log of so many does not have.
-///
-/// # Errors
-/// As any query.
+/// Returns accounts whose partition a log of `partitions` partitions does not have.
 pub async fn outside(
     connection: &mut PgConnection,
     partitions: Partition,

@@ -1,4 +1,5 @@
-//! Answers as of a time, and of periods that are over: given once the log makes sure that they never change.
+//! Answers as of a time and of past periods. They never change: the log first guarantees that
+//! nothing more is recorded by that time.
 
 use axum::http::HeaderMap;
 use futures_util::future::try_join_all;
@@ -10,16 +11,18 @@ use passbook_shared::timestamp::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::behind::of_views;
-use super::{AppState, log};
-use crate::store::checkpoints::{self, Checkpoint};
+use super::{AppState, log_queries, problems};
+use crate::checkpoint::Checkpoint;
+use crate::store::checkpoints;
 use crate::waiters::On;
 
 impl AppState {
-    /// Waits until the view of an account shows all that was recorded by a moment, as long as the request lets it.
+    /// Waits until the view of an account shows all events recorded by a moment, within the
+    /// request's wait.
     ///
     /// # Errors
-    /// 400 if the moment is still to come; 503 if the view does not get there in time, or the log can't be asked.
+    /// 400 if the moment is in the future; 503 if the view does not get there in time, or the log
+    /// cannot be reached.
     pub(super) async fn until_recorded(
         &self,
         headers: &HeaderMap,
@@ -34,8 +37,8 @@ impl AppState {
         }
     }
 
-    /// The same, at the end of a period; one that is not over yet is shown as far as the view has it. Returns whether it is
-    /// over.
+    /// Waits as [`AppState::until_recorded`] does, for the end of a period. Returns whether the
+    /// period is over; one that is not is shown as far as the view has it.
     ///
     /// # Errors
     /// As [`AppState::until_recorded`], without the 400.
@@ -51,7 +54,8 @@ impl AppState {
         }
     }
 
-    /// Waits until the views of all accounts show all that was recorded by a moment, as long as the request lets it.
+    /// Waits until the views of all accounts show all events recorded by a moment, within the
+    /// request's wait.
     ///
     /// # Errors
     /// As [`AppState::until_recorded`].
@@ -62,7 +66,7 @@ impl AppState {
     ) -> Result<(), Problem> {
         let Some(moment) = moment else { return Ok(()) };
         let deadline = Instant::now() + prefer_wait(headers);
-        let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
+        let checkpoints = self.views.read(checkpoints::all).await?;
         let partitions = 0..self.partitions(&checkpoints).await?;
         let recorded = partitions
             .map(|partition| self.is_recorded_in(deadline, &checkpoints, partition, moment));
@@ -72,8 +76,8 @@ impl AppState {
         }
     }
 
-    /// Whether the moment is past, by the log's time. If so, the view of the account shows all that was recorded by then, and
-    /// nothing will be any more.
+    /// Returns whether the moment is past by the log's clock. If it is, the account's view shows
+    /// all events recorded by then, and no further ones follow.
     async fn is_recorded(
         &self,
         headers: &HeaderMap,
@@ -81,12 +85,12 @@ impl AppState {
         moment: Timestamp,
     ) -> Result<bool, Problem> {
         let deadline = Instant::now() + prefer_wait(headers);
-        let checkpoints = self.views.read(checkpoints::all(self.views.pool()?)).await?;
+        let checkpoints = self.views.read(checkpoints::all).await?;
         let partition = partition_of(account_id, self.partitions(&checkpoints).await?);
         self.is_recorded_in(deadline, &checkpoints, partition, moment).await
     }
 
-    /// The same, of a partition.
+    /// Does the same for a partition.
     async fn is_recorded_in(
         &self,
         deadline: Instant,
@@ -94,32 +98,33 @@ impl AppState {
         partition: Partition,
         moment: Timestamp,
     ) -> Result<bool, Problem> {
-        // Within a partition, no event is recorded before the one ahead of it.
+        // Times of recording ascend within a partition.
         let is_newer = |c: &Checkpoint| c.partition == partition && c.recorded_at > Some(moment);
         if checkpoints.iter().any(is_newer) {
             return Ok(true);
         }
-        let Some(wanted) = log::asked(self.log.feed.settle(partition, moment)).await? else {
+        let Some(wanted) = log_queries::query(self.log.feed.settle(partition, moment)).await?
+        else {
             return Ok(false);
         };
         let number =
             self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
         if number < wanted.number {
-            return Err(of_views(Position { partition, number }, wanted));
+            return Err(problems::views_behind(Position { partition, number }, wanted));
         }
         Ok(true)
     }
 
-    /// The number of partitions; the views don't know it before the topic was read for the first time.
+    /// Returns the number of partitions. The log has it even before the topic was first read.
     async fn partitions(&self, checkpoints: &[Checkpoint]) -> Result<Partition, Problem> {
         match Partition::try_from(checkpoints.len()) {
             Ok(known) if known > 0 => Ok(known),
-            Ok(_) | Err(_) => Ok(log::asked(self.log.feed.source()).await?.partitions),
+            Ok(_) | Err(_) => Ok(log_queries::query(self.log.feed.source()).await?.partitions),
         }
     }
 }
 
-/// 400: nobody knows yet what will be recorded by then.
+/// Returns 400 for a moment in the future.
 fn to_come(moment: Timestamp) -> Problem {
-    Problem::malformed("as_of", format!("is in the future: {moment} is still to come"))
+    Problem::malformed("as_of", format!("must not be in the future: {moment}"))
 }

@@ -1,4 +1,4 @@
-//! What can be asked for, and what resets of the consumer group's offsets ask for: pure.
+//! Start of a replay, and the start that a reset of the consumer group's offsets implies.
 
 use std::collections::BTreeMap;
 
@@ -7,40 +7,40 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::checkpoints::Checkpoint;
+use crate::checkpoint::Checkpoint;
 
-/// From where events are to be applied again.
+/// Start of a replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum From {
-    /// All of them, into a new generation of the views, which then takes over.
+pub enum ReplayTarget {
+    /// All events, into a new generation, which then becomes live.
     Beginning,
-    /// Those recorded then or later.
+    /// Events recorded at this time or later.
     Time(Timestamp),
-    /// Those from these offsets of the topic on, by partition.
+    /// Events from these offsets of the topic, by partition.
     PartitionOffsets(BTreeMap<Partition, i64>),
-    /// All of one account.
+    /// All events of one account.
     AccountId(Uuid),
-    /// A generation that was kept is brought up to date, and takes over again.
+    /// A kept generation, which is brought up to date and becomes live again.
     Generation(i32),
 }
 
-/// An offset that the group has for a partition.
+/// Committed offset of the consumer group for a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
-    /// Where to read on.
+    /// Next offset to read.
     pub offset: i64,
-    /// Whether it carries our note: a tool that resets offsets writes none.
+    /// True if the commit carries this service's metadata; tools that reset offsets write none.
     pub noted: bool,
-    /// Where the topic's partition begins.
+    /// First offset of the partition.
     pub begin: i64,
 }
 
-/// What the group's offsets ask for, if somebody has reset them.
+/// Returns the start that reset offsets imply; `None` without a reset.
 pub fn by_offsets(
     committed: &BTreeMap<Partition, Committed>,
     checkpoints: &[Checkpoint],
-) -> Option<From> {
+) -> Option<ReplayTarget> {
     if committed.values().all(|committed| committed.noted) {
         return None;
     }
@@ -51,25 +51,25 @@ pub fn by_offsets(
             .values()
             .all(|committed| !committed.noted && committed.offset <= committed.begin)
     {
-        // With nothing applied, that is where reading begins anyway.
+        // With nothing applied, reading starts at the beginning anyway.
         return checkpoints
             .iter()
             .any(|checkpoint| checkpoint.position > 0)
-            .then_some(From::Beginning);
+            .then_some(ReplayTarget::Beginning);
     }
     let applied = |partition| {
         checkpoints.iter().find(|c| c.partition == partition).and_then(|c| c.kafka_offset)
     };
     let back: BTreeMap<Partition, i64> = committed
         .iter()
-        // Forward, nothing is left out: positions are dense.
+        // A reset forward skips nothing: the dense positions reveal the hole.
         .filter(|(partition, committed)| {
             !committed.noted
                 && applied(**partition).is_some_and(|applied| committed.offset < applied)
         })
         .map(|(partition, committed)| (*partition, committed.offset))
         .collect();
-    (!back.is_empty()).then_some(From::PartitionOffsets(back))
+    (!back.is_empty()).then_some(ReplayTarget::PartitionOffsets(back))
 }
 
 #[cfg(test)]
@@ -96,43 +96,43 @@ mod tests {
     }
 
     #[test]
-    fn only_offsets_without_our_note_ask_for_something() {
+    fn only_offsets_without_our_metadata_request_a_replay() {
         let at = [checkpoint(0, 10), checkpoint(1, 20)];
         let asked = |offsets: &[(Partition, i64, bool)]| by_offsets(&committed(offsets), &at);
         let back = |offsets: &[(Partition, i64)]| {
-            Some(From::PartitionOffsets(offsets.iter().copied().collect()))
+            Some(ReplayTarget::PartitionOffsets(offsets.iter().copied().collect()))
         };
 
         assert_eq!(asked(&[]), None, "a new group, or offsets that expired");
-        assert_eq!(asked(&[(0, 10, true), (1, 20, true)]), None, "our own last commit");
-        assert_eq!(asked(&[(0, 0, true), (1, 0, true)]), None, "ours, wherever it is");
-        assert_eq!(asked(&[(0, 0, false), (1, 0, false)]), Some(From::Beginning));
+        assert_eq!(asked(&[(0, 10, true), (1, 20, true)]), None, "our own latest commit");
+        assert_eq!(asked(&[(0, 0, true), (1, 0, true)]), None, "our own commit, wherever it is");
+        assert_eq!(asked(&[(0, 0, false), (1, 0, false)]), Some(ReplayTarget::Beginning));
         assert_eq!(
             asked(&[(0, 0, false)]),
             back(&[(0, 0)]),
-            "one partition's beginning is not all of it"
+            "the beginning of one partition is not that of all"
         );
         assert_eq!(asked(&[(0, 0, false), (1, 20, true)]), back(&[(0, 0)]));
         assert_eq!(asked(&[(0, 4, false), (1, 20, false)]), back(&[(0, 4)]));
-        assert_eq!(asked(&[(0, 10, false), (1, 20, false)]), None, "the offsets it had");
-        assert_eq!(asked(&[(0, 12, false), (1, 25, false)]), None, "nothing is left out");
+        assert_eq!(asked(&[(0, 10, false), (1, 20, false)]), None, "the current offsets");
+        assert_eq!(asked(&[(0, 12, false), (1, 25, false)]), None, "a reset forward skips nothing");
     }
 
     #[test]
-    fn with_nothing_applied_there_is_nothing_to_go_back_to() {
+    fn nothing_is_replayed_if_nothing_was_applied() {
         let at = [checkpoint(0, 0), checkpoint(1, 0)];
         assert_eq!(by_offsets(&committed(&[(0, 0, false), (1, 0, false)]), &at), None);
         assert_eq!(by_offsets(&committed(&[(1, 0, false)]), &at), None);
     }
 
     #[test]
-    fn a_topic_that_was_cut_begins_later() {
+    fn the_beginning_of_a_truncated_topic_is_its_first_offset() {
         let at = [checkpoint(0, 10)];
         let offset = |offset| BTreeMap::from([(0, Committed { offset, noted: false, begin: 5 })]);
-        assert_eq!(by_offsets(&offset(5), &at), Some(From::Beginning));
+        assert_eq!(by_offsets(&offset(5), &at), Some(ReplayTarget::Beginning));
         assert_eq!(
             by_offsets(&offset(6), &at),
-            Some(From::PartitionOffsets(BTreeMap::from([(0, 6)])))
+            Some(ReplayTarget::PartitionOffsets(BTreeMap::from([(0, 6)])))
         );
     }
 }

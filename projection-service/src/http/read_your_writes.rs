@@ -1,0 +1,129 @@
+//! Read-your-writes: waits until the views have reached a version or position that the client
+//! knows.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use passbook_shared::http::headers::prefer_wait;
+use passbook_shared::http::problem::Problem;
+use passbook_shared::position::Position;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use uuid::Uuid;
+
+use super::{AppState, log_queries, problems};
+use crate::store::{accounts, checkpoints, discarded, quarantine};
+use crate::waiters::{On, WaitHandle};
+
+/// First and longest pause between two looks at what another instance may have applied. The pause
+/// grows, so that many long waits do not keep Postgres from other queries.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
+
+impl AppState {
+    /// Waits until the view of an account has reached a version, within the request's wait.
+    pub(super) async fn until_version(
+        &self,
+        headers: &HeaderMap,
+        account_id: Uuid,
+        version: Option<i64>,
+    ) -> Result<(), Problem> {
+        let Some(wanted) = version else { return Ok(()) };
+        if wanted < 1 {
+            return Err(Problem::malformed("min_version", "must be a version, at least 1"));
+        }
+        let deadline = Instant::now() + prefer_wait(headers);
+        let found = self.wait(deadline, On::Account(account_id, wanted), wanted).await?;
+        if found >= wanted {
+            return Ok(());
+        }
+        // A quarantined account stays behind until an operator retries or discards the event.
+        let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
+        let problem = match found {
+            0 if since.is_none() && !self.may_exist(account_id).await? => {
+                Problem::account_not_found(account_id)
+            }
+            found => problems::account_behind(account_id, found, wanted),
+        };
+        Err(problems::with_quarantine(problem, since))
+    }
+
+    /// Returns whether an account without a view may still get one. It may if the log cannot be
+    /// reached, and not if its opening was discarded.
+    async fn may_exist(&self, account_id: Uuid) -> sqlx::Result<bool> {
+        if self.views.read(|pool| discarded::contains(pool, account_id, 1)).await? {
+            return Ok(false);
+        }
+        Ok(log_queries::query(self.log.feed.event_of(account_id, 1))
+            .await
+            .map_or(true, |opening| opening.is_some()))
+    }
+
+    /// Waits until the views have reached a position, within the request's wait.
+    pub(super) async fn until_position(
+        &self,
+        headers: &HeaderMap,
+        position: Option<Position>,
+    ) -> Result<(), Problem> {
+        let Some(wanted) = position else { return Ok(()) };
+        let partition = wanted.partition;
+        // There are no checkpoints before the topic was first read; the partition may appear soon.
+        let checkpoints = self.views.read(checkpoints::all).await?;
+        if let Some(last) = checkpoints.last()
+            && !checkpoints.iter().any(|checkpoint| checkpoint.partition == partition)
+        {
+            return Err(problems::no_partition(partition, last.partition));
+        }
+        let deadline = Instant::now() + prefer_wait(headers);
+        let number =
+            self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
+        if number >= wanted.number {
+            return Ok(());
+        }
+        Err(problems::views_behind(Position { partition, number }, wanted))
+    }
+
+    /// Returns the number found once it reaches `wanted`, or at the deadline.
+    pub(super) async fn wait(&self, deadline: Instant, on: On, wanted: i64) -> sqlx::Result<i64> {
+        // Registered before the first look, so that nothing is applied unseen between the two.
+        let place = self.waiting.wait(on);
+        look_again(deadline, Some(place), || self.look(on), |found| *found >= wanted).await
+    }
+
+    async fn look(&self, on: On) -> sqlx::Result<i64> {
+        match on {
+            On::Account(id, _) => self
+                .views
+                .read(|pool| accounts::version(pool, id))
+                .await
+                .map(Option::unwrap_or_default),
+            On::Partition(partition, _) => {
+                self.views.read(|pool| checkpoints::position(pool, partition)).await
+            }
+        }
+    }
+}
+
+/// Returns what `look` finds once it is as wanted, or at the deadline. Looks when `place` is woken,
+/// and at intervals.
+pub(super) async fn look_again<T, Found>(
+    deadline: Instant,
+    mut place: Option<WaitHandle>,
+    look: impl Fn() -> Found,
+    is_wanted: impl Fn(&T) -> bool,
+) -> sqlx::Result<T>
+where
+    Found: Future<Output = sqlx::Result<T>>,
+{
+    let (mut pause, longest) = LOOK_AGAIN;
+    loop {
+        let found = look().await?;
+        if is_wanted(&found) || Instant::now() >= deadline {
+            return Ok(found);
+        }
+        let next = (Instant::now() + pause).min(deadline);
+        match &mut place {
+            Some(place) => drop(timeout_at(next, place.woken()).await),
+            None => sleep_until(next).await,
+        }
+        pause = (pause * 2).min(longest);
+    }
+}

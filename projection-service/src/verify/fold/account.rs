@@ -1,0 +1,109 @@
+//! Fold of one account.
+
+use passbook_shared::event::AccountEvent;
+use passbook_shared::money::Currency;
+use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::text::Metadata;
+use passbook_shared::timestamp::Timestamp;
+
+use crate::projection::AccountState;
+
+/// Fold of an account.
+#[derive(Debug, Default)]
+pub(in crate::verify) struct Folded {
+    /// Version of the newest event, applied or not.
+    pub(in crate::verify) version: i64,
+    pub(in crate::verify) standing: Standing,
+    /// State that the views should have; absent if the opening could not be applied.
+    pub(in crate::verify) applied: Option<Applied>,
+}
+
+/// Part of an account that can be compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::verify) enum Standing {
+    /// The views should have all events.
+    #[default]
+    Whole,
+    /// The views should have the events before the first quarantined one.
+    Aside,
+    /// The account's log is broken, which is a difference already; the expected state is unknown.
+    Lost,
+}
+
+/// State that the views should have of an account.
+#[derive(Debug)]
+pub(in crate::verify) struct Applied {
+    pub(in crate::verify) state: AccountState,
+    pub(in crate::verify) position: i64,
+    pub(in crate::verify) opened_at: Timestamp,
+    pub(in crate::verify) last_activity: Timestamp,
+    pub(in crate::verify) currency: Currency,
+    pub(in crate::verify) owner: Box<str>,
+    pub(in crate::verify) metadata: Option<Box<Metadata>>,
+}
+
+impl Folded {
+    pub(super) fn apply(
+        &mut self,
+        event: &RecordedEvent,
+        decoded: &AccountEvent,
+        state: AccountState,
+    ) {
+        let (position, last_activity) = (event.position.number, event.recorded_at);
+        match (&mut self.applied, decoded) {
+            (Some(applied), _) => {
+                (applied.state, applied.position, applied.last_activity) =
+                    (state, position, last_activity)
+            }
+            (none, AccountEvent::AccountOpened(opened)) => {
+                *none = Some(Applied {
+                    state,
+                    position,
+                    opened_at: event.recorded_at,
+                    last_activity,
+                    currency: opened.currency,
+                    owner: (*opened.owner).into(),
+                    metadata: (!opened.metadata.is_empty())
+                        .then(|| Box::new(opened.metadata.clone())),
+                });
+            }
+            // The projection refuses all other events on an account that is not open.
+            (
+                None,
+                AccountEvent::MoneyDeposited(_)
+                | AccountEvent::MoneyWithdrawn(_)
+                | AccountEvent::MoneySent(_)
+                | AccountEvent::MoneyReceived(_)
+                | AccountEvent::HoldPlaced(_)
+                | AccountEvent::HoldCaptured(_)
+                | AccountEvent::HoldReleased(_)
+                | AccountEvent::HoldExpired(_)
+                | AccountEvent::EntryReversed(_)
+                | AccountEvent::OverdraftLimitSet(_)
+                | AccountEvent::AccountFrozen(_)
+                | AccountEvent::AccountUnfrozen(_)
+                | AccountEvent::AccountClosed(_),
+            ) => {}
+        }
+    }
+
+    /// Skips a discarded event. If it was the next one, the account's version moves past it.
+    pub(super) fn pass_over(&mut self, event: &RecordedEvent) {
+        if let Some(applied) =
+            self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version)
+        {
+            applied.state.version = event.version;
+            (applied.position, applied.last_activity) = (event.position.number, event.recorded_at);
+        }
+    }
+
+    /// Returns the version up to which there should be a history.
+    pub(in crate::verify) fn history(&self) -> i64 {
+        match self.standing {
+            Standing::Whole | Standing::Aside => {
+                self.applied.as_ref().map_or(0, |applied| applied.state.version)
+            }
+            Standing::Lost => self.version,
+        }
+    }
+}
