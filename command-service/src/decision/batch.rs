@@ -20,8 +20,8 @@ pub(crate) struct DecidedBatch {
     pub(crate) changes: Changes,
 }
 
-/// Decides sets, given with their indices, except for commands that have an outcome already. CommandSets must not
-/// share an identity.
+/// Decides sets, given with their indices, except for commands that have an outcome already.
+/// CommandSets must not share an identity.
 pub(crate) fn decide_batch<'s>(
     context: &DecisionContext,
     sets: impl Iterator<Item = (usize, &'s CommandSet)>,
@@ -83,7 +83,8 @@ fn decide_fork(
 }
 
 impl Working<'_> {
-    /// Replaces the acceptance of a command in an aborted set, and keeps a refusal that the set did not cause.
+    /// Replaces the acceptance of a command in an aborted set, and keeps a refusal that the set did
+    /// not cause.
     fn abort(&mut self, command: &PreparedCommand, decision: &mut Decision) {
         match decision {
             Decision::Accepted { .. } => *decision = Decision::Error(CommandError::SetAborted),

@@ -101,7 +101,8 @@ impl Working<'_> {
         }
     }
 
-    /// Returns the refusal of a command that the account's state alone refuses, before the domain decides.
+    /// Returns the refusal of a command that the account's state alone refuses, before the domain
+    /// decides.
     fn precondition(
         &self,
         command: &PreparedCommand,
@@ -109,7 +110,8 @@ impl Working<'_> {
         now: Timestamp,
     ) -> Option<Refusal> {
         let request = &command.request;
-        // A missing account is refused as such, unless the command opens it: it is at version 0 then.
+        // A missing account is refused as such, unless the command opens it: it is at version 0
+        // then.
         let has_version = own.version > 0 || matches!(request.command, Command::Open(_));
         let expected = request.expected_versions.as_ref();
         if expected.is_some_and(|expected| has_version && !expected.contains(&own.version)) {

@@ -39,7 +39,8 @@ impl DecisionContext {
         self.states.get(&account_id).map(|(_, loaded)| loaded)
     }
 
-    /// Returns the hold of a command if it is not open: the facts have it then, if it was ever placed.
+    /// Returns the hold of a command if it is not open: the facts have it then, if it was ever
+    /// placed.
     pub(crate) fn hold_not_open(&self, command: &PreparedCommand) -> Option<HoldId> {
         let account_id = command.request.account_id;
         let hold_id = command.request.command.needs().hold_id?;

@@ -1,4 +1,5 @@
-//! The context of a batch as its decisions change it. A fork is merged or dropped, so nothing is undone. Pure.
+//! The context of a batch as its decisions change it. A fork is merged or dropped, so nothing is
+//! undone. Pure.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Checks of an optimistic batch that no constraint makes: its refusals, dry runs and aborted sets insert nothing that a
-//! unique key could refuse.
+//! Checks of an optimistic batch that no constraint makes: its refusals, dry runs and aborted sets
+//! insert nothing that a unique key could refuse.
 
 use sqlx::PgConnection;
 

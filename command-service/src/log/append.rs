@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::request::CommandRequest;
 
-/// Events that were appended, on a connection that was made at a moment: whoever reads the log by a connection that has
-/// answered since then reads the same log.
+/// Events that were appended, on a connection that was made at a moment: whoever reads the log by a
+/// connection that has answered since then reads the same log.
 #[derive(Debug)]
 pub struct Appended {
     /// The events, oldest first.
@@ -117,7 +117,8 @@ pub struct NewKey {
     pub refusal: Option<String>,
 }
 
-/// An account, and the version on which a command without events relies: a row of `passbook.asserted_version`.
+/// An account, and the version on which a command without events relies: a row of
+/// `passbook.asserted_version`.
 #[derive(Debug, sqlx::Encode)]
 pub struct AssertedVersion {
     /// The account's partition.
@@ -210,12 +211,12 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
 const INDEXED: [&str; 6] =
     ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
 
-/// Appends in one round trip and one transaction, or within the transaction that is open. Returns the events with their
-/// positions and times.
+/// Appends in one round trip and one transaction, or within the transaction that is open. Returns
+/// the events with their positions and times.
 ///
 /// # Errors
-/// A violated constraint means that a state decided on was stale, and nothing was appended. After any other error the
-/// append may or may not have happened.
+/// A violated constraint means that a state decided on was stale, and nothing was appended. After
+/// any other error the append may or may not have happened.
 pub async fn append(
     connection: &mut PgConnection,
     append: Append,
@@ -269,7 +270,8 @@ async fn call(
         .await
 }
 
-/// Calls the append with nothing to append to a partition: its rights, its function and the lock of the head are tried.
+/// Calls the append with nothing to append to a partition: its rights, its function and the lock of
+/// the head are tried.
 ///
 /// # Errors
 /// As [`append`].
@@ -280,7 +282,8 @@ pub async fn try_nothing(
     call(connection, &Append::default(), &[partition]).await.map(drop)
 }
 
-/// Bytes of text in an event that is tried, and how many there are: together more than a page of the table has.
+/// Bytes of text in an event that is tried, and how many there are: together more than a page of
+/// the table has.
 const TRIED: (usize, i32) = (1_800, 5);
 
 /// Appends events to a partition and rolls them back: space on the disk is tried as well.
@@ -316,7 +319,8 @@ fn incompressible(bytes: usize) -> Box<RawValue> {
     RawValue::from_string(format!("\"{ids}\"")).unwrap_or_default()
 }
 
-/// Locks the heads of partitions until the transaction ends: nothing else is appended to them meanwhile.
+/// Locks the heads of partitions until the transaction ends: nothing else is appended to them
+/// meanwhile.
 ///
 /// # Errors
 /// As any query.

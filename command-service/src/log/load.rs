@@ -70,13 +70,13 @@ pub struct Wanted {
     pub version: i64,
 }
 
-/// How many events of an account are folded in one query. An account that has more after its newest snapshot (all its
-/// snapshots are of no use after [`STATE_VERSION`] was raised) is folded in steps, and each leaves a snapshot: a load
-/// that is cut off is not begun anew.
+/// How many events of an account are folded in one query. An account that has more after its newest
+/// snapshot (all its snapshots are of no use after [`STATE_VERSION`] was raised) is folded in
+/// steps, and each leaves a snapshot: a load that is cut off is not begun anew.
 const STEP: usize = 20_000;
 
-/// Loads accounts, in the order given. One that can't be read does not keep the others from being loaded. States on the
-/// way to that of a very long account go to `snapshots`.
+/// Loads accounts, in the order given. One that can't be read does not keep the others from being
+/// loaded. States on the way to that of a very long account go to `snapshots`.
 ///
 /// # Errors
 /// As any query.
@@ -101,7 +101,8 @@ pub(super) async fn load_from(
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
         open = step(connection, wanted, &open, &mut results, state_version, snapshots).await?;
-        // No snapshot has state version 0: after the first step each account goes on from where it is.
+        // No snapshot has state version 0: after the first step each account goes on from where it
+        // is.
         state_version = 0;
         for index in &open {
             if let Ok(loaded) = &results[*index]
@@ -137,8 +138,9 @@ pub(super) fn followed_by(mut loaded: Loaded, events: &[Arc<RecordedEvent>]) -> 
     Ok(loaded)
 }
 
-/// Takes those of the accounts that are `open` one step further, from newer snapshots of the given state version if they
-/// have some. Returns those that have more events: one whose snapshot is not to be trusted begins in the next step.
+/// Takes those of the accounts that are `open` one step further, from newer snapshots of the given
+/// state version if they have some. Returns those that have more events: one whose snapshot is not
+/// to be trusted begins in the next step.
 async fn step(
     connection: &mut PgConnection,
     wanted: &[Wanted],

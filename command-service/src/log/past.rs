@@ -1,4 +1,5 @@
-//! What states do not keep, as far as commands need it: entries to be undone, holds that have ended, transfers by id.
+//! What states do not keep, as far as commands need it: entries to be undone, holds that have
+//! ended, transfers by id.
 
 use std::collections::HashMap;
 

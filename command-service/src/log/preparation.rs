@@ -1,4 +1,5 @@
-//! Preparation of commands before they queue for a lane: facts of the log that never change, read without a lock.
+//! Preparation of commands before they queue for a lane: facts of the log that never change, read
+//! without a lock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,7 +28,8 @@ use crate::request::CommandRequest;
 
 static UNREAD: Fault = Fault::new("entries to be reversed can't be read");
 
-/// Maximum number of requests with backdated debits at once: each holds up to [`MOST_OF_REQUEST`] events in memory.
+/// Maximum number of requests with backdated debits at once: each holds up to [`MOST_OF_REQUEST`]
+/// events in memory.
 const AT_ONCE: usize = 16;
 
 /// A command, with its partition and what the log says of it for good.
@@ -93,8 +95,8 @@ impl PreparedCommand {
         self.request.key().map(|key| Key { partition, account_id, key })
     }
 
-    /// Returns the key to keep with the command's outcome: the account's version after it, and its number of events
-    /// or its refusal as JSON.
+    /// Returns the key to keep with the command's outcome: the account's version after it, and its
+    /// number of events or its refusal as JSON.
     pub(crate) fn new_key(
         &self,
         version: i64,

@@ -33,7 +33,8 @@ pub(crate) enum RebuildError {
 }
 
 impl LogAccess<'_> {
-    /// Rebuilds answers, with both legs of transfers. The result has one element for each command, in their order.
+    /// Rebuilds answers, with both legs of transfers. The result has one element for each command,
+    /// in their order.
     pub(crate) async fn accepted(
         &mut self,
         commands: &[CausedEvents],
