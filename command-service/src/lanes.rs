@@ -1,7 +1,7 @@
 //! Lanes: each owns some partitions, and decides and appends the commands on their accounts, many
 //! to a commit. One more lane takes the commands that touch partitions of several lanes.
 //!
-//! A batch takes four steps: load the context (`context`), decide ([`crate::decision`]), append
+//! A batch takes four steps: load the context (`context`), decide (`decision`), append
 //! (`steps`), and build the results (`results`).
 
 mod context;
@@ -26,7 +26,8 @@ use tokio::time::Instant;
 use crate::config::lanes::LaneConfig;
 use crate::decision::command_set::CommandSet;
 use crate::domain::Command;
-use crate::log::preparation::{Preparation, PreparedCommand};
+use crate::log::preparation::Preparation;
+use crate::log::prepared_command::PreparedCommand;
 use crate::log::state_cache::StateCaches;
 use crate::outcome::{CommandError, CommandResult};
 use crate::request::{CommandRequest, stretches};

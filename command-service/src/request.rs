@@ -35,7 +35,7 @@ pub(crate) enum Identity {
 }
 
 impl CommandRequest {
-    /// Returns a hash of the command, by which a repeat is told from another use of its key. The
+    /// Returns a hash of the command, which differs between a repeat and another use of its key. The
     /// hash leaves out `If-Match` and the headers: they may differ from one try to the next.
     pub fn fingerprint(&self) -> i64 {
         fingerprint(&self.command, None)
@@ -71,8 +71,11 @@ pub(crate) struct FirstUses(HashSet<Identity>);
 impl FirstUses {
     /// Adds the identities of commands. Returns true if none of them was there.
     pub(crate) fn add(&mut self, identities: impl Iterator<Item = Identity>) -> bool {
-        // All are added, not only those before the first repeat.
-        identities.fold(true, |are_new, identity| self.0.insert(identity) && are_new)
+        let mut are_new = true;
+        for identity in identities {
+            are_new &= self.0.insert(identity);
+        }
+        are_new
     }
 }
 

@@ -8,7 +8,7 @@ use super::command::Decision;
 use super::command_set::{CommandSet, Place};
 use super::context::DecisionContext;
 use super::working::{Changes, Working};
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
 /// The decisions on a batch, and the changes that follow from them.

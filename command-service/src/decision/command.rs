@@ -8,11 +8,12 @@ use super::change::{Change, ChangeEvents};
 use super::working::Working;
 use crate::domain::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide};
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
 /// The decision on a command.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all commands are accepted")]
 pub(crate) enum Decision {
     Accepted { own: Change, to: Option<Change> },
     Refused(Refusal),

@@ -10,9 +10,9 @@ use super::command_set::CommandSet;
 use crate::domain::Account;
 use crate::domain::facts::Facts;
 use crate::log::clock::LogClock;
-use crate::log::load::Loaded;
+use crate::log::loaded::Loaded;
 use crate::log::past::HoldId;
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 
 /// The states and facts that the decisions of a batch rest on.
 #[derive(Debug)]

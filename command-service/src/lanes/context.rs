@@ -12,9 +12,10 @@ use crate::domain::Command;
 use crate::domain::effective::Timeline;
 use crate::log::access::LogAccess;
 use crate::log::effective::follow;
-use crate::log::load::{LoadError, Loaded, Wanted, load};
+use crate::log::load::{LoadError, Wanted, load};
+use crate::log::loaded::Loaded;
 use crate::log::past::{self, HoldId};
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::log::state_cache::Kind;
 
 /// Maximum number of sets whose accounts are loaded in one query: a load that is cut off keeps what

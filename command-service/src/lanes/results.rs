@@ -16,7 +16,7 @@ use crate::decision::command::Decision;
 use crate::decision::command_set::Place;
 use crate::decision::context::DecisionContext;
 use crate::log::append::Appended;
-use crate::log::load::Loaded;
+use crate::log::loaded::Loaded;
 use crate::log::state_cache::{CacheGuard, Kind};
 use crate::outcome::{Accepted, AccountChange, Answer, CommandResult, Outcome};
 

@@ -11,7 +11,7 @@ use crate::decision::context::DecisionContext;
 use crate::domain::{Command, Refusal};
 use crate::log::outcomes::{Key, by_key};
 use crate::log::past;
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 
 /// Returns true if the log knows better than the context that a batch was decided on.
 pub(super) async fn is_stale(

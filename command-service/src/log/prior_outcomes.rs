@@ -13,7 +13,7 @@ use super::access::LogAccess;
 use super::append::NewKey;
 use super::outcomes::{CausedEvents, KeptOutcome, Key, by_command, by_key};
 use super::past;
-use super::preparation::PreparedCommand;
+use super::prepared_command::PreparedCommand;
 use super::rebuild::{RebuildError, sent_leg};
 use crate::domain::Command;
 use crate::domain::command::Transfer;

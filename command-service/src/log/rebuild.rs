@@ -11,7 +11,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::access::LogAccess;
-use super::load::{LoadResult, Loaded, Unreadable, Wanted, followed_by, load_from};
+use super::load::{LoadResult, Unreadable, Wanted, followed_by, load_from};
+use super::loaded::Loaded;
 use super::outcomes::{CausedEvents, index};
 use super::rows::{event_columns, recorded_event};
 use super::state_cache::Kind;

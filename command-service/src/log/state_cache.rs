@@ -10,7 +10,7 @@ use quick_cache::{Weighter, unsync};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 
 /// Size of an entry without its state, in bytes: key, hash table and queue.
 const OVERHEAD: u64 = 64;
