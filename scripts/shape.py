@@ -34,8 +34,9 @@ BANNED = re.compile(
     r"set aside|thrown away|labels|settle[sd]?|as any query)(?![`/\w-])",
     re.IGNORECASE,
 )
-# A conventions page has to name what it bans; a metric has labels.
-MAY_NAME = {"told": "docs/CONVENTIONS.md docs/GLOSSARY.md", "labels": "metrics.rs telemetry.rs"}
+# Pages that define the terms name the banned ones; a metric has labels.
+MAY_NAME_ALL = ("docs/CONVENTIONS.md", "docs/GLOSSARY.md")
+MAY_HAVE_LABELS = ("metrics.rs", "telemetry.rs")
 
 TOKEN = re.compile(
     r"""(?P<doc>//[/!][^\n]*)
@@ -81,7 +82,8 @@ class Source:
         return "/tests/" in f"/{self.name}" or self.name.endswith(("/tests.rs", "_test.rs"))
 
     def without_inline_tests(self):
-        return Source(self.name, self.text[: self.code.find("#[cfg(test)]\nmod tests {") % (len(self.text) + 1)])
+        before, _, _ = self.code.partition("#[cfg(test)]\nmod tests {")
+        return Source(self.name, self.text[: len(before)])
 
     def code_lines(self):
         return sum(1 for line in self.code.splitlines() if line.strip())
@@ -116,9 +118,11 @@ class Source:
             yield start, "\n".join(block)
 
     def prose(self):
-        """Yields the line and the text of comments and string literals, a sentence that wraps as one text."""
+        """Yields the line and the text of comments and string literals; a literal without a space is a name."""
         yield from self.docs()
-        yield from ((line, text) for kind, line, text in self.tokens if kind != "doc")
+        for kind, line, text in self.tokens:
+            if kind == "comment" or kind == "string" and " " in text:
+                yield line, text
 
 
 def closing(code, start):
@@ -216,17 +220,12 @@ def spread(values):
     return f"{statistics.median(values):.0f} / {values[int(len(values) * 0.9)]} / {values[-1]}"
 
 
-def measure(root):
-    """Returns rows of (name, value, limit) and the findings that a limit forbids."""
-    files = [f for f in root.rglob("*.rs") if not {"target", "clients", "consumers"} & set(f.relative_to(root).parts)]
-    sources = [Source(str(f.relative_to(root)), f.read_text()) for f in sorted(files)]
-    production = [s.without_inline_tests() for s in sources if not s.is_test]
-    findings = []
-    find = lambda where, line, reason: findings.append(f"{where}:{line}: {reason}")
+def percent(part, whole):
+    return f"{100 * part / max(whole, 1):.1f} %"
 
-    sizes = [len(s.lines) for s in production]
+
+def sizes(sources, production, find):
     long_files = [s for s in production if len(s.lines) > FILE_LINES]
-    long_tests = [s for s in sources if s.is_test and len(s.lines) > FILE_LINES]
     for s in long_files:
         find(s.name, 1, f"{len(s.lines)} lines")
     functions = [(s, *f) for s in production for f in s.functions()]
@@ -237,61 +236,89 @@ def measure(root):
     wide = [(s.name, n) for s in sources for n, line in enumerate(s.lines, 1) if len(line) > COLUMNS]
     for name, n in wide:
         find(name, n, f"over {COLUMNS} columns")
+    lengths = [len(s.lines) for s in production]
+    total = sum(len(s.lines) for s in sources)
+    yield "production files / lines", f"{len(production)} / {sum(lengths)}", ""
+    yield "file: median / p90 / worst", spread(lengths), ""
+    yield f"files over {FILE_LINES} lines", len(long_files), "0"
+    yield f"test files over {FILE_LINES} lines", sum(s.is_test and len(s.lines) > FILE_LINES for s in sources), ""
+    yield "function: median / p90 / worst", spread(f[2] for f in functions), ""
+    yield f"functions over {FUNCTION_LINES} lines", len(long_functions), f"{len(LONG_BY_CHOICE)}, named"
+    yield f"lines over {COLUMNS} columns", f"{len(wide)} ({percent(len(wide), total)})", "0"
+    yield "test share of lines", percent(total - sum(lengths), total), ""
 
-    docs = [(s, line, x) for s in sources for line, doc in s.docs() for x in sentences(doc)]
+
+def densities(production):
+    code = sum(s.code_lines() for s in production)
+    kinds = [kind for s in production for kind, _, _ in s.tokens]
+    items = [(m["pub"] or "").strip() for s in production for m in ITEM.finditer(s.code)]
+
+    def count(pattern):
+        return sum(len(re.findall(pattern, s.code)) for s in production)
+
+    def per_thousand(pattern):
+        return f"{1000 * count(pattern) / max(code, 1):.1f} ({count(pattern)})"
+
+    yield "unwrap + expect per 1000 lines", per_thousand(r"\.(?:unwrap|expect)\("), ""
+    yield "closures bound by `let` per 1000 lines", per_thousand(r"\blet \w+ =\s+(?:async )?(?:move )?\|"), ""
+    yield "`allow` / `expect` attributes", f"{count(r'#!?.allow[(]')} / {count(r'#!?.expect[(]')}", ""
+    yield "items `pub`", percent(items.count("pub"), len(items)), ""
+    yield "doc lines / code", percent(kinds.count("doc"), code), ""
+    yield "inline comments / code", percent(kinds.count("comment"), code), ""
+
+
+def language(sources, root, find):
+    docs = [(s.name, line, x) for s in sources for line, doc in s.docs() for x in sentences(doc)]
     riddles = [d for d in docs if RIDDLE.match(d[2])]
-    riddle_share = 100 * len(riddles) / max(len(docs), 1)
-    if riddle_share >= RIDDLES_PERCENT:
-        for s, line, text in riddles:
-            find(s.name, line, f"begins with `{text.split()[0]}`")
-    pages = [(str(f.relative_to(root)), f.read_text()) for f in [root / "README.md", *root.glob("docs/**/*.md")] if f.exists()]
-    texts = [(s.name, line, text) for s in sources for line, text in s.prose()] + [(n, 1, t) for n, t in pages]
+    share = 100 * len(riddles) / max(len(docs), 1)
+    if share >= RIDDLES_PERCENT:
+        for name, line, text in riddles:
+            find(name, line, f"begins with `{text.split()[0]}`")
+    pages = [f for f in [root / "README.md", *sorted(root.glob("docs/**/*.md"))] if f.exists()]
+    texts = [(s.name, line, text) for s in sources for line, text in s.prose()]
+    texts += [(str(f.relative_to(root)), 1, f.read_text()) for f in pages]
     banned = 0
     for name, line, text in texts:
         for match in BANNED.finditer(text.replace("\n", " ")):
             word = match.group().lower()
-            excused = MAY_NAME["told"] + (MAY_NAME["labels"] if word == "labels" else "")
-            if not name.endswith(tuple(excused.split())):
+            if not name.endswith(MAY_NAME_ALL if word != "labels" else MAY_NAME_ALL + MAY_HAVE_LABELS):
                 banned += 1
                 find(name, line + text.count("\n", 0, match.start()), f"says `{word}`")
+    yield "doc sentences: What, How, Where, Whether, Of", f"{share:.1f} %", f"< {RIDDLES_PERCENT:.0f} %"
+    yield "banned words", banned, "0"
 
+
+def imports(production, find):
     crates = defaultdict(list)
     for s in production:
         crates[s.name.split("/src/")[0]].append(s)
-    modules = [Modules(crate, group) for crate, group in crates.items()]
-    cycles = [(crate, c) for crate, m in zip(crates, modules) for c in m.cycles()]
+    modules = {crate: Modules(crate, group) for crate, group in crates.items()}
+    cycles = [(crate, cycle) for crate, m in modules.items() for cycle in m.cycles()]
     for crate, cycle in cycles:
         find(crate, 1, f"these import each other: {', '.join(cycle)}")
-    upward = [u for m in modules for u in m.upward()]
+    upward = [u for m in modules.values() for u in m.upward()]
     for u in upward:
         find(*u)
+    yield "import cycles", len(cycles), "0"
+    yield "upward imports", len(upward), "0"
 
-    code = sum(s.code_lines() for s in production)
-    tokens = lambda kind: sum(1 for s in production for k, _, _ in s.tokens if k == kind)
-    count = lambda pattern: sum(len(re.findall(pattern, s.code)) for s in production)
-    items = [m for s in production for m in ITEM.finditer(s.code)]
-    total = sum(len(s.lines) for s in sources)
-    per_thousand = lambda n: f"{1000 * n / max(code, 1):.1f} ({n})"
-    percent = lambda n, of: f"{100 * n / max(of, 1):.1f} %"
+
+def measure(root):
+    """Returns rows of (name, value, limit), and the findings beyond the limits."""
+    elsewhere = {"target", "clients", "consumers"}
+    files = [f for f in sorted(root.rglob("*.rs")) if not elsewhere & set(f.relative_to(root).parts)]
+    sources = [Source(str(f.relative_to(root)), f.read_text()) for f in files]
+    production = [s.without_inline_tests() for s in sources if not s.is_test]
+    findings = []
+
+    def find(where, line, reason):
+        findings.append(f"{where}:{line}: {reason}")
+
     rows = [
-        ("production files / lines", f"{len(production)} / {sum(sizes)}", ""),
-        ("file: median / p90 / worst", spread(sizes), ""),
-        (f"files over {FILE_LINES} lines", len(long_files), "0"),
-        (f"test files over {FILE_LINES} lines", len(long_tests), ""),
-        ("function: median / p90 / worst", spread(f[2] for f in functions), ""),
-        (f"functions over {FUNCTION_LINES} lines", len(long_functions), f"{len(LONG_BY_CHOICE)}, named"),
-        ("unwrap + expect per 1000 lines", per_thousand(count(r"\.(?:unwrap|expect)\(")), ""),
-        ("doc lines / code", percent(tokens("doc"), code), ""),
-        ("inline comments / code", percent(tokens("comment"), code), ""),
-        ("test share of lines", percent(total - sum(sizes), total), ""),
-        ("items `pub`", percent(sum((m["pub"] or "").strip() == "pub" for m in items), len(items)), ""),
-        ("`allow` / `expect` attributes", f"{count(r'#!?.allow[(]')} / {count(r'#!?.expect[(]')}", ""),
-        (f"lines over {COLUMNS} columns", f"{len(wide)} ({percent(len(wide), total)})", "0"),
-        ("closures bound by `let` per 1000 lines", per_thousand(count(r"\blet \w+ =\s+(?:async )?(?:move )?\|")), ""),
-        ("doc sentences: What, How, Where, Whether, Of", f"{riddle_share:.1f} %", f"< {RIDDLES_PERCENT:.0f} %"),
-        ("banned words", banned, "0"),
-        ("import cycles", len(cycles), "0"),
-        ("upward imports", len(upward), "0"),
+        *sizes(sources, production, find),
+        *densities(production),
+        *language(sources, root, find),
+        *imports(production, find),
     ]
     return rows, findings
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Runs Passbook and has schemathesis, which reads each service's /openapi.json, send both whatever fits it or does not:
-# no 500, no undocumented status, no answer that breaks its schema.
-# Usage: tests/fuzz.sh PASSBOOK [EXAMPLES]; PASSBOOK is the program, EXAMPLES how many requests an operation and phase.
+# Runs Passbook and fuzzes both services with schemathesis, by their /openapi.json: no 500, no undocumented status, no
+# answer that breaks its schema.
+# Usage: tests/fuzz.sh PASSBOOK [EXAMPLES]. PASSBOOK is the program, EXAMPLES the number of requests for each operation
+# and phase.
 set -euo pipefail
 passbook=$(realpath "$1") examples=${2:-40}
 work=$(mktemp -d)
-# Postgres's own user has to get in.
+# Postgres's own user must be able to enter.
 chmod 755 "$work"
 "$passbook" --data-dir "$work/data" --command-addr 127.0.0.1:20480 --projection-addr 127.0.0.1:20481 >"$work/log" 2>&1 &
 running=$!
@@ -17,14 +18,14 @@ until grep -q "Passbook is ready" "$work/log"; do
   kill -0 "$running" || { cat "$work/log"; exit 1; }
   sleep 0.2
 done
-# Where it leaves what it caches.
+# schemathesis leaves its cache in the working directory.
 cd "$work"
-# Most of what it asks is asked of an account that is there, with some money and a hold on it.
+# Most requests are for an existing account with money and a hold on it.
 account=01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60 hold=0f8e5d80-6c1d-4f5b-8f0e-3a1f1c9b7e11
 ask() { curl --silent --show-error --fail --output /dev/null --json "$2" "http://127.0.0.1:20480$1"; }
 ask /v1/accounts "{\"account_id\":\"$account\",\"owner\":\"fuzz\",\"currency\":\"EUR\",\"initial_deposit\":900719925474099}"
 ask "/v1/accounts/$account/holds" "{\"hold_id\":\"$hold\",\"amount\":9007199254740}"
-# And of a replay that has ended: the stream of one that goes on would be read to its end.
+# The replay must have ended, because schemathesis reads its stream to the end.
 replay=$(curl --silent --show-error --fail --json '{"from":"beginning"}' http://127.0.0.1:20481/admin/replays | grep -o '[0-9a-f-]\{36\}' | head -1)
 until curl --silent "http://127.0.0.1:20481/admin/replays/$replay" | grep -q '"state":"done"'; do sleep 0.2; done
 {
@@ -37,7 +38,7 @@ for config in there anywhere; do
     "$work/python/bin/schemathesis" --config-file "$config.toml" run "http://127.0.0.1:$port/openapi.json" --max-examples "$examples" --no-color \
       --generation-database none --phases examples,coverage,fuzzing \
       --checks status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
-    # A 503 is an answer (it tells what to wait for), a 500 is a defect.
+    # A 503 is a documented answer, a 500 is a defect.
     if curl --silent "http://127.0.0.1:$port/metrics" | grep 'status="500"'; then exit 1; fi
   done
 done

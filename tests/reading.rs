@@ -1,52 +1,52 @@
-//! Reading the log, against a real Postgres and as the role the service runs as: by partition, by account, by type
+//! Reads of the log on a real Postgres, with the service's role: by partition, by account, by type
 //! and time.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+/// Postgres cluster of the tests.
+#[path = "support/postgres.rs"]
+mod postgres;
 
 use command_service::log::read::LogReader;
 use command_service::log::read::search::{Cursor, Search};
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::Snapshots;
-use command_service::log::store;
-use embedded_postgres::{Cluster, Settings};
 use passbook_shared::partition::partition_of;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
+use postgres::Database;
+
 const PARTITIONS: i16 = 3;
-/// Of each partition.
+/// Number of events in each partition.
 const EVENTS: i64 = 1_000;
-/// Events of other accounts are in the log, too.
+/// Account of all events of its partition. Each other event has an account of its own.
 const ACCOUNT: Uuid = Uuid::from_u128(7);
 
 struct Log {
-    cluster: Cluster,
+    database: Database,
     owner: PgPool,
     reader: LogReader,
-    _directory: tempfile::TempDir,
 }
 
 impl Log {
-    /// A log whose partitions advance at different speeds, with many events of one moment within and across them,
-    /// rare types, and every other event undecodable.
+    /// Creates a log whose partitions advance at different speeds. It has many events of one
+    /// moment, rare types, and every other event is undecodable.
     async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let settings = Settings { data_dir: directory.path().join("data"), ..Settings::default() };
-        let cluster = Cluster::start(&settings).await.unwrap();
-        let owner = PgPool::connect(&cluster.owner_url()).await.unwrap();
-        let role = cluster.command_url().parse::<PgConnectOptions>().unwrap();
-        let owner_options = cluster.owner_url().parse().unwrap();
-        let store =
-            store::prepare(&owner_options, role.get_username(), Some(PARTITIONS)).await.unwrap();
+        let database = Database::create(Some(PARTITIONS)).await;
+        let owner = PgPool::connect(&database.owner_url).await.unwrap();
         sqlx::query(
-            "INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id,
-                                          event_id, command_id, type, data)
-             SELECT n, n, '2026-01-01T00:00:00Z'::timestamptz + (n / 7) * (p + 1) * interval '1 millisecond', p, 1,
-                    CASE WHEN p = $1 THEN $2 ELSE gen_random_uuid() END, gen_random_uuid(), gen_random_uuid(),
+            "INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version,
+                                          account_id, event_id, command_id, type, data)
+             SELECT n, n,
+                    '2026-01-01T00:00:00Z'::timestamptz
+                        + (n / 7) * (p + 1) * interval '1 millisecond',
+                    p, 1, CASE WHEN p = $1 THEN $2 ELSE gen_random_uuid() END,
+                    gen_random_uuid(), gen_random_uuid(),
                     CASE WHEN n % 300 = 5 THEN 'AccountFrozen' ELSE 'MoneyDeposited' END,
-                    CASE WHEN n % 2 = 0 THEN '{\"amount\":1}'::json ELSE '[\"not of this shape\"]'::json END
+                    CASE WHEN n % 2 = 0 THEN '{\"amount\":1}'::json
+                         ELSE '[\"not of this shape\"]'::json END
                FROM generate_series(0, $3 - 1) AS p, generate_series(1, $4) AS n",
         )
         .bind(partition_of(ACCOUNT, PARTITIONS))
@@ -56,17 +56,18 @@ impl Log {
         .execute(&owner)
         .await
         .unwrap();
-        let pool = PgPool::connect_lazy_with(role);
-        let reader =
-            LogReader::new(pool.clone(), pool, store, Snapshots::only_read(SnapshotKey::random()));
-        Self { cluster, owner, reader, _directory: directory }
+        let pool = PgPool::connect_lazy(&database.service_url).unwrap();
+        let snapshots = Snapshots::only_read(SnapshotKey::random());
+        let reader = LogReader::new(pool.clone(), pool, database.store, snapshots);
+        Self { database, owner, reader }
     }
 
-    /// What a search should find, as positions.
+    /// Returns the positions that a search should find.
     async fn expected(&self, search: &Search<'_>) -> Vec<String> {
         sqlx::query_scalar(
             "SELECT partition || '-' || position FROM passbook.events
-              WHERE ($1 IS NULL OR type = $1) AND ($2 IS NULL OR recorded_at >= $2) AND ($3 IS NULL OR recorded_at < $3)
+              WHERE ($1 IS NULL OR type = $1)
+                AND ($2 IS NULL OR recorded_at >= $2) AND ($3 IS NULL OR recorded_at < $3)
               ORDER BY recorded_at, partition, position",
         )
         .bind(search.event_type)
@@ -77,7 +78,8 @@ impl Log {
         .unwrap()
     }
 
-    /// What it finds, page after page, by cursors that were text in between.
+    /// Returns the positions that a search finds, page by page, with cursors that pass through
+    /// text.
     async fn found(&self, search: &Search<'_>) -> Vec<String> {
         let (mut positions, mut after) = (Vec::new(), None);
         loop {
@@ -91,7 +93,7 @@ impl Log {
 
     async fn end(self) {
         self.owner.close().await;
-        self.cluster.stop().await.unwrap();
+        self.database.drop().await;
     }
 }
 
@@ -151,10 +153,11 @@ async fn a_partition_and_an_account_are_read_to_their_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_version_at_a_time_is_the_last_that_was_recorded_by_then() {
+async fn the_version_at_a_time_is_the_last_recorded_by_then() {
     let log = Log::start().await;
     let versions: Vec<(i64, Timestamp)> = sqlx::query_as(
-        "SELECT max(version), recorded_at FROM passbook.events WHERE account_id = $1 GROUP BY 2 ORDER BY 1",
+        "SELECT max(version), recorded_at FROM passbook.events
+          WHERE account_id = $1 GROUP BY 2 ORDER BY 1",
     )
     .bind(ACCOUNT)
     .fetch_all(&log.owner)

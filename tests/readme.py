@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs the commands of README.md in their order, as a newcomer would: against the launcher, and from the chapter on
-containers on against docker compose. Each must succeed, and what is shown of its answer must be in the answer that is given.
+"""Runs the commands of the pages in their order, as a newcomer would: against the launcher, and from the chapter on
+containers on against docker compose. Each command must succeed, and its answer must contain the answer that is shown.
 
-Usage: readme.py PASSBOOK; the programs of the services are taken from beside it. Needs Docker with compose.
+Usage: readme.py PASSBOOK; the services' programs are in the same directory. Needs Docker with compose.
 """
 
 import contextlib
@@ -19,18 +19,24 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "fixtures"))
+from answers import answers, differs, shape  # noqa: E402
 from every_event import BUSY, EVE, appended, request, send_all  # noqa: E402
+from images import prebuilt  # noqa: E402
 from running import free_port, until  # noqa: E402
 
 ROOT = HERE.parent
+# The pages, with the languages of the blocks that are run; all of README and REPLAY.
+PAGES = {
+    "README.md": ("sh", "json", ""),
+    "docs/REPLAY.md": ("sh", "json", ""),
+    "docs/EVENTS.md": ("python",),
+    "docs/BENCHMARK.md": ("sh",),
+}
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
-# Changes from one run to the next: times, and ids that hold a time.
-VOLATILE = re.compile(r"^(\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f-]{17})$")
 
 
 class Newcomer:
-    """Somebody with a shell, who starts with the launcher."""
+    """A shell, and the processes that its commands need; starts with the launcher."""
 
     def __init__(self, passbook, work, stack):
         self.passbook, self.work, self.stack = Path(passbook).resolve(), Path(work), stack
@@ -59,13 +65,13 @@ class Newcomer:
         path.chmod(0o755)
 
     def here(self, text):
-        """The text with this run's ports."""
+        """Returns the text with the ports of this run."""
         return text.replace("127.0.0.1:8080", f"127.0.0.1:{self.command}").replace(
             "127.0.0.1:8081", f"127.0.0.1:{self.projection}"
         )
 
     def run(self, script, problems=0, stdin=subprocess.DEVNULL):
-        """Runs a block; so many of its answers may be problems."""
+        """Runs a block. Exactly `problems` of its answers have to be problems."""
         shell = ["bash", "-euo", "pipefail", "-c", self.here(script)]
         done = subprocess.run(shell, cwd=ROOT, env=self.environment, capture_output=True, text=True, stdin=stdin)
         self.output = done.stdout
@@ -76,8 +82,7 @@ class Newcomer:
 
     def launch(self, _=None, **more):
         arguments = [self.passbook, f"--data-dir={self.work / 'data'}"]
-        environment = {**self.environment, **more}
-        self.launcher = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL)
+        self.launcher = subprocess.Popen(arguments, env=self.environment | more, stdout=subprocess.DEVNULL)
         self.stack.callback(self.stop)
         self.ready()
 
@@ -91,15 +96,11 @@ class Newcomer:
             until("ready", lambda port=port: request(f"http://127.0.0.1:{port}", "GET", "/health/ready")[0] == 200)
 
     def compose(self, script):
-        """Containers of the services' own Dockerfiles, with programs that are built already."""
+        """Starts containers from the services' own Dockerfiles, with programs that are already built."""
         self.stop()
         image = self.work / "image"
         for service in ("command-service", "projection-service"):
-            (image / service).mkdir(parents=True)
-            shutil.copy(self.passbook.parent / service, image / service / "program")
-            last = (ROOT / service / "Dockerfile").read_text().rpartition("\nFROM ")[2]
-            last = re.sub(r"COPY --from=build \S*/(\S+) (\S+)/\n", r"COPY \1/program \2/\1\n", last)
-            (image / service / "Dockerfile").write_text(f"FROM {last}")
+            prebuilt(ROOT / service / "Dockerfile", self.passbook.parent / service, image / service)
         (self.work / "compose.json").write_text("{}")
         config = json.loads(self.docker("config", "--format=json"))
         built = {name: {"build": {"context": str(image)}} for name, service in config["services"].items() if "build" in service}
@@ -132,7 +133,7 @@ class Newcomer:
             raise SystemExit(f"not a full replay: {self.get('/admin/replays')}")
 
     def quarantine(self, script):
-        """With an event in it that this version does not know, whose retry is refused."""
+        """Quarantines an event of an unknown type first; its retry is refused."""
         event = appended(EVE, len(self.events(EVE)) + 1, "MoneyBurnt", "{}")
         self.docker("exec", "-T", "postgres", "psql", "-q", "-U", "postgres", "-d", "passbook_command", "-c", event)
         until("an event is in quarantine", lambda: self.get("/admin/quarantine")["data"])
@@ -140,7 +141,7 @@ class Newcomer:
         self.run(script.replace("/quarantine/7/", f"/quarantine/{number}/"), problems=1)
 
     def restore(self, script):
-        """With a log that is older than the topic and the views by a deposit."""
+        """Restores a log first that lacks a deposit which the topic and the views have."""
         path = f"/v1/accounts/{BUSY}"
         before = self.get(path)
         self.docker("stop", "command-service")
@@ -163,7 +164,7 @@ class Newcomer:
         self.docker("start", "command-service")
         health = (f"http://127.0.0.1:{self.command}", "GET", "/health/ready")
         until("the fork is noticed", lambda: request(*health)[0] == 503 and "partition" in request(*health)[2])
-        # It asks on a terminal.
+        # The command asks only if its input is a terminal.
         keyboard, terminal = pty.openpty()
         os.write(keyboard, b"y\n")
         self.run(script, stdin=terminal)
@@ -176,7 +177,7 @@ class Newcomer:
         self.docker("exec", "-T", "postgres", "psql", "-q", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement)
 
     def another_program(self, program):
-        """Reads the launcher's topic for ever: until it has printed the events of the first account, or for a minute."""
+        """Runs a program that never ends, until it has printed the events of the first account."""
         python = self.work / "python"
         requirements = HERE / "consumers/python/requirements.txt"
         subprocess.run([sys.executable, "-m", "venv", python], check=True)
@@ -184,9 +185,9 @@ class Newcomer:
         self.docker("stop")
         self.launch(BROKER_PORT=str(self.broker))
         program = program.replace("127.0.0.1:9092", f"127.0.0.1:{self.broker}")
-        arguments = ["timeout", "60", python / "bin/python", "-u", "-c", program]
-        reading = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-        records = [reading.stdout.readline() for _ in range(6)]
+        arguments = [python / "bin/python", "-u", "-c", program]
+        reading = subprocess.Popen(["timeout", "60", *arguments], stdout=subprocess.PIPE, text=True)
+        records = [reading.stdout.readline() for _ in range(2)]
         reading.terminate()
         reading.wait()
         self.stop()
@@ -196,10 +197,10 @@ class Newcomer:
     def bench(self, script):
         self.run(f"{script.strip()} append --seconds 1 >/dev/null")
 
-    # What is done with a block; any other is run as it is.
+    # Methods that run a block which contains the text; any other block is run as it is.
     RULES = {
         "cargo run --release\n": launch,
-        # The step of the tests that this one follows.
+        # The tests are a step of CI of their own.
         "cargo test --workspace\n": lambda *_: None,
         "docker compose up --build --wait\n": compose,
         "passbook replay ": replays,
@@ -208,37 +209,6 @@ class Newcomer:
         "restore accept": restore,
         "cargo run --release -- bench\n": bench,
     }
-
-
-def answers(text):
-    """The JSON values in an output, one after the other with or without line breaks."""
-    found, decoder, place = [], json.JSONDecoder(), 0
-    while (place := text.find("{", place)) >= 0:
-        try:
-            value, place = decoder.raw_decode(text, place)
-            found.append(value)
-        except json.JSONDecodeError:
-            place += 1
-    return found
-
-
-def differs(place, given, shown):
-    """The first place where an answer is not as shown."""
-    if isinstance(shown, dict) and isinstance(given, dict):
-        if missing := set(shown) - set(given):
-            return f"{place} has {sorted(given)}, and is shown with {sorted(missing)}"
-        return next(filter(None, (differs(f"{place}.{name}", given[name], shown[name]) for name in shown)), None)
-    if isinstance(shown, list) and isinstance(given, list) and len(shown) == len(given):
-        pairs = enumerate(zip(given, shown))
-        return next(filter(None, (differs(f"{place}[{index}]", *pair) for index, pair in pairs)), None)
-    both_volatile = all(isinstance(value, str) and VOLATILE.match(value) for value in (given, shown))
-    return None if given == shown or both_volatile else f"{place} is {given!r}, and is shown as {shown!r}"
-
-
-def shape(line):
-    """A line without its numbers and ids."""
-    line = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", line)
-    return re.sub(r"\d+", "N", line)
 
 
 def follow(newcomer, language, text):
@@ -264,17 +234,19 @@ def follow(newcomer, language, text):
 
 
 def main(passbook):
-    text = (ROOT / "README.md").read_text()
     # Postgres's own user has to get in.
     work = tempfile.mkdtemp()
     os.chmod(work, 0o755)
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, work)
-        newcomer, count, end = Newcomer(passbook, work, stack), 0, 0
-        for block in BLOCK.finditer(text):
-            newcomer.before, end = text[end : block.start()], block.end()
-            follow(newcomer, block[1], block[2])
-            count += 1
+        newcomer, count = Newcomer(passbook, work, stack), 0
+        for page, languages in PAGES.items():
+            text, end = (ROOT / page).read_text(), 0
+            for block in BLOCK.finditer(text):
+                newcomer.before, end = text[end : block.start()], block.end()
+                if block[1] in languages:
+                    follow(newcomer, block[1], block[2])
+                    count += 1
     print(f"{count} passed, 0 failed")
 
 

@@ -1,4 +1,4 @@
-//! `append`, `size` and `long`: what the append can do by itself.
+//! `append`, `size` and `long`: the append without HTTP.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::ground::Ground;
 use crate::library::Library;
 use crate::report::{Report, rounded};
+use crate::servers::Servers;
 
 const ACCOUNTS: usize = 10_000;
 const CLIENTS: [usize; 4] = [1, 8, 64, 256];
 
-/// Deposits per second by clients, a key on each.
+/// Measures deposits per second, each with an idempotency key.
 pub(crate) async fn append(
-    ground: &Ground,
+    servers: &Servers,
     time: Duration,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let site = ground.site().await?;
-    let library = Library::start(&site).await?;
+    let environment = servers.environment().await?;
+    let library = Library::start(&environment).await?;
     let accounts = library.open(ACCOUNTS).await?;
     let mut rows = Vec::new();
     for clients in CLIENTS {
@@ -36,42 +36,44 @@ pub(crate) async fn append(
     report.put("size", size(&library.pool).await?);
     report.line("size", report.get("size").cloned().as_ref());
     library.end().await?;
-    site.clear().await
+    environment.drop_databases().await
 }
 
-/// Bytes an event and a kept key take in Postgres, indexes included.
+/// Returns the bytes of an event and of an idempotency key in Postgres, including indexes.
 async fn size(pool: &PgPool) -> anyhow::Result<Value> {
     let per_row = async |table: &'static str| -> anyhow::Result<f64> {
         let sql = format!(
-            "SELECT pg_total_relation_size('passbook.{table}')::float8 / greatest(count(*), 1) FROM passbook.{table}"
+            "SELECT pg_total_relation_size('passbook.{table}')::float8 / greatest(count(*), 1)
+             FROM passbook.{table}"
         );
         Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(pool).await?)
     };
-    Ok(
-        json!({"bytes_per_event": rounded(per_row("events").await?), "bytes_per_key": rounded(per_row("commands").await?)}),
-    )
+    Ok(json!({
+        "bytes_per_event": rounded(per_row("events").await?),
+        "bytes_per_key": rounded(per_row("commands").await?),
+    }))
 }
 
 const LONG: usize = 100_000;
-/// Events after its newest snapshot: half of what lies between two of them.
+/// Events after the newest snapshot: half the distance of two snapshots.
 const SINCE_SNAPSHOT: usize = 250;
 const SHORT: usize = 10;
 
-/// How much slower an account of 100,000 events is than one of 10, by a service that has just started.
+/// Compares the first command after a start on an account of 100,000 events with one of 10.
 pub(crate) async fn long(
-    ground: &Ground,
+    servers: &Servers,
     time: Duration,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let site = ground.site().await?;
-    let library = Library::start(&site).await?;
+    let environment = servers.environment().await?;
+    let library = Library::start(&environment).await?;
     let mut accounts: Vec<Uuid> = library.open(2).await?.to_vec();
     let short: Vec<Uuid> = accounts.split_off(1);
     let long = accounts;
     for (account, events) in [(&long, LONG), (&short, SHORT)] {
         library.fill(account, events).await?;
     }
-    // One at a time: a batch would leave its snapshot at its end.
+    // One at a time, because a batch ends with a snapshot.
     for _ in 0..SINCE_SNAPSHOT {
         library.deposit(&long).await?;
     }
@@ -81,9 +83,9 @@ pub(crate) async fn long(
     for account in [&short, &long] {
         let mut samples = crate::samples::Samples::default();
         let until = std::time::Instant::now() + time / 2;
-        // Each round a service that has not seen the account, so that it has to be loaded.
+        // A fresh instance has an empty cache and must load the account.
         while std::time::Instant::now() < until {
-            let library = Library::start(&site).await?;
+            let library = Library::start(&environment).await?;
             library.warm().await?;
             let sent = std::time::Instant::now();
             library.deposit(account).await?;
@@ -96,5 +98,5 @@ pub(crate) async fn long(
         json!({"ratio": medians[1] / medians[0], "short_ms": medians[0], "long_ms": medians[1]});
     report.line("long", Some(&value));
     report.put("long", value);
-    site.clear().await
+    environment.drop_databases().await
 }

@@ -1,4 +1,4 @@
-//! `http` and `latency`: the whole pair as processes, under load over HTTP.
+//! `http` and `latency`: both services as processes, under load over HTTP.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,31 +10,32 @@ use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::ground::Ground;
 use crate::load::{Connection, Work, load, open_accounts};
 use crate::processes::{Process, cpu_seconds};
 use crate::report::{Report, rounded};
 use crate::samples::Samples;
+use crate::servers::Servers;
 use crate::verify;
 
 const ACCOUNTS: usize = 10_000;
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
-/// Before the first measurement. A Kafka that was just started compiles its code meanwhile, and takes half of this
-/// machine for it.
+/// Load before the first measurement. A fresh Kafka compiles its code meanwhile, which takes half
+/// of a small machine.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(10);
-/// Whose deposits are waited for in the view while the latency is measured.
+/// Clients that wait for their deposits in the view.
 const WATCHERS: usize = 4;
 
-/// Commands per second, one a request, relay and projection on; then, if asked for, the way from commit to view.
+/// Measures commands per second, one a request, with relay and projection; then, with
+/// `latency_too`, the latency from commit to view.
 pub(crate) async fn http(
-    ground: &Ground,
+    servers: &Servers,
     time: Duration,
     latency_too: bool,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
-    let site = ground.site().await?;
-    let command = Process::command(&site).await?;
-    let projection = Process::projection(&site, &command).await?;
+    let environment = servers.environment().await?;
+    let command = Process::command(&environment).await?;
+    let projection = Process::projection(&environment, &command).await?;
     let accounts = open_accounts(command.addr, ACCOUNTS, 0).await?;
     let deposits = Work::Deposits(Arc::clone(&accounts));
     load(command.addr, 64, &deposits, WARM_UP, None).await?;
@@ -50,8 +51,13 @@ pub(crate) async fn http(
         if connections == 64 {
             at_64 = per_second;
         }
-        rows.push(json!({"connections": connections, "per_second": rounded(per_second),
-            "p50_ms": samples.quantile(0.5), "p99_ms": samples.quantile(0.99), "cpu_seconds": cpu}));
+        rows.push(json!({
+            "connections": connections,
+            "per_second": rounded(per_second),
+            "p50_ms": samples.quantile(0.5),
+            "p99_ms": samples.quantile(0.99),
+            "cpu_seconds": cpu,
+        }));
         report.line(&format!("http, {connections} connections"), rows.last());
         verify::caught_up(command.addr, projection.addr).await?;
     }
@@ -67,11 +73,11 @@ pub(crate) async fn http(
     let verified = verify::equal(command.addr, projection.addr).await?;
     projection.stop().await?;
     command.stop().await?;
-    site.clear().await?;
+    environment.drop_databases().await?;
     Ok(verified)
 }
 
-/// What each program has taken between two looks.
+/// Returns the processor seconds of each program between two readings.
 pub(crate) fn taken(
     before: &BTreeMap<&'static str, f64>,
     after: &BTreeMap<&'static str, f64>,
@@ -83,7 +89,7 @@ pub(crate) fn taken(
     Value::Object(taken.collect::<Map<_, _>>())
 }
 
-/// At a load of so many commands a second: how long an answer takes, and how long from it to the view.
+/// Measures, at `rate` commands a second, the latency of responses and from a response to the view.
 pub(crate) async fn latency(
     command: SocketAddr,
     projection: SocketAddr,
@@ -107,13 +113,16 @@ pub(crate) async fn latency(
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let reached = answers.len() as f64 / seconds;
-    Ok(
-        json!({"per_second": rounded(reached), "p50_ms": views.quantile(0.5), "p99_ms": views.quantile(0.99),
-        "answer_p50_ms": answers.quantile(0.5), "answer_p99_ms": answers.quantile(0.99)}),
-    )
+    Ok(json!({
+        "per_second": rounded(reached),
+        "p50_ms": views.quantile(0.5),
+        "p99_ms": views.quantile(0.99),
+        "answer_p50_ms": answers.quantile(0.5),
+        "answer_p99_ms": answers.quantile(0.99),
+    }))
 }
 
-/// Deposits again and again, and each time waits for it in the view.
+/// Deposits repeatedly and measures the time until the view shows each deposit.
 async fn watch(
     command: SocketAddr,
     projection: SocketAddr,

@@ -1,4 +1,4 @@
-//! The append at library level: lanes without HTTP, relay or projection.
+//! Lanes without HTTP, relay or projection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +26,10 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::ground::Site;
 use crate::samples::Samples;
+use crate::servers::Environment;
 
-/// Settings of the lanes: the environment's and the defaults, as in a service.
+/// Settings of the lanes, from the environment and the defaults as in a service.
 #[derive(Parser)]
 #[command(no_binary_name = true)]
 struct Settings {
@@ -37,7 +37,7 @@ struct Settings {
     config: command_service::Config,
 }
 
-/// Lanes on a site.
+/// Lanes in this process.
 pub(crate) struct Library {
     pub(crate) lanes: Lanes,
     pub(crate) pool: PgPool,
@@ -45,11 +45,12 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    pub(crate) async fn start(site: &Site) -> anyhow::Result<Self> {
-        let Settings { config } = Settings::try_parse_from(["--database-url", &site.database_url])?;
-        let pool = PgPool::connect(&site.database_url).await?;
+    pub(crate) async fn start(environment: &Environment) -> anyhow::Result<Self> {
+        let Settings { config } =
+            Settings::try_parse_from(["--database-url", &environment.database_url])?;
+        let pool = PgPool::connect(&environment.database_url).await?;
         let store =
-            store::find(&mut *pool.acquire().await?).await?.context("the store was not made")?;
+            store::find(&mut *pool.acquire().await?).await?.context("the log has no store")?;
         let mut tasks = Tasks::new(CancellationToken::new());
         let (to_relay, mut from_lanes) = mpsc::channel(1024);
         let (to_snapshots, snapshots) =
@@ -65,7 +66,7 @@ impl Library {
             standing: Standing::new(Health::default()),
         };
         let lanes = Lanes::start(deps, &lane_config, &mut tasks);
-        tasks.spawn("nothing", async move {
+        tasks.spawn("a sink in place of the relay", async move {
             while from_lanes.recv().await.is_some() {}
             Ok(())
         });
@@ -73,7 +74,7 @@ impl Library {
         Ok(Self { lanes, pool, tasks })
     }
 
-    /// Opens so many accounts.
+    /// Opens `count` accounts.
     pub(crate) async fn open(&self, count: usize) -> anyhow::Result<Arc<[Uuid]>> {
         let accounts: Arc<[Uuid]> = (0..count).map(|_| Uuid::new_v4()).collect();
         for some in accounts.chunks(1000) {
@@ -91,7 +92,8 @@ impl Library {
         Ok(accounts)
     }
 
-    /// Deposits from `clients` clients at once, each to accounts of its own, one after the other, for some time.
+    /// Deposits from `clients` concurrent clients, each to its own accounts in turn. Returns the
+    /// latencies and the elapsed seconds.
     pub(crate) async fn deposits(
         &self,
         clients: usize,
@@ -127,7 +129,7 @@ impl Library {
         Ok((samples, started.elapsed().as_secs_f64()))
     }
 
-    /// So many deposits from each of so many clients at once.
+    /// Makes `deposits` deposits from each of `clients` concurrent clients.
     pub(crate) async fn each(
         &self,
         clients: usize,
@@ -157,12 +159,12 @@ impl Library {
         Ok(())
     }
 
-    /// One deposit to the only account given.
+    /// Makes one deposit to the first account.
     pub(crate) async fn deposit(&self, account: &[Uuid]) -> anyhow::Result<()> {
         accepted(self.lanes.submit(deposit(account[0])?).await?)
     }
 
-    /// So many deposits to the only account given.
+    /// Makes `deposits` deposits to the first account.
     pub(crate) async fn fill(&self, account: &[Uuid], deposits: usize) -> anyhow::Result<()> {
         let mut left = deposits;
         while left > 0 {
@@ -178,12 +180,12 @@ impl Library {
         Ok(())
     }
 
-    /// Lets every lane connect.
+    /// Sends commands to all lanes, so that each connects.
     pub(crate) async fn warm(&self) -> anyhow::Result<()> {
         self.open(16).await.map(drop)
     }
 
-    /// Lets the lanes end.
+    /// Shuts the lanes down.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         let Self { lanes, pool, tasks } = self;
         tasks.shutdown().cancel();

@@ -1,4 +1,4 @@
-//! Load over HTTP: connections that are kept, one request at a time on each.
+//! Load over HTTP on persistent connections, one request at a time on each.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::samples::Samples;
 
-/// The largest answer that is read, in bytes.
+/// Maximum size of a response, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
-/// One connection.
+/// A persistent HTTP connection.
 pub(crate) struct Connection {
     sender: SendRequest<Body>,
     host: String,
@@ -35,7 +35,7 @@ impl Connection {
         Ok(Self { sender, host: addr.to_string() })
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole response.
     pub(crate) async fn send(
         &mut self,
         method: Method,
@@ -98,17 +98,16 @@ impl Connection {
             .map(drop)
     }
 
-    /// Deposits to the accounts, a key each, in one request.
+    /// Deposits to each account in one request, with an idempotency key each.
     async fn bulk(&mut self, accounts: impl ExactSizeIterator<Item = Uuid>) -> anyhow::Result<()> {
         const DONE: &[u8] = br#""status":201,"#;
         let count = accounts.len();
         let mut body = String::from(r#"{"commands":["#);
         for (n, account) in accounts.enumerate() {
             let (comma, key) = (if n == 0 { "" } else { "," }, Uuid::new_v4());
-            write!(
-                body,
-                r#"{comma}{{"type":"deposit","account_id":"{account}","idempotency_key":"{key}","amount":1250,"reference":"invoice 2026-0001"}}"#
-            )?;
+            write!(body, r#"{comma}{{"type":"deposit","account_id":"{account}","#)?;
+            write!(body, r#""idempotency_key":"{key}","#)?;
+            body.push_str(r#""amount":1250,"reference":"invoice 2026-0001"}"#);
         }
         body.push_str("]}");
         let (status, answer) = self.send(Method::POST, "/v1/commands", Some(body), None).await?;
@@ -120,16 +119,16 @@ impl Connection {
     }
 }
 
-/// What the requests of a load do, each on the next of some accounts.
+/// Commands of a load, each on the next of the accounts.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
-    /// A deposit.
+    /// Deposits.
     Deposits(Arc<[Uuid]>),
-    /// A transfer to another of them.
+    /// Transfers between the accounts.
     Transfers(Arc<[Uuid]>),
-    /// A hold, and its capture in part: two requests.
+    /// Holds with a partial capture each: two requests.
     Holds(Arc<[Uuid]>),
-    /// So many deposits at once.
+    /// Bulk requests of this number of deposits.
     Bulk(Arc<[Uuid]>, usize),
 }
 
@@ -156,7 +155,7 @@ impl Work {
     }
 }
 
-/// Opens so many accounts over 64 connections, with so much on each, in minor units.
+/// Opens `count` accounts over 64 connections, each with `deposit` minor units.
 pub(crate) async fn open_accounts(
     addr: SocketAddr,
     count: usize,
@@ -170,10 +169,13 @@ pub(crate) async fn open_accounts(
             tokio::spawn(async move {
                 let mut connection = Connection::open(addr).await?;
                 for account in some {
-                    let body = format!(
-                        r#"{{"account_id":"{account}","owner":"bench","currency":"EUR","initial_deposit":{deposit}}}"#
-                    );
-                    connection.created("/v1/accounts", body).await?;
+                    let body = serde_json::json!({
+                        "account_id": account,
+                        "owner": "bench",
+                        "currency": "EUR",
+                        "initial_deposit": deposit,
+                    });
+                    connection.created("/v1/accounts", body.to_string()).await?;
                 }
                 anyhow::Ok(())
             })
@@ -185,8 +187,9 @@ pub(crate) async fn open_accounts(
     Ok(accounts)
 }
 
-/// Works over `connections` connections for some time; at `rate` a second in all, if given, else as fast as requests
-/// are answered. The times are of answers; at a rate, from when the request was due.
+/// Sends commands over `connections` connections for `time`, at `rate` a second or else as fast as
+/// responses arrive. Returns latencies and elapsed seconds. A latency at a rate starts when its
+/// request was due, so that a stall counts against all requests it delays.
 pub(crate) async fn load(
     addr: SocketAddr,
     connections: usize,
@@ -199,7 +202,7 @@ pub(crate) async fn load(
     let pace = rate.map(|rate| Duration::from_secs_f64(fraction(connections, 1) / rate));
     let mut tasks = Vec::new();
     for number in 0..connections {
-        let mut connection = Connection::open(addr).await.context("a connection of the load")?;
+        let mut connection = Connection::open(addr).await.context("cannot connect the load")?;
         let (stop, work) = (Arc::clone(&stop), work.clone());
         tasks.push(tokio::spawn(async move {
             let mut samples = Samples::default();

@@ -1,5 +1,5 @@
-//! `relay`, `replay`, `rebuild` and `verify`: a long log into an empty topic, a full topic into empty views and into new
-//! ones beside them, and those views compared with the log.
+//! `relay`, `replay`, `rebuild` and `verify`: a long log into an empty topic, the topic into empty
+//! views and into a new generation, and the comparison of the views with the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,33 +10,34 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::Name;
-use crate::ground::{Ground, Site};
 use crate::http::latency;
 use crate::library::Library;
 use crate::load::Connection;
 use crate::processes::Process;
 use crate::report::{Report, rounded};
+use crate::servers::{Environment, Servers};
 use crate::verify;
 
-/// How long the relay may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Timeout of the relay.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(120);
 const ACCOUNTS: usize = 10_000;
-/// Commands a second beside a replay.
+/// Commands per second during a rebuild.
 const LIVE_LOAD: f64 = 1_000.0;
 const RELAYED: usize = 500_000;
 const REPLAYED: usize = 1_000_000;
 
-/// Events per second of each that was asked for. Whether the views equal the log, if they were made.
+/// Measures events per second of each benchmark in `names`. Returns whether the views equal the
+/// log, if a benchmark built them.
 pub(crate) async fn mirror(
-    ground: &Ground,
+    servers: &Servers,
     names: &[Name],
     time: Duration,
     report: &mut Report,
 ) -> anyhow::Result<Option<bool>> {
-    let site = ground.site().await?;
-    let (mut events, accounts) = write(&site, RELAYED).await?;
+    let environment = servers.environment().await?;
+    let (mut events, accounts) = write(&environment, RELAYED).await?;
     let started = Instant::now();
-    let mut command = Process::command(&site).await?;
+    let mut command = Process::command(&environment).await?;
     published(&command, events).await?;
     let value =
         json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
@@ -45,11 +46,11 @@ pub(crate) async fn mirror(
     let mut verified = None;
     if [Name::Replay, Name::Rebuild, Name::Verify].iter().any(|name| names.contains(name)) {
         command.stop().await?;
-        events += write(&site, REPLAYED - RELAYED).await?.0;
-        command = Process::command(&site).await?;
+        events += write(&environment, REPLAYED - RELAYED).await?.0;
+        command = Process::command(&environment).await?;
         published(&command, events - RELAYED).await?;
         let started = Instant::now();
-        let projection = Process::projection(&site, &command).await?;
+        let projection = Process::projection(&environment, &command).await?;
         verify::caught_up(command.addr, projection.addr).await?;
         let value =
             json!({"events": events, "events_per_second": per_second(events, started.elapsed())});
@@ -65,18 +66,19 @@ pub(crate) async fn mirror(
         if names.contains(&Name::Verify) {
             let took = started.elapsed();
             let seconds = (took.as_secs_f64() * 10.0).round() / 10.0;
-            let value = json!({"events": events, "events_per_second": per_second(events, took), "seconds": seconds});
+            let rate = per_second(events, took);
+            let value = json!({"events": events, "events_per_second": rate, "seconds": seconds});
             report.line("verify", Some(&value));
             report.put("verify", value);
         }
         projection.stop().await?;
     }
     command.stop().await?;
-    site.clear().await?;
+    environment.drop_databases().await?;
     Ok(verified)
 }
 
-/// A full replay alone; and another while commands come in, and what that does to those who wait for the views.
+/// Measures a rebuild alone, and another one under load with its effect on the latency of views.
 async fn rebuild(
     command: &Process,
     projection: &Process,
@@ -85,14 +87,20 @@ async fn rebuild(
 ) -> anyhow::Result<Value> {
     let (events, alone) = full_replay(projection).await?;
     let load = latency(command.addr, projection.addr, accounts, time + alone, LIVE_LOAD);
-    let (beside, load) = tokio::join!(full_replay(projection), load);
-    let ((_, beside), load) = (beside?, load?);
-    Ok(json!({"events": events, "events_per_second": per_second(events, alone),
-        "beside_load_per_second": per_second(events, beside), "load_per_second": load["per_second"],
-        "view_p50_ms": load["p50_ms"], "view_p99_ms": load["p99_ms"], "peak_mib": projection.peak_mib()?}))
+    let (under_load, load) = tokio::join!(full_replay(projection), load);
+    let ((_, under_load), load) = (under_load?, load?);
+    Ok(json!({
+        "events": events,
+        "events_per_second": per_second(events, alone),
+        "beside_load_per_second": per_second(events, under_load),
+        "load_per_second": load["per_second"],
+        "view_p50_ms": load["p50_ms"],
+        "view_p99_ms": load["p99_ms"],
+        "peak_mib": projection.peak_mib()?,
+    }))
 }
 
-/// How many events it passed, and how long it took from the request to the new views being live.
+/// Rebuilds the views. Returns the number of events, and the time until the new views are live.
 async fn full_replay(projection: &Process) -> anyhow::Result<(usize, Duration)> {
     let started = Instant::now();
     let mut connection = Connection::open(projection.addr).await?;
@@ -109,7 +117,7 @@ async fn full_replay(projection: &Process) -> anyhow::Result<(usize, Duration)> 
         if replay["ended_at"].is_string() {
             anyhow::ensure!(
                 replay["state"] == "done" && replay["differences"] == 0,
-                "a replay ended badly: {replay}"
+                "a replay failed: {replay}"
             );
             let events =
                 replay["events_done"].as_u64().and_then(|events| usize::try_from(events).ok());
@@ -124,9 +132,9 @@ fn per_second(events: usize, took: Duration) -> serde_json::Value {
     rounded(events as f64 / took.as_secs_f64())
 }
 
-/// Writes so many events to the log, without a relay; gives how many, and whose they are.
-async fn write(site: &Site, events: usize) -> anyhow::Result<(usize, Arc<[Uuid]>)> {
-    let library = Library::start(site).await?;
+/// Appends about `events` events without a relay. Returns the exact number, and the accounts.
+async fn write(environment: &Environment, events: usize) -> anyhow::Result<(usize, Arc<[Uuid]>)> {
+    let library = Library::start(environment).await?;
     let accounts = library.open(ACCOUNTS).await?;
     let deposits = (events - ACCOUNTS) / 256;
     library.each(256, deposits, &accounts).await?;
@@ -134,10 +142,10 @@ async fn write(site: &Site, events: usize) -> anyhow::Result<(usize, Arc<[Uuid]>
     Ok((ACCOUNTS + deposits * 256, accounts))
 }
 
-/// Waits until the command-service has had so many events acknowledged.
+/// Waits until Kafka has acknowledged `events` events.
 async fn published(command: &Process, events: usize) -> anyhow::Result<()> {
     let mut connection = Connection::open(command.addr).await?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RELAY_TIMEOUT;
     while Instant::now() < deadline {
         let (_, metrics) = connection.send(hyper::Method::GET, "/metrics", None, None).await?;
         let metrics = String::from_utf8_lossy(&metrics);
@@ -151,5 +159,5 @@ async fn published(command: &Process, events: usize) -> anyhow::Result<()> {
         }
         sleep(Duration::from_millis(20)).await;
     }
-    bail!("the relay did not publish {events} events in {PATIENCE:?}")
+    bail!("the relay did not publish {events} events within {RELAY_TIMEOUT:?}")
 }

@@ -1,36 +1,38 @@
-//! `transfers`, `bulk` and `holds`: the whole pair as processes, under other commands than deposits.
+//! `transfers`, `bulk` and `holds`: both services as processes, under other commands than deposits.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::Name;
-use crate::ground::Ground;
 use crate::http::{WARM_UP, taken};
 use crate::load::{Work, load, open_accounts};
 use crate::processes::{Process, cpu_seconds};
 use crate::report::{Report, rounded};
 use crate::samples::Samples;
+use crate::servers::Servers;
 use crate::verify;
 
 const ACCOUNTS: usize = 1_000;
-/// On each account at the start, in minor units: nobody runs out.
+/// Initial balance of each account in minor units, more than a run can spend.
 const ENOUGH: i64 = 1_000_000_000_000;
 const CONNECTIONS: usize = 64;
-/// Commands in a request, and how many such requests at once.
+/// Commands in a bulk request.
 const BULK: usize = 100;
+/// Concurrent bulk requests.
 const BULK_CONNECTIONS: usize = 16;
 
-/// Commands a second of each that was asked for. Whether the views equal the log.
+/// Measures commands per second of each benchmark in `names`. Returns whether the views equal the
+/// log.
 pub(crate) async fn money(
-    ground: &Ground,
+    servers: &Servers,
     names: &[Name],
     time: Duration,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
-    let site = ground.site().await?;
-    let command = Process::command(&site).await?;
-    let projection = Process::projection(&site, &command).await?;
+    let environment = servers.environment().await?;
+    let command = Process::command(&environment).await?;
+    let projection = Process::projection(&environment, &command).await?;
     let accounts = open_accounts(command.addr, ACCOUNTS, ENOUGH).await?;
     load(command.addr, CONNECTIONS, &Work::Deposits(accounts.clone()), WARM_UP, None).await?;
     let measure = async |connections, work: &Work| {
@@ -67,7 +69,7 @@ pub(crate) async fn money(
     let verified = verify::equal(command.addr, projection.addr).await?;
     projection.stop().await?;
     command.stop().await?;
-    site.clear().await?;
+    environment.drop_databases().await?;
     Ok(verified)
 }
 
@@ -77,7 +79,7 @@ struct Measured {
     cpu: Value,
 }
 
-/// Each sample is of so many commands.
+/// Returns the figures of a measurement whose samples are `commands` commands each.
 fn figures(name: &str, commands: usize, measured: Measured) -> Value {
     let Measured { mut samples, seconds, cpu } = measured;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]

@@ -1,80 +1,76 @@
-//! The services as processes of their own, and what the processes of a measurement take of the processor.
+//! Services as separate processes, and the processor time of a measurement.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use passbook_shared::http::healthcheck::healthcheck;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::ground::Site;
+use crate::servers::Environment;
 
-/// Creates the tables of `service` in the database at `url`.
-pub(crate) async fn migrate(service: &str, url_option: &str, url: &str) -> anyhow::Result<()> {
-    let migrate = [service, url_option, url, "--log-level", "warn", "migrate"];
-    let status = Command::new(std::env::current_exe()?).args(migrate).status().await?;
-    ensure!(status.success(), "`{service} migrate` failed: {status}");
-    Ok(())
-}
-
-/// A service that runs as a process; killed when dropped.
+/// A service in a separate process, killed on drop.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     child: Child,
 }
 
 impl Process {
-    /// Starts the command-service of a site, and waits until it is ready.
-    pub(crate) async fn command(site: &Site) -> anyhow::Result<Self> {
-        let database = ("--database-url", site.database_url.clone());
-        Self::start(site, "command-service", "--command-addr", vec![database]).await
+    /// Starts a command-service and waits until it is ready.
+    pub(crate) async fn command(environment: &Environment) -> anyhow::Result<Self> {
+        let database = ("--database-url", environment.database_url.clone());
+        Self::start(environment, "command-service", "--command-addr", vec![database]).await
     }
 
-    /// Starts the projection-service of a site, and waits until it is ready.
-    pub(crate) async fn projection(site: &Site, command: &Self) -> anyhow::Result<Self> {
-        let database = ("--projection-database-url", site.projection_database_url.clone());
+    /// Starts a projection-service and waits until it is ready.
+    pub(crate) async fn projection(
+        environment: &Environment,
+        command: &Self,
+    ) -> anyhow::Result<Self> {
+        let database = ("--projection-database-url", environment.projection_database_url.clone());
         let feed = ("--command-service-url", format!("http://{}", command.addr));
-        Self::start(site, "projection-service", "--projection-addr", vec![database, feed]).await
+        Self::start(environment, "projection-service", "--projection-addr", vec![database, feed])
+            .await
     }
 
     async fn start(
-        site: &Site,
+        environment: &Environment,
         part: &str,
         addr_option: &str,
         mut options: Vec<(&str, String)>,
     ) -> anyhow::Result<Self> {
         let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         options.push((addr_option, addr.to_string()));
-        options.push(("--kafka-brokers", site.kafka_brokers.clone()));
-        options.push(("--kafka-topic", site.kafka_topic.clone()));
+        options.push(("--kafka-brokers", environment.kafka_brokers.clone()));
+        options.push(("--kafka-topic", environment.kafka_topic.clone()));
         options.push(("--log-level", "warn".to_owned()));
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg(part)
             .args(options.into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
         if part == "projection-service" {
-            command.args(["--kafka-group", &site.kafka_topic]);
+            command.args(["--kafka-group", &environment.kafka_topic]);
         }
         let child = command
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .context("a service can't be started")?;
+            .context("cannot start a service")?;
         let process = Self { addr, child };
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Err(error) = healthcheck(addr).await {
             if Instant::now() > deadline {
-                return Err(error.context(format!("the {part} was not ready in time")));
+                return Err(error.context(format!("the {part} was not ready within 60 s")));
             }
             sleep(Duration::from_millis(20)).await;
         }
         Ok(process)
     }
 
-    /// Stops it in order.
+    /// Shuts the service down and waits for its end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let Some(id) = self.child.id() else { bail!("a service ended by itself") };
         nix::sys::signal::kill(
@@ -85,7 +81,7 @@ impl Process {
         Ok(())
     }
 
-    /// The most memory it has had, in MiB.
+    /// Returns the peak of resident memory, in MiB.
     pub(crate) fn peak_mib(&self) -> anyhow::Result<u64> {
         let id = self.child.id().context("a service ended by itself")?;
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
@@ -99,7 +95,8 @@ impl Process {
     }
 }
 
-/// Processor seconds taken so far: by each service, by every Postgres and Kafka of the machine, and by this process.
+/// Returns the processor seconds used so far: by each service, by every Postgres and Kafka of the
+/// machine, and by this process.
 pub(crate) fn cpu_seconds(
     command: &Process,
     projection: &Process,
@@ -125,7 +122,8 @@ pub(crate) fn cpu_seconds(
     Ok(seconds)
 }
 
-/// User and system time of `/proc/PID/stat`, whose second field is the program's name in parentheses.
+/// Parses user and system time from `/proc/PID/stat`. The second field, the program's name in
+/// parentheses, may contain spaces.
 fn seconds_of(stat: &str) -> Option<f64> {
     /// `USER_HZ`, the same on every Linux.
     const TICKS_PER_SECOND: f64 = 100.0;

@@ -1,8 +1,8 @@
-//! The figures: a line each as they come, and all of them as JSON at the end.
+//! Figures: one line each as they arrive, and all of them as JSON.
 
 use serde_json::{Map, Value};
 
-/// What was measured, by the benchmark's name.
+/// Figures by the name of the benchmark.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     values: Map<String, Value>,
@@ -21,8 +21,8 @@ impl Report {
         Value::Object(self.values)
     }
 
-    /// One row of the table.
-    #[expect(clippy::print_stdout, reason = "the table is what the benchmark is for")]
+    /// Prints one row of the table.
+    #[expect(clippy::print_stdout, reason = "the table is the output of the benchmark")]
     pub(crate) fn line(&self, name: &str, row: Option<&Value>) {
         let Some(Value::Object(row)) = row else { return };
         let cells: Vec<String> =
@@ -38,7 +38,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// To a whole number.
+/// Rounds to a whole number.
 pub(crate) fn rounded(number: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "far below 2^52")]
     Value::from(number.round() as i64)

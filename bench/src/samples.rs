@@ -1,8 +1,8 @@
-//! Times of single operations.
+//! Durations of single operations.
 
 use std::time::Duration;
 
-/// Times, to be asked for quantiles.
+/// Durations with quantiles.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
     micros: Vec<u32>,
@@ -21,7 +21,7 @@ impl Samples {
         self.micros.len()
     }
 
-    /// In milliseconds; `of` from 0 to 1. NaN without samples.
+    /// Returns the `of` quantile (0 to 1) in milliseconds; NaN without samples.
     pub(crate) fn quantile(&mut self, of: f64) -> f64 {
         self.micros.sort_unstable();
         #[expect(

@@ -1,4 +1,4 @@
-//! Whether the views equal the log, by what both services say over HTTP.
+//! Comparison of the views with the log, over HTTP.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::load::Connection;
 
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Timeout until the projection has caught up.
+const CATCH_UP: Duration = Duration::from_secs(300);
 
-/// The position of each partition that the projection has applied.
+/// Returns the last applied position of each partition.
 pub(crate) async fn applied(projection: SocketAddr) -> anyhow::Result<Vec<i64>> {
     let answer = Connection::open(projection).await?.get("/admin/projection").await?;
     let partitions = answer["partitions"].as_array().context("no partitions")?;
@@ -22,9 +23,9 @@ pub(crate) async fn applied(projection: SocketAddr) -> anyhow::Result<Vec<i64>> 
         .collect())
 }
 
-/// Waits until the projection has applied all that is in the log now.
+/// Waits until the projection has applied all events of the log.
 pub(crate) async fn caught_up(command: SocketAddr, projection: SocketAddr) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + CATCH_UP;
     let mut commands = Connection::open(command).await?;
     loop {
         let applied = applied(projection).await?;
@@ -39,13 +40,13 @@ pub(crate) async fn caught_up(command: SocketAddr, projection: SocketAddr) -> an
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("the projection did not catch up in {PATIENCE:?}");
+            bail!("the projection did not catch up within {CATCH_UP:?}");
         }
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Whether the views, once they have caught up, are what the log says: the projection-service compares them.
+/// Waits for the views, then returns whether the projection-service finds them equal to the log.
 pub(crate) async fn equal(command: SocketAddr, projection: SocketAddr) -> anyhow::Result<bool> {
     caught_up(command, projection).await?;
     let mut connection = Connection::open(projection).await?;
@@ -60,11 +61,11 @@ pub(crate) async fn equal(command: SocketAddr, projection: SocketAddr) -> anyhow
         job = connection.get(&path).await?;
     }
     if job["state"] != "done" {
-        bail!("the views could not be compared with the log: {}", job["error"]);
+        bail!("cannot compare the views with the log: {}", job["error"]);
     }
     let equal = job["differences"] == 0;
     if !equal {
-        tracing::error!(%job, "the views do not equal the log");
+        tracing::error!(%job, "the views differ from the log");
     }
     Ok(equal)
 }

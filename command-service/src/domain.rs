@@ -1,17 +1,19 @@
-//! The rules of accounts: pure, synchronous, total. No I/O, no clock, no random.
+//! Rules of accounts: pure, synchronous and total. No I/O, no clock, no randomness.
 
-/// The state of an account, and how events change it.
+/// State of an account, and its evolution by events.
 pub mod account;
-/// What can be asked of an account.
+/// Commands on accounts.
 pub mod command;
-/// What is decided.
+/// Decisions on commands.
 pub mod decide;
 /// Available money by effective time.
 pub mod effective;
 pub(crate) mod facts;
-/// Facts that commands need beside the state of their account.
+/// Facts that a command needs beyond the state of its account.
 pub mod needs;
-/// The ways in which the domain says no.
+/// Facts about the past that account states do not contain.
+pub mod past;
+/// Refusals of commands.
 pub mod refusal;
 #[cfg(test)]
 mod tests;
@@ -19,5 +21,6 @@ mod tests;
 pub use account::{Account, AccountSummary, evolve};
 pub use command::{Command, NAMES};
 pub use decide::permits::{Forbidden, OtherLeg, permits};
-pub use decide::{Decided, Given, Past, Subject, counterparty, decide};
+pub use decide::{Decided, Given, Subject, backdated_debit, counterparty, decide};
+pub use past::Past;
 pub use refusal::Refusal;

@@ -1,19 +1,19 @@
-//! The routes: one endpoint a file, with its request, its handler and what it may answer.
+//! HTTP API: one file an endpoint, with its request, handler and responses.
 
 mod answer;
 mod async_api;
+mod bounded;
 mod command_headers;
+mod derived_id;
 mod documented;
 mod event_stream;
 mod examples;
-mod made_id;
 mod opened_id;
 mod problems;
 mod schemas;
 mod submit;
-/// Turns at reading the log.
+/// Fair scheduling of log reads.
 pub mod turns;
-mod whole;
 
 mod account_events;
 mod account_state;
@@ -32,10 +32,10 @@ mod reason;
 mod release;
 pub(crate) mod restore;
 mod reverse;
-mod settled;
 mod store;
 mod transfer;
 mod unfreeze;
+mod watermark;
 mod withdraw;
 
 use std::ops::Deref;
@@ -43,6 +43,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use passbook_shared::http::headers::{EPOCH, PARTITIONS, STORE_ID};
+use passbook_shared::http::problem::FieldError;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -54,40 +55,42 @@ use crate::log::read::LogReader;
 use crate::log::store::Store;
 use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
+use answer::{AnsweredEvent, AnsweredHold, CommandAnswer, HoldAnswer, TransferAnswer};
 pub use async_api::topic_document;
+use bulk::BulkAnswer;
 use turns::Turns;
 
-/// State of the routes. Every request clones it several times, so it is one pointer.
+/// Shared state of the routes. A single pointer, because every request clones it several times.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<App>);
 
-/// Everything that the routes work with.
+/// Dependencies of the routes.
 #[derive(Debug)]
 pub struct App {
-    /// Where commands go.
+    /// Lanes that decide and append commands.
     pub lanes: Lanes,
-    /// Where the log is read.
+    /// Reader of the log.
     pub log: LogReader,
-    /// Where it is checked.
+    /// Checker of the log's consistency.
     pub checker: Arc<Checker>,
-    /// Turns at reading partitions of the log, and at settling them: the projection's.
+    /// Turns for feed reads and watermarks, used by the projection.
     pub feed_turns: Turns,
-    /// Turns at reading for people.
+    /// Turns for interactive reads.
     pub read_turns: Turns,
-    /// The store's epoch and its forks.
+    /// Epoch and forks of the store.
     pub standing: Standing,
-    /// What time it is there.
+    /// Clock of the log.
     pub clock: LogClock,
-    /// Where a restored log is accepted.
+    /// Survey and acceptance of a restored log.
     pub desk: Arc<Desk>,
-    /// The topic, described in JSON.
+    /// AsyncAPI document of the topic, as JSON.
     pub topic_document: Bytes,
-    /// Whether a change without an `Idempotency-Key` is refused.
+    /// Requires an `Idempotency-Key` on every change.
     pub require_idempotency_key: bool,
 }
 
-/// The headers that say whose log an answer shows.
-type Whose = [(&'static str, String); 3];
+/// Headers that identify the store of a response.
+type StoreHeaders = [(&'static str, String); 3];
 
 impl From<App> for AppState {
     fn from(app: App) -> Self {
@@ -104,7 +107,7 @@ impl Deref for AppState {
 }
 
 impl App {
-    fn whose(&self) -> Whose {
+    fn store_headers(&self) -> StoreHeaders {
         let Store { store_id, partitions, .. } = self.log.store();
         let epoch = self.standing.epoch();
         [
@@ -115,9 +118,40 @@ impl App {
     }
 }
 
-/// The routes of the service, with their documentation.
+/// The OpenAPI document, before the routes add theirs.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Passbook command-service",
+        version = env!("CARGO_PKG_VERSION"),
+        description = "Changes money accounts and shows the log of their events.\n\n\
+            Amounts are integers in minor units (`1250` is 12.50 EUR). A change may carry an \
+            `Idempotency-Key`: a repeat with the same key has no second effect and returns the \
+            first answer. Errors are `application/problem+json` with a stable `code`. Every \
+            response carries `X-Request-Id`.",
+        contact(name = "Passbook"),
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "commands", description = "Change an account"),
+        (name = "log", description = "Read the recorded events"),
+        (name = "operations", description = "Run the service"),
+    ),
+    components(schemas(
+        FieldError,
+        CommandAnswer,
+        AnsweredEvent,
+        HoldAnswer,
+        AnsweredHold,
+        TransferAnswer,
+        BulkAnswer,
+    ))
+)]
+struct Document;
+
+/// Builds the routes of the service and their OpenAPI document.
 pub fn routes(state: AppState) -> OpenApiRouter {
-    let mut router = OpenApiRouter::with_openapi(documented::Document::openapi())
+    let mut router = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(open_account::open_account))
         .routes(routes!(deposit::deposit))
         .routes(routes!(withdraw::withdraw))
@@ -134,7 +168,7 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(account_events::account_events))
         .routes(routes!(account_state::account_state))
         .routes(routes!(events::events))
-        .routes(routes!(settled::settled))
+        .routes(routes!(watermark::watermark))
         .routes(routes!(check::check))
         .routes(routes!(store::store))
         .routes(routes!(restore::restore))

@@ -1,36 +1,36 @@
-//! The command-service: validates commands against accounts rebuilt from the log, appends their events, answers,
-//! and mirrors the log to Kafka. In the order in which a command flows:
+//! The command-service: validates commands against accounts folded from the log, appends their
+//! events, answers, and mirrors the log to Kafka.
 
 /// Settings.
 pub mod config;
 mod decision;
-/// The rules.
+/// Rules of accounts.
 pub mod domain;
-/// Requests and answers.
+/// HTTP API.
 pub mod http;
-/// Batches, and one append each.
+/// Tasks that decide and append batches of commands.
 pub mod lanes;
-/// The tables.
+/// Log in Postgres.
 pub mod log;
 mod metrics;
-/// The job that makes the tables.
+/// Migration job.
 pub mod migrate;
-/// Subcommands that ask a running service.
+/// Subcommands that call a running service.
 pub mod operate;
 /// Outcomes of commands.
 pub mod outcome;
-/// From the log to the topic.
+/// Mirror of the log in Kafka.
 pub mod relay;
 /// Requests to run a command.
 pub mod request;
-/// A log that was restored from a backup.
+/// Restores of the log from a backup.
 pub mod restore;
-/// From settings to running tasks.
+/// Startup.
 pub mod startup;
-/// What happens without anybody asking for it.
+/// Background maintenance: hold expiry, idempotency-key retention.
 pub mod upkeep;
 mod verify;
-/// How writing to the log goes.
+/// Health of writing to the log.
 pub mod writes;
 
 pub use config::{Cli, Config};

@@ -1,50 +1,51 @@
-//! The log in Postgres: all SQL of the command-service, a table or a journey a file.
+//! Log in Postgres: all SQL of the command-service, one file for each table or use case.
 
 pub(crate) mod access;
-/// The append: events, keys and checks in one call.
+/// Append of events and idempotency keys in one call.
 pub mod append;
-/// Whether the log obeys the rules, and what is kept beside it.
+/// Consistency check of the log and its derived tables.
 pub mod check;
-/// The log's time.
+/// Clock of the log.
 pub mod clock;
 pub(crate) mod connection;
-/// Accounts by when their entries count from.
+/// Accounts by effective time.
 pub mod effective;
-/// What the relay asks of the log.
+/// Queries of the relay.
 pub mod feed;
-/// Idempotency keys that have been kept for long enough.
+/// Deletion of expired idempotency keys.
 pub mod keys;
-/// Accounts folded from their newest snapshot and the events after it.
+/// Loading of accounts from a snapshot and the events after it.
 pub mod load;
-/// Outcomes of earlier commands.
+/// Outcomes of earlier commands, by idempotency key or command id.
 pub mod outcomes;
-/// What states do not keep, as far as commands need it.
+/// Facts about the past that account states do not contain.
 pub mod past;
 pub(crate) mod preparation;
 pub(crate) mod prior_outcomes;
-/// Reading the log for people and for the projection.
+/// Queries of clients and of the projection.
 pub mod read;
 pub(crate) mod rebuild;
-/// Accepted restores, and forks that are yet to be resolved.
+/// Accepted restores and unresolved forks.
 pub mod restores;
-/// Rows of `events`.
+/// Mapping of `events` rows.
 pub mod rows;
-/// The key that authenticates snapshots.
+/// Key that authenticates snapshots.
 pub mod snapshot_key;
-/// Folded accounts, written behind the append.
+/// Snapshots of accounts, written asynchronously.
 pub mod snapshots;
 pub(crate) mod state_cache;
-/// Which store this is; migrations.
+/// Identity of the store, and its migrations.
 pub mod store;
 
 use std::time::Duration;
 
 use passbook_shared::store_error::within;
 
-/// How long a read may take: a Postgres that does not answer is as good as away.
+/// Maximum time of a read.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A read that took too long is told like a Postgres that can't be reached.
+/// Limits a read to [`DEADLINE`]. A timeout is reported as [`sqlx::Error::PoolTimedOut`], like an
+/// unreachable Postgres.
 pub(crate) async fn in_time<T, E: From<sqlx::Error>>(
     read: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {

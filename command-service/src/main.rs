@@ -1,4 +1,4 @@
-//! The command-service as a process of its own.
+//! The command-service as a process.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use clap::Parser;
 use command_service::Cli;
 use passbook_shared::process;
 
-/// Requests are many small allocations on few threads.
+/// Requests cause many small allocations on few threads, for which mimalloc is faster.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

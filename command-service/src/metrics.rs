@@ -1,4 +1,4 @@
-//! What the command-service counts, by Prometheus's names.
+//! Prometheus metrics of the command-service.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,9 +6,10 @@ use crate::domain::NAMES;
 use crate::outcome::{Answer, CommandError, Outcome};
 use crate::relay::reader::PassedOver;
 
-/// Describes every metric and registers the counters at zero, so that a rate sees their first event.
+/// Describes every metric and registers the counters at zero, so that `rate` covers their first
+/// increment.
 pub(crate) fn register() {
-    use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("passbook_commands_total", "Commands, by command and outcome.");
     describe_counter!("passbook_events_appended_total", "Events appended to the log.");
     describe_histogram!("passbook_append_commands_size", "Commands in one append.");
@@ -16,11 +17,11 @@ pub(crate) fn register() {
     describe_gauge!(
         "passbook_append_success_timestamp_seconds",
         Unit::Seconds,
-        "Unix time of the last successful append or check of it."
+        "Unix time of the last successful append or write check."
     );
     describe_counter!(
         "passbook_append_outrun_total",
-        "Batches decided again because an account had moved on."
+        "Batches decided again because an account's state was stale."
     );
     describe_gauge!("passbook_lane_queue_commands", "Commands waiting in a lane.");
     describe_gauge!(
@@ -29,7 +30,7 @@ pub(crate) fn register() {
     );
     describe_gauge!(
         "passbook_log_forked_partitions",
-        "Partitions whose topic has events that the log has not."
+        "Partitions whose topic has events that the log lacks."
     );
     describe_counter!("passbook_relay_published_total", "Events acknowledged by Kafka.");
     describe_counter!(
@@ -38,13 +39,18 @@ pub(crate) fn register() {
     );
     describe_counter!(
         "passbook_relay_passed_over_total",
-        "Records at the end of the topic that are not the store's, by kind."
+        "Skipped records at the end of the topic, by kind."
     );
-    describe_counter!("passbook_holds_expired_total", "Holds ended because their time was over.");
+    describe_counter!("passbook_holds_expired_total", "Holds ended by expiry.");
     describe_counter!(
         "passbook_idempotency_keys_forgotten_total",
         "Idempotency keys deleted after their retention."
     );
+    register_counters();
+}
+
+fn register_counters() {
+    use metrics::counter;
     for name in [
         "passbook_events_appended_total",
         "passbook_append_outrun_total",
@@ -63,7 +69,7 @@ pub(crate) fn register() {
     }
 }
 
-/// One command came to its end.
+/// Counts a completed command by its outcome.
 pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandError>) {
     let outcome = match result {
         Ok(Answer { replayed: true, .. }) => "replayed",
@@ -83,7 +89,7 @@ pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandErro
         .increment(1);
 }
 
-/// An append of so many events, of so many commands, took so long.
+/// Records an append.
 pub(crate) fn appended(events: usize, commands: usize, took: Duration) {
     metrics::counter!("passbook_events_appended_total").increment(events as u64);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
@@ -91,62 +97,62 @@ pub(crate) fn appended(events: usize, commands: usize, took: Duration) {
     metrics::histogram!("passbook_append_seconds").record(took);
 }
 
-/// An append, or the check that appends nothing, succeeded now.
+/// Records the time of a successful append or write check.
 pub(crate) fn write_succeeded() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics::gauge!("passbook_append_success_timestamp_seconds").set(now.as_secs_f64());
 }
 
-/// A batch had been decided on a state that was not current.
+/// Counts a batch that was decided on stale state.
 pub(crate) fn batch_outrun() {
     metrics::counter!("passbook_append_outrun_total").increment(1);
 }
 
-/// So many commands wait in a lane.
+/// Sets the number of commands waiting in a lane.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn lane_queue(lane: &str, waiting: usize) {
     metrics::gauge!("passbook_lane_queue_commands", "lane" => lane.to_owned()).set(waiting as f64);
 }
 
-/// So many events of a partition are in the log and not yet in the topic.
+/// Sets the number of a partition's events that are not in the topic yet.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn relay_lag(partition: i16, events: i64) {
     metrics::gauge!("passbook_relay_lag_events", "partition" => partition.to_string())
         .set(events as f64);
 }
 
-/// So many events were acknowledged by Kafka.
+/// Counts events acknowledged by Kafka.
 pub(crate) fn published(events: u64) {
     metrics::counter!("passbook_relay_published_total").increment(events);
 }
 
-/// The relay starts over from the topic's tail.
+/// Counts a restart of the relay from the topic's tail.
 pub(crate) fn relay_reset() {
     metrics::counter!("passbook_relay_resets_total").increment(1);
 }
 
-/// So many holds had their time over, and were ended.
+/// Counts expired holds.
 pub(crate) fn holds_expired(holds: usize) {
     metrics::counter!("passbook_holds_expired_total").increment(holds as u64);
 }
 
-/// So many idempotency keys had been kept for long enough.
+/// Counts deleted idempotency keys.
 pub(crate) fn keys_forgotten(keys: u64) {
     metrics::counter!("passbook_idempotency_keys_forgotten_total").increment(keys);
 }
 
-/// So many partitions are forked.
+/// Sets the number of forked partitions.
 #[expect(clippy::cast_precision_loss, reason = "at most 1000")]
 pub(crate) fn forked_partitions(forks: usize) {
     metrics::gauge!("passbook_log_forked_partitions").set(forks as f64);
 }
 
-/// A snapshot was not written by a service with this one's key.
+/// Counts a snapshot that another key has authenticated.
 pub(crate) fn snapshot_refused() {
     metrics::counter!("passbook_snapshots_refused_total").increment(1);
 }
 
-/// So many records at the end of the topic are not this store's, or can't be.
+/// Counts skipped records at the end of the topic, by kind.
 pub(crate) fn relay_passed_over(records: &PassedOver) {
     let kinds = [
         ("foreign", records.foreign),

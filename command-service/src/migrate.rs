@@ -1,4 +1,5 @@
-//! The job that owns the log's schema: migrations, the store, and the rights of the service's role.
+//! Migration job, which owns the log's schema: migrations, the store, and the privileges of the
+//! service's role.
 
 use anyhow::Context;
 use clap::Args;
@@ -10,28 +11,32 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::log::store::{self, SCHEMA, Store};
 
-/// Settings of the job.
+/// Settings of the migration job.
 #[derive(Debug, Clone, Args)]
 pub struct MigrateOptions {
-    /// Database of the log as the owner of its tables; the role in DATABASE_URL gets the rights that the service needs,
-    /// and no others. If it is not given, DATABASE_URL's role is the owner.
+    /// Database of the log, as the owner of its tables. The role in DATABASE_URL is granted only
+    /// the privileges that the service needs. If not set, DATABASE_URL's role is the owner.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
     pub migration_database_url: Option<PgConnectOptions>,
-    /// The password of MIGRATION_DATABASE_URL's role, instead of one in the URL: any characters, none escaped.
+    /// Password of MIGRATION_DATABASE_URL's role, if the URL has none. Any characters, without
+    /// escaping.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(Secret::of_text))]
     pub migration_database_password: Option<Secret>,
-    /// A file with that password.
-    #[arg(long, env, value_parser = Unrepeated(Secret::of_file), conflicts_with = "migration_database_password")]
+    /// File that contains this password.
+    #[arg(long, env, value_parser = Unrepeated(Secret::of_file),
+        conflicts_with = "migration_database_password")]
     pub migration_database_password_file: Option<Secret>,
-    /// Partitions of the log, for a store that is yet to be made (12 if not given); fixed from then on.
+    /// Number of partitions of a new store (12 if not set); fixed once the store exists.
     #[arg(long, env, value_parser = clap::value_parser!(i16).range(1..=1000))]
     pub partitions: Option<Partition>,
 }
 
-/// Brings the schema up to date, makes the store if there is none, and grants `database`'s role its rights.
+/// Migrates the schema, creates the store if there is none, and grants `database`'s role its
+/// privileges.
 ///
 /// # Errors
-/// Postgres can't be reached or refuses, a newer build changed the schema, or the store has another number of partitions.
+/// Postgres fails, a newer build has changed the schema, or the store has a different number of
+/// partitions.
 pub async fn migrate(
     database: &PgConnectOptions,
     options: &MigrateOptions,
@@ -50,14 +55,14 @@ pub async fn migrate(
             _ => {
                 let prepared = store::prepare(database, database.get_username(), *partitions).await;
                 prepared.context(
-                    "MIGRATION_DATABASE_URL is not given, so DATABASE_URL's role owns the tables",
+                    "MIGRATION_DATABASE_URL is not set, so DATABASE_URL's role owns the tables",
                 )
             }
         },
     }
 }
 
-/// Returns the store, if a role without further rights finds nothing left to do.
+/// Returns the store if nothing is left to migrate.
 async fn made(database: &PgConnectOptions) -> Option<Store> {
     let mut connection = database.connect().await.ok()?;
     let store = match SCHEMA.standing(&mut connection).await.ok()? {

@@ -1,4 +1,4 @@
-//! What operators ask of a running service from the command line: a client of its HTTP API.
+//! Subcommands for operators: clients of a running service's HTTP API.
 
 mod accept;
 
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 pub use accept::{AcceptOptions, accept_restore};
 
-/// A running service.
+/// Running service.
 #[derive(Debug, Clone)]
 struct Service {
     client: Client,
@@ -21,7 +21,7 @@ struct Service {
 
 impl Service {
     fn at(addr: SocketAddr) -> anyhow::Result<Self> {
-        // The service is on this machine or in this network: settings for a way to others don't concern it.
+        // The service is local or in the same network, so proxy settings do not apply.
         let client = Client::builder()
             .no_proxy()
             .connect_timeout(Duration::from_secs(5))
@@ -43,7 +43,10 @@ impl Service {
         let response = request.send().await.with_context(away)?;
         let status = response.status();
         if status.is_success() {
-            return response.json().await.context("the command-service's answer can't be read");
+            return response
+                .json()
+                .await
+                .context("the answer of the command-service cannot be read");
         }
         match response.json::<Problem>().await {
             Ok(problem) => bail!("{} ({})", problem.detail, problem.code),

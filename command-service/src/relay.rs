@@ -1,14 +1,15 @@
-//! The relay mirrors the log into the topic. The log is its outbox, and the topic's tail is its cursor: on start,
-//! and after any error, it reads where each partition of the topic ends and publishes what comes after that. Within
-//! a partition the topic so holds a prefix of the log, possibly with repeats, never with a hole.
+//! Relay: mirrors the log into the topic. The log is its outbox and the topic's tail is its cursor.
+//! At its start and after any error, the relay reads where each topic partition ends and publishes
+//! the events after that. A topic partition therefore holds a prefix of its log partition, possibly
+//! with repeats, never with a hole.
 
+mod decisive;
 pub(crate) mod error;
 pub(crate) mod judge;
 mod producer;
 pub(crate) mod reader;
 mod session;
 pub(crate) mod tail;
-mod telling;
 mod topic;
 mod watch;
 
@@ -36,44 +37,45 @@ use session::Session;
 use tail::Tail;
 use watch::Watch;
 
-/// Between the end of one session and the next.
+/// Pause between two sessions.
 const RETRY: Duration = Duration::from_millis(500);
-/// Appended batches that wait for the relay; more are read from the log.
+/// Capacity of the hand-over, in batches. Batches beyond it are read from the log.
 const HANDED: usize = 64;
 
-/// How long a connection to Postgres may take.
+/// Maximum time to connect to Postgres.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// By partition, the offset after the last record it is known to hold.
+/// Offset after the last known record, by partition.
 type Ends = BTreeMap<Partition, i64>;
 
-/// The way from the lanes to the relay, and the relay's end of it.
+/// Sending and receiving end of the hand-over from the lanes to the relay.
 pub type HandOver = (mpsc::Sender<Appended>, mpsc::Receiver<Appended>);
 
-/// A hand-over in memory, for events that were just appended.
+/// Creates an in-memory hand-over for events that were just appended.
 pub fn hand_over() -> HandOver {
     mpsc::channel(HANDED)
 }
 
-/// What the relay needs to know.
+/// Dependencies and settings of the relay.
 #[derive(Debug, Clone)]
 pub struct Relay {
-    /// Where Kafka is.
+    /// Settings of Kafka.
     pub kafka: KafkaConfig,
-    /// Where Postgres is.
+    /// Settings of Postgres.
     pub connect: PgConnectOptions,
-    /// The store it mirrors.
+    /// Mirrored store.
     pub store: Store,
-    /// How long the producer waits for a batch to fill, in milliseconds.
+    /// Time the producer waits for a batch to fill, in milliseconds.
     pub linger_ms: u32,
-    /// The store's epoch and its forks.
+    /// Epoch and forks of the store.
     pub standing: Standing,
-    /// Where it says how it stands.
+    /// Health in which the relay reports its state.
     pub health: Health,
 }
 
 impl Relay {
-    /// Mirrors until the lanes have ended, or the shutdown comes while Kafka or Postgres is away.
+    /// Mirrors the log until the lanes have ended, or until a shutdown while Kafka or Postgres is
+    /// unavailable.
     pub async fn run(
         self,
         mut handed: mpsc::Receiver<Appended>,
@@ -83,10 +85,7 @@ impl Relay {
         while let Err(error) = self.session(&mut handed, &mut ends).await {
             metrics::relay_reset();
             if let RelayError::EpochBegan { epoch } = error {
-                tracing::info!(
-                    epoch,
-                    "beginning anew from the topic's tail: a restore was accepted"
-                );
+                tracing::info!(epoch, "restarting from the topic's tail: a restore was accepted");
                 continue;
             }
             let reason = self.kafka.redacted(&error.to_string());
@@ -96,9 +95,7 @@ impl Relay {
                 self.health.degraded("relay", reason);
             }
             if shutdown.is_cancelled() {
-                tracing::warn!(
-                    "stopping with events that are not in the topic yet; the next start publishes them"
-                );
+                tracing::warn!("stopping with unpublished events; the next start publishes them");
                 break;
             }
             tokio::select! { () = sleep(RETRY) => {}, () = shutdown.cancelled() => {} }
@@ -106,14 +103,15 @@ impl Relay {
         Ok(())
     }
 
-    /// From the topic's tail to the first error, or to the end.
+    /// Runs one session, from the topic's tail to the first error or the end of the lanes.
     async fn session(
         &self,
         handed: &mut mpsc::Receiver<Appended>,
         ends: &mut Ends,
     ) -> Result<(), RelayError> {
         let mut connection = within(CONNECT, PgConnection::connect_with(&self.connect)).await?;
-        // What was appended on connections that are older than this one may be of a log that was replaced by a backup.
+        // Batches appended on older connections may belong to a log that a backup has replaced
+        // since.
         let since = Instant::now();
         while handed.try_recv().is_ok() {}
         self.standing.refresh(&mut connection).await?;
@@ -127,7 +125,7 @@ impl Relay {
         let ended = session.relay_all(handed, ends).await;
         ends.extend(session.ends());
         let Session { producer, watch, tail, .. } = session;
-        // Their threads are waited for: not by one of the runtime's.
+        // Dropping the clients joins their threads, which must not block the runtime.
         let _ = tokio::task::spawn_blocking(move || drop((producer, watch, tail))).await;
         ended
     }

@@ -1,8 +1,9 @@
-//! A log that was restored from a backup: the partitions it has forked in, and the operator's decision to accept it.
+//! Restores of the log from a backup: detection of forked partitions, and their acceptance by an
+//! operator.
 
-/// Where operators see what a restore gives up, and accept it.
+/// Survey and acceptance of a restored log.
 pub mod desk;
-/// The store's epoch and its forks, as every instance knows them.
+/// Epoch and forks of the store, in memory.
 pub mod standing;
-/// What the topic holds beyond a restored log.
+/// Events that the topic holds beyond a restored log.
 pub mod survey;

@@ -1,5 +1,5 @@
-//! What has to happen without anybody asking for it: holds expire, and idempotency keys are forgotten after a time. One
-//! instance of the service does it; others take over when it is gone.
+//! Background maintenance: expiry of holds, and retention of idempotency keys. One instance of the
+//! service runs it; another takes over when that instance ends.
 
 mod expiry;
 mod keys;
@@ -17,59 +17,60 @@ use crate::lanes::Lanes;
 use crate::log::in_time;
 use keys::Sweep;
 
-/// Of our advisory locks; the relay's have another class.
+/// Keys of the maintenance's advisory lock. The first key differs from that of the relay's locks.
 const LOCK: (i32, i32) = (0x7061_7373 + 1, 0);
-/// How late a hold may expire, and how soon an instance takes over.
+/// Interval of the maintenance: bounds the delay of an expiry and of a takeover.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long to wait after Postgres was away.
+/// Pause after a failure of Postgres.
 const AGAIN: Duration = Duration::from_secs(2);
 
-static STANDS: Fault = Fault::new("holds don't expire and idempotency keys aren't deleted");
+static STALLED: Fault = Fault::new("holds do not expire and idempotency keys are not deleted");
 
-/// The task that does it.
+/// Maintenance task.
 #[derive(Debug)]
 pub struct Upkeep {
-    /// Where Postgres is.
+    /// Settings of Postgres.
     pub connect: PgConnectOptions,
-    /// Where expiries are decided and appended.
+    /// Lanes that decide and append expiries.
     pub lanes: Lanes,
-    /// How long idempotency keys are kept.
+    /// Retention of idempotency keys.
     pub keep_keys: Duration,
 }
 
 impl Upkeep {
-    /// Works until `shutdown`.
+    /// Runs until `shutdown`.
     ///
     /// # Errors
-    /// None: what can't be done now is done later.
+    /// Never fails: failures are retried.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut sweep = Sweep::new(self.keep_keys);
         while let Some(worked) = shutdown.run_until_cancelled(self.work(&mut sweep)).await {
             if let Err(error) = worked {
-                STANDS.occurred(store_error::reason(&error));
+                STALLED.occurred(store_error::reason(&error));
             }
             shutdown.run_until_cancelled(sleep(AGAIN)).await;
         }
         Ok(())
     }
 
-    /// Works until something fails.
+    /// Runs until the first failure.
     async fn work(&self, sweep: &mut Sweep) -> sqlx::Result<()> {
         let mut connection = in_time(self.connect.connect()).await?;
+        // The lock belongs to the connection, so a lost connection lets another instance take over.
         while !lock(&mut connection).await? {
             sleep(EVERY).await;
         }
         loop {
             let until = Instant::now() + EVERY;
             expiry::expire_due(&mut connection, &self.lanes).await?;
-            sweep.go_on(&mut connection, until).await?;
-            STANDS.ended();
+            sweep.advance(&mut connection, until).await?;
+            STALLED.ended();
             tokio::time::sleep_until(until).await;
         }
     }
 }
 
-/// Takes the lock, if nobody has it; it lasts as long as the connection.
+/// Takes the lock if it is free. It lasts as long as the connection.
 async fn lock(connection: &mut PgConnection) -> sqlx::Result<bool> {
     let sql = "SELECT pg_try_advisory_lock($1, $2)";
     in_time(sqlx::query_scalar(sql).bind(LOCK.0).bind(LOCK.1).fetch_one(connection)).await

@@ -1,4 +1,4 @@
-//! `command-service verify`: has the whole log checked, by the database alone.
+//! `command-service verify`: checks the whole log, using only the database.
 
 use anyhow::{Context, bail};
 use passbook_shared::difference::Findings;
@@ -8,17 +8,17 @@ use sqlx::postgres::PgConnectOptions;
 use crate::log::check::Checker;
 use crate::log::store::{self, Store};
 
-/// Events folded at once.
+/// Approximate number of events in one page of the check.
 const PAGE: usize = 20_000;
 
-/// Checks every partition, and prints what was found.
+/// Checks every partition and prints the differences.
 ///
 /// # Errors
-/// Postgres can't be reached or refuses, or there are differences.
+/// Postgres fails, or there are differences.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub(crate) async fn verify(database: &PgConnectOptions) -> anyhow::Result<()> {
     let mut connection =
-        database.connect().await.context("DATABASE_URL: Postgres can't be used")?;
+        database.connect().await.context("DATABASE_URL: Postgres cannot be used")?;
     let Store { partitions, .. } =
         store::find(&mut connection).await?.context("there is no store yet")?;
     let checker = Checker::new(database.clone(), partitions);
@@ -43,7 +43,7 @@ pub(crate) async fn verify(database: &PgConnectOptions) -> anyhow::Result<()> {
     match findings.count {
         0 => Ok(()),
         count => bail!(
-            "the log breaks its rules, or what is kept beside it is not what its events give: {count} differences"
+            "the log violates its rules or derived rows differ from its events: {count} differences"
         ),
     }
 }

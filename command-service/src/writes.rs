@@ -1,4 +1,5 @@
-//! How writing to the log goes. Lanes tell when Postgres refused; a check calls the append itself every second.
+//! Health of writing to the log: lanes report refused batches, and a check calls the append
+//! function every second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,27 +18,27 @@ use crate::log::append;
 use crate::metrics;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// Maximum time of one check, with the connection that it may need.
+/// Maximum time of one check, including a new connection.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Maximum time for which another session may hold the head of a partition.
+/// Maximum time to wait for a partition's head that another session has locked.
 const LOCK: &str = "1s";
-/// The readiness check.
+/// Name of the readiness check.
 const CHECK: &str = "postgres";
 
-static REFUSED: Fault = Fault::new("commands can't be made durable");
+static REFUSED: Fault = Fault::new("commands cannot be committed");
 
-/// Shared by the lanes and the check. Cheap to clone.
+/// State of writing, shared by the lanes and the check. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Writes(Arc<AtomicBool>);
 
 impl Writes {
-    /// Postgres did not take a batch.
+    /// Reports that Postgres has refused a batch.
     pub(crate) fn failed(&self, why: &str) {
         self.0.store(true, Ordering::Relaxed);
         REFUSED.occurred(why);
     }
 
-    /// Postgres took a batch.
+    /// Reports that Postgres has accepted a batch.
     pub(crate) fn succeeded(&self) {
         if self.0.load(Ordering::Relaxed) {
             self.0.store(false, Ordering::Relaxed);
@@ -45,10 +46,10 @@ impl Writes {
         }
     }
 
-    /// Checks until the shutdown, one partition after the other; stays with one that fails.
+    /// Checks one partition after the other until `shutdown`; stays with a failing one.
     ///
     /// # Errors
-    /// None: what is wrong is in the readiness.
+    /// Never fails: problems are reported in the readiness.
     pub async fn check(
         self,
         connect: PgConnectOptions,
@@ -66,6 +67,7 @@ impl Writes {
                     streak.succeeded(Instant::now());
                     metrics::write_succeeded();
                     health.ok(CHECK);
+                    // Only a success moves on, so that a failing partition stays visible.
                     partition = (partition + 1) % partitions;
                 }
                 Err(error) => {
@@ -80,8 +82,8 @@ impl Writes {
         Ok(())
     }
 
-    /// Appends nothing, by the function that appends. After a lane had a batch refused, events as well, which are rolled
-    /// back: an append of nothing needs no space on the disk.
+    /// Calls the append function with an empty batch. After a refused batch, appends events as well
+    /// and rolls them back, because an empty batch needs no disk space.
     async fn try_write(
         &self,
         connection: &mut Option<PgConnection>,
@@ -100,7 +102,7 @@ impl Writes {
             false => append::try_nothing(connection, partition).await,
         };
         match tried {
-            // A rule of the log refused, so the function runs: another check tells of the rule.
+            // A violated constraint shows that the function runs; other checks report the rule.
             Err(error) if violated_constraint(&error).is_some() => Ok(()),
             tried => tried,
         }
@@ -109,7 +111,8 @@ impl Writes {
 
 fn failing(partition: Partition, error: &sqlx::Error, silent: Duration) -> String {
     format!(
-        "events can't be appended (tried on partition {partition}): {}. The last success was {} s ago",
+        "events cannot be appended (checked on partition {partition}): {}. The last success was \
+         {} s ago",
         reason(error),
         silent.as_secs()
     )

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run once, when the volume is empty: for each service a database, the role that owns its tables (the jobs `migrate` have
-# its password), and the role that the service has.
+# Creates, on an empty volume, each service's database, the role that owns its tables (for the `migrate` jobs), and the
+# role of the service.
 set -eu
 psql -v ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
   -v owner="$PASSBOOK_OWNER_PASSWORD" -v command="$PASSBOOK_COMMAND_PASSWORD" -v projection="$PASSBOOK_PROJECTION_PASSWORD" \
@@ -13,6 +13,6 @@ CREATE DATABASE passbook_command OWNER passbook_owner;
 CREATE DATABASE passbook_projection OWNER passbook_projection_owner;
 REVOKE ALL ON DATABASE passbook_command, passbook_projection FROM PUBLIC;
 GRANT CONNECT ON DATABASE passbook_command TO passbook_command;
--- A rewind has a temporary table.
+-- A rewind uses a temporary table.
 GRANT CONNECT, TEMPORARY ON DATABASE passbook_projection TO passbook_projection;
 SQL

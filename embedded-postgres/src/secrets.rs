@@ -1,4 +1,4 @@
-//! The passwords of the cluster's roles: random, made once, readable by the owner of the data directory only.
+//! Secrets of the data directory: random, generated once, readable by its owner only.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -9,19 +9,19 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The cluster's superuser.
+/// Name of the cluster's superuser.
 pub(super) const ADMIN: &str = "passbook_admin";
 const FILE: &str = "postgres-secrets.json";
 const SNAPSHOT_KEY_FILE: &str = "snapshot.key";
 
-/// A password for each role.
+/// Passwords of the roles.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Secrets {
     pub(super) admin: String,
     pub(super) owner: String,
     pub(super) command: String,
     pub(super) projection: String,
-    // Absent in files of earlier versions.
+    // Files of earlier versions lack this password.
     #[serde(default = "random")]
     pub(super) projection_owner: String,
 }
@@ -33,19 +33,18 @@ impl std::fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Those of the data directory, made if there are none.
+    /// Reads the passwords of the data directory, and generates missing ones.
     pub(super) fn of(data_dir: &Path) -> anyhow::Result<Self> {
         let path = data_dir.join(FILE);
         let (kept, secrets) = match std::fs::read(&path) {
             Ok(text) => {
                 let secrets = serde_json::from_slice(&text);
-                let secrets =
-                    secrets.with_context(|| format!("{} can't be read", path.display()))?;
+                let secrets = secrets.with_context(|| format!("cannot read {}", path.display()))?;
                 (text, secrets)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), Self::random()),
             Err(error) => {
-                return Err(error).with_context(|| format!("{} can't be read", path.display()));
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
             }
         };
         let text = serde_json::to_vec_pretty(&secrets)?;
@@ -66,26 +65,26 @@ impl Secrets {
     }
 }
 
-/// Returns the file of the data directory with the key of snapshots, made if there is none.
+/// Returns the file of the snapshot key, generated if missing.
 ///
 /// # Errors
-/// The file can't be written.
+/// The file cannot be written.
 pub fn snapshot_key_file(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = data_dir.join(SNAPSHOT_KEY_FILE);
     if !path.exists() {
         std::fs::create_dir_all(data_dir)
-            .with_context(|| format!("{} can't be made", data_dir.display()))?;
+            .with_context(|| format!("cannot create {}", data_dir.display()))?;
         write_private(&path, format!("{}{}\n", random(), random()).as_bytes())?;
     }
     Ok(path)
 }
 
-/// 122 random bits, in characters that need no quoting in SQL or a URL.
+/// Returns 122 random bits as hex digits, which need no quoting in SQL or a URL.
 fn random() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
+/// Writes a file atomically, readable by its owner only.
 pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension("new");
     let write = || {
@@ -99,5 +98,5 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         file.sync_all()?;
         std::fs::rename(&unfinished, path)
     };
-    write().with_context(|| format!("{} could not be written", path.display()))
+    write().with_context(|| format!("cannot write {}", path.display()))
 }

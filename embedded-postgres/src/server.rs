@@ -20,19 +20,19 @@ use crate::directory::Directory;
 use crate::secrets::{ADMIN, Secrets};
 use crate::user::User;
 
-/// How long a start may take: after a crash there may be much to recover.
+/// Timeout of a start, which includes recovery after a crash.
 const START: Duration = Duration::from_secs(120);
-/// How long an orderly stop may take: it writes what memory holds.
+/// Timeout of a fast shutdown, which includes the final checkpoint.
 const STOP: Duration = Duration::from_secs(60);
-/// Mode of the log: for its owner alone.
+/// File mode of the log: readable by its owner only.
 const PRIVATE: u32 = 0o600;
-/// How much of the log's end is quoted.
-const LAST_WORDS: u64 = 1_000;
+/// Maximum number of bytes quoted from the end of the log.
+const LOG_TAIL: u64 = 1_000;
 
-/// For a small machine that others use too; durable in every respect.
+/// Parameters for a small shared machine, fully durable.
 const SETTINGS: [&str; 16] = [
     "listen_addresses=127.0.0.1",
-    // The usual directory for it may not exist or not be ours.
+    // The default socket directory may be missing or owned by another user.
     "unix_socket_directories=",
     "fsync=on",
     "synchronous_commit=on",
@@ -46,7 +46,7 @@ const SETTINGS: [&str; 16] = [
     "timezone=UTC",
     "log_timezone=UTC",
     "log_min_messages=warning",
-    // Statements and the details of errors hold keys and names of the services' clients.
+    // Statements and error details contain idempotency keys and owners' names.
     "log_min_error_statement=panic",
     "log_error_verbosity=terse",
 ];
@@ -56,12 +56,12 @@ pub(super) struct Server {
     child: Child,
     port: u16,
     log: PathBuf,
-    // Where this run's words begin in the log.
+    // Offset in the log at which this run starts.
     log_start: u64,
 }
 
 impl Server {
-    /// Starts the server and waits until it takes connections.
+    /// Starts the server and waits until it accepts connections.
     pub(super) async fn start(
         binaries: &Binaries,
         directory: &Directory,
@@ -75,8 +75,8 @@ impl Server {
             .create(true)
             .mode(PRIVATE)
             .open(&log)
-            .with_context(|| format!("{} can't be written", log.display()))?;
-        // It may have been made by an earlier version, for all to read.
+            .with_context(|| format!("cannot write {}", log.display()))?;
+        // Earlier versions created a world-readable log.
         output.set_permissions(Permissions::from_mode(PRIVATE))?;
         let log_start = output.metadata()?.len();
         let mut command = binaries.command("postgres", user.as_ref());
@@ -87,7 +87,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let child = command
             .spawn()
-            .with_context(|| format!("{} could not be run", binaries.postgres().display()))?;
+            .with_context(|| format!("cannot run {}", binaries.postgres().display()))?;
         let mut server = Self { child, port, log, log_start };
         server.wait_until_ready(secrets).await?;
         Ok(server)
@@ -98,20 +98,22 @@ impl Server {
         let deadline = Instant::now() + START;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("the embedded Postgres did not start ({status}); {}", self.last_words());
+                bail!("the embedded Postgres did not start ({status}); {}", self.log_tail());
             }
             match PgConnection::connect(&url).await {
                 Ok(connection) => {
-                    return connection.close().await.context("the first connection broke");
+                    return connection
+                        .close()
+                        .await
+                        .context("the first connection failed to close");
                 }
-                // Refused, and not because it is still starting: that won't pass.
+                // Anything but a lost connection is permanent: waiting does not help.
                 Err(error) if !is_connection_lost(&error) => {
-                    return Err(error)
-                        .context("the embedded Postgres refuses its own administrator");
+                    return Err(error).context("the embedded Postgres rejects its administrator");
                 }
                 Err(error) if Instant::now() > deadline => {
                     return Err(error)
-                        .context(format!("the embedded Postgres did not start in {START:?}"));
+                        .context(format!("the embedded Postgres did not start within {START:?}"));
                 }
                 Err(_) => sleep(Duration::from_millis(20)).await,
             }
@@ -126,21 +128,21 @@ impl Server {
         self.child.wait().await
     }
 
-    /// The end of what this run wrote to the log.
-    pub(super) fn last_words(&self) -> String {
+    /// Returns the end of the log of this run.
+    pub(super) fn log_tail(&self) -> String {
         let read = || {
             let mut file = File::open(&self.log)?;
-            let from = self.log_start.max(file.metadata()?.len().saturating_sub(LAST_WORDS));
+            let from = self.log_start.max(file.metadata()?.len().saturating_sub(LOG_TAIL));
             file.seek(SeekFrom::Start(from))?;
             let mut text = Vec::new();
             file.read_to_end(&mut text)?;
             std::io::Result::Ok(String::from_utf8_lossy(&text).trim().to_owned())
         };
-        let words = read().unwrap_or_default();
-        format!("its last words, from {}:\n{words}", self.log.display())
+        let tail = read().unwrap_or_default();
+        format!("end of {}:\n{tail}", self.log.display())
     }
 
-    /// Stops it in order; breaks it off if that takes too long (it recovers at the next start).
+    /// Requests a fast shutdown, then an immediate one, after which the next start recovers.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
         for how in [Signal::SIGINT, Signal::SIGQUIT] {
             self.signal(how);
@@ -149,11 +151,11 @@ impl Server {
                 return Ok(());
             }
         }
-        bail!("the embedded Postgres does not end")
+        bail!("the embedded Postgres does not shut down")
     }
 
     fn signal(&self, signal: Signal) {
-        // No id: it has ended already.
+        // A server without an id has ended already.
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
             let _ = kill(Pid::from_raw(pid), signal);
         }

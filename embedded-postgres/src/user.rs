@@ -1,4 +1,4 @@
-//! Who the server runs as: Postgres refuses to run as root.
+//! User of the server process: Postgres refuses to run as root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use tokio::process::Command;
 
-/// Tried in this order.
+/// Candidates, most preferred first.
 const NAMES: [&str; 2] = ["postgres", "nobody"];
 
 /// An unprivileged user.
@@ -18,29 +18,28 @@ pub(super) struct User {
 }
 
 impl User {
-    /// The user to drop to; `None` where this process is not root's.
+    /// Returns the user to switch to, or `None` if this process does not run as root.
     pub(super) fn unprivileged() -> anyhow::Result<Option<Self>> {
         if !nix::unistd::geteuid().is_root() {
             return Ok(None);
         }
         for name in NAMES {
-            let found = nix::unistd::User::from_name(name).context("users can't be looked up")?;
+            let found = nix::unistd::User::from_name(name).context("cannot look up users")?;
             if let Some(user) = found.filter(|user| !user.uid.is_root()) {
                 return Ok(Some(Self { uid: user.uid.as_raw(), gid: user.gid.as_raw(), name }));
             }
         }
         bail!(
-            "Postgres does not run as root, and there is no user `postgres` or `nobody` to run it as: \
+            "Postgres refuses to run as root, and neither the user `postgres` nor `nobody` exists: \
              run passbook as another user, or set DATABASE_URL and PROJECTION_DATABASE_URL"
         )
     }
 
-    /// Its name.
     pub(super) fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Whether this user can reach what is in `path`: may pass through it and every directory above it.
+    /// Checks that this user may enter `path` and every directory above it.
     pub(super) fn can_reach(&self, path: &Path) -> std::io::Result<bool> {
         for directory in path.canonicalize()?.ancestors() {
             let metadata = directory.metadata()?;
@@ -57,14 +56,13 @@ impl User {
         Ok(true)
     }
 
-    /// Gives a file or directory to this user.
+    /// Makes this user the owner of a file or directory.
     pub(super) fn own(&self, path: &Path) -> anyhow::Result<()> {
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid)).with_context(|| {
-            format!("{} could not be given to the user {}", path.display(), self.name)
-        })
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+            .with_context(|| format!("cannot make {} the owner of {}", self.name, path.display()))
     }
 
-    /// Has `command` run as this user.
+    /// Makes `command` run as this user.
     pub(super) fn run(&self, command: &mut Command) {
         command.uid(self.uid).gid(self.gid);
     }

@@ -1,5 +1,5 @@
-//! A fixed port in front of the in-process broker, which lets the system choose its own. Clients that ask there learn where
-//! the broker itself listens, and go on there.
+//! A fixed port in front of the in-process broker, whose own port the operating system chooses.
+//! Clients bootstrap at the fixed port, learn the broker's own address, and connect to that.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 
-/// An open port; closed when dropped.
+/// An open port, closed on drop.
 #[derive(Debug)]
 pub(super) struct Port {
     address: SocketAddr,
@@ -18,10 +18,13 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// Opens a port of 127.0.0.1 that leads to `broker`.
+    /// Opens a port of 127.0.0.1 that forwards to `broker`.
     pub(super) fn open(port: u16, broker: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
-            format!("the in-process broker can't listen on 127.0.0.1:{port}: choose another port with BROKER_PORT")
+            format!(
+                "the in-process broker cannot listen on 127.0.0.1:{port}: choose another port \
+                 with BROKER_PORT"
+            )
         })?;
         let address = listener.local_addr()?;
         let closed = Arc::new(AtomicBool::new(false));
@@ -33,8 +36,8 @@ impl Port {
                         return;
                     }
                     if let Ok(client) = client {
-                        // A client whose way fails sees its connection closed, and tries again.
-                        let _ = lead(client, &broker);
+                        // If forwarding fails, the client sees its connection closed and retries.
+                        let _ = forward(client, &broker);
                     }
                 }
             })?;
@@ -46,11 +49,11 @@ impl Port {
     }
 }
 
-/// Copies both ways, in two threads that end with the connections.
-fn lead(client: TcpStream, broker: &str) -> io::Result<()> {
+/// Copies both directions, in two threads that end with the connections.
+fn forward(client: TcpStream, broker: &str) -> io::Result<()> {
     let server = TcpStream::connect(broker)?;
     for (mut from, mut to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
-        std::thread::Builder::new().name("broker-way".to_owned()).spawn(move || {
+        std::thread::Builder::new().name("broker-forward".to_owned()).spawn(move || {
             let _ = io::copy(&mut from, &mut to);
             let _ = to.shutdown(Shutdown::Write);
         })?;
@@ -61,7 +64,7 @@ fn lead(client: TcpStream, broker: &str) -> io::Result<()> {
 impl Drop for Port {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
-        // Wakes the thread.
+        // Wakes the thread, which is blocked in accept.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,4 +1,5 @@
-//! Everything together: Postgres and a broker where none are given, then both services, until told to stop.
+//! Everything in one process: Postgres and a broker unless given, then both services, until a
+//! signal.
 
 mod greeting;
 mod steps;
@@ -18,52 +19,56 @@ use passbook_shared::telemetry;
 use crate::services::{self, Embedded, Owners, Services};
 use steps::Steps;
 
-/// What `passbook` is run with.
+/// Options of `passbook` without a subcommand.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Of the embedded Postgres.
+    /// Options of the embedded Postgres.
     #[command(flatten)]
     pub cluster: ClusterOptions,
-    /// Where commands are taken, as host:port.
+    /// Address of the command-service, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = address)]
     pub command_addr: SocketAddr,
-    /// Where queries are answered, as host:port.
+    /// Address of the projection-service, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
-    /// The log's database, as postgres://role:password@host/database; in the embedded Postgres if not given.
+    /// URL of the log's database, as postgres://role:password@host/database; by default in the
+    /// embedded Postgres.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub database_url: Option<String>,
-    /// The log's database as the owner of its tables, if DATABASE_URL's role is not that.
+    /// URL of the log's database for the owner of its tables, if other than DATABASE_URL's role.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub migration_database_url: Option<String>,
-    /// The views' database; in the embedded Postgres if not given.
+    /// URL of the views' database; by default in the embedded Postgres.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub projection_database_url: Option<String>,
-    /// The views' database as the owner of its tables, if PROJECTION_DATABASE_URL's role is not that.
+    /// URL of the views' database for the owner of its tables, if other than
+    /// PROJECTION_DATABASE_URL's role.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
     pub projection_migration_database_url: Option<String>,
-    /// Kafka's bootstrap servers, as host:port, separated by commas; an in-process broker if not given.
+    /// Kafka's bootstrap servers, as comma-separated host:port; by default the in-process broker.
     #[arg(long, env, value_parser = NonEmptyStringValueParser::new())]
     pub kafka_brokers: Option<String>,
-    /// The in-process broker's port on 127.0.0.1, for other programs that read the topic; one that the system chooses if
-    /// not given.
+    /// Port of the in-process broker on 127.0.0.1, for other programs that read the topic; by
+    /// default the operating system chooses one.
     #[arg(long, env)]
     pub broker_port: Option<u16>,
-    /// The topic that mirrors the log.
-    #[arg(long, env, default_value = "passbook.events", value_parser = NonEmptyStringValueParser::new())]
+    /// Topic that mirrors the log.
+    #[arg(long, env, default_value = "passbook.events",
+          value_parser = NonEmptyStringValueParser::new())]
     pub kafka_topic: String,
-    /// The partitions of a log that is made now (12 if not given), the same in Postgres as in Kafka.
+    /// Number of partitions of a new log, in Postgres and in Kafka (12 if not given).
     #[arg(long, env, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub partitions: Option<u16>,
-    /// What is logged to standard error: a level, or levels by module as in `info,command_service::relay=debug`.
+    /// Level of the log on standard error, or levels by module:
+    /// `info,command_service::relay=debug`.
     #[arg(long, env = "RUST_LOG", default_value = "warn")]
     pub log_level: String,
-    /// How log lines are written.
+    /// Format of log lines.
     #[arg(long, env, value_enum, default_value = "text")]
     pub log_format: LogFormat,
 }
 
-/// A database's URL as it was given, if it is one.
+/// Validates a database URL.
 fn url(text: &str) -> Result<String, String> {
     database_url(text).map(|_| text.to_owned())
 }
@@ -71,14 +76,14 @@ fn url(text: &str) -> Result<String, String> {
 /// Runs everything until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// A part does not start, or ends by itself; with the remedy where there is one.
+/// A part does not start or ends by itself. The message names the remedy, if one exists.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     telemetry::start_log(&LogConfig {
         log_format: options.log_format,
         log_level: options.log_level.clone(),
     })?;
     let shutdown = shutdown::on_signal()?;
-    // Said now, not after Postgres has started.
+    // Fails before the slow start of Postgres.
     refuse_if_taken(options.command_addr, "--command-addr")?;
     refuse_if_taken(options.projection_addr, "--projection-addr")?;
     services::check_settings()?;
@@ -123,7 +128,7 @@ async fn serve(
         owners,
         options.partitions,
     );
-    // Told to stop meanwhile: the next start goes on.
+    // On a signal the migration stops half-way; the next start completes it.
     let Some(store) = shutdown.run_until_cancelled(migrating).await else { return Ok(()) };
     let partitions = u16::try_from(store?.partitions)?;
     steps.done("tables");
@@ -139,7 +144,7 @@ async fn serve(
         broker.address().clone_into(&mut settings.kafka_brokers);
         steps.done("broker (in this process)");
     }
-    // Told to stop while starting: what has begun is dropped.
+    // On a signal during the start, dropping the future cancels it.
     let Some(services) = shutdown.run_until_cancelled(Services::start(&settings, shutdown)).await
     else {
         return Ok(());
@@ -151,7 +156,7 @@ async fn serve(
         outcome = postgres_ended(postgres) => outcome,
     };
     shutdown.cancel();
-    // Why a service ended tells more than that it did.
+    // The error of a service explains more than the fact that a part ended.
     services.ended().await.and(outcome)
 }
 
@@ -167,7 +172,7 @@ async fn run_services(
         () = shutdown.cancelled() => return Ok(()),
     }
     steps.done("services");
-    greeting::say(options, settings, services)?;
+    greeting::print(options, settings, services)?;
     shutdown.cancelled().await;
     Ok(())
 }
@@ -175,12 +180,12 @@ async fn run_services(
 async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
     let Some(postgres) = postgres else { return std::future::pending().await };
     let status = postgres.ended().await?;
-    bail!("the embedded Postgres ended ({status}); {}", postgres.last_words())
+    bail!("the embedded Postgres ended ({status}); {}", postgres.log_tail())
 }
 
 fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<services::Settings> {
     let given_or = |given: &Option<String>, own: Option<String>| {
-        given.clone().or(own).context("a part is missing")
+        given.clone().or(own).context("neither a URL nor an embedded Postgres")
     };
     Ok(services::Settings {
         command_addr: options.command_addr,
@@ -205,7 +210,7 @@ fn embedded(options: &Options) -> Embedded {
     }
 }
 
-/// The owners of the tables: of a database in the embedded Postgres its own.
+/// Returns the owners of the tables; the embedded Postgres has its own.
 fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
     let own = |given: &Option<String>, owner: fn(&Cluster) -> String| {
         given.is_none().then(|| postgres.map(owner))

@@ -1,11 +1,11 @@
-//! Runs Passbook whole on one machine: an embedded Postgres, an in-process broker, and both services. A library, so
-//! that the end-to-end tests start the same parts. Modules in the order in which they start:
+//! Runs all of Passbook on one machine: an embedded Postgres, an in-process broker, and both
+//! services. The end-to-end tests use this library to start the same parts.
 
-/// The command line.
+/// Command line of `passbook`.
 pub mod cli;
-/// Everything together: the program without a subcommand.
+/// The program without a subcommand: everything in one process.
 pub mod launcher;
-/// Both services in one process.
+/// Both services in this process.
 pub mod services;
-/// The embedded Postgres or the broker alone, as a process that can be killed.
+/// The embedded Postgres or the broker alone, in a process that tests can kill.
 pub mod standalone;

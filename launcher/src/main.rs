@@ -1,4 +1,4 @@
-//! Runs Passbook whole on one machine, or one of its parts.
+//! Runs all of Passbook on one machine, or one of its parts.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use passbook::{launcher, standalone};
 use passbook_shared::process;
 use projection_service::operate;
 
-/// Requests are many small allocations on few threads.
+/// Faster than the system's allocator for many small allocations on few threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

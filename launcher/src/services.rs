@@ -1,87 +1,90 @@
 //! Both services in this process.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Parser};
 use command_service::log::store::Store;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::shutdown::{CancellationToken, Service};
 use tokio::task::JoinHandle;
 
-/// How long both may take to be ready.
+mod config;
+
+use config::{command_config, config, projection_config};
+
+/// Timeout until both services are ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// What the pair needs to be told; the rest is as each service's environment and defaults say.
+/// Settings of both services. All others come from each service's environment and defaults.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the command-service listens.
+    /// Address of the command-service.
     pub command_addr: SocketAddr,
-    /// Where the projection-service listens.
+    /// Address of the projection-service.
     pub projection_addr: SocketAddr,
-    /// The log's database.
+    /// URL of the log's database.
     pub database_url: String,
-    /// The views' database.
+    /// URL of the views' database.
     pub projection_database_url: String,
     /// Kafka's bootstrap servers.
     pub kafka_brokers: String,
-    /// Whether that is the in-process broker.
+    /// Set if `kafka_brokers` is the in-process broker.
     pub in_process_broker: bool,
-    /// The topic that mirrors the log.
+    /// Topic that mirrors the log.
     pub kafka_topic: String,
-    /// The secret of snapshots, unless the environment has one.
+    /// File of the snapshot key, used unless the environment has a key.
     pub snapshot_key_file: PathBuf,
     /// Databases in the embedded Postgres.
     pub embedded: Embedded,
 }
 
-/// Databases in the embedded Postgres, which has passwords of its own: those in variables are for others.
+/// Databases in the embedded Postgres, which has its own passwords and ignores those in variables.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Embedded {
-    /// The log's.
+    /// Set for the log's database.
     pub log: bool,
-    /// The views'.
+    /// Set for the views' database.
     pub views: bool,
 }
 
-/// The owners of the databases' tables, where they are others than the services' own roles.
+/// URLs for the owners of the tables, where they differ from the services' roles.
 #[derive(Debug, Clone, Default)]
 pub struct Owners {
-    /// The log's database.
+    /// URL of the log's database.
     pub migration_database_url: Option<String>,
-    /// The views' database.
+    /// URL of the views' database.
     pub projection_migration_database_url: Option<String>,
     /// Databases in the embedded Postgres.
     pub embedded: Embedded,
 }
 
-/// Checks what both services take from their environment alone, before anything is started for them.
+/// Checks the settings that come from the environment only, before any part starts.
 ///
 /// # Errors
-/// A variable can't be used.
+/// A variable is invalid.
 pub fn check_settings() -> anyhow::Result<()> {
     config::<KafkaConfig>(&[])?.check()
 }
 
-/// Both services, running.
+/// Both services, running in this process.
 #[derive(Debug)]
 pub struct Services {
-    /// Where the command-service answers.
+    /// Reachable address of the command-service.
     pub command_addr: SocketAddr,
-    /// Where the projection-service answers.
+    /// Reachable address of the projection-service.
     pub projection_addr: SocketAddr,
     services: [(&'static str, JoinHandle<anyhow::Result<()>>); 2],
 }
 
 impl Services {
-    /// Starts both; each ends when `shutdown` is cancelled, and cancels it if it ends by itself.
+    /// Starts both services. Each ends when `shutdown` is cancelled, and cancels `shutdown` if it
+    /// ends by itself.
     ///
     /// # Errors
-    /// A service's own, from its start.
+    /// A service does not start.
     pub async fn start(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let command =
             command(settings, shutdown).await.context("the command-service did not start")?;
@@ -99,17 +102,17 @@ impl Services {
         })
     }
 
-    /// Waits until both say they are ready.
+    /// Waits until both services are ready.
     ///
     /// # Errors
-    /// One does not in time; with its reasons.
+    /// A service is not ready in time; the message has its reasons.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + READY;
         for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr])
         {
             while let Err(error) = healthcheck(addr).await {
                 if tokio::time::Instant::now() > deadline {
-                    return Err(error.context(format!("the {name} was not ready in {READY:?}")));
+                    return Err(error.context(format!("the {name} was not ready within {READY:?}")));
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -117,10 +120,10 @@ impl Services {
         Ok(())
     }
 
-    /// Waits until both have ended.
+    /// Waits until both services have ended.
     ///
     /// # Errors
-    /// Why the first that failed did.
+    /// The error of the first service that failed.
     pub async fn ended(self) -> anyhow::Result<()> {
         let mut first = Ok(());
         for (name, service) in self.services {
@@ -131,11 +134,11 @@ impl Services {
     }
 }
 
-/// Makes the tables of both services, or brings them up to date; returns the store. `partitions` are those of a log that
-/// is yet to be made, if they are to be others than usual.
+/// Migrates the tables of both services and returns the store. `partitions` applies to a new log
+/// only.
 ///
 /// # Errors
-/// A database can't be reached, or refuses.
+/// A database is unreachable or refuses the migration.
 pub async fn migrate(
     database_url: &str,
     projection_database_url: &str,
@@ -154,7 +157,7 @@ pub async fn migrate(
             (None, None);
     }
     let migrated = command_service::migrate(&service.database_url, &options).await;
-    let store = migrated.context("the log's tables could not be prepared")?;
+    let store = migrated.context("cannot migrate the log's tables")?;
 
     let database = ("--projection-database-url", projection_database_url.to_owned());
     let service = projection_config(&[database], embedded)?.with_passwords();
@@ -167,7 +170,7 @@ pub async fn migrate(
         options.projection_migration_database_password_file = None;
     }
     let migrated = projection_service::migrate(&service.projection_database_url, &options).await;
-    migrated.context("the views' tables could not be prepared")?;
+    migrated.context("cannot migrate the views' tables")?;
     Ok(store)
 }
 
@@ -185,29 +188,6 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
     command_service::start(config, shutdown.clone()).await
 }
 
-fn command_config(
-    given: &[(&str, String)],
-    embedded: Embedded,
-) -> anyhow::Result<command_service::Config> {
-    let mut config: command_service::Config = config(given)?;
-    if embedded.log {
-        (config.database_password, config.database_password_file) = (None, None);
-    }
-    Ok(config)
-}
-
-fn projection_config(
-    given: &[(&str, String)],
-    embedded: Embedded,
-) -> anyhow::Result<projection_service::Config> {
-    let mut config: projection_service::Config = config(given)?;
-    if embedded.views {
-        (config.projection_database_password, config.projection_database_password_file) =
-            (None, None);
-    }
-    Ok(config)
-}
-
 async fn projection(
     settings: &Settings,
     command_addr: SocketAddr,
@@ -222,30 +202,13 @@ async fn projection(
     ];
     let mut config = projection_config(&given, settings.embedded)?;
     if settings.in_process_broker {
-        // It answers who waits for events only when that has waited for so long, and not when they come.
+        // The broker answers a fetch only after the whole wait, even if records arrive earlier.
         config.kafka.set_unless_given("fetch.wait.max.ms", "10");
     }
     projection_service::start(config, shutdown.clone()).await
 }
 
-#[derive(Parser)]
-#[command(no_binary_name = true)]
-struct Settable<C: Args> {
-    #[command(flatten)]
-    config: C,
-}
-
-/// A service's configuration: `given`, and for all else its environment and defaults, as in a process of its own.
-fn config<C: Args>(given: &[(&str, String)]) -> anyhow::Result<C> {
-    let given = given.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
-    // Clap's own words end with a hint at --help, which is another program's here.
-    let first_line = |error: clap::Error| {
-        anyhow::anyhow!(error.to_string().lines().next().unwrap_or_default().to_owned())
-    };
-    Ok(Settable::try_parse_from(given).map_err(first_line)?.config)
-}
-
-/// An address under which what listens on `addr` can be reached from here.
+/// Returns the address at which this machine reaches a listener on `addr`.
 fn reachable(addr: SocketAddr) -> SocketAddr {
     match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),

@@ -1,4 +1,4 @@
-//! One part on its own, for tests and benchmarks on a machine without containers.
+//! The embedded Postgres or the broker as a process of its own, for machines without containers.
 
 use std::io::Write;
 
@@ -8,10 +8,10 @@ use passbook_shared::shutdown;
 
 use crate::cli::{BrokerOptions, End, PostgresOptions};
 
-/// Runs the embedded Postgres until it is told to end.
+/// Runs the embedded Postgres until a signal.
 ///
 /// # Errors
-/// As [`Cluster::start`]; or the server ends by itself.
+/// [`Cluster::start`] fails, or the server ends by itself.
 pub async fn postgres(options: PostgresOptions) -> anyhow::Result<()> {
     let settings = Settings {
         data_dir: options.cluster.data_dir,
@@ -26,26 +26,28 @@ pub async fn postgres(options: PostgresOptions) -> anyhow::Result<()> {
         cluster.projection_owner_url(),
         cluster.admin_url("postgres"),
     ];
-    say(&urls.join("\n"))?;
+    print(&urls.join("\n"))?;
     tokio::select! {
         end = end(&options.end) => end?,
-        status = cluster.ended() => anyhow::bail!("the embedded Postgres ended ({}); {}", status?, cluster.last_words()),
+        status = cluster.ended() => {
+            anyhow::bail!("the embedded Postgres ended ({}); {}", status?, cluster.log_tail())
+        }
     }
     cluster.stop().await
 }
 
-/// Runs the in-process broker until it is told to end.
+/// Runs the in-process broker until a signal.
 ///
 /// # Errors
-/// As [`Broker::start`].
+/// [`Broker::start`] fails.
 pub async fn broker(options: BrokerOptions) -> anyhow::Result<()> {
     let broker = Broker::start(&options.topics, options.partitions, options.port)?;
-    say(broker.address())?;
+    print(broker.address())?;
     end(&options.end).await
 }
 
-/// For the program that started us, which reads these lines.
-fn say(lines: &str) -> std::io::Result<()> {
+/// Prints lines for the parent process.
+fn print(lines: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{lines}")?;
     out.flush()
@@ -55,7 +57,7 @@ async fn end(end: &End) -> anyhow::Result<()> {
     let signal = shutdown::on_signal()?;
     if end.until_stdin_closes {
         let closed = signal.clone();
-        // A thread of its own: a read that blocks would keep the runtime from ending after a signal.
+        // A blocking read on the runtime would delay its shutdown after a signal.
         std::thread::spawn(move || {
             let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
             closed.cancel();

@@ -1,9 +1,10 @@
-//! Agreement of the views with the log. The topic is a mirror that anybody with access to Kafka can write to, and a log
-//! can be restored from a backup: both are found by comparing what was applied with the log, and told apart here.
+//! Agreement of the views with the log. Anyone with access to Kafka can write to the topic, and the
+//! log can be restored from a backup. Comparing applied events with the log detects both, and this
+//! module tells them apart.
 
 pub(crate) mod common;
 pub(crate) mod correct;
 mod disagreement;
-/// Compares the views with the log, again and again.
+/// Periodic comparison of the views with the log.
 pub(crate) mod guard;
 mod look;

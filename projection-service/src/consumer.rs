@@ -1,25 +1,30 @@
-//! From the topic into the views: a thread reads and decodes records, a task puts them in order, folds and applies them.
+//! Consumption of the topic: a thread reads and decodes records, a task orders, folds and applies
+//! them to the views.
 //!
-//! Two rules carry it. **Accept only what is next**: an event is applied if and only if its position is the last one's
-//! plus 1, whatever Kafka does with offsets; a smaller one is a repeat, a larger one shows a hole, which is filled from
-//! the log. **Start over from the checkpoints**: whatever goes wrong (Postgres away, another instance went on with a
-//! partition, a rebalance), all that is in memory is forgotten and reading begins where the checkpoints stand.
+//! Two rules make it safe. **Accept only the next event**: an event is applied if and only if its
+//! position is the last position plus 1. A smaller position is a repeat; a larger one reveals a
+//! hole, which is filled from the log. Kafka's offsets play no part. **Start over from the
+//! checkpoints**: after any failure or rebalance, everything in memory is discarded and reading
+//! resumes from the checkpoints.
 
+pub(crate) mod account_cache;
 mod applier;
 mod causes;
 pub(crate) mod client;
-/// How far the topic reaches, and so how far the views are behind.
-pub mod ends;
+/// Limit on the share of events that cannot be applied.
+pub mod failure_rate;
 pub(crate) mod fold;
+mod handoff;
+pub(crate) mod intake;
 pub(crate) mod judging;
-pub(crate) mod known;
-mod link;
 mod reader;
 pub(crate) mod record;
 pub(crate) mod sequence;
-/// How large a share of the events may fail.
-pub mod share;
 mod stalled;
+/// Lag of the views behind the topic.
+pub mod topic_lag;
+/// Watch of the end of the topic.
+pub mod topic_watch;
 mod unusable;
 pub(crate) mod writer;
 
@@ -35,63 +40,53 @@ use crate::agreement::guard::Guard;
 use crate::feed::Feed;
 use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
-use crate::waiting::Waiting;
-use applier::{Applier, Pace};
-use ends::Ends;
-use link::Link;
+use crate::waiters::Waiters;
+use applier::Applier;
+use failure_rate::Limit;
+use handoff::Handoff;
 use reader::Reader;
-use share::Limit;
-use writer::Writer;
+use topic_lag::TopicLag;
 
-/// What the consumer needs.
+/// Dependencies and settings of the consumer.
 #[derive(Debug)]
 pub struct Consumer {
-    /// Where Kafka is.
+    /// Connection to Kafka.
     pub kafka: KafkaConfig,
-    /// The consumer group.
+    /// Consumer group.
     pub group: String,
-    /// This instance's lasting name in the group, if it has one.
+    /// Static member name of this instance in the group, if configured.
     pub group_instance: Option<String>,
-    /// The views' database.
+    /// Database of the views.
     pub database: PgConnectOptions,
-    /// The most events in a transaction.
+    /// Maximum number of events in a transaction.
     pub max_batch: usize,
-    /// The least time from one transaction to the next under load.
+    /// Minimum time between the starts of two transactions under load.
     pub pace: std::time::Duration,
     /// How large a share of the events may fail.
     pub limit: Limit,
-    /// The log itself.
+    /// Log of the command-service.
     pub feed: Feed,
-    /// Compares the views with it.
+    /// Compares the views with the log.
     pub(crate) guard: Arc<Guard>,
-    /// Queries that wait.
-    pub waiting: Arc<Waiting>,
-    /// How far the topic reaches.
-    pub ends: Arc<Ends>,
-    /// Where to tell how it goes.
+    /// Queries that wait for an event.
+    pub waiting: Arc<Waiters>,
+    /// Ends of the topic's partitions.
+    pub ends: Arc<TopicLag>,
+    /// Receives the state of each check.
     pub health: Health,
-    /// Where to tell what is in quarantine.
+    /// Readiness check of the quarantine.
     pub quarantine: QuarantineCheck,
 }
 
-/// Chunks of records between the thread and the task: while a batch is applied, the next is read.
+/// Maximum number of chunks of records that are read ahead while a batch is applied.
 const CHUNKS: usize = 16;
 
 /// Starts consuming.
 pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
     metrics::register_unusable(judging::Flaw::ALL.map(judging::Flaw::as_str));
-    let (sender, parcels) = mpsc::channel(CHUNKS);
-    let link = Arc::new(Link::default());
-    let applier = Applier::new(
-        Pace { max_batch: consumer.max_batch, least: consumer.pace },
-        Writer::new(consumer.database.clone(), consumer.limit),
-        parcels,
-        Arc::clone(&link),
-        consumer.feed.clone(),
-        Arc::clone(&consumer.guard),
-        Arc::clone(&consumer.waiting),
-        consumer.quarantine.clone(),
-    );
+    let (sender, messages) = mpsc::channel(CHUNKS);
+    let handoff = Arc::new(Handoff::default());
+    let applier = Applier::new(&consumer, messages, Arc::clone(&handoff));
     tasks.spawn("guard", Arc::clone(&consumer.guard).run(tasks.shutdown()));
     let shutdown = tasks.shutdown();
     tasks.spawn("projection", async move {
@@ -100,7 +95,7 @@ pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
     });
 
     let reader =
-        Reader::new(consumer, link, sender, tokio::runtime::Handle::current(), tasks.shutdown());
+        Reader::new(consumer, handoff, sender, tokio::runtime::Handle::current(), tasks.shutdown());
     tasks.spawn("consumer", async move {
         let (ended, end) = oneshot::channel();
         std::thread::Builder::new()

@@ -27,11 +27,11 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::consumer::ends::Ends;
+use crate::consumer::topic_lag::TopicLag;
 use crate::feed::Feed;
 use crate::store::Views;
 use crate::verify::jobs::Jobs;
-use crate::waiting::Waiting;
+use crate::waiters::Waiters;
 use stats::Cache;
 
 /// State shared by the routes, behind one pointer because every request clones it several times.
@@ -42,8 +42,8 @@ pub struct AppState(Arc<App>);
 #[derive(Debug)]
 pub struct App {
     views: Views,
-    waiting: Arc<Waiting>,
-    ends: Arc<Ends>,
+    waiting: Arc<Waiters>,
+    ends: Arc<TopicLag>,
     verifications: Arc<Jobs>,
     log: Log,
     stats: Arc<Cache>,
@@ -53,8 +53,8 @@ impl AppState {
     /// Creates the state of the routes.
     pub fn new(
         views: Views,
-        waiting: Arc<Waiting>,
-        ends: Arc<Ends>,
+        waiting: Arc<Waiters>,
+        ends: Arc<TopicLag>,
         verifications: Arc<Jobs>,
         log: Log,
     ) -> Self {

@@ -23,7 +23,7 @@ pub mod store;
 /// Comparison of the views with the log.
 pub mod verify;
 /// Queries that wait for an event to be applied.
-pub mod waiting;
+pub mod waiters;
 
 /// Settings of the service.
 pub mod config;

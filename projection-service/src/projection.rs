@@ -1,7 +1,7 @@
-//! What an event makes of an account's view. Pure: no I/O, no clock; only the contract and std.
+//! Projection of an event onto an account's view: pure, without I/O or clock.
 
 mod entry;
-mod unapplicable;
+mod inapplicable;
 
 use passbook_shared::event::{
     AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, Reason,
@@ -10,47 +10,48 @@ use passbook_shared::event::{
 use passbook_shared::money::MAX_AMOUNT;
 
 pub use self::entry::{Entry, Hold, Transfer};
-pub use self::unapplicable::Unapplicable;
+pub use self::inapplicable::Inapplicable;
 
-/// The part of an account's view that events change. Amounts in minor units.
+/// Part of an account's view that events change. Amounts are in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountState {
-    /// Of the newest event.
+    /// Version of the last event.
     pub version: i64,
-    /// Whether money moves.
+    /// Status, which decides whether money may move.
     pub status: AccountStatus,
-    /// What is on it.
+    /// Balance, including held money.
     pub balance: i64,
-    /// How much of that is set aside by holds.
+    /// Part of the balance that is held.
     pub held: i64,
-    /// How far below 0 `balance - held` may go.
+    /// Amount by which `balance - held` may fall below 0.
     pub overdraft_limit: i64,
-    /// Opening and every movement of money.
+    /// Number of movements of money, the opening included.
     pub transaction_count: i64,
 }
 
-/// The entry that an event, the account's `version`th, makes on the account before it (nothing: not there yet).
+/// Returns the history entry of an event with `version`, applied to the state before it. That state
+/// is none for an account that does not exist yet.
 ///
 /// # Errors
-/// The event can't follow on that state.
+/// The event cannot follow that state.
 pub fn project<'e>(
     before: Option<&AccountState>,
     version: i64,
     event: &'e AccountEvent,
-) -> Result<Entry<'e>, Unapplicable> {
+) -> Result<Entry<'e>, Inapplicable> {
     let expected = before.map_or(1, |state| state.version + 1);
     if version != expected {
-        return Err(Unapplicable::Version { expected, found: version });
+        return Err(Inapplicable::Version { expected, found: version });
     }
     let Some(before) = before else {
         return open(event);
     };
     if before.status == AccountStatus::Closed {
-        return Err(Unapplicable::AfterClosing);
+        return Err(Inapplicable::AfterClosing);
     }
     let after = AccountState { version, ..*before };
     match event {
-        AccountEvent::AccountOpened(_) => Err(Unapplicable::OpenedTwice),
+        AccountEvent::AccountOpened(_) => Err(Inapplicable::OpenedTwice),
         AccountEvent::MoneyDeposited(moved) => movement(after, moved.amount.get(), moved),
         AccountEvent::MoneyWithdrawn(moved) => movement(after, -moved.amount.get(), moved),
         AccountEvent::MoneySent(leg) => transfer(after, -leg.amount.get(), leg),
@@ -82,9 +83,9 @@ pub fn project<'e>(
     }
 }
 
-fn open(event: &AccountEvent) -> Result<Entry<'_>, Unapplicable> {
+fn open(event: &AccountEvent) -> Result<Entry<'_>, Inapplicable> {
     let AccountEvent::AccountOpened(opened) = event else {
-        return Err(Unapplicable::NotOpened);
+        return Err(Inapplicable::NotOpened);
     };
     let after = AccountState {
         version: 1,
@@ -106,7 +107,7 @@ fn movement(
     before: AccountState,
     amount: i64,
     moved: &MoneyMoved,
-) -> Result<Entry<'_>, Unapplicable> {
+) -> Result<Entry<'_>, Inapplicable> {
     Ok(Entry {
         reference: moved.reference.as_deref(),
         effective_at: moved.effective_at,
@@ -119,7 +120,7 @@ fn transfer(
     before: AccountState,
     amount: i64,
     leg: &TransferLeg,
-) -> Result<Entry<'_>, Unapplicable> {
+) -> Result<Entry<'_>, Inapplicable> {
     let TransferLeg { transfer_id, counterparty, counterparty_version, .. } = *leg;
     Ok(Entry {
         reference: leg.reference.as_deref(),
@@ -130,7 +131,7 @@ fn transfer(
     })
 }
 
-fn place(before: AccountState, placed: &HoldPlaced) -> Result<Entry<'_>, Unapplicable> {
+fn place(before: AccountState, placed: &HoldPlaced) -> Result<Entry<'_>, Inapplicable> {
     let amount = placed.amount.get();
     Ok(Entry {
         reference: placed.reference.as_deref(),
@@ -140,7 +141,7 @@ fn place(before: AccountState, placed: &HoldPlaced) -> Result<Entry<'_>, Unappli
     })
 }
 
-fn capture(before: AccountState, captured: &HoldCaptured) -> Result<Entry<'_>, Unapplicable> {
+fn capture(before: AccountState, captured: &HoldCaptured) -> Result<Entry<'_>, Inapplicable> {
     let amount = captured.amount.get() + captured.released;
     Ok(Entry {
         reference: captured.reference.as_deref(),
@@ -150,11 +151,11 @@ fn capture(before: AccountState, captured: &HoldCaptured) -> Result<Entry<'_>, U
     })
 }
 
-fn release<'e>(before: AccountState, hold: Hold) -> Result<Entry<'e>, Unapplicable> {
+fn release<'e>(before: AccountState, hold: Hold) -> Result<Entry<'e>, Inapplicable> {
     Ok(Entry { hold: Some(hold), ..Entry::of(before.holding(-hold.amount)?) })
 }
 
-fn reverse(before: AccountState, reversed: &EntryReversed) -> Result<Entry<'_>, Unapplicable> {
+fn reverse(before: AccountState, reversed: &EntryReversed) -> Result<Entry<'_>, Inapplicable> {
     Ok(Entry {
         reference: reversed.reference.as_deref(),
         metadata: Some(&reversed.metadata),
@@ -174,22 +175,22 @@ fn change(before: AccountState, status: AccountStatus, reason: Option<&str>) -> 
 }
 
 impl AccountState {
-    /// A movement of money, of which nothing else is known yet.
-    fn moving<'e>(self, amount: i64) -> Result<Entry<'e>, Unapplicable> {
+    /// Returns an entry that moves `amount`, with all other fields empty.
+    fn moving<'e>(self, amount: i64) -> Result<Entry<'e>, Inapplicable> {
         let balance = self
             .balance
             .checked_add(amount)
             .filter(|balance| (-MAX_AMOUNT..=MAX_AMOUNT).contains(balance));
         let (balance, transaction_count) =
-            (balance.ok_or(Unapplicable::Overflow)?, self.transaction_count + 1);
+            (balance.ok_or(Inapplicable::Overflow)?, self.transaction_count + 1);
         Ok(Entry { amount: Some(amount), ..Entry::of(Self { balance, transaction_count, ..self }) })
     }
 
-    /// With so much more set aside.
-    fn holding(self, more: i64) -> Result<Self, Unapplicable> {
+    /// Returns the state with `more` held.
+    fn holding(self, more: i64) -> Result<Self, Inapplicable> {
         let held = self.held.saturating_add(more);
         if !(0..=MAX_AMOUNT).contains(&held) {
-            return Err(Unapplicable::Held { would_be: held });
+            return Err(Inapplicable::Held { would_be: held });
         }
         Ok(Self { held, ..self })
     }

@@ -15,8 +15,8 @@ use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::consumer::account_cache::{AccountCache, Known};
 use crate::consumer::fold::fold;
-use crate::consumer::known::{Accounts, Known};
 use crate::consumer::record::Record;
 use crate::consumer::sequence::Sequence;
 use crate::store::apply::apply;
@@ -132,8 +132,8 @@ async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Un
 }
 
 /// Loads the account's view, ignoring the quarantine, and its discarded events.
-async fn known(transaction: &mut PgConnection, account_id: Uuid) -> sqlx::Result<Accounts> {
-    let mut known = Accounts::default();
+async fn known(transaction: &mut PgConnection, account_id: Uuid) -> sqlx::Result<AccountCache> {
+    let mut known = AccountCache::default();
     let states = accounts::states(&mut *transaction, &[account_id]).await?;
     known.set(
         account_id,
@@ -148,7 +148,7 @@ async fn unapplicable(
     transaction: &mut PgConnection,
     row: &Quarantined,
     account_id: Uuid,
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> Result<discarded::Event, Unresolved> {
     let first = quarantine::of_account(transaction, account_id, 0, 1)
         .await?
@@ -187,7 +187,7 @@ struct Attempt {
 async fn apply_in_order(
     transaction: &mut PgConnection,
     account_id: Uuid,
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> sqlx::Result<Attempt> {
     let mut attempt = Attempt { passed: 0, applied: 0, refused: None };
     let mut after = 0;

@@ -1,10 +1,11 @@
-//! Replays: past events read again, into new views beside the live ones, or into the live ones taken back.
+//! Replays of past events: a rebuild into a new generation of views, or a rewind of the live views.
 //!
-//! However it is asked for (offsets reset by a tool, HTTP, the command line), it is one row in the database, and one
-//! instance at a time runs it. Whatever stops it, the next one goes on from the checkpoints of what it builds.
+//! Each replay is one row in the database, whether requested over HTTP, on the command line or by
+//! resetting offsets. One instance at a time runs it. After a crash another instance continues from
+//! the checkpoints of the views it builds.
 
 pub(crate) mod error;
-pub(crate) mod loading;
+pub(crate) mod partition_loader;
 pub(crate) mod progress;
 mod rebuild;
 mod rewind;
@@ -24,41 +25,39 @@ use crate::store::source::{self, Source};
 use error::ReplayError;
 pub use runner::run;
 
-/// What replays work with.
+/// Dependencies and settings of replays.
 #[derive(Debug, Clone)]
-pub struct Ground {
-    /// Where Kafka is.
+pub struct ReplayDeps {
+    /// Connection to Kafka.
     pub kafka: KafkaConfig,
-    /// The views' database.
+    /// Database of the views.
     pub database: PgConnectOptions,
-    /// The log itself.
+    /// Log of the command-service.
     pub feed: Feed,
-    /// How many partitions are read at once.
+    /// Maximum number of partitions that are read concurrently.
     pub at_once: usize,
 }
 
-impl Ground {
+impl ReplayDeps {
     fn options(&self) -> PgConnectOptions {
-        // Much of it takes long, and should.
+        // Replays run long statements by design: logging them as slow would be noise.
         self.database
             .clone()
             .application_name("passbook-projection-replay")
             .disable_statement_logging()
     }
 
-    /// The log, which is the one that the views are of; any, if they are empty.
+    /// Returns the log, after checking that it is the log of the views; empty views accept any.
     async fn log(&self) -> Result<OurLog, ReplayError> {
         let store = self.feed.store().await?;
         let found = Source { store_id: store.store_id, partitions: store.partitions };
         let source = source::find(&mut self.connect().await?).await?.unwrap_or(found);
-        if found == source {
-            Ok(OurLog { source, accepted: Accepted::from(&store) })
-        } else {
-            Err(ReplayError::Foreign { what: "command-service's log", found, ours: source })
-        }
+        let log = OurLog { source, accepted: Accepted::from(&store) };
+        log.is_of(found)?;
+        Ok(log)
     }
 
-    /// A connection to what is of all generations.
+    /// Connects to the schema shared by all generations.
     pub(crate) async fn connect(&self) -> sqlx::Result<PgConnection> {
         self.options().connect().await
     }
@@ -68,5 +67,5 @@ impl Ground {
     }
 }
 
-/// How far each partition of the live views is: `positions[partition]`.
+/// Position of each partition of the live views.
 type Positions = std::collections::BTreeMap<Partition, i64>;

@@ -16,8 +16,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use crate::agreement::guard::Guard;
 use crate::config::{Action, Cli, Config};
-use crate::consumer::ends::{self, Ends, Watched};
-use crate::consumer::share::Limit;
+use crate::consumer::failure_rate::Limit;
+use crate::consumer::topic_lag::TopicLag;
+use crate::consumer::topic_watch::{self, Watched};
 use crate::consumer::{self, Consumer};
 use crate::feed::Feed;
 use crate::http::{self, AppState, Log};
@@ -25,12 +26,12 @@ use crate::metrics;
 use crate::migrate::migrate;
 use crate::operate;
 use crate::quarantine::check::QuarantineCheck;
-use crate::replay::{self, Ground};
+use crate::replay::{self, ReplayDeps};
 use crate::store::Views;
 use crate::store::schema::SCHEMA;
 use crate::verify;
 use crate::verify::jobs::Jobs;
-use crate::waiting::Waiting;
+use crate::waiters::Waiters;
 
 /// Pause before the next attempt to reach Postgres.
 const RETRY: Duration = Duration::from_millis(500);
@@ -77,7 +78,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.failing("postgres", "not reached yet");
     health.failing("kafka", "not reached yet");
     let (views, waiting, ends) =
-        (Views::default(), Arc::<Waiting>::default(), Arc::<Ends>::default());
+        (Views::default(), Arc::<Waiters>::default(), Arc::<TopicLag>::default());
     let verifications = Arc::<Jobs>::default();
     let mut tasks = Tasks::new(shutdown);
 
@@ -102,7 +103,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         health: health.clone(),
     };
     let quarantine = watched.quarantine.clone();
-    tasks.spawn("topic watch", ends::watch(watched, tasks.shutdown()));
+    tasks.spawn("topic watch", topic_watch::watch(watched, tasks.shutdown()));
     let compared = verify::Ground { database: database.clone(), feed: feed.clone() };
     let consuming = consume(
         config,
@@ -130,8 +131,8 @@ async fn consume(
     database: PgConnectOptions,
     feed: Feed,
     views: Views,
-    waiting: Arc<Waiting>,
-    ends: Arc<Ends>,
+    waiting: Arc<Waiters>,
+    ends: Arc<TopicLag>,
     health: Health,
     quarantine: QuarantineCheck,
     shutdown: CancellationToken,
@@ -143,7 +144,7 @@ async fn consume(
     views.open(&database, config.projection_connections);
     health.ok("postgres");
     let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-    let ground = Ground {
+    let ground = ReplayDeps {
         kafka: config.kafka.clone(),
         database: database.clone(),
         feed: feed.clone(),

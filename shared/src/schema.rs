@@ -134,7 +134,7 @@ impl Schema {
     }
 
     /// Connects as the owner of the schema, and blocks other jobs until the connection ends. Waits
-    /// up to [`PATIENCE`] for an unreachable Postgres.
+    /// up to a minute for an unreachable Postgres.
     ///
     /// # Errors
     /// Fails if Postgres stays unreachable or refuses the connection.

@@ -26,6 +26,7 @@ impl Timestamp {
     );
 
     /// Returns the current time by the machine's clock.
+    #[expect(clippy::disallowed_methods, reason = "the only reader of the machine's clock")]
     pub fn now() -> Self {
         Self(Utc::now().trunc_subsecs(6))
     }

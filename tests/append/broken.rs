@@ -1,5 +1,5 @@
-//! Connections that break while everything is asked at once: sets, holds and their ends, transfers, reversals. Whatever
-//! was answered, the log and what is made from it agree.
+//! Sets, holds, transfers and reversals while connections break. The log agrees with every answer
+//! and with the rows kept with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,21 +14,23 @@ use passbook_shared::text::Metadata;
 use uuid::Uuid;
 
 use crate::faults::cut;
-use crate::ground::{Instance, Log, money, request, transfer, with_key};
 use crate::holds::{capture, hold};
+use crate::instance::Instance;
+use crate::log::Log;
+use crate::requests::{money, request, transfer, with_key};
 
 const WRITERS: usize = 16;
 const TURNS: usize = 40;
 
-/// What a command was told, and the set it was in.
-struct Asked {
+/// Result of a command, and the set it was in.
+struct Answered {
     command_id: Uuid,
     set: Option<Uuid>,
     result: CommandResult,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_cut_the_log_is_whole_and_says_what_was_answered() {
+async fn over_broken_connections_the_log_is_consistent_and_agrees_with_the_answers() {
     let log = Log::start().await;
     let instance = Arc::new(log.instance());
     let accounts = instance.open_with(6, 5_000).await;
@@ -39,13 +41,14 @@ async fn whatever_is_cut_the_log_is_whole_and_says_what_was_answered() {
         tokio::spawn(async move { write(&instance, &accounts, writer).await })
     });
     let writers: Vec<_> = writers.collect();
-    let asked: Vec<Asked> = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    let answered: Vec<Answered> =
+        join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     cutter.abort();
     let cut = cut.load(Ordering::Relaxed);
-    assert!(cut > 3, "connections were cut in the middle of appends: {cut}");
-    as_answered(&log, &asked, before).await;
+    assert!(cut > 3, "only {cut} connections were cut during appends");
+    assert_as_answered(&log, &answered, before).await;
     log.assert_dense().await;
-    // What a session has counted is there for certain once it has ended.
+    // Postgres publishes a session's statistics, the deadlocks among them, at its end.
     Arc::into_inner(instance).unwrap().end().await;
     for (rule, sql) in RULES {
         let breaches: i64 = sqlx::query_scalar(sql).fetch_one(&log.pool).await.unwrap();
@@ -54,8 +57,9 @@ async fn whatever_is_cut_the_log_is_whole_and_says_what_was_answered() {
     log.end().await;
 }
 
-async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Asked> {
-    let mut asked = Vec::new();
+/// Sends commands of every kind, and returns their results.
+async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Answered> {
+    let mut answered = Vec::new();
     for turn in 0..TURNS {
         let [from, to, third] = [0, 1, 3].map(|n| accounts[(writer + turn + n) % accounts.len()]);
         let key = |request: CommandRequest, n: usize| match (writer + turn) % 2 {
@@ -71,7 +75,7 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                 ];
                 let mut set: Vec<CommandRequest> =
                     set.into_iter().zip(0..).map(|(request, n)| key(request, n)).collect();
-                // Some can't be done.
+                // Every other set is refused.
                 set.extend(
                     (turn % 8 == 0).then(|| request(from, Command::Withdraw(money(1_000_000)))),
                 );
@@ -79,7 +83,7 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                     (Uuid::new_v4(), set.iter().map(|r| r.command_id).collect::<Vec<_>>());
                 let results = instance.lanes.submit_together(set, true).await;
                 let together = commands.into_iter().zip(results);
-                asked.extend(together.map(|(command_id, result)| Asked {
+                answered.extend(together.map(|(command_id, result)| Answered {
                     command_id,
                     set: Some(name),
                     result,
@@ -95,7 +99,7 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                     .into_iter()
                     .enumerate()
                 {
-                    asked.push(send(instance, key(request, n)).await);
+                    answered.push(send(instance, key(request, n)).await);
                 }
             }
             2 => {
@@ -106,8 +110,8 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                     }
                     Outcome::Refused(_) => None,
                 });
-                asked.push(sent);
-                // From either side, and one of them twice.
+                answered.push(sent);
+                // Reverses from both accounts: one succeeds, the other is refused.
                 let undone = legs.into_iter().flatten().zip(1..).map(|((account, version), n)| {
                     let reversal = Reversal {
                         version,
@@ -118,28 +122,27 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ask
                     };
                     send(instance, key(request(account, Command::Reverse(reversal)), n))
                 });
-                asked.extend(join_all(undone).await);
+                answered.extend(join_all(undone).await);
             }
-            _ => {
-                asked.push(send(instance, key(request(from, Command::Deposit(money(1))), 0)).await)
-            }
+            _ => answered
+                .push(send(instance, key(request(from, Command::Deposit(money(1))), 0)).await),
         }
     }
-    asked
+    answered
 }
 
-async fn send(instance: &Instance, request: CommandRequest) -> Asked {
-    Asked { command_id: request.command_id, set: None, result: instance.send(request).await }
+async fn send(instance: &Instance, request: CommandRequest) -> Answered {
+    Answered { command_id: request.command_id, set: None, result: instance.send(request).await }
 }
 
-/// What was done is there, once; what was not is not there; a set is there as a whole, or nothing of it.
-async fn as_answered(log: &Log, asked: &[Asked], before: usize) {
+/// Checks that accepted commands are in the log once, others are not, and sets are whole or absent.
+async fn assert_as_answered(log: &Log, answered: &[Answered], before: usize) {
     let mut in_log: BTreeMap<Uuid, usize> = BTreeMap::new();
     for (.., command, _) in log.events().await {
         *in_log.entry(command).or_default() += 1;
     }
     let (mut sets, mut events, mut done) = (BTreeMap::<Uuid, (usize, usize)>::new(), 0, 0);
-    for Asked { command_id, set, result } in asked {
+    for Answered { command_id, set, result } in answered {
         let there = in_log.get(command_id).copied().unwrap_or_default();
         events += there;
         match result.as_ref().map(|answer| &answer.outcome) {
@@ -147,7 +150,7 @@ async fn as_answered(log: &Log, asked: &[Asked], before: usize) {
                 let own = &accepted.own;
                 assert!(
                     own.events.iter().all(|event| event.metadata.command_id == *command_id),
-                    "its own events"
+                    "an event of another command"
                 );
                 let two = accepted.to.is_some()
                     || own.events.iter().any(|event| event.event_type == "EntryReversed");
@@ -166,38 +169,42 @@ async fn as_answered(log: &Log, asked: &[Asked], before: usize) {
     }
     assert!(
         sets.values().all(|(of, absent)| *absent == 0 || absent == of),
-        "sets are whole, or absent"
+        "a set is there in part"
     );
-    assert_eq!(in_log.values().sum::<usize>(), before + events, "and nothing else");
-    assert!(done > WRITERS * TURNS / 2, "only {done} were done");
+    assert_eq!(in_log.values().sum::<usize>(), before + events, "events in the log");
+    assert!(done > WRITERS * TURNS / 2, "only {done} were accepted");
 }
 
-/// What must not be there: how many there are of it.
+/// Queries that count violations of a rule.
 const RULES: [(&str, &str); 5] = [
     (
-        "a leg of a transfer, or of its reversal, has not its other one",
+        "legs of transfers or reversals without their counterparts",
         "SELECT count(*) FROM (
             SELECT e.*, coalesce(e.data -> 'transfer', e.data) AS leg FROM passbook.events AS e
-             WHERE e.type IN ('MoneySent', 'MoneyReceived') OR e.data -> 'transfer' IS NOT NULL) AS a
+             WHERE e.type IN ('MoneySent', 'MoneyReceived')
+                OR e.data -> 'transfer' IS NOT NULL) AS a
           WHERE 1 <> (
                 SELECT count(*) FROM (
-                    SELECT e.*, coalesce(e.data -> 'transfer', e.data) AS leg FROM passbook.events AS e) AS b
+                    SELECT e.*, coalesce(e.data -> 'transfer', e.data) AS leg
+                      FROM passbook.events AS e) AS b
                  WHERE b.account_id = (a.leg ->> 'counterparty')::uuid
                    AND b.version = (a.leg ->> 'counterparty_version')::bigint
                    AND (b.leg ->> 'counterparty')::uuid = a.account_id
                    AND (b.leg ->> 'counterparty_version')::bigint = a.version
                    AND b.leg ->> 'transfer_id' = a.leg ->> 'transfer_id'
                    AND b.data ->> 'amount' = a.data ->> 'amount'
-                   AND (a.type, b.type) IN (('MoneySent', 'MoneyReceived'), ('MoneyReceived', 'MoneySent'),
+                   AND (a.type, b.type) IN (('MoneySent', 'MoneyReceived'),
+                                            ('MoneyReceived', 'MoneySent'),
                                             ('EntryReversed', 'EntryReversed'))
                    AND b.command_id = a.command_id AND b.recorded_at = a.recorded_at)",
     ),
     (
-        "holds are not what the events say",
+        "holds that contradict the events",
         "SELECT count(*) FROM (
             SELECT placed.partition, placed.account_id, placed.data ->> 'hold_id' AS hold_id,
                    (placed.data ->> 'expires_at')::timestamptz AS expires_at,
-                   CASE ended.type WHEN 'HoldCaptured' THEN 'captured' WHEN 'HoldReleased' THEN 'released'
+                   CASE ended.type WHEN 'HoldCaptured' THEN 'captured'
+                                   WHEN 'HoldReleased' THEN 'released'
                                    WHEN 'HoldExpired' THEN 'expired' END AS ended
               FROM passbook.events AS placed
               LEFT JOIN passbook.events AS ended ON ended.account_id = placed.account_id
@@ -210,23 +217,22 @@ const RULES: [(&str, &str); 5] = [
             OR (h.expires_at, h.ended) IS DISTINCT FROM (e.expires_at, e.ended)",
     ),
     (
-        "transfers are not what the events say",
-        "SELECT count(*) FROM (SELECT data ->> 'transfer_id' AS transfer_id, account_id, version FROM passbook.events
-                                WHERE type = 'MoneySent') AS e
+        "transfers that contradict the events",
+        "SELECT count(*) FROM (SELECT data ->> 'transfer_id' AS transfer_id, account_id, version
+                                 FROM passbook.events WHERE type = 'MoneySent') AS e
            FULL JOIN passbook.transfers AS t ON t.transfer_id::text = e.transfer_id
           WHERE (t.account_id, t.version) IS DISTINCT FROM (e.account_id, e.version)",
     ),
     (
-        "reversals are not what the events say",
-        "SELECT count(*) FROM (SELECT partition, account_id, (data ->> 'version')::bigint AS version,
+        "reversals that contradict the events",
+        "SELECT count(*) FROM (SELECT partition, account_id,
+                                      (data ->> 'version')::bigint AS version,
                                       version AS reversed_by
                                  FROM passbook.events WHERE type = 'EntryReversed') AS e
-           FULL JOIN passbook.reversals AS r ON r.partition = e.partition AND r.account_id = e.account_id
-                AND r.version = e.version
+           FULL JOIN passbook.reversals AS r
+                ON r.partition = e.partition AND r.account_id = e.account_id
+                   AND r.version = e.version
           WHERE r.reversed_by IS DISTINCT FROM e.reversed_by",
     ),
-    (
-        "appends waited for each other in a ring",
-        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
-    ),
+    ("deadlocks", "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"),
 ];

@@ -1,16 +1,15 @@
-//! Accounts by when their entries count from.
+//! Effective time of entries.
 
 use command_service::domain::effective::MOST_LATER_EVENTS;
 use command_service::domain::{Command, Refusal};
-use command_service::log::store::{self, Store};
 use passbook_shared::event::MoneyMoved;
 use passbook_shared::timestamp::Timestamp;
-use uuid::Uuid;
 
-use crate::ground::{Log, accepted, money, refused, request, with_key};
+use crate::log::Log;
+use crate::requests::{accepted, money, refused, request, with_key};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
+async fn a_state_by_effective_time_has_the_backdated_entries_known_by_then() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open_with(1, 50).await[0];
@@ -23,14 +22,9 @@ async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
         instance.send(request(account, Command::Withdraw(from("2026-02-01T00:00:00Z", 30)))).await,
     );
 
-    let store = Store {
-        store_id: Uuid::nil(),
-        partitions: store::DEFAULT_PARTITIONS,
-        opened_by_key_alone: false,
-    };
-    let reader = log.reader(store);
+    let reader = log.reader();
     for (moment, up_to, balance, version) in [
-        // Nothing counts from before; then the later entries, on an account that was opened with nothing on it.
+        // Before the first effective time there is no account.
         ("2026-01-09T23:59:59Z", i64::MAX, None, 0),
         ("2026-01-10T00:00:00Z", i64::MAX, Some(100), 3),
         ("2026-01-31T00:00:00Z", i64::MAX, Some(100), 3),
@@ -49,7 +43,7 @@ async fn what_counts_from_earlier_is_there_earlier_as_far_as_it_was_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_debit_that_was_refused_for_what_else_was_in_its_request_is_done_alone() {
+async fn a_debit_refused_due_to_its_set_is_accepted_alone() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open_with(1, 50).await[0];

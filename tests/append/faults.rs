@@ -1,4 +1,4 @@
-//! Connections that break in the middle of appends.
+//! Connections that break during appends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,22 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::ground::{Log, accepted, money, request, with_key};
+use crate::log::Log;
+use crate::requests::{accepted, money, request, with_key};
 
-/// Cuts connections that append, until so many were cut; counts them.
+/// Terminates connections that append, until `most` are terminated. Returns their number so far,
+/// and the task.
 pub(crate) fn cut(log: &Log, most: i64) -> (Arc<AtomicI64>, JoinHandle<()>) {
-    let (admin, count) = (log.admin_url(), Arc::<AtomicI64>::default());
+    let (superuser, count) = (log.superuser_url().to_owned(), Arc::<AtomicI64>::default());
     let counting = Arc::clone(&count);
     let cutting = tokio::spawn(async move {
-        // The owner of the tables neither sees what another role's connections do nor may end them.
-        let mut connection = PgConnection::connect(&admin).await.unwrap();
+        // As a superuser: the owner can neither see nor terminate connections of another role.
+        let mut connection = PgConnection::connect(&superuser).await.unwrap();
         while counting.load(Ordering::Relaxed) < most {
             tokio::time::sleep(Duration::from_millis(15)).await;
             let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                        WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE '%passbook.append%'";
+                        WHERE pid <> pg_backend_pid() AND datname = current_database()
+                          AND query LIKE '%passbook.append%'";
             let now: i64 = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
             counting.fetch_add(now, Ordering::Relaxed);
         }
@@ -32,7 +35,7 @@ pub(crate) fn cut(log: &Log, most: i64) -> (Arc<AtomicI64>, JoinHandle<()>) {
     (count, cutting)
 }
 
-/// How often each command is in the log.
+/// Returns the number of events of each command in the log.
 async fn commands(log: &Log) -> BTreeMap<Uuid, i64> {
     let mut commands = BTreeMap::new();
     for (.., command, _) in log.events().await {
@@ -42,7 +45,7 @@ async fn commands(log: &Log) -> BTreeMap<Uuid, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_cut_at_random_lose_and_double_nothing() {
+async fn connections_cut_at_random_lose_and_repeat_nothing() {
     let log = Log::start().await;
     let instance = Arc::new(log.instance());
     let accounts: Vec<Uuid> = join_all((0..8).map(|_| instance.open())).await;
@@ -53,7 +56,7 @@ async fn connections_cut_at_random_lose_and_double_nothing() {
             for turn in 0..150 {
                 let mut deposit =
                     request(accounts[(writer + turn) % 8], Command::Deposit(money(1)));
-                // Every other one has a key.
+                // Every other deposit has a key.
                 if turn % 2 == 0 {
                     deposit = with_key(deposit, &format!("{writer}-{turn}"));
                 }
@@ -69,20 +72,23 @@ async fn connections_cut_at_random_lose_and_double_nothing() {
     let acknowledged: Vec<Uuid> =
         join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     let cut = cut.load(Ordering::Relaxed);
-    assert!(cut > 3, "connections were cut in the middle of appends: {cut}");
+    assert!(cut > 3, "only {cut} connections were cut during appends");
     cutter.abort();
     let in_log = commands(&log).await;
     assert_eq!(acknowledged.len(), 16 * 150);
-    assert!(acknowledged.iter().all(|command| in_log.get(command) == Some(&1)), "exactly once");
-    assert_eq!(in_log.len(), 16 * 150 + 8, "and nothing else");
+    assert!(
+        acknowledged.iter().all(|command| in_log.get(command) == Some(&1)),
+        "an acknowledged command is not there exactly once"
+    );
+    assert_eq!(in_log.len(), 16 * 150 + 8, "commands in the log");
     log.assert_dense().await;
     Arc::into_inner(instance).unwrap().end().await;
     log.end().await;
 }
 
-/// With the patience of the service as it is delivered, an error may come; but it says the truth.
+/// Uses the default patience of the service. An error may be answered, and must be true.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hot_account_whose_connection_is_cut_gets_true_answers() {
+async fn commands_on_a_hot_account_get_true_answers_over_broken_connections() {
     let log = Log::start().await;
     let instance = Arc::new(log.instance_with(Duration::from_millis(1_800)));
     let account = instance.open().await;
@@ -101,7 +107,7 @@ async fn a_hot_account_whose_connection_is_cut_gets_true_answers() {
     });
     let answers: Vec<_> = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     cutter.abort();
-    assert!(cut.load(Ordering::Relaxed) > 0, "connections were cut in the middle of appends");
+    assert!(cut.load(Ordering::Relaxed) > 0, "no connection was cut during an append");
     let in_log = commands(&log).await;
     let mut done = 0;
     for (command, answer) in answers {
@@ -116,14 +122,14 @@ async fn a_hot_account_whose_connection_is_cut_gets_true_answers() {
             }
         }
     }
-    assert!(done > 1_000, "only {done} were done");
+    assert!(done > 1_000, "only {done} were accepted");
     log.assert_dense().await;
     Arc::into_inner(instance).unwrap().end().await;
     log.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn history_is_never_changed_even_by_its_owner() {
+async fn not_even_the_owner_changes_history() {
     let log = Log::start().await;
     let instance = log.instance();
     instance.open().await;

@@ -1,7 +1,11 @@
-//! Holds: each ends once, whoever ends it.
+//! Holds: each ends once.
+
+use std::time::Duration;
 
 use command_service::domain::command::{Capture, Expire, Release};
 use command_service::domain::{Command, Refusal};
+use command_service::log::clock::LogClock;
+use command_service::log::store::DEFAULT_PARTITIONS;
 use command_service::outcome::Outcome;
 use command_service::request::CommandRequest;
 use futures_util::future::join_all;
@@ -11,7 +15,11 @@ use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::ground::{Log, accepted, refused, request};
+use crate::log::Log;
+use crate::requests::{accepted, refused, request};
+
+/// One hour in microseconds.
+const HOUR: i64 = 3_600_000_000;
 
 pub(crate) fn hold(
     account: Uuid,
@@ -44,7 +52,7 @@ fn release(account: Uuid, hold_id: Uuid) -> CommandRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_ends_once_and_its_end_is_remembered() {
+async fn a_hold_ends_once_and_its_status_is_kept() {
     let log = Log::start().await;
     let (here, there) = (log.instance(), log.instance());
     let account = here.open_with(1, 100).await[0];
@@ -64,7 +72,7 @@ async fn a_hold_ends_once_and_its_end_is_remembered() {
         Refusal::HoldExceeded { amount: 60 }
     );
 
-    // Both ways, from two instances at once.
+    // Capture and release from two instances at once.
     let ends = join_all([
         here.send(capture(account, first, Some(50))),
         there.send(release(account, first)),
@@ -99,25 +107,27 @@ async fn a_hold_ends_once_and_its_end_is_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_whose_time_is_over_can_only_expire_and_does_so_once() {
+async fn a_hold_past_its_expiry_can_only_expire_once() {
     let log = Log::start().await;
-    let (here, there) = (log.instance(), log.instance());
-    let account = here.open_with(1, 100).await[0];
+    let now = log.instance();
+    let account = now.open_with(1, 100).await[0];
     let hold_id = Uuid::new_v4();
-    let soon = Timestamp::from_micros(Timestamp::now().as_micros() + 300_000).unwrap();
-    accepted(here.send(hold(account, hold_id, 60, Some(soon))).await);
+    let expires_at = Timestamp::from_micros(Timestamp::now().as_micros() + HOUR).unwrap();
+    accepted(now.send(hold(account, hold_id, 60, Some(expires_at))).await);
     let expire = || request(account, Command::Expire(Expire { hold_id }));
-    assert!(accepted(here.send(expire()).await).events.is_empty(), "its time is not over");
-    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    assert!(accepted(now.send(expire()).await).events.is_empty(), "the hold expired early");
+    now.end().await;
+
+    // Instances for which the expiry has passed.
+    let later = || {
+        let clock = LogClock::new(DEFAULT_PARTITIONS, expires_at);
+        log.instance_at(clock, Duration::from_secs(10))
+    };
+    let (here, there) = (later(), later());
     let status = HoldStatus::Expired;
-    assert_eq!(
-        refused(there.send(capture(account, hold_id, None)).await),
-        Refusal::HoldNotOpen { status }
-    );
-    assert_eq!(
-        refused(here.send(release(account, hold_id)).await),
-        Refusal::HoldNotOpen { status }
-    );
+    for end in [capture(account, hold_id, None), release(account, hold_id)] {
+        assert_eq!(refused(there.send(end).await), Refusal::HoldNotOpen { status });
+    }
     let all = join_all([
         here.send(expire()),
         there.send(expire()),
@@ -131,10 +141,8 @@ async fn a_hold_whose_time_is_over_can_only_expire_and_does_so_once() {
         refused(there.send(release(account, hold_id)).await),
         Refusal::HoldNotOpen { status }
     );
-    assert_eq!(
-        accepted(here.send(hold(account, Uuid::new_v4(), 100, None)).await).account.held,
-        100
-    );
+    let next = accepted(here.send(hold(account, Uuid::new_v4(), 100, None)).await);
+    assert_eq!(next.account.held, 100);
     join_all([here.end(), there.end()]).await;
     log.end().await;
 }

@@ -1,11 +1,12 @@
-//! Accounts that are not in memory: from snapshots and events, or from events alone.
+//! Loading of accounts from snapshots and events, or from events alone.
 
 use std::time::Duration;
 
 use command_service::domain::Command;
 use sqlx::Row;
 
-use crate::ground::{Log, accepted, money, request};
+use crate::log::Log;
+use crate::requests::{accepted, money, request};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn snapshots_are_only_a_cache() {
@@ -38,9 +39,9 @@ async fn snapshots_are_only_a_cache() {
     log.end().await;
 }
 
-/// As after a change of what a state is, when no snapshot is of use any more.
+/// As after a change of the state's shape, which invalidates all snapshots.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_account_without_snapshots_is_loaded_in_steps_that_leave_some() {
+async fn a_long_account_is_loaded_in_steps_that_leave_snapshots() {
     const EVENTS: i64 = 70_000;
     let log = Log::start().await;
     let instance = log.instance();
@@ -49,11 +50,12 @@ async fn a_long_account_without_snapshots_is_loaded_in_steps_that_leave_some() {
     sqlx::query(
         "WITH head AS (
             UPDATE passbook.log_head AS h SET position = h.position + $2 - 1
-              FROM passbook.events AS e WHERE e.partition = h.partition AND e.account_id = $1 RETURNING h.partition)
-         INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id, event_id,
-                                      command_id, type, data)
-         SELECT n, n, e.recorded_at, head.partition, 1, $1, gen_random_uuid(), gen_random_uuid(), 'MoneyDeposited',
-                '{\"amount\": 3}'
+              FROM passbook.events AS e
+             WHERE e.partition = h.partition AND e.account_id = $1 RETURNING h.partition)
+         INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version,
+                                      account_id, event_id, command_id, type, data)
+         SELECT n, n, e.recorded_at, head.partition, 1, $1, gen_random_uuid(), gen_random_uuid(),
+                'MoneyDeposited', '{\"amount\": 3}'
            FROM head, passbook.events AS e, generate_series(2, $2) AS n WHERE e.account_id = $1",
     )
     .bind(account)
@@ -63,19 +65,21 @@ async fn a_long_account_without_snapshots_is_loaded_in_steps_that_leave_some() {
     .unwrap();
 
     let instance = log.instance_with(Duration::from_millis(1_800));
-    let taken = accepted(instance.send(request(account, Command::Withdraw(money(1)))).await);
-    assert_eq!((taken.version, taken.account.balance), (EVENTS + 1, 3 * (EVENTS - 1) - 1));
+    let withdrawn = accepted(instance.send(request(account, Command::Withdraw(money(1)))).await);
+    assert_eq!((withdrawn.version, withdrawn.account.balance), (EVENTS + 1, 3 * (EVENTS - 1) - 1));
     instance.end().await;
-    let kept =
-        sqlx::query("SELECT version, (state #>> '{open,balance}')::bigint FROM passbook.snapshots ORDER BY version")
-            .fetch_all(&log.pool)
-            .await
-            .unwrap();
+    let kept = sqlx::query(
+        "SELECT version, (state #>> '{open,balance}')::bigint FROM passbook.snapshots
+              ORDER BY version",
+    )
+    .fetch_all(&log.pool)
+    .await
+    .unwrap();
     let kept: Vec<(i64, i64)> = kept.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(
         kept,
         [20_000, 40_000, 60_000].map(|version| (version, 3 * (version - 1))),
-        "one at each step"
+        "a snapshot at each step"
     );
     log.assert_dense().await;
     log.end().await;

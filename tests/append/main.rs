@@ -1,31 +1,41 @@
-//! The append at library level, against a real Postgres: what is acknowledged is in the log exactly once, numbers are
-//! dense, keys and versions are honoured, whatever races or breaks.
+//! Append at library level, on a real Postgres: an acknowledged command is in the log exactly once,
+//! numbers are dense, keys and versions are honoured, whatever races or breaks.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-/// Connections that break while everything is asked at once.
+/// Instances of the service.
+mod instance;
+/// Postgres cluster of the tests.
+#[path = "../support/postgres.rs"]
+mod postgres;
+
+/// Log in a database of its own.
+mod log;
+/// Requests and their results.
+mod requests;
+
+/// Commands of every kind while connections break.
 mod broken;
-/// When entries count from.
+/// Effective time.
 mod effective;
-/// Connections that break.
+/// Deposits while connections break.
 mod faults;
-mod ground;
-/// Holds that end, once.
+/// Holds.
 mod holds;
-/// Accounts that are not in memory.
+/// Accounts that are not in the cache.
 mod loading;
-/// Random requests, against a reference.
+/// Random requests, compared with a reference.
 mod random;
 /// Forks and accepted restores.
 mod restores;
-/// What the service's role can do.
+/// Rights of the service's role.
 mod rights;
-/// Commands that are done together or not at all.
+/// Several commands in one request.
 mod sets;
-/// Appends over two accounts.
+/// Transfers and their reversals.
 mod transfers;
-/// What happens without anybody asking.
+/// Background maintenance: expiry of holds, retention of keys.
 mod upkeep;
-/// The check of the write path.
+/// Health check of the append.
 mod writes;
 
 use std::sync::Arc;
@@ -35,10 +45,11 @@ use command_service::outcome::{Answer, CommandError, Outcome};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use ground::{Log, accepted, money, opening, refused, request, said, with_key};
+use log::Log;
+use requests::{accepted, money, opening, outcome, refused, request, with_key};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_on_many_accounts_leave_dense_numbers() {
+async fn concurrent_writers_leave_dense_positions_and_versions() {
     let log = Log::start().await;
     let instance = Arc::new(log.instance());
     let accounts: Vec<Uuid> = join_all((0..20).map(|_| instance.open())).await;
@@ -59,7 +70,7 @@ async fn many_writers_on_many_accounts_leave_dense_numbers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_has_one_effect_and_one_answer_refusals_included() {
+async fn a_key_has_one_effect_and_one_answer_even_if_refused() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
@@ -68,8 +79,8 @@ async fn a_key_has_one_effect_and_one_answer_refusals_included() {
     let answers = join_all((0..50).map(|_| instance.send(deposit()))).await;
     let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
     assert!(
-        answers.iter().all(|answer| said(answer) == said(&answers[0])),
-        "every answer is the first"
+        answers.iter().all(|answer| outcome(answer) == outcome(&answers[0])),
+        "the answers differ"
     );
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
 
@@ -77,7 +88,7 @@ async fn a_key_has_one_effect_and_one_answer_refusals_included() {
     let first = instance.send(too_much()).await.unwrap();
     accepted(instance.send(request(account, Command::Deposit(money(1_000)))).await);
     let again = instance.send(too_much()).await.unwrap();
-    assert_eq!((said(&first), false, true), (said(&again), first.replayed, again.replayed));
+    assert_eq!((outcome(&first), false, true), (outcome(&again), first.replayed, again.replayed));
 
     let other = with_key(request(account, Command::Deposit(money(501))), "pay-1");
     assert_eq!(instance.send(other).await.unwrap_err(), CommandError::KeyReused);
@@ -85,14 +96,14 @@ async fn a_key_has_one_effect_and_one_answer_refusals_included() {
     // An instance that has never seen the key gives the same answer from the log.
     let other_instance = log.instance();
     let elsewhere = other_instance.send(deposit()).await.unwrap();
-    assert_eq!((said(&elsewhere), elsewhere.replayed), (said(&answers[0]), true));
+    assert_eq!((outcome(&elsewhere), elsewhere.replayed), (outcome(&answers[0]), true));
     assert_eq!(log.events().await.len(), 3);
     join_all([instance.end(), other_instance.end()]).await;
     log.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_instances_on_one_hot_account_lose_nothing_and_never_overdraw() {
+async fn two_instances_on_one_hot_account_neither_lose_nor_overdraw() {
     let log = Log::start().await;
     let instances = [Arc::new(log.instance()), Arc::new(log.instance())];
     let account = instances[0].open().await;
@@ -116,9 +127,9 @@ async fn two_instances_on_one_hot_account_lose_nothing_and_never_overdraw() {
     assert_eq!(
         i64::try_from(withdrawn).unwrap(),
         taken,
-        "as many withdrawals in the log as were answered"
+        "withdrawals in the log and acknowledged withdrawals"
     );
-    assert_eq!(taken, 100, "all of the money could be had, and no more");
+    assert_eq!(taken, 100, "the whole balance was withdrawn");
     log.assert_dense().await;
     for instance in instances {
         Arc::into_inner(instance).unwrap().end().await;
@@ -127,7 +138,7 @@ async fn two_instances_on_one_hot_account_lose_nothing_and_never_overdraw() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_decided_on_what_is_there_not_on_what_was_cached() {
+async fn a_refusal_is_decided_on_the_log_not_on_the_cache() {
     let log = Log::start().await;
     let (here, there) = (log.instance(), log.instance());
     let account = here.open().await;
@@ -139,31 +150,31 @@ async fn a_refusal_is_decided_on_what_is_there_not_on_what_was_cached() {
     let taken = accepted(here.send(request(account, Command::Withdraw(money(5)))).await);
     assert_eq!((taken.version, taken.account.balance), (3, 0));
 
-    let mut late = request(account, Command::Deposit(money(1)));
-    late.expected_versions = Some(vec![2]);
+    let mut outdated = request(account, Command::Deposit(money(1)));
+    outdated.expected_versions = Some(vec![2]);
     assert_eq!(
-        refused(there.send(late.clone()).await),
+        refused(there.send(outdated.clone()).await),
         Refusal::VersionMismatch { current_version: 3 }
     );
-    late.expected_versions = Some(vec![3]);
-    assert_eq!(accepted(there.send(late).await).version, 4);
+    outdated.expected_versions = Some(vec![3]);
+    assert_eq!(accepted(there.send(outdated).await).version, 4);
     join_all([here.end(), there.end()]).await;
     log.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_opening_of_a_taken_id_is_refused_and_a_dry_run_leaves_nothing() {
+async fn an_opening_under_an_existing_id_is_refused_and_a_dry_run_appends_nothing() {
     let log = Log::start().await;
     let (here, there) = (log.instance(), log.instance());
     let account = here.open().await;
     assert_eq!(refused(there.send(request(account, opening())).await), Refusal::AccountExists);
-    let nobody = Uuid::new_v4();
+    let unknown = Uuid::new_v4();
     assert_eq!(
-        refused(here.send(request(nobody, Command::Deposit(money(1)))).await),
+        refused(here.send(request(unknown, Command::Deposit(money(1)))).await),
         Refusal::AccountNotFound
     );
 
-    // A dry run too is decided on what is there: nothing that it inserts would find out.
+    // A dry run reads the log as well, because it inserts nothing that a unique key could refuse.
     let mut opening_trial = request(account, opening());
     opening_trial.dry_run = true;
     let elsewhere = log.instance();
@@ -172,11 +183,11 @@ async fn an_opening_of_a_taken_id_is_refused_and_a_dry_run_leaves_nothing() {
 
     let mut trial = with_key(request(account, Command::Deposit(money(7))), "trial");
     trial.dry_run = true;
-    let would_be = accepted(here.send(trial).await);
-    assert_eq!((would_be.version, would_be.account.balance, would_be.events.len()), (2, 7, 1));
-    let in_earnest =
+    let dry_run = accepted(here.send(trial).await);
+    assert_eq!((dry_run.version, dry_run.account.balance, dry_run.events.len()), (2, 7, 1));
+    let executed =
         accepted(here.send(with_key(request(account, Command::Deposit(money(9))), "trial")).await);
-    assert_eq!((in_earnest.version, in_earnest.account.balance), (2, 9));
+    assert_eq!((executed.version, executed.account.balance), (2, 9));
     assert_eq!(log.events().await.len(), 2);
     join_all([here.end(), there.end()]).await;
     log.end().await;

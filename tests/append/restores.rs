@@ -1,34 +1,29 @@
-//! Forks and accepted restores, as the store keeps them.
+//! Forks and accepted restores in the store, and lanes on a restored log.
 
 use std::collections::BTreeMap;
 
 use command_service::domain::Command;
 use command_service::log::restores;
-use command_service::log::store::{self, Store};
+use command_service::log::store;
 use command_service::outcome::{CommandError, Outcome};
 use passbook_shared::partition::partition_of;
 use passbook_shared::store_description::{Fork, StoreDescription};
 use sqlx::Connection;
-
 use uuid::Uuid;
 
-use crate::ground::{Log, accepted, done, money, opening, request, transfer, with_key};
+use crate::log::Log;
+use crate::requests::{accepted, done, money, opening, request, transfer, with_key};
 
 impl Log {
     async fn described(&self) -> StoreDescription {
-        let store_id = sqlx::query_scalar("SELECT store_id FROM passbook.store")
-            .fetch_one(&self.pool)
-            .await
-            .unwrap();
-        let store =
-            Store { store_id, partitions: store::DEFAULT_PARTITIONS, opened_by_key_alone: false };
-        self.reader(store).describe().await.unwrap()
+        self.reader().describe().await.unwrap()
     }
 }
 
-/// What a backup of all tables has, once it is put back: without the last events of an account. Nobody stays connected.
-async fn put_back(log: &Log, account: Uuid, version: i64) {
-    let mut connection = sqlx::PgConnection::connect(&log.admin_url()).await.unwrap();
+/// Deletes the events of an account after `version`, as a restore would, and terminates all other
+/// connections.
+async fn restore(log: &Log, account: Uuid, version: i64) {
+    let mut connection = sqlx::PgConnection::connect(log.superuser_url()).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     for sql in [
         "SET LOCAL session_replication_role = replica".to_owned(),
@@ -49,10 +44,10 @@ async fn put_back(log: &Log, account: Uuid, version: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lanes_knew_of_a_log_is_forgotten_when_a_backup_of_it_is_put_back() {
+async fn lanes_discard_their_caches_when_a_backup_is_restored() {
     let log = Log::start().await;
     let instance = log.instance();
-    // In partitions of both lanes, and in the same partitions as nothing else.
+    // Partitions of both lanes, each with one account.
     let [first, second, third] = [0, 1, 2].map(account_in);
     for account in [first, second, third] {
         accepted(instance.send(request(account, opening())).await);
@@ -62,9 +57,10 @@ async fn what_lanes_knew_of_a_log_is_forgotten_when_a_backup_of_it_is_put_back()
     }
     accepted(instance.send(transfer(first, second, 1)).await);
     for account in [first, second, third] {
-        put_back(&log, account, 3).await;
+        restore(&log, account, 3).await;
     }
-    // By a lane's own connection, and by that of the lane for transfers, which holds what others know.
+    // On a lane's own connection, and on that of the lane for transfers, which uses the caches of
+    // others.
     let deposit = accepted(instance.send(request(first, Command::Deposit(money(100)))).await);
     assert_eq!((deposit.version, deposit.account.balance), (4, 300));
     let sent = done(instance.send(transfer(second, third, 1)).await);
@@ -76,16 +72,16 @@ async fn what_lanes_knew_of_a_log_is_forgotten_when_a_backup_of_it_is_put_back()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_on_a_forked_partition_are_refused_and_all_others_are_not() {
+async fn only_commands_on_a_forked_partition_are_refused() {
     let log = Log::start().await;
     let instance = log.instance();
-    // Partitions 3 and 5 have one lane.
+    // Partitions 3 and 5 belong to the same lane.
     let [forked, other, third] = [3, 5, 4].map(account_in);
     for account in [forked, other, third] {
         accepted(instance.send(request(account, opening())).await);
         accepted(instance.send(request(account, Command::Deposit(money(100)))).await);
     }
-    let mut connection = sqlx::PgConnection::connect_with(&log.runtime()).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect_with(&log.service()).await.unwrap();
     let fork = Fork {
         partition: 3,
         log_position: 2,
@@ -95,7 +91,7 @@ async fn commands_on_a_forked_partition_are_refused_and_all_others_are_not() {
     restores::note_fork(&mut connection, 0, &fork).await.unwrap();
     let behind = CommandError::LogIsBehind { partition: 3, log_position: 2, topic_position: 7 };
 
-    // Nobody has told this instance; all go in one batch.
+    // This instance does not know of the fork. All commands are in one batch.
     let each =
         [forked, other, forked, other].map(|account| request(account, Command::Deposit(money(1))));
     let results = instance.lanes.submit_each(each.to_vec()).await;
@@ -128,7 +124,7 @@ async fn commands_on_a_forked_partition_are_refused_and_all_others_are_not() {
     log.end().await;
 }
 
-/// The id of an account of a partition.
+/// Returns a new account id of a partition.
 fn account_in(partition: i16) -> Uuid {
     let of_partition =
         |account: &Uuid| partition_of(*account, store::DEFAULT_PARTITIONS) == partition;
@@ -136,7 +132,7 @@ fn account_in(partition: i16) -> Uuid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
+async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
@@ -147,11 +143,11 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
     let described = log.described().await;
     assert_eq!((described.epoch, described.restores.len(), described.forks.len()), (0, 0, 0));
 
-    let mut connection = sqlx::PgConnection::connect_with(&log.runtime()).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect_with(&log.service()).await.unwrap();
     let fork =
         Fork { partition, log_position: 5, topic_position: 7, reason: "another event".to_owned() };
     restores::note_fork(&mut connection, 0, &fork).await.unwrap();
-    // The first to notice it has told what it is.
+    // The first note of a fork is kept.
     let later = Fork { topic_position: 9, ..fork.clone() };
     restores::note_fork(&mut connection, 0, &later).await.unwrap();
     assert_eq!(log.described().await.forks, std::slice::from_ref(&fork));
@@ -161,7 +157,7 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
     let head = || sqlx::query_as::<_, (i64, bool)>(sql).bind(partition).fetch_one(&log.pool);
     assert_eq!(head().await.unwrap(), (5, true));
 
-    // Not with a fork that nobody was shown, nor in another epoch.
+    // A restore is not accepted with another list of forks, or in another epoch.
     let none = BTreeMap::new();
     assert!(!restores::accept(&mut connection, 0, 1, &none).await.unwrap());
     let kept = BTreeMap::from([(partition, 3)]);
@@ -169,7 +165,7 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
     assert_eq!(log.described().await.forks.len(), 1);
 
     assert!(restores::accept(&mut connection, 0, 4, &kept).await.unwrap());
-    // Found before, and told too late.
+    // A note from before the accepted restore is ignored.
     restores::note_fork(&mut connection, 0, &fork).await.unwrap();
     let described = log.described().await;
     assert_eq!((described.epoch, described.forks.len(), described.restores.len()), (4, 0, 1));
@@ -189,7 +185,7 @@ async fn a_fork_is_kept_until_a_restore_is_accepted_which_begins_an_epoch() {
             && !described.restores_of(partition).gave_up(4, 4)
     );
 
-    // It goes on where the log is.
+    // New events follow on the log.
     assert_eq!(
         accepted(instance.send(request(account, Command::Deposit(money(1)))).await).position.number,
         6

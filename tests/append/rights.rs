@@ -1,4 +1,4 @@
-//! What the service's role can do in Postgres: read, and call the functions made for it. Nothing else.
+//! Rights of the service's role in Postgres: it reads tables and calls functions, nothing else.
 
 use command_service::domain::{Command, Refusal};
 use command_service::log::store::prepare;
@@ -6,7 +6,8 @@ use passbook_shared::store_error::{is_forbidden, violated_constraint};
 use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-use crate::ground::{Log, accepted, money, refused, request};
+use crate::log::Log;
+use crate::requests::{accepted, money, refused, request};
 
 #[derive(sqlx::FromRow)]
 struct Function {
@@ -17,9 +18,10 @@ struct Function {
     by_anybody: bool,
 }
 
-/// The names of the schema's tables.
+/// Returns the names of the log's tables.
 async fn tables(log: &Log) -> Vec<String> {
-    let sql = "SELECT relname::text FROM pg_class WHERE relnamespace = 'passbook'::regnamespace AND relkind = 'r'";
+    let sql = "SELECT relname::text FROM pg_class
+                WHERE relnamespace = 'passbook'::regnamespace AND relkind = 'r'";
     let tables: Vec<String> = sqlx::query_scalar(sql).fetch_all(&log.pool).await.unwrap();
     assert!(tables.len() > 8, "{tables:?}");
     tables
@@ -33,15 +35,16 @@ async fn is_refused(pool: &PgPool, sql: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_role_of_the_service_writes_no_table_and_changes_no_object() {
+async fn the_services_role_writes_no_table_and_changes_no_object() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
     accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
-    let role = log.runtime_pool();
+    let role = log.service_pool();
     for table in tables(&log).await {
         let column: String = sqlx::query_scalar(
-            "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum = 1",
+            "SELECT attname::text FROM pg_attribute
+              WHERE attrelid = $1::text::regclass AND attnum = 1",
         )
         .bind(format!("passbook.{table}"))
         .fetch_one(&log.pool)
@@ -62,7 +65,7 @@ async fn the_role_of_the_service_writes_no_table_and_changes_no_object() {
             format!("COPY passbook.{table} FROM PROGRAM 'true'"),
             format!("GRANT INSERT ON passbook.{table} TO PUBLIC"),
         ] {
-            // A warning, and no error, where there is nothing to grant.
+            // A role without the right to grant gets a warning, not an error.
             if sql.starts_with("GRANT") {
                 let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&role).await;
             } else {
@@ -82,8 +85,8 @@ async fn the_role_of_the_service_writes_no_table_and_changes_no_object() {
         "DROP SCHEMA passbook CASCADE",
         "SET session_replication_role = replica",
         "SELECT pg_read_file('/etc/passwd')",
-        "CREATE OR REPLACE FUNCTION passbook.refuse_to_change_history() RETURNS trigger LANGUAGE plpgsql AS \
-         'BEGIN RETURN NULL; END'",
+        "CREATE OR REPLACE FUNCTION passbook.refuse_to_change_history() RETURNS trigger \
+         LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
         "SET ROLE passbook_owner",
         "DELETE FROM public._sqlx_migrations",
     ] {
@@ -94,13 +97,14 @@ async fn the_role_of_the_service_writes_no_table_and_changes_no_object() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_table_and_function_there_is_has_the_rights_it_should() {
+async fn every_table_and_function_has_the_intended_rights() {
     let log = Log::start().await;
-    // Of every migration: one to come can't forget it.
+    // From the catalog, so that a later migration cannot forget the grants.
     let functions: Vec<Function> = sqlx::query_as(
         "SELECT p.oid::regprocedure::text AS name, p.prosecdef AS runs_as_owner,
                 p.provolatile = 'v' AND p.prorettype <> 'trigger'::regtype AS writes,
-                coalesce(p.proconfig, '{}') AS settings, p.proacl IS NULL OR p.proacl::text ~ '[{,]=' AS by_anybody
+                coalesce(p.proconfig, '{}') AS settings,
+                p.proacl IS NULL OR p.proacl::text ~ '[{,]=' AS by_anybody
            FROM pg_proc AS p WHERE p.pronamespace = 'passbook'::regnamespace",
     )
     .fetch_all(&log.pool)
@@ -119,7 +123,8 @@ async fn every_table_and_function_there_is_has_the_rights_it_should() {
         );
     }
     let granted: Vec<(String, String)> = sqlx::query_as(
-        "SELECT c.relname::text, a.privilege_type FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
+        "SELECT c.relname::text, a.privilege_type
+           FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
           WHERE c.relnamespace = 'passbook'::regnamespace AND a.grantee <> c.relowner",
     )
     .fetch_all(&log.pool)
@@ -131,14 +136,14 @@ async fn every_table_and_function_there_is_has_the_rights_it_should() {
         assert_eq!(rights, ["SELECT"], "{table}");
     }
 
-    // Whatever an earlier version granted is taken back by the job.
+    // The migration job revokes what an earlier version granted.
     sqlx::raw_sql("GRANT INSERT, UPDATE ON passbook.events TO passbook_command")
         .execute(&log.pool)
         .await
         .unwrap();
     prepare(&log.owner(), "passbook_command", None).await.unwrap();
     is_refused(
-        &log.runtime_pool(),
+        &log.service_pool(),
         "INSERT INTO passbook.events SELECT * FROM passbook.events LIMIT 0",
     )
     .await;
@@ -146,7 +151,7 @@ async fn every_table_and_function_there_is_has_the_rights_it_should() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_that_was_changed_or_forged_is_passed_over() {
+async fn a_changed_or_forged_snapshot_is_ignored() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
@@ -158,55 +163,63 @@ async fn a_snapshot_that_was_changed_or_forged_is_passed_over() {
         .fetch_one(&log.pool)
         .await
         .unwrap();
-    assert!(kept > 0, "there is no snapshot to tamper with");
+    assert!(kept > 0, "no snapshot to tamper with");
 
     let too_much = Command::Withdraw(money(1_000));
-    let refuses = async |how: &str| {
+    let refuses = async |context: &str| {
         let instance = log.instance();
         let refusal = refused(instance.send(request(account, too_much.clone())).await);
         assert_eq!(
             refusal,
             Refusal::InsufficientFunds { available: 50, overdraft_limit: 0 },
-            "{how}"
+            "{context}"
         );
         instance.end().await;
     };
-    let changed = "UPDATE passbook.snapshots SET state = replace(state::text, '\"balance\":', '\"balance\":9')::json";
+    let changed = "UPDATE passbook.snapshots
+                      SET state = replace(state::text, '\"balance\":', '\"balance\":9')::json";
     sqlx::raw_sql(changed).execute(&log.pool).await.unwrap();
     refuses("by the owner").await;
-    // By the service's role, which may have snapshots written: with another's MAC, and with none.
+    // By the service's role, which may save snapshots: with another snapshot's MAC, and without
+    // one.
     for mac in ["s.mac", "NULL::bytea", "substring(s.mac FOR 8) || sha256('')"] {
         let forged = format!(
-            "SELECT passbook.save_snapshots(array[s.partition], array[s.account_id], array[51::bigint],
-                                            array[s.position], s.state_version, array[s.state::text], array[{mac}])
-               FROM passbook.snapshots AS s WHERE s.account_id = '{account}' ORDER BY s.version DESC LIMIT 1"
+            "SELECT passbook.save_snapshots(
+                        array[s.partition], array[s.account_id], array[51::bigint],
+                        array[s.position], s.state_version, array[s.state::text], array[{mac}])
+               FROM passbook.snapshots AS s WHERE s.account_id = '{account}'
+              ORDER BY s.version DESC LIMIT 1"
         );
-        sqlx::raw_sql(AssertSqlSafe(forged)).execute(&log.runtime_pool()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(forged)).execute(&log.service_pool()).await.unwrap();
         refuses(mac).await;
     }
     log.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_build_that_knows_only_the_append_by_columns_appends_the_same() {
+async fn the_append_by_columns_of_earlier_builds_appends_the_same() {
     let log = Log::start().await;
     let sql = "SELECT base FROM passbook.append(
                    '{3, 5}', '{2, 1}', '{1, 1, 2}', '{1, 2, 1}',
-                   ARRAY[$1, $1, $2], '{1, 2, 1}', ARRAY[gen_random_uuid(), gen_random_uuid(), gen_random_uuid()],
+                   ARRAY[$1, $1, $2], '{1, 2, 1}',
+                   ARRAY[gen_random_uuid(), gen_random_uuid(), gen_random_uuid()],
                    ARRAY[$1, $1, $2], '{AccountOpened, MoneySent, AccountOpened}', '{3, 2, 3}',
-                   ARRAY['{\"n\": 1}', json_build_object('transfer_id', $3)::text, '{\"n\": 3}'],
+                   ARRAY['{\"n\": 1}', json_build_object('transfer_id', $3)::text,
+                         '{\"n\": 3}'],
                    ARRAY[NULL, NULL, '{\"idempotency_key\": \"k\"}'], true,
-                   '{3}', ARRAY[$1], '{k}', '{7}', '{2}', '{2}', ARRAY[NULL], '{5}', ARRAY[$2], $4)";
+                   '{3}', ARRAY[$1], '{k}', '{7}', '{2}', '{2}', ARRAY[NULL], '{5}', ARRAY[$2],
+                   $4)";
     let ids = [Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4()];
     let append = async |asserted: i64| -> sqlx::Result<Vec<i64>> {
         let query = ids.iter().fold(sqlx::query_scalar(sql), |query, id| query.bind(*id));
-        query.bind(vec![asserted]).fetch_all(&log.runtime_pool()).await
+        query.bind(vec![asserted]).fetch_all(&log.service_pool()).await
     };
     let refused = append(1).await.unwrap_err();
     assert_eq!(violated_constraint(&refused), Some("asserted_version_is_current"));
     assert_eq!(append(0).await.unwrap(), [0, 0]);
     let events: Vec<(i16, i64, Uuid, i64, String)> = sqlx::query_as(
-        "SELECT partition, position, account_id, version, type FROM passbook.events ORDER BY 1, 2",
+        "SELECT partition, position, account_id, version, type FROM passbook.events
+          ORDER BY 1, 2",
     )
     .fetch_all(&log.pool)
     .await
@@ -222,7 +235,8 @@ async fn a_build_that_knows_only_the_append_by_columns_appends_the_same() {
     ];
     assert_eq!(events, expected);
     let kept: (Uuid, String) = sqlx::query_as(
-        "SELECT t.transfer_id, c.idempotency_key FROM passbook.transfers AS t, passbook.commands AS c
+        "SELECT t.transfer_id, c.idempotency_key
+           FROM passbook.transfers AS t, passbook.commands AS c
           WHERE t.version = c.version AND t.account_id = c.account_id",
     )
     .fetch_one(&log.pool)

@@ -1,22 +1,23 @@
-//! Appends over two accounts: both legs or none, whichever lanes and instances they go through.
+//! Transfers and their reversals: both legs or none, through any lanes and instances.
+
+mod repeats;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use crate::faults::cut;
+use crate::log::Log;
+use crate::requests::{accepted, done, money, refused, request, transfer, with_key};
 use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
 use command_service::outcome::{Answer, CommandError, Outcome};
-use command_service::request::CommandRequest;
 use futures_util::future::join_all;
-use passbook_shared::event::AccountFrozen;
 use passbook_shared::text::Metadata;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
-use crate::faults::cut;
-use crate::ground::{Log, accepted, done, money, refused, request, said, transfer, with_key};
-
-/// Fails unless each leg has its other one, and no transfer is there twice; gives the balances.
+/// Checks that each leg has its counterpart, and that no transfer is there twice. Returns the
+/// balances.
 async fn assert_both_legs(log: &Log) -> BTreeMap<Uuid, i64> {
     let alone: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM passbook.events AS a
@@ -25,15 +26,17 @@ async fn assert_both_legs(log: &Log) -> BTreeMap<Uuid, i64> {
                  WHERE b.account_id = (a.data ->> 'counterparty')::uuid AND b.type <> a.type
                    AND b.version = (a.data ->> 'counterparty_version')::bigint
                    AND (b.data ->> 'counterparty_version')::bigint = a.version
-                   AND b.data ->> 'transfer_id' = a.data ->> 'transfer_id' AND b.data ->> 'amount' = a.data ->> 'amount'
+                   AND b.data ->> 'transfer_id' = a.data ->> 'transfer_id'
+                   AND b.data ->> 'amount' = a.data ->> 'amount'
                    AND b.command_id = a.command_id)",
     )
     .fetch_one(&log.pool)
     .await
     .unwrap();
-    assert_eq!(alone, 0, "legs without their other one");
+    assert_eq!(alone, 0, "legs without their counterparts");
     let twice: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM (SELECT data ->> 'transfer_id' FROM passbook.events WHERE type = 'MoneySent'
+        "SELECT count(*) FROM (SELECT data ->> 'transfer_id' FROM passbook.events
+                                WHERE type = 'MoneySent'
                                 GROUP BY 1 HAVING count(*) > 1) AS t",
     )
     .fetch_one(&log.pool)
@@ -53,8 +56,7 @@ async fn assert_both_legs(log: &Log) -> BTreeMap<Uuid, i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_ring_nor_lose_money()
-{
+async fn opposing_transfers_over_lanes_and_instances_neither_deadlock_nor_lose_money() {
     let log = Log::start().await;
     let instances = [Arc::new(log.instance()), Arc::new(log.instance())];
     let accounts = instances[0].open_with(6, 1_000).await;
@@ -74,7 +76,7 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
                         Ok(Answer { outcome: Outcome::Refused(Refusal::SameAccount), .. }) => {
                             assert_eq!(from, to)
                         }
-                        // Two instances fight for the same accounts.
+                        // Two instances compete for the same accounts.
                         Err(CommandError::Conflict) => assert_eq!(busy, 2),
                         other => panic!("{other:?}"),
                     }
@@ -83,7 +85,7 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
             })
         });
         let sent: usize = join_all(writers).await.into_iter().map(Result::unwrap).sum();
-        assert!(sent > 300, "only {sent} transfers were done");
+        assert!(sent > 300, "only {sent} transfers were accepted");
     }
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(sqlx::query_scalar::<_, i64>(deadlocks).fetch_one(&log.pool).await.unwrap(), 0);
@@ -93,7 +95,7 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
         let now = accepted(instances[0].send(request(account, Command::Deposit(money(1)))).await)
             .account
             .balance;
-        assert_eq!(now, balance + 1, "the state in memory is what the log says");
+        assert_eq!(now, balance + 1, "the cached balance, and that of the log");
     }
     log.assert_dense().await;
     for instance in instances {
@@ -103,48 +105,7 @@ async fn opposing_transfers_over_all_lanes_and_two_instances_neither_wait_in_a_r
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_has_one_effect_by_its_key_and_by_its_id() {
-    let log = Log::start().await;
-    let instance = log.instance();
-    let accounts = instance.open_with(2, 100).await;
-    let one = with_key(transfer(accounts[0], accounts[1], 30), "rent");
-    let again =
-        |request: &CommandRequest| CommandRequest { command_id: Uuid::new_v4(), ..request.clone() };
-    let mut unkeyed = again(&one);
-    unkeyed.context.idempotency_key = None;
-
-    let answers =
-        join_all((0..30).map(|n| instance.send(again(if n % 2 == 0 { &one } else { &unkeyed }))))
-            .await;
-    let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
-    assert!(
-        answers.iter().all(|answer| said(answer) == said(&answers[0])),
-        "every answer is the first"
-    );
-    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
-    let Outcome::Accepted(first) = &answers[0].outcome else { panic!("refused") };
-    assert_eq!((first.own.account.balance, first.to.as_ref().unwrap().account.balance), (70, 130));
-
-    // Another instance knows it from the log; another content under the id is another transfer.
-    let elsewhere = log.instance();
-    assert_eq!(said(&elsewhere.send(again(&unkeyed)).await.unwrap()), said(&answers[0]));
-    let mut other = again(&unkeyed);
-    if let Command::Transfer(transfer) = &mut other.command {
-        transfer.amount = money(31).amount;
-    }
-    assert_eq!(refused(elsewhere.send(other.clone()).await), Refusal::TransferExists);
-    other.account_id = accounts[1];
-    if let Command::Transfer(transfer) = &mut other.command {
-        transfer.to = accounts[0];
-    }
-    assert_eq!(refused(elsewhere.send(other).await), Refusal::TransferExists);
-    assert_eq!(assert_both_legs(&log).await.into_values().sum::<i64>(), 200);
-    join_all([instance.end(), elsewhere.end()]).await;
-    log.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
+async fn transfers_over_broken_connections_are_there_once_with_both_legs() {
     let log = Log::start().await;
     let instance = Arc::new(log.instance());
     let accounts = instance.open_with(5, 10_000).await;
@@ -170,14 +131,14 @@ async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
         join_all(writers.collect::<Vec<_>>()).await.into_iter().flat_map(Result::unwrap).collect();
     cutter.abort();
     let cut = cut.load(Ordering::Relaxed);
-    assert!(cut > 3, "connections were cut in the middle of appends: {cut}");
+    assert!(cut > 3, "only {cut} connections were cut during appends");
     let mut legs: BTreeMap<Uuid, i64> = BTreeMap::new();
     for (.., command, _) in log.events().await {
         *legs.entry(command).or_default() += 1;
     }
     assert!(
         acknowledged.iter().all(|command| legs.get(command) == Some(&2)),
-        "each once, with both legs"
+        "an acknowledged transfer without two legs"
     );
     assert_eq!(assert_both_legs(&log).await.into_values().sum::<i64>(), 50_000);
     log.assert_dense().await;
@@ -186,7 +147,7 @@ async fn transfers_whose_connections_are_cut_are_there_once_with_both_legs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
+async fn an_entry_is_reversed_once_on_both_accounts() {
     let log = Log::start().await;
     let (here, there) = (log.instance(), log.instance());
     let accounts = here.open_with(2, 100).await;
@@ -205,7 +166,7 @@ async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
     let sent = done(here.send(transfer(accounts[0], accounts[1], 30)).await);
     let received = sent.to.unwrap().version;
 
-    // From both sides and two instances at once: one of them does it.
+    // From both accounts and both instances at once: one succeeds.
     let attempts = [
         here.send(reverse(accounts[0], sent.own.version)),
         there.send(reverse(accounts[1], received)),
@@ -226,47 +187,12 @@ async fn an_entry_is_reversed_once_on_both_accounts_whoever_asks() {
         let refused = refused(there.send(request(account, Command::Withdraw(money(101)))).await);
         assert_eq!(refused, Refusal::InsufficientFunds { available: 100, overdraft_limit: 0 });
         let reversed = here.send(reverse(account, 9)).await;
-        assert_eq!(crate::ground::refused(reversed), Refusal::EntryNotFound { current_version: 4 });
+        assert_eq!(
+            crate::requests::refused(reversed),
+            Refusal::EntryNotFound { current_version: 4 }
+        );
     }
     log.assert_dense().await;
     join_all([here.end(), there.end()]).await;
-    log.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_that_was_done_is_the_same_whatever_the_accounts_are_like_now() {
-    let log = Log::start().await;
-    let instance = log.instance();
-    let accounts = instance.open_with(2, 100).await;
-    let all = transfer(accounts[0], accounts[1], 100);
-    let first = instance.send(all.clone()).await.unwrap();
-    let again = |key: Option<&str>| {
-        let mut request = CommandRequest { command_id: Uuid::new_v4(), ..all.clone() };
-        request.context.idempotency_key = key.map(str::to_owned);
-        request
-    };
-    // Nothing is left to send, and then nothing may be sent.
-    let freeze = AccountFrozen { reason: None, block_credits: true };
-    for hindrance in [None, Some(accounts[0]), Some(accounts[1])] {
-        if let Some(account) = hindrance {
-            accepted(instance.send(request(account, Command::Freeze(freeze.clone()))).await);
-        }
-        for key in [None, Some("one"), Some("other"), Some("one")] {
-            let answer = instance.send(again(key)).await.unwrap();
-            assert_eq!(
-                (said(&answer), answer.replayed),
-                (said(&first), true),
-                "{hindrance:?} {key:?}"
-            );
-        }
-        let mut trial = again(None);
-        trial.dry_run = true;
-        assert_eq!(said(&instance.send(trial).await.unwrap()), said(&first));
-    }
-    // The keys it was repeated with are its own.
-    let reused = with_key(request(accounts[0], Command::Deposit(money(1))), "other");
-    assert_eq!(instance.send(reused).await.unwrap_err(), CommandError::KeyReused);
-    assert_eq!(log.events().await.len(), 4 + 2 + 2);
-    instance.end().await;
     log.end().await;
 }

@@ -1,4 +1,4 @@
-//! What happens without anybody asking: holds expire, keys are forgotten.
+//! Background maintenance: hold expiry and idempotency-key retention.
 
 use std::time::Duration;
 
@@ -10,9 +10,13 @@ use passbook_shared::timestamp::Timestamp;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::ground::{Instance, Log, accepted, money, refused, request, with_key};
 use crate::holds::{capture, hold};
+use crate::instance::Instance;
+use crate::log::Log;
+use crate::requests::{accepted, money, refused, request, with_key};
 
+/// Class of the advisory lock that the working upkeep holds, as in `command_service::upkeep`.
+const LOCK_CLASS: i32 = 0x7061_7373 + 1;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 fn keep_up(
@@ -20,11 +24,12 @@ fn keep_up(
     instance: &Instance,
     shutdown: &CancellationToken,
 ) -> tokio::task::JoinHandle<()> {
-    let upkeep = Upkeep { connect: log.runtime(), lanes: instance.lanes.clone(), keep_keys: WEEK };
+    let upkeep = Upkeep { connect: log.service(), lanes: instance.lanes.clone(), keep_keys: WEEK };
     let shutdown = shutdown.clone();
     tokio::spawn(async move { upkeep.run(shutdown).await.unwrap() })
 }
 
+/// Waits until a query returns `wanted`.
 async fn until(sql: &'static str, log: &Log, wanted: i64) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -38,7 +43,7 @@ async fn until(sql: &'static str, log: &Log, wanted: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn holds_expire_at_their_time_once_though_two_instances_look_after_them() {
+async fn holds_expire_once_at_their_time_with_two_instances() {
     let log = Log::start().await;
     let instances = [log.instance(), log.instance()];
     let accounts = instances[0].open_with(20, 300).await;
@@ -47,7 +52,7 @@ async fn holds_expire_at_their_time_once_though_two_instances_look_after_them() 
     };
     let mut held = Vec::new();
     for (n, account) in accounts.iter().enumerate() {
-        // The first of each is over before anybody looks, the second a little later, the third never.
+        // The first hold expires before the upkeep starts, the second later, the third never.
         for expires_at in [Some(soon(500)), Some(soon(4_000)), None] {
             held.push((*account, Uuid::new_v4()));
             accepted(
@@ -61,20 +66,22 @@ async fn holds_expire_at_their_time_once_though_two_instances_look_after_them() 
     let upkeep = [keep_up(&log, &instances[0], &shutdown), keep_up(&log, &instances[1], &shutdown)];
     let expired = "SELECT count(*) FROM passbook.events WHERE type = 'HoldExpired'";
     until(expired, &log, 40).await;
-    // Whoever did it goes, the other takes over, and finds nothing more to do.
     let early: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM passbook.events
-          WHERE type = 'HoldExpired' AND recorded_at NOT BETWEEN (data ->> 'expires_at')::timestamptz
-                                                         AND (data ->> 'expires_at')::timestamptz + interval '10 s'",
+          WHERE type = 'HoldExpired'
+            AND recorded_at NOT BETWEEN (data ->> 'expires_at')::timestamptz
+                                    AND (data ->> 'expires_at')::timestamptz + interval '10 s'",
     )
     .fetch_one(&log.pool)
     .await
     .unwrap();
-    assert_eq!(early, 0, "at its time");
-    sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = 1885434740")
-        .execute(&log.runtime_pool())
-        .await
-        .unwrap();
+    assert_eq!(early, 0, "holds that expired early, or over 10 s late");
+    // The other instance takes over the work, and finds nothing more to do.
+    let end_the_worker = "SELECT pg_terminate_backend(pid) FROM pg_locks
+                           WHERE locktype = 'advisory' AND classid = $1
+                             AND database = (SELECT oid FROM pg_database
+                                              WHERE datname = current_database())";
+    sqlx::query(end_the_worker).bind(LOCK_CLASS).execute(&log.service_pool()).await.unwrap();
     let late = hold(accounts[0], Uuid::new_v4(), 200, Some(soon(500)));
     accepted(instances[0].send(late).await);
     until(expired, &log, 41).await;
@@ -90,7 +97,7 @@ async fn holds_expire_at_their_time_once_though_two_instances_look_after_them() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_forgotten_after_a_week_and_not_before() {
+async fn keys_are_deleted_after_a_week() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
@@ -106,7 +113,8 @@ async fn keys_are_forgotten_after_a_week_and_not_before() {
     refused(instance.send(too_much()).await);
     sqlx::query(
         "UPDATE passbook.commands SET recorded_at = clock_timestamp() - interval '7 days'
-                + CASE WHEN idempotency_key < 'key-5' THEN interval '-1 s' ELSE interval '1 hour' END",
+                + CASE WHEN idempotency_key < 'key-5' THEN interval '-1 s'
+                       ELSE interval '1 hour' END",
     )
     .execute(&log.pool)
     .await
@@ -115,7 +123,7 @@ async fn keys_are_forgotten_after_a_week_and_not_before() {
     let upkeep = keep_up(&log, &instance, &shutdown);
     let kept: usize = (0..1_000).filter(|n| format!("key-{n}").as_str() >= "key-5").count() + 1;
     until("SELECT count(*) FROM passbook.commands", &log, i64::try_from(kept).unwrap()).await;
-    // What is kept is honoured: refusals, too. What is forgotten is a new request.
+    // A kept key replays, refusals included. A deleted key is a new request.
     accepted(instance.send(request(account, Command::Deposit(money(9_000)))).await);
     assert!(matches!(
         refused(instance.send(too_much()).await),

@@ -1,4 +1,4 @@
-//! The check of the write path says why events can't be appended, and goes by more than one answer.
+//! Health check of the append: it reports why events cannot be appended.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use passbook_shared::health::{CheckState, Health};
 use passbook_shared::shutdown::CancellationToken;
 use tokio::time::{Instant, sleep};
 
-use crate::ground::Log;
+use crate::log::Log;
 
 struct Checked {
     health: Health,
@@ -17,13 +17,13 @@ struct Checked {
 impl Checked {
     fn start(log: &Log) -> Self {
         let (health, shutdown) = (Health::new("test"), CancellationToken::new());
-        let check = Writes::default().check(log.runtime(), 12, health.clone(), shutdown.clone());
+        let check = Writes::default().check(log.service(), 12, health.clone(), shutdown.clone());
         tokio::spawn(check);
         Self { health, shutdown }
     }
 
-    /// Waits for the check to be in a state, and gives its reason.
-    async fn comes_to(&self, state: CheckState) -> String {
+    /// Waits until the check has a state, and returns its reason.
+    async fn reaches(&self, state: CheckState) -> String {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(check) =
@@ -38,49 +38,49 @@ impl Checked {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_or_a_function_that_is_missing_is_told_by_postgres_own_words() {
+async fn a_missing_right_or_function_is_reported_by_postgres_own_reason() {
     let log = Log::start().await;
     let checked = Checked::start(&log);
-    checked.comes_to(CheckState::Ok).await;
-    let role = log.runtime().get_username().to_owned();
+    checked.reaches(CheckState::Ok).await;
+    let role = log.service().get_username().to_owned();
     let revoke =
         format!("REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook FROM PUBLIC, \"{role}\"");
     let grant = format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA passbook TO \"{role}\"");
-    let away = "ALTER FUNCTION passbook.append_batch RENAME TO gone";
-    let back = "ALTER FUNCTION passbook.gone RENAME TO append_batch";
+    let rename = "ALTER FUNCTION passbook.append_batch RENAME TO gone";
+    let rename_back = "ALTER FUNCTION passbook.gone RENAME TO append_batch";
     for (fault, repair, words) in [
         (
             revoke.as_str(),
             grant.as_str(),
             "permission denied for function append_batch (SQLSTATE 42501)",
         ),
-        (away, back, "does not exist (SQLSTATE 42883)"),
+        (rename, rename_back, "does not exist (SQLSTATE 42883)"),
     ] {
         sqlx::raw_sql(sqlx::AssertSqlSafe(fault.to_owned())).execute(&log.pool).await.unwrap();
-        let reason = checked.comes_to(CheckState::Failing).await;
+        let reason = checked.reaches(CheckState::Failing).await;
         assert!(reason.contains(words) && reason.contains("last success"), "{reason}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(repair.to_owned())).execute(&log.pool).await.unwrap();
-        checked.comes_to(CheckState::Ok).await;
+        checked.reaches(CheckState::Ok).await;
     }
     checked.shutdown.cancel();
     log.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_head_of_any_partition_that_is_held_is_found() {
+async fn a_locked_head_of_any_partition_is_reported() {
     let log = Log::start().await;
     let checked = Checked::start(&log);
-    checked.comes_to(CheckState::Ok).await;
+    checked.reaches(CheckState::Ok).await;
     let mut transaction = log.pool.begin().await.unwrap();
     sqlx::query("SELECT FROM passbook.log_head WHERE partition = 7 FOR UPDATE")
         .execute(&mut *transaction)
         .await
         .unwrap();
-    let reason = checked.comes_to(CheckState::Failing).await;
+    let reason = checked.reaches(CheckState::Failing).await;
     assert!(reason.contains("partition 7") && reason.contains("lock timeout"), "{reason}");
     transaction.rollback().await.unwrap();
-    checked.comes_to(CheckState::Ok).await;
-    // It leaves nothing behind.
+    checked.reaches(CheckState::Ok).await;
+    // The check appends nothing.
     let count: i64 = sqlx::query_scalar("SELECT sum(position)::bigint FROM passbook.log_head")
         .fetch_one(&log.pool)
         .await

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Checks the OpenAPI documents of both services and the topic's AsyncAPI document by Spectral's rules, generates clients in
-Python, TypeScript, Go, Java and Rust, compiles these, and has each make the same tour of a running Passbook.
+"""Generates and compiles clients in Python, TypeScript, Go, Java and Rust from the OpenAPI documents.
+
+Each client makes the same tour of a running Passbook. Spectral's rules check both services' OpenAPI
+documents and the topic's AsyncAPI document.
 
 Usage: check.py PASSBOOK. Needs Docker, Maven with Java 17, Node 20, Go 1.24, Rust and Python 3.11 with venv.
 """
@@ -32,7 +34,7 @@ def run(*command, cwd=None, **environment):
 
 
 def generate(work, language, service, output, document="", **properties):
-    """Has openapi-generator write a client."""
+    """Generates a client with openapi-generator."""
     properties = ",".join(f"{name}={value}" for name, value in properties.items())
     run(
         "java", "-jar", f"{work}/generator.jar", "generate", "-g", language, "-i", document or f"{work}/{service}.json",
@@ -80,7 +82,8 @@ def java(work):
 def rust(work):
     shutil.copytree(HERE / "rust", f"{work}/rust")
     for service in SERVICES:
-        # The generator writes the discriminator twice; without it, the variants' own fields tell them apart.
+        # The generator writes the discriminator twice. Without it, serde tells the variants apart by
+        # their fields.
         document = json.loads(Path(f"{work}/{service}.json").read_text())
         for schema in document["components"]["schemas"].values():
             schema.pop("discriminator", None)
@@ -93,7 +96,7 @@ def rust(work):
 
 def main(passbook):
     languages = (python, typescript, go, java, rust)
-    # Postgres's own user has to get in.
+    # Postgres's own user must be able to enter.
     work = tempfile.mkdtemp()
     os.chmod(work, 0o755)
     with contextlib.ExitStack() as stack:

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Has the CloudEvents SDKs for Java, JavaScript, Go and Python read the topic from Apache Kafka, and compares what each
-of them saw with the log: every event once, none rejected. Python's also checks every record by the topic's AsyncAPI document.
+"""Reads the topic from Apache Kafka with the CloudEvents SDKs for Java, JavaScript, Go and Python.
+
+Each must see every event of the log once, and reject none. The Python consumer also checks every
+record by the topic's AsyncAPI document.
 
 Usage: check.py PASSBOOK. Needs Docker, Maven with Java 17, Node 20, Go 1.24 and Python 3.11 with venv.
 """
@@ -57,7 +59,7 @@ def python(work):
 
 
 def read_log(command):
-    """The log's events by id, and the store's id."""
+    """Returns the log's events by id, and the store's id."""
     events, store = {}, None
     for partition in range(12):
         status, headers, text = request(command, "GET", f"/v1/events?partition={partition}&after=0&limit=1000")
@@ -73,8 +75,8 @@ def milliseconds(time):
     return int(datetime.fromisoformat(time).timestamp() * 1_000_000) // 1_000
 
 
-def wrong(line, event, store):
-    """The first thing about a record that is not as in the log."""
+def difference(line, event, store):
+    """Returns the first difference between a record and the log's event, or None."""
     partition, position = (int(part) for part in event["position"].split("-"))
     if "rejected" in line:
         return line["rejected"]
@@ -108,7 +110,7 @@ def check(name, command, brokers, events, store):
     by_place = {event["position"]: event for event in events.values()}
     for line in lines:
         event = by_place.get(f"{line['partition']}-{line['offset'] + 1}")
-        reason = wrong(line, event, store) if event else "it is not in the log"
+        reason = difference(line, event, store) if event else "it is not in the log"
         if reason:
             raise SystemExit(f"{name}: {line}: {reason}")
     if len(lines) != len(events):
@@ -117,7 +119,7 @@ def check(name, command, brokers, events, store):
 
 
 def main(passbook):
-    # Postgres's own user has to get in.
+    # Postgres's own user must be able to enter.
     work = tempfile.mkdtemp()
     os.chmod(work, 0o755)
     with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor() as pool:

@@ -1,8 +1,8 @@
-//! Memory is bounded, and nobody is shut out: each figure of a service as a process, printed.
+//! Bounds of memory and of waiting, measured on service processes. Every figure is printed.
 
-/// Readers beside commands.
+/// Commands while readers read.
 mod fairness;
-/// Many holds.
+/// Accounts with many holds.
 mod holds;
 /// Hostile clients.
 mod memory;
@@ -22,12 +22,12 @@ use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::site::{Service, Site};
+use crate::environment::{Environment, Service};
 
 const MIB: u64 = 1024 * 1024;
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n";
 
-/// The largest resident memory of a process while this is kept, beyond that at its start.
+/// Sampler of a process's resident memory, until dropped.
 struct Peak {
     before: u64,
     most: Arc<AtomicU64>,
@@ -49,7 +49,7 @@ impl Peak {
         Ok(Self { before, most, sampling })
     }
 
-    /// In MiB.
+    /// Returns the growth from the start to the peak, in MiB.
     fn added(&self) -> u64 {
         (self.most.load(Ordering::Relaxed) - self.before).div_ceil(MIB)
     }
@@ -61,14 +61,14 @@ impl Drop for Peak {
     }
 }
 
-/// Resident memory of a process, in bytes.
+/// Returns the resident memory of a process, in bytes.
 fn resident(process: u32) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
-/// A connection from 127.0.0.`last`, with a small buffer for what it receives.
+/// Connects from 127.0.0.`last`, with a small receive buffer.
 async fn connect(addr: SocketAddr, last: u8) -> anyhow::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(4096)?;
@@ -76,8 +76,8 @@ async fn connect(addr: SocketAddr, last: u8) -> anyhow::Result<TcpStream> {
     Ok(socket.connect(addr).await?)
 }
 
-/// What comes first on a connection over which this is sent.
-async fn asked(addr: SocketAddr, last: u8, request: &str) -> anyhow::Result<String> {
+/// Sends a request over a new connection, and returns the beginning of the answer.
+async fn exchange(addr: SocketAddr, last: u8, request: &str) -> anyhow::Result<String> {
     let mut stream = connect(addr, last).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = vec![0; 4096];
@@ -88,11 +88,12 @@ async fn asked(addr: SocketAddr, last: u8, request: &str) -> anyhow::Result<Stri
 fn post(path: &str, body: &str) -> String {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: \
+        {length}\r\n\r\n{body}"
     )
 }
 
-/// 5,000 deposits on one account, of some 750 bytes each in the feed. The account.
+/// Makes 5,000 deposits on one account, of some 750 bytes each in the feed. Returns the account.
 async fn full_partition(client: &Client) -> anyhow::Result<Uuid> {
     let account = client.open().await?;
     let text = "x".repeat(420);

@@ -1,4 +1,4 @@
-//! Clients that hang up.
+//! Requests that clients cancel.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::site::{Pair, Site};
+use crate::environment::{Environment, Pair};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_requests_leave_no_connection_in_a_transaction() -> anyhow::Result<()> {
@@ -21,11 +21,11 @@ async fn cancelled_requests_leave_no_connection_in_a_transaction_with_two_of_eac
     cancelled("cancelled_2", 2).await
 }
 
-/// 1,000 requests, each cut off after another while: before, in and after its append.
+/// Cancels 1,000 requests after different times: before, during and after their appends.
 async fn cancelled(name: &'static str, instances: usize) -> anyhow::Result<()> {
     const REQUESTS: u64 = 1_000;
     const AT_ONCE: u64 = 50;
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let client = pair.command()?;
     let account = client.open().await?;
     for round in 0..REQUESTS / AT_ONCE {
@@ -41,8 +41,9 @@ async fn cancelled(name: &'static str, instances: usize) -> anyhow::Result<()> {
         requests.join_all().await;
     }
 
-    let mut connection = PgConnection::connect(&pair.site.database_url).await?;
-    // Sooner than Postgres would end one that was left: after 5 s. Those that come and go are the services' own.
+    let mut connection = PgConnection::connect(&pair.environment.database_url).await?;
+    // Postgres itself would end an idle transaction after 5 s. Transactions that come and go are
+    // the services' own.
     let mut left = in_transaction(&mut connection).await?;
     for _ in 0..60 {
         if left.is_empty() {
@@ -55,14 +56,15 @@ async fn cancelled(name: &'static str, instances: usize) -> anyhow::Result<()> {
     ensure!(left.is_empty(), "connections are still in a transaction: {left:?}");
     connection.close().await?;
     client.deposit(account, None, 1).await?;
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
-/// The transactions in which a connection waits for its client: connection, start and last statement.
+/// Returns the idle transactions: process id, start and last statement.
 async fn in_transaction(connection: &mut PgConnection) -> sqlx::Result<Vec<(i32, String, String)>> {
     sqlx::query_as(
         "SELECT pid, xact_start::text, query FROM pg_stat_activity
-          WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'",
+          WHERE datname = current_database() AND pid <> pg_backend_pid()
+            AND state LIKE 'idle in transaction%'",
     )
     .fetch_all(connection)
     .await

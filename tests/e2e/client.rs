@@ -1,4 +1,4 @@
-//! Requests to the services, as a person's program would make them.
+//! Client of the services.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-/// How long a request may take before the client gives up on it.
+/// Longest time that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Number of times that a command is sent again that the service has no time for.
+/// Number of attempts while the service answers 503.
 const ATTEMPTS: u32 = 20;
-const AGAIN: Duration = Duration::from_millis(500);
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 
-/// A client of one or several instances of a service, which it asks in turn.
+/// Client of the instances of a service, which it asks in turn.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -37,12 +38,15 @@ impl Client {
         format!("http://{}{path}", self.instances[turn])
     }
 
-    /// A GET, whatever comes of it.
+    /// Sends a GET and returns the response, whatever its status.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
         Ok(self.http.get(self.url(path)).header("prefer", "wait=10").send().await?)
     }
 
-    /// A GET that must succeed.
+    /// Sends a GET and returns the body.
+    ///
+    /// # Errors
+    /// The status is not 200.
     pub(crate) async fn json(&self, path: &str) -> anyhow::Result<Value> {
         let response = self.get(path).await?;
         let status = response.status();
@@ -51,12 +55,12 @@ impl Client {
         serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
     }
 
-    /// A request to be completed and sent.
+    /// Begins any other request.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.url(path))
     }
 
-    /// A POST, whatever comes of it.
+    /// Sends a POST and returns the response, whatever its status.
     pub(crate) async fn post(
         &self,
         path: &str,
@@ -73,12 +77,13 @@ impl Client {
     /// Opens an account with 10,000.00 EUR.
     pub(crate) async fn open(&self) -> anyhow::Result<Uuid> {
         let account = Uuid::new_v4();
-        let body = json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 1_000_000});
+        let body = json!({"account_id": account, "owner": "ada", "currency": "EUR",
+            "initial_deposit": 1_000_000});
         self.create("/v1/accounts", None, &body).await?;
         Ok(account)
     }
 
-    /// A deposit that must succeed; its answer.
+    /// Makes a deposit and returns its answer.
     pub(crate) async fn deposit(
         &self,
         account: Uuid,
@@ -89,7 +94,8 @@ impl Client {
         Ok(serde_json::from_str(&self.create(&path, key, &json!({"amount": amount})).await?)?)
     }
 
-    /// A POST that must be answered 201. Sent again, with the same key, while the store has too much to do.
+    /// Sends a POST that must be answered with 201, again with the same key as long as the answer
+    /// is 503.
     async fn create(&self, path: &str, key: Option<&str>, body: &Value) -> anyhow::Result<String> {
         let key = key.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
         for _ in 0..ATTEMPTS {
@@ -97,13 +103,13 @@ impl Client {
             if response.status() != StatusCode::SERVICE_UNAVAILABLE {
                 return created(response).await;
             }
-            sleep(AGAIN).await;
+            sleep(PAUSE).await;
         }
         created(self.post(path, Some(&key), body).await?).await
     }
 }
 
-/// The body of a 201.
+/// Returns the body of a 201.
 pub(crate) async fn created(response: Response) -> anyhow::Result<String> {
     let (url, status) = (response.url().clone(), response.status());
     let body = response.text().await?;

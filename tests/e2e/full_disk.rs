@@ -1,5 +1,5 @@
-//! A disk that is full: commands and readiness give Postgres's own reason, and go on when there is space again. Mounts a
-//! small file system of its own, for which it has to be root.
+//! A full disk: commands and readiness give Postgres's own reason, and recover once there is space
+//! again. The test mounts a small file system, so it must run as root.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::ground::directory;
+use crate::infrastructure::directory;
 use crate::launcher::Launched;
 use crate::process::eventually;
 
-/// A file system in memory, unmounted when dropped.
-struct Small(PathBuf);
+/// File system in memory, unmounted when dropped.
+struct SmallDisk(PathBuf);
 
-impl Small {
+impl SmallDisk {
     fn mount(name: &str) -> anyhow::Result<Self> {
         let path = directory()?.join(name);
         std::fs::create_dir_all(&path)?;
@@ -26,13 +26,13 @@ impl Small {
             .status()?;
         ensure!(
             mounted.success(),
-            "a file system can't be mounted at {}: the test has to be run as root",
+            "cannot mount a file system at {}: run the test as root",
             path.display()
         );
         Ok(Self(path))
     }
 
-    /// Takes all the space that is left.
+    /// Fills the space that is left, and returns the file.
     fn fill(&self) -> anyhow::Result<PathBuf> {
         let path = self.0.join("filler");
         let mut file = std::fs::File::create(&path)?;
@@ -43,28 +43,28 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_told_in_postgres_own_words_and_passes() -> anyhow::Result<()> {
-    let small = Small::mount("small")?;
-    let mut launched = Launched::start(&small.0.join("data")).await?;
+async fn a_full_disk_is_reported_by_postgres_own_reason_and_recovered_from() -> anyhow::Result<()> {
+    let disk = SmallDisk::mount("small")?;
+    let mut launched = Launched::start(&disk.0.join("data")).await?;
     let client = Client::new(&[launched.command])?;
     let account = client.open().await?;
     client.deposit(account, None, 1).await?;
 
-    let filler = small.fill()?;
+    let filler = disk.fill()?;
     let problem = refusal(&client, &format!("/v1/accounts/{account}/deposits")).await?;
     let detail = problem["detail"].as_str().unwrap_or_default();
     ensure!(
         problem["code"] == "store_unavailable" && detail.contains("No space left on device"),
         "{problem}"
     );
-    eventually("readiness tells the same", async || {
+    eventually("readiness gives the same reason", async || {
         let response = client.get("/health/ready").await?;
         let (status, health) = (response.status(), response.text().await?);
         ensure!(status == 503 && health.contains("No space left on device"), "{status}: {health}");
@@ -76,7 +76,7 @@ async fn a_full_disk_is_told_in_postgres_own_words_and_passes() -> anyhow::Resul
     ensure!(metrics.contains(gauge), "{metrics}");
 
     remove(&filler)?;
-    eventually("it is ready again", async || {
+    eventually("the service is ready again", async || {
         let response = client.get("/health/ready").await?;
         ensure!(response.status() == 200, "{}", response.text().await?);
         Ok(())
@@ -86,7 +86,7 @@ async fn a_full_disk_is_told_in_postgres_own_words_and_passes() -> anyhow::Resul
     launched.process.stop().await
 }
 
-/// Deposits until one is refused: the pages that are there take some more.
+/// Deposits until the answer is 503. Allocated pages still take some deposits.
 async fn refusal(client: &Client, path: &str) -> anyhow::Result<Value> {
     for number in 0..2_000 {
         let response =
@@ -95,9 +95,9 @@ async fn refusal(client: &Client, path: &str) -> anyhow::Result<Value> {
             return Ok(serde_json::from_str(&response.text().await?)?);
         }
     }
-    anyhow::bail!("the disk is full, and commands are still taken")
+    anyhow::bail!("the disk is full, and commands are still accepted")
 }
 
 fn remove(filler: &Path) -> anyhow::Result<()> {
-    std::fs::remove_file(filler).context("the filler")
+    std::fs::remove_file(filler).context("the file that fills the disk")
 }

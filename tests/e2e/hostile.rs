@@ -1,5 +1,5 @@
-//! A hostile environment: variables of other programs, a read-only TMPDIR, options with secrets. A fresh pair works, or
-//! names the variable at once.
+//! Hostile environments: variables of other programs, a read-only TMPDIR, options with secrets. A
+//! new launcher works, or names the variable at once.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -13,15 +13,15 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::client::Client;
-use crate::ground::directory;
+use crate::infrastructure::directory;
 use crate::launcher::Launched;
 use crate::process::{Process, free_address};
 use crate::verify;
 
-/// Time within which a start that can't succeed says why.
+/// Longest time until a start that cannot succeed reports why.
 const SOON: Duration = Duration::from_secs(5);
 
-/// What a shell may have set for other programs.
+/// Variables that a shell may have set for other programs.
 const OTHERS: [(&str, &str); 20] = [
     ("http_proxy", "http://127.0.0.1:1"),
     ("https_proxy", "http://127.0.0.1:1"),
@@ -49,26 +49,27 @@ fn data_dir(name: &str) -> anyhow::Result<PathBuf> {
     Ok(directory()?.join(name))
 }
 
-/// Each alone would be a start of some seconds; what breaks one of them breaks all together.
+/// Sets all variables in one start: a start takes seconds, and a variable that breaks it breaks
+/// this one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fresh_pair_works_whatever_other_programs_variables_say() -> anyhow::Result<()> {
+async fn a_new_launcher_ignores_the_variables_of_other_programs() -> anyhow::Result<()> {
     let mut launched = Launched::start_with(&data_dir("hostile")?, &[], &OTHERS, &["HOME"]).await?;
     let client = Client::new(&[launched.command])?;
     let account = client.open().await?;
     client.deposit(account, None, 1).await?;
-    // By way of the topic, and of the log's feed.
+    // The view comes through the topic, the verification through the feed.
     launched.shows(account, 2, 1_000_001).await?;
     verify::finds_nothing(&Client::new(&[launched.projection])?).await?;
     let output = launched.process.output();
     ensure!(
         output.contains("PGSSLMODE") && output.contains("ignored"),
-        "what is ignored is not named: {output}"
+        "the ignored variable is not named: {output}"
     );
-    ensure!(!output.contains('\u{1b}'), "escapes in a file: {output}");
+    ensure!(!output.contains('\u{1b}'), "a terminal escape in a file: {output}");
     launched.process.stop().await
 }
 
-/// The database's own log has no idempotency keys, is for its owner alone, and does not grow by a line a repeat.
+/// Checks that only the owner can read Postgres's log, and that a repeat adds no line to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_postgres_keeps_keys_out_of_its_log() -> anyhow::Result<()> {
     let data_dir = data_dir("quiet_log")?;
@@ -85,7 +86,7 @@ async fn the_embedded_postgres_keeps_keys_out_of_its_log() -> anyhow::Result<()>
             .error_for_status()?;
         sizes.push(std::fs::metadata(&log)?.len());
     }
-    ensure!(sizes.first() == sizes.last(), "a repeat is a line in the log: {sizes:?}");
+    ensure!(sizes.first() == sizes.last(), "a repeat added a line to the log: {sizes:?}");
     let text = std::fs::read_to_string(&log)?;
     ensure!(!text.contains("secret-order-4711"), "{text}");
     ensure!(
@@ -98,7 +99,7 @@ async fn the_embedded_postgres_keeps_keys_out_of_its_log() -> anyhow::Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_that_cannot_be_used_is_named_within_5_s() -> anyhow::Result<()> {
+async fn an_unusable_variable_is_named_within_5_s() -> anyhow::Result<()> {
     let file = directory()?.join("options");
     std::fs::write(&file, "# secrets\nssl.ca.location=/kretkret\nlinger.ms=kretkret\n")?;
     let file = file.display().to_string();
@@ -126,17 +127,18 @@ async fn a_variable_that_cannot_be_used_is_named_within_5_s() -> anyhow::Result<
         let output = process.output();
         ensure!(!status.success(), "{variable}={value} is accepted: {output}");
         ensure!(output.contains(words), "{variable}={value} is not named: {output}");
-        ensure!(!output.contains("kretkret"), "{variable}={value} is repeated: {output}");
+        ensure!(!output.contains("kretkret"), "the value of {variable} is printed: {output}");
         let took = began.elapsed();
-        ensure!(took < SOON, "{variable}={value}: it took {took:?}");
+        ensure!(took < SOON, "{variable}={value}: named after {took:?}");
         eprintln!("{variable}: named after {took:?}");
     }
     Ok(())
 }
 
-/// Another program reads the topic at the port that was given.
+/// Reads the topic at the chosen port, as another program would.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_brokers_port_may_be_chosen_and_the_steps_of_a_start_are_told() -> anyhow::Result<()> {
+async fn the_port_of_the_broker_can_be_chosen_and_a_start_reports_its_steps() -> anyhow::Result<()>
+{
     let port = free_address()?.port();
     let further = [format!("--broker-port={port}")];
     let mut launched = Launched::start_with(&data_dir("broker_port")?, &further, &[], &[]).await?;
@@ -169,7 +171,7 @@ async fn the_brokers_port_may_be_chosen_and_the_steps_of_a_start_are_told() -> a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_may_be_a_name() -> anyhow::Result<()> {
+async fn an_address_may_be_a_host_name() -> anyhow::Result<()> {
     let port = free_address()?.port();
     let name = format!("--command-addr=localhost:{port}");
     let mut launched = Launched::start_with(&data_dir("by_name")?, &[name], &[], &[]).await?;

@@ -1,4 +1,4 @@
-//! Processes that are killed at random, and started again.
+//! Services that are killed at random moments and started again.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::client::{Client, created};
+use crate::environment::{Environment, Pair};
 use crate::load::{Acknowledged, Load};
 use crate::process::eventually;
-use crate::site::{Pair, Site};
 
 const KILLS: usize = 20;
 const CLIENTS: usize = 8;
 const ACCOUNTS: usize = 40;
 
-/// Some moment or other.
-fn some_moment() -> Duration {
+/// Returns a random time of up to 255 ms.
+fn random_time() -> Duration {
     Duration::from_millis(u64::from(Uuid::new_v4().as_bytes()[0]))
 }
 
@@ -34,17 +34,17 @@ async fn command_services_killed_at_random_lose_nothing_acknowledged_with_two_of
 }
 
 async fn command_killed(name: &'static str, instances: usize) -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let load = Load::start(&pair.command()?, CLIENTS, ACCOUNTS).await?;
     for turn in 0..KILLS {
-        // It works before it is killed again.
+        // The service works before it is killed again.
         load.further(30).await?;
-        sleep(some_moment()).await;
+        sleep(random_time()).await;
         pair.commands[turn % instances].kill_and_start().await?;
     }
     let acknowledged = load.stop().await?;
     ensure!(acknowledged.len() >= 30 * KILLS, "only {} commands", acknowledged.len());
-    pair.holds(&acknowledged).await.map(drop)
+    pair.assert_consistent(&acknowledged).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,24 +59,24 @@ async fn projections_killed_at_random_show_the_fold_of_the_log_with_two_of_each(
 }
 
 async fn projection_killed(name: &'static str, instances: usize) -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let load = Load::start(&pair.command()?, CLIENTS, ACCOUNTS).await?;
     for turn in 0..KILLS {
         let killed = turn % instances;
         let client = pair.projections[killed].client()?;
-        eventually("it applies events before it is killed", async || {
-            ensure!(applied(&client).await? > 0, "none so far");
+        eventually("the projection applies events before it is killed", async || {
+            ensure!(applied(&client).await? > 0, "no event so far");
             Ok(())
         })
         .await?;
-        sleep(some_moment()).await;
+        sleep(random_time()).await;
         pair.projections[killed].kill_and_start().await?;
     }
     let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await.map(drop)
+    pair.assert_consistent(&acknowledged).await.map(drop)
 }
 
-/// How many events this process has applied.
+/// Returns the number of events that this process has applied.
 async fn applied(projection: &Client) -> anyhow::Result<u64> {
     let metrics = projection.get("/metrics").await?.text().await?;
     let counter =
@@ -95,10 +95,10 @@ async fn relays_killed_after_publishing_repeat_nothing_in_the_views_with_two_of_
     relay_killed("relay_killed_2", 2).await
 }
 
-/// The relay publishes right after the commit: killed then, it has published what it has not noted anywhere, and does
-/// it again; or the other instance's does.
+/// Kills services right after bursts. The relay publishes right after the commit and records
+/// nothing, so it, or that of the other instance, publishes the last events again.
 async fn relay_killed(name: &'static str, instances: usize) -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let client = pair.command()?;
     let account = client.open().await?;
     let mut acknowledged = Vec::new();
@@ -109,8 +109,8 @@ async fn relay_killed(name: &'static str, instances: usize) -> anyhow::Result<()
             burst.spawn(async move {
                 let key = Uuid::new_v4().to_string();
                 let path = format!("/v1/accounts/{account}/deposits");
-                // 409: lost the race against the other instance too often; the client tries again.
-                let answer = eventually("a deposit is taken", async || {
+                // 409: the command lost the race against the other instance too often.
+                let answer = eventually("a deposit is accepted", async || {
                     created(client.post(&path, Some(&key), &json!({"amount": 1})).await?).await
                 });
                 let answer = answer.await?;
@@ -131,12 +131,12 @@ async fn relay_killed(name: &'static str, instances: usize) -> anyhow::Result<()
         killed.kill_and_start().await?;
         killed.ready().await?;
     }
-    pair.holds(&acknowledged).await.map(drop)
+    pair.assert_consistent(&acknowledged).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn services_stopped_in_order_under_load_lose_nothing() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("stopped").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("stopped").await?, 1).await?;
     let load = Load::start(&pair.command()?, CLIENTS, ACCOUNTS).await?;
     for _ in 0..3 {
         load.further(50).await?;
@@ -148,5 +148,5 @@ async fn services_stopped_in_order_under_load_lose_nothing() -> anyhow::Result<(
         pair.projections[0].start()?;
     }
     let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await.map(drop)
+    pair.assert_consistent(&acknowledged).await.map(drop)
 }

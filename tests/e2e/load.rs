@@ -1,5 +1,6 @@
-//! Many clients that deposit and withdraw, each command with a key of its own, and remember what was acknowledged.
-//! A client that gets no answer, or is told to come again, sends the same command again, as the contract asks.
+//! Many clients that deposit and withdraw, each command with its own key, and record what was
+//! acknowledged. As the contract asks, a client sends a command again if it gets no answer, a 409
+//! or a 503.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +17,12 @@ use uuid::Uuid;
 use crate::client::Client;
 use crate::process::eventually;
 
-/// Between two commands of a client: the point is faults, not figures.
+/// Pause of a client between two commands. The tests are about faults, not about throughput.
 const PAUSE: Duration = Duration::from_millis(8);
-/// Before a command is sent again.
+/// Pause of a client before it sends a command again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// A command that was answered 201.
+/// Command that was answered with 201.
 #[derive(Debug, Clone)]
 pub(crate) struct Acknowledged {
     pub(crate) account: Uuid,
@@ -30,22 +31,32 @@ pub(crate) struct Acknowledged {
     pub(crate) version: i64,
 }
 
-/// Clients at work.
+/// Clients that write until they are stopped.
 pub(crate) struct Load {
     clients: JoinSet<anyhow::Result<()>>,
     end: CancellationToken,
     done: Arc<Mutex<Vec<Acknowledged>>>,
     count: Arc<AtomicUsize>,
-    /// The last answer to a command that was not acknowledged.
-    trouble: Arc<Mutex<String>>,
+    /// Last answer other than 201.
+    failure: Arc<Mutex<String>>,
 }
 
 impl Load {
-    /// Opens `accounts` accounts, and has `clients` clients move money on them until told to stop.
+    /// Opens `accounts` accounts and starts `clients` clients that move money on them.
     pub(crate) async fn start(
         client: &Client,
         clients: usize,
         accounts: usize,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(client, clients, accounts, PAUSE).await
+    }
+
+    /// Starts a load whose clients pause for `pause` between two commands.
+    pub(crate) async fn start_with(
+        client: &Client,
+        clients: usize,
+        accounts: usize,
+        pause: Duration,
     ) -> anyhow::Result<Self> {
         let mut opened = Vec::new();
         for _ in 0..accounts {
@@ -57,21 +68,21 @@ impl Load {
             end: CancellationToken::new(),
             done: Arc::default(),
             count: Arc::default(),
-            trouble: Arc::default(),
+            failure: Arc::default(),
         };
         for number in 0..clients {
             let (client, opened, end) = (client.clone(), Arc::clone(&opened), load.end.clone());
-            let (done, count, trouble) =
-                (Arc::clone(&load.done), Arc::clone(&load.count), Arc::clone(&load.trouble));
+            let (done, count, failure) =
+                (Arc::clone(&load.done), Arc::clone(&load.count), Arc::clone(&load.failure));
             load.clients.spawn(async move {
                 let mut turn = number;
                 while !end.is_cancelled() {
                     turn += 1;
                     let account = opened[turn % opened.len()];
-                    let acknowledged = send(&client, account, turn, &trouble).await?;
+                    let acknowledged = send(&client, account, turn, &failure).await?;
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(acknowledged);
                     count.fetch_add(1, Ordering::Relaxed);
-                    sleep(PAUSE).await;
+                    sleep(pause).await;
                 }
                 Ok(())
             });
@@ -79,7 +90,7 @@ impl Load {
         Ok(load)
     }
 
-    /// How many commands were acknowledged so far.
+    /// Returns the number of commands acknowledged so far.
     pub(crate) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
@@ -88,10 +99,10 @@ impl Load {
     pub(crate) async fn further(&self, more: usize) -> anyhow::Result<()> {
         let goal = self.count() + more;
         eventually("commands are acknowledged", async || {
-            let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+            let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
             anyhow::ensure!(
                 self.count() >= goal,
-                "{} of {goal}; the last trouble: {trouble}",
+                "{} of {goal}; the last failure: {failure}",
                 self.count()
             );
             Ok(())
@@ -99,7 +110,8 @@ impl Load {
         .await
     }
 
-    /// Lets each client have its last command answered, and gives what was acknowledged.
+    /// Stops each client once its last command is acknowledged, and returns all acknowledged
+    /// commands.
     pub(crate) async fn stop(mut self) -> anyhow::Result<Vec<Acknowledged>> {
         self.end.cancel();
         while let Some(ended) = self.clients.join_next().await {
@@ -109,12 +121,12 @@ impl Load {
     }
 }
 
-/// One command, until it is acknowledged.
+/// Sends one command until it is acknowledged.
 async fn send(
     client: &Client,
     account: Uuid,
     turn: usize,
-    trouble: &Mutex<String>,
+    failure: &Mutex<String>,
 ) -> anyhow::Result<Acknowledged> {
     let key = Uuid::new_v4().to_string();
     // The initial deposit is large: no withdrawal is refused.
@@ -122,7 +134,7 @@ async fn send(
     let amount = 1 + turn % 7;
     let path = format!("/v1/accounts/{account}/{route}");
     let body = json!({"amount": amount, "reference": format!("turn {turn}")});
-    eventually("a command is answered", async || {
+    eventually("a command is acknowledged", async || {
         let response = match client.post(&path, Some(&key), &body).await {
             Ok(response) => response,
             Err(error) => {
@@ -133,7 +145,7 @@ async fn send(
         let status = response.status();
         let text = response.text().await?;
         if status != StatusCode::CREATED {
-            *trouble.lock().unwrap_or_else(PoisonError::into_inner) = format!("{status}: {text}");
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = format!("{status}: {text}");
         }
         match status {
             StatusCode::CREATED => acknowledged(account, &key, &text).map(Ok),

@@ -1,22 +1,24 @@
-//! The whole pair, end to end: the services as processes of their own that can be killed, on a real Postgres and a real
-//! Kafka. In containers where Docker answers; else on the embedded Postgres and the in-process broker
-//! (`PASSBOOK_TEST_CONTAINERS=never` asks for those, `always` refuses to do without containers).
+//! Both services end to end, as processes that are killed and started again, on a real Postgres and
+//! a real Kafka. With the `containers` cfg these run in containers; without it, on the embedded
+//! Postgres and the in-process broker. The launcher's build script sets the cfg from
+//! `PASSBOOK_TEST_CONTAINERS` (`auto`, `always` or `never`).
 //!
-//! What every test ends with is in `truth.rs`: every acknowledged command is in the log exactly once, positions and
-//! versions are dense, and the views equal a fold of the log.
+//! Most tests end with [`invariants`]: every acknowledged command is in the log exactly once,
+//! positions and versions are dense, and the views equal a fold of the log.
 
+/// Databases, topic and services of one test.
+mod environment;
 /// Postgres and Kafka.
-mod ground;
-/// Processes, ports, deadlines.
+mod infrastructure;
+/// Child processes, addresses and deadlines.
 mod process;
-/// One test's own databases and topic, and the services on them.
-mod site;
 
-/// Requests, and many of them at once.
+/// Requests to the services.
 mod client;
+/// Invariants of the log and the views.
+mod invariants;
+/// Many clients that write at once.
 mod load;
-/// What must hold at the end.
-mod truth;
 
 mod backups;
 mod bounded;

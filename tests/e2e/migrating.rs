@@ -1,17 +1,17 @@
-//! The tables are made by jobs that own them; the services own nothing and wait for the jobs.
+//! Migrations: jobs create the tables and own them, services own nothing and wait for the jobs.
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::client::Client;
-use crate::ground::Kafka;
+use crate::environment::{Environment, Pair, Service};
+use crate::infrastructure::Kafka;
 use crate::process::{Process, eventually};
-use crate::site::{Pair, Service, Site};
 
-/// The service is not ready, and says why in these words.
+/// Waits until the service is not ready for a reason with these words.
 async fn waits(service: &Client, words: &str) -> anyhow::Result<()> {
-    eventually("the service says what it waits for", async || {
+    eventually("the service reports why it waits", async || {
         let response = service.get("/health/ready").await?;
         let (status, health) = (response.status(), response.text().await?);
         let health: Value = serde_json::from_str(&health)?;
@@ -22,22 +22,22 @@ async fn waits(service: &Client, words: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// The job of a service, as its owner.
-fn job(site: &Site, part: &str, log: &str) -> anyhow::Result<Process> {
-    let log = std::env::temp_dir().join(format!("{}-{part}-{log}.log", site.name));
+/// Starts the migration job of a service, as the owner of its database.
+fn job(environment: &Environment, part: &str, log: &str) -> anyhow::Result<Process> {
+    let log = std::env::temp_dir().join(format!("{}-{part}-{log}.log", environment.name));
     let _ = std::fs::remove_file(&log);
     let arguments = match part {
         "command-service" => [
             part.to_owned(),
-            format!("--database-url={}", site.command_role_url),
+            format!("--database-url={}", environment.command_role_url),
             "migrate".to_owned(),
-            format!("--migration-database-url={}", site.database_url),
+            format!("--migration-database-url={}", environment.database_url),
         ],
         _ => [
             part.to_owned(),
-            format!("--projection-database-url={}", site.projection_role_url),
+            format!("--projection-database-url={}", environment.projection_role_url),
             "migrate".to_owned(),
-            format!("--projection-migration-database-url={}", site.projection_database_url),
+            format!("--projection-migration-database-url={}", environment.projection_database_url),
         ],
     };
     Process::start(&arguments, &log)
@@ -50,16 +50,17 @@ async fn succeeds(mut job: Process) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_waits_for_its_tables_and_several_jobs_at_once_make_them() -> anyhow::Result<()> {
-    let site = Site::unprepared("migrating", Kafka::shared().await?).await?;
-    let mut command = site.command_started("command-0")?;
+async fn services_wait_for_their_tables_and_concurrent_jobs_create_them() -> anyhow::Result<()> {
+    let environment = Environment::unprepared("migrating", Kafka::shared().await?).await?;
+    let mut command = environment.command_started("command-0")?;
     waits(&command.client()?, "run `command-service migrate`").await?;
-    let mut projection = site.projection_started("projection-0", &command)?;
+    let mut projection = environment.projection_started("projection-0", &command)?;
     waits(&projection.client()?, "run `projection-service migrate`").await?;
 
     for part in ["command-service", "projection-service"] {
-        let jobs: Vec<_> =
-            (0..3).map(|n| job(&site, part, &n.to_string())).collect::<anyhow::Result<_>>()?;
+        let jobs: Vec<_> = (0..3)
+            .map(|n| job(&environment, part, &n.to_string()))
+            .collect::<anyhow::Result<_>>()?;
         for job in jobs {
             succeeds(job).await?;
         }
@@ -71,32 +72,31 @@ async fn a_service_waits_for_its_tables_and_several_jobs_at_once_make_them() -> 
     client.deposit(account, None, 25).await?;
     let view = projection.client()?.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
     ensure!(view["balance"] == 1_000_025, "{view}");
-    let mut pair = Pair { site, commands: vec![command], projections: vec![projection] };
-    pair.holds(&[]).await.map(drop)
+    let mut pair = Pair { environment, commands: vec![command], projections: vec![projection] };
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_runs_on_a_newer_schema_that_is_compatible_and_on_no_other() -> anyhow::Result<()>
-{
-    let mut pair = Pair::start(Site::new("newer").await?, 1).await?;
+async fn a_service_runs_on_a_newer_schema_only_if_it_is_compatible() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("newer").await?, 1).await?;
     let (commands, projections) = (pair.commands.remove(0), pair.projections.remove(0));
-    let site = &pair.site;
-    // While the command-service still runs: empty views ask whose log they are to be of.
+    let environment = &pair.environment;
+    // First the views, while the command-service runs: empty views ask it for the store's id.
     let table = "projection.migrations";
     newer(
-        site,
+        environment,
         projections,
         "projection-service",
-        &site.projection_database_url,
+        &environment.projection_database_url,
         table,
         "projection",
     )
     .await?;
     newer(
-        site,
+        environment,
         commands,
         "command-service",
-        &site.database_url,
+        &environment.database_url,
         "public._sqlx_migrations",
         "passbook",
     )
@@ -104,7 +104,7 @@ async fn a_service_runs_on_a_newer_schema_that_is_compatible_and_on_no_other() -
 }
 
 async fn newer(
-    site: &Site,
+    environment: &Environment,
     mut service: Service,
     part: &str,
     database: &str,
@@ -118,26 +118,27 @@ async fn newer(
     service.stop().await?;
     run(format!(
         "INSERT INTO {migrations} (version, description, success, checksum, execution_time)
-         VALUES (9999, 'of a build to come', true, '', 0)"
+         VALUES (9999, 'of a later build', true, '', 0)"
     ))
     .await?;
-    succeeds(job(site, part, "compatible")?).await?;
+    succeeds(job(environment, part, "compatible")?).await?;
     service.start()?;
     service.ready().await?;
 
     run(format!("UPDATE {schema}.compatibility SET oldest_build = 9999")).await?;
     service.stop().await?;
-    let mut refused = job(site, part, "incompatible")?;
-    ensure!(!refused.ended().await?.success(), "the job of an older build changed a newer schema");
+    let mut refused = job(environment, part, "incompatible")?;
+    ensure!(!refused.ended().await?.success(), "the job of an older build migrated a newer schema");
     ensure!(refused.output().contains("knows version 9999"), "{}", refused.output());
     service.start()?;
     let refused =
-        service.ready().await.err().context("the service runs on tables that it does not know")?;
+        service.ready().await.err().context("the service runs on an incompatible schema")?;
     ensure!(format!("{refused:#}").contains("ended"), "{refused:#}");
 
-    // A job that has yet to run: of this build, on tables of an older one.
+    // Tables of an older build, whose job of this build has not run yet.
     run(format!(
-        "DELETE FROM {migrations} WHERE version = (SELECT max(version) FROM {migrations} WHERE version < 9999)"
+        "DELETE FROM {migrations}
+          WHERE version = (SELECT max(version) FROM {migrations} WHERE version < 9999)"
     ))
     .await?;
     run(format!("DELETE FROM {migrations} WHERE version = 9999")).await?;

@@ -1,4 +1,4 @@
-//! Money that moves in more than one place: transfers, holds, reversals, many commands at once.
+//! Transfers, holds, reversals, effective time, statements, and many commands in one request.
 
 mod clock;
 mod conserved;
@@ -8,6 +8,7 @@ mod holds;
 mod moments;
 mod periods;
 mod reversed;
+mod value_dates;
 
 use anyhow::ensure;
 use reqwest::StatusCode;
@@ -15,21 +16,26 @@ use serde_json::Value;
 
 use crate::client::Client;
 
-/// A POST that must be answered with 201; its answer.
+/// Sends a POST that must be answered with 201, and returns the answer.
 async fn done(client: &Client, path: &str, body: Value) -> anyhow::Result<Value> {
-    let (status, answer) = asked(client, path, body).await?;
+    let (status, answer) = post(client, path, body).await?;
     ensure!(status == StatusCode::CREATED, "POST {path}: {status}: {answer}");
     Ok(answer)
 }
 
-/// A POST that must be refused with this code; the problem.
+/// Sends a POST that must be refused with this code, and returns the problem.
 async fn refused(client: &Client, path: &str, body: Value, code: &str) -> anyhow::Result<Value> {
-    let (status, problem) = asked(client, path, body).await?;
+    let (status, problem) = post(client, path, body).await?;
     ensure!(problem["code"] == code, "POST {path}: {status}: {problem}, not {code}");
     Ok(problem)
 }
 
-async fn asked(client: &Client, path: &str, body: Value) -> anyhow::Result<(StatusCode, Value)> {
+async fn post(client: &Client, path: &str, body: Value) -> anyhow::Result<(StatusCode, Value)> {
     let response = client.post(path, None, &body).await?;
     Ok((response.status(), serde_json::from_str(&response.text().await?)?))
+}
+
+/// Returns midnight of that day of January.
+fn day(day: u32) -> String {
+    format!("2026-01-{day:02}T00:00:00.000000Z")
 }

@@ -1,4 +1,4 @@
-//! Kafka away, Postgres away.
+//! Outages of Kafka and of Postgres.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,78 +11,81 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::ground::Kafka;
+use crate::environment::{Environment, Pair};
+use crate::infrastructure::Kafka;
 use crate::load::Load;
 use crate::process::{eventually, free_address};
-use crate::site::{Pair, Site};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_kafka_is_away_commands_go_on_and_the_relay_catches_up() -> anyhow::Result<()> {
-    let site = Site::on("kafka_away", Kafka::own().await?).await?;
-    let mut pair = Pair::start(site, 1).await?;
+async fn without_kafka_commands_continue_and_the_relay_catches_up() -> anyhow::Result<()> {
+    let environment = Environment::on("kafka_outage", Kafka::own().await?).await?;
+    let mut pair = Pair::start(environment, 1).await?;
     let load = Load::start(&pair.command()?, 8, 40).await?;
     load.further(100).await?;
-    pair.site.kafka.pause().await?;
+    pair.environment.kafka.pause().await?;
     load.further(500).await?;
     let ready = pair.command()?.get("/health/ready").await?;
     ensure!(
         ready.status() == StatusCode::OK,
-        "Kafka away is not a reason to refuse commands: {}",
+        "commands do not need Kafka: {}",
         ready.text().await?
     );
-    pair.site.kafka.resume().await?;
+    pair.environment.kafka.resume().await?;
     let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await.map(drop)
+    pair.assert_consistent(&acknowledged).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_postgres_refuses_commands_get_503_and_then_go_on() -> anyhow::Result<()> {
-    postgres_away("postgres_refuses", State::Refusing).await
+async fn while_postgres_refuses_connections_commands_get_503() -> anyhow::Result<()> {
+    postgres_outage("postgres_refuses", State::Refusing).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_postgres_hangs_commands_get_503_and_then_go_on() -> anyhow::Result<()> {
-    postgres_away("postgres_hangs", State::Hanging).await
+async fn while_postgres_hangs_commands_get_503() -> anyhow::Result<()> {
+    postgres_outage("postgres_hangs", State::Hanging).await
 }
 
-async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
-    let mut site = Site::new(name).await?;
-    let (host, database) = site.command_role_url.rsplit_once('@').context("no host")?;
+async fn postgres_outage(name: &'static str, outage: State) -> anyhow::Result<()> {
+    let mut environment = Environment::new(name).await?;
+    let (host, database) = environment.command_role_url.rsplit_once('@').context("no host")?;
     let (address, database) = database.split_once('/').context("no database")?;
     let link = Link::start(address.parse()?).await?;
-    site.command_role_url = format!("{host}@{}/{database}", link.address);
-    let mut pair = Pair::start(site, 1).await?;
+    environment.command_role_url = format!("{host}@{}/{database}", link.address);
+    let mut pair = Pair::start(environment, 1).await?;
     let client = pair.command()?;
     let account = client.open().await?;
     client.deposit(account, None, 1).await?;
 
-    link.set(away);
+    link.set(outage);
     let path = format!("/v1/accounts/{account}/deposits");
     for number in 0..5 {
         let asked = Instant::now();
         let response =
             client.post(&path, Some(&format!("away-{number}")), &json!({"amount": 1})).await?;
         let (took, status) = (asked.elapsed(), response.status());
-        let may_come_again = response.headers().contains_key("retry-after");
+        let has_retry_after = response.headers().contains_key("retry-after");
         let problem: Value = serde_json::from_str(&response.text().await?)?;
-        ensure!(status == StatusCode::SERVICE_UNAVAILABLE && may_come_again, "{status}: {problem}");
-        // The first may have been on its way when the connection broke.
+        ensure!(
+            status == StatusCode::SERVICE_UNAVAILABLE && has_retry_after,
+            "{status}: {problem}"
+        );
+        // The first command may have been sent before the connection broke.
         let code = problem["code"].as_str().unwrap_or_default();
         ensure!(
             code == "store_unavailable" || (number == 0 && code == "outcome_unknown"),
             "{problem}"
         );
-        // 2 s, and what a busy machine adds.
+        // 2 s, and a reserve for a busy machine.
         ensure!(took < Duration::from_millis(2_500), "the answer took {took:?}");
     }
-    eventually("the service says that it is not ready", async || {
+    eventually("the service is not ready", async || {
         let status = client.get("/health/ready").await?.status();
         ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}");
         Ok(())
     })
     .await?;
 
-    // Their account's past is read before they are in a lane.
+    // Backdated debits read the account's past before they enter a lane.
     let long_ago = "2026-01-01T00:00:00Z";
     for (route, body) in [
         ("withdrawals", json!({"amount": 1, "effective_at": long_ago})),
@@ -91,38 +94,42 @@ async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
         let asked = Instant::now();
         let response = client.post(&format!("/v1/accounts/{account}/{route}"), None, &body).await?;
         let (took, status) = (asked.elapsed(), response.status());
-        let told = response.text().await?;
+        let problem = response.text().await?;
         ensure!(
-            status == StatusCode::SERVICE_UNAVAILABLE && told.contains("store_unavailable"),
-            "{status}: {told}"
+            status == StatusCode::SERVICE_UNAVAILABLE && problem.contains("store_unavailable"),
+            "{status}: {problem}"
         );
         ensure!(took < Duration::from_millis(2_500), "{route}: the answer took {took:?}");
     }
-    let deposit = json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": "away-bulk"});
+    let deposit = json!({
+        "type": "deposit", "account_id": account, "amount": 1, "idempotency_key": "away-bulk",
+    });
     for atomic in [false, true] {
         let response = client
             .post("/v1/commands", None, &json!({"atomic": atomic, "commands": [deposit]}))
             .await?;
-        let (status, may_come_again) =
+        let (status, has_retry_after) =
             (response.status(), response.headers().contains_key("retry-after"));
         let problem: Value = serde_json::from_str(&response.text().await?)?;
-        let is_told = problem["code"] == "store_unavailable" && may_come_again;
+        let is_refused = problem["code"] == "store_unavailable" && has_retry_after;
         ensure!(
-            status == StatusCode::SERVICE_UNAVAILABLE && is_told,
+            status == StatusCode::SERVICE_UNAVAILABLE && is_refused,
             "atomic {atomic}: {status}: {problem}"
         );
     }
 
     link.set(State::Open);
-    eventually("commands are taken again", async || client.deposit(account, Some("back"), 1).await)
-        .await?;
-    let log = pair.holds(&[]).await?;
+    eventually("commands are accepted again", async || {
+        client.deposit(account, Some("back"), 1).await
+    })
+    .await?;
+    let log = pair.assert_consistent(&[]).await?;
     let keys: Vec<_> = log
         .iter()
         .flatten()
         .filter_map(|e| e.metadata.context.idempotency_key.as_deref())
         .collect();
-    // What was refused with `store_unavailable` was not done.
+    // Commands refused with `store_unavailable` had no effect.
     ensure!(
         keys.iter().filter(|key| key.starts_with("away")).all(|key| *key == "away-0"),
         "{keys:?}"
@@ -130,7 +137,7 @@ async fn postgres_away(name: &'static str, away: State) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What becomes of connections.
+/// State of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
@@ -138,7 +145,7 @@ enum State {
     Hanging,
 }
 
-/// A way to a server that can be cut.
+/// Proxy of a server that can refuse and suspend connections.
 struct Link {
     address: SocketAddr,
     state: Arc<watch::Sender<State>>,
@@ -153,19 +160,21 @@ impl Link {
             loop {
                 let now = *changes.borrow_and_update();
                 if now == State::Refusing {
-                    // No listener: connections are refused.
+                    // Without a listener, connections are refused.
                     changes.changed().await?;
                     continue;
                 }
                 let listener = TcpListener::bind(address).await?;
                 while *changes.borrow() != State::Refusing {
                     tokio::select! {
-                        accepted = listener.accept() => { tokio::spawn(carry(accepted?.0, server, changes.clone())); }
+                        accepted = listener.accept() => {
+                            tokio::spawn(carry(accepted?.0, server, changes.clone()));
+                        }
                         changed = changes.changed() => changed?,
                     }
                 }
             }
-            #[expect(unreachable_code, reason = "says what errors are")]
+            #[expect(unreachable_code, reason = "names the error type")]
             anyhow::Ok(())
         });
         Ok(Self { address, state })
@@ -176,7 +185,7 @@ impl Link {
     }
 }
 
-/// Carries bytes both ways until the link is cut, or for as long as it hangs.
+/// Copies bytes both ways while the link is open, and closes the connection when it refuses.
 async fn carry(
     mut client: TcpStream,
     server: SocketAddr,
@@ -192,7 +201,9 @@ async fn carry(
         match (&mut there, state) {
             (_, State::Refusing) | (None, State::Open) => return Ok(()),
             (Some(server), State::Open) => tokio::select! {
-                ended = tokio::io::copy_bidirectional(&mut client, server) => return Ok(ended.map(drop)?),
+                ended = tokio::io::copy_bidirectional(&mut client, server) => {
+                    return Ok(ended.map(drop)?);
+                }
                 changed = changes.changed() => changed?,
             },
             (_, State::Hanging) => changes.changed().await?,

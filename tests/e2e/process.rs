@@ -1,4 +1,5 @@
-//! Child processes with their output in a file, ports that nobody else takes, and waiting with a deadline.
+//! Child processes with their output in a file, addresses that stay free, and waiting with a
+//! deadline.
 
 use std::fs::File;
 use std::future::Future;
@@ -14,27 +15,28 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long anything may take that is waited for.
+/// Longest time that a test waits for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
-/// The program under test: any of its parts.
+/// Path of the program under test.
 pub(crate) const PASSBOOK: &str = env!("CARGO_BIN_EXE_passbook");
 
-/// A child process, killed when dropped. Its standard input is an open pipe, its output goes to a file.
+/// Child process, killed when dropped. Its standard input is an open pipe, its output goes to a
+/// file.
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
-    // Taken from the child, which would close it when waited for.
+    // Taken from the child, because waiting for the child would close it.
     _stdin: Option<ChildStdin>,
 }
 
 impl Process {
-    /// Starts `passbook` with these arguments.
+    /// Starts `passbook` with the given arguments.
     pub(crate) fn start(arguments: &[String], log: &Path) -> anyhow::Result<Self> {
         Self::start_with(arguments, &[], &[], log)
     }
 
-    /// The same, with variables set and others removed.
+    /// Starts `passbook` with some environment variables set and others removed.
     pub(crate) fn start_with(
         arguments: &[String],
         set: &[(&str, &str)],
@@ -59,12 +61,15 @@ impl Process {
         Ok(Self { child, log: log.to_owned(), _stdin: stdin })
     }
 
-    /// Its output so far.
+    /// Returns the output so far.
     pub(crate) fn output(&self) -> String {
         read(&self.log)
     }
 
-    /// As [`eventually`], given the output so far; fails at once if the process ends.
+    /// Waits as [`eventually`] does, and passes the output so far to `ask`.
+    ///
+    /// # Errors
+    /// The deadline has passed, or the process has ended.
     pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<T>>>(
         &mut self,
         what: &str,
@@ -73,11 +78,13 @@ impl Process {
         let Self { child, log, .. } = self;
         tokio::select! {
             answer = eventually(what, || ask(read(log))) => answer,
-            status = child.wait() => bail!("ended ({}) before {what}; its output is in {}", status?, log.display()),
+            status = child.wait() => {
+                bail!("ended ({}) before {what}; its output is in {}", status?, log.display())
+            }
         }
     }
 
-    /// Its number.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> anyhow::Result<u32> {
         self.child.id().context("it has ended already")
     }
@@ -87,19 +94,22 @@ impl Process {
         Ok(kill(Pid::from_raw(self.id()?.try_into()?), signal)?)
     }
 
-    /// SIGKILL, and its end.
+    /// Kills the process with SIGKILL and waits for its end.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends by itself.
     pub(crate) async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
         let ended = timeout(DEADLINE, self.child.wait()).await;
         Ok(ended
             .with_context(|| format!("did not end; its output is in {}", self.log.display()))??)
     }
 
-    /// SIGTERM, and an end without error.
+    /// Stops the process with SIGTERM.
+    ///
+    /// # Errors
+    /// It does not end in time, or with an error.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::SIGTERM)?;
         let status = self.ended().await?;
@@ -116,8 +126,8 @@ fn read(log: &Path) -> String {
     std::fs::read_to_string(log).unwrap_or_default()
 }
 
-/// An address of this machine with a port nobody listens on, from below the range that outgoing connections use: it is
-/// still free when a killed process starts again.
+/// Returns a local address on which nobody listens. Its port is below the range of outgoing
+/// connections, so that it is still free when a killed process starts again.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     const FIRST: u16 = 21_000;
     const COUNT: u16 = 9_000;
@@ -133,8 +143,18 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     bail!("no free port")
 }
 
-/// Asks until the answer is `Ok`; fails with the last one at the deadline.
+/// Repeats `ask` every 25 ms until its answer is `Ok`, and fails with the last error at the
+/// deadline.
 pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<T>>>(
+    what: &str,
+    ask: impl FnMut() -> F,
+) -> anyhow::Result<T> {
+    eventually_every(Duration::from_millis(25), what, ask).await
+}
+
+/// Repeats `ask` as [`eventually`] does, with another pause.
+pub(crate) async fn eventually_every<T, F: Future<Output = anyhow::Result<T>>>(
+    pause: Duration,
     what: &str,
     mut ask: impl FnMut() -> F,
 ) -> anyhow::Result<T> {
@@ -143,9 +163,9 @@ pub(crate) async fn eventually<T, F: Future<Output = anyhow::Result<T>>>(
         match ask().await {
             Ok(value) => return Ok(value),
             Err(error) if Instant::now() > deadline => {
-                return Err(error.context(format!("after {DEADLINE:?}, still not: {what}")));
+                return Err(error.context(format!("not within {DEADLINE:?}: {what}")));
             }
-            Err(_) => sleep(Duration::from_millis(25)).await,
+            Err(_) => sleep(pause).await,
         }
     }
 }

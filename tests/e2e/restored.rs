@@ -1,11 +1,12 @@
-//! Logs that are restored from a backup while commands run: what the topic has beyond them stops the partitions concerned,
-//! and nothing but an operator's word has them go on; then whoever follows the topic gets to where the log is.
+//! Logs that are restored from a backup while commands run. A partition whose topic has other
+//! events stops until an operator accepts the restore; then every follower of the topic arrives at
+//! the log.
 
-/// Backups, and putting them back.
+/// Backups of the log.
 mod backups;
-/// What the log and the topic say, looked at from outside.
+/// Log and topic as an outside observer reads them.
 mod facts;
-/// Many restores, one after the other.
+/// Random restores, one after the other.
 mod seeds;
 
 use std::process::Stdio;
@@ -15,15 +16,15 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::client::Client;
+use crate::environment::{Environment, Pair, Service};
 use crate::load::Load;
 use crate::process::{PASSBOOK, eventually};
-use crate::site::{Pair, Service, Site};
 use backups::Backups;
 use facts::Facts;
 
-/// The service is not ready, and its check of the log says why in these words.
+/// Waits until the service is not ready, and its check of the log gives a reason with these words.
 async fn is_behind(service: &Client, words: &[&str]) -> anyhow::Result<()> {
-    eventually("the service says that its log is behind", async || {
+    eventually("the service reports that its log is behind", async || {
         let response = service.get("/health/ready").await?;
         let (status, health) = (response.status(), response.text().await?);
         let health: Value = serde_json::from_str(&health)?;
@@ -37,7 +38,7 @@ async fn is_behind(service: &Client, words: &[&str]) -> anyhow::Result<()> {
     .await
 }
 
-/// `passbook restore accept`, where nobody can be asked: whether it went well, and what it said.
+/// Runs `passbook restore accept` without a terminal. Returns whether it succeeded, and its output.
 async fn accept(service: &Service, options: &[&str]) -> anyhow::Result<(bool, String)> {
     let address = service.addr.to_string();
     let ended = Command::new(PASSBOOK)
@@ -46,32 +47,32 @@ async fn accept(service: &Service, options: &[&str]) -> anyhow::Result<(bool, St
         .stdin(Stdio::null())
         .output()
         .await?;
-    let said = [ended.stdout, ended.stderr].concat();
-    Ok((ended.status.success(), String::from_utf8_lossy(&said).into_owned()))
+    let output = [ended.stdout, ended.stderr].concat();
+    Ok((ended.status.success(), String::from_utf8_lossy(&output).into_owned()))
 }
 
-/// The last event is lost, and as many commands are taken as were lost, and more: then topic and log have the same length.
+/// Loses the last events, and executes more commands than were lost before the service sees the
+/// topic again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_without_its_last_events_is_noticed_though_commands_have_filled_their_places()
--> anyhow::Result<()> {
-    let site = Site::new("restored_behind").await?;
-    let mut command = site.command("command").await?;
+async fn lost_events_are_noticed_even_if_new_events_have_their_positions() -> anyhow::Result<()> {
+    let environment = Environment::new("restored_behind").await?;
+    let mut command = environment.command("command").await?;
     let client = command.client()?;
     let account = client.open().await?;
-    let mut facts = Facts::of(&site).await?;
-    let mut backups = Backups::of(&site).await?;
-    let backup = backups.make().await?;
+    let mut facts = Facts::of(&environment).await?;
+    let mut backups = Backups::of(&environment).await?;
+    let backup = backups.take().await?;
     for amount in [100, 200, 300] {
         client.deposit(account, None, amount).await?;
     }
     facts.until_followed(&client).await?;
     command.stop().await?;
-    backups.put_back(backup).await?;
+    backups.restore(backup).await?;
 
-    // Where no topic is to be seen, nobody can know: commands are taken.
+    // Without the topic, the loss cannot be noticed, and commands are accepted.
     command.set("kafka-brokers", "127.0.0.1:1");
     command.start()?;
-    eventually("commands are taken", async || client.deposit(account, None, 7).await).await?;
+    eventually("commands are accepted", async || client.deposit(account, None, 7).await).await?;
     for _ in 0..4 {
         client.deposit(account, None, 8).await?;
     }
@@ -79,7 +80,7 @@ async fn a_log_without_its_last_events_is_noticed_though_commands_have_filled_th
     let (status, problem) = (unseen.status(), unseen.text().await?);
     ensure!(status == 503 && problem.contains("topic_unavailable"), "{status}: {problem}");
     command.stop().await?;
-    command.set("kafka-brokers", &site.kafka.brokers);
+    command.set("kafka-brokers", &environment.kafka.brokers);
     command.start()?;
 
     let partition = passbook_shared::partition::partition_of(account, 12);
@@ -102,57 +103,57 @@ async fn a_log_without_its_last_events_is_noticed_though_commands_have_filled_th
         is_behind(&client, &["the topic at 4"]).await?;
     }
 
-    let (accepted, said) = accept(&command, &[]).await?;
-    ensure!(!accepted && said.contains("--yes"), "{said}");
-    for told in [
+    let (accepted, output) = accept(&command, &[]).await?;
+    ensure!(!accepted && output.contains("--yes"), "{output}");
+    for detail in [
         &account.to_string(),
         &format!("{partition}-2"),
         "MoneyDeposited  100",
         "MoneyDeposited  300",
     ] {
-        ensure!(said.contains(told), "{told}: {said}");
+        ensure!(output.contains(detail), "{detail}: {output}");
     }
-    let (accepted, said) = accept(&command, &["--yes"]).await?;
-    ensure!(accepted && said.contains("epoch 1 has begun"), "{said}");
+    let (accepted, output) = accept(&command, &["--yes"]).await?;
+    ensure!(accepted && output.contains("epoch 1 has begun"), "{output}");
     command.ready().await?;
     client.deposit(account, None, 9).await?;
     facts.until_followed(&client).await?;
-    let (accepted, said) = accept(&command, &["--yes"]).await?;
-    ensure!(accepted && said.contains("nothing to accept"), "{said}");
-    let (accepted, said) = accept(&command, &["--yes", "--force", "--above-epoch", "4"]).await?;
-    ensure!(accepted && said.contains("epoch 5 has begun"), "{said}");
+    let (accepted, output) = accept(&command, &["--yes"]).await?;
+    ensure!(accepted && output.contains("nothing to accept"), "{output}");
+    let (accepted, output) = accept(&command, &["--yes", "--force", "--above-epoch", "4"]).await?;
+    ensure!(accepted && output.contains("epoch 5 has begun"), "{output}");
     client.deposit(account, None, 10).await?;
     facts.until_followed(&client).await
 }
 
-/// The views have what was lost, too: they take themselves back, and equal the log again.
+/// The views have the lost events, too. They are rewound, and equal the log again.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_views_follow_a_restored_log_once_it_is_accepted() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("restored_pair").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("restored_pair").await?, 1).await?;
     let load = Load::start(&pair.command()?, 4, 20).await?;
     load.further(50).await?;
-    let mut backups = Backups::of(&pair.site).await?;
-    let backup = backups.make().await?;
+    let mut backups = Backups::of(&pair.environment).await?;
+    let backup = backups.take().await?;
     load.further(100).await?;
     load.stop().await?;
-    pair.holds(&[]).await?;
-    backups.put_back(backup).await?;
+    pair.assert_consistent(&[]).await?;
+    backups.restore(backup).await?;
     is_behind(&pair.command()?, &["restore accept"]).await?;
     is_behind(&pair.projection()?, &["the views are at position", "restore accept"]).await?;
-    let (accepted, said) = accept(&pair.commands[0], &["--yes"]).await?;
-    ensure!(accepted && said.contains("epoch 1 has begun"), "{said}");
+    let (accepted, output) = accept(&pair.commands[0], &["--yes"]).await?;
+    ensure!(accepted && output.contains("epoch 1 has begun"), "{output}");
     let load = Load::start(&pair.command()?, 4, 5).await?;
     load.further(50).await?;
     let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await?;
-    // Nobody was suspected of having written what the relay published in the new epoch.
+    pair.assert_consistent(&acknowledged).await?;
+    // No record of the new epoch was taken for a forged one.
     let metrics = pair.projection()?.get("/metrics").await?.text().await?;
     let unknown = metrics.lines().find(|line| line.contains("kind=\"unknown_epoch\""));
     ensure!(unknown.is_none_or(|line| line.ends_with(" 0")), "{unknown:?}");
     Ok(())
 }
 
-/// A hundred times, with one and with two instances.
+/// Runs 100 seeds in five environments, with one or two instances.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_logs_restored_while_commands_run() -> anyhow::Result<()> {
     let sites = ["restored_0", "restored_1", "restored_2", "restored_3", "restored_4"];
@@ -167,6 +168,6 @@ async fn a_hundred_logs_restored_while_commands_run() -> anyhow::Result<()> {
     while let Some(ended) = running.join_next().await {
         forked += ended??;
     }
-    ensure!(forked > 60, "only {forked} of 100 restores were a fork");
+    ensure!(forked > 60, "only {forked} of 100 restores were forks");
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! The rights of both services' roles, on the Postgres that the tests run on.
+//! Rights of both services' roles.
 
 use anyhow::ensure;
 use passbook_shared::store_error::is_forbidden;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::site::Site;
+use crate::environment::Environment;
 
-/// Statements about a table and one of its columns.
+/// Builder of statements on a table and one of its columns.
 type Statements = fn(&str, &str) -> Vec<String>;
 
 fn writing(table: &str, column: &str) -> Vec<String> {
@@ -26,7 +26,8 @@ fn changing(table: &str, column: &str) -> Vec<String> {
         format!("ALTER TABLE {table} DISABLE TRIGGER ALL"),
         format!("ALTER TABLE {table} OWNER TO CURRENT_USER"),
         format!(
-            "CREATE TRIGGER mine BEFORE INSERT ON {table} EXECUTE FUNCTION passbook.refuse_to_change_history()"
+            "CREATE TRIGGER mine BEFORE INSERT ON {table}
+             EXECUTE FUNCTION passbook.refuse_to_change_history()"
         ),
     ]
 }
@@ -52,7 +53,7 @@ async fn are_refused(
         for sql in statements.iter().flat_map(|statements| statements(&table, &column)) {
             let done = sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut role).await;
             let refused = done.as_ref().is_err_and(is_forbidden);
-            // The log's trigger function is in another database.
+            // The trigger function exists in the log's database only.
             let missing = sql.contains("passbook.refuse") && !schemas.contains("passbook");
             ensure!(refused || missing && done.is_err(), "{sql}: {done:?}");
         }
@@ -61,11 +62,15 @@ async fn are_refused(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_roles_of_the_services_own_nothing_and_the_logs_role_writes_nothing()
--> anyhow::Result<()> {
-    let site = Site::new("rights").await?;
-    are_refused(&site.database_url, &site.command_role_url, "^passbook$", &[writing, changing])
-        .await?;
-    let (owner, role) = (&site.projection_database_url, &site.projection_role_url);
+async fn service_roles_change_no_table_and_the_logs_role_writes_none() -> anyhow::Result<()> {
+    let environment = Environment::new("rights").await?;
+    are_refused(
+        &environment.database_url,
+        &environment.command_role_url,
+        "^passbook$",
+        &[writing, changing],
+    )
+    .await?;
+    let (owner, role) = (&environment.projection_database_url, &environment.projection_role_url);
     are_refused(owner, role, "^(projection|views_1)$", &[changing]).await
 }

@@ -1,43 +1,45 @@
-//! What can't be read: records of the topic that are no events, and events of the log that the projection does not know.
+//! Unreadable input: records of the topic that are no events, and events of a type that the
+//! projection does not know.
 
 use std::time::Duration;
 
 use anyhow::ensure;
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, partition_of};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::ground::PARTITIONS;
+use crate::environment::{Environment, Pair};
+use crate::infrastructure::PARTITIONS;
 use crate::load::Load;
 use crate::process::eventually;
-use crate::site::{Pair, Site};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_that_are_no_events_stop_nothing() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("no_events").await?, 1).await?;
+async fn records_that_are_no_events_are_skipped() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("no_events").await?, 1).await?;
     let load = Load::start(&pair.command()?, 8, 40).await?;
     load.further(100).await?;
     let random: Vec<u8> = (0..4_096).flat_map(|_| *Uuid::new_v4().as_bytes()).collect();
     let records: [&[u8]; 4] = [b"", b"\0\xff{", br#"{"specversion":"1.0","id":7}"#, &random];
-    let producer: FutureProducer =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", &pair.site.kafka.brokers).create()?;
+    let producer: FutureProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &pair.environment.kafka.brokers)
+        .create()?;
     for partition in 0..PARTITIONS {
         for record in records {
-            let record = FutureRecord::<str, _>::to(&pair.site.topic)
+            let record = FutureRecord::<str, _>::to(&pair.environment.topic)
                 .partition(partition.into())
                 .payload(record);
             producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
         }
     }
     load.further(100).await?;
-    // The relay, too, has to find the log's last event behind them.
+    // After a restart, the relay also has to find the log's last event among them.
     pair.commands[0].kill_and_start().await?;
     load.further(100).await?;
     let acknowledged = load.stop().await?;
-    pair.holds(&acknowledged).await?;
+    pair.assert_consistent(&acknowledged).await?;
 
     let expected = usize::from(PARTITIONS) * records.len();
     let state = pair.projection()?.json("/admin/projection").await?;
@@ -49,39 +51,34 @@ async fn records_that_are_no_events_stop_nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As if a newer command-service had written it.
+/// Appends an event as a newer command-service would.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_is_not_known_sets_its_account_aside_and_no_other() -> anyhow::Result<()> {
-    let pair = Pair::start(Site::new("unknown_event").await?, 1).await?;
+async fn an_unknown_event_quarantines_its_account_and_no_other() -> anyhow::Result<()> {
+    let pair = Pair::start(Environment::new("unknown_event").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
-    let neighbour = loop {
-        let id = Uuid::new_v4();
-        if partition_of(id, PARTITIONS.cast_signed())
-            == partition_of(account, PARTITIONS.cast_signed())
-        {
-            break open(&commands, id).await?;
-        }
-    };
+    let partition = partition_of(account, PARTITIONS.cast_signed());
+    let neighbour = open(&commands, in_partition(partition)).await?;
     for (version, event_type) in [(2, "MoneyBurnt"), (3, "MoneyDeposited")] {
-        append(&pair.site, account, version, event_type).await?;
+        append(&pair.environment, account, version, event_type).await?;
     }
     commands.deposit(neighbour, None, 1).await?;
     let view = views.json(&format!("/v1/accounts/{neighbour}?min_version=2")).await?;
     ensure!(view["balance"] == 1, "{view}");
     let view = views.json(&format!("/v1/accounts/{account}")).await?;
-    ensure!(view["version"] == 1, "an event behind one that can't be read was applied: {view}");
-    eventually("both are set aside", async || {
+    ensure!(view["version"] == 1, "an event behind an unreadable one was applied: {view}");
+    eventually("both events are quarantined", async || {
         let state = views.json("/admin/projection").await?;
         let row = &state["newest_quarantined"][0];
-        let told = row["reason"].as_str().unwrap_or_default().contains("MoneyBurnt");
-        ensure!(told && row["waiting"] == 1 && row["account_id"] == json!(account), "{state}");
+        let named = row["reason"].as_str().unwrap_or_default().contains("MoneyBurnt");
+        ensure!(named && row["waiting"] == 1 && row["account_id"] == json!(account), "{state}");
         ensure!(state["quarantined"] == 2, "{state}");
         Ok(())
     })
     .await
 }
 
+/// Opens an account under the given id.
 pub(crate) async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
     let body = json!({"account_id": id, "owner": "somebody", "currency": "EUR"});
     let response = commands.post("/v1/accounts", None, &body).await?;
@@ -89,20 +86,33 @@ pub(crate) async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
     Ok(id)
 }
 
-/// Appends an event without the command-service.
+/// Returns a new account id of a partition.
+pub(crate) fn in_partition(partition: Partition) -> Uuid {
+    loop {
+        let id = Uuid::new_v4();
+        if partition_of(id, PARTITIONS.cast_signed()) == partition {
+            return id;
+        }
+    }
+}
+
+/// Appends an event to the log without the command-service.
 pub(crate) async fn append(
-    site: &Site,
+    environment: &Environment,
     account: Uuid,
     version: i64,
     event_type: &str,
 ) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(&site.database_url).await?;
+    let mut connection = PgConnection::connect(&environment.database_url).await?;
     sqlx::query(
         "WITH head AS (
-            UPDATE passbook.log_head SET position = position + 1 WHERE partition = $1 RETURNING partition, position)
-         INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version, account_id, event_id,
+            UPDATE passbook.log_head SET position = position + 1
+             WHERE partition = $1 RETURNING partition, position)
+         INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version,
+                                      account_id, event_id,
                                       command_id, type, data)
-         SELECT position, $2, clock_timestamp(), partition, 1, $3, gen_random_uuid(), gen_random_uuid(), $4,
+         SELECT position, $2, clock_timestamp(), partition, 1, $3,
+                gen_random_uuid(), gen_random_uuid(), $4,
                 '{\"amount\": 1}' FROM head",
     )
     .bind(partition_of(account, PARTITIONS.cast_signed()))

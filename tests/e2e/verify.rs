@@ -1,5 +1,4 @@
-//! `verify`: it finds nothing where nothing is wrong, at rest and under load, and it finds everything that was tampered
-//! with.
+//! `verify` finds every row that was tampered with, and nothing else, at rest and under load.
 
 mod log;
 mod quarantine;
@@ -14,16 +13,16 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::ground::directory;
+use crate::environment::{Environment, Pair, Service};
+use crate::infrastructure::directory;
 use crate::load::Load;
 use crate::process::{Process, eventually};
-use crate::site::{Pair, Service, Site};
 
-/// Asks for a verification and waits for its end.
+/// Runs a verification and returns its result.
 async fn verify(projection: &Client) -> anyhow::Result<Value> {
-    let asked = projection.post("/admin/verify", None, &json!({})).await?;
-    let (status, location) = (asked.status(), asked.headers().get("location").cloned());
-    let body = asked.text().await?;
+    let response = projection.post("/admin/verify", None, &json!({})).await?;
+    let (status, location) = (response.status(), response.headers().get("location").cloned());
+    let body = response.text().await?;
     ensure!(status == 202, "{status}: {body}");
     let location = location.context("no Location")?.to_str()?.to_owned();
     eventually("the verification ends", async || {
@@ -34,7 +33,7 @@ async fn verify(projection: &Client) -> anyhow::Result<Value> {
     .await
 }
 
-/// What a verification found, each kind once; its count must be that of its samples.
+/// Runs a verification and returns the number of differences, their kinds, and the result.
 async fn found(projection: &Client) -> anyhow::Result<(u64, BTreeSet<String>, Value)> {
     let job = verify(projection).await?;
     ensure!(job["state"] == "done", "{job}");
@@ -44,6 +43,7 @@ async fn found(projection: &Client) -> anyhow::Result<(u64, BTreeSet<String>, Va
     Ok((job["differences"].as_u64().context("no count")?, kinds, job))
 }
 
+/// Checks that a verification finds no difference, and returns its result.
 pub(crate) async fn finds_nothing(projection: &Client) -> anyhow::Result<Value> {
     let (differences, _, job) = found(projection).await?;
     ensure!(differences == 0 && job["events"].as_i64() > Some(0), "{job}");
@@ -51,10 +51,10 @@ pub(crate) async fn finds_nothing(projection: &Client) -> anyhow::Result<Value> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_verification_is_read_on_every_instance() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("verify_anywhere").await?, 2).await?;
+async fn a_verification_can_be_read_on_every_instance() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("verify_anywhere").await?, 2).await?;
     pair.command()?.open().await?;
-    pair.holds(&[]).await?;
+    pair.assert_consistent(&[]).await?;
     let (here, there) = (pair.projections[0].client()?, pair.projections[1].client()?);
     let job = verify(&here).await?;
     let path = format!("/admin/verify/{}", job["id"].as_str().context("no id")?);
@@ -63,11 +63,13 @@ async fn a_verification_is_read_on_every_instance() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `passbook verify`: whether it says that nothing is wrong, and its output.
+/// Runs `passbook verify` and returns whether it found no difference, and its output.
 async fn by_launcher(projection: &Service) -> anyhow::Result<(bool, String)> {
     by_command(&["verify".to_owned(), format!("--projection-addr={}", projection.addr)]).await
 }
 
+/// Runs `passbook` with the given arguments, and returns whether its exit status is 0, and its
+/// output.
 pub(crate) async fn by_command(arguments: &[String]) -> anyhow::Result<(bool, String)> {
     let log = tempfile::Builder::new().prefix("verify").tempfile_in(directory()?)?.into_temp_path();
     let mut process = Process::start(arguments, &log)?;
@@ -76,27 +78,30 @@ pub(crate) async fn by_command(arguments: &[String]) -> anyhow::Result<(bool, St
     Ok((status.success(), process.output()))
 }
 
-/// A pair at rest, with some accounts and all kinds of events, and its views complete.
+/// Starts a pair with many kinds of events, and waits until its views have applied them.
 async fn at_rest(name: &'static str) -> anyhow::Result<Pair> {
-    let mut pair = Pair::start(Site::new(name).await?, 1).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, 1).await?;
     let client = pair.command()?;
     let load = Load::start(&client, 8, 30).await?;
     load.further(300).await?;
     let acknowledged = load.stop().await?;
     let account = Uuid::new_v4();
-    let opening = json!({"account_id": account, "owner": "customer-4711", "currency": "JPY", "overdraft_limit": 500,
+    let opening = json!({"account_id": account, "owner": "customer-4711", "currency": "JPY",
+        "overdraft_limit": 500,
                          "initial_deposit": 100, "metadata": {"branch": "Kyoto", "a": "b"}});
     let steps = [
         ("", opening),
         (
             "/withdrawals",
-            json!({"amount": 600, "effective_at": "2026-01-02T03:04:05.678901Z", "allow_backdated_overdraft": true}),
+            json!({"amount": 600, "effective_at": "2026-01-02T03:04:05.678901Z",
+                "allow_backdated_overdraft": true}),
         ),
         ("/freeze", json!({"reason": "a question"})),
         ("/unfreeze", json!({})),
         (
             "/deposits",
-            json!({"amount": 500, "reference": "r", "metadata": {"till": "3", "shift": "\"late\""}}),
+            json!({"amount": 500, "reference": "r", "metadata": {"till": "3",
+                "shift": "\"late\""}}),
         ),
         ("/close", json!({})),
     ];
@@ -109,7 +114,7 @@ async fn at_rest(name: &'static str) -> anyhow::Result<Pair> {
         let response = client.post(&path, None, &body).await?;
         ensure!(response.status().is_success(), "POST {path}: {}", response.text().await?);
     }
-    pair.holds(&acknowledged).await?;
+    pair.assert_consistent(&acknowledged).await?;
     Ok(pair)
 }
 
@@ -119,15 +124,15 @@ async fn run(connection: &mut PgConnection, sql: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Result<()> {
-    let pair = at_rest("verify_at_work").await?;
+async fn verify_finds_nothing_under_load_and_at_rest() -> anyhow::Result<()> {
+    let pair = at_rest("verify_under_load").await?;
     let views = pair.projection()?;
     let load = Load::start(&pair.command()?, 8, 40).await?;
     for _ in 0..5 {
         load.further(50).await?;
         finds_nothing(&views).await?;
     }
-    // Other views become the live ones meanwhile.
+    // During a replay, a new generation becomes the live one.
     let replay =
         views.post("/admin/replays", None, &json!({"from": "beginning"})).await?.text().await?;
     let replay: Value = serde_json::from_str(&replay)?;
@@ -139,7 +144,7 @@ async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Resu
         Ok(())
     })
     .await?;
-    // One at a time.
+    // A second verification is refused while one runs.
     let first = views.post("/admin/verify", None, &json!({})).await?.text().await?;
     let second = views.post("/admin/verify", None, &json!({})).await?;
     let (status, problem) = (second.status(), second.text().await?);
@@ -151,10 +156,10 @@ async fn verify_finds_nothing_while_commands_go_on_and_at_rest() -> anyhow::Resu
     ensure!(response.status() == 404, "{}", response.text().await?);
 
     load.stop().await?;
-    eventually("the first has ended", async || finds_nothing(&views).await).await?;
+    eventually("the first verification has ended", async || finds_nothing(&views).await).await?;
     let (equal, output) = by_launcher(&pair.projections[0]).await?;
     ensure!(equal && output.contains(" 0 differences"), "{output}");
-    let database = format!("--projection-database-url={}", pair.site.projection_role_url);
+    let database = format!("--projection-database-url={}", pair.environment.projection_role_url);
     let addr = format!("--projection-addr={}", pair.projections[0].addr);
     let (equal, output) =
         by_command(&["projection-service".to_owned(), database, addr, "verify".to_owned()]).await?;

@@ -1,4 +1,4 @@
-//! Commands as they come in ordinary times: one, many at once, the same one again and again.
+//! Commands without faults: single ones, concurrent ones, repeated ones.
 
 use anyhow::{Context, ensure};
 use passbook_shared::partition::partition_of;
@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::ground::PARTITIONS;
+use crate::environment::{Environment, Pair};
+use crate::infrastructure::PARTITIONS;
 use crate::process::eventually;
-use crate::site::{Pair, Site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("a_deposit_reaches_the_view").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("a_deposit_reaches_the_view").await?, 1).await?;
     let account = pair.command()?.open().await?;
     let answer = pair.command()?.deposit(account, None, 25_000).await?;
     ensure!(answer["version"] == 2 && answer["account"]["balance"] == 1_025_000, "{answer}");
@@ -31,7 +31,7 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
     let views = pair.projection()?;
     let list = views.json(&format!("/v1/accounts?at_least={position}")).await?;
     ensure!(list["data"][0]["version"] == 2, "{list}");
-    // What will never be there is not waited for.
+    // A position that can never exist is refused at once.
     for path in ["/v1/accounts?at_least=99-1", "/v1/stats?at_least=12-0"] {
         let answer = views.get(path).await?;
         let (status, problem) = (answer.status(), answer.text().await?);
@@ -41,20 +41,21 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
             "{problem}"
         );
     }
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
-/// Every kind of event there is, and an overdraft.
+/// Goes through opening, overdraft, freezing and closing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_life_of_an_account_reaches_the_view() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("the_life_of_an_account").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("the_life_of_an_account").await?, 1).await?;
     let client = pair.command()?;
     let account = Uuid::new_v4();
-    let opening = json!({"account_id": account, "owner": "customer-4711", "currency": "JPY", "overdraft_limit": 500,
+    let opening = json!({"account_id": account, "owner": "customer-4711", "currency": "JPY",
+        "overdraft_limit": 500,
                          "initial_deposit": 100, "metadata": {"branch": "Kyoto"}});
     let steps = [
         ("", opening),
-        ("/withdrawals", json!({"amount": 600, "reference": "all there is, and more"})),
+        ("/withdrawals", json!({"amount": 600, "reference": "more than the balance"})),
         ("/freeze", json!({"reason": "a question", "block_credits": true})),
         ("/unfreeze", json!({})),
         ("/deposits", json!({"amount": 500, "metadata": {"till": "3"}})),
@@ -79,7 +80,7 @@ async fn the_life_of_an_account_reaches_the_view() -> anyhow::Result<()> {
         view["status"] == "closed" && view["balance"] == 0 && view["version"] == steps.len(),
         "{view}"
     );
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,11 +93,11 @@ async fn writers_on_one_hot_account_lose_nothing_with_two_of_each() -> anyhow::R
     hot_account("hot_account_2", 2).await
 }
 
-/// 32 writers, on however many instances.
+/// Lets 32 writers deposit on one account.
 async fn hot_account(name: &'static str, instances: usize) -> anyhow::Result<()> {
     const WRITERS: i64 = 32;
     const DEPOSITS: i64 = 25;
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let client = pair.command()?;
     let account = client.open().await?;
     let mut writers = JoinSet::new();
@@ -106,8 +107,8 @@ async fn hot_account(name: &'static str, instances: usize) -> anyhow::Result<()>
             for _ in 0..DEPOSITS {
                 let key = Uuid::new_v4().to_string();
                 let path = format!("/v1/accounts/{account}/deposits");
-                eventually("a deposit is taken", async || {
-                    // 409: lost the race against the other instance too often; the client tries again.
+                eventually("a deposit is accepted", async || {
+                    // 409: the command lost the race against the other instance too often.
                     let response = client.post(&path, Some(&key), &json!({"amount": 3})).await?;
                     let status = response.status();
                     ensure!(status == StatusCode::CREATED, "{status}: {}", response.text().await?);
@@ -122,7 +123,7 @@ async fn hot_account(name: &'static str, instances: usize) -> anyhow::Result<()>
         ended??;
     }
     let version = 1 + WRITERS * DEPOSITS;
-    // A group that two have just joined may give out its partitions later than one query waits.
+    // A group with two new members may assign its partitions later than one query waits.
     let (views, path) =
         (pair.projection()?, format!("/v1/accounts/{account}?min_version={version}"));
     let view = eventually("the view shows every deposit", async || views.json(&path).await).await?;
@@ -130,7 +131,7 @@ async fn hot_account(name: &'static str, instances: usize) -> anyhow::Result<()>
         view["version"] == version && view["balance"] == 1_000_000 + 3 * WRITERS * DEPOSITS,
         "{view}"
     );
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +148,7 @@ async fn requests_with_one_key_have_one_effect_and_the_same_bytes_with_two_of_ea
 /// 50 requests at once.
 async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
     const REQUESTS: usize = 50;
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let client = pair.command()?;
     let account = client.open().await?;
     let path = format!("/v1/accounts/{account}/deposits");
@@ -177,7 +178,7 @@ async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
         let first = first.get_or_insert_with(|| body.clone());
         ensure!(first == &body, "two answers:\n{first}\n{body}");
     }
-    ensure!(originals == 1, "{originals} answers were not marked as repeats");
+    ensure!(originals == 1, "{originals} answers are not marked as replayed");
 
     let other = client.post(&path, Some("the-key"), &json!({"amount": 1})).await?;
     ensure!(
@@ -185,7 +186,7 @@ async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
         "another request with the key: {}",
         other.status()
     );
-    let log = pair.holds(&[]).await?;
+    let log = pair.assert_consistent(&[]).await?;
     ensure!(
         log.iter().map(Vec::len).sum::<usize>() == 2,
         "the key had more than one effect: {log:?}"
@@ -194,8 +195,8 @@ async fn same_key(name: &'static str, instances: usize) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_key_of_an_opening_is_its_owner_s() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("key_of_an_opening").await?, 1).await?;
+async fn the_same_key_opens_an_account_for_each_owner() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("key_of_an_opening").await?, 1).await?;
     let client = pair.command()?;
     let open = async |owner: &str| {
         let response = client
@@ -213,5 +214,5 @@ async fn the_key_of_an_opening_is_its_owner_s() -> anyhow::Result<()> {
     let (one, other, again) = (open("ada").await?, open("grace").await?, open("ada").await?);
     ensure!(one.0 != other.0 && !one.1 && !other.1, "{one:?} {other:?}");
     ensure!(again == (one.0.clone(), true), "{one:?} {again:?}");
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }

@@ -1,11 +1,17 @@
-//! The relay at library level, against a real Postgres and the in-process broker (the end-to-end tests run it against
-//! Apache Kafka): the topic holds a prefix of the log, whoever publishes it and however often that starts again.
+//! Relay at library level, on a real Postgres and the in-process broker. The topic has a prefix of
+//! the log, whichever relays publish it and however often they restart. The end-to-end tests run
+//! the relay on Apache Kafka.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
 
 /// Logs that were restored from a backup.
 mod forks;
-mod ground;
-/// Topics that others have written to.
+/// Postgres cluster of the tests.
+#[path = "../support/postgres.rs"]
+mod postgres;
+
+/// Log, broker and relays of a test.
+mod pipeline;
+/// Topics with records that no relay has written.
 mod tails;
 
 use std::collections::BTreeMap;
@@ -17,8 +23,9 @@ use passbook_shared::timestamp::Timestamp;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use uuid::Uuid;
 
-use ground::{Ground, TOPIC};
+use pipeline::{Pipeline, TOPIC};
 
+/// Checks that each partition has a prefix of the log, with repeats.
 #[track_caller]
 fn assert_prefix_with_repeats(topic: &BTreeMap<Partition, Vec<i64>>) {
     for (partition, positions) in topic {
@@ -30,7 +37,8 @@ fn assert_prefix_with_repeats(topic: &BTreeMap<Partition, Vec<i64>>) {
     }
 }
 
-/// Everything was published once, but for the last record that was there when another relay took a partition.
+/// Checks that everything was published once, except for at most `most` fences: the last record,
+/// repeated by a relay that takes over a partition.
 fn assert_in_order_with_fences(topic: BTreeMap<Partition, Vec<i64>>, most: usize) {
     for (partition, mut positions) in topic {
         let count = positions.len();
@@ -42,76 +50,77 @@ fn assert_in_order_with_fences(topic: BTreeMap<Partition, Vec<i64>>, most: usize
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_the_log_comes_into_the_topic_in_order_and_once() {
-    let ground = Ground::start().await;
-    ground.append(3).await;
-    let relay = ground.relay();
-    ground.mirrored().await;
-    // Handed over in memory, and found by asking.
-    relay.hand_over(ground.append(500).await).await;
-    ground.append(40).await;
-    ground.mirrored().await;
+async fn the_log_is_published_in_order_and_once() {
+    let pipeline = Pipeline::start().await;
+    pipeline.append(3).await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
+    // Some events are handed over in memory, some only found by polling.
+    relay.hand_over(pipeline.append(500).await).await;
+    pipeline.append(40).await;
+    pipeline.mirrored().await;
     relay.end().await;
 
-    // The next one goes on from the tail.
-    ground.append(7).await;
-    let relay = ground.relay();
-    ground.mirrored().await;
+    // The next relay continues from the tail.
+    pipeline.append(7).await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
     relay.end().await;
-    assert_in_order_with_fences(ground.topic().await, 1);
-    ground.end().await;
+    assert_in_order_with_fences(pipeline.topic().await, 1);
+    pipeline.end().await;
 }
 
-/// As when the clock was set back since: a broker refuses a record from more than an hour ahead.
+/// Simulates a clock that was set back. A broker refuses a record whose time is more than an hour
+/// ahead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_is_never_ahead_of_the_clock_though_its_event_is() {
-    let ground = Ground::start().await;
+    let pipeline = Pipeline::start().await;
     let ahead = "UPDATE passbook.log_head SET recorded_at = clock_timestamp() + interval '2 days'";
-    sqlx::query(ahead).execute(&ground.pool).await.unwrap();
-    assert!(ground.append(3).await[0].recorded_at > Timestamp::now());
-    let relay = ground.relay();
-    // Its timestamps are looked at there.
-    ground.mirrored().await;
+    sqlx::query(ahead).execute(&pipeline.pool).await.unwrap();
+    assert!(pipeline.append(3).await[0].recorded_at > Timestamp::now());
+    let relay = pipeline.relay();
+    // Reading the topic checks the timestamps.
+    pipeline.mirrored().await;
     relay.end().await;
-    ground.end().await;
+    pipeline.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_it_leaves_no_hole() {
-    let ground = Ground::start().await;
+async fn a_relay_killed_again_and_again_leaves_no_hole() {
+    let pipeline = Pipeline::start().await;
     for round in 0..8_u64 {
-        let relay = ground.relay();
+        let relay = pipeline.relay();
         for _ in 0..5 {
-            relay.hand_over(ground.append(50).await).await;
+            relay.hand_over(pipeline.append(50).await).await;
         }
         tokio::time::sleep(Duration::from_millis(round * 20)).await;
         relay.kill().await;
     }
-    let relay = ground.relay();
-    ground.mirrored().await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
     relay.end().await;
-    assert_prefix_with_repeats(&ground.topic().await);
-    ground.end().await;
+    assert_prefix_with_repeats(&pipeline.topic().await);
+    pipeline.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_share_the_work_and_one_takes_over_from_the_other() {
-    let ground = Ground::start().await;
-    let first = ground.relay();
-    let second = ground.relay();
+    let pipeline = Pipeline::start().await;
+    let first = pipeline.relay();
+    let second = pipeline.relay();
     for _ in 0..10 {
-        ground.append(20).await;
+        pipeline.append(20).await;
     }
-    ground.mirrored().await;
+    pipeline.mirrored().await;
     first.end().await;
-    ground.append(20).await;
-    ground.mirrored().await;
-    assert_in_order_with_fences(ground.topic().await, 1);
+    pipeline.append(20).await;
+    pipeline.mirrored().await;
+    assert_in_order_with_fences(pipeline.topic().await, 1);
     second.end().await;
-    ground.end().await;
+    pipeline.end().await;
 }
 
-/// Kafka's default: librdkafka's `murmur2` partitioner is the one of the Java client.
+/// Compares with librdkafka's `murmur2` partitioner, which is the default of the Java client.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_in_the_partition_that_any_kafka_client_chooses() {
     let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();

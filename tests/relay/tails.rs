@@ -1,4 +1,5 @@
-//! Topics that others have written to: the relay goes on behind the last record of its own, and says what it has passed over.
+//! Topics with records that no relay has written. The relay continues after its own last record,
+//! and reports the others.
 
 use std::time::Instant;
 
@@ -8,9 +9,9 @@ use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
-use crate::ground::{Ground, Running};
+use crate::pipeline::{Pipeline, Running};
 
-/// What anybody may write to the topic.
+/// Kind of record that no relay has written.
 #[derive(Debug, Clone, Copy)]
 enum Written {
     Foreign,
@@ -25,7 +26,7 @@ enum Written {
     EpochFarAhead,
 }
 
-/// What no record of the store is behind yet is a fork, until one is.
+/// Records that are a fork until a record of the store follows them.
 const OVERRULED: [Written; 3] = [Written::ForgedNext, Written::LaterEpoch, Written::EpochFarAhead];
 
 const ALL: [Written; 7] = [
@@ -39,9 +40,9 @@ const ALL: [Written; 7] = [
 ];
 
 impl Written {
-    /// Writes it behind events of the log.
-    async fn write(self, ground: &Ground, events: &[RecordedEvent]) {
-        let (partition, ours) = (events[0].position.partition, ground.store.store_id);
+    /// Writes such a record after events of the log.
+    async fn write(self, pipeline: &Pipeline, events: &[RecordedEvent]) {
+        let (partition, ours) = (events[0].position.partition, pipeline.store.store_id);
         let at = |number| {
             let position = Position { partition, number };
             RecordedEvent {
@@ -52,27 +53,27 @@ impl Written {
             }
         };
         match self {
-            Self::Foreign => ground.forge(partition, &at(1), Uuid::new_v4(), 0).await,
+            Self::Foreign => pipeline.forge(partition, &at(1), Uuid::new_v4(), 0).await,
             Self::Garbage => {
                 let record = |n| ("garbage".to_owned(), format!("{{\"no\": {n}}}").into_bytes());
-                ground.write_all(partition, &(0..1_000).map(record).collect::<Vec<_>>()).await;
+                pipeline.write_all(partition, &(0..1_000).map(record).collect::<Vec<_>>()).await;
             }
-            Self::FarAhead => ground.forge(partition, &at(50), ours, 0).await,
-            Self::AtTheEndOfNumbers => ground.forge(partition, &at(i64::MAX), ours, 0).await,
-            Self::Repeat => ground.forge(partition, &events[0], ours, 0).await,
-            Self::Forged => ground.forge(partition, &at(2), ours, 0).await,
+            Self::FarAhead => pipeline.forge(partition, &at(50), ours, 0).await,
+            Self::AtTheEndOfNumbers => pipeline.forge(partition, &at(i64::MAX), ours, 0).await,
+            Self::Repeat => pipeline.forge(partition, &events[0], ours, 0).await,
+            Self::Forged => pipeline.forge(partition, &at(2), ours, 0).await,
             Self::ForgedNext => {
                 let next =
                     events.iter().map(|event| event.position.number).max().unwrap_or_default() + 1;
-                ground.forge(partition, &at(next), ours, 0).await;
+                pipeline.forge(partition, &at(next), ours, 0).await;
             }
-            Self::LaterEpoch => ground.forge(partition, &events[0], ours, 7).await,
-            Self::EpochFarAhead => ground.forge(partition, &events[0], ours, 999_999).await,
-            Self::WrongPartition => ground.forge((partition + 1) % 12, &at(1), ours, 0).await,
+            Self::LaterEpoch => pipeline.forge(partition, &events[0], ours, 7).await,
+            Self::EpochFarAhead => pipeline.forge(partition, &events[0], ours, 999_999).await,
+            Self::WrongPartition => pipeline.forge((partition + 1) % 12, &at(1), ours, 0).await,
         }
     }
 
-    fn is_passed_over(self) -> bool {
+    fn is_reported(self) -> bool {
         !matches!(self, Self::Repeat)
     }
 }
@@ -84,104 +85,104 @@ impl Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_have_written_while_the_relay_is_down_is_passed_over() {
-    let ground = Ground::start().await;
+async fn records_written_while_the_relay_is_down_are_skipped() {
+    let pipeline = Pipeline::start().await;
     let mut accounts = Vec::new();
-    // Each in a partition of its own.
+    // A partition for each kind.
     for partition in 0..7 {
-        accounts.push(ground.append_to(account_in(partition), 0, 5).await.unwrap());
+        accounts.push(pipeline.append_to(account_in(partition), 0, 5).await.unwrap());
     }
-    let relay = ground.relay();
-    ground.mirrored().await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
     relay.end().await;
     for (written, events) in ALL.iter().zip(&accounts) {
-        written.write(&ground, events).await;
-        ground.append_to(events[0].account_id, 5, 3).await.unwrap();
+        written.write(&pipeline, events).await;
+        pipeline.append_to(events[0].account_id, 5, 3).await.unwrap();
     }
     let started = Instant::now();
-    let relay = ground.relay();
+    let relay = pipeline.relay();
     for (written, partition) in ALL.iter().zip(0..) {
-        ground.is_mirrored_by(partition, 8).await;
+        pipeline.is_mirrored_by(partition, 8).await;
         println!("{written:?}: published again after {:?}", started.elapsed());
     }
     assert!(!relay.has_forks(), "{:?}", relay.health.checks());
     relay.end().await;
-    ground.end().await;
+    pipeline.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_write_while_the_relay_is_up_is_passed_over_then_and_later() {
-    let ground = Ground::start().await;
-    let events = ground.append(5).await;
+async fn records_written_while_the_relay_is_up_are_skipped_then_and_later() {
+    let pipeline = Pipeline::start().await;
+    let events = pipeline.append(5).await;
     let partition = events[0].position.partition;
-    let mut relay = ground.relay();
-    ground.mirrored().await;
+    let mut relay = pipeline.relay();
+    pipeline.mirrored().await;
     for (written, version) in ALL.into_iter().zip(5..) {
-        written.write(&ground, &events).await;
-        ground.append_to(events[0].account_id, version, 1).await.unwrap();
-        ground.is_mirrored_by(partition, version + 1).await;
+        written.write(&pipeline, &events).await;
+        pipeline.append_to(events[0].account_id, version, 1).await.unwrap();
+        pipeline.is_mirrored_by(partition, version + 1).await;
         assert!(!relay.has_forks(), "{written:?}: {:?}", relay.health.checks());
     }
-    // A later relay finds the same.
+    // A later relay skips them, too.
     relay.end().await;
-    relay = ground.relay();
-    ground.append_to(events[0].account_id, 12, 1).await.unwrap();
-    ground.is_mirrored_by(partition, 13).await;
+    relay = pipeline.relay();
+    pipeline.append_to(events[0].account_id, 12, 1).await.unwrap();
+    pipeline.is_mirrored_by(partition, 13).await;
     assert!(!relay.has_forks(), "{:?}", relay.health.checks());
     relay.end().await;
-    ground.end().await;
+    pipeline.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_relay_has_published_over_is_no_fork_for_a_later_relay() {
-    let ground = Ground::start().await;
+async fn a_record_followed_by_the_relays_own_is_no_fork_for_a_later_relay() {
+    let pipeline = Pipeline::start().await;
     for (written, number) in OVERRULED.into_iter().zip(0..) {
-        let mut events = ground.append_to(account_in(number), 0, 5).await.unwrap();
-        let relay = ground.relay();
-        ground.mirrored().await;
-        written.write(&ground, &events).await;
-        events.extend(ground.append_to(events[0].account_id, 5, 3).await.unwrap());
-        ground.is_mirrored_by(number, 8).await;
+        let mut events = pipeline.append_to(account_in(number), 0, 5).await.unwrap();
+        let relay = pipeline.relay();
+        pipeline.mirrored().await;
+        written.write(&pipeline, &events).await;
+        events.extend(pipeline.append_to(events[0].account_id, 5, 3).await.unwrap());
+        pipeline.is_mirrored_by(number, 8).await;
         relay.end().await;
-        let relay = ground.relay();
-        ground.append_to(events[0].account_id, 8, 1).await.unwrap();
-        ground.is_mirrored_by(number, 9).await;
+        let relay = pipeline.relay();
+        pipeline.append_to(events[0].account_id, 8, 1).await.unwrap();
+        pipeline.is_mirrored_by(number, 9).await;
         assert!(!relay.has_forks(), "{written:?}: {:?}", relay.health.checks());
         relay.end().await;
     }
-    ground.end().await;
+    pipeline.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_passed_over_is_told_until_a_record_of_the_store_is_behind_it() {
-    let ground = Ground::start().await;
-    let events = ground.append(5).await;
-    let relay = ground.relay();
-    ground.mirrored().await;
+async fn skipped_records_are_reported_until_a_record_of_the_store_follows() {
+    let pipeline = Pipeline::start().await;
+    let events = pipeline.append(5).await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
     relay.end().await;
-    for written in ALL.into_iter().filter(|written| written.is_passed_over()) {
-        written.write(&ground, &events).await;
+    for written in ALL.into_iter().filter(|written| written.is_reported()) {
+        written.write(&pipeline, &events).await;
     }
-    let relay = ground.relay();
-    let told = relay.says("relay", |check| check.state == CheckState::Degraded).await;
+    let relay = pipeline.relay();
+    let reason = relay.reports("relay", |check| check.state == CheckState::Degraded).await;
     for kind in [
         "1 of another store (such as ",
-        "1000 that can't be read",
-        "3 at positions that follow on nothing",
+        "1000 that cannot be decoded",
+        "3 at positions that continue no others",
     ] {
-        assert!(told.contains(kind), "{told}");
+        assert!(reason.contains(kind), "{reason}");
     }
-    assert!(told.contains("1 of another partition"), "{told}");
-    ground.append_to(events[0].account_id, 5, 1).await.unwrap();
+    assert!(reason.contains("1 of another partition"), "{reason}");
+    pipeline.append_to(events[0].account_id, 5, 1).await.unwrap();
     // An account in the partition that the misplaced record was written to.
     let next = (events[0].position.partition + 1) % 12;
-    ground.append_to(account_in(next), 0, 1).await.unwrap();
-    relay.says("relay", |check| check.state == CheckState::Ok).await;
+    pipeline.append_to(account_in(next), 0, 1).await.unwrap();
+    relay.reports("relay", |check| check.state == CheckState::Ok).await;
     relay.end().await;
-    ground.end().await;
+    pipeline.end().await;
 }
 
-/// The id of an account of a partition.
+/// Returns a new account id of a partition.
 pub(crate) fn account_in(partition: Partition) -> Uuid {
     std::iter::repeat_with(Uuid::new_v4)
         .find(|account| passbook_shared::partition::partition_of(*account, 12) == partition)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Defect;
 use super::change::{Change, ChangeEvents};
 use super::working::Working;
-use crate::domain::effective::backdated_debit;
+use crate::domain::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide};
 use crate::log::preparation::PreparedCommand;
 use crate::outcome::CommandError;

@@ -1,4 +1,4 @@
-//! The state of an account: a fold of its events.
+//! State of an account: a fold of its events.
 
 use passbook_shared::event::{AccountEvent, AccountStatus};
 use passbook_shared::money::{Currency, MAX_AMOUNT};
@@ -7,106 +7,107 @@ use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The shape of [`Account`] as snapshots keep it; to be raised whenever the shape, or what [`evolve`] makes of an
-/// event, changes. Snapshots of another are passed over.
+/// Version of [`Account`] in snapshots. Must be raised with every change of its shape or of
+/// [`evolve`]. Snapshots of other versions are ignored.
 pub const STATE_VERSION: i16 = 2;
 
-/// An account, as its events left it.
+/// Account after its events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
-    /// It has no events.
+    /// No events yet.
     #[default]
     Unopened,
-    /// Money can move.
+    /// Open: money can move.
     Open(OpenAccount),
-    /// It is over.
+    /// Closed for good.
     Closed(ClosedAccount),
 }
 
-/// An account between its first event and its closing.
+/// Account between opening and closing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAccount {
-    /// Of all its amounts.
+    /// Currency of all amounts.
     pub currency: Currency,
-    /// What is on it, in minor units.
+    /// Balance in minor units.
     pub balance: i64,
-    /// How much of it is set aside by holds, in minor units.
+    /// Sum of the open holds, in minor units.
     pub held: i64,
-    /// How far below 0 `balance - held` may go, in minor units.
+    /// Lower bound of `balance - held`, as a positive amount in minor units.
     pub overdraft_limit: i64,
-    /// Set while it is frozen.
+    /// Freeze, while the account is frozen.
     pub freeze: Option<Freeze>,
-    /// Its open holds; `held` is their sum.
+    /// Open holds, by id.
     pub holds: Holds,
 }
 
-/// Open holds by id. A copy shares all that it does not change: an account may have many.
+/// Open holds by id. Persistent: a copy shares its unchanged parts, because an account may have
+/// many holds.
 pub type Holds = RedBlackTreeMapSync<Uuid, Hold>;
 
-/// An open hold.
+/// Open hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    /// How much is set aside, in minor units.
+    /// Held amount in minor units.
     pub amount: i64,
-    /// From when on it is to be seen as over, whether or not that is recorded yet.
+    /// Time from which the hold counts as expired, even before the expiry is recorded.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Hold {
-    /// Whether its time is over.
+    /// Returns whether the hold has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 }
 
-/// What a freeze keeps from happening, beside money going out.
+/// Freeze of an account. Always blocks outgoing money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
-    /// No money comes in either.
+    /// Blocks incoming money, too.
     pub block_credits: bool,
 }
 
-/// What is left of an account that was closed (with balance 0).
+/// Closed account; its balance is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedAccount {
-    /// Of all its amounts.
+    /// Currency of all amounts.
     pub currency: Currency,
-    /// As it was at the end.
+    /// Last overdraft limit.
     pub overdraft_limit: i64,
 }
 
 impl OpenAccount {
-    /// What can still go out before the overdraft is touched, in minor units; below 0 if it is.
+    /// Returns `balance - held` in minor units; negative while the overdraft is in use.
     pub fn available(&self) -> i64 {
         self.balance - self.held
     }
 }
 
-/// How an account stands, as answers give it. Amounts in minor units.
+/// Summary of an account in answers. Amounts are in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AccountSummary {
-    /// Whether money moves.
+    /// Status of the account.
     pub status: AccountStatus,
-    /// Of all its amounts, ISO 4217.
+    /// ISO 4217 currency of all amounts.
     #[schema(value_type = String, min_length = 3, max_length = 3, examples("EUR"))]
     pub currency: Currency,
-    /// What is on it.
+    /// Balance of the account.
     #[schema(examples(125_000))]
     pub balance: i64,
-    /// How much of that is set aside by holds.
+    /// Sum of the open holds.
     #[schema(examples(0))]
     pub held: i64,
     /// `balance - held`.
     #[schema(examples(125_000))]
     pub available: i64,
-    /// How far below 0 `available` may go.
+    /// Lower bound of `available`, as a positive amount.
     #[schema(examples(0))]
     pub overdraft_limit: i64,
 }
 
 impl Account {
-    /// How many of its holds are open.
+    /// Returns the number of open holds.
     pub fn open_holds(&self) -> usize {
         match self {
             Self::Open(open) => open.holds.size(),
@@ -114,7 +115,7 @@ impl Account {
         }
     }
 
-    /// Returns the number of its open holds whose time is not over.
+    /// Returns the number of open holds that have not expired.
     pub fn holds_not_over(&self, now: Timestamp) -> usize {
         match self {
             Self::Open(open) => open.holds.values().filter(|hold| !hold.is_over(now)).count(),
@@ -122,7 +123,7 @@ impl Account {
         }
     }
 
-    /// How it stands; nothing if it was never opened.
+    /// Returns the summary, or `None` if the account was never opened.
     pub fn summary(&self) -> Option<AccountSummary> {
         match self {
             Self::Unopened => None,
@@ -150,8 +151,8 @@ impl Account {
     }
 }
 
-/// The account after one more event. Total: an event that can't follow on the state (which the decider never lets
-/// happen) leaves it as it is.
+/// Applies one event. Total: an event that the decider would never allow leaves the account
+/// unchanged.
 #[must_use]
 pub fn evolve(account: Account, event: &AccountEvent) -> Account {
     match (account, event) {
@@ -220,7 +221,7 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
 }
 
 impl OpenAccount {
-    /// A movement that the decider found to be within bounds.
+    /// Changes the balance by an amount that the decider found to be within bounds.
     fn moved(&mut self, by: i64) {
         self.balance = self.balance.saturating_add(by).clamp(-MAX_AMOUNT, MAX_AMOUNT);
     }

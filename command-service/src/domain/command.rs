@@ -1,4 +1,4 @@
-//! What can be asked of an account. Most payloads are those of the events they lead to.
+//! Commands on accounts. Most payloads are those of the resulting events.
 
 use passbook_shared::event::{
     AccountFrozen, AccountOpened, HoldPlaced, MoneyMoved, OverdraftLimitSet, Reason,
@@ -9,54 +9,55 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-/// A request, imperative, that may be refused. Serialized, it is what an idempotency key's fingerprint is taken of.
+/// Request that may be refused. Its serialized form is the input of an idempotency key's
+/// fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Let the account come to be.
+    /// Open the account.
     Open(AccountOpened),
-    /// Take money in.
+    /// Deposit money.
     Deposit(MoneyMoved),
-    /// Give money out.
+    /// Withdraw money.
     Withdraw(MoneyMoved),
-    /// Give money to another account.
+    /// Transfer money to another account.
     Transfer(Transfer),
-    /// Set money aside.
+    /// Place a hold.
     Hold(HoldPlaced),
-    /// Give out money that was set aside.
+    /// Pay out held money.
     Capture(Capture),
-    /// Give free what was set aside.
+    /// Release a hold.
     Release(Release),
-    /// Give free what was set aside, if its time is over.
+    /// End a hold that has expired.
     Expire(Expire),
-    /// Undo an entry.
+    /// Reverse an entry.
     Reverse(Reversal),
-    /// Let the available money go so far below 0.
+    /// Set the overdraft limit.
     SetOverdraftLimit(OverdraftLimitSet),
-    /// Let no money out.
+    /// Freeze the account.
     Freeze(AccountFrozen),
     /// End a freeze.
     Unfreeze(Reason),
-    /// End the account.
+    /// Close the account.
     Close(Reason),
 }
 
 /// Payload of [`Command::Transfer`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Transfer {
-    /// Names it, for good: a second transfer with the same id is the first one.
+    /// Permanent id of the transfer. A second transfer with the same id is a repeat.
     pub transfer_id: Uuid,
-    /// The account that receives.
+    /// Receiving account.
     pub to: Uuid,
-    /// How much, in minor units.
+    /// Amount in minor units.
     pub amount: Amount,
-    /// What for, in the sender's words.
+    /// Reference in the client's words.
     pub reference: Option<Reference>,
-    /// When it counts from, if not from now.
+    /// Effective time, if not the time of recording.
     pub effective_at: Option<Timestamp>,
-    /// The sender's own labels.
+    /// Metadata of the client.
     pub metadata: Metadata,
-    /// It may put the account below its limit at a time that is past.
+    /// Waives the availability check of a past effective time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_backdated_overdraft: bool,
 }
@@ -64,51 +65,51 @@ pub struct Transfer {
 /// Payload of [`Command::Capture`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Capture {
-    /// Which hold.
+    /// Id of the hold.
     pub hold_id: Uuid,
-    /// How much of it, in minor units; all, if absent. The rest is given free.
+    /// Amount in minor units; the whole hold if absent. The rest is released.
     pub amount: Option<Amount>,
-    /// What for, in the sender's words.
+    /// Reference in the client's words.
     pub reference: Option<Reference>,
-    /// The sender's own labels.
+    /// Metadata of the client.
     pub metadata: Metadata,
 }
 
 /// Payload of [`Command::Release`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Release {
-    /// Which hold.
+    /// Id of the hold.
     pub hold_id: Uuid,
-    /// Why, in the sender's words.
+    /// Reason in the client's words.
     pub reason: Option<Reference>,
 }
 
 /// Payload of [`Command::Expire`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Expire {
-    /// Which hold.
+    /// Id of the hold.
     pub hold_id: Uuid,
 }
 
 /// Payload of [`Command::Reverse`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reversal {
-    /// The version of the entry to undo.
+    /// Version of the entry to reverse.
     pub version: i64,
-    /// When it counts from; from when the entry does, if absent.
+    /// Effective time; that of the entry if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Timestamp>,
-    /// Why, in the sender's words.
+    /// Reason in the client's words.
     pub reference: Option<Reference>,
-    /// The sender's own labels.
+    /// Metadata of the client.
     pub metadata: Metadata,
-    /// It may put the account below its limit at a time that is past.
+    /// Waives the availability check of a past effective time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_backdated_overdraft: bool,
 }
 
 impl Command {
-    /// The command's name, as metrics label it.
+    /// Returns the name of the command in metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Open(_) => "open",
@@ -128,7 +129,7 @@ impl Command {
     }
 }
 
-/// Every name that [`Command::name`] gives.
+/// All names that [`Command::name`] returns.
 pub const NAMES: [&str; 13] = [
     "open",
     "deposit",

@@ -1,89 +1,76 @@
-//! What follows from a command: events, nothing (what is asked for is so already), or a refusal.
+//! Decision on a command: events, no events if the account already is in the requested state, or a
+//! refusal.
 
+mod backdated;
 mod holds;
 mod money;
 pub(super) mod permits;
-pub(super) mod reversal;
+mod reversal;
 mod standing;
 mod transfer;
 
-use passbook_shared::event::{AccountEvent, HoldStatus};
+use passbook_shared::event::AccountEvent;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
+pub use self::backdated::backdated_debit;
 use super::account::{Account, OpenAccount, evolve};
 use super::command::Command;
-use super::effective::{Timeline, backdated_debit};
+use super::past::Past;
 use super::refusal::Refusal;
 
-/// An account that is decided on.
+/// Account that is decided on.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    /// Which.
+    /// Id of the account.
     pub account_id: Uuid,
-    /// The version it is at.
+    /// Current version of the account.
     pub version: i64,
-    /// Its state there.
+    /// State at that version.
     pub account: &'a Account,
 }
 
-/// What a decision rests on beside the account.
+/// Inputs of a decision apart from the account.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
-    /// The other account that is touched: of [`counterparty`].
+    /// Other account that the command touches, see [`counterparty`].
     pub counterparty: Option<Subject<'a>>,
-    /// What the account's state does not say any more.
+    /// Facts that the account's state does not contain.
     pub past: &'a Past,
-    /// The time.
+    /// Current time.
     pub now: Timestamp,
 }
 
-/// Facts that a decision needs and states do not keep. Large ones are boxed: few commands need them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Past {
-    /// The entry that a reversal is to undo, if the account has it.
-    pub entry: Option<Box<AccountEvent>>,
-    /// When that was recorded; nothing if it is of the same append.
-    pub entry_recorded_at: Option<Timestamp>,
-    /// The version of the reversal that has undone it, if one has.
-    pub reversed_by: Option<i64>,
-    /// How the hold that a command names has ended, if the account had it and it has.
-    pub ended_hold: Option<HoldStatus>,
-    /// Another transfer has the id.
-    pub transfer_exists: bool,
-    /// How the account of [`backdated_debit`] stood from that time on, or from an earlier one.
-    pub timeline: Option<Box<Timeline>>,
-}
-
-/// What follows.
+/// Outcome of an accepted command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decided {
-    /// On the account, in order.
+    /// Events of the account, in order.
     pub events: Vec<AccountEvent>,
-    /// On the counterparty, in the same append.
+    /// Event of the counterparty, in the same append.
     pub counterparty: Option<AccountEvent>,
 }
 
-/// The account beside its own that a command touches.
+/// Returns the other account that a command touches, if any.
 pub fn counterparty(command: &Command, past: &Past) -> Option<Uuid> {
     let needs = command.needs();
     needs.receiver.or_else(|| needs.entry_version.and_then(|_| reversal::counterparty(past)))
 }
 
-/// What follows from a command on an account. Holds whose time is over, and whose expiry is not recorded yet, expire with it
-/// if they would be in its way.
+/// Decides a command on an account. Holds that have expired without a recorded expiry are expired
+/// first if they would cause a refusal.
 ///
 /// # Errors
-/// The rule that refuses it.
+/// The refusal.
 pub fn decide(
     subject: Subject<'_>,
     command: &Command,
     given: Given<'_>,
 ) -> Result<Decided, Refusal> {
-    let refused = match decide_as_it_is(subject, command, given) {
-        Err(refusal) if is_for_holds(&refusal) => refusal,
+    let refused = match decide_without_expiry(subject, command, given) {
+        Err(refusal) if depends_on_holds(&refusal) => refusal,
         decided => return decided,
     };
+    // Expiries are recorded only if they matter, so that most commands append a single event.
     let expired = holds::expire_all(subject.account, given.now);
     if expired.is_empty() {
         return Err(refused);
@@ -91,6 +78,7 @@ pub fn decide(
     let account = expired.iter().fold(subject.account.clone(), evolve);
     let version = subject.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
     let mut past = given.past.clone();
+    // The timeline may be that of the counterparty, which these expiries do not concern.
     let is_own = backdated_debit(subject.account_id, command, &past)
         .is_some_and(|debit| debit.0 == subject.account_id);
     if let Some(timeline) = past.timeline.as_mut().filter(|_| is_own) {
@@ -98,13 +86,13 @@ pub fn decide(
     }
     let given = Given { past: &past, ..given };
     let mut decided =
-        decide_as_it_is(Subject { version, account: &account, ..subject }, command, given)?;
+        decide_without_expiry(Subject { version, account: &account, ..subject }, command, given)?;
     decided.events.splice(0..0, expired);
     Ok(decided)
 }
 
-/// Whether an account without holds might not refuse it.
-fn is_for_holds(refusal: &Refusal) -> bool {
+/// Returns whether the refusal might be caused by holds.
+fn depends_on_holds(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::InsufficientFunds { .. }
@@ -113,7 +101,7 @@ fn is_for_holds(refusal: &Refusal) -> bool {
     )
 }
 
-fn decide_as_it_is(
+fn decide_without_expiry(
     subject: Subject<'_>,
     command: &Command,
     given: Given<'_>,
@@ -126,10 +114,10 @@ fn decide_as_it_is(
     let events = match command {
         Command::Open(opening) => standing::open(subject.account, opening).map(one),
         Command::Deposit(deposit) => {
-            opened(subject.account).and_then(|own| money::take_in(own, deposit)).map(one)
+            opened(subject.account).and_then(|own| money::deposit(own, deposit)).map(one)
         }
         Command::Withdraw(withdrawal) => opened(subject.account)
-            .and_then(|own| money::give_out(own, withdrawal, headroom))
+            .and_then(|own| money::withdraw(own, withdrawal, headroom))
             .map(one),
         Command::Transfer(transfer) => {
             return transfer::transfer(subject, transfer, counterparty, (past, headroom));
@@ -171,7 +159,7 @@ fn opened(account: &Account) -> Result<&OpenAccount, Refusal> {
     }
 }
 
-/// The other account, on which something is to happen; its refusals are told as such.
+/// Checks the other account; wraps its refusals in [`Refusal::Counterparty`].
 fn on_counterparty<'a, T>(
     counterparty: Option<Subject<'a>>,
     check: impl FnOnce(&'a OpenAccount) -> Result<T, Refusal>,

@@ -1,80 +1,45 @@
-//! Available money by the time from which entries count, instead of the order in which they were recorded. Pure.
+//! Available money by effective time, instead of the order of recording. Pure.
 
 use std::ops::Bound;
 
 use passbook_shared::event::AccountEvent;
 use passbook_shared::timestamp::Timestamp;
 use rpds::RedBlackTreeMapSync;
-use uuid::Uuid;
 
 use super::account::{Account, OpenAccount};
-use super::command::Command;
-use super::decide::{Past, reversal};
 
-/// Maximum number of events, recorded since a debit's effective time, over which it is decided.
+/// Maximum number of events since the effective time of a backdated debit.
 pub const MOST_LATER_EVENTS: usize = 20_000;
-/// The same for all debits of a request.
+/// Maximum number of such events over all debits of a request.
 pub const MOST_OF_REQUEST: usize = 5 * MOST_LATER_EVENTS;
 
-/// The tightest moment of an account from a time on.
+/// Lowest headroom of an account from a time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Headroom {
-    /// The moment at which least is left to go out. Amounts in minor units.
+    /// Moment with the least available money. Amounts are in minor units.
     Lowest {
         /// `balance - held` at that moment.
         available: i64,
-        /// The overdraft limit at that moment.
+        /// Overdraft limit at that moment.
         overdraft_limit: i64,
-        /// The first such moment.
+        /// First such moment.
         at: Timestamp,
     },
-    /// Unknown: there are more than [`MOST_LATER_EVENTS`].
+    /// Unknown, because there are more than [`MOST_LATER_EVENTS`].
     TooFarBack,
 }
 
-/// The account that a command takes money from as of a time in the past, and that time; nothing if the command waives the
-/// check of that time and the ones after it.
-pub fn backdated_debit(
-    account_id: Uuid,
-    command: &Command,
-    past: &Past,
-) -> Option<(Uuid, Timestamp)> {
-    match command {
-        Command::Withdraw(withdrawal) if !withdrawal.allow_backdated_overdraft => {
-            Some((account_id, withdrawal.effective_at?))
-        }
-        Command::Transfer(transfer) if !transfer.allow_backdated_overdraft => {
-            Some((account_id, transfer.effective_at?))
-        }
-        Command::Reverse(reversal) if !reversal.allow_backdated_overdraft => {
-            Some((reversal::debited(account_id, past)?, reversal::effective_at(reversal, past)?))
-        }
-        Command::Withdraw(_)
-        | Command::Transfer(_)
-        | Command::Reverse(_)
-        | Command::Open(_)
-        | Command::Deposit(_)
-        | Command::Hold(_)
-        | Command::Capture(_)
-        | Command::Release(_)
-        | Command::Expire(_)
-        | Command::SetOverdraftLimit(_)
-        | Command::Freeze(_)
-        | Command::Unfreeze(_)
-        | Command::Close(_) => None,
-    }
-}
-
-/// An account's available money and its limit by effective time, from a moment on. A copy shares all that it does not change.
+/// Available money and overdraft limit of an account by effective time, from a moment on.
+/// Persistent: a copy shares its unchanged parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeline {
     from: Timestamp,
     version: i64,
-    /// At `from`.
+    /// Level at `from`.
     start: Level,
-    /// What changes later.
+    /// Changes of the level after `from`.
     changes: RedBlackTreeMapSync<Timestamp, Level>,
-    /// The newest limit, by the order of the log.
+    /// Newest limit by order of recording.
     limit: i64,
     later_events: usize,
 }
@@ -86,7 +51,8 @@ struct Level {
 }
 
 impl Timeline {
-    /// From a moment on, of an account that was at that version and in that state just before it.
+    /// Creates a timeline from `from` on. `version` and `account` are the account's version and
+    /// state just before.
     pub fn new(from: Timestamp, version: i64, account: &Account) -> Self {
         let start = match account {
             Account::Open(open) => {
@@ -99,45 +65,47 @@ impl Timeline {
         Self { from, version, start, changes, limit, later_events: 0 }
     }
 
-    /// The version up to which it has the account's events.
+    /// Returns the account's version up to which events were added.
     pub fn version(&self) -> i64 {
         self.version
     }
 
-    /// The events that it has taken in.
+    /// Returns the number of events that were added.
     pub fn later_events(&self) -> usize {
         self.later_events
     }
 
-    /// The moment from which on it says how the account stood.
+    /// Returns the moment at which the timeline starts.
     pub fn from(&self) -> Timestamp {
         self.from
     }
 
-    /// Returns whether it was given up.
+    /// Returns whether the timeline was cut.
     pub fn is_cut(&self) -> bool {
         self.later_events > MOST_LATER_EVENTS
     }
 
-    /// Gives up: there are too many events.
+    /// Marks the timeline as cut: the account has too many events.
     pub fn cut(&mut self) {
         self.later_events = MOST_LATER_EVENTS + 1;
     }
 
-    /// Takes in the account's next event.
+    /// Adds the account's next event.
     pub fn take(&mut self, event: &AccountEvent, recorded_at: Timestamp) {
         self.version += 1;
         self.later_events += 1;
         let mut change =
             Level { available: available_change(event), limit: self.limit_change(event) };
         if matches!(event, AccountEvent::AccountOpened(_)) {
-            // What counts from before the opening is on an account with that limit and nothing on it.
+            // Entries effective before the opening apply to an account with that limit and balance
+            // 0.
             self.start.limit += std::mem::take(&mut change.limit);
         }
         self.add(event.effective_at().unwrap_or(recorded_at), change);
     }
 
-    /// The tightest moment from `from` on, which must not be before the timeline's own.
+    /// Returns the lowest headroom from `from` on, which must not be before the timeline's own
+    /// start.
     pub fn headroom(&self, from: Timestamp) -> Headroom {
         if self.is_cut() {
             return Headroom::TooFarBack;
@@ -186,7 +154,7 @@ impl Timeline {
 }
 
 impl Level {
-    /// What can go out.
+    /// Returns the amount that can go out.
     fn room(self) -> i64 {
         self.available.saturating_add(self.limit)
     }
@@ -197,7 +165,7 @@ impl Level {
     }
 }
 
-/// What an event adds to what is available, in minor units.
+/// Returns the event's change of the available money, in minor units.
 fn available_change(event: &AccountEvent) -> i64 {
     match event {
         AccountEvent::AccountOpened(opened) => opened.initial_deposit,

@@ -1,4 +1,4 @@
-//! The ways in which the domain says no.
+//! Refusals of commands.
 
 use passbook_shared::event::HoldStatus;
 use passbook_shared::money::Currency;
@@ -6,123 +6,124 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Why a command is not done. Kept as JSON under the command's idempotency key, so names and fields stay readable
-/// for ever.
+/// Reason of refusing a command. Stored as JSON under the idempotency key, so names and fields must
+/// stay readable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Refusal {
-    /// There is no such account.
+    /// The account does not exist.
     AccountNotFound,
-    /// The account is there already.
+    /// The account already exists.
     AccountExists,
-    /// The account is over.
+    /// The account is closed.
     AccountClosed,
-    /// The account is frozen, in the direction the money was to go.
+    /// The account is frozen in the direction of the movement.
     AccountFrozen,
-    /// Not enough money; amounts in minor units.
+    /// Not enough money. Amounts are in minor units.
     InsufficientFunds {
         /// `balance - held`.
         available: i64,
-        /// How far below 0 that may go.
+        /// Overdraft limit.
         overdraft_limit: i64,
     },
-    /// Not enough money as of an effective time that is past, or later; amounts in minor units.
+    /// Not enough money at or after a past effective time. Amounts are in minor units.
     InsufficientFundsAt {
-        /// `balance - held` then.
+        /// `balance - held` at `at`.
         available: i64,
-        /// How far below 0 that could go then.
+        /// Overdraft limit at `at`.
         overdraft_limit: i64,
-        /// The tightest moment.
+        /// Moment of the lowest headroom.
         at: Timestamp,
     },
     /// The account has too many events since the effective time of a debit.
     TooFarBack {
-        /// How many it may have.
+        /// Maximum number of events.
         most_later_events: usize,
     },
-    /// Only an account with nothing on it can be closed.
+    /// The account to close has a balance.
     BalanceNotZero {
-        /// What is on it, in minor units.
+        /// Balance in minor units.
         balance: i64,
     },
-    /// Only an account without open holds can be closed.
+    /// The account to close has open holds.
     HoldsOpen {
-        /// How many there are.
+        /// Number of open holds.
         holds: usize,
     },
-    /// The balance would leave what can be held exactly.
+    /// An amount would exceed the range of exact integers.
     AmountOverflow,
-    /// The other account of a transfer does not allow it.
+    /// The other account of a transfer refuses.
     Counterparty {
-        /// That account.
+        /// Id of the other account.
         account_id: Uuid,
-        /// Why not.
+        /// Refusal of the other account.
         refusal: Box<Refusal>,
     },
-    /// A transfer from an account to itself.
+    /// Sender and receiver are the same account.
     SameAccount,
-    /// A transfer between accounts of two currencies.
+    /// The accounts of the transfer have different currencies.
     CurrencyMismatch {
-        /// Of the account that would send.
+        /// Currency of the sending account.
         from: Currency,
-        /// Of the account that would receive.
+        /// Currency of the receiving account.
         to: Currency,
     },
-    /// The id is another transfer's.
+    /// The id belongs to another transfer.
     TransferExists,
-    /// The account has never had such a hold.
+    /// The account has never had the hold.
     HoldNotFound,
     /// The hold has ended.
     HoldNotOpen {
-        /// How.
+        /// Status of the hold.
         status: HoldStatus,
     },
-    /// The account has, or had, a hold with that id.
+    /// The account already has a hold with this id, open or ended.
     HoldExists,
-    /// The account has as many open holds as it may have.
+    /// The account has the maximum number of open holds.
     TooManyHolds {
-        /// The maximum number of open holds.
+        /// Maximum number of open holds.
         most: usize,
     },
-    /// More is to be captured than was set aside.
+    /// The capture exceeds the hold.
     HoldExceeded {
-        /// What was, in minor units.
+        /// Held amount in minor units.
         amount: i64,
     },
-    /// A hold is to end at a time that is over.
+    /// The expiry of the hold is in the past.
     ExpiryPassed,
-    /// The overdraft is used beyond that limit.
+    /// The overdraft in use exceeds the new limit.
     OverdraftInUse {
-        /// `balance - held`, in minor units; below 0.
+        /// `balance - held` in minor units; negative.
         available: i64,
     },
     /// The account has no such entry.
     EntryNotFound {
-        /// The version it is at.
+        /// Current version of the account.
         current_version: i64,
     },
-    /// The entry is none that can be undone.
+    /// The entry cannot be reversed.
     NotReversible {
-        /// The type of its event.
+        /// Type of the entry's event.
         #[serde(rename = "type")]
         event_type: String,
     },
-    /// The entry was undone before.
+    /// The entry was already reversed.
     AlreadyReversed {
-        /// The version of the reversal.
+        /// Version of the reversal.
         reversed_by: i64,
     },
-    /// The account is not at the version `If-Match` expects.
+    /// The account's version does not match `If-Match`.
     VersionMismatch {
-        /// The version it is at.
+        /// Current version of the account.
         current_version: i64,
     },
 }
 
 impl Refusal {
-    /// Returns whether a request with the same idempotency key gets this answer again, instead of being decided anew. One
-    /// whose answer depends on more than the account, as on what else is in the request, is decided anew; and so is one whose
-    /// precondition failed, as RFC 9110 has it: nothing was asked of the account.
+    /// Returns whether the refusal is stored, so that a repeat with the same idempotency key gets
+    /// it again. Refusals that depend on more than the account, such as the rest of the request,
+    /// are not stored. Neither are failed preconditions (RFC 9110): the command was never
+    /// attempted.
     pub fn is_kept(&self) -> bool {
         match self {
             Self::VersionMismatch { .. } | Self::TooFarBack { .. } => false,

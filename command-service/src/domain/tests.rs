@@ -1,4 +1,5 @@
-//! The rules of accounts, each as given / when / then; and any sequence of commands, against a simple model.
+//! Rules of accounts as given / when / then, and random sequences of commands against a simple
+//! model.
 
 mod closing;
 mod deposits;

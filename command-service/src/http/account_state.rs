@@ -17,8 +17,8 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::bounded::{LARGEST, QueryInt};
 use super::documented::{Responses, read_problems};
-use super::whole::{LARGEST, Whole};
 use super::{AppState, examples};
 use crate::domain::AccountSummary;
 use crate::log::load::LoadError;
@@ -27,42 +27,46 @@ use crate::log::load::LoadError;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StateQuery {
-    /// As it was at this version.
+    /// Returns the state at this version.
     #[param(value_type = i64, required = false, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
-    version: Option<Whole<1, LARGEST>>,
-    /// As it was recorded at this time: the same whenever it is asked for.
+    version: Option<QueryInt<1, LARGEST>>,
+    /// Returns the state as recorded at this time. The answer never changes.
     #[param(value_type = String, required = false, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// As it was at this time by what counts from then or before, whenever that was recorded; with `version` or `as_of`: as
-    /// far as it was known there.
+    /// Returns the state by effective time: entries count if they are effective at this time or
+    /// earlier. `version` and `as_of` limit it to entries recorded by then.
     #[param(value_type = String, required = false, format = DateTime)]
     effective_at: Option<Timestamp>,
 }
 
-/// An account, folded from its events.
+/// Account folded from its events.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = AccountState)]
 pub(super) struct StateAnswer {
     account_id: Uuid,
-    /// Of the newest event that is folded in.
+    /// Version of the newest event included.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// Where that event is in the log.
+    /// Position of that event in the log: partition and number.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
     account: AccountSummary,
 }
 
-/// The account as its events say
+/// Get an account's state
 ///
-/// Now; or, by the parameters, in the past: as it was recorded then, or as it counts from then.
-#[utoipa::path(get, operation_id = "get_account_state", path = "/v1/accounts/{id}/state", tag = "log",
+/// Folds the account from its events, now or in the past. The parameters select recorded or
+/// effective time.
+#[utoipa::path(get, operation_id = "get_account_state", path = "/v1/accounts/{id}/state",
+    tag = "log",
     params(("id" = Uuid, Path, description = "The account"), StateQuery,
-        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if that is the version still")),
+        ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if the account is \
+            still at that version")),
     responses(
-        (status = 200, description = "How it stands, or stood", body = StateAnswer,
-            headers(("ETag" = String, description = "The version, in quotes")), example = json!(examples::state())),
-        (status = 304, description = "It is at the version the client has"),
+        (status = 200, description = "The state of the account", body = StateAnswer,
+            headers(("ETag" = String, description = "The version, in quotes")),
+            example = json!(examples::state())),
+        (status = 304, description = "The account is still at the client's version"),
         Problems,
     ))]
 pub(super) async fn account_state(
@@ -72,19 +76,19 @@ pub(super) async fn account_state(
     Query(query): Query<StateQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let asked = query.version.map(Whole::get);
+    let asked = query.version.map(QueryInt::get);
     let partition = partition_of(account_id, state.log.store().partitions);
     let up_to = match (asked, query.as_of) {
         (Some(_), Some(_)) => {
-            return Err(Problem::malformed("as_of", "can't be combined with `version`"));
+            return Err(Problem::malformed("as_of", "cannot be combined with `version`"));
         }
         (Some(version), None) => version,
         (None, Some(moment)) => {
-            let settled = state
+            let watermark = state
                 .read_turns
-                .wait_for(bounds.client, state.log.settle(partition, moment))
+                .wait_for(bounds.client, state.log.advance_watermark(partition, moment))
                 .await??;
-            settled.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
+            watermark.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
             state.log.version_at(account_id, moment).await?
         }
         (None, None) => i64::MAX,
@@ -116,7 +120,7 @@ fn unreadable(error: LoadError) -> Problem {
     match error {
         LoadError::Store(error) => Problem::from_store(&error),
         error @ LoadError::Unreadable { .. } => {
-            tracing::error!(%error, "an account can't be loaded");
+            tracing::error!(%error, "an account cannot be loaded");
             Problem::internal()
         }
     }

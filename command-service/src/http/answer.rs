@@ -1,4 +1,4 @@
-//! What a command is answered with. A function of its outcome alone: a repeat gets the same bytes.
+//! Answers to commands: a pure function of the outcome, so a replay returns the same bytes.
 
 mod body;
 mod hold;
@@ -20,19 +20,18 @@ use crate::outcome::{Answer, Outcome};
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// How a command is answered if it is accepted.
+/// Status and body type of the answer to an accepted command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
-    /// The status.
     pub(super) status: StatusCode,
     shape: Shape,
 }
 
 impl Form {
-    /// Of an entry on one account.
+    /// Form of an entry on one account.
     pub(super) const ENTRY: Self = Self { status: StatusCode::CREATED, shape: Shape::Account };
 
-    /// The form for a command; a dry run has made nothing.
+    /// Returns the form for a command. The status of a dry run is always 200.
     pub(super) fn of(command: &Command, dry_run: bool) -> Self {
         let made = match command {
             Command::Open(_) | Command::Deposit(_) | Command::Withdraw(_) | Command::Reverse(_) => {
@@ -50,26 +49,27 @@ impl Form {
         if dry_run { Self { status: StatusCode::OK, ..made } } else { made }
     }
 
-    /// What is told of an outcome.
+    /// Returns the body for an outcome.
     ///
     /// # Errors
-    /// The problem that a refusal is.
-    pub(super) fn tell(self, account_id: Uuid, outcome: &Outcome) -> Result<Body<'_>, Problem> {
+    /// The problem of a refusal.
+    pub(super) fn body(self, account_id: Uuid, outcome: &Outcome) -> Result<Body<'_>, Problem> {
         match outcome {
             Outcome::Refused(refusal) => Err(problems::refused(account_id, refusal)),
             Outcome::Accepted(accepted) => Body::of(accepted, self.shape).ok_or_else(|| {
-                tracing::error!(account.id = %account_id, "the events of a command are not what its answer needs");
+                tracing::error!(account.id = %account_id, "the events of a command do not match \
+                    its answer");
                 Problem::internal()
             }),
         }
     }
 }
 
-/// The response to a command that was decided.
+/// Builds the response to a decided command.
 pub(super) fn respond(account_id: Uuid, answer: &Answer, form: Form) -> Response {
-    let told = form.tell(account_id, &answer.outcome);
-    let mut response = told
-        .and_then(|body| written(&body, form.status))
+    let body = form.body(account_id, &answer.outcome);
+    let mut response = body
+        .and_then(|body| serialized(&body, form.status))
         .unwrap_or_else(IntoResponse::into_response);
     if answer.replayed {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
@@ -77,14 +77,14 @@ pub(super) fn respond(account_id: Uuid, answer: &Answer, form: Form) -> Response
     response
 }
 
-fn written(body: &Body<'_>, status: StatusCode) -> Result<Response, Problem> {
+fn serialized(body: &Body<'_>, status: StatusCode) -> Result<Response, Problem> {
     match (serde_json::to_vec(body), HeaderValue::try_from(etag(body.version()))) {
         (Ok(bytes), Ok(tag)) => {
             let json = HeaderValue::from_static("application/json");
             Ok((status, [(CONTENT_TYPE, json), (ETAG, tag)], bytes).into_response())
         }
         (bytes, _) => {
-            tracing::error!(error = ?bytes.err(), "an answer can't be written");
+            tracing::error!(error = ?bytes.err(), "an answer cannot be serialized");
             Err(Problem::internal())
         }
     }

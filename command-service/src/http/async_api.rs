@@ -1,4 +1,4 @@
-//! `GET /asyncapi.json`: the topic, described for other programs in AsyncAPI 3.
+//! `GET /asyncapi.json`: AsyncAPI 3 document of the topic
 
 use axum::extract::State;
 use axum::http::header;
@@ -13,66 +13,80 @@ use utoipa::ToSchema;
 
 use super::{AppState, examples};
 
-/// The topic's document
+/// Get the topic's AsyncAPI document
 ///
-/// Describes the topic on Kafka for programs that read it, in AsyncAPI 3: a message and a schema for each type of event.
-#[utoipa::path(get, operation_id = "get_topic_document", path = "/asyncapi.json", tag = "operations",
-    responses((status = 200, description = "The document", body = Object, example = json!({"asyncapi": "3.0.0"}))))]
+/// Describes the Kafka topic for consumers: a message and a schema for each event type.
+#[utoipa::path(get, operation_id = "get_topic_document", path = "/asyncapi.json",
+    tag = "operations",
+    responses((status = 200, description = "The AsyncAPI document", body = Object,
+    example = json!({"asyncapi": "3.0.0"}))))]
 pub(super) async fn async_api(State(state): State<AppState>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], state.topic_document.clone()).into_response()
 }
 
-/// The document of a topic, in AsyncAPI 3. Every event type is a message, with an example that is encoded as real ones are.
+/// Returns the AsyncAPI 3 document of a topic. Each event type is a message whose example is
+/// encoded like a real record.
 pub fn topic_document(topic: &str, partitions: Partition) -> Value {
     let refer = |kind: &str, name: &str| json!({"$ref": format!("#/{kind}/{name}")});
     let named = |kind: &str| -> Map<String, Value> {
         AccountEvent::TYPES.iter().map(|name| ((*name).to_owned(), refer(kind, name))).collect()
     };
-    let mut schemas = Vec::new();
-    EventData::schemas(&mut schemas);
-    let mut schemas: Map<String, Value> =
-        schemas.into_iter().map(|(name, schema)| (name, json!(schema))).collect();
-    schemas.insert("CloudEvent".to_owned(), json!(cloud_event::schema()));
-    schemas.insert("RecordHeaders".to_owned(), headers());
-    let messages: Map<String, Value> = examples::records()
-        .map(|(event, record)| {
-            (event.event_type().to_owned(), message(event.event_type(), &record))
-        })
-        .collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Passbook topic",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The topic to which the command-service publishes every committed event. Partition p holds the events \
-                of partition p of the log, in their order. A record may be published more than once.",
+            "description": "Topic to which the command-service publishes every committed event. \
+                            Topic partition p mirrors partition p of the log, in order. A record \
+                            may be published more than once.",
             "contact": {"name": "Passbook"},
             "license": {"name": "Apache-2.0"},
-            "tags": [{"name": "events", "description": "Changes of accounts, as they were recorded"}],
+            "tags": [{"name": "events", "description": "Recorded changes of accounts"}],
         },
         "defaultContentType": CLOUD_EVENT,
         "servers": {"kafka": {
             "host": "{brokers}",
             "protocol": "kafka",
             "description": "Apache Kafka",
-            "variables": {"brokers": {"default": "127.0.0.1:9092", "description": "As `KAFKA_BROKERS` names them"}},
+            "variables": {"brokers": {"default": "127.0.0.1:9092", "description": "Value of \
+                `KAFKA_BROKERS`"}},
         }},
         "channels": {"events": {
             "address": topic,
-            "description": "Every event of every account",
+            "description": "All events of all accounts",
             "messages": named("components/messages"),
-            "bindings": {"kafka": {"topic": topic, "partitions": partitions, "bindingVersion": "0.5.0"}},
+            "bindings": {"kafka": {
+                "topic": topic,
+                "partitions": partitions,
+                "bindingVersion": "0.5.0",
+            }},
         }},
         "operations": {"publish_events": {
             "action": "send",
-            "summary": "The command-service publishes what it has committed",
-            "description": "The key of a record is the account's id. Consumers skip a record whose `position` is not larger than the \
+            "summary": "The command-service publishes committed events",
+            "description": "The key of a record is the account's id. Consumers skip a record \
+                            whose `position` is not larger than the \
                 last one of its partition.",
             "channel": refer("channels", "events"),
             "messages": named("channels/events/messages").values().collect::<Vec<_>>(),
         }},
-        "components": {"messages": messages, "schemas": schemas},
+        "components": {"messages": messages(), "schemas": schemas()},
     })
+}
+
+fn schemas() -> Map<String, Value> {
+    let mut data = Vec::new();
+    EventData::schemas(&mut data);
+    let data = data.into_iter().map(|(name, schema)| (name, json!(schema)));
+    let own = [("CloudEvent", json!(cloud_event::schema())), ("RecordHeaders", headers())];
+    data.chain(own.map(|(name, schema)| (name.to_owned(), schema))).collect()
+}
+
+fn messages() -> Map<String, Value> {
+    let message = |(event, record): (AccountEvent, Value)| {
+        (event.event_type().to_owned(), message(event.event_type(), &record))
+    };
+    examples::records().map(message).collect()
 }
 
 fn message(event_type: &str, record: &Value) -> Value {
@@ -121,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_event_is_a_message_with_an_example() {
+    fn every_event_type_is_a_message_with_an_example() {
         let document = topic_document("accounts", 12);
         for &event_type in AccountEvent::TYPES {
             let message = &document["components"]["messages"][event_type];

@@ -16,7 +16,7 @@ use super::{AppState, examples, schemas};
 use crate::domain::command::Capture;
 use crate::domain::{Command, Refusal};
 
-/// How much of a hold is to go out.
+/// Capture of a hold.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 3_000, "reference": "room 12, two nights"}))]
@@ -30,7 +30,6 @@ pub(super) struct CaptureRequest {
 }
 
 impl CaptureRequest {
-    /// What is asked for.
     pub(super) fn into_command(self, hold_id: Uuid) -> Command {
         let Self { amount, reference, metadata } = self;
         Command::Capture(Capture {
@@ -42,16 +41,17 @@ impl CaptureRequest {
     }
 }
 
-/// Pay out money that is held
+/// Capture a hold
 ///
-/// All of it, or `amount`; the rest is given free. The hold ends with it.
-#[utoipa::path(post, operation_id = "capture_hold", path = "/v1/accounts/{id}/holds/{hold_id}/capture", tag = "commands",
+/// Pays out `amount`, or the whole hold if absent. Ends the hold and releases the rest.
+#[utoipa::path(post, operation_id = "capture_hold",
+    path = "/v1/accounts/{id}/holds/{hold_id}/capture", tag = "commands",
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("hold_id" = Uuid, Path, description = "The hold"),
         CommandHeaders,
     ),
-    request_body = Option<CaptureRequest>, responses(Done, Problems))]
+    request_body = Option<CaptureRequest>, responses(Success, Problems))]
 pub(super) async fn capture(
     State(state): State<AppState>,
     Path((account_id, hold_id)): Path<(Uuid, Uuid)>,
@@ -61,11 +61,11 @@ pub(super) async fn capture(
     submit(&state, account_id, headers, request.unwrap_or_default().into_command(hold_id)).await
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
-        made("HoldAnswer", "The money has gone out", examples::capture())
+        made("HoldAnswer", "The money was paid out", examples::capture())
     }
 }
 

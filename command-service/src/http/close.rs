@@ -12,10 +12,11 @@ use super::reason::ReasonRequest;
 use super::submit::submit;
 use crate::domain::{Command, Refusal};
 
-/// Close the account, for good
+/// Close an account
 ///
-/// It must have nothing on it and no open holds.
-#[utoipa::path(post, operation_id = "close_account", path = "/v1/accounts/{id}/close", tag = "commands",
+/// Closes the account for good. Its balance must be 0 and it must have no open holds.
+#[utoipa::path(post, operation_id = "close_account", path = "/v1/accounts/{id}/close",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<ReasonRequest>, responses(Changed, Problems))]
 pub(super) async fn close(

@@ -1,4 +1,4 @@
-//! What a command's request says beside its body: headers, and `?dry_run=true`.
+//! Headers and query parameters of commands.
 
 mod parameters;
 
@@ -19,14 +19,14 @@ const CORRELATION_ID: &str = "X-Correlation-Id";
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 const LONGEST_CORRELATION_ID: usize = 128;
 
-/// What every endpoint for a command takes beside its body.
+/// Parameters of a single command.
 #[derive(Debug)]
 pub(super) struct CommandHeaders {
-    /// From `If-Match`.
+    /// Versions accepted by `If-Match`; `None` accepts any.
     pub(super) expected_versions: Option<Vec<i64>>,
-    /// Decide and answer, but append nothing.
+    /// Decides and answers without appending.
     pub(super) dry_run: bool,
-    /// For the events' metadata.
+    /// Metadata of the command's events.
     pub(super) context: CommandContext,
 }
 
@@ -52,12 +52,12 @@ impl FromRequestParts<AppState> for CommandHeaders {
     }
 }
 
-/// What a request with many commands takes beside its body.
+/// Parameters of a bulk request.
 #[derive(Debug)]
 pub(super) struct BulkHeaders {
-    /// Decide and answer, but append nothing.
+    /// Decides and answers without appending.
     pub(super) dry_run: bool,
-    /// For the metadata of all events; without a key.
+    /// Metadata of all events, without an idempotency key.
     pub(super) context: CommandContext,
 }
 
@@ -66,13 +66,13 @@ impl FromRequestParts<AppState> for BulkHeaders {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let Query(CommandQuery { dry_run }) = Query::from_request_parts(parts, state).await?;
-        // Passed over, they would promise what is not kept.
+        // Refused instead of ignored: a client that sends them relies on their effect.
         for (name, field) in
             [(IDEMPOTENCY_KEY, "idempotency_key"), ("If-Match", "expected_version")]
         {
             if parts.headers.contains_key(name) {
                 let detail = format!(
-                    "is not for many commands: give each of them its own `{field}` in the body"
+                    "does not apply to a bulk request: set `{field}` of each command in the body"
                 );
                 return Err(Problem::malformed(name, detail));
             }
@@ -81,7 +81,7 @@ impl FromRequestParts<AppState> for BulkHeaders {
     }
 }
 
-/// What headers say for the metadata of events, keys aside.
+/// Reads the events' metadata from the headers, without the idempotency key.
 fn context(headers: &HeaderMap) -> Result<CommandContext, Problem> {
     Ok(CommandContext {
         idempotency_key: None,
@@ -93,17 +93,17 @@ fn context(headers: &HeaderMap) -> Result<CommandContext, Problem> {
     })
 }
 
-/// 400 `idempotency_key_missing`, from that field or header.
+/// Returns 400 `idempotency_key_missing` for a field or header.
 pub(super) fn key_missing(field: &str) -> Problem {
     let mut problem = Problem::malformed(
         field,
-        "is missing: this service takes changes only with an idempotency key",
+        "is missing: this service requires an idempotency key for every change",
     );
     "idempotency_key_missing".clone_into(&mut problem.code);
     problem
 }
 
-/// A key in a body.
+/// Idempotency key in a body.
 #[derive(Debug)]
 pub(super) struct IdempotencyKey(pub(super) String);
 
@@ -119,8 +119,8 @@ impl<'de> Deserialize<'de> for IdempotencyKey {
     }
 }
 
-/// The W3C trace context of the request. One that is not well-formed is to be ignored, not refused (Trace Context,
-/// section 3.2).
+/// Returns the W3C trace context of the request. A malformed one is ignored, not refused (Trace
+/// Context, section 3.2).
 fn traceparent(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all("traceparent").iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_well_formed_traceparent_is_kept() {
+    fn a_malformed_traceparent_is_ignored() {
         let kept = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", text.parse().unwrap());

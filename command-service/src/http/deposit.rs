@@ -13,10 +13,11 @@ use super::movement::MovementRequest;
 use super::submit::submit;
 use crate::domain::{Command, Refusal};
 
-/// Take money in
+/// Deposit money
 ///
-/// The balance grows by the amount. A frozen account takes money, unless the freeze blocks credits.
-#[utoipa::path(post, operation_id = "create_deposit", path = "/v1/accounts/{id}/deposits", tag = "commands",
+/// Increases the balance. A frozen account accepts deposits unless the freeze blocks credits.
+#[utoipa::path(post, operation_id = "create_deposit", path = "/v1/accounts/{id}/deposits",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = MovementRequest, responses(Entered, Problems))]
 pub(super) async fn deposit(

@@ -1,4 +1,5 @@
-//! What the endpoints' documentation shares. The examples of problems are made by the code that answers with them.
+//! Building blocks of the endpoints' OpenAPI documentation. The code that produces real problems
+//! produces their examples.
 
 use std::collections::BTreeMap;
 
@@ -6,61 +7,29 @@ use passbook_shared::http::body;
 pub(super) use passbook_shared::http::documented::Responses;
 use passbook_shared::http::documented::responses;
 use passbook_shared::http::limits::{self, Limits};
-use passbook_shared::http::problem::{FieldError, Problem};
+use passbook_shared::http::problem::Problem;
 use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, ResponseBuilder};
 
-use super::answer::{AnsweredEvent, AnsweredHold, CommandAnswer, HoldAnswer, TransferAnswer};
-use super::bulk::BulkAnswer;
 use super::{command_headers, examples, problems};
 use crate::domain::Refusal;
 use crate::outcome::CommandError;
 
-/// What the document says of the whole.
-#[derive(utoipa::OpenApi)]
-#[openapi(
-    info(
-        title = "Passbook command-service",
-        version = env!("CARGO_PKG_VERSION"),
-        description = "Changes money accounts, and shows the log of what happened to them.\n\n\
-            Amounts are integers in minor units (`1250` is 12.50 EUR). Every change may carry an `Idempotency-Key`: a \
-            repeat with it has no second effect and gets the first answer again. What goes wrong is answered as \
-            `application/problem+json` with a stable `code`. Every response carries `X-Request-Id`.",
-        contact(name = "Passbook"),
-        license(name = "Apache-2.0", identifier = "Apache-2.0")
-    ),
-    tags(
-        (name = "commands", description = "Change an account"),
-        (name = "log", description = "Read what happened, as it was recorded"),
-        (name = "operations", description = "Run the service"),
-    ),
-    components(schemas(
-        FieldError,
-        CommandAnswer,
-        AnsweredEvent,
-        HoldAnswer,
-        AnsweredHold,
-        TransferAnswer,
-        BulkAnswer,
-    ))
-)]
-pub(super) struct Document;
-
-/// For `responses(…)`: the account was made (201), or would have been (200, dry run).
+/// Responses of an opening: 201, or 200 for a dry run.
 #[derive(Debug)]
 pub(super) struct Created;
-/// For `responses(…)`: the account was changed by an entry (201), or would have been (200, dry run).
+/// Responses of an entry: 201, or 200 for a dry run.
 #[derive(Debug)]
 pub(super) struct Entered;
-/// For `responses(…)`: the account is as was asked for.
+/// Responses of a change of the account's settings: 200.
 #[derive(Debug)]
 pub(super) struct Changed;
 
 impl utoipa::IntoResponses for Created {
     fn responses() -> Responses {
-        let location = text_header("The account as this service has it: `/v1/accounts/{id}/state`");
+        let location = text_header("Path of the account's state: `/v1/accounts/{id}/state`");
         let created = answered(ACCOUNT, "The account is open", examples::opening())
             .header("Location", location);
         let mut responses = made(ACCOUNT, "", examples::opening());
@@ -81,12 +50,13 @@ impl utoipa::IntoResponses for Changed {
     }
 }
 
-/// The schema of most answers.
+/// Schema of most answers.
 const ACCOUNT: &str = "CommandAnswer";
 
-/// The answer, of a schema, to a command that has made something (201), or would have (200, dry run).
+/// Responses of a command that creates something: 201, or 200 for a dry run.
 pub(super) fn made(schema: &str, description: &str, example: Option<Value>) -> Responses {
-    let dry_run = answered(schema, "With `dry_run`: it would have been done", example.clone());
+    let dry_run =
+        answered(schema, "With `dry_run`: the answer that the command would get", example.clone());
     let made = answered(schema, description, example);
     BTreeMap::from([
         ("201".to_owned(), made.build().into()),
@@ -94,9 +64,9 @@ pub(super) fn made(schema: &str, description: &str, example: Option<Value>) -> R
     ])
 }
 
-/// The answer to a command after which the account is as was asked for.
+/// Response of a command that puts the account into a wanted state: 200.
 pub(super) fn changed(example: Option<Value>) -> Responses {
-    let description = "The account is so, now or already; with `dry_run`, it would be";
+    let description = "The account is in the requested state; with `dry_run`, it would be";
     BTreeMap::from([("200".to_owned(), answered(ACCOUNT, description, example).build().into())])
 }
 
@@ -120,7 +90,7 @@ fn text_header(description: &str) -> Header {
     HeaderBuilder::new().schema(Some(text)).description(Some(description)).build()
 }
 
-/// What any command on an account may be answered with instead, beside the refusals of its own.
+/// Problems of any command on an account, followed by the command's own `refusals`.
 pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> Responses {
     let mismatch = Refusal::VersionMismatch { current_version: 8 };
     let refusals = refusals
@@ -131,8 +101,8 @@ pub(super) fn command_problems(refusals: impl IntoIterator<Item = Refusal>) -> R
     responses(any_command("amount", "Idempotency-Key").into_iter().chain(refusals).chain([reused]))
 }
 
-/// What any request with commands may be answered with: one whose `malformed` field is no amount, for example, or that
-/// lacks its `key`.
+/// Problems of any request that carries commands. `malformed` and `key` name the fields in the
+/// examples.
 pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
     let detail = "invalid value: integer `0`, expected an integer of minor units from 1";
     let undecided = [
@@ -151,7 +121,7 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         .collect()
 }
 
-/// What any request with a body may be answered with instead.
+/// Problems of any request with a body.
 pub(super) fn body_problems() -> [Problem; 3] {
     [
         limits::body_too_slow(Limits::default().body),
@@ -160,7 +130,7 @@ pub(super) fn body_problems() -> [Problem; 3] {
     ]
 }
 
-/// What any request that reads the log may be answered with instead, beside problems of its own.
+/// Problems of any request that reads the log, followed by its own.
 pub(super) fn read_problems(own: impl IntoIterator<Item = Problem>) -> Responses {
     let any = [
         Problem::malformed("limit", "must be a whole number from 1 to 1000"),

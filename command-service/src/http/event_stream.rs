@@ -1,5 +1,5 @@
-//! Events of the log as an answer: read in slices, each when the client has taken the one before it. So a client that
-//! does not read costs a slice, whatever it has asked for.
+//! Streams events of the log in slices. Each slice is read when the client has taken the previous
+//! one, so a slow client costs one slice of memory.
 
 use std::net::IpAddr;
 
@@ -19,16 +19,16 @@ use crate::log::read::Page;
 /// Maximum number of events in a slice.
 const SLICE: usize = 200;
 
-/// Events that are numbered without gaps.
+/// Sequence of events that is numbered without gaps.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Of {
-    /// Of a partition, by position.
+pub(super) enum EventRange {
+    /// Events of a partition, by position.
     Partition(Partition),
-    /// Of an account, by version.
+    /// Events of an account, by version.
     Account(Uuid),
 }
 
-impl Of {
+impl EventRange {
     fn turns(self, state: &AppState) -> &Turns {
         match self {
             Self::Partition(_) => &state.feed_turns,
@@ -37,44 +37,45 @@ impl Of {
     }
 }
 
-/// A page that is being written.
+/// Page of which the first part was sent.
 #[derive(Debug)]
-struct Writing {
+struct PageWriter {
     state: AppState,
     client: IpAddr,
-    of: Of,
+    range: EventRange,
     after: i64,
     left: usize,
 }
 
-/// At most `limit` events after a number, as an `EventPage` for a client.
+/// Streams at most `limit` events after a number, as an `EventPage`.
 ///
 /// # Errors
-/// 404 `account_not_found`; 503 if the log can't be read, or too many read it. Once the answer has begun, its connection is
-/// cut off instead.
+/// 404 `account_not_found`. 503 if the log cannot be read or has too many readers. An error after
+/// the first slice closes the connection instead.
 pub(super) async fn page(
     state: AppState,
     client: IpAddr,
-    of: Of,
+    range: EventRange,
     after: i64,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let first = of.turns(&state).wait_for(client, slice(&state, of, after, limit)).await??;
-    let mut writing = Writing { state, client, of, after, left: limit };
+    let first = range.turns(&state).wait_for(client, slice(&state, range, after, limit)).await??;
+    let mut writer = PageWriter { state, client, range, after, left: limit };
     let mut bytes = b"{\"data\":[".to_vec();
-    if writing.write(&mut bytes, &first)? {
+    // A page of one slice has a known length and needs no stream.
+    if writer.write(&mut bytes, &first)? {
         return Ok(json(bytes.into()));
     }
-    let begun = (Some(Bytes::from(bytes)), Some(writing));
-    let pieces = stream::try_unfold(begun, |(ready, writing)| async move {
-        match (ready, writing) {
-            (Some(bytes), writing) => Ok(Some((bytes, (None, writing)))),
-            (None, Some(mut writing)) => {
-                let (bytes, is_last) = writing
-                    .go_on()
+    let begun = (Some(Bytes::from(bytes)), Some(writer));
+    let pieces = stream::try_unfold(begun, |(ready, writer)| async move {
+        match (ready, writer) {
+            (Some(bytes), writer) => Ok(Some((bytes, (None, writer)))),
+            (None, Some(mut writer)) => {
+                let (bytes, is_last) = writer
+                    .next_piece()
                     .await
                     .map_err(|problem| std::io::Error::other(problem.detail))?;
-                Ok(Some((bytes, (None, (!is_last).then_some(writing)))))
+                Ok(Some((bytes, (None, (!is_last).then_some(writer)))))
             }
             (None, None) => std::io::Result::Ok(None),
         }
@@ -86,36 +87,42 @@ fn json(body: Body) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-async fn slice(state: &AppState, of: Of, after: i64, left: usize) -> Result<Page, Problem> {
+async fn slice(
+    state: &AppState,
+    range: EventRange,
+    after: i64,
+    left: usize,
+) -> Result<Page, Problem> {
     let limit = left.min(SLICE);
-    match of {
-        Of::Partition(partition) => Ok(state.log.feed(partition, after, limit).await?),
-        Of::Account(account_id) => {
+    match range {
+        EventRange::Partition(partition) => Ok(state.log.feed(partition, after, limit).await?),
+        EventRange::Account(account_id) => {
             let page = state.log.account_events(account_id, after, limit).await?;
             page.ok_or_else(|| Problem::account_not_found(account_id))
         }
     }
 }
 
-impl Writing {
-    /// The next piece, and whether it is the last.
-    async fn go_on(&mut self) -> Result<(Bytes, bool), Problem> {
-        let Self { state, client, of, after, left } = self;
-        let page = of.turns(state).take(*client, slice(state, *of, *after, *left)).await?;
+impl PageWriter {
+    /// Returns the next piece, and whether it is the last.
+    async fn next_piece(&mut self) -> Result<(Bytes, bool), Problem> {
+        let Self { state, client, range, after, left } = self;
+        let page = range.turns(state).take(*client, slice(state, *range, *after, *left)).await?;
         let mut bytes = Vec::new();
         let is_last = self.write(&mut bytes, &page)?;
         Ok((bytes.into(), is_last))
     }
 
-    /// Writes a slice, and the end if it is the last. Returns whether it is.
+    /// Writes a slice, and the end of the page after the last slice. Returns whether it was the
+    /// last.
     fn write(&mut self, bytes: &mut Vec<u8>, page: &Page) -> Result<bool, Problem> {
         for event in &page.events {
-            // Behind another, in this slice or the one before it.
+            // Every event but the first of the page is preceded by a comma, across slices, too.
             if bytes.last() != Some(&b'[') {
                 bytes.push(b',');
             }
             serde_json::to_writer(&mut *bytes, event).map_err(|error| {
-                tracing::error!(%error, "an event can't be written");
+                tracing::error!(%error, "an event cannot be serialized");
                 Problem::internal()
             })?;
             self.after = self.number(event);
@@ -133,9 +140,9 @@ impl Writing {
     }
 
     fn number(&self, event: &RecordedEvent) -> i64 {
-        match self.of {
-            Of::Partition(_) => event.position.number,
-            Of::Account(_) => event.version,
+        match self.range {
+            EventRange::Partition(_) => event.position.number,
+            EventRange::Account(_) => event.version,
         }
     }
 }

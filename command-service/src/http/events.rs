@@ -1,4 +1,4 @@
-//! `GET /v1/events`: one partition of the log, or a search over all of them.
+//! `GET /v1/events`: one partition of the log, or a search across partitions
 
 use std::sync::Arc;
 
@@ -18,75 +18,78 @@ use utoipa::openapi::path::Parameter;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 
+use super::bounded::{LARGEST, QueryInt};
 use super::documented::{Responses, read_problems};
-use super::event_stream::{self, Of};
-use super::whole::{LARGEST, Whole};
+use super::event_stream::{self, EventRange};
 use super::{AppState, examples};
-use crate::log::read::search::{Cursor, Found, Search};
+use crate::log::read::search::{Cursor, Search, SearchPage};
 use crate::log::store::Store;
 
 const PATH: &str = "/v1/events";
 const DEFAULT_LIMIT: i64 = 100;
-/// Large, for those who read the whole log.
+/// Large enough for clients that read the whole log.
 const MAX_LIMIT: i64 = 5_000;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventsQuery {
-    /// One partition of the log, in order. Takes `after`, and none of the other parameters but `limit`.
+    /// Returns one partition of the log, in order. Can be combined only with `after` and `limit`.
     #[param(value_type = i64, required = false, minimum = 0, maximum = 999)]
-    partition: Option<Whole<0, 999>>,
-    /// With `partition`: only events after this position; 0 if absent.
+    partition: Option<QueryInt<0, 999>>,
+    /// With `partition`: returns only events after this position; 0 if absent.
     #[param(value_type = i64, required = false, minimum = 0, maximum = 9_007_199_254_740_991_i64)]
-    after: Option<Whole<0, LARGEST>>,
+    after: Option<QueryInt<0, LARGEST>>,
     #[serde(rename = "type")]
     #[param(schema_with = event_types, required = false)]
     event_type: Option<String>,
-    /// Only events that were recorded then or later.
+    /// Returns only events recorded at this time or later.
     #[param(value_type = String, required = false, format = DateTime)]
     from: Option<Timestamp>,
-    /// Only events that were recorded before then.
+    /// Returns only events recorded before this time.
     #[param(value_type = String, required = false, format = DateTime)]
     to: Option<Timestamp>,
     #[param(schema_with = cursor, required = false)]
     cursor: Option<String>,
-    /// At most so many; 100 if absent. A page may have fewer, even none: `has_more` tells.
+    /// Maximum number of events; 100 if absent. A page may be shorter or even empty: `has_more`
+    /// says whether more follow.
     #[param(value_type = i64, required = false, minimum = 1, maximum = 5_000)]
-    limit: Option<Whole<1, MAX_LIMIT>>,
+    limit: Option<QueryInt<1, MAX_LIMIT>>,
 }
 
-/// Some events of the log, in order.
+/// Page of events, in order.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct EventPage {
-    /// The events.
+    /// Events of the page.
     data: Vec<RecordedEvent>,
-    /// Where to go on, in a search.
+    /// Cursor of the next page of a search.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]
     next_cursor: Option<String>,
-    /// Whether there is more behind.
+    /// True if more events follow.
     has_more: bool,
 }
 
 impl EventPage {
-    fn found(found: Found, pages: List) -> Self {
+    fn found(found: SearchPage, pages: List) -> Self {
         let next_cursor = found.next.map(|place| pages.cursor(place));
         Self { data: found.events, has_more: next_cursor.is_some(), next_cursor }
     }
 }
 
-/// Events across accounts
+/// List events across accounts
 ///
-/// Either one partition of the log (`partition`, `after`), complete and in order; or a search over all partitions by
-/// type and time, oldest first. To follow the log, follow its partitions: a search is for people.
-#[utoipa::path(get, operation_id = "list_events", path = "/v1/events", tag = "log", params(EventsQuery),
+/// Returns one partition of the log (`partition`, `after`), complete and in order. Without
+/// `partition`, searches all partitions by type and time, oldest first. To follow the log, read its
+/// partitions; the search is for interactive use.
+#[utoipa::path(get, operation_id = "list_events", path = "/v1/events", tag = "log",
+    params(EventsQuery),
     responses(
-        (status = 200, description = "Some events", body = EventPage,
+        (status = 200, description = "A page of events", body = EventPage,
             headers(
-                ("X-Store-Id" = Uuid, description = "The store whose log it is"),
-                ("X-Partitions" = i16, description = "How many partitions that log has"),
-                ("X-Store-Epoch" = i32, description = "The epoch of that store"),
+                ("X-Store-Id" = Uuid, description = "Id of the store"),
+                ("X-Partitions" = i16, description = "Number of partitions of the log"),
+                ("X-Store-Epoch" = i32, description = "Epoch of the store"),
             ),
             example = json!(examples::page())),
         Problems,
@@ -96,16 +99,22 @@ pub(super) async fn events(
     Extension(bounds): Extension<Arc<Bounds>>,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
-    let (whose, Store { partitions, .. }) = (state.whose(), state.log.store());
+    let (headers, Store { partitions, .. }) = (state.store_headers(), state.log.store());
     let limit =
-        usize::try_from(query.limit.map_or(DEFAULT_LIMIT, Whole::get)).unwrap_or(usize::MAX);
+        usize::try_from(query.limit.map_or(DEFAULT_LIMIT, QueryInt::get)).unwrap_or(usize::MAX);
     if let Some(partition) = query.partition {
         only_with_partition(&query)?;
         let partition = partition_number(partition, partitions)?;
-        let after = query.after.map_or(0, Whole::get);
-        let page = event_stream::page(state, bounds.client, Of::Partition(partition), after, limit)
-            .await?;
-        return Ok((whose, page).into_response());
+        let after = query.after.map_or(0, QueryInt::get);
+        let page = event_stream::page(
+            state,
+            bounds.client,
+            EventRange::Partition(partition),
+            after,
+            limit,
+        )
+        .await?;
+        return Ok((headers, page).into_response());
     }
     if query.after.is_some() {
         return Err(Problem::malformed("after", "needs `partition`"));
@@ -125,7 +134,7 @@ pub(super) async fn events(
     let after = query.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
     let search = Search { event_type, from: query.from, to: query.to, after, limit };
     let found = state.read_turns.wait_for(bounds.client, state.log.search(&search)).await??;
-    Ok((whose, Json(EventPage::found(found, pages))).into_response())
+    Ok((headers, Json(EventPage::found(found, pages))).into_response())
 }
 
 fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {
@@ -137,23 +146,23 @@ fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {
     ];
     let given = searched.into_iter().find(|(_, is_given)| *is_given);
     given.map_or(Ok(()), |(name, _)| {
-        Err(Problem::malformed(name, "can't be combined with `partition`"))
+        Err(Problem::malformed(name, "cannot be combined with `partition`"))
     })
 }
 
-fn partition_number(asked: Whole<0, 999>, partitions: Partition) -> Result<Partition, Problem> {
+fn partition_number(asked: QueryInt<0, 999>, partitions: Partition) -> Result<Partition, Problem> {
     let partition =
         Partition::try_from(asked.get()).ok().filter(|partition| *partition < partitions);
     partition.ok_or_else(|| no_partition(partitions))
 }
 
-/// 400: the log has only so many.
+/// Returns 400 for a partition that the log does not have.
 pub(super) fn no_partition(partitions: Partition) -> Problem {
     Problem::malformed("partition", format!("the log has partitions 0 to {}", partitions - 1))
 }
 
 fn event_types() -> Object {
-    let description = Some("Only events of this type");
+    let description = Some("Returns only events of this type");
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(description)
@@ -163,7 +172,7 @@ fn event_types() -> Object {
 
 fn cursor() -> Object {
     let description =
-        Some("`next_cursor` of the page before; `type`, `from` and `to` must be that page's, too");
+        Some("`next_cursor` of the previous page; `type`, `from` and `to` must be the same");
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(description)
@@ -171,7 +180,7 @@ fn cursor() -> Object {
         .build()
 }
 
-/// Says in the document how many partitions this log has.
+/// Adds the log's number of partitions to the OpenAPI document.
 pub(super) fn document_partitions(document: &mut OpenApi, partitions: Partition) {
     let parameters =
         document.paths.paths.get_mut(PATH).and_then(|path| path.get.as_mut()?.parameters.as_mut());

@@ -1,6 +1,6 @@
-//! Answers for the documentation, made by the code that makes real ones.
+//! Example answers for the documentation, produced by the code that produces real ones.
 
-mod happened;
+mod events;
 
 use std::sync::Arc;
 
@@ -9,117 +9,108 @@ use passbook_shared::event::AccountEvent;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use self::happened::recorded;
+use self::events::recorded;
 use super::answer::{Body, Shape};
-use super::bulk;
-use crate::domain::{Account, Refusal, evolve};
-use crate::outcome::{Accepted, AccountChange, Answer, Outcome};
+use crate::domain::{Account, evolve};
+use crate::outcome::{Accepted, AccountChange};
 
-/// The account that examples speak of.
+/// Account of the examples.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
-/// The one that money is sent to.
+/// Receiving account of the examples.
 pub(super) const OTHER: Uuid = Uuid::from_u128(0x0199_0d2c_7b10_7c41_8e52_93d7_0a4c_1f88);
-/// A hold on the account.
+/// Hold of the examples.
 pub(super) const HOLD: Uuid = Uuid::from_u128(0x0199_0d2d_11a3_7e02_a6f9_4b3c_7d52_e016);
 
-/// The store that they are of.
+/// Store of the examples.
 const STORE: Uuid = Uuid::from_u128(0x6f1f_6f0e_6d9c_4b8e_9a55_64d6_f9b2_f5a1);
 
-/// The answer to an opening.
+/// Returns the answer to an opening.
 pub(super) fn opening() -> Option<Value> {
-    answer(Shape::Account, [happened::opened()?])
+    answer(Shape::Account, [events::opened()?])
 }
 
-/// The answer to a deposit.
+/// Returns the answer to a deposit.
 pub(super) fn deposit() -> Option<Value> {
-    answer(Shape::Account, [happened::opened()?, happened::deposited()?])
+    answer(Shape::Account, [events::opened()?, events::deposited()?])
 }
 
-/// The answer to a transfer.
+/// Returns the answer to a transfer.
 pub(super) fn transfer() -> Option<Value> {
-    let own =
-        change(ACCOUNT, &[happened::opened()?, AccountEvent::MoneySent(happened::leg(OTHER)?)])?;
-    let to = change(
-        OTHER,
-        &[happened::opened()?, AccountEvent::MoneyReceived(happened::leg(ACCOUNT)?)],
-    )?;
-    told(&Accepted { own, to: Some(to) }, Shape::Transfer)
+    let own = change(ACCOUNT, &[events::opened()?, AccountEvent::MoneySent(events::leg(OTHER)?)])?;
+    let to =
+        change(OTHER, &[events::opened()?, AccountEvent::MoneyReceived(events::leg(ACCOUNT)?)])?;
+    body(&Accepted { own, to: Some(to) }, Shape::Transfer)
 }
 
-/// The answer to a hold.
+/// Returns the answer to a hold.
 pub(super) fn hold() -> Option<Value> {
-    answer(Shape::Hold, [happened::opened()?, happened::held()?])
+    answer(Shape::Hold, [events::opened()?, events::held()?])
 }
 
-/// The answer to the capture of a hold.
+/// Returns the answer to the capture of a hold.
 pub(super) fn capture() -> Option<Value> {
-    answer(Shape::Hold, [happened::opened()?, happened::held()?, happened::captured()?])
+    answer(Shape::Hold, [events::opened()?, events::held()?, events::captured()?])
 }
 
-/// The answer to the release of a hold.
+/// Returns the answer to the release of a hold.
 pub(super) fn release() -> Option<Value> {
-    answer(Shape::Hold, [happened::opened()?, happened::held()?, happened::released()?])
+    answer(Shape::Hold, [events::opened()?, events::held()?, events::released()?])
 }
 
-/// The answer to the reversal of a deposit.
+/// Returns the answer to the reversal of a deposit.
 pub(super) fn reversal() -> Option<Value> {
-    answer(Shape::Account, [happened::opened()?, happened::deposited()?, happened::reversed()?])
+    answer(Shape::Account, [events::opened()?, events::deposited()?, events::reversed()?])
 }
 
-/// The answer to a change of the overdraft limit.
+/// Returns the answer to a change of the overdraft limit.
 pub(super) fn overdraft_limit() -> Option<Value> {
-    answer(Shape::Account, [happened::opened()?, happened::limited()])
+    answer(Shape::Account, [events::opened()?, events::limited()])
 }
 
-/// The answer to a freeze.
+/// Returns the answer to a freeze.
 pub(super) fn freeze() -> Option<Value> {
-    answer(Shape::Account, [happened::opened()?, happened::frozen()])
+    answer(Shape::Account, [events::opened()?, events::frozen()])
 }
 
-/// The answer to two commands, one of which was refused.
-pub(super) fn bulk() -> Option<Value> {
-    let own = change(ACCOUNT, &[happened::opened()?, happened::deposited()?])?;
-    let outcomes = [
-        Outcome::Accepted(Accepted { own, to: None }),
-        Outcome::Refused(Refusal::InsufficientFunds { available: 125_000, overdraft_limit: 0 }),
-    ];
-    let results = outcomes.map(|outcome| Ok(Answer { replayed: false, outcome }));
-    serde_json::from_slice(&bulk::example(&results).ok()?).ok()
+/// Returns an accepted deposit.
+pub(super) fn accepted_deposit() -> Option<Accepted> {
+    let own = change(ACCOUNT, &[events::opened()?, events::deposited()?])?;
+    Some(Accepted { own, to: None })
 }
 
-/// A page of events.
+/// Returns a page of events.
 pub(super) fn page() -> Option<Value> {
     let event = |version, event| recorded(ACCOUNT, version, &event);
-    let events = [event(1, happened::opened()?)?, event(2, happened::deposited()?)?];
+    let events = [event(1, events::opened()?)?, event(2, events::deposited()?)?];
     Some(json!({ "data": events, "has_more": false }))
 }
 
-/// An event of each type, and the value of its record in the topic.
+/// Returns an event of each type with the value of its record in the topic.
 pub(super) fn records() -> impl Iterator<Item = (AccountEvent, Value)> {
-    happened::every().into_iter().flatten().zip(1..).filter_map(|(event, version)| {
+    events::every().into_iter().flatten().zip(1..).filter_map(|(event, version)| {
         let mut record = Vec::new();
         cloud_event::encode(&recorded(ACCOUNT, version, &event)?, STORE, 0, &mut record).ok()?;
         Some((event, serde_json::from_slice(&record).ok()?))
     })
 }
 
-/// An account folded from its events.
+/// Returns an account folded from its events.
 pub(super) fn state() -> Option<Value> {
     let mut answer = deposit()?;
     answer.as_object_mut()?.remove("events");
     Some(answer)
 }
 
-/// What the last event of a history was answered with.
+/// Returns the answer to the last event of a history.
 fn answer<const N: usize>(shape: Shape, history: [AccountEvent; N]) -> Option<Value> {
-    told(&Accepted { own: change(ACCOUNT, &history)?, to: None }, shape)
+    body(&Accepted { own: change(ACCOUNT, &history)?, to: None }, shape)
 }
 
-fn told(accepted: &Accepted, shape: Shape) -> Option<Value> {
+fn body(accepted: &Accepted, shape: Shape) -> Option<Value> {
     serde_json::to_value(Body::of(accepted, shape)?).ok()
 }
 
-/// What the last event of a history did to the account.
+/// Returns the change that the last event of a history made.
 fn change(account_id: Uuid, history: &[AccountEvent]) -> Option<AccountChange> {
     let version = i64::try_from(history.len()).ok()?;
     let event = recorded(account_id, version, history.last()?)?;
@@ -137,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_examples() {
+    fn every_example_exists() {
         let answers = [
             opening(),
             deposit(),
@@ -148,8 +139,25 @@ mod tests {
             reversal(),
             overdraft_limit(),
         ];
-        for example in answers.into_iter().chain([freeze(), bulk(), page(), state()]) {
+        for example in answers.into_iter().chain([freeze(), page(), state()]) {
             assert!(example.is_some());
         }
+    }
+
+    #[test]
+    fn the_last_event_of_a_hold_determines_its_answer() {
+        let hold = |example: Option<Value>| example.unwrap()["hold"].clone();
+        let expected = |status: &str, captured: i64| {
+            json!({
+                "hold_id": HOLD,
+                "amount": 5000,
+                "captured": captured,
+                "status": status,
+                "expires_at": "2026-12-01T00:00:00.000000Z",
+            })
+        };
+        assert_eq!(hold(super::hold()), expected("open", 0));
+        assert_eq!(hold(capture()), expected("captured", 3_000));
+        assert_eq!(hold(release()), expected("released", 0));
     }
 }

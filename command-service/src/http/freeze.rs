@@ -14,29 +14,30 @@ use super::submit::submit;
 use super::{AppState, schemas};
 use crate::domain::{Command, Refusal};
 
-/// A freeze.
+/// Freeze of an account.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"reason": "court order", "block_credits": true}))]
 pub(super) struct FreezeRequest {
     #[schema(schema_with = schemas::optional_reference)]
     reason: Option<Reference>,
-    /// Whether money is kept from coming in, too; false if absent.
+    /// Blocks incoming money, too; false if absent.
     block_credits: Option<bool>,
 }
 
 impl FreezeRequest {
-    /// What is asked for.
     pub(super) fn into_command(self) -> Command {
         let Self { reason, block_credits } = self;
         Command::Freeze(AccountFrozen { reason, block_credits: block_credits.unwrap_or(false) })
     }
 }
 
-/// Let no money out
+/// Freeze an account
 ///
-/// Nor in, with `block_credits`. A frozen account may be frozen again in another way.
-#[utoipa::path(post, operation_id = "freeze_account", path = "/v1/accounts/{id}/freeze", tag = "commands",
+/// Blocks outgoing money and, with `block_credits`, incoming money. A further freeze replaces the
+/// current one.
+#[utoipa::path(post, operation_id = "freeze_account", path = "/v1/accounts/{id}/freeze",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<FreezeRequest>, responses(Changed, Problems))]
 pub(super) async fn freeze(

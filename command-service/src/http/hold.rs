@@ -11,16 +11,16 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
+use super::derived_id::derived_id;
 use super::documented::{Responses, command_problems, made};
-use super::made_id::made_id;
 use super::submit::submit;
 use super::{AppState, examples, schemas};
 use crate::domain::{Command, Refusal};
 
-/// Of holds that were placed with a key and no id. Never to be changed.
+/// UUIDv5 namespace of holds without a client-supplied id. Must never change.
 const PLACED_BY_KEY: Uuid = Uuid::from_u128(0x8f0b_77c1_2d5a_4e96_b3f4_1a6c_e05d_9278);
 
-/// Money to be held.
+/// Hold to place.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 5_000, "reference": "room 12"}))]
@@ -29,8 +29,8 @@ pub(super) struct HoldRequest {
     amount: Amount,
     #[schema(schema_with = schemas::optional_reference)]
     reference: Option<Reference>,
-    /// Made if absent: from the account and the `Idempotency-Key` if there is one. The account can't have another hold
-    /// with it, ever.
+    /// Generated if absent: derived from the account and the `Idempotency-Key`, if there is one.
+    /// Unique in the account, also among ended holds.
     hold_id: Option<Uuid>,
     #[schema(schema_with = schemas::optional_expiry)]
     expires_at: Option<Timestamp>,
@@ -39,21 +39,22 @@ pub(super) struct HoldRequest {
 }
 
 impl HoldRequest {
-    /// What is asked for.
     pub(super) fn into_command(self, account_id: Uuid, key: Option<&str>) -> Command {
         let Self { amount, reference, hold_id, expires_at, metadata } = self;
-        let hold_id = hold_id.unwrap_or_else(|| made_id(PLACED_BY_KEY, account_id, key));
+        let hold_id = hold_id.unwrap_or_else(|| derived_id(PLACED_BY_KEY, account_id, key));
         let metadata = metadata.unwrap_or_default();
         Command::Hold(HoldPlaced { hold_id, amount, expires_at, reference, metadata })
     }
 }
 
-/// Set money aside
+/// Place a hold
 ///
-/// What is available falls, the balance does not. A hold ends once: captured, released, or at its time.
-#[utoipa::path(post, operation_id = "place_hold", path = "/v1/accounts/{id}/holds", tag = "commands",
+/// Reserves money: the available amount falls, the balance stays. A hold ends once: by capture,
+/// release or expiry.
+#[utoipa::path(post, operation_id = "place_hold", path = "/v1/accounts/{id}/holds",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
-    request_body = HoldRequest, responses(Done, Problems))]
+    request_body = HoldRequest, responses(Success, Problems))]
 pub(super) async fn hold(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
@@ -64,11 +65,11 @@ pub(super) async fn hold(
     submit(&state, account_id, headers, command).await
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
-        made("HoldAnswer", "The money is held", examples::hold())
+        made("HoldAnswer", "The hold was placed", examples::hold())
     }
 }
 

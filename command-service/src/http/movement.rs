@@ -1,4 +1,4 @@
-//! The bodies of deposits and withdrawals.
+//! Bodies of deposits and withdrawals.
 
 use passbook_shared::event::MoneyMoved;
 use passbook_shared::http::problem::Problem;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::schemas;
 
-/// Money that comes in.
+/// Deposit.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
@@ -25,10 +25,10 @@ pub(super) struct MovementRequest {
 }
 
 impl MovementRequest {
-    /// What is to be recorded.
+    /// Validates the request into the event's payload.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    /// 400 `malformed_request` if `effective_at` is in the future.
     pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
         let Self { amount, reference, effective_at, metadata } = self;
         not_in_the_future(effective_at, now)?;
@@ -43,7 +43,7 @@ impl MovementRequest {
     }
 }
 
-/// Money that goes out.
+/// Withdrawal.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"amount": 25_000, "reference": "INV-2026-0042"}))]
@@ -61,10 +61,10 @@ pub(super) struct WithdrawalRequest {
 }
 
 impl WithdrawalRequest {
-    /// What is to be recorded.
+    /// Validates the request into the event's payload.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    /// 400 `malformed_request` if `effective_at` is in the future.
     pub(super) fn into_movement(self, now: Timestamp) -> Result<MoneyMoved, Problem> {
         let Self { amount, reference, effective_at, metadata, allow_backdated_overdraft } = self;
         let allow_backdated_overdraft = allow_backdated_overdraft.unwrap_or_default();
@@ -74,18 +74,19 @@ impl WithdrawalRequest {
     }
 }
 
-/// Whether money may count from then.
+/// Checks that an effective time is not in the future.
 ///
 /// # Errors
-/// 400 `malformed_request` if that time is yet to come.
+/// 400 `malformed_request` if it is.
 pub(super) fn not_in_the_future(
     effective_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), Problem> {
     match effective_at {
-        Some(at) if at > now => {
-            Err(Problem::malformed("effective_at", format!("is in the future: it is {now} now")))
-        }
+        Some(at) if at > now => Err(Problem::malformed(
+            "effective_at",
+            format!("is in the future: the current time is {now}"),
+        )),
         Some(_) | None => Ok(()),
     }
 }

@@ -21,12 +21,14 @@ use super::submit::submit_request;
 use super::{AppState, schemas};
 use crate::domain::{Command, Refusal};
 
-/// A new account.
+/// Account to open.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(example = json!({"owner": "customer-4711", "currency": "EUR", "initial_deposit": 100_000}))]
+#[schema(example = json!({"owner": "customer-4711", "currency": "EUR",
+    "initial_deposit": 100_000}))]
 pub(super) struct OpenAccountRequest {
-    /// Made if absent: from `owner` and the `Idempotency-Key` if there is one, so that a repeat finds the same account.
+    /// Generated if absent: derived from `owner` and the `Idempotency-Key`, if there is one, so
+    /// that a repeat finds the same account.
     account_id: Option<Uuid>,
     #[schema(schema_with = schemas::owner)]
     owner: Owner,
@@ -46,17 +48,17 @@ pub(super) struct OpenAccountRequest {
 struct AmountOrZero(#[serde(deserialize_with = "amount_or_zero")] i64);
 
 impl OpenAccountRequest {
-    /// The account, and the command to open it.
+    /// Returns the id of the account and the command to open it.
     ///
     /// # Errors
-    /// 400 `malformed_request` if the opening is to count from a time that is yet to come.
+    /// 400 `malformed_request` if `effective_at` is in the future.
     pub(super) fn into_command(
         self,
         key: Option<&str>,
         now: Timestamp,
     ) -> Result<(Uuid, Command), Problem> {
         not_in_the_future(self.effective_at, now)?;
-        let made = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
+        let derived = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
         let opening = AccountOpened {
             owner: self.owner,
             currency: self.currency,
@@ -65,16 +67,19 @@ impl OpenAccountRequest {
             effective_at: self.effective_at,
             metadata: self.metadata.unwrap_or_default(),
         };
-        Ok((self.account_id.unwrap_or(made), Command::Open(opening)))
+        Ok((self.account_id.unwrap_or(derived), Command::Open(opening)))
     }
 }
 
 /// Open an account
 ///
-/// An account has one owner and one currency for good. Without an `account_id`, the service makes one. An account that is
-/// brought from elsewhere has its `initial_deposit` count from an `effective_at` that is past; its `overdraft_limit` is
-/// that of any earlier time, too.
-#[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands", params(CommandHeaders),
+/// Opens an account for one owner in one currency; both are permanent. Without an `account_id`, the
+/// service generates one.
+///
+/// For an account migrated from another system, a past `effective_at` dates the `initial_deposit`.
+/// The `overdraft_limit` then also applies to any earlier time.
+#[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands",
+    params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
 pub(super) async fn open_account(
     State(state): State<AppState>,
@@ -84,6 +89,7 @@ pub(super) async fn open_account(
     let key = headers.context.idempotency_key.as_deref();
     let (account_id, command) = request.into_command(key, state.clock.now())?;
     let mut request = [headers.request(account_id, command)];
+    // A repeat may have to find an account whose id an older release derived.
     state.keep_opened_ids(&mut request).await?;
     let [request] = request;
     let account_id = request.account_id;

@@ -1,4 +1,5 @@
-//! Ids of accounts whose opening brings an idempotency key and no id: a repeat must find the same account.
+//! Ids of accounts that are opened with an idempotency key and without an id: a repeat must find
+//! the same account.
 
 use std::collections::HashMap;
 
@@ -9,22 +10,23 @@ use super::AppState;
 use crate::domain::Command;
 use crate::request::CommandRequest;
 
-/// Of owner and key. Never to be changed.
+/// UUIDv5 namespace of owner and key. Must never change.
 const OPENED_BY_OWNER_AND_KEY: Uuid = Uuid::from_u128(0x2a7d_41c8_96e3_4d1b_8c05_7be2_f1a9_3d64);
-/// Of the key alone, as stores had it once. Never to be changed.
+/// UUIDv5 namespace of the key alone, which older stores used. Must never change.
 const OPENED_BY_KEY: Uuid = Uuid::from_u128(0x6b1d_9ed3_4f0c_4f4e_8d4f_0d6a_6a6f_b0c5);
 
-/// The id of the account that this owner opens with this key: another owner's key is another key. No owner holds a NUL.
+/// Returns the account id for an owner and a key. The separating NUL is unambiguous, because an
+/// owner contains none.
 pub(super) fn opened_id(owner: &str, key: &str) -> Uuid {
     Uuid::new_v5(&OPENED_BY_OWNER_AND_KEY, &[owner.as_bytes(), b"\0", key.as_bytes()].concat())
 }
 
 impl AppState {
-    /// Leaves openings by key the accounts that they opened when ids were of the key alone: if the owner is the same, it is
-    /// the same opening.
+    /// Redirects openings to accounts whose ids were derived from the key alone, if the owner is
+    /// the same. Such an opening is a repeat from before ids depended on the owner.
     ///
     /// # Errors
-    /// 503, if the log can't be read now.
+    /// 503 if the log cannot be read.
     pub(super) async fn keep_opened_ids(
         &self,
         requests: &mut [CommandRequest],
@@ -56,16 +58,16 @@ impl AppState {
     }
 }
 
-/// The ids that the account would have had by the key alone, as it is and as it was sent in quotes, if the request leaves its
-/// id to us.
+/// Returns the ids that older stores would have derived, from the bare and from the quoted key.
+/// Returns `None` if the request supplied its own id.
 fn ids_by_key(request: &CommandRequest) -> Option<[Uuid; 2]> {
     let (Command::Open(opening), Some(key)) = (&request.command, &request.context.idempotency_key)
     else {
         return None;
     };
-    let is_made = request.account_id == opened_id(&opening.owner, key);
+    let is_derived = request.account_id == opened_id(&opening.owner, key);
     let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
-    is_made.then(|| [key, &quoted].map(|key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes())))
+    is_derived.then(|| [key, &quoted].map(|key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes())))
 }
 
 #[cfg(test)]
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_owner_and_key_are_one_id_for_ever() {
+    fn owner_and_key_determine_the_id() {
         assert_eq!(opened_id("ada", "open-1").to_string(), "32612b91-1d42-5c4e-a1bc-0e7bf811de9c");
         for (owner, key) in
             [("ada", "open-2"), ("bob", "open-1"), ("adao", "pen-1"), ("ad", "aopen-1")]

@@ -14,7 +14,7 @@ use super::submit::submit;
 use super::{AppState, examples, schemas};
 use crate::domain::{Command, Refusal};
 
-/// How far below 0 the available money may go.
+/// Overdraft limit to set.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"limit": 50_000}))]
@@ -25,18 +25,19 @@ pub(super) struct OverdraftLimitRequest {
 }
 
 impl OverdraftLimitRequest {
-    /// What is asked for.
     pub(super) fn into_command(self) -> Command {
         Command::SetOverdraftLimit(OverdraftLimitSet { limit: self.limit })
     }
 }
 
-/// Set how far below 0 the available money may go
+/// Set the overdraft limit
 ///
-/// The limit must not be less than what is in use: `overdraft_in_use`.
-#[utoipa::path(put, operation_id = "set_overdraft_limit", path = "/v1/accounts/{id}/overdraft-limit", tag = "commands",
+/// Sets how far below 0 the available amount may go. A limit below the overdraft in use is refused
+/// with `overdraft_in_use`.
+#[utoipa::path(put, operation_id = "set_overdraft_limit",
+    path = "/v1/accounts/{id}/overdraft-limit", tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
-    request_body = OverdraftLimitRequest, responses(Done, Problems))]
+    request_body = OverdraftLimitRequest, responses(Success, Problems))]
 pub(super) async fn set_overdraft_limit(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
@@ -46,9 +47,9 @@ pub(super) async fn set_overdraft_limit(
     submit(&state, account_id, headers, request.into_command()).await
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
         changed(examples::overdraft_limit())
     }

@@ -1,4 +1,4 @@
-//! From what the domain and the lanes say to what the client gets: every refusal and every error, in one place.
+//! Maps every refusal of the domain and every error of the lanes to a problem, in one place.
 
 use axum::http::StatusCode;
 use passbook_shared::http::problem::Problem;
@@ -8,10 +8,13 @@ use crate::domain::Refusal;
 use crate::domain::effective::MOST_OF_REQUEST;
 use crate::outcome::CommandError;
 
-/// Seconds after which to ask again while the log is behind: until somebody has decided.
+/// `Retry-After` in seconds while the log is behind: an operator has to act first.
 const LOG_IS_BEHIND_RETRY: u32 = 30;
 
-/// The problem that a refusal is. A function of its arguments alone: a repeat gets the same bytes.
+/// Returns the problem of a refusal: a pure function, so a replay returns the same bytes.
+///
+/// Refusals are stored as data and rendered on every replay, also those of earlier releases. The
+/// texts of `detail` are therefore part of the stored answers and must not change.
 pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
     let refused =
         |code, detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail);
@@ -30,7 +33,8 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
         ),
         Refusal::InsufficientFunds { available, overdraft_limit } => {
             let detail = format!(
-                "on account {account_id}, {available} is available, and the overdraft limit is {overdraft_limit}"
+                "on account {account_id}, {available} is available, and the overdraft limit is \
+                 {overdraft_limit}"
             );
             refused("insufficient_funds", detail)
                 .with("available", *available)
@@ -38,7 +42,8 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
         }
         Refusal::InsufficientFundsAt { available, overdraft_limit, at } => {
             let detail = format!(
-                "on account {account_id}, by effective time, {available} was available at {at}, and the overdraft limit was \
+                "on account {account_id}, by effective time, {available} was available at {at}, \
+                 and the overdraft limit was \
                  {overdraft_limit}; `allow_backdated_overdraft` waives this check"
             );
             refused("insufficient_funds", detail)
@@ -48,9 +53,12 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
         }
         Refusal::TooFarBack { most_later_events } => {
             let detail = format!(
-                "account {account_id} has more than {most_later_events} events since that `effective_at` or an earlier one \
-                 of the request, or all accounts of the request have more than {MOST_OF_REQUEST}: what was available is \
-                 not looked up over more. Send the debit in a request of its own, or waive this check with \
+                "account {account_id} has more than {most_later_events} events since that \
+                 `effective_at` or an earlier one \
+                 of the request, or all accounts of the request have more than \
+                 {MOST_OF_REQUEST}: what was available is \
+                 not looked up over more. Send the debit in a request of its own, or waive this \
+                 check with \
                  `allow_backdated_overdraft`"
             );
             refused("too_far_back", detail).with("most_later_events", *most_later_events)
@@ -78,7 +86,8 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
                 .with("to_currency", to.code())
         }
         Refusal::TransferExists => {
-            let detail = "`transfer_id` is another transfer's: the same id is taken only with the same content";
+            let detail = "`transfer_id` is another transfer's: the same id is taken only with \
+                the same content";
             Problem::new(StatusCode::CONFLICT, "transfer_exists", detail)
         }
         Refusal::HoldNotFound => Problem::new(
@@ -116,7 +125,8 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
         }
         Refusal::NotReversible { event_type } => {
             let detail = format!(
-                "the entry is of type {event_type}: only deposits, withdrawals and transfers are reversed"
+                "the entry is of type {event_type}: only deposits, withdrawals and transfers are \
+                 reversed"
             );
             refused("not_reversible", detail)
         }
@@ -139,27 +149,26 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
     }
 }
 
-/// The problem of a command that was not decided.
+/// Returns the problem of a command that was not decided.
 pub(super) fn undecided(error: &CommandError) -> Problem {
     let unavailable =
         |code, detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1);
     match error {
-        CommandError::Overloaded => unavailable(
-            "overloaded",
-            "too many commands are waiting; nothing was changed by this one",
-        ),
+        CommandError::Overloaded => {
+            unavailable("overloaded", "too many commands are waiting; this command changed nothing")
+        }
         CommandError::ShuttingDown => unavailable(
             "overloaded",
-            "this instance is shutting down; nothing was changed by this command",
+            "this instance is shutting down; this command changed nothing",
         ),
         CommandError::StoreUnavailable(reason) => {
-            Problem::store_unavailable(&format!("{reason}; nothing was changed by this command"))
+            Problem::store_unavailable(&format!("{reason}; this command changed nothing"))
         }
         CommandError::LogIsBehind { partition, log_position, topic_position } => {
             let detail = format!(
-                "partition {partition} of the log ends at position {log_position} and lacks events that the topic has, up \
-                 to {topic_position}: it was restored from a backup, and an operator has yet to accept that. Nothing was \
-                 changed by this command"
+                "partition {partition} of the log ends at position {log_position}, but the topic \
+                 has events up to {topic_position}: the log was restored from a backup, and an \
+                 operator must accept the restore first. This command changed nothing"
             );
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log_is_behind", detail)
                 .with("partition", *partition)
@@ -169,19 +178,21 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
         }
         CommandError::OutcomeUnknown => unavailable(
             "outcome_unknown",
-            "the store went away while the command was being made durable: it may or may not have been done. A \
-             repeat with the same Idempotency-Key is safe and tells",
+            "the connection to the store was lost during the commit: the command may or may not \
+             have taken effect. Repeat it with the same Idempotency-Key to learn the outcome",
         ),
         CommandError::Conflict => {
-            let detail = "others changed the account each time this command was tried; nothing was changed by this one";
+            let detail = "concurrent changes of the account kept this command from being decided; \
+                          it changed nothing";
             Problem::new(StatusCode::CONFLICT, "conflict", detail)
         }
         CommandError::KeyReused => {
+            // Compared byte for byte with earlier releases, like the stored refusals.
             let detail = "the Idempotency-Key was used on this account for another request";
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
         }
         CommandError::SetAborted => {
-            let detail = "another command of its set was not done; nothing was changed by this one";
+            let detail = "another command of the set failed; this command changed nothing";
             Problem::new(StatusCode::CONFLICT, "held_back", detail)
         }
         CommandError::Internal => Problem::internal(),
@@ -193,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_other_account_does_not_allow_is_told_of_that_account() {
+    fn a_refusal_of_the_counterparty_names_its_account() {
         let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         for (refusal, status, code) in [
             (Refusal::AccountNotFound, 404, "account_not_found"),

@@ -1,4 +1,4 @@
-//! The body of a request that may say why, and nothing else.
+//! Body of a request with an optional reason.
 
 use passbook_shared::event::Reason;
 use passbook_shared::text::Reference;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::schemas;
 
-/// Why, in your words.
+/// Optional reason, in the client's words.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"reason": "asked for by the owner"}))]

@@ -15,7 +15,7 @@ use crate::domain::command::Release;
 use crate::domain::{Command, Refusal};
 
 impl ReasonRequest {
-    /// What is asked for of a hold.
+    /// Converts the request into the release of a hold.
     pub(super) fn into_release(self, hold_id: Uuid) -> Command {
         let Reason { reason } = self.into();
         Command::Release(Release { hold_id, reason })
@@ -24,14 +24,15 @@ impl ReasonRequest {
 
 /// Release a hold
 ///
-/// The money of the hold is available again; the balance stays as it is.
-#[utoipa::path(post, operation_id = "release_hold", path = "/v1/accounts/{id}/holds/{hold_id}/release", tag = "commands",
+/// Makes the held money available again; the balance stays.
+#[utoipa::path(post, operation_id = "release_hold",
+    path = "/v1/accounts/{id}/holds/{hold_id}/release", tag = "commands",
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("hold_id" = Uuid, Path, description = "The hold"),
         CommandHeaders,
     ),
-    request_body = Option<ReasonRequest>, responses(Done, Problems))]
+    request_body = Option<ReasonRequest>, responses(Success, Problems))]
 pub(super) async fn release(
     State(state): State<AppState>,
     Path((account_id, hold_id)): Path<(Uuid, Uuid)>,
@@ -41,11 +42,11 @@ pub(super) async fn release(
     submit(&state, account_id, headers, request.unwrap_or_default().into_release(hold_id)).await
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
-        made("HoldAnswer", "The money is free", examples::release())
+        made("HoldAnswer", "The hold was released", examples::release())
     }
 }
 

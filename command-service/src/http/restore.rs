@@ -16,80 +16,80 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub(super) use self::accept::{__path_accept, accept};
-pub(crate) use self::accept::{AcceptRequest, ShownFork};
+pub(crate) use self::accept::{AcceptRequest, ForkReference};
 use super::AppState;
+use super::bounded::QueryInt;
 use super::documented::{Responses, read_problems};
-use super::whole::Whole;
-use crate::restore::survey::{Survey, SurveyError, Surveyed};
+use crate::restore::survey::{Survey, SurveyError, SurveyedFork};
 
 const DEFAULT_LIMIT: i64 = 100;
 const MAX_LIMIT: i64 = 1_000;
-/// Seconds after which the topic is worth another try.
+/// `Retry-After` in seconds while the topic is unavailable.
 const TOPIC_RETRY: u32 = 5;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RestoreQuery {
-    /// At most so many events of each partition; 100 if absent.
+    /// Maximum number of events shown for each partition; 100 if absent.
     #[param(value_type = i64, required = false, minimum = 0, maximum = 1_000)]
-    limit: Option<Whole<0, MAX_LIMIT>>,
+    limit: Option<QueryInt<0, MAX_LIMIT>>,
 }
 
-/// What accepting the log as it is means.
+/// Preview of an accepted restore.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RestorePreview {
-    /// The epoch of the store.
+    /// Current epoch of the store.
     #[schema(value_type = i32, minimum = 0, maximum = 1_000_000)]
     pub epoch: Epoch,
-    /// The forked partitions, in ascending order; none if there is nothing to accept.
+    /// Forked partitions, in ascending order; empty if there is nothing to accept.
     pub forks: Vec<ForkPreview>,
 }
 
-/// A partition in which the topic holds events that the log does not have.
+/// Partition in which the topic holds events that the log lacks.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 pub(crate) struct ForkPreview {
-    /// The partition.
+    /// Partition number.
     #[schema(value_type = i32)]
     pub partition: Partition,
-    /// Where the log ends.
+    /// Last position of the log.
     #[schema(minimum = 0)]
     pub log_position: i64,
-    /// The last position that the topic holds of the events the log does not have.
+    /// Last position of the topic's events that the log lacks.
     #[schema(minimum = 1)]
     pub topic_position: i64,
-    /// The last position that both have in common: what is after it in the topic is given up.
+    /// Last position that log and topic have in common. The topic's events after it are given up.
     #[schema(minimum = 0)]
     pub kept: i64,
-    /// What was found, for people.
+    /// Description of the difference.
     #[schema(examples("the topic holds another event at position 1042"))]
     pub reason: String,
-    /// The first of the events that are given up.
+    /// First events that are given up.
     pub events: Vec<GivenUp>,
-    /// Whether there are more.
+    /// True if there are more such events.
     pub has_more: bool,
 }
 
-/// An event that the topic has and the log has not.
+/// Event that the topic has and the log lacks.
 #[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = GivenUpEvent)]
 pub(crate) struct GivenUp {
-    /// Where it was in the log.
+    /// Original position in the log: partition and number.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     pub position: Position,
-    /// The event.
+    /// Id of the event.
     pub event_id: Uuid,
-    /// The account it happened to.
+    /// Account of the event.
     pub account_id: Uuid,
-    /// What happened.
+    /// Type of the event.
     #[serde(rename = "type")]
     #[schema(examples("MoneyDeposited"))]
     pub event_type: String,
-    /// The amount it is about, in minor units, if it is about one.
+    /// Amount in minor units, if the event has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = i64)]
     pub amount: Option<i64>,
-    /// When it was committed.
+    /// Time of the commit.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Timestamp,
 }
@@ -100,8 +100,8 @@ impl From<Survey> for RestorePreview {
     }
 }
 
-impl From<Surveyed> for ForkPreview {
-    fn from(Surveyed { fork, kept, events, has_more }: Surveyed) -> Self {
+impl From<SurveyedFork> for ForkPreview {
+    fn from(SurveyedFork { fork, kept, events, has_more }: SurveyedFork) -> Self {
         let (log_position, topic_position) = (fork.log_position, fork.topic_position);
         let events = events.iter().map(GivenUp::from).collect();
         Self {
@@ -135,17 +135,19 @@ impl From<&RecordedEvent> for GivenUp {
     }
 }
 
-/// What accepting a restore gives up
+/// Preview an accepted restore
 ///
-/// Compares the end of each partition of the topic with the log. Where the topic holds events that the log does not have,
-/// the log was restored from a backup: here is what they are, and up to where both agree.
-#[utoipa::path(get, operation_id = "get_restore", path = "/admin/restore", tag = "operations", params(RestoreQuery),
-    responses((status = 200, description = "The forks, if there are any", body = RestorePreview), Problems))]
+/// Compares the end of each topic partition with the log. Events that the topic holds and the log
+/// lacks mean that the log was restored from a backup. The answer shows these events and the last
+/// common position.
+#[utoipa::path(get, operation_id = "get_restore", path = "/admin/restore", tag = "operations",
+    params(RestoreQuery),
+    responses((status = 200, description = "The forks, if any", body = RestorePreview), Problems))]
 pub(super) async fn restore(
     State(state): State<AppState>,
     Query(query): Query<RestoreQuery>,
 ) -> Result<Json<RestorePreview>, Problem> {
-    let limit = query.limit.map_or(DEFAULT_LIMIT, Whole::get);
+    let limit = query.limit.map_or(DEFAULT_LIMIT, QueryInt::get);
     let found = state
         .desk
         .survey(usize::try_from(limit).unwrap_or_default())
@@ -154,7 +156,7 @@ pub(super) async fn restore(
     Ok(Json(found.into()))
 }
 
-/// The problem that keeps the topic or the store from being looked at.
+/// Returns the problem of a failed survey.
 fn problem(error: &SurveyError) -> Problem {
     match error {
         SurveyError::Store(error) => Problem::from_store(error),
@@ -164,7 +166,7 @@ fn problem(error: &SurveyError) -> Problem {
 
 fn topic_unavailable(reason: &str) -> Problem {
     let detail =
-        format!("the topic can't be compared with the log now, and nothing was changed: {reason}");
+        format!("the topic cannot be compared with the log; nothing was changed: {reason}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "topic_unavailable", detail)
         .retry_after(TOPIC_RETRY)
 }

@@ -9,23 +9,23 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::bounded::{BodyInt, LARGEST};
 use super::command_headers::CommandHeaders;
 use super::documented::{Responses, command_problems, made};
 use super::movement::not_in_the_future;
 use super::submit::submit;
-use super::whole::{LARGEST, Number};
 use super::{AppState, examples, schemas};
 use crate::domain::command::Reversal;
 use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
-/// An entry to be undone.
+/// Reversal of an entry.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 #[schema(example = json!({"version": 2, "reference": "booked twice"}))]
 pub(super) struct ReversalRequest {
     #[schema(schema_with = schemas::version)]
-    version: Number<1, LARGEST>,
+    version: BodyInt<1, LARGEST>,
     #[schema(schema_with = schemas::optional_reversal_time)]
     effective_at: Option<Timestamp>,
     #[schema(schema_with = schemas::optional_reference)]
@@ -37,10 +37,10 @@ pub(super) struct ReversalRequest {
 }
 
 impl ReversalRequest {
-    /// What is asked for.
+    /// Validates the request into a command.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    /// 400 `malformed_request` if `effective_at` is in the future.
     pub(super) fn into_command(self, now: Timestamp) -> Result<Command, Problem> {
         let Self { version, effective_at, reference, metadata, allow_backdated_overdraft } = self;
         not_in_the_future(effective_at, now)?;
@@ -56,14 +56,15 @@ impl ReversalRequest {
     }
 }
 
-/// Undo an entry
+/// Reverse an entry
 ///
-/// A deposit, a withdrawal, or a transfer (on both accounts, from either of them); each once, and as a whole. It counts from
-/// when the entry does, unless `effective_at` says otherwise; where money goes out again, what is available must suffice then
-/// and at every later time.
-#[utoipa::path(post, operation_id = "create_reversal", path = "/v1/accounts/{id}/reversals", tag = "commands",
+/// Reverses a deposit, a withdrawal, or a transfer (on both accounts, from either of them), once
+/// and in full. The reversal takes the entry's effective time unless `effective_at` is given. Money
+/// that goes out again must have been available at that time and ever since.
+#[utoipa::path(post, operation_id = "create_reversal", path = "/v1/accounts/{id}/reversals",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
-    request_body = ReversalRequest, responses(Done, Problems))]
+    request_body = ReversalRequest, responses(Success, Problems))]
 pub(super) async fn reverse(
     State(state): State<AppState>,
     Path(account_id): Path<Uuid>,
@@ -74,11 +75,11 @@ pub(super) async fn reverse(
     Ok(submit(&state, account_id, headers, command).await)
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
-        made("CommandAnswer", "The money has moved back", examples::reversal())
+        made("CommandAnswer", "The entry was reversed", examples::reversal())
     }
 }
 

@@ -1,5 +1,5 @@
-//! Schemas of fields that requests share: as narrow as what is taken, so that a client (or a fuzzer) that keeps to
-//! them is never refused for its form.
+//! Schemas of fields that requests share. They are exactly as narrow as validation, so that a
+//! request that matches its schema is never malformed.
 
 use passbook_shared::money::MAX_AMOUNT;
 use passbook_shared::text::Metadata;
@@ -7,17 +7,17 @@ use utoipa::openapi::schema::{
     KnownFormat, Object, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
 
-/// No NUL: Postgres can't hold one.
+/// Excludes NUL, which Postgres cannot store.
 const NO_NUL: &str = r"^[^\u0000]*$";
 
-/// Minor units, 1 or more.
+/// Schema of an amount in minor units, from 1.
 pub(super) fn amount() -> Object {
     minor_units(1).schema_type(Type::Integer).examples([25_000]).build()
 }
 
-/// Minor units, 1 or more; all there is, if absent or null.
+/// Schema of an amount in minor units, from 1; the whole amount if absent or null.
 pub(super) fn optional_amount() -> Object {
-    let description = "In minor units; all, if absent";
+    let description = "In minor units; the whole amount if absent";
     minor_units(1)
         .schema_type(or_null(Type::Integer))
         .description(Some(description))
@@ -25,12 +25,12 @@ pub(super) fn optional_amount() -> Object {
         .build()
 }
 
-/// Minor units, 0 or more.
+/// Schema of an amount in minor units, from 0.
 pub(super) fn amount_or_zero() -> Object {
     minor_units(0).schema_type(Type::Integer).examples([50_000]).build()
 }
 
-/// Minor units, 0 or more; may be absent or null.
+/// Schema of an amount in minor units, from 0; may be absent or null.
 pub(super) fn optional_amount_or_zero() -> Object {
     minor_units(0).schema_type(or_null(Type::Integer)).examples([0]).build()
 }
@@ -39,18 +39,18 @@ fn minor_units(least: i64) -> ObjectBuilder {
     whole(least).description(Some("In minor units"))
 }
 
-/// The version of an entry.
+/// Schema of the version of an entry.
 pub(super) fn version() -> Object {
     whole(1)
         .schema_type(Type::Integer)
-        .description(Some("The entry's version in the account"))
+        .description(Some("Version of the entry in the account"))
         .examples([2])
         .build()
 }
 
-/// The version an account is expected to be at; may be absent or null.
+/// Schema of an expected version; may be absent or null.
 pub(super) fn optional_expected_version() -> Object {
-    let description = "The version the account must be at, as `If-Match` says for a single command";
+    let description = "Expected version of the account, as `If-Match` of a single command";
     whole(0)
         .schema_type(or_null(Type::Integer))
         .description(Some(description))
@@ -63,34 +63,35 @@ fn whole(least: i64) -> ObjectBuilder {
     ObjectBuilder::new().format(Some(int64)).minimum(Some(least)).maximum(Some(MAX_AMOUNT))
 }
 
-/// Whose an account is.
+/// Schema of the owner of an account.
 pub(super) fn owner() -> Object {
-    let description = "Whose it is: an opaque reference";
+    let description = "Opaque reference to the owner";
     text(Type::String.into(), 1, 200)
         .description(Some(description))
         .examples(["customer-4711"])
         .build()
 }
 
-/// A reference or reason; may be absent or null.
+/// Schema of a reference or reason; may be absent or null.
 pub(super) fn optional_reference() -> Object {
     text(or_null(Type::String), 0, 500)
-        .description(Some("What for, in your words"))
+        .description(Some("Free text of the client"))
         .examples(["INV-2026-0042"])
         .build()
 }
 
-/// A time that is not in the future; may be absent or null.
+/// Schema of a time that is not in the future; may be absent or null.
 pub(super) fn optional_past_time() -> Object {
     optional_time()
-        .description(Some("When it counts from, if not from now; not in the future"))
+        .description(Some("Effective time, not in the future; the time of recording if absent"))
         .build()
 }
 
-/// Whether a debit may put its account below the limit at a time that is past; may be absent or null.
+/// Schema of the flag that waives the availability check of a backdated debit; may be absent or
+/// null.
 pub(super) fn allow_backdated_overdraft() -> Object {
     let description =
-        "Whether the account may be below its limit, by effective time, at a time that is past";
+        "Waives the check that, by effective time, the account stays within its limit";
     ObjectBuilder::new()
         .schema_type(or_null(Type::Boolean))
         .description(Some(description))
@@ -98,15 +99,15 @@ pub(super) fn allow_backdated_overdraft() -> Object {
         .build()
 }
 
-/// When a reversal counts from; may be absent or null.
+/// Schema of the effective time of a reversal; may be absent or null.
 pub(super) fn optional_reversal_time() -> Object {
-    let description = "When it counts from, not in the future; from when the entry does, if absent";
+    let description = "Effective time, not in the future; that of the entry if absent";
     optional_time().description(Some(description)).build()
 }
 
-/// A time that is in the future; may be absent or null.
+/// Schema of a time of expiry; may be absent or null.
 pub(super) fn optional_expiry() -> Object {
-    optional_time().description(Some("When it ends by itself, if it does; in the future")).build()
+    optional_time().description(Some("Time of expiry, in the future; none if absent")).build()
 }
 
 fn optional_time() -> ObjectBuilder {
@@ -116,11 +117,11 @@ fn optional_time() -> ObjectBuilder {
         .examples(["2026-01-31T12:00:00Z"])
 }
 
-/// Labels; may be absent or null.
+/// Schema of metadata; may be absent or null.
 pub(super) fn optional_metadata() -> Object {
     ObjectBuilder::new()
         .schema_type(or_null(Type::Object))
-        .description(Some("Labels of yours, kept with the event"))
+        .description(Some("Metadata of the client, stored with the event"))
         .property_names(Some(Schema::Object(text(Type::String.into(), 1, 64).build())))
         .additional_properties(Some(Schema::Object(text(Type::String.into(), 0, 500).build())))
         .max_properties(Some(Metadata::MAX_KEYS))

@@ -8,12 +8,16 @@ use passbook_shared::store_description::StoreDescription;
 use super::AppState;
 use super::documented::{Responses, read_problems};
 
-/// Which store this is
+/// Get the store
 ///
-/// Its id, its partitions, its epoch (raised by each accepted restore of the log), and the partitions that are forked: there
-/// the topic holds events that the log does not have, and commands get 503 `log_is_behind` until an operator has decided.
+/// Returns the store's id, partitions, epoch and forks. Each accepted restore of the log raises the
+/// epoch.
+///
+/// In a forked partition the topic holds events that the log lacks. Commands on it get 503
+/// `log_is_behind` until an operator resolves the fork.
 #[utoipa::path(get, operation_id = "get_store", path = "/v1/store", tag = "log",
-    responses((status = 200, description = "The store as it is now", body = StoreDescription), Problems))]
+    responses((status = 200, description = "The current store", body = StoreDescription),
+    Problems))]
 pub(super) async fn store(
     State(state): State<AppState>,
 ) -> Result<Json<StoreDescription>, Problem> {

@@ -1,4 +1,4 @@
-//! The way of every command from its endpoint into a lane and back.
+//! Submission of commands to the lanes.
 
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -9,9 +9,9 @@ use super::{AppState, problems};
 use crate::domain::Command;
 use crate::request::CommandRequest;
 
-/// Has the command decided, and appended unless it is a dry run.
+/// Submits a command and answers with its outcome.
 ///
-/// Whatever becomes of the request from here on (its client may go away), the command goes its way in the lane.
+/// The command runs to completion even if the client disconnects.
 pub(super) async fn submit(
     state: &AppState,
     account_id: Uuid,
@@ -21,7 +21,7 @@ pub(super) async fn submit(
     submit_request(state, headers.request(account_id, command)).await
 }
 
-/// The same, of a request that was made of its headers already.
+/// Submits a complete request.
 pub(super) async fn submit_request(state: &AppState, request: CommandRequest) -> Response {
     let (account_id, form) = (request.account_id, Form::of(&request.command, request.dry_run));
     match state.lanes.submit(request).await {
@@ -31,7 +31,7 @@ pub(super) async fn submit_request(state: &AppState, request: CommandRequest) ->
 }
 
 impl CommandHeaders {
-    /// The request for a command that came with these headers.
+    /// Combines a command with its headers.
     pub(super) fn request(self, account_id: Uuid, command: Command) -> CommandRequest {
         let Self { expected_versions, dry_run, context } = self;
         CommandRequest {
@@ -39,6 +39,7 @@ impl CommandHeaders {
             command,
             expected_versions,
             dry_run,
+            // Time-ordered, so that new ids stay close together in the index.
             command_id: Uuid::now_v7(),
             context,
         }

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
+use super::derived_id::derived_id;
 use super::documented::{Responses, command_problems, made};
-use super::made_id::made_id;
 use super::movement::not_in_the_future;
 use super::submit::submit;
 use super::{AppState, examples, schemas};
@@ -20,23 +20,25 @@ use crate::domain::command::Transfer;
 use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
-/// Of transfers that were sent with a key and no id. Never to be changed.
+/// UUIDv5 namespace of transfers without a client-supplied id. Must never change.
 const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6b34);
 
-/// Money that goes from one account to another.
+/// Transfer between two accounts.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-#[schema(example = json!({"from": examples::ACCOUNT, "to": examples::OTHER, "amount": 25_000, "reference": "rent 2026-12"}))]
+#[schema(example = json!({"from": examples::ACCOUNT, "to": examples::OTHER, "amount": 25_000,
+    "reference": "rent 2026-12"}))]
 pub(super) struct TransferRequest {
-    /// The account that sends. `If-Match` and `Idempotency-Key` are its.
+    /// Sending account. `If-Match` and `Idempotency-Key` refer to it.
     from: Uuid,
-    /// The account that receives.
+    /// Receiving account.
     to: Uuid,
     #[schema(schema_with = schemas::amount)]
     amount: Amount,
     #[schema(schema_with = schemas::optional_reference)]
     reference: Option<Reference>,
-    /// Made if absent: from `from` and the `Idempotency-Key` if there is one. Another transfer can't have it.
+    /// Generated if absent: derived from `from` and the `Idempotency-Key`, if there is one.
+    /// Globally unique.
     transfer_id: Option<Uuid>,
     #[schema(schema_with = schemas::optional_past_time)]
     effective_at: Option<Timestamp>,
@@ -47,10 +49,10 @@ pub(super) struct TransferRequest {
 }
 
 impl TransferRequest {
-    /// What is asked for, and the account that sends.
+    /// Returns the sending account and the command.
     ///
     /// # Errors
-    /// 400 `malformed_request` if it is to count from a time that is yet to come.
+    /// 400 `malformed_request` if `effective_at` is in the future.
     pub(super) fn into_command(
         self,
         key: Option<&str>,
@@ -59,7 +61,7 @@ impl TransferRequest {
         let Self { from, to, amount, reference, transfer_id, effective_at, metadata, .. } = self;
         let allow_backdated_overdraft = self.allow_backdated_overdraft.unwrap_or_default();
         not_in_the_future(effective_at, now)?;
-        let transfer_id = transfer_id.unwrap_or_else(|| made_id(SENT_BY_KEY, from, key));
+        let transfer_id = transfer_id.unwrap_or_else(|| derived_id(SENT_BY_KEY, from, key));
         let metadata = metadata.unwrap_or_default();
         let transfer = Transfer {
             transfer_id,
@@ -74,11 +76,13 @@ impl TransferRequest {
     }
 }
 
-/// Send money to another account
+/// Transfer money
 ///
-/// Both accounts in one step, or neither. What the account that receives does not allow is told with its `account_id`.
-#[utoipa::path(post, operation_id = "create_transfer", path = "/v1/transfers", tag = "commands", params(CommandHeaders),
-    request_body = TransferRequest, responses(Done, Problems))]
+/// Changes both accounts atomically. A refusal that concerns the receiving account carries its
+/// `account_id`.
+#[utoipa::path(post, operation_id = "create_transfer", path = "/v1/transfers", tag = "commands",
+    params(CommandHeaders),
+    request_body = TransferRequest, responses(Success, Problems))]
 pub(super) async fn transfer(
     State(state): State<AppState>,
     headers: CommandHeaders,
@@ -89,13 +93,13 @@ pub(super) async fn transfer(
     Ok(submit(&state, from, headers, command).await)
 }
 
-struct Done;
+struct Success;
 
-impl utoipa::IntoResponses for Done {
+impl utoipa::IntoResponses for Success {
     fn responses() -> Responses {
         made(
             "TransferAnswer",
-            "The money has moved; the `ETag` is that of `from`",
+            "The money was transferred; the `ETag` is that of `from`",
             examples::transfer(),
         )
     }

@@ -1,4 +1,4 @@
-//! Turns at reading the log, so that readers leave commands their time, and each other.
+//! Fair scheduling of log reads: readers yield to commands and to each other.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,39 +12,40 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::lanes::Lanes;
 
-/// Time to wait for a turn.
+/// Maximum time to wait for a turn.
 const PATIENCE: Duration = Duration::from_millis(1_800);
-/// Rest after a turn, as a multiple of the time that it took: of two turns at once, half a processor is left to readers.
+/// Rest after a turn, as a multiple of the turn's duration. With two turns at once, readers get
+/// half a processor.
 const REST: u32 = 3;
-/// The longest rest after a turn.
+/// Maximum rest after a turn.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// Clients' lines that are kept before those that nobody stands in are forgotten.
-const LINES: usize = 1_024;
+/// Number of client queues above which idle ones are dropped.
+const MAX_CLIENTS: usize = 1_024;
 
-/// Turns at reading: few at once, and no more of one client ahead of the others. While commands are on their way, each rests
-/// after its work. Cheap to clone.
+/// Turns at reading. Few run at once, and a client's waiting reads do not delay other clients.
+/// While commands are in flight, each turn is followed by a rest. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Turns {
     at_once: usize,
     turns: Arc<Semaphore>,
-    /// Those of a client that wait for a turn beside other clients', or have one.
-    lines: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
+    /// Queue of each client: bounds the turns that a client waits for or holds.
+    clients: Arc<Mutex<HashMap<IpAddr, Weak<Semaphore>>>>,
     lanes: Lanes,
 }
 
-/// A turn, and the place in the client's line.
+/// Turn, and place in the client's queue.
 type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Turns {
-    /// So many at once, beside the commands of these lanes.
+    /// Creates turns for `at_once` concurrent reads that yield to the commands of `lanes`.
     pub fn new(at_once: usize, lanes: Lanes) -> Self {
-        Self { at_once, turns: Arc::new(Semaphore::new(at_once)), lines: Arc::default(), lanes }
+        Self { at_once, turns: Arc::new(Semaphore::new(at_once)), clients: Arc::default(), lanes }
     }
 
-    /// Reads for a client when its turn comes.
+    /// Reads when the client's turn comes.
     ///
     /// # Errors
-    /// 503 `overloaded` if it does not come in time.
+    /// 503 `overloaded` if the turn does not come in time.
     pub async fn wait_for<T>(
         &self,
         client: IpAddr,
@@ -52,35 +53,36 @@ impl Turns {
     ) -> Result<T, Problem> {
         let turn =
             timeout(PATIENCE, self.turn(client)).await.map_err(|_| Problem::reads_overloaded())?;
-        Ok(self.have(turn, read).await)
+        Ok(self.run(turn, read).await)
     }
 
-    /// The same, for what has begun: it waits for its turn however long that takes.
+    /// Continues a read that has begun: waits for a turn without a deadline.
     pub async fn take<T>(&self, client: IpAddr, read: impl Future<Output = T>) -> T {
         let turn = self.turn(client).await;
-        self.have(turn, read).await
+        self.run(turn, read).await
     }
 
     async fn turn(&self, client: IpAddr) -> Result<Turn, AcquireError> {
-        // All are first come, first served.
-        let place = self.line(client).acquire_owned().await?;
+        // Both semaphores are fair. The client's own queue comes first, so that it cannot fill the
+        // shared one.
+        let place = self.client_queue(client).acquire_owned().await?;
         Ok((Arc::clone(&self.turns).acquire_owned().await?, place))
     }
 
-    fn line(&self, client: IpAddr) -> Arc<Semaphore> {
-        let mut lines = self.lines.lock();
-        if let Some(line) = lines.get(&client).and_then(Weak::upgrade) {
-            return line;
+    fn client_queue(&self, client: IpAddr) -> Arc<Semaphore> {
+        let mut clients = self.clients.lock();
+        if let Some(queue) = clients.get(&client).and_then(Weak::upgrade) {
+            return queue;
         }
-        if lines.len() >= LINES {
-            lines.retain(|_, line| line.strong_count() > 0);
+        if clients.len() >= MAX_CLIENTS {
+            clients.retain(|_, queue| queue.strong_count() > 0);
         }
-        let line = Arc::new(Semaphore::new(self.at_once));
-        lines.insert(client, Arc::downgrade(&line));
-        line
+        let queue = Arc::new(Semaphore::new(self.at_once));
+        clients.insert(client, Arc::downgrade(&queue));
+        queue
     }
 
-    async fn have<T>(&self, turn: Result<Turn, AcquireError>, read: impl Future<Output = T>) -> T {
+    async fn run<T>(&self, turn: Result<Turn, AcquireError>, read: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let read = read.await;
         // The semaphores are never closed.
@@ -88,6 +90,7 @@ impl Turns {
             && self.lanes.are_busy()
         {
             let rest = (started.elapsed() * REST).min(LONGEST_REST);
+            // The turn rests in the background, so that the reader gets its answer at once.
             tokio::spawn(async move {
                 sleep(rest).await;
                 drop(turn);

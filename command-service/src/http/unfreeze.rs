@@ -12,10 +12,11 @@ use super::reason::ReasonRequest;
 use super::submit::submit;
 use crate::domain::{Command, Refusal};
 
-/// End a freeze
+/// Unfreeze an account
 ///
-/// Money moves again. An account that is not frozen stays as it is.
-#[utoipa::path(post, operation_id = "unfreeze_account", path = "/v1/accounts/{id}/unfreeze", tag = "commands",
+/// Ends a freeze. An account that is not frozen stays unchanged.
+#[utoipa::path(post, operation_id = "unfreeze_account", path = "/v1/accounts/{id}/unfreeze",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<ReasonRequest>, responses(Changed, Problems))]
 pub(super) async fn unfreeze(

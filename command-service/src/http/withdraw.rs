@@ -14,10 +14,12 @@ use super::submit::submit;
 use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
-/// Give money out
+/// Withdraw money
 ///
-/// With an `effective_at` that is past, what is available must suffice by effective time, too: then and at every later time.
-#[utoipa::path(post, operation_id = "create_withdrawal", path = "/v1/accounts/{id}/withdrawals", tag = "commands",
+/// Decreases the balance. With a past `effective_at`, the amount must have been available at that
+/// time and ever since.
+#[utoipa::path(post, operation_id = "create_withdrawal", path = "/v1/accounts/{id}/withdrawals",
+    tag = "commands",
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = WithdrawalRequest, responses(Entered, Problems))]
 pub(super) async fn withdraw(

@@ -1,14 +1,14 @@
-//! Whether the log obeys the rules, and whether what is kept beside it (heads, holds, transfers, reversals, snapshots) is what
-//! its fold gives. Checked account by account, so that the memory does not grow with the log.
+//! Consistency check: events against the domain's rules, and derived rows (heads, holds, transfers,
+//! reversals, snapshots) against the fold of the events. Runs account by account, so that its
+//! memory does not grow with the log.
 
+mod cursor;
+mod derived_tables;
 mod fold;
-mod others;
+mod related;
 mod rows;
-mod side;
 
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use passbook_shared::difference::{Difference, Findings, What};
@@ -19,60 +19,33 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+pub use self::cursor::Cursor;
+use self::derived_tables::DerivedTables;
 use self::fold::Fold;
-use self::others::Others;
-use self::rows::Read;
+use self::related::RelatedEvents;
+use self::rows::StoredEvent;
 
-/// Checks that run at the same time; further ones wait.
+/// Maximum number of concurrent checks; further ones wait.
 const AT_ONCE: usize = 2;
-/// Events folded at once: a few milliseconds of a processor.
+/// Number of events folded without yielding: a few milliseconds of processor time.
 const CHUNK: i64 = 2_000;
 
-/// The place where a check goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cursor {
-    /// At this account, or the next one there is.
-    Account(Uuid),
-    /// At this transfer, or the next one there is.
-    Transfer(Uuid),
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(id) => write!(f, "account-{id}"),
-            Self::Transfer(id) => write!(f, "transfer-{id}"),
-        }
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = |id: &str| id.parse().ok();
-        let account = || text.strip_prefix("account-").and_then(id).map(Self::Account);
-        let transfer = || text.strip_prefix("transfer-").and_then(id).map(Self::Transfer);
-        account().or_else(transfer).ok_or_else(|| "is not a cursor of this check".to_owned())
-    }
-}
-
-/// Some of a partition's log, checked.
+/// Result of checking a part of a partition.
 #[derive(Debug, Default)]
-pub struct Checked {
-    /// Accounts that were folded.
+pub struct CheckedPage {
+    /// Number of folded accounts.
     pub accounts: u64,
-    /// Events that were folded.
+    /// Number of folded events.
     pub events: u64,
-    /// Accounts that were checked only up to an event that can't be read.
+    /// Number of events that could not be decoded. Their accounts are checked up to there.
     pub unreadable: u64,
-    /// What was found.
+    /// Differences found.
     pub findings: Findings,
-    /// Where to go on; nothing at the end of the partition.
+    /// Place to continue at; `None` at the end of the partition.
     pub next: Option<Cursor>,
 }
 
-/// Checks the log, each time on a connection of its own. Cheap to clone.
+/// Checks the log, each page on its own connection. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Checker {
     database: PgConnectOptions,
@@ -81,31 +54,32 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// Checks a log of so many partitions in this database.
+    /// Creates a checker of a log with the given number of partitions.
     pub fn new(database: PgConnectOptions, partitions: Partition) -> Self {
         Self { database, partitions, turn: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Checks accounts of a partition until about `limit` events are folded, but no account in part; then its share of the
-    /// transfers.
-    ///
-    /// # Errors
-    /// As any query.
+    /// Checks accounts of a partition until about `limit` events are folded, each account as a
+    /// whole. After the last account, checks the partition's share of the transfers.
     pub async fn page(
         &self,
         partition: Partition,
         cursor: Option<Cursor>,
         limit: usize,
-    ) -> Result<Checked, sqlx::Error> {
+    ) -> Result<CheckedPage, sqlx::Error> {
         let _turn = self.turn.acquire().await;
-        // Not of a pool: a caller that goes away takes its transaction along.
+        // Not pooled: if the caller is cancelled, the transaction ends with the connection.
         let mut connection = self.database.connect().await?;
-        // All of a page is of one moment.
+        // One snapshot for the whole page.
         sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .execute(&mut connection)
             .await?;
-        let mut page =
-            Page { connection, partitions: self.partitions, partition, answer: Checked::default() };
+        let mut page = PageCheck {
+            connection,
+            partitions: self.partitions,
+            partition,
+            result: CheckedPage::default(),
+        };
         match cursor {
             None => {
                 page.head().await?;
@@ -114,30 +88,30 @@ impl Checker {
             Some(Cursor::Account(from)) => page.accounts(from, limit).await?,
             Some(Cursor::Transfer(from)) => page.transfers(from, limit).await?,
         }
-        let Page { connection, answer, .. } = page;
+        let PageCheck { connection, result, .. } = page;
         connection.close().await?;
-        Ok(answer)
+        Ok(result)
     }
 }
 
-struct Page {
+struct PageCheck {
     connection: PgConnection,
     partitions: Partition,
     partition: Partition,
-    answer: Checked,
+    result: CheckedPage,
 }
 
-impl Page {
+impl PageCheck {
     fn difference(&self, what: What, account_id: Option<Uuid>, version: Option<i64>) -> Difference {
         Difference::new(what, self.partition, account_id, version)
     }
 
-    /// The head stands at the last event.
+    /// Checks that the head is at the last event.
     async fn head(&mut self) -> Result<(), sqlx::Error> {
         let (expected, found) = rows::head(&mut self.connection, self.partition).await?;
         if Some(expected) != found {
             let difference = self.difference(What::LogHead, None, None);
-            self.answer.findings.add(|| Difference {
+            self.result.findings.add(|| Difference {
                 expected: json!(expected),
                 found: json!(found),
                 ..difference
@@ -153,6 +127,7 @@ impl Page {
             let mut chunk = rows::chunk(&mut self.connection, self.partition, at, CHUNK).await?;
             let is_last = i64::try_from(chunk.len()).unwrap_or(i64::MAX) < CHUNK;
             read += chunk.len();
+            // The chunk may end within an account, which the next page must then fold as a whole.
             let enough = read >= limit && !is_last && cut_last_account(&mut chunk);
             let up_to = match chunk.last() {
                 Some(last) if !is_last => {
@@ -166,71 +141,89 @@ impl Page {
                 break up_to.0;
             }
         };
-        self.beside(&mut folds, from, to).await?;
-        self.answer.accounts += folds.len() as u64;
+        let mut tables = DerivedTables {
+            connection: &mut self.connection,
+            partition: self.partition,
+            findings: &mut self.result.findings,
+        };
+        tables.compare(&mut folds, from, to).await?;
+        self.result.accounts += folds.len() as u64;
         let transfers = Cursor::Transfer(self.transfers_from(self.partition));
-        self.answer.next = Some(next(to).map_or(transfers, Cursor::Account));
+        self.result.next = Some(next(to).map_or(transfers, Cursor::Account));
         Ok(())
     }
 
-    /// Folds the events between two places, and compares the snapshots there.
+    /// Folds the events of a chunk, and compares the snapshots in its range.
     async fn fold(
         &mut self,
         folds: &mut HashMap<Uuid, Fold>,
-        chunk: Vec<Read>,
+        chunk: Vec<StoredEvent>,
         after: (Uuid, i64),
         up_to: (Uuid, i64),
     ) -> Result<(), sqlx::Error> {
-        let others =
-            Others::of(&mut self.connection, self.partitions, self.partition, &chunk).await?;
+        let related =
+            RelatedEvents::of(&mut self.connection, self.partitions, self.partition, &chunk)
+                .await?;
         let mut snapshots =
             rows::snapshots(&mut self.connection, self.partition, after, up_to).await?;
-        for read in chunk {
+        for event in chunk {
             let fold = folds
-                .entry(read.account_id)
-                .or_insert_with(|| Fold::new(self.partition, read.account_id));
-            self.answer.events += 1;
-            fold.take(read.version, read.event, &others, self.partitions, &mut self.answer);
-            if let Some(snapshot) = snapshots.remove(&(read.account_id, read.version)) {
-                fold.compare(read.position, &snapshot, &mut self.answer.findings);
+                .entry(event.account_id)
+                .or_insert_with(|| Fold::new(self.partition, event.account_id));
+            self.result.events += 1;
+            self.result.unreadable += u64::from(event.event.is_err());
+            let findings = &mut self.result.findings;
+            fold.take(event.version, event.event, &related, self.partitions, findings);
+            if let Some(snapshot) = snapshots.remove(&(event.account_id, event.version)) {
+                fold.compare(event.position, &snapshot, &mut self.result.findings);
             }
         }
         for ((account_id, version), _) in snapshots {
             if folds.get(&account_id).is_none_or(|fold| !fold.is_lost()) {
                 let difference =
                     self.difference(What::SnapshotDiffers, Some(account_id), Some(version));
-                self.answer
-                    .findings
-                    .add(|| Difference { found: json!("a snapshot of no event"), ..difference });
+                self.result.findings.add(|| Difference {
+                    found: json!("a snapshot without an event"),
+                    ..difference
+                });
             }
         }
         Ok(())
     }
 
-    /// Where the transfers begin that are checked with a partition: each has an equal share of the ids.
+    /// Returns the first transfer id that is checked with a partition. Partitions have equal shares
+    /// of the id space.
     fn transfers_from(&self, partition: Partition) -> Uuid {
         let (partition, partitions) =
             (i128::from(partition).unsigned_abs(), i128::from(self.partitions).unsigned_abs());
         Uuid::from_u128(u128::MAX / partitions.max(1) * partition)
     }
 
-    /// Every transfer is of an event.
+    /// Checks that every transfer row has its event.
     async fn transfers(&mut self, from: Uuid, limit: usize) -> Result<(), sqlx::Error> {
         let to = if self.partition + 1 == self.partitions {
             Uuid::max()
         } else {
             Uuid::from_u128(self.transfers_from(self.partition + 1).as_u128() - 1)
         };
-        let last = side::transfers(self, from, to, limit).await?;
-        self.answer.next = last.and_then(next).filter(|next| *next <= to).map(Cursor::Transfer);
+        let last = derived_tables::transfers(
+            &mut self.connection,
+            self.partitions,
+            (from, to),
+            limit,
+            &mut self.result.findings,
+        )
+        .await?;
+        self.result.next = last.and_then(next).filter(|next| *next <= to).map(Cursor::Transfer);
         Ok(())
     }
 }
 
-/// Cuts off the events of the last account, which may go on. False if there is no other.
-fn cut_last_account(chunk: &mut Vec<Read>) -> bool {
-    let Some(last) = chunk.last().map(|read| read.account_id) else { return false };
-    let begin = chunk.partition_point(|read| read.account_id < last);
+/// Removes the events of the last account, which may be incomplete. Returns false, with nothing
+/// removed, if it is the only one.
+fn cut_last_account(chunk: &mut Vec<StoredEvent>) -> bool {
+    let Some(last) = chunk.last().map(|event| event.account_id) else { return false };
+    let begin = chunk.partition_point(|event| event.account_id < last);
     if begin > 0 {
         chunk.truncate(begin);
     }

@@ -1,5 +1,5 @@
-//! The log's time: Postgres's clock, read once a second, and the machine's monotonic clock in between. The machine's own
-//! time of day is not asked: it may be days off.
+//! Clock of the log: Postgres's time, read once a second, and the machine's monotonic clock in
+//! between. The machine's own time of day is never used, because it may be wrong.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,24 +14,25 @@ use tokio::time::sleep;
 
 use super::in_time;
 
-/// From one reading to the next: clocks drift by less than 100 µs in that time.
+/// Interval of the readings. Clocks drift by less than 100 µs in this time.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The log's time, as this process knows it. Cheap to clone.
+/// Clock of the log as known to this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct LogClock(Arc<Readings>);
 
 #[derive(Debug)]
 struct Readings {
     started: Instant,
-    /// Postgres's time at `started`, in microseconds, by the newest reading.
+    /// Postgres's time at `started` by the newest reading, in microseconds.
     base: AtomicI64,
-    /// By partition: when its newest event that is known here was recorded, in microseconds. No event is recorded before it.
+    /// Time of the newest known event of each partition, in microseconds: a lower bound of later
+    /// events.
     newest: Box<[AtomicI64]>,
 }
 
 impl LogClock {
-    /// The clock of a log of so many partitions, which shows this time now.
+    /// Creates the clock of a log with the given number of partitions, set to `now`.
     pub fn new(partitions: Partition, now: Timestamp) -> Self {
         let newest = (0..partitions).map(|_| AtomicI64::new(i64::MIN)).collect();
         Self(Arc::new(Readings {
@@ -41,42 +42,39 @@ impl LogClock {
         }))
     }
 
-    /// The same, read from Postgres.
-    ///
-    /// # Errors
-    /// As any query.
+    /// Creates the clock, set to Postgres's time.
     pub async fn read(pool: &PgPool, partitions: Partition) -> sqlx::Result<Self> {
         Ok(Self::new(partitions, postgres_time(pool).await?))
     }
 
-    /// Reads Postgres's clock now and then, until `shutdown`.
+    /// Reads Postgres's clock every second until `shutdown`.
     ///
     /// # Errors
-    /// None: as long as it can't be read, the last reading is used.
+    /// Never fails: while Postgres is unavailable, the last reading is used.
     pub async fn run(self, pool: PgPool, shutdown: CancellationToken) -> anyhow::Result<()> {
         while shutdown.run_until_cancelled(sleep(EVERY)).await.is_some() {
             match shutdown.run_until_cancelled(postgres_time(&pool)).await {
                 Some(Ok(now)) => {
                     self.0.base.store(now.as_micros() - self.elapsed(), Ordering::Relaxed)
                 }
-                Some(Err(error)) => tracing::debug!(%error, "Postgres's clock can't be read"),
+                Some(Err(error)) => tracing::debug!(%error, "Postgres's clock cannot be read"),
                 None => break,
             }
         }
         Ok(())
     }
 
-    /// The time at which something would be recorded now, in any of the partitions.
+    /// Returns a time not earlier than any known event of any partition.
     pub fn now(&self) -> Timestamp {
         self.at_least(self.0.newest.iter().map(|newest| newest.load(Ordering::Relaxed)).max())
     }
 
-    /// The same, in one partition.
+    /// Returns a time not earlier than any known event of one partition.
     pub fn now_in(&self, partition: Partition) -> Timestamp {
         self.at_least(self.newest(partition).map(|newest| newest.load(Ordering::Relaxed)))
     }
 
-    /// Returns the time in each of some partitions.
+    /// Returns the time in each of the given partitions.
     pub(crate) fn times(
         &self,
         partitions: impl Iterator<Item = Partition>,
@@ -88,7 +86,7 @@ impl LogClock {
         times
     }
 
-    /// Learns of an event that was recorded in a partition.
+    /// Takes note of the time of an event of a partition.
     pub fn recorded(&self, partition: Partition, at: Timestamp) {
         if let Some(newest) = self.newest(partition) {
             newest.fetch_max(at.as_micros(), Ordering::Relaxed);
@@ -118,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_partition_is_behind_its_newest_event_and_none_is_ahead_of_its_own() {
+    fn a_partition_s_time_is_bounded_by_its_own_newest_event_only() {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let ahead: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
         let clock = LogClock::new(2, start);

@@ -1,4 +1,4 @@
-//! An account by when its entries count from, not by when they were recorded.
+//! Accounts by effective time, instead of by the time of recording.
 
 use futures_util::TryStreamExt;
 use passbook_shared::event::AccountEvent;
@@ -10,8 +10,8 @@ use super::snapshots::Snapshots;
 use crate::domain::effective::Timeline;
 use crate::domain::{Account, evolve};
 
-/// How the account stood by effective time from a moment on, as known at its newest version. An account with more than `most`
-/// events since then is given up.
+/// Loads the account's timeline by effective time from `from` on, up to its newest version. An
+/// account with more than `most` events since then gets a cut timeline.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -39,7 +39,8 @@ pub async fn timeline(
     Ok(timeline)
 }
 
-/// Takes the account's events up to `wanted.version` into its timeline, or gives it up if there are more than `most`.
+/// Adds the account's events up to `wanted.version` to its timeline. Cuts the timeline if there are
+/// more than `most`.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -51,7 +52,8 @@ pub async fn follow(
 ) -> Result<(), LoadError> {
     let Wanted { partition, account_id, version } = wanted;
     let mut rows = sqlx::query(
-        "SELECT e.version, e.type, e.schema_version, e.data::text, e.recorded_at FROM passbook.events AS e
+        "SELECT e.version, e.type, e.schema_version, e.data::text, e.recorded_at FROM
+         passbook.events AS e
           WHERE e.partition = $1 AND e.account_id = $2 AND e.version > $3 AND e.version <= $4
           ORDER BY e.version LIMIT $5",
     )
@@ -75,12 +77,13 @@ pub async fn follow(
     Ok(())
 }
 
-/// The account as it was at a moment by what counts from then or before, of the events up to `wanted.version`. `recorded` is
-/// the version it was at then. An entry counts from a time before it is recorded, never after: so it is what was recorded
-/// by then, and of the later entries those that count from then.
+/// Loads the account by effective time at `moment`, from the events up to `wanted.version`.
+/// `recorded` is its version by recording time. Entries are never effective after their recording.
+/// The state is therefore that of `recorded`, plus the later entries that are effective by
+/// `moment`.
 ///
-/// An account whose opening counts from later, and which has entries that count from before, is as if it had been opened with
-/// nothing on it.
+/// If the opening is effective later but entries are effective earlier, the account counts as
+/// opened without an initial deposit.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -98,7 +101,8 @@ pub async fn effective_at(
         version => state_at(connection, Wanted { version, ..wanted }, snapshots).await?,
     };
     let mut rows = sqlx::query(
-        "SELECT e.version, e.position, e.type, e.schema_version, e.data::text FROM passbook.events AS e
+        "SELECT e.version, e.position, e.type, e.schema_version, e.data::text FROM
+         passbook.events AS e
           WHERE e.partition = $1 AND e.account_id = $2 AND e.version > $3 AND e.version <= $4
             AND (e.version = 1 OR (e.data ->> 'effective_at')::timestamptz <= $5)
           ORDER BY e.version",

@@ -1,4 +1,4 @@
-//! What the relay asks of the log: which partitions are its own, where they end, and ranges of them.
+//! Queries of the relay: its partitions, their heads, and ranges of events.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,19 @@ use uuid::Uuid;
 use super::in_time;
 use super::rows::{event_columns, recorded_event};
 
-/// The class of our advisory locks; the second number is the partition.
+/// First key of the relay's advisory locks; the second key is the partition.
 const RELAY_LOCK: i32 = 0x7061_7373;
 
-/// Takes the locks of those partitions that no other relay has; they last as long as the connection.
-///
-/// # Errors
-/// As any query.
+/// Events of partition `$1` after position `$2`, in order, at most `$3`.
+pub(super) const PARTITION_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM passbook.events AS e WHERE e.partition = $1 AND e.position > $2
+      ORDER BY e.position LIMIT $3"
+);
+
+/// Locks the wanted partitions that no other relay holds, and returns them. The locks last as long
+/// as the connection.
 pub async fn lock_partitions(
     connection: &mut PgConnection,
     wanted: &[Partition],
@@ -25,19 +31,13 @@ pub async fn lock_partitions(
     in_time(sqlx::query_scalar(sql).bind(RELAY_LOCK).bind(wanted).fetch_all(connection)).await
 }
 
-/// The last position number of each partition, from partition 0 on.
-///
-/// # Errors
-/// As any query.
+/// Returns the last position of each partition, from partition 0 on.
 pub async fn heads(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
     let sql = "SELECT position FROM passbook.log_head ORDER BY partition";
     in_time(sqlx::query_scalar(sql).fetch_all(connection)).await
 }
 
-/// The ids of the events at those positions of a partition that the log has.
-///
-/// # Errors
-/// As any query.
+/// Returns the ids of the partition's events at the given positions.
 pub async fn event_ids(
     connection: &mut PgConnection,
     partition: Partition,
@@ -48,10 +48,8 @@ pub async fn event_ids(
     in_time(sqlx::query_as(sql).bind(partition).bind(positions).fetch_all(connection)).await
 }
 
-/// Of these events, by partition with position and id, those that the log does not have there: partition and position.
-///
-/// # Errors
-/// As any query.
+/// Returns partition and position of the given events (by partition: position and id) that the log
+/// lacks.
 pub async fn missing(
     connection: &mut PgConnection,
     events: &BTreeMap<Partition, (i64, Uuid)>,
@@ -59,7 +57,8 @@ pub async fn missing(
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = "SELECT s.partition, s.position FROM unnest($1, $2, $3) AS s (partition, position, event_id)
+    let sql = "SELECT s.partition, s.position FROM unnest($1, $2, $3) AS s (partition, position,
+               event_id)
                 WHERE NOT EXISTS (SELECT FROM passbook.events AS e
                                    WHERE e.partition = s.partition AND e.position = s.position
                                      AND e.event_id = s.event_id)";
@@ -70,24 +69,14 @@ pub async fn missing(
     in_time(asked.fetch_all(connection)).await
 }
 
-/// Events of a partition after a position number, in order, at most `limit`.
-///
-/// # Errors
-/// As any query.
+/// Returns at most `limit` events of a partition after a position, in order.
 pub async fn after(
     connection: &mut PgConnection,
     partition: Partition,
     after: i64,
     limit: i64,
 ) -> Result<Vec<RecordedEvent>, sqlx::Error> {
-    let rows = sqlx::query(concat!(
-        "SELECT ",
-        event_columns!(),
-        " FROM passbook.events AS e WHERE e.partition = $1 AND e.position > $2 ORDER BY e.position LIMIT $3"
-    ))
-    .bind(partition)
-    .bind(after)
-    .bind(limit)
-    .fetch_all(connection);
+    let rows =
+        sqlx::query(PARTITION_EVENTS).bind(partition).bind(after).bind(limit).fetch_all(connection);
     in_time(rows).await?.iter().map(recorded_event).collect()
 }

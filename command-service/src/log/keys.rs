@@ -1,24 +1,19 @@
-//! Idempotency keys that have been kept for long enough.
+//! Deletion of expired idempotency keys.
 
 use std::ops::Range;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 
-/// How many pages the table of keys has.
-///
-/// # Errors
-/// As any query.
+/// Returns the number of pages of the table of keys.
 pub async fn pages(connection: &mut PgConnection) -> sqlx::Result<i64> {
     let sql =
         "SELECT pg_relation_size('passbook.commands') / current_setting('block_size')::bigint";
     sqlx::query_scalar(sql).fetch_one(connection).await
 }
 
-/// Deletes the keys on some of its pages that are older than `keep` (a week at least), and returns how many.
-///
-/// # Errors
-/// As any query.
+/// Deletes the keys older than `keep` (at least a week) on the given pages, and returns their
+/// number.
 pub async fn forget(
     connection: &mut PgConnection,
     pages: Range<i64>,

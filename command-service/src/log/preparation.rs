@@ -20,7 +20,7 @@ use super::load::{LoadError, Wanted};
 use super::outcomes::Key;
 use super::past::{self, Entry, EntryId};
 use super::snapshots::Snapshots;
-use crate::domain::effective::{self, MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
+use crate::domain::effective::{MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
 use crate::domain::{self, Past};
 use crate::outcome::CommandError;
 use crate::request::CommandRequest;
@@ -245,7 +245,7 @@ fn backdated_debits(commands: &[PreparedCommand]) -> BTreeMap<Uuid, Timestamp> {
         *earliest = from.min(*earliest);
     };
     for PreparedCommand { request, past, .. } in commands {
-        let debit = effective::backdated_debit(request.account_id, &request.command, past);
+        let debit = domain::backdated_debit(request.account_id, &request.command, past);
         if let Some((account_id, from)) = debit {
             add(account_id, from);
         }

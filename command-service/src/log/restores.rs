@@ -1,4 +1,4 @@
-//! Accepted restores (`epochs`), and the forks that are yet to be resolved (`log_head.fork_…`).
+//! Accepted restores (`epochs`) and unresolved forks (`log_head.fork_…`).
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,15 @@ use passbook_shared::store_description::{Fork, Kept, Restore};
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgConnection, PgExecutor};
 
-/// The epoch of the store; 0 if no restore was ever accepted.
-///
-/// # Errors
-/// As any query.
+/// Returns the epoch of the store; 0 if no restore was ever accepted.
 pub async fn epoch(executor: impl PgExecutor<'_>) -> Result<Epoch, sqlx::Error> {
     sqlx::query_scalar("SELECT passbook.current_epoch()").fetch_one(executor).await
 }
 
-/// The accepted restores, oldest first.
-///
-/// # Errors
-/// As any query.
+/// Returns the accepted restores, oldest first.
 pub async fn restores(executor: impl PgExecutor<'_>) -> Result<Vec<Restore>, sqlx::Error> {
-    let sql = "SELECT epoch, accepted_at, partition, position FROM passbook.epochs ORDER BY epoch, partition";
+    let sql = "SELECT epoch, accepted_at, partition, position FROM passbook.epochs ORDER BY
+               epoch, partition";
     let rows: Vec<(Epoch, Timestamp, Partition, i64)> =
         sqlx::query_as(sql).fetch_all(executor).await?;
     let mut restores: Vec<Restore> = Vec::new();
@@ -36,10 +31,7 @@ pub async fn restores(executor: impl PgExecutor<'_>) -> Result<Vec<Restore>, sql
     Ok(restores)
 }
 
-/// The accepted restores, as far as they concern each partition.
-///
-/// # Errors
-/// As any query.
+/// Returns the accepted restores of each partition.
 pub async fn restores_by_partition(
     executor: impl PgExecutor<'_>,
 ) -> Result<BTreeMap<Partition, Restores>, sqlx::Error> {
@@ -49,12 +41,10 @@ pub async fn restores_by_partition(
     Ok(rows.chunk_by(|a, b| a.0 == b.0).map(|rows| (rows[0].0, of(rows))).collect())
 }
 
-/// The forked partitions, in ascending order.
-///
-/// # Errors
-/// As any query.
+/// Returns the forks, by ascending partition.
 pub async fn forks(executor: impl PgExecutor<'_>) -> Result<Vec<Fork>, sqlx::Error> {
-    let sql = "SELECT partition, position, fork_position, coalesce(fork_reason, '') FROM passbook.log_head
+    let sql = "SELECT partition, position, fork_position, coalesce(fork_reason, '') FROM
+               passbook.log_head
                 WHERE fork_position IS NOT NULL ORDER BY partition";
     let rows: Vec<(Partition, i64, i64, String)> = sqlx::query_as(sql).fetch_all(executor).await?;
     let fork = |(partition, log_position, topic_position, reason)| Fork {
@@ -66,10 +56,7 @@ pub async fn forks(executor: impl PgExecutor<'_>) -> Result<Vec<Fork>, sqlx::Err
     Ok(rows.into_iter().map(fork).collect())
 }
 
-/// Marks a partition as forked, unless it is already or the store is in another epoch by now.
-///
-/// # Errors
-/// As any query.
+/// Marks a partition as forked, unless it already is or the store's epoch is no longer `epoch`.
 pub async fn note_fork(
     connection: &mut PgConnection,
     epoch: Epoch,
@@ -85,11 +72,8 @@ pub async fn note_fork(
     Ok(())
 }
 
-/// Begins an epoch with these last common positions of the forked partitions. Returns false, with nothing changed, if the
-/// store is not in the epoch expected or has other forks.
-///
-/// # Errors
-/// As any query.
+/// Begins an epoch with the last common positions of the forked partitions. Returns false, with
+/// nothing changed, if the store is not in `epoch` or has other forks.
 pub async fn accept(
     executor: impl PgExecutor<'_>,
     epoch: Epoch,

@@ -1,4 +1,4 @@
-//! Rows of `passbook.events` as recorded events.
+//! Mapping of `passbook.events` rows to recorded events.
 
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
@@ -7,20 +7,21 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-/// The columns [`recorded_event`] reads, in its order. A macro, so that queries stay literals.
+/// Columns that [`recorded_event`] reads, in its order. A macro, so that queries remain literals.
 macro_rules! event_columns {
     () => {
-        "e.event_id, e.account_id, e.type, e.version, e.partition, e.position, e.schema_version, e.recorded_at, \
+        "e.event_id, e.account_id, e.type, e.version, e.partition, e.position, e.schema_version, \
+         e.recorded_at, \
          e.data::text, e.command_id, e.metadata::text"
     };
 }
 pub(crate) use event_columns;
 
-/// The event of a row of `event_columns!`. What its sender said beside the command is left out if it can't be read: an
-/// event without it is still an event.
+/// Converts a row of `event_columns!`. Unreadable metadata is dropped: the event is valid without
+/// it.
 ///
 /// # Errors
-/// A column is not what the table's definition says.
+/// A column does not have the type of the table's definition.
 pub fn recorded_event(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {
     let data: String = row.try_get(8)?;
     let event_id = row.try_get(0)?;
@@ -42,7 +43,8 @@ pub fn recorded_event(row: &PgRow) -> Result<RecordedEvent, sqlx::Error> {
 
 fn context(event_id: Uuid, metadata: Option<&str>) -> CommandContext {
     metadata.map_or(Ok(CommandContext::default()), serde_json::from_str).unwrap_or_else(|error| {
-        tracing::error!(%error, event.id = %event_id, "an event's metadata can't be read and is left out");
+        tracing::error!(%error, event.id = %event_id, "the metadata of an event cannot be decoded \
+            and is dropped");
         CommandContext::default()
     })
 }

@@ -1,4 +1,5 @@
-//! The key that authenticates snapshots: whoever can write to the database, but does not have it, can't forge one.
+//! Key that authenticates snapshots: write access to the database alone does not suffice to forge
+//! one.
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use passbook_shared::partition::Partition;
 use sha2::Sha256;
 use uuid::Uuid;
 
-/// Bytes of a MAC that name its key.
+/// Length of the key id at the start of a MAC, in bytes.
 pub(super) const ID_BYTES: usize = 8;
 
-/// What a MAC covers.
+/// Data that a MAC covers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Signed<'a> {
     pub(super) partition: Partition,
@@ -18,14 +19,14 @@ pub(super) struct Signed<'a> {
     pub(super) version: i64,
     pub(super) position: i64,
     pub(super) state_version: i16,
-    /// The state as it is stored.
+    /// State as stored.
     pub(super) state: &'a str,
 }
 
-/// HMAC-SHA-256 under the service's secret.
+/// HMAC-SHA-256 key derived from the service's secret.
 #[derive(Clone)]
 pub struct SnapshotKey {
-    /// Shared: every request's copy of the state has one.
+    /// Shared, because every request clones the key.
     keyed: Arc<Hmac<Sha256>>,
     id: [u8; ID_BYTES],
 }
@@ -37,27 +38,27 @@ impl std::fmt::Debug for SnapshotKey {
 }
 
 impl SnapshotKey {
-    /// Makes a key of a secret.
+    /// Creates the key of a secret.
     ///
     /// # Panics
-    /// Never: a secret of any length makes a key.
-    #[expect(clippy::expect_used, reason = "HMAC takes secrets of any length")]
+    /// Never: HMAC accepts a secret of any length.
+    #[expect(clippy::expect_used, reason = "HMAC accepts secrets of any length")]
     pub fn new(secret: &[u8]) -> Self {
         let keyed =
-            Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a secret of any length");
+            Hmac::<Sha256>::new_from_slice(secret).expect("HMAC accepts a secret of any length");
         let digest = keyed.clone().chain_update(b"passbook snapshot key").finalize().into_bytes();
         let mut id = [0; ID_BYTES];
         id.copy_from_slice(&digest[..ID_BYTES]);
         Self { keyed: Arc::new(keyed), id }
     }
 
-    /// Makes a key that nobody else has.
+    /// Creates a key from a random secret.
     pub fn random() -> Self {
         let secret = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
         Self::new(&secret)
     }
 
-    /// Returns the first bytes of every MAC under this key.
+    /// Returns the id of the key, with which every MAC begins.
     pub(super) fn id(&self) -> &[u8] {
         &self.id
     }
@@ -67,7 +68,7 @@ impl SnapshotKey {
         [self.id.as_slice(), &self.keyed(signed).finalize().into_bytes()].concat()
     }
 
-    /// Whether a snapshot was written by a service with this key.
+    /// Returns whether a snapshot was written by a service with this key.
     pub(super) fn is_genuine(&self, signed: Signed<'_>, mac: &[u8]) -> bool {
         mac.strip_prefix(&self.id)
             .is_some_and(|digest| self.keyed(signed).verify_slice(digest).is_ok())
@@ -75,7 +76,7 @@ impl SnapshotKey {
 
     fn keyed(&self, signed: Signed<'_>) -> Hmac<Sha256> {
         let Signed { partition, account_id, version, position, state_version, state } = signed;
-        // Of fixed lengths, but for the last.
+        // All parts but the last have a fixed length, so the concatenation is unambiguous.
         Hmac::clone(&self.keyed)
             .chain_update(partition.to_be_bytes())
             .chain_update(account_id.as_bytes())
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_of_a_snapshot_is_authenticated_under_its_own_key() {
+    fn every_part_of_a_snapshot_is_authenticated() {
         let key = SnapshotKey::new(b"a secret");
         let (partition, account_id) = (3, Uuid::from_u128(7));
         let signed = Signed {

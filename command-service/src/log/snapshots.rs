@@ -1,4 +1,4 @@
-//! Snapshots: accounts folded up to a version, written behind the append by a task of their own.
+//! Snapshots: accounts folded up to a version, written asynchronously by a task of their own.
 
 use passbook_shared::fault::Fault;
 use passbook_shared::partition::Partition;
@@ -11,23 +11,23 @@ use super::load::Loaded;
 use super::snapshot_key::{Signed, SnapshotKey};
 use crate::domain::account::STATE_VERSION;
 
-/// How many wait at most; more are not written, which costs nothing but time at a later load.
+/// Capacity of the queue. Further snapshots are dropped, which only slows later loads.
 const QUEUE: usize = 1_000;
 
-/// An account to be kept.
+/// Snapshot of an account.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Its partition.
+    /// Partition of the account.
     pub partition: Partition,
-    /// Its id.
+    /// Id of the account.
     pub account_id: Uuid,
-    /// Its state.
+    /// State of the account, with its version.
     pub loaded: Loaded,
 }
 
 static UNWRITTEN: Fault = Fault::new("snapshots are not written");
 
-/// How snapshots are found genuine, and where new ones go. Cheap to clone.
+/// Key for verifying snapshots, and queue for writing new ones. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     pub(super) key: SnapshotKey,
@@ -35,13 +35,14 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Reads snapshots, and writes none.
+    /// Creates a handle that verifies snapshots and drops new ones.
     pub fn only_read(key: SnapshotKey) -> Self {
         Self { key, queue: None }
     }
 
-    /// Has a snapshot written if a batch that started at `version_before` has reached the next multiple of `every` events,
-    /// or of the open holds, which each snapshot repeats.
+    /// Enqueues a snapshot if a batch that started at `version_before` has reached the next
+    /// multiple of `every` events. If the account has more open holds than `every`, their number
+    /// is used instead, because each snapshot repeats all of them.
     pub(crate) fn keep_if_due(
         &self,
         (partition, account_id): (Partition, Uuid),
@@ -56,7 +57,7 @@ impl Snapshots {
         }
     }
 
-    /// Has a snapshot written, if there is room.
+    /// Enqueues a snapshot for writing; drops it if the queue is full.
     pub fn keep(&self, snapshot: Snapshot) {
         if let Some(queue) = &self.queue {
             let _ = queue.try_send(snapshot);
@@ -64,23 +65,23 @@ impl Snapshots {
     }
 }
 
-/// What is left to write, and the key to sign it with.
+/// Receiving end of the queue, and the key for signing.
 #[derive(Debug)]
 pub struct ToWrite {
     key: SnapshotKey,
     queue: mpsc::Receiver<Snapshot>,
 }
 
-/// The way to the task that writes them, and that task's end of it.
+/// Creates the queue: the handle for writers, and the receiving end for [`run`].
 pub fn queue(key: SnapshotKey) -> (Snapshots, ToWrite) {
     let (sender, queue) = mpsc::channel(QUEUE);
     (Snapshots { key: key.clone(), queue: Some(sender) }, ToWrite { key, queue })
 }
 
-/// Writes snapshots as they come, until nobody can send any more.
+/// Writes queued snapshots until all handles are dropped.
 ///
 /// # Errors
-/// None: a snapshot that can't be written is not missed.
+/// Never fails: a snapshot that cannot be written is dropped.
 pub async fn run(pool: PgPool, to_write: ToWrite) -> anyhow::Result<()> {
     let ToWrite { key, mut queue } = to_write;
     let mut waiting = Vec::new();

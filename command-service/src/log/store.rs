@@ -1,4 +1,4 @@
-//! Which store this is, and how many partitions its log has; made with the schema, by the owner.
+//! Identity of the store and its number of partitions. The owner creates the store with the schema.
 
 use anyhow::{Context, bail};
 use passbook_shared::partition::Partition;
@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
 use uuid::Uuid;
 
-/// The schema of the log.
+/// Schema of the log.
 pub const SCHEMA: Schema = Schema {
     name: "passbook",
     migrations: || sqlx::migrate!(),
@@ -16,24 +16,26 @@ pub const SCHEMA: Schema = Schema {
     internal: &[],
 };
 
-/// The partitions of a new store, if nobody says otherwise.
+/// Default number of partitions of a new store.
 pub const DEFAULT_PARTITIONS: Partition = 12;
 
-/// The store, as it was made.
+/// Store, as created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Store {
-    /// Names it in every record of the topic.
+    /// Id of the store, contained in every record of the topic.
     pub store_id: Uuid,
-    /// Partitions of its log, and of the topic.
+    /// Number of partitions of the log and of the topic.
     pub partitions: Partition,
-    /// It may have accounts whose ids were made of their openings' keys alone.
+    /// True if the store may have accounts whose ids were derived from an idempotency key alone.
     pub opened_by_key_alone: bool,
 }
 
-/// Brings the schema up to date as its owner, makes the store if there is none, and grants the runtime role its rights.
+/// Migrates the schema as its owner, creates the store if there is none, and grants the runtime
+/// role its privileges.
 ///
 /// # Errors
-/// Postgres refuses, a newer program has been here, or the store has another number of partitions than asked for.
+/// Postgres fails, a newer build has changed the schema, or the store has a different number of
+/// partitions.
 pub async fn prepare(
     owner: &PgConnectOptions,
     role: &str,
@@ -42,10 +44,11 @@ pub async fn prepare(
     let mut connection = SCHEMA.own(owner).await?;
     SCHEMA.migrate(&mut connection).await?;
     make(&mut connection, partitions.unwrap_or(DEFAULT_PARTITIONS)).await?;
-    let store = find(&mut connection).await?.context("the store is gone")?;
+    let store = find(&mut connection).await?.context("the store has disappeared")?;
     if let Some(asked) = partitions.filter(|asked| *asked != store.partitions) {
         bail!(
-            "PARTITIONS (--partitions) is {asked}, but this store was made with {}: the number is fixed, leave it out",
+            "PARTITIONS (--partitions) is {asked}, but this store was created with {}: the number \
+             is fixed, omit the setting",
             store.partitions
         );
     }
@@ -55,25 +58,24 @@ pub async fn prepare(
 }
 
 async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result<()> {
-    // One statement, so that there is no store without heads.
+    // One statement, so that no store exists without its heads.
     sqlx::query(
         "WITH made AS (
-            INSERT INTO passbook.store (store_id, partitions) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING partitions)
+            INSERT INTO passbook.store (store_id, partitions) VALUES ($1, $2) ON CONFLICT DO
+            NOTHING RETURNING partitions)
          INSERT INTO passbook.log_head (partition, position, recorded_at)
-         SELECT p, 0, '0001-01-01T00:00:00Z' FROM made, generate_series(0, made.partitions - 1) AS p",
+         SELECT p, 0, '0001-01-01T00:00:00Z' FROM made, generate_series(0, made.partitions - 1)
+         AS p",
     )
     .bind(Uuid::new_v4())
     .bind(partitions)
     .execute(owner)
     .await
-    .context("the store can't be made")?;
+    .context("the store cannot be created")?;
     Ok(())
 }
 
-/// Returns the store, if it was made.
-///
-/// # Errors
-/// As any query.
+/// Returns the store, if it was created.
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Store>> {
     let sql = "SELECT store_id, partitions, opened_by_key_alone FROM passbook.store";
     let row = sqlx::query(sql).fetch_optional(connection).await?;

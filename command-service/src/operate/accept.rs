@@ -1,4 +1,4 @@
-//! `restore accept`: shows what a restore of the log gives up, asks, and accepts it.
+//! `restore accept`: shows what a restored log gives up, asks for confirmation, and accepts it.
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 use std::net::SocketAddr;
@@ -9,26 +9,28 @@ use passbook_shared::epoch::Epoch;
 use passbook_shared::store_description::Restore;
 
 use super::Service;
-use crate::http::restore::{AcceptRequest, ForkPreview, RestorePreview, ShownFork};
+use crate::http::restore::{AcceptRequest, ForkPreview, ForkReference, RestorePreview};
 
-/// How a restore is accepted.
+/// Options of `restore accept`.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct AcceptOptions {
-    /// Do not ask.
+    /// Skips the confirmation.
     #[arg(long)]
     pub yes: bool,
-    /// Begin an epoch although no partition is forked: for views that have events neither the log nor the topic has.
+    /// Begins an epoch although no partition is forked: for views that have events which neither
+    /// the log nor the topic has.
     #[arg(long)]
     pub force: bool,
-    /// An epoch that the new one must be later than, if the views know one that the log and the topic do not.
+    /// Lower bound of the new epoch, exclusive, if the views know one that the log and the topic do
+    /// not.
     #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(i32).range(0..1_000_000))]
     pub above_epoch: Option<Epoch>,
 }
 
-/// Shows what the service at an address has to say of a restored log, and has it accepted.
+/// Shows the survey of the service at `addr` and accepts the restore after a confirmation.
 ///
 /// # Errors
-/// The service does not answer or refuses, or nobody says yes.
+/// The service does not answer or refuses, or the operator declines.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow::Result<()> {
     let service = Service::at(addr)?;
@@ -38,11 +40,11 @@ pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow:
         println!("no partition is forked: there is nothing to accept");
         return Ok(());
     }
-    tell(&shown);
+    print(&shown);
     confirm(options.yes)?;
     let named = |fork: &ForkPreview| {
         let ForkPreview { partition, log_position, topic_position, .. } = *fork;
-        ShownFork { partition, log_position, topic_position }
+        ForkReference { partition, log_position, topic_position }
     };
     let AcceptOptions { force, above_epoch, .. } = options;
     let request =
@@ -54,19 +56,21 @@ pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow:
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-fn tell(shown: &RestorePreview) {
+fn print(shown: &RestorePreview) {
     if shown.forks.is_empty() {
         println!(
-            "No partition is forked. A new epoch begins with the log as it is, and gives up what only the views have."
+            "No partition is forked. A new epoch begins with the log in its present state and \
+             gives up the events that only the views have."
         );
         return;
     }
     println!(
-        "The log lacks events that the topic has, as after a restore from a backup. Accepting it gives these up:"
+        "The log lacks events that the topic has, as after a restore from a backup. Accepting the \
+         log gives up these events:"
     );
     for fork in &shown.forks {
-        let ForkPreview { partition, log_position, topic_position, kept, reason, events, has_more } =
-            fork;
+        let ForkPreview { partition, log_position, topic_position, kept, .. } = fork;
+        let ForkPreview { reason, events, has_more, .. } = fork;
         println!(
             "\npartition {partition}: positions {} to {topic_position} of the topic ({reason})",
             kept + 1
@@ -93,10 +97,11 @@ fn confirm(yes: bool) -> anyhow::Result<()> {
     }
     if !stdin().is_terminal() {
         bail!(
-            "nobody can be asked here: look at what is given up, and say --yes. Nothing was changed"
+            "there is no terminal for a confirmation: check what is given up and pass --yes. \
+             Nothing was changed"
         );
     }
-    print!("\nGive this up, and go on with the log as it is? [y/N] ");
+    print!("\nGive this up and continue with the log in its present state? [y/N] ");
     stdout().flush()?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;

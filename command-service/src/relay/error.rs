@@ -1,4 +1,4 @@
-//! Why a relay's session ended.
+//! Errors that end a session of the relay.
 
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
@@ -14,38 +14,38 @@ pub(crate) enum RelayError {
     Kafka(#[from] KafkaError),
     #[error("Kafka has acknowledged nothing for some time")]
     Stalled,
-    #[error("the end of partition {partition} of the topic could not be read in time")]
+    #[error("the end of topic partition {partition} could not be read in time")]
     TailUnread { partition: Partition },
     #[error(
-        "partition {partition} of the topic ends at offset {end}, and had ended at {expected}: it was deleted or cut"
+        "topic partition {partition} ends at offset {end} and had ended at {expected}: it was \
+         deleted or truncated"
     )]
     TopicCut { partition: Partition, end: i64, expected: i64 },
-    #[error("an event can't be written as JSON: {0}")]
+    #[error("an event cannot be serialized: {0}")]
     Encoding(#[from] serde_json::Error),
-    #[error("a blocking task ended early: {0}")]
+    #[error("a blocking task failed: {0}")]
     Task(#[from] tokio::task::JoinError),
-    #[error("the log has no event at position {partition}-{position}, which its head says it has")]
+    #[error("the log has no event at position {partition}-{position}, although its head is beyond")]
     Gap { partition: Partition, position: i64 },
-    #[error(
-        "the store is in epoch {epoch} now: an operator has accepted that its log was restored"
-    )]
+    #[error("the store is now in epoch {epoch}: an operator has accepted a restored log")]
     EpochBegan { epoch: Epoch },
     #[error(
-        "topic `{topic}` has too few partitions for this log, and is not grown: it holds records of store {theirs} and none \
-         of this store, {ours}. Nothing is published. Give this store a topic of its own (KAFKA_TOPIC)"
+        "topic `{topic}` has fewer partitions than the log and is not extended: it holds records \
+         of store {theirs} and none of this store, {ours}. Nothing is published. Give this store \
+         its own topic (KAFKA_TOPIC)"
     )]
     ForeignTopic { topic: String, theirs: Uuid, ours: Uuid },
     #[error(
-        "topic `{topic}` has {found} partitions, the log has {expected}, and partitions can't be taken away. Nothing \
-         is published. Give this store a topic of its own (KAFKA_TOPIC)"
+        "topic `{topic}` has {found} partitions, the log has {expected}, and Kafka cannot remove \
+         partitions. Nothing is published. Give this store its own topic (KAFKA_TOPIC)"
     )]
     TooManyPartitions { topic: String, found: usize, expected: Partition },
-    #[error("topic `{topic}` can't be made or grown: {reason}")]
+    #[error("topic `{topic}` cannot be created or extended: {reason}")]
     Topic { topic: String, reason: String },
 }
 
 impl RelayError {
-    /// Whether it won't pass by itself: somebody has to decide.
+    /// Returns true if the error persists until an operator acts.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::ForeignTopic { .. } | Self::TooManyPartitions { .. } | Self::Gap { .. } => true,

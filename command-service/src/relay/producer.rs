@@ -1,5 +1,6 @@
-//! The producer: idempotent, acknowledged by all replicas, explicit partitions, no message time-out (that would make
-//! holes). Its deliveries are counted; a failed one, or none for some time, ends the session.
+//! Producer of the relay: idempotent, with acknowledgements of all replicas and explicit
+//! partitions. It has no message timeout, because dropped messages would leave holes. A failed
+//! delivery, or none for some time, ends the session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -23,16 +24,16 @@ use super::error::RelayError;
 use crate::log::store::Store;
 use crate::metrics;
 
-/// How long Kafka may acknowledge nothing, though there is something to acknowledge.
+/// Maximum time without an acknowledgement while events are outstanding.
 const WATCHDOG: Duration = Duration::from_secs(10);
 const FULL_PAUSE: Duration = Duration::from_millis(2);
 
-/// What Kafka has acknowledged; shared with librdkafka's thread.
+/// Acknowledgements of Kafka, shared with librdkafka's thread.
 #[derive(Debug)]
 struct Deliveries {
-    /// Position number by partition.
+    /// Last acknowledged position, by partition.
     acknowledged: Vec<AtomicI64>,
-    /// Offset after the last record, by partition.
+    /// Offset after the last acknowledged record, by partition.
     ends: Vec<AtomicI64>,
     failure: Mutex<Option<KafkaError>>,
 }
@@ -53,6 +54,8 @@ impl ProducerContext for Context {
                     acknowledged
                         .store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
                 }
+                // Deliveries of one partition arrive in order, but the first value comes from the
+                // topic's tail.
                 if let Some(end) = partition.and_then(|p| self.0.ends.get(p)) {
                     end.fetch_max(record.offset() + 1, Ordering::Release);
                 }
@@ -72,9 +75,9 @@ pub(super) struct Producer {
     store_id: Uuid,
     epoch: Epoch,
     document: Vec<u8>,
-    /// Position number last given to librdkafka, by partition.
+    /// Last position enqueued in librdkafka, by partition.
     sent: Vec<i64>,
-    /// Sum of what was acknowledged when it last grew, and when that was.
+    /// Sum of the acknowledged positions, and the time at which it last grew.
     progress: (i64, Instant),
 }
 
@@ -96,6 +99,7 @@ impl Producer {
             .client("passbook-relay")
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            // A message that times out would be dropped and leave a hole.
             .set("message.timeout.ms", "0")
             .set("linger.ms", linger_ms.to_string())
             .set("batch.num.messages", "10000")
@@ -114,7 +118,8 @@ impl Producer {
         })
     }
 
-    /// The topic holds a partition up to this position already, and ends at this offset.
+    /// Sets the position up to which the topic already holds a partition, and the offset at which
+    /// it ends.
     pub(super) fn start_at(&mut self, partition: Partition, position: i64, offset: i64) {
         let index = usize::from(partition.unsigned_abs());
         self.sent[index] = position;
@@ -123,7 +128,7 @@ impl Producer {
         self.deliveries.ends[index].store(offset, Ordering::Release);
     }
 
-    /// The offset after the last record that a partition is known to hold.
+    /// Returns the offset after the last known record of a partition.
     pub(super) fn end(&self, partition: Partition) -> i64 {
         self.deliveries.ends[usize::from(partition.unsigned_abs())].load(Ordering::Acquire)
     }
@@ -132,7 +137,7 @@ impl Producer {
         self.deliveries.acknowledged[usize::from(partition.unsigned_abs())].load(Ordering::Acquire)
     }
 
-    /// Gives an event to librdkafka; waits while its queue is full.
+    /// Enqueues an event in librdkafka; waits while the queue is full.
     pub(super) async fn publish(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
         self.document.clear();
         cloud_event::encode(event, self.store_id, self.epoch, &mut self.document)?;
@@ -154,19 +159,19 @@ impl Producer {
                 }
                 Err((error, _)) => return Err(error.into()),
             };
-            Self::progressing(&self.deliveries, &self.sent, &mut self.progress)?;
+            Self::check_progress(&self.deliveries, &self.sent, &mut self.progress)?;
             tokio::time::sleep(FULL_PAUSE).await;
         }
         self.sent[usize::from(event.position.partition.unsigned_abs())] = event.position.number;
         Ok(())
     }
 
-    /// Whether all is well with what was published so far.
+    /// Checks the deliveries since the last call.
     pub(super) fn check(&mut self) -> Result<(), RelayError> {
-        Self::progressing(&self.deliveries, &self.sent, &mut self.progress)
+        Self::check_progress(&self.deliveries, &self.sent, &mut self.progress)
     }
 
-    fn progressing(
+    fn check_progress(
         deliveries: &Deliveries,
         sent: &[i64],
         progress: &mut (i64, Instant),

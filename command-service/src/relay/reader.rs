@@ -1,5 +1,5 @@
-//! Stretches of a partition of the topic, and whose the records in them are. Anybody may have written to the topic: what is
-//! not a record of this store is counted and passed over.
+//! Reader of topic partitions. Anyone may have written to the topic: records that are not of this
+//! store are counted and skipped.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -16,57 +16,57 @@ use uuid::Uuid;
 
 use super::error::RelayError;
 
-/// How long Kafka may be silent.
+/// Maximum time without a response from Kafka.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// A consumer of no group.
+/// Consumer with manual assignment, without group management.
 pub(crate) struct Reader {
     consumer: BaseConsumer,
     topic: String,
     store_id: Uuid,
 }
 
-/// A record that says it is of this store.
+/// Record that claims to be of this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ours {
-    /// Where it is in the topic.
+pub(crate) struct OwnRecord {
+    /// Offset in the topic.
     pub(crate) offset: i64,
-    /// Where its event was in the log.
+    /// Position of its event in the log.
     pub(crate) position: i64,
-    /// Its event.
+    /// Id of its event.
     pub(crate) event_id: Uuid,
-    /// When it was published.
+    /// Epoch in which the record was published.
     pub(crate) epoch: Epoch,
 }
 
-impl Ours {
-    /// Returns whether a relay can have written it there: position after position, none is larger than the number of
-    /// records up to it.
+impl OwnRecord {
+    /// Returns whether a relay can have written the record. Relays publish position by position, so
+    /// no position exceeds the number of records up to it.
     pub(crate) fn is_plausible(&self) -> bool {
         self.position <= self.offset.saturating_add(1)
     }
 }
 
-/// Records that were passed over, by what they are instead.
+/// Counts of skipped records, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PassedOver {
-    /// No documents of ours.
+    /// Not decodable as an event.
     pub(crate) unreadable: u64,
-    /// Of other stores.
+    /// From another store.
     pub(crate) foreign: u64,
-    /// One of those stores.
+    /// One of the other stores.
     pub(crate) stranger: Option<Uuid>,
-    /// Of another partition.
+    /// From another partition.
     pub(crate) misplaced: u64,
-    /// Not where the log's events could have come to be.
+    /// At a place where no relay can have written.
     pub(crate) out_of_order: u64,
 }
 
-/// What a record is.
+/// Classified record.
 pub(crate) enum Seen {
-    /// It says it is of this store and this partition.
-    Ours(Ours, Box<Decoded>),
-    /// Something else, which is counted.
+    /// Record that claims to be of this store and this partition.
+    Own(OwnRecord, Box<Decoded>),
+    /// Any other record, which was counted.
     Other,
 }
 
@@ -85,12 +85,13 @@ impl Reader {
         Ok(Self { consumer, topic: kafka.kafka_topic.clone(), store_id })
     }
 
-    /// The offset of the first record there is, and that after the last one.
+    /// Returns the offset of the first record, and the offset after the last one.
     pub(crate) fn ends(&self, partition: Partition) -> Result<(i64, i64), RelayError> {
         Ok(self.consumer.fetch_watermarks(&self.topic, partition.into(), SILENCE)?)
     }
 
-    /// Shows the records from an offset up to another, in order, until there are no more or `see` has seen enough. Blocks.
+    /// Calls `see` with each record from offset `from` until `until`, in order. Stops early at the
+    /// end of the partition or if `see` breaks. Blocks.
     pub(crate) fn scan(
         &self,
         partition: Partition,
@@ -123,6 +124,7 @@ impl Reader {
                 record.payload().unwrap_or_default(),
                 passed_over,
             );
+            // Stops at the last wanted offset, because no record may follow it for a long time.
             if see(seen).is_break() || record.offset() + 1 >= until {
                 return Ok(());
             }
@@ -146,11 +148,11 @@ impl Reader {
             Ok(read) => {
                 let Decoded { event, epoch, .. } = &read;
                 let (position, event_id, epoch) = (event.position.number, event.event_id, *epoch);
-                return Seen::Ours(Ours { offset, position, event_id, epoch }, Box::new(read));
+                return Seen::Own(OwnRecord { offset, position, event_id, epoch }, Box::new(read));
             }
             Err(error) => {
                 passed_over.unreadable += 1;
-                tracing::debug!(partition, offset, error, "a record of the topic is not ours");
+                tracing::debug!(partition, offset, error, "a record of the topic is not an event");
             }
         }
         Seen::Other
@@ -158,20 +160,20 @@ impl Reader {
 }
 
 impl PassedOver {
-    /// How many there are.
+    /// Returns the number of skipped records.
     pub(crate) fn count(&self) -> u64 {
         self.unreadable + self.foreign + self.misplaced + self.out_of_order
     }
 
-    /// What they are, for people.
-    pub(crate) fn told(&self) -> String {
+    /// Describes the skipped records for operators.
+    pub(crate) fn summary(&self) -> String {
         let of = |count, what: String| (count > 0).then(|| format!("{count} {what}"));
         let stranger = self.stranger.map(|store| format!(" (such as {store})")).unwrap_or_default();
         let kinds = [
             of(self.foreign, format!("of another store{stranger}")),
-            of(self.unreadable, "that can't be read".to_owned()),
+            of(self.unreadable, "that cannot be decoded".to_owned()),
             of(self.misplaced, "of another partition".to_owned()),
-            of(self.out_of_order, "at positions that follow on nothing".to_owned()),
+            of(self.out_of_order, "at positions that continue no others".to_owned()),
         ];
         kinds.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

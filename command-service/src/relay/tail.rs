@@ -1,4 +1,4 @@
-//! Where the topic ends, compared with the log: as far back as it takes to be sure.
+//! Comparison of the topic's tail with the log, as far back as certainty requires.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,20 +11,20 @@ use passbook_shared::store_description::Fork;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::decisive::DecisiveRecords;
 use super::error::RelayError;
-use super::judge::{Found, Judged, Why, judge};
-use super::reader::{Ours, PassedOver, Reader, Seen};
-use super::telling::Telling;
+use super::judge::{Divergence, DivergenceKind, Verdict, judge};
+use super::reader::{OwnRecord, PassedOver, Reader, Seen};
 use crate::log::feed;
 
-/// Offsets looked at first; enough where nothing but the log's events was ever written.
+/// Number of offsets read first; sufficient if the topic holds only events of the log.
 const GLANCE: i64 = 16;
-/// Offsets read at once, at most.
+/// Maximum number of offsets in one read.
 const PAGE: i64 = 1 << 16;
-/// Number of records that are not the log's behind which it is not looked further back.
+/// Number of records missing in the log after which the search stops.
 const ENOUGH: usize = 50_000;
 
-/// Compares partitions of the topic with the log, of a store in an epoch. Cheap to clone.
+/// Compares topic partitions with the log of a store in one epoch. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Tail {
     pub(crate) reader: Arc<Reader>,
@@ -32,21 +32,21 @@ pub(crate) struct Tail {
     restores: Arc<BTreeMap<Partition, Restores>>,
 }
 
-/// Where a partition of the topic ends.
+/// End of a topic partition.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// The offset after its last record.
+    /// Offset after the last record.
     pub(crate) offset: i64,
-    /// How it compares with the log.
-    pub(crate) judged: Judged,
-    /// Others' records, at the end of it.
+    /// Result of the comparison with the log.
+    pub(crate) judged: Verdict,
+    /// Skipped records near the end.
     pub(crate) passed_over: PassedOver,
 }
 
-/// Records of ours within a stretch, without those that were given up.
+/// Records of this store within a stretch, without those that an accepted restore gave up.
 #[derive(Debug, Default)]
 pub(crate) struct Stretch {
-    pub(crate) ours: Vec<Ours>,
+    pub(crate) ours: Vec<OwnRecord>,
     pub(crate) passed_over: PassedOver,
 }
 
@@ -64,11 +64,11 @@ impl Tail {
         })
     }
 
-    /// Looks at the last records, and ever further back until nothing that is before them can contradict the log.
+    /// Reads the last records, then further back until no earlier record can contradict the log.
     ///
-    /// No relay has ever published a position that is larger than the number of records up to it. So once the records
-    /// that were read reach back to an offset that is not beyond the largest position in common, all records before
-    /// them are of smaller positions: however many old records somebody has repeated at the end, none hides a fork.
+    /// No relay publishes a position larger than the number of records up to it. Once the records
+    /// reach back to an offset at or below the largest common position, all earlier records have
+    /// smaller positions. Repeats of old records at the end, however many, therefore hide no fork.
     pub(crate) async fn of(
         &self,
         connection: &mut PgConnection,
@@ -76,18 +76,20 @@ impl Tail {
     ) -> Result<End, RelayError> {
         let (low, offset) = self.ends(partition).await?;
         let (mut from, mut span) = (offset, GLANCE);
-        let (mut telling, mut passed_over) = (Telling::new(self.epoch), PassedOver::default());
+        let (mut decisive, mut passed_over) =
+            (DecisiveRecords::new(self.epoch), PassedOver::default());
         loop {
             let until = from;
             from = low.max(from - span);
             let stretch = self.stretch(partition, from, until, usize::MAX).await?;
             let positions: Vec<i64> = stretch.ours.iter().map(|ours| ours.position).collect();
             let in_log = feed::event_ids(connection, partition, &positions).await?;
-            telling.put_before(stretch.ours, in_log);
+            decisive.put_before(stretch.ours, in_log);
             passed_over.add(&stretch.passed_over);
-            let is_whole = from == low || telling.count_not_in_log() >= ENOUGH;
-            if (is_whole || from <= telling.last_in_common())
-                && let Some(judged) = judge(&telling.records, &telling.in_log, self.epoch, is_whole)
+            let is_whole = from == low || decisive.count_not_in_log() >= ENOUGH;
+            if (is_whole || from <= decisive.last_in_common())
+                && let Some(judged) =
+                    judge(&decisive.records, &decisive.in_log, self.epoch, is_whole)
             {
                 passed_over.out_of_order = judged.out_of_order;
                 return Ok(End { offset, judged, passed_over });
@@ -101,12 +103,12 @@ impl Tail {
         tokio::task::spawn_blocking(move || reader.ends(partition)).await?
     }
 
-    /// The accepted restores of a partition.
+    /// Returns the accepted restores of a partition.
     pub(crate) fn restores_of(&self, partition: Partition) -> Restores {
         self.restores.get(&partition).cloned().unwrap_or_default()
     }
 
-    /// Reads from an offset up to another, or until so many records of ours were found.
+    /// Reads from offset `from` until `until`, or until `most` records of this store were found.
     pub(crate) async fn stretch(
         &self,
         partition: Partition,
@@ -122,11 +124,11 @@ impl Tail {
             let mut beyond = 0;
             reader.scan(partition, from, until, &mut passed_over, |seen| {
                 match seen {
-                    Seen::Ours(record, _) if record.epoch > latest => beyond += 1,
-                    Seen::Ours(record, _) if !restores.gave_up(record.epoch, record.position) => {
+                    Seen::Own(record, _) if record.epoch > latest => beyond += 1,
+                    Seen::Own(record, _) if !restores.gave_up(record.epoch, record.position) => {
                         ours.push(record)
                     }
-                    Seen::Ours(..) | Seen::Other => {}
+                    Seen::Own(..) | Seen::Other => {}
                 }
                 if ours.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
@@ -146,21 +148,23 @@ impl PassedOver {
     }
 }
 
-impl Found {
-    /// The fork of a partition whose log ends there.
+impl Divergence {
+    /// Converts the divergence into the fork of a partition whose log ends at `log_position`.
     pub(crate) fn fork(&self, partition: Partition, log_position: i64, epoch: Epoch) -> Fork {
         let reason = match self.why {
-            Why::Ahead => {
+            DivergenceKind::Ahead => {
                 format!("the topic ends at position {}, the log at {log_position}", self.last)
             }
-            Why::Different { position, topic, log } => {
+            DivergenceKind::Different { position, topic, log } => {
                 format!(
-                    "at position {position}, the topic has event {topic} and the log has event {log}"
+                    "at position {position}, the topic has event {topic} and the log has event \
+                     {log}"
                 )
             }
-            Why::LaterEpoch(later) => {
+            DivergenceKind::LaterEpoch(later) => {
                 format!(
-                    "the topic is in epoch {later} and the log in epoch {epoch}: the backup is from before an accepted restore"
+                    "the topic is in epoch {later} and the log in epoch {epoch}: the backup is \
+                     from before an accepted restore"
                 )
             }
         };

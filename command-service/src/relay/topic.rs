@@ -1,4 +1,4 @@
-//! The topic: made if it is not there, with the log's partition count and retention for ever.
+//! Creation of the topic, with the log's number of partitions and unlimited retention.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -19,19 +19,20 @@ use super::error::RelayError;
 use super::reader::{PassedOver, Reader, Seen};
 use crate::log::store::Store;
 
-/// Records of a partition that tell whose it is.
+/// Number of records of a partition that are checked for their store.
 const LAST: i64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Kafka's word for "as the broker is configured".
+/// Kafka's value for the broker's default replication factor.
 const BROKER_DEFAULT: i32 = -1;
 
-/// The topic is a copy of the log, which is kept for ever.
-const KEPT_FOR_EVER: [(&str, &str); 3] =
+/// Settings of the topic: unlimited retention, as of the log that it mirrors.
+const UNLIMITED_RETENTION: [(&str, &str); 3] =
     [("retention.ms", "-1"), ("retention.bytes", "-1"), ("cleanup.policy", "delete")];
 
-/// Makes sure that the topic is there and has as many partitions as the log. One that has too few (Kafka made it of its
-/// own accord) is grown and kept for ever, unless it holds another store's records; one that has as many is left as it
-/// is: its settings are the operator's.
+/// Ensures that the topic exists with the log's number of partitions. A topic with fewer
+/// partitions, as Kafka creates on its own, is extended and gets unlimited retention, unless it
+/// holds only another store's records. A topic with the right number is left unchanged: its
+/// settings belong to the operator.
 pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), RelayError> {
     let expected = store.partitions;
     let found = count_partitions(kafka.clone()).await?;
@@ -49,7 +50,7 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
     }
 }
 
-/// Fails if the partitions end with records of other stores and with none of this one.
+/// Fails if the partitions end with records of other stores and none of this one.
 async fn is_not_foreign(
     kafka: KafkaConfig,
     store_id: Uuid,
@@ -61,7 +62,7 @@ async fn is_not_foreign(
         for partition in partitions {
             let (low, high) = reader.ends(partition)?;
             reader.scan(partition, low.max(high - LAST), high, &mut others, |seen| {
-                is_ours |= matches!(seen, Seen::Ours(..));
+                is_ours |= matches!(seen, Seen::Own(..));
                 ControlFlow::Continue(())
             })?;
         }
@@ -77,18 +78,18 @@ async fn is_not_foreign(
 
 async fn make(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {
     let topic = &kafka.kafka_topic;
-    tracing::info!(topic, partitions, "making the topic");
+    tracing::info!(topic, partitions, "creating the topic");
     let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(BROKER_DEFAULT));
-    let new = KEPT_FOR_EVER.iter().fold(new, |new, (name, value)| new.set(name, value));
+    let new = UNLIMITED_RETENTION.iter().fold(new, |new, (name, value)| new.set(name, value));
     done(topic, admin(kafka)?.create_topics([&new], &options()).await?)
 }
 
 async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Result<(), RelayError> {
     let topic = &kafka.kafka_topic;
-    tracing::info!(topic, found, partitions, "growing the topic");
+    tracing::info!(topic, found, partitions, "adding partitions to the topic");
     let admin = admin(kafka)?;
     let kept = AlterConfig::new(ResourceSpecifier::Topic(topic));
-    let kept = KEPT_FOR_EVER.iter().fold(kept, |kept, (name, value)| kept.set(name, value));
+    let kept = UNLIMITED_RETENTION.iter().fold(kept, |kept, (name, value)| kept.set(name, value));
     for result in admin.alter_configs([&kept], &options()).await? {
         result.map_err(|(_, code)| RelayError::Topic {
             topic: topic.clone(),
@@ -127,9 +128,9 @@ fn done(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
     Ok(())
 }
 
-/// How many partitions the topic has; 0 if it is not there.
+/// Returns the number of partitions of the topic; 0 if it does not exist.
 async fn count_partitions(kafka: KafkaConfig) -> Result<usize, RelayError> {
-    // A consumer's question does not make the topic, a producer's might.
+    // A consumer's metadata request does not create the topic; a producer's might.
     let consumer: BaseConsumer =
         kafka.client("passbook-relay").set("allow.auto.create.topics", "false").create()?;
     let asked = tokio::task::spawn_blocking(move || {

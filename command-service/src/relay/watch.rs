@@ -1,5 +1,5 @@
-//! Whether the topic still ends where it did. A topic that is deleted, or made anew, tells nobody; while nothing is
-//! published nobody would notice, and what it had last acknowledged would be missing from it until the next command.
+//! Check that the topic still ends where it did. Deleting or recreating a topic raises no error for
+//! an idle producer. Without this check, the loss would stay unnoticed until the next command.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::error::RelayError;
 
-/// How often to look.
+/// Interval of the checks.
 pub(super) const EVERY: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -34,10 +34,11 @@ impl Watch {
         })
     }
 
-    /// Fails if the last look found the topic cut; looks again, without being waited for, whether each of these
-    /// partitions ends at this offset or after it.
+    /// Fails if the previous check found the topic truncated. Starts the next check in the
+    /// background: each partition must end at or after its offset.
     pub(super) async fn check(&mut self, ends: Vec<(Partition, i64)>) -> Result<(), RelayError> {
         if let Some(asked) = self.asked.take() {
+            // A slow broker must not delay the relay: the check is looked at on the next call.
             if !asked.is_finished() {
                 self.asked = Some(asked);
                 return Ok(());

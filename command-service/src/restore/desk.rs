@@ -1,4 +1,4 @@
-//! Where operators see what a restore gives up, and accept it.
+//! Survey and acceptance of a restored log.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,48 +16,48 @@ use super::survey::{Survey, SurveyError, survey};
 use crate::log::restores;
 use crate::log::store::Store;
 
-/// The desk. Cheap to clone.
+/// Surveys a restored log and accepts it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Desk {
     kafka: KafkaConfig,
     store: Store,
     pool: PgPool,
     standing: Standing,
-    /// Surveys take memory: one at a time.
+    /// Serializes surveys, because each takes memory.
     turn: Arc<Mutex<()>>,
 }
 
-/// A fork as an operator was shown it.
+/// Fork as shown to an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shown {
-    /// The partition.
+pub struct ForkRef {
+    /// Partition number.
     pub partition: Partition,
-    /// Where the log ends.
+    /// Last position of the log.
     pub log_position: i64,
-    /// The last position that the topic holds of what the log lacks.
+    /// Last position of the topic's events that the log lacks.
     pub topic_position: i64,
 }
 
-/// Why a restore was not accepted. Nothing was changed.
+/// Error of accepting a restore. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum AcceptError {
-    /// It can't be said what there is to be decided.
+    /// The survey failed.
     #[error(transparent)]
     Survey(#[from] SurveyError),
-    /// The forks are others by now: these.
-    #[error("the forks are not those that were shown")]
+    /// The forks have changed; the payload has the present ones.
+    #[error("the forks have changed since they were shown")]
     Changed(Survey),
-    /// There is no fork.
+    /// No partition is forked.
     #[error("no partition is forked")]
     NothingToAccept,
-    /// The epoch to be above is further ahead than accepted restores can lead.
-    #[error("the epoch to be above is more than {} above {latest}", epoch::MOST_AHEAD)]
+    /// The lower bound is further ahead than accepted restores can lead.
+    #[error("the lower bound of the epoch is more than {} above {latest}", epoch::MOST_AHEAD)]
     EpochTooFar {
-        /// The latest epoch that the store and the topic know.
+        /// Latest epoch of the store and the topic.
         latest: Epoch,
     },
-    /// The epoch is the last one there can be.
-    #[error("no epoch is left")]
+    /// The store is in the last possible epoch.
+    #[error("no later epoch is possible")]
     NoEpochLeft,
 }
 
@@ -68,12 +68,12 @@ impl From<sqlx::Error> for AcceptError {
 }
 
 impl Desk {
-    /// The desk of a store, on one connection of the pool.
+    /// Creates the desk of a store. Uses one connection of the pool at a time.
     pub fn new(kafka: KafkaConfig, store: Store, pool: PgPool, standing: Standing) -> Self {
         Self { kafka, store, pool, standing, turn: Arc::default() }
     }
 
-    /// What there is to be decided, with at most so many events of each fork.
+    /// Returns the forks, with at most `most` events of each.
     ///
     /// # Errors
     /// See [`SurveyError`].
@@ -89,21 +89,23 @@ impl Desk {
         Ok(found)
     }
 
-    /// Accepts the log as it is, if the forks are still those that were shown: begins an epoch that is later than any the
-    /// store, the topic and `above` know. `force`: also if there is no fork.
+    /// Accepts the log in its present state if the forks are still the ones that were shown. Begins
+    /// an epoch later than any that the store, the topic and `above` know. `force` permits this
+    /// without a fork.
     ///
     /// # Errors
     /// See [`AcceptError`].
     pub async fn accept(
         &self,
-        mut shown: Vec<Shown>,
+        mut shown: Vec<ForkRef>,
         force: bool,
         above: Option<Epoch>,
     ) -> Result<Restore, AcceptError> {
         let _turn = self.turn.lock().await;
+        // Surveyed again, because what the operator saw may have changed since.
         let found = self.look(0).await?;
         shown.sort_unstable();
-        if shown != found.shown() {
+        if shown != found.fork_refs() {
             return Err(AcceptError::Changed(found));
         }
         if shown.is_empty() && !force {
@@ -130,23 +132,18 @@ impl Desk {
             .into_iter()
             .rfind(|restore| restore.epoch == new_epoch);
         let kept = serde_json::to_string(&kept).unwrap_or_default();
-        tracing::warn!(
-            epoch = new_epoch,
-            kept,
-            force,
-            "an operator has accepted that the log was restored"
-        );
+        tracing::warn!(epoch = new_epoch, kept, force, "an operator has accepted a restored log");
         accepted.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
 }
 
 impl Survey {
-    /// The forks, as they are named to accept them.
-    pub fn shown(&self) -> Vec<Shown> {
-        let shown = |fork: &super::survey::Surveyed| {
+    /// Returns the references by which the forks are accepted.
+    pub fn fork_refs(&self) -> Vec<ForkRef> {
+        let shown = |fork: &super::survey::SurveyedFork| {
             let fork = &fork.fork;
             let (log_position, topic_position) = (fork.log_position, fork.topic_position);
-            Shown { partition: fork.partition, log_position, topic_position }
+            ForkRef { partition: fork.partition, log_position, topic_position }
         };
         self.forks.iter().map(shown).collect()
     }

@@ -1,5 +1,6 @@
-//! The store's epoch and its forked partitions, kept in memory: asked for each second, and whenever an append is refused.
-//! Every instance so refuses commands and is not ready, whichever instance's relay has found the fork.
+//! Epoch and forked partitions of the store, in memory. Refreshed every second and after every
+//! refused append. Every instance thus refuses commands on a fork and reports unready, whichever
+//! instance's relay has found the fork.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use crate::log::{in_time, restores};
 use crate::metrics;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// Forks that readiness tells in full.
+/// Maximum number of forks that readiness describes in full.
 const TOLD: usize = 3;
 
-/// The epoch and the forks. Cheap to clone; all clones are the same.
+/// Epoch and forks of the store. Cheap to clone; clones share their state.
 #[derive(Debug, Clone)]
 pub struct Standing {
     known: Arc<watch::Sender<Known>>,
@@ -35,31 +36,28 @@ struct Known {
 }
 
 impl Standing {
-    /// What nothing is known of yet; says at `health` whether the log is forked.
+    /// Creates an empty standing that reports forks in `health`.
     pub fn new(health: Health) -> Self {
         Self { known: Arc::default(), health }
     }
 
-    /// The epoch of the store.
+    /// Returns the epoch of the store.
     pub fn epoch(&self) -> Epoch {
         self.known.borrow().epoch
     }
 
-    /// Whether any partition is forked.
+    /// Returns whether any partition is forked.
     pub fn has_forks(&self) -> bool {
         !self.known.borrow().forks.is_empty()
     }
 
-    /// The fork of the first of these partitions that is forked.
+    /// Returns the fork of the first forked one of `partitions`.
     pub fn fork(&self, partitions: impl IntoIterator<Item = Partition>) -> Option<Fork> {
         let known = self.known.borrow();
         partitions.into_iter().find_map(|partition| known.forks.get(&partition).cloned())
     }
 
-    /// Asks the store.
-    ///
-    /// # Errors
-    /// As any query.
+    /// Reads epoch and forks from the store.
     pub async fn refresh(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let known = in_time(async {
             let epoch = restores::epoch(&mut *connection).await?;
@@ -74,21 +72,21 @@ impl Standing {
         if known.forks.is_empty() {
             self.health.ok("log");
         } else {
-            self.health.failing("log", told(known.forks.values()));
+            self.health.failing("log", describe(known.forks.values()));
         }
         self.known.send_replace(known);
         Ok(())
     }
 
-    /// Asks the store each second until `shutdown`.
+    /// Refreshes every second until `shutdown`.
     ///
     /// # Errors
-    /// None: while Postgres is away, all stays as it was last known.
+    /// Never fails: while Postgres is unavailable, the last state is kept.
     pub async fn keep(self, pool: PgPool, shutdown: CancellationToken) -> anyhow::Result<()> {
         while !shutdown.is_cancelled() {
             let asked = async { self.refresh(&mut *pool.acquire().await?).await };
             if let Err(error) = asked.await {
-                tracing::debug!(%error, "the store can't be asked for its forks now");
+                tracing::debug!(%error, "the forks of the store cannot be read");
             }
             tokio::select! { () = sleep(EVERY) => {}, () = shutdown.cancelled() => {} }
         }
@@ -96,19 +94,23 @@ impl Standing {
     }
 }
 
-/// The forks, for people.
-fn told<'f>(forks: impl ExactSizeIterator<Item = &'f Fork>) -> String {
+/// Describes the forks for operators.
+fn describe<'f>(forks: impl ExactSizeIterator<Item = &'f Fork>) -> String {
     let more = forks.len().saturating_sub(TOLD);
     let forks = forks.take(TOLD).map(|fork| {
         let Fork { partition, log_position, topic_position, reason } = fork;
-        format!("partition {partition} (the log ends at {log_position}, the topic at {topic_position}): {reason}")
+        format!(
+            "partition {partition} (the log ends at {log_position}, the topic at \
+                 {topic_position}): {reason}"
+        )
     });
-    let mut told = forks.collect::<Vec<_>>().join("; ");
+    let mut text = forks.collect::<Vec<_>>().join("; ");
     if more > 0 {
-        told.push_str(&format!("; and {more} more partitions"));
+        text.push_str(&format!("; and {more} more partitions"));
     }
     format!(
-        "the log is behind the topic, as after a restore from a backup. Nothing is published from forked partitions, and \
-         commands on them get 503, until `passbook restore accept` resolves it: {told}"
+        "the log is behind the topic, as after a restore from a backup. Forked partitions publish \
+         nothing and answer commands with 503 until `passbook restore accept` resolves the forks: \
+         {text}"
     )
 }

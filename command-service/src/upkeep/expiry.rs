@@ -1,5 +1,5 @@
-//! Holds whose time is over end by an event of their own, also those whose time came while the service was down. That it is
-//! exactly one event is the decider's doing: a hold that has ended can't expire.
+//! Expiry of holds by events of their own, including holds that expired while the service was down.
+//! The decider ensures a single event: a hold that has ended cannot expire.
 
 use passbook_shared::recorded_event::CommandContext;
 use sqlx::PgConnection;
@@ -15,10 +15,10 @@ use crate::outcome::{Accepted, Answer, CommandResult, Outcome};
 use crate::request::CommandRequest;
 
 const PAGE: usize = 1_000;
-/// Who has sent the command, as the events' metadata name it.
+/// Actor of the command in the events' metadata.
 const ACTOR: &str = "passbook";
 
-/// Expires all holds that are due. One that can't be does not keep the others from it: it stays due.
+/// Expires all due holds. A hold that cannot be expired stays due and does not block the others.
 pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> sqlx::Result<()> {
     let mut last = None;
     loop {
@@ -29,11 +29,12 @@ pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> 
         if due.len() < PAGE {
             return Ok(());
         }
+        // Continues after the page, because a hold that could not be expired is still due.
         last = due.last().copied();
     }
 }
 
-/// Else it has ended in another way meanwhile, or could not be ended now.
+/// False if the hold has ended in another way, or could not be expired.
 fn has_expired(result: &CommandResult) -> bool {
     let Ok(Answer { outcome: Outcome::Accepted(Accepted { own, .. }), .. }) = result else {
         return false;

@@ -1,5 +1,5 @@
-//! Idempotency keys are kept for a time, and then forgotten. The table is read from its beginning to its end by its pages,
-//! a few at a time: an index by age would cost every append, and this costs it nothing.
+//! Retention of idempotency keys. The table is scanned by its pages, a few at a time, because an
+//! index by age would slow down every append.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep};
 use crate::log::{in_time, keys};
 use crate::metrics;
 
-/// Pages of the table (8 KiB each) at a time, and the pause after them: 16 MiB/s at most.
+/// Number of pages (8 KiB each) deleted from at a time. With the pause, at most 16 MiB/s are read.
 const PAGES: i64 = 512;
 const PAUSE: Duration = Duration::from_millis(250);
-/// From the end of one pass over the table to the beginning of the next.
+/// Pause between two passes over the table.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// A pass over the table, or the pause after it.
+/// Pass over the table, or pause after it.
 #[derive(Debug)]
 pub(super) struct Sweep {
     keep: Duration,
@@ -28,8 +28,8 @@ impl Sweep {
         Self { keep, page: 0, next_pass: Instant::now() }
     }
 
-    /// Goes on with the pass, until `until` or its end.
-    pub(super) async fn go_on(
+    /// Continues the pass until `until` or its end.
+    pub(super) async fn advance(
         &mut self,
         connection: &mut PgConnection,
         until: Instant,

@@ -1,14 +1,15 @@
-//! What a person reads when everything runs.
+//! Greeting printed when everything is ready.
 
 use std::io::Write;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Options;
 use crate::services::{Services, Settings};
 
-/// Where everything is, and three lines to try.
-pub(super) fn say(
+/// Prints all addresses, and three commands to try.
+pub(super) fn print(
     options: &Options,
     settings: &Settings,
     services: &Services,
@@ -20,19 +21,20 @@ pub(super) fn say(
     };
     let broker = if options.kafka_brokers.is_some() { "" } else { "  (in this process)" };
     let account = Uuid::new_v4();
+    let body = json!({"account_id": account, "owner": "ada", "currency": "EUR"});
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "\
-Passbook is ready. Everything is kept {kept}; Ctrl-C stops it.
+Passbook is ready. The data is {kept}; Ctrl-C stops it.
 
   commands  http://{command}    reference: http://{command}/docs
   views     http://{projection}    reference: http://{projection}/docs
   Kafka     {brokers}, topic {topic}{broker}
 
-Open an account, pay in 250.00 EUR, look at it:
+Open an account, deposit 250.00 EUR, and query it:
 
-  curl --json '{{\"account_id\":\"{account}\",\"owner\":\"ada\",\"currency\":\"EUR\"}}' http://{command}/v1/accounts
+  curl --json '{body}' http://{command}/v1/accounts
   curl --json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
   curl 'http://{projection}/v1/accounts/{account}?min_version=2'
 ",

@@ -1,9 +1,9 @@
-//! The steps of a start, a line each with its time, so that nobody waits before an empty screen.
+//! Progress of the start, one line a step with its duration.
 
 use std::io::Write;
 use std::time::Instant;
 
-/// The steps so far.
+/// Clock of the current step.
 #[derive(Debug)]
 pub(super) struct Steps {
     since: Instant,
@@ -11,19 +11,19 @@ pub(super) struct Steps {
 
 impl Steps {
     pub(super) fn begin() -> Self {
-        say("Starting Passbook");
+        print("Starting Passbook");
         Self { since: Instant::now() }
     }
 
-    /// A step has come to its end.
+    /// Prints a completed step with its duration.
     pub(super) fn done(&mut self, step: &str) {
-        say(&format!("  {step:<38} {:>5.1} s", self.since.elapsed().as_secs_f64()));
+        print(&format!("  {step:<38} {:>5.1} s", self.since.elapsed().as_secs_f64()));
         self.since = Instant::now();
     }
 }
 
-fn say(line: &str) {
+fn print(line: &str) {
     let mut out = std::io::stdout().lock();
-    // Nobody may be there to read it.
+    // A closed standard output must not stop the launcher.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

@@ -1,5 +1,5 @@
-//! How far the views have the log's events: found by comparing the views' own history with the log, row by row. Ids of
-//! events are not enough, because whoever can write a record can also copy an id.
+//! Search for the last common position, by comparing the views' history with the log row by row.
+//! Event ids are not enough, because a forged record can copy an id.
 
 use std::collections::HashMap;
 
@@ -13,13 +13,13 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::feed::{Feed, FeedError};
-use crate::projection::{AccountState, Unapplicable, project};
+use crate::projection::{AccountState, Inapplicable, project};
 use crate::store::accounts::status;
 use crate::store::history::Row;
 use crate::store::history::full_row::{self, FullRow};
 use crate::store::{accounts, discarded, metadata, quarantine};
 
-/// Why the views could not be compared with the log.
+/// Failure to compare the views with the log.
 #[derive(Debug, Error)]
 pub(crate) enum CompareError {
     /// The views can't be read.
@@ -30,14 +30,15 @@ pub(crate) enum CompareError {
     Feed(#[from] FeedError),
 }
 
-/// Returns the last position of a partition, `upper` at most, up to which the views have what the log has.
+/// Returns the last position of a partition, `upper` at most, up to which the views have what the
+/// log has.
 ///
-/// After a fork all events differ, so halving finds its place in about log2(`upper`) look-ups. Records that somebody
-/// slipped in between genuine ones lie close together: the page of the log before that place is compared whole, and
-/// the one before it as long as a difference was found.
+/// After a fork all events differ, so a binary search finds it in about log2(`upper`) look-ups.
+/// Forged records among genuine ones lie close together: so the page of the log before the result
+/// is compared in full, then the page before it, until a page has no difference.
 ///
 /// # Errors
-/// Postgres or the command-service is away.
+/// Postgres or the command-service is unreachable.
 pub(crate) async fn last_common(
     feed: &Feed,
     connection: &mut PgConnection,
@@ -45,7 +46,7 @@ pub(crate) async fn last_common(
     upper: i64,
 ) -> Result<i64, CompareError> {
     let (mut low, mut high) = (0, upper);
-    // Mostly all of it is in common.
+    // Usually everything is common.
     let mut middle = upper;
     while low < high {
         let agrees = match feed.event_at(partition, middle).await? {
@@ -67,7 +68,7 @@ pub(crate) async fn last_common(
     Ok(low)
 }
 
-/// The first difference in the page of the log that ends with a position.
+/// Returns the first difference in the page of the log that ends at a position.
 async fn difference_before(
     feed: &Feed,
     connection: &mut PgConnection,
@@ -78,10 +79,10 @@ async fn difference_before(
         .await
 }
 
-/// Returns the first position from `after + 1` to `up_to` at which the views have something else.
+/// Returns the first position from `after + 1` to `up_to` at which the views differ from the log.
 ///
 /// # Errors
-/// Postgres or the command-service is away.
+/// Postgres or the command-service is unreachable.
 pub(crate) async fn difference_between(
     feed: &Feed,
     connection: &mut PgConnection,
@@ -102,10 +103,8 @@ pub(crate) async fn difference_between(
     Ok(None)
 }
 
-/// Returns the position of the first of these events of the log that the views do not have as the log has it.
-///
-/// # Errors
-/// As any query.
+/// Returns the position of the first of these events of the log that the views lack or have
+/// differently.
 pub(crate) async fn first_difference(
     connection: &mut PgConnection,
     partition: Partition,
@@ -168,8 +167,8 @@ fn is_row_of(
             };
             FullRow::from(&row) == *found
         }
-        // The event before it was discarded, and has left no row to go on from.
-        Err(Unapplicable::Version { .. }) => {
+        // The event before it was discarded and left no row to project from.
+        Err(Inapplicable::Version { .. }) => {
             (found.position, found.recorded_at, found.event_type)
                 == (position, recorded_at, event_type)
         }
@@ -177,7 +176,7 @@ fn is_row_of(
     }
 }
 
-/// The owner, the currency and the metadata of an account are not in its history.
+/// Compares owner, currency and metadata of opened accounts, which are not in the history.
 async fn openings(
     connection: &mut PgConnection,
     events: &[RecordedEvent],
@@ -204,7 +203,7 @@ async fn openings(
     .await
 }
 
-/// What is in quarantine, or was discarded from it, is there too.
+/// Accepts events that are in quarantine or were discarded from it.
 async fn set_aside(
     connection: &mut PgConnection,
     partition: Partition,

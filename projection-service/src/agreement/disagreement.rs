@@ -1,4 +1,4 @@
-//! Why nothing of a partition is applied, for people.
+//! Reasons why a partition is halted, in words.
 
 use std::fmt;
 
@@ -8,50 +8,51 @@ use tokio::time::Instant;
 
 use crate::store::source::Source;
 
-/// A disagreement of the views with the log that holds a partition up.
+/// Disagreement of the views with the log that halts a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Disagreement {
-    /// The views have another event than the log; it is being found out why. Ends by itself.
+    /// The views have another event than the log, and the cause is not
+    /// known yet. Ends by itself.
     Comparing {
-        /// The position the views have.
+        /// Position of the views.
         views: i64,
-        /// Since when.
+        /// Time at which the difference was found.
         since: Instant,
     },
-    /// The relay has found that the log is behind the topic.
+    /// The relay found that the log is behind the topic.
     Forked {
-        /// The position the views have.
+        /// Position of the views.
         views: i64,
-        /// As the store tells it.
+        /// Fork reported by the store.
         fork: Fork,
     },
-    /// The log had an event that it does not have any more.
+    /// The log lost an event that it had confirmed.
     LogChanged {
-        /// The position the views have.
+        /// Position of the views.
         views: i64,
-        /// Where the log had another event, or one at all.
+        /// Position of that event.
         confirmed: i64,
     },
     /// The log is of an earlier epoch than the views.
     OldEpoch {
-        /// The position the views have.
+        /// Position of the views.
         views: i64,
-        /// The log's.
+        /// Epoch of the log.
         log: Epoch,
-        /// The views'.
+        /// Epoch of the views.
         ours: Epoch,
     },
     /// The log is of another store than the views.
     Foreign {
-        /// The log.
+        /// The log alone.
         log: Source,
-        /// Whose log the views are of.
+        /// Source of the views.
         ours: Source,
     },
 }
 
 impl Disagreement {
-    /// Whether it ends without an operator.
+    /// Returns whether it ends without an operator.
     pub(super) fn ends_by_itself(&self) -> bool {
         matches!(self, Self::Comparing { .. })
     }
@@ -66,28 +67,32 @@ impl fmt::Display for Disagreement {
             Self::Comparing { views, .. } => {
                 write!(
                     f,
-                    "the views are at position {views} and have another event than the log: comparing"
+                    "the views are at position {views} and have another event than the log: \
+                     comparing"
                 )
             }
             Self::Forked { views, fork } => write!(
                 f,
-                "the views are at position {views}, the log ends at {}, the topic at {}: {}. {ACCEPT}",
+                "the views are at position {views}, the log ends at {}, the topic at {}: {}. \
+                 {ACCEPT}",
                 fork.log_position, fork.topic_position, fork.reason
             ),
             Self::LogChanged { views, confirmed } => write!(
                 f,
-                "the views are at position {views}, and the log does not have the event any more that it had at \
-                 position {confirmed}: it was restored from a backup. {ACCEPT}"
+                "the views are at position {views}, and the log lost the event that it \
+                 had at position {confirmed}: it was restored from a backup. {ACCEPT}"
             ),
             Self::OldEpoch { views, log, ours } => write!(
                 f,
-                "the views are at position {views} of epoch {ours}, the log is of epoch {log}: it was restored from a \
-                 backup that is older than an accepted restore. {ACCEPT}"
+                "the views are at position {views} of epoch {ours}, the log is of epoch \
+                 {log}: it was restored from a backup that is older than an accepted restore. \
+                 {ACCEPT}"
             ),
             Self::Foreign { log, ours } => write!(
                 f,
-                "the command-service's log is of store {} with {} partitions, the views are of store {} with {}: \
-                 nothing is applied. Is COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation's?",
+                "the command-service's log is of store {} with {} partitions, the views are \
+                 of store {} with {}: nothing is applied. Does COMMAND_SERVICE_URL or \
+                 PROJECTION_DATABASE_URL point to another installation?",
                 log.store_id, log.partitions, ours.store_id, ours.partitions
             ),
         }

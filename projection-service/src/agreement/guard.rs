@@ -1,16 +1,18 @@
-//! Compares what the views have applied last with the log: each second where they move, now and then where they do not,
-//! when partitions are given to this instance, and at once where the topic shows two events for one position.
+//! Periodic comparison of the last applied events with the log: every second for partitions that
+//! move, every ten seconds for idle ones, upon assignment, and at once when the topic has two
+//! events for one position.
 //!
-//! A difference has one of two causes. **A record of the topic that is not the log's** was applied: then the log is right,
-//! and the views are corrected by it. **The log was changed**, as by a restore from a backup: then the views have what
-//! nobody else has any more, and only an operator may give it up. They are told apart like this:
+//! A difference has one of two causes. **A forged record was applied**: the log is right, and the
+//! views are corrected by it. **The log was changed**, for example restored from a backup: the
+//! views have events that the log lost, and only an operator may give them up. The guard tells the
+//! two apart:
 //!
-//! - the relay has found a fork (`GET /v1/store` names it): the log was changed;
-//! - an event that the log itself has confirmed earlier is not there any more: the log was changed;
-//! - neither, for longer than a relay takes to notice that its database was restarted: the record was not the log's. At
-//!   worst the views then give up what was applied in the second before a restore that also lost the topic.
+//! - the relay found a fork (`GET /v1/store` names it): the log was changed;
+//! - the log lost an event that it had confirmed before: the log was changed;
+//! - neither, for longer than a relay needs to notice a restart of its database: the record was
+//!   forged. At worst, the views give up events of the second before a restore that also lost the topic.
 //!
-//! An acceptance raises the store's epoch. Then the views follow the log, whatever they have.
+//! An accepted restore raises the store's epoch. The views then follow the log in any case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,33 +28,34 @@ use tokio::time::Instant;
 
 use super::disagreement::Disagreement;
 use super::look::{Look, Verdict};
+use crate::checkpoint::Checkpoint;
 use crate::metrics;
-use crate::replay::Ground;
+use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
 use crate::store::confirmed::Confirmed;
 use crate::store::{checkpoints, confirmed, generations, source};
 
+mod readiness;
+
 const EVERY: Duration = Duration::from_secs(1);
-/// How often to look at a partition that does not move.
+/// Interval of comparisons of an idle partition.
 const IDLE: Duration = Duration::from_secs(10);
-/// The least time between two looks.
+/// Minimum time between two rounds.
 const PAUSE: Duration = Duration::from_millis(100);
 
 const CHECK: &str = "log";
-/// Partitions that readiness names in full.
-const NAMED: usize = 3;
 
-/// The guard of the live views. Shared by those who read, apply and compare.
+/// Guard of the live views, shared by reader, applier and its own task.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    ground: Ground,
+    deps: ReplayDeps,
     health: Health,
     ours: Mutex<BTreeSet<Partition>>,
-    /// Positions from which on the views may have another event than the log.
+    /// Positions from which the views may differ from the log.
     suspects: Mutex<BTreeMap<Partition, i64>>,
-    /// Partitions of which nothing is applied.
+    /// Partitions whose events are not applied.
     halted: Mutex<BTreeMap<Partition, Disagreement>>,
-    /// Whether reading has to begin again from the checkpoints.
+    /// Whether the reader must start over from the checkpoints.
     changed: AtomicBool,
     wake: Notify,
     looking: tokio::sync::Mutex<Looking>,
@@ -69,10 +72,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Guard {
-    pub(crate) fn new(ground: Ground, health: Health) -> Self {
+    pub(crate) fn new(deps: ReplayDeps, health: Health) -> Self {
         health.ok(CHECK);
         Self {
-            ground,
+            deps,
             health,
             ours: Mutex::default(),
             suspects: Mutex::default(),
@@ -83,7 +86,7 @@ impl Guard {
         }
     }
 
-    /// Guards these partitions from now on, and no others.
+    /// Replaces the set of guarded partitions.
     pub(crate) fn assign(&self, partitions: impl IntoIterator<Item = Partition>) {
         let ours: BTreeSet<_> = partitions.into_iter().collect();
         lock(&self.halted).retain(|partition, _| ours.contains(partition));
@@ -92,32 +95,32 @@ impl Guard {
         self.report();
     }
 
-    /// Whether nothing of a partition is to be applied.
+    /// Returns whether a partition's events must not be applied.
     pub(crate) fn is_halted(&self, partition: Partition) -> bool {
         lock(&self.halted).contains_key(&partition)
     }
 
-    /// Whether reading has to begin again from the checkpoints, since this was last asked.
+    /// Returns whether the reader must start over, and resets the flag.
     pub(crate) fn take_changed(&self) -> bool {
         self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// From this position on the views may have another event than the log; looked at with the next look.
+    /// Marks a partition as possibly different from the log from `position` on, for the next round.
     pub(crate) fn suspect(&self, partition: Partition, position: i64) {
         let mut suspects = lock(&self.suspects);
         let suspect = suspects.entry(partition).or_insert(position);
         *suspect = position.min(*suspect);
     }
 
-    /// Looks at once.
+    /// Starts a round at once.
     pub(crate) fn hurry(&self) {
         self.wake.notify_one();
     }
 
-    /// Looks again and again, until the shutdown.
+    /// Compares until the shutdown.
     ///
     /// # Errors
-    /// None: while Postgres or the log is away, all stays as it was last known.
+    /// None: while Postgres or the log is unreachable, the last known state stays.
     pub(crate) async fn run(
         self: std::sync::Arc<Self>,
         shutdown: CancellationToken,
@@ -128,7 +131,10 @@ impl Guard {
                 () = self.wake.notified() => {}
                 () = shutdown.cancelled() => break,
             }
-            let looked = tokio::select! { looked = self.look() => looked, () = shutdown.cancelled() => break };
+            let looked = tokio::select! {
+                looked = self.look() => looked,
+                () = shutdown.cancelled() => break,
+            };
             if let Err(error) = looked {
                 tracing::debug!(%error, "the views can't be compared with the log now");
             }
@@ -137,57 +143,47 @@ impl Guard {
         Ok(())
     }
 
-    /// Looks at the partitions that are due.
+    /// Compares the partitions that are due.
     ///
     /// # Errors
-    /// Postgres or the command-service is away.
+    /// Postgres or the command-service is unreachable.
     pub(crate) async fn look(&self) -> Result<(), ReplayError> {
         let mut looking = self.looking.lock().await;
         let ours = lock(&self.ours).clone();
         if ours.is_empty() {
             return Ok(());
         }
-        // After an error, or when this is given up half-way, the connection is not used again.
+        // Taken out, so that it is not used again after an error or a cancellation.
         let mut connection = match looking.connection.take() {
             Some(connection) => connection,
-            None => self.ground.connect().await?,
+            None => self.deps.connect().await?,
         };
         generations::point_to_live(&mut connection).await?;
         let Some(source) = source::find(&mut connection).await? else { return Ok(()) };
         let mut confirmed = confirmed::all(&mut connection).await?;
         let checkpoints = checkpoints::all(&mut connection).await?;
         let mut failed: Option<ReplayError> = None;
-        for checkpoint in
-            checkpoints.into_iter().filter(|checkpoint| ours.contains(&checkpoint.partition))
-        {
+        for checkpoint in checkpoints {
             let partition = checkpoint.partition;
+            if !ours.contains(&partition) {
+                continue;
+            }
             let confirmed = confirmed
                 .remove(&partition)
                 .unwrap_or(Confirmed { partition, ..Confirmed::default() });
             let suspect = lock(&self.suspects).remove(&partition);
-            let is_settled = checkpoint.position == confirmed.position
+            let is_confirmed = checkpoint.position == confirmed.position
                 && checkpoint.event_id == confirmed.event_id;
             let lately = looking.looked_at.get(&partition).is_some_and(|at| at.elapsed() < IDLE);
-            if is_settled && lately && suspect.is_none() && !self.is_halted(partition) {
+            if is_confirmed && lately && suspect.is_none() && !self.is_halted(partition) {
                 continue;
             }
             looking.looked_at.insert(partition, Instant::now());
             let since = self.comparing_since(partition);
-            let look = Look { ground: &self.ground, source, checkpoint, confirmed, suspect, since };
-            let verdict = look.now(&mut connection).await;
-            let is_cleared = |suspect| match &verdict {
-                // What was accepted and is not applied yet is looked at when it is.
-                Ok(Verdict::Agrees) => suspect <= checkpoint.position || suspect == i64::MAX,
-                Ok(Verdict::Corrected(_)) => true,
-                Ok(Verdict::Moved | Verdict::Disagrees(_)) | Err(_) => false,
-            };
-            if let Some(suspect) = suspect.filter(|suspect| !is_cleared(*suspect)) {
-                self.suspect(partition, suspect);
-            }
-            match verdict {
-                Ok(verdict) => self.conclude(partition, verdict),
-                // Others are looked at all the same.
-                Err(error) => failed = failed.or(Some(error)),
+            let look = Look { deps: &self.deps, source, checkpoint, confirmed, suspect, since };
+            // One partition's error does not keep the others from being compared.
+            if let Err(error) = self.compare(&look, &mut connection).await {
+                failed = failed.or(Some(error));
             }
         }
         self.report();
@@ -195,6 +191,27 @@ impl Guard {
             return Err(error);
         }
         looking.connection = Some(connection);
+        Ok(())
+    }
+
+    /// Compares one partition, and keeps its suspect position unless the comparison cleared it.
+    async fn compare(
+        &self,
+        look: &Look<'_>,
+        connection: &mut PgConnection,
+    ) -> Result<(), ReplayError> {
+        let Checkpoint { partition, position, .. } = look.checkpoint;
+        let verdict = look.now(connection).await;
+        let is_cleared = |suspect: i64| match &verdict {
+            // An event that is accepted but not yet applied is compared once it is applied.
+            Ok(Verdict::Agrees) => suspect <= position || suspect == i64::MAX,
+            Ok(Verdict::Corrected(_)) => true,
+            Ok(Verdict::Moved | Verdict::Disagrees(_)) | Err(_) => false,
+        };
+        if let Some(suspect) = look.suspect.filter(|suspect| !is_cleared(*suspect)) {
+            self.suspect(partition, suspect);
+        }
+        self.conclude(partition, verdict?);
         Ok(())
     }
 
@@ -230,31 +247,6 @@ impl Guard {
         };
         if changed {
             self.changed.store(true, Ordering::Release);
-        }
-    }
-
-    fn report(&self) {
-        let halted = lock(&self.halted).clone();
-        let Some(first) = halted.values().next() else {
-            self.health.ok(CHECK);
-            return;
-        };
-        let reason = if let Disagreement::Foreign { .. } = first {
-            first.to_string()
-        } else {
-            let named = halted
-                .iter()
-                .take(NAMED)
-                .map(|(partition, why)| format!("partition {partition}: {why}"));
-            let mut named = named.collect::<Vec<_>>().join("; ");
-            if halted.len() > NAMED {
-                named.push_str(&format!("; and {} more partitions", halted.len() - NAMED));
-            }
-            named
-        };
-        match halted.values().all(Disagreement::ends_by_itself) {
-            true => self.health.degraded(CHECK, reason),
-            false => self.health.failing(CHECK, reason),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One look at one partition: what the views have applied last, compared with the log.
+//! One comparison of one partition's last applied event with the log.
 
 use std::time::Duration;
 
@@ -11,47 +11,47 @@ use super::disagreement::Disagreement;
 use crate::checkpoint::Checkpoint;
 use crate::consumer::judging::OurLog;
 use crate::feed::At;
-use crate::replay::Ground;
+use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
 use crate::store::checkpoints;
 use crate::store::confirmed::{self, Confirmed};
 use crate::store::restores::{self, Accepted};
 use crate::store::source::Source;
 
-/// How long a difference must last before the views are corrected: a relay whose database was restarted has compared
-/// the topic with the log by then.
+/// Minimum duration of a difference before the views are corrected. By then, a relay whose database
+/// was restarted has compared the topic with the log.
 const SETTLED: Duration = Duration::from_secs(3);
 
-/// A partition that is looked at.
+/// A partition that is compared.
 pub(super) struct Look<'a> {
-    pub(super) ground: &'a Ground,
+    pub(super) deps: &'a ReplayDeps,
     pub(super) source: Source,
     pub(super) checkpoint: Checkpoint,
     pub(super) confirmed: Confirmed,
-    /// The position from which on the views may have another event than the log.
+    /// Position from which the views may differ from the log.
     pub(super) suspect: Option<i64>,
-    /// Since when a difference is known.
+    /// Time since which a difference is known.
     pub(super) since: Option<Instant>,
 }
 
-/// The outcome of a look.
+/// Result of a comparison.
 pub(super) enum Verdict {
-    /// The views have what the log has.
+    /// The views and the log have the same event.
     Agrees,
-    /// The views were changed meanwhile: the next look tells.
+    /// The views changed meanwhile; the next round decides.
     Moved,
-    /// They do not, and nothing of the partition is to be applied.
+    /// The views differ, and the partition is halted.
     Disagrees(Disagreement),
-    /// They did not, and do now; or they follow the store into another epoch.
+    /// The views were corrected, or followed the store into another epoch.
     Corrected(Corrected),
 }
 
 impl Look<'_> {
     /// # Errors
-    /// Postgres or the command-service is away.
+    /// Postgres or the command-service is unreachable.
     pub(super) async fn now(&self, connection: &mut PgConnection) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, .. } = self.checkpoint;
-        let at = self.ground.feed.at(partition, views).await?;
+        let at = self.deps.feed.at(partition, views).await?;
         if at.source != self.source {
             return Ok(Verdict::Disagrees(Disagreement::Foreign {
                 log: at.source,
@@ -75,7 +75,7 @@ impl Look<'_> {
         Ok(Verdict::Agrees)
     }
 
-    /// The position before the first difference that is found, if one is.
+    /// Returns the position before the first difference, if any is found.
     async fn difference(
         &self,
         connection: &mut PgConnection,
@@ -94,13 +94,13 @@ impl Look<'_> {
         let Some(suspect) = self.suspect.filter(|suspect| *suspect <= position) else {
             return Ok(None);
         };
-        let feed = &self.ground.feed;
+        let feed = &self.deps.feed;
         let different =
             difference_between(feed, connection, partition, suspect - 1, position).await?;
         Ok(different.map(|different| different - 1))
     }
 
-    /// The views have something else than the log: corrects them, unless the log was changed.
+    /// Corrects views that differ from the log, unless the log was changed.
     async fn disagree(
         &self,
         connection: &mut PgConnection,
@@ -111,13 +111,13 @@ impl Look<'_> {
         if now.is_none_or(|now| (now.position, now.epoch) != (views, epoch)) {
             return Ok(Verdict::Moved);
         }
-        let store = self.ground.feed.store().await?;
+        let store = self.deps.feed.store().await?;
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
         }
         let Confirmed { position: confirmed, event_id, .. } = self.confirmed;
         if confirmed > 0 {
-            let there = self.ground.feed.event_at(partition, confirmed).await?;
+            let there = self.deps.feed.event_at(partition, confirmed).await?;
             if there.map(|event| event.event_id) != event_id {
                 return Ok(Verdict::Disagrees(Disagreement::LogChanged { views, confirmed }));
             }
@@ -127,15 +127,13 @@ impl Look<'_> {
             return Ok(Verdict::Disagrees(Disagreement::Comparing { views, since }));
         }
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };
-        Ok(Verdict::Corrected(
-            correct::live(self.ground, connection, &log, partition, upper).await?,
-        ))
+        Ok(Verdict::Corrected(correct::live(self.deps, connection, &log, partition, upper).await?))
     }
 
-    /// The store is in a later epoch: an operator has accepted its log as it is.
+    /// Follows the store into a later epoch, in which an operator accepted its log.
     async fn follow(&self, connection: &mut PgConnection) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, .. } = self.checkpoint;
-        let store = self.ground.feed.store().await?;
+        let store = self.deps.feed.store().await?;
         restores::remember(&mut *connection, &store).await?;
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
@@ -151,10 +149,8 @@ impl Look<'_> {
             epoch = store.epoch,
             views,
             upper,
-            "a restore of the log was accepted: following it"
+            "a restore of the log was accepted: following the log"
         );
-        Ok(Verdict::Corrected(
-            correct::live(self.ground, connection, &log, partition, upper).await?,
-        ))
+        Ok(Verdict::Corrected(correct::live(self.deps, connection, &log, partition, upper).await?))
     }
 }

@@ -1,4 +1,4 @@
-//! Why reading may stand still: what the Kafka client said last, and who holds which partition.
+//! Causes of stalled reading: the last error of the Kafka client, and the holders of partitions.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use passbook_shared::partition::Partition;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupList;
 
-/// Time after which a word of the client explains nothing any more.
+/// Age from which an error of the client explains nothing.
 const FRESH: Duration = Duration::from_secs(600);
 
-/// What is known of it. Shared by the clients and by those who tell.
+/// Known causes, shared by the Kafka clients and by readiness.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
     client: Mutex<Option<(Instant, String)>>,
@@ -18,16 +18,16 @@ pub(super) struct Causes {
 }
 
 impl Causes {
-    /// The client has trouble, in its own words without the values of settings.
+    /// Notes an error of the client, with the values of settings redacted.
     pub(super) fn said(&self, error: &KafkaError, reason: &str) {
-        // Says nothing that the word before it has not said.
+        // Adds nothing to the error before it.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             return;
         }
         self.say(if reason.is_empty() { explain(error) } else { reason.to_owned() });
     }
 
-    /// A line of the client's log, in which it gives its reasons for failing.
+    /// Notes a line of the client's log that gives a reason for a failure.
     pub(super) fn logged(&self, facility: &str, message: &str) {
         if matches!(facility, "FAIL" | "ERROR") && !message.contains("brokers are down") {
             self.say(message.to_owned());
@@ -38,26 +38,26 @@ impl Causes {
         *self.client.lock() = Some((Instant::now(), words));
     }
 
-    /// The last word of the client, with its age.
+    /// Returns the last error of the client, with its age.
     pub(super) fn last(&self) -> Option<String> {
         let client = self.client.lock();
         let (at, words) = client.as_ref().filter(|(at, _)| at.elapsed() < FRESH)?;
         Some(format!("the Kafka client said {} s ago: {words}", at.elapsed().as_secs()))
     }
 
-    /// These partitions are ours.
+    /// Replaces the partitions assigned to this instance.
     pub(super) fn give(&self, partitions: Option<Vec<Partition>>) {
         *self.given.lock() = partitions;
     }
 
-    /// Whether a partition is ours.
+    /// Returns whether a partition is assigned to this instance.
     pub(super) fn is_given(&self, partition: Partition) -> bool {
         let given = self.given.lock();
         given.as_ref().is_some_and(|given| given.contains(&partition))
     }
 }
 
-/// An error of the client, for people.
+/// Returns an error of the client in words.
 pub(super) fn explain(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType) => {
@@ -71,7 +71,7 @@ pub(super) fn explain(error: &KafkaError) -> String {
     }
 }
 
-/// The member of a group that holds a partition of a topic, as client id and host.
+/// Returns the group member that holds a partition of a topic, as client id and host.
 pub(super) fn holder(groups: &GroupList, topic: &str, partition: Partition) -> Option<String> {
     let members = groups.groups().iter().flat_map(|group| group.members());
     let mut holding = members.filter(|member| {
@@ -83,8 +83,8 @@ pub(super) fn holder(groups: &GroupList, topic: &str, partition: Partition) -> O
     })
 }
 
-/// The partitions of a topic in a member's assignment, as Kafka's consumer protocol writes it: a version, then each topic
-/// with its partitions.
+/// Decodes a topic's partitions from a member's assignment in Kafka's consumer protocol: a version,
+/// then each topic with its partitions.
 fn assigned(bytes: &[u8], topic: &str) -> Option<Vec<i32>> {
     let mut rest = bytes.get(2..)?;
     let mut take = |count: usize| {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_of_substance_is_kept() {
+    fn the_last_error_with_a_reason_is_kept() {
         let causes = Causes::default();
         causes.said(
             &KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure),

@@ -1,4 +1,4 @@
-//! The client of Kafka: its settings, and what it tells of partitions given and taken.
+//! Kafka clients: settings, and changes of the assigned partitions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use passbook_shared::partition::Partition;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
 
-use super::ends::Ends;
+use super::topic_lag::TopicLag;
 
 /// A consumer of the group.
 pub(super) type GroupConsumer = BaseConsumer<Changes>;
 
-/// What the group says about our partitions, until the reader gets to it. The reader answers: with an assignment it
-/// waits for the checkpoints, which the client's callback must not do.
+/// Queue of assignment changes for the reader. The reader handles them, because an assignment waits
+/// for the checkpoints and a callback of the client must not block.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    ends: Arc<Ends>,
+    ends: Arc<TopicLag>,
     kafka: Option<KafkaConfig>,
     queue: Mutex<VecDeque<Change>>,
-    /// The consumer is being closed: there is no reader to answer any more.
+    /// Whether the consumer is closing, so that no reader handles changes.
     closing: AtomicBool,
 }
 
-/// A change of our partitions.
+/// A change of the assigned partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
-    /// These are ours, and no others.
+    /// Exactly these partitions are assigned.
     Given(Vec<Partition>),
-    /// None is ours any more.
+    /// All partitions were revoked.
     Taken,
 }
 
@@ -61,9 +61,9 @@ impl ClientContext for Changes {
         }
     }
 
-    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         let reason = self.kafka.as_ref().map(|kafka| kafka.redacted(reason)).unwrap_or_default();
-        tracing::debug!(reason, "the Kafka client has trouble");
+        tracing::debug!(reason, "the Kafka client reported an error");
         self.ends.causes.said(&error, &reason);
     }
 }
@@ -99,13 +99,34 @@ impl ConsumerContext for Changes {
     }
 }
 
-/// The client's own log, in ours.
+/// Context of a client outside the group: keeps its errors as causes, and reports none itself.
+#[derive(Debug, Default)]
+pub(crate) struct SilentContext(pub(super) Option<(Arc<TopicLag>, KafkaConfig)>);
+
+impl ClientContext for SilentContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+        if let Some((ends, kafka)) = &self.0 {
+            ends.causes.logged(facility, &kafka.redacted(message));
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if let Some((ends, kafka)) = &self.0 {
+            ends.causes.said(&error, &kafka.redacted(reason));
+        }
+    }
+}
+
+impl ConsumerContext for SilentContext {}
+
+/// Forwards a line of the client's log.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(target: "librdkafka", facility, "{message}");
         }
-        // Brokers that are away, over and over: readiness tells it once.
+        // The client repeats these while brokers are unreachable; readiness reports them once.
         RDKafkaLogLevel::Error
         | RDKafkaLogLevel::Warning
         | RDKafkaLogLevel::Notice
@@ -116,33 +137,33 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// A consumer of the group. Fetches at once whatever there is, keeps a bounded amount ready, and commits nothing of its
-/// own accord.
+/// Creates a consumer of the group. It fetches without delay, reads a bounded amount ahead, and
+/// never commits by itself.
 ///
 /// # Errors
-/// A setting that the client does not take.
+/// The client rejects a setting.
 pub(super) fn group_consumer(
     kafka: &KafkaConfig,
     group: &str,
     instance: Option<&str>,
-    ends: &Arc<Ends>,
+    ends: &Arc<TopicLag>,
 ) -> anyhow::Result<GroupConsumer> {
     let mut config = kafka.client("passbook-projection");
     let settings = [
         ("group.id", group),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
-        // An offset that is gone: what is there from the beginning, repeats are skipped by their positions.
+        // If an offset is gone, read from the beginning: repeats are skipped by their positions.
         ("auto.offset.reset", "earliest"),
         ("allow.auto.create.topics", "false"),
         ("partition.assignment.strategy", "range"),
         ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "1500"),
-        // A topic that comes, goes, or is made anew is noticed within this.
+        // Bounds the time to notice that a topic was created, deleted or created again.
         ("topic.metadata.refresh.interval.ms", "2000"),
         ("fetch.min.bytes", "1"),
         ("fetch.error.backoff.ms", "100"),
-        // A full queue is looked at again this soon, not after a second.
+        // A full queue is retried this soon; the default is one second.
         ("fetch.queue.backoff.ms", "20"),
         ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "32768"),
@@ -159,7 +180,7 @@ pub(super) fn group_consumer(
     config.create_with_context(context).map_err(|error| kafka.refused(&error))
 }
 
-/// What the operator says in `KAFKA_OPTIONS` goes before what we think.
+/// Sets an option unless the operator set it in `KAFKA_OPTIONS`.
 pub(crate) fn set_unless_given(
     config: &mut rdkafka::ClientConfig,
     kafka: &KafkaConfig,

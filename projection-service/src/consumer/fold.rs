@@ -1,4 +1,4 @@
-//! A batch of records, folded per account into what it changes in the views.
+//! Fold of a batch of records into changes of the views.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
@@ -7,29 +7,30 @@ use passbook_shared::event::AccountEvent;
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
-use super::known::{Accounts, Known};
+use super::account_cache::{AccountCache, Known};
 use super::record::{Event, Record, Unreadable, document};
 use super::sequence::Sequence;
 use crate::projection::{AccountState, Entry, project};
 use crate::store::apply::{Batch, Changed, Move, Opened, QuarantinedRecord};
 use crate::store::history::Row;
 
-const WAITS: &str = "waits behind an event of its account that was set aside";
+const WAITS: &str = "waits behind a quarantined event of its account";
 
-/// What is being folded.
+/// A fold in progress.
 struct Folding<'e, 'k> {
     batch: Batch<'e>,
-    known: &'k mut Accounts,
-    /// Where in the batch's accounts each account is.
+    known: &'k mut AccountCache,
+    /// Index of each account in the accounts of the batch.
     rows: HashMap<Uuid, usize>,
 }
 
-/// What the records change, each accepted in its turn, and where they leave the partitions. All accounts of theirs must
-/// be known, and are known as they stand afterwards.
+/// Folds accepted records into the changes of the views and the new checkpoints.
+///
+/// The cache must have all accounts of the records; it has their new states afterwards.
 pub(crate) fn fold<'e>(
     records: &'e [Record],
     sequence: &Sequence,
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> Batch<'e> {
     let mut folding = Folding { batch: Batch::default(), known, rows: HashMap::new() };
     let mut recorded_at = HashMap::new();
@@ -52,7 +53,7 @@ pub(crate) fn fold<'e>(
         event_id: track.event_id,
         recorded_at: recorded_at.get(&partition).copied(),
     }));
-    // In the order of the tables' keys, Postgres finds its places faster.
+    // Postgres writes rows faster in the order of the tables' keys.
     batch.accounts.sort_unstable_by_key(|account| account.account_id);
     batch.history.sort_unstable_by_key(|row| (row.account_id, row.entry.after.version));
     batch
@@ -79,8 +80,8 @@ impl<'e> Folding<'e, '_> {
                     self.apply(record, event, decoded, entry);
                     return;
                 }
-                Err(unapplicable) => Unreadable {
-                    reason: unapplicable.to_string(),
+                Err(inapplicable) => Unreadable {
+                    reason: inapplicable.to_string(),
                     document: document(&event.recorded, event.store_id),
                 },
             },
@@ -127,8 +128,8 @@ impl<'e> Folding<'e, '_> {
         });
     }
 
-    /// The account goes on without an event that was discarded. If it was next, the account's version moves past it, so
-    /// that the one behind it is next; it leaves no history, which stays a fold of the events that can be applied.
+    /// Skips a discarded event. If it was next, the account's version moves past it, so that its
+    /// successor is next. It leaves no history, which remains a fold of the applied events.
     fn pass_over(&mut self, recorded: &RecordedEvent, before: Option<AccountState>) {
         if let Some(before) = before.filter(|before| recorded.version == before.version + 1) {
             self.change(recorded, AccountState { version: recorded.version, ..before });

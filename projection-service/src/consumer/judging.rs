@@ -1,42 +1,43 @@
-//! Records that can't be used: whoever can write to the topic can write anything, so each record is judged before its
-//! position counts. Pure.
+//! Admission of records. Anyone with access to Kafka can write any record, so each record is judged
+//! before its position counts. Performs no I/O.
 
 use passbook_shared::partition::partition_of;
+use thiserror::Error;
 
 use super::record::{Event, Record};
 use crate::store::restores::Accepted;
 use crate::store::source::Source;
 
-/// The log that the views are of, as its store tells.
+/// Identity of the log behind the views, with its accepted restores.
 #[derive(Debug, Clone)]
 pub(crate) struct OurLog {
-    /// Whose it is.
+    /// Store and number of partitions.
     pub(crate) source: Source,
-    /// The restores of it that an operator has accepted.
+    /// Restores that an operator has accepted.
     pub(crate) accepted: Accepted,
 }
 
-/// Why a record of the topic is passed over.
+/// Reason why a record of the topic is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
-    /// It is no event. If it was one, its position is missing, and the log has it.
+    /// The record is no event. If it replaced one, the log has that event.
     Undecodable,
-    /// It is an event of another store.
+    /// The event is of another store.
     ForeignStore,
-    /// Its account, or its own partition, is of another partition.
+    /// The account or the position belongs to another partition.
     WrongPartition,
-    /// It was given up when a restore of the log was accepted.
+    /// The event was given up when a restore of the log was accepted.
     GivenUp,
-    /// It is of an epoch that the store has not reached, as far as is known.
+    /// The epoch is later than the store's, as far as known.
     UnknownEpoch,
-    /// Its position is beyond the end of the log.
+    /// The position is beyond the end of the log.
     BeyondLog,
-    /// At its position another event was accepted.
+    /// Another event was accepted at the position.
     Contradicting,
 }
 
 impl Flaw {
-    /// Every kind there is.
+    /// All flaws.
     pub(crate) const ALL: [Self; 7] = [
         Self::Undecodable,
         Self::ForeignStore,
@@ -47,7 +48,7 @@ impl Flaw {
         Self::Contradicting,
     ];
 
-    /// As metrics have it.
+    /// Returns the label value in metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Undecodable => "undecodable",
@@ -61,11 +62,39 @@ impl Flaw {
     }
 }
 
-/// Returns the event of a record that may be one of this log, by its own account.
-///
-/// # Errors
-/// The record's flaw, and the reason for people.
-pub(crate) fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, String)> {
+/// A page of another store's log was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "the command-service's log is of store {} with {} partitions, the views are of store {} \
+     with {}",
+    .found.store_id, .found.partitions, .ours.store_id, .ours.partitions
+)]
+pub(crate) struct ForeignLog {
+    pub(crate) found: Source,
+    pub(crate) ours: Source,
+}
+
+impl OurLog {
+    /// Returns the event of a record that claims to be of this log, in the right partition and in
+    /// an epoch that no restore gave up.
+    ///
+    /// # Errors
+    /// The record's flaw, and the reason in words.
+    pub(crate) fn admits<'r>(&self, record: &'r Record) -> Result<&'r Event, (Flaw, String)> {
+        judge(record, self)
+    }
+
+    /// Checks that a page of the log is of this store.
+    ///
+    /// # Errors
+    /// The page is of another store, or of a log with another number of partitions.
+    pub(crate) fn is_of(&self, found: Source) -> Result<(), ForeignLog> {
+        let ours = self.source;
+        if found == ours { Ok(()) } else { Err(ForeignLog { found, ours }) }
+    }
+}
+
+fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, String)> {
     let event = match &record.content {
         Ok(event) => event,
         Err(unreadable) => return Err((Flaw::Undecodable, unreadable.reason.clone())),

@@ -1,4 +1,4 @@
-//! What was read: a record of the topic, or an event of the log's feed.
+//! Records read from the topic or from the log.
 
 use passbook_shared::cloud_event::{self, Decoded};
 use passbook_shared::epoch::Epoch;
@@ -11,50 +11,50 @@ use passbook_shared::upcast::DecodeError;
 use rdkafka::message::Message;
 use uuid::Uuid;
 
-/// A record of the topic, or an event of the feed.
+/// A record of the topic, or an event of the log.
 #[derive(Debug)]
 pub(crate) struct Record {
-    /// Where it was read.
+    /// Partition from which it was read.
     pub(crate) partition: Partition,
-    /// Where in the topic; absent if it is of the feed.
+    /// Offset in the topic; none if read from the log.
     pub(crate) offset: Option<i64>,
-    /// Since when it is there; absent if it is of the feed, or does not say.
+    /// Time of publishing; none if read from the log, or if the record has none.
     pub(crate) published_at: Option<Timestamp>,
-    /// What it holds.
+    /// Decoded content.
     pub(crate) content: Result<Event, Unreadable>,
 }
 
 /// An event of the log.
 #[derive(Debug)]
 pub(crate) struct Event {
-    /// With its place in the log.
+    /// Recorded event, with its position.
     pub(crate) recorded: RecordedEvent,
-    /// Whose log.
+    /// Store of the log.
     pub(crate) store_id: Uuid,
-    /// The epoch of that store in which it was published; of an event of the feed 0, which the log vouches for.
+    /// Epoch of publishing; 0 if read from the log, where every event is valid.
     pub(crate) epoch: Epoch,
-    /// What happened.
+    /// Decoded event.
     pub(crate) decoded: Result<AccountEvent, Unreadable>,
 }
 
-/// Bytes this program can't make sense of.
+/// Content that this version cannot decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unreadable {
-    /// Why, for people.
+    /// Reason, in words.
     pub(crate) reason: String,
-    /// As they were.
+    /// Original bytes.
     pub(crate) document: Vec<u8>,
 }
 
 impl Unreadable {
-    /// Postgres can't hold a NUL in a text.
+    /// Replaces NUL in the reason, because Postgres text cannot contain it.
     fn new(reason: &str, document: &[u8]) -> Self {
         Self { reason: reason.replace('\0', "\u{fffd}"), document: document.to_vec() }
     }
 }
 
 impl Record {
-    /// A record as it is in the topic.
+    /// Decodes a message of the topic.
     pub(crate) fn of_topic(partition: Partition, message: &impl Message) -> Self {
         Self {
             published_at: topic_record::published_at(message),
@@ -62,7 +62,7 @@ impl Record {
         }
     }
 
-    /// A record with this value. Any bytes will do.
+    /// Decodes a document; accepts any bytes.
     pub(crate) fn read(partition: Partition, offset: Option<i64>, document: &[u8]) -> Self {
         let content = cloud_event::decode(document)
             .map(|Decoded { event: recorded, store_id, epoch }| {
@@ -75,7 +75,7 @@ impl Record {
         Self { partition, offset, published_at: None, content }
     }
 
-    /// What it takes, about, in bytes.
+    /// Returns the approximate size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         const FIXED: usize = 512;
         FIXED
@@ -85,7 +85,7 @@ impl Record {
             }
     }
 
-    /// An event as the feed of this store's log gives it.
+    /// Decodes an event read from the log of `store_id`.
     pub(crate) fn of_feed(recorded: RecordedEvent, store_id: Uuid) -> Self {
         let unreadable = |error: DecodeError| {
             Unreadable::new(&error.to_string(), &document(&recorded, store_id))
@@ -100,10 +100,10 @@ impl Record {
     }
 }
 
-/// The event as the topic carries it: byte for byte what the relay writes.
+/// Returns the event's document in the topic, byte for byte as the relay writes it.
 pub(crate) fn document(recorded: &RecordedEvent, store_id: Uuid) -> Vec<u8> {
     let mut document = Vec::new();
-    // Plain data: there is nothing that could fail.
+    // Encoding plain data to memory cannot fail.
     let _ = cloud_event::encode(recorded, store_id, 0, &mut document);
     document
 }

@@ -1,4 +1,5 @@
-//! Accept what is next: where each partition stands, and what a record's position means there. Pure.
+//! Order of acceptance: the last accepted position of each partition, and the verdict on a record's
+//! position. Performs no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,78 +8,78 @@ use uuid::Uuid;
 
 use crate::checkpoint::Checkpoint;
 
-/// Number of accepted events per partition whose ids are remembered, to tell a repeat from another event.
+/// Number of accepted event ids kept per partition, to tell a repeat from a different event.
 const REMEMBERED: usize = 1_024;
-/// Number of records behind a hole that are remembered until the hole is filled.
+/// Maximum number of records behind a hole that are remembered.
 const PASSED_OVER: usize = 1_024;
 
-/// Where each of our partitions stands.
+/// Tracks of the assigned partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Sequence {
     tracks: BTreeMap<Partition, Track>,
 }
 
-/// Where a partition stands.
+/// Progress of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Track {
-    /// The epoch of the checkpoint.
+    /// Epoch of the checkpoint.
     pub(crate) epoch: i64,
-    /// The position in the checkpoint: applied.
+    /// Position of the checkpoint: the last applied event.
     pub(crate) applied: i64,
-    /// The position accepted last: applied, or about to be.
+    /// Position of the last accepted event, applied or not.
     pub(crate) accepted: i64,
-    /// The event there, if known.
+    /// Id of the last accepted event, if known.
     pub(crate) event_id: Option<Uuid>,
-    /// Where in the topic to read on, once what is accepted is applied.
+    /// Offset to resume from once the accepted events are applied.
     pub(crate) offset: Option<i64>,
-    /// Whether that is not in the checkpoint yet.
+    /// Whether the checkpoint is behind this track.
     pub(crate) moved: bool,
-    /// Ids of the events accepted last, the newest at the back.
+    /// Ids of the last accepted events, newest at the back.
     recent: VecDeque<Uuid>,
     filling: Option<Filling>,
 }
 
-/// A hole that is being filled: records behind it are passed over, the log has them too.
+/// A hole that is being filled. Records behind it are skipped, because the log has them too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filling {
-    /// The largest position that was passed over.
+    /// Largest position that was skipped.
     target: i64,
-    /// Where in the topic to read on once the target is accepted.
+    /// Offset to resume from once the target is accepted.
     offset: i64,
-    /// The offset of the last record that was passed over.
+    /// Offset of the last record that was skipped.
     last: i64,
-    /// Positions that were passed over, with their offsets: those beyond the end of the log are of no event.
+    /// Skipped positions with their offsets. Those beyond the end of the log are no events.
     passed_over: Vec<(i64, i64)>,
 }
 
 /// Verdict on a record that has a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is next: to be applied.
+    /// The event is next and is accepted.
     Next,
-    /// It comes again from the log, or is of no partition of ours.
+    /// The log supplies the event too, or the partition is not assigned.
     Skip,
-    /// It was accepted before, as far as is known.
+    /// The event was accepted before, as far as known.
     Repeat,
-    /// Events are missing before it: to be taken from the log. Returned once a hole.
+    /// Events before it are missing and come from the log. Returned once per hole.
     Hole(Hole),
-    /// At its position another event was accepted. The log decides which of the two it has.
+    /// A different event was accepted at the position. The log decides which is right.
     Contradicts,
 }
 
-/// A hole of the topic, as far as it is known.
+/// A hole of the topic, as far as known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hole {
-    /// The last position there is.
+    /// Last accepted position before the hole.
     pub(crate) after: i64,
-    /// The largest position seen behind it. The log may not reach it: then that record is of no event.
+    /// Largest position seen behind it. If the log ends earlier, that record is no event.
     pub(crate) target: i64,
-    /// The offset of the last record seen behind it.
+    /// Offset of the last record seen behind it.
     pub(crate) last: i64,
 }
 
 impl Sequence {
-    /// Where the checkpoints stand.
+    /// Starts tracks at the checkpoints.
     pub(crate) fn new(checkpoints: &[Checkpoint]) -> Self {
         let track = |checkpoint: &Checkpoint| Track {
             epoch: checkpoint.epoch,
@@ -98,7 +99,7 @@ impl Sequence {
         }
     }
 
-    /// What to do with an event of the topic.
+    /// Judges, and possibly accepts, an event of the topic.
     pub(crate) fn of_topic(
         &mut self,
         partition: Partition,
@@ -121,7 +122,7 @@ impl Sequence {
         Verdict::Next
     }
 
-    /// What to do with an event of the log.
+    /// Judges, and possibly accepts, an event of the log.
     pub(crate) fn of_log(
         &mut self,
         partition: Partition,
@@ -138,13 +139,13 @@ impl Sequence {
         Verdict::Next
     }
 
-    /// Reading goes on behind a record that can't be used. Returns whether it is of a partition of ours.
+    /// Moves past an unusable record. Returns whether its partition is assigned.
     pub(crate) fn unusable(&mut self, partition: Partition, offset: i64) -> bool {
         let track = self.tracks.get_mut(&partition);
         track.map(|track| track.read_up_to(offset + 1)).is_some()
     }
 
-    /// The hole of a partition, if it has one.
+    /// Returns the hole of a partition, if any.
     pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
         let track = self.tracks.get(&partition)?;
         track.filling.as_ref().map(|filling| Hole {
@@ -154,8 +155,8 @@ impl Sequence {
         })
     }
 
-    /// The log ends before what is behind the hole: reading goes on there, and the hole is forgotten. Returns the
-    /// offsets of the records that are of no event, as far as they are remembered.
+    /// Ends a hole whose records lie beyond the end of the log. Returns the offsets of those
+    /// records that are no events, as far as remembered.
     pub(crate) fn log_ends(&mut self, partition: Partition) -> Vec<i64> {
         let Some(track) = self.tracks.get_mut(&partition) else { return Vec::new() };
         let Some(filling) = track.filling.take() else { return Vec::new() };
@@ -165,17 +166,17 @@ impl Sequence {
         beyond.map(|(_, offset)| offset).collect()
     }
 
-    /// The position accepted last, if the partition is ours.
+    /// Returns the last accepted position, if the partition is assigned.
     pub(crate) fn accepted(&self, partition: Partition) -> Option<i64> {
         self.tracks.get(&partition).map(|track| track.accepted)
     }
 
-    /// Whether something is not in the checkpoints yet.
+    /// Returns whether any checkpoint is behind its track.
     pub(crate) fn has_moved(&self) -> bool {
         self.tracks.values().any(|track| track.moved)
     }
 
-    /// What is not in the checkpoints yet.
+    /// Returns the tracks that are ahead of their checkpoints.
     pub(crate) fn moved(&self) -> impl Iterator<Item = (Partition, &Track)> {
         self.tracks
             .iter()
@@ -183,7 +184,7 @@ impl Sequence {
             .map(|(partition, track)| (*partition, track))
     }
 
-    /// All that was accepted is in the checkpoints now.
+    /// Marks all accepted events as applied.
     pub(crate) fn settle(&mut self) {
         for track in self.tracks.values_mut() {
             track.applied = track.accepted;
@@ -227,13 +228,14 @@ impl Track {
         }
     }
 
-    /// The event accepted at a position, if that is remembered.
+    /// Returns the id of the event accepted at a position, if remembered.
     fn event_at(&self, position: i64) -> Option<Uuid> {
         let back = usize::try_from(self.accepted - position).ok()?;
         self.recent.iter().rev().nth(back).copied()
     }
 
-    /// While a hole is filled, the checkpoint's offset stays before it: what was passed over is not applied yet.
+    /// Moves the resume offset. While a hole is filled, the checkpoint's offset stays before it,
+    /// because skipped records are not applied yet.
     fn read_up_to(&mut self, offset: i64) {
         match &mut self.filling {
             Some(filling) => filling.offset = offset,

@@ -1,23 +1,23 @@
-//! Notices partitions that do not move although there is an event to apply, whatever the cause.
+//! Detection of partitions that do not move although there is an event to apply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use passbook_shared::partition::Partition;
 
-use super::ends::Ends;
+use super::topic_lag::TopicLag;
 use crate::checkpoint::Checkpoint;
 use crate::feed::Feed;
 
-/// Maximum time between two questions to the log.
+/// Maximum time between two requests to the log.
 const ASK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long partitions have stood.
+/// Detector of stalled partitions.
 #[derive(Debug)]
 pub(super) struct Stalled {
     limit: Duration,
     standing: BTreeMap<Partition, Standing>,
-    /// Partitions of which the log had an event after their position, when it was asked last; absent if it could not be.
+    /// Partitions with a later event in the log at the last request; none if the request failed.
     waiting: Option<BTreeSet<Partition>>,
     asked_at: Option<Instant>,
 }
@@ -29,11 +29,11 @@ struct Standing {
     since: Option<Instant>,
 }
 
-/// A partition that stands.
+/// A stalled partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stall {
     pub(super) partition: Partition,
-    /// Number of the last event applied.
+    /// Position of the last applied event.
     pub(super) position: i64,
     pub(super) age: Duration,
 }
@@ -43,12 +43,12 @@ impl Stalled {
         Self { limit, standing: BTreeMap::new(), waiting: None, asked_at: None }
     }
 
-    /// Partitions that have stood for longer than they may. The log says whether there is an event to apply; where it
-    /// can't be asked, the topic does.
+    /// Returns the partitions that have stalled for longer than the limit. The log decides whether
+    /// there is an event to apply; the topic does while the log is unreachable.
     pub(super) async fn look(
         &mut self,
         checkpoints: &[Checkpoint],
-        ends: &Ends,
+        ends: &TopicLag,
         feed: &Feed,
     ) -> Vec<Stall> {
         let every = ASK_EVERY.min(self.limit / 3);
@@ -68,8 +68,8 @@ impl Stalled {
         stalls
     }
 
-    /// The partitions that have an event after their position in the log. Those that moved since the last question are not
-    /// asked about.
+    /// Returns the partitions with a later event in the log. Partitions that moved since the last
+    /// round are not requested.
     async fn ask(&self, checkpoints: &[Checkpoint], feed: &Feed) -> Option<BTreeSet<Partition>> {
         let mut waiting = BTreeSet::new();
         for Checkpoint { partition, position, .. } in checkpoints {
@@ -138,7 +138,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert!(look(0, [5, 5, 5], &[]).is_empty());
-        // Partition 0 stands, 1 moves, 2 has nothing to apply.
+        // Partition 0 is stalled, 1 moves, 2 has nothing to apply.
         assert!(look(10, [5, 6, 5], &[0, 1]).is_empty());
         assert!(look(30, [5, 7, 5], &[0, 1]).is_empty());
         assert_eq!(look(40, [5, 8, 5], &[0, 1]), [(0, 5, 30)]);

@@ -1,5 +1,5 @@
-//! Records of the topic that were passed over, as the service reports them: each is counted, the first is logged at
-//! once, later ones with their number.
+//! Report of unusable records of the topic: each is counted, the first is reported at once, later
+//! ones together with their number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,27 +11,27 @@ use tokio::time::Instant;
 use super::judging::Flaw;
 use crate::metrics;
 
-/// How long readiness shows that records were passed over, from the last of them on.
+/// Time for which readiness reports unusable records after the last one.
 const SHOWN: Duration = Duration::from_secs(60);
-/// The least time between two reports.
+/// Minimum time between two reports.
 const PACE: Duration = Duration::from_secs(5);
 
-/// Time for which a record of an unknown epoch may be of one that has just begun.
+/// Time within which an unknown epoch may turn out to be one that has just begun.
 const DOUBTED: Duration = Duration::from_secs(3);
 
 const CHECK: &str = "topic";
 
-/// Counts of records that were passed over.
+/// Counts of unusable records.
 #[derive(Debug)]
 pub(super) struct Unusable {
     health: Health,
-    /// Since readiness last showed none.
+    /// Counts since readiness last reported none.
     counts: BTreeMap<Flaw, u64>,
     newest: Option<Newest>,
     reported_at: Option<Instant>,
-    /// Whether the report lacks the newest.
+    /// Whether records came after the last report.
     is_due: bool,
-    /// Records of an epoch that may have just begun: how many there are, and the first.
+    /// Number of records of an epoch that may have just begun, and the first of them.
     doubted: Option<(u64, Newest)>,
 }
 
@@ -57,7 +57,7 @@ impl Unusable {
         }
     }
 
-    /// Notes that a record was passed over. One of an unknown epoch counts only if that epoch does not come to be known.
+    /// Notes an unusable record. One of an unknown epoch counts only if the epoch stays unknown.
     pub(super) fn note(
         &mut self,
         partition: Partition,
@@ -74,7 +74,7 @@ impl Unusable {
         }
     }
 
-    /// The epoch of the store is known now: records that were doubted are read again.
+    /// Drops the records of an unknown epoch: they are read again now that the epoch is known.
     pub(super) fn trust(&mut self) {
         self.doubted = None;
     }
@@ -89,7 +89,7 @@ impl Unusable {
         }
     }
 
-    /// When [`Unusable::look`] has something to do.
+    /// Returns when [`Unusable::look`] is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let report = self.newest.as_ref().map(|newest| {
             self.reported_at
@@ -100,7 +100,7 @@ impl Unusable {
         report.into_iter().chain(doubted).min()
     }
 
-    /// Reports what came since the last report; forgets all when nothing has come for a while.
+    /// Reports records since the last report; clears the report after a quiet period.
     pub(super) fn look(&mut self, now: Instant) {
         if let Some((count, first)) = self.doubted.take_if(|(_, first)| first.at + DOUBTED <= now) {
             self.count(count, first, now);
@@ -125,8 +125,9 @@ impl Unusable {
         self.health.degraded(
             CHECK,
             format!(
-                "records of the topic can't be used and are passed over ({}); the newest is at offset {offset} of \
-                 partition {partition}, {}: {reason}. The views have what the log has. Who else writes to KAFKA_TOPIC?",
+                "records of the topic are unusable and skipped ({}); the newest is at offset {offset} \
+                 of partition {partition}, {}: {reason}. The views follow the log. Does \
+                 another program write to KAFKA_TOPIC?",
                 counts.join(", "),
                 flaw.as_str()
             ),
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_of_an_epoch_that_comes_to_be_known_is_not_reported() {
+    fn a_record_of_an_epoch_that_becomes_known_is_not_reported() {
         let health = Health::default();
         let mut unusable = Unusable::new(health.clone());
         let now = Instant::now();

@@ -1,7 +1,7 @@
-//! Applies batches to the live generation of the views: a connection of its own, and what it remembers between batches.
+//! Writer of batches to the live generation of the views, on a connection of its own.
 //!
-//! Its commits wait for the disk. Without that they would be a twentieth faster, and after a crash of Postgres a view
-//! could be older than one that was seen before.
+//! Its commits wait for the disk (`synchronous_commit`). Otherwise they would be about 5 % faster,
+//! but after a crash of Postgres a view could be older than one that a client has seen.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,11 +13,12 @@ use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::account_cache::{AccountCache, Known};
+use super::failure_rate::Limit;
 use super::fold::fold;
-use super::known::{Accounts, Known};
+use super::intake::Intake;
 use super::record::Record;
 use super::sequence::Sequence;
-use super::share::Limit;
 use crate::quarantine::check;
 use crate::store::apply::{Batch, apply};
 use crate::store::generations;
@@ -27,50 +28,49 @@ mod failing;
 pub(crate) use failing::Failing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A batch that takes longer is given up: the connection may be dead without saying so.
+/// Time limit of a batch; the connection may be dead without an error.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Writer {
     database: PgConnectOptions,
     connection: Option<PgConnection>,
-    known: Accounts,
-    /// How many of the events may fail.
+    /// Limit on the share of events that cannot be applied.
     limit: Limit,
 }
 
-/// What a batch did.
+/// Result of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Written {
-    /// Events applied.
+    /// Number of events applied.
     pub(crate) events: usize,
-    /// Records and events set aside.
+    /// Number of events quarantined.
     pub(crate) quarantined: usize,
 }
 
-/// Why a batch was not applied, or is not known to be.
+/// Reason why a batch was not applied, or may not have been.
 #[derive(Debug, Error)]
 pub(crate) enum WriteError {
-    /// Postgres refused, or is away.
+    /// Postgres refused the batch or is unreachable.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// More events of these partitions can't be applied than may be set aside: nothing of the batch was applied.
+    /// Too many events of these partitions cannot be applied: nothing of the batch was applied.
     #[error("too many events can't be applied")]
     TooManyFail(Vec<Failing>),
 }
 
 impl Writer {
     pub(crate) fn new(database: PgConnectOptions, limit: Limit) -> Self {
-        Self { database, connection: None, known: Accounts::default(), limit }
+        Self { database, connection: None, limit }
     }
 
-    /// How many of the events may fail.
+    /// Limit on the share of events that cannot be applied.
     pub(crate) fn limit(&self) -> Limit {
         self.limit
     }
 
-    /// Those of the partitions that would still have too many. On a connection of its own: another generation may be
-    /// live by now.
+    /// Returns the partitions that still exceed the limit. Opens a new connection, because another
+    /// generation may be live by now.
     pub(crate) async fn still_failing(
         &self,
         failing: impl Iterator<Item = &Failing>,
@@ -85,32 +85,27 @@ impl Writer {
         Ok(still)
     }
 
-    /// Forgets all it knows, its connection too: what was under way there may still be.
+    /// Drops the connection: a transaction that was under way there may still commit.
     pub(crate) fn forget(&mut self) {
         self.connection = None;
-        self.known.clear();
     }
 
-    /// Applies records that were accepted, with the checkpoints they lead to.
-    pub(crate) async fn write(
-        &mut self,
-        records: &[Record],
-        sequence: &Sequence,
-    ) -> Result<Written, WriteError> {
-        within(WRITE_TIMEOUT, self.write_for_long(records, sequence)).await
+    /// Applies the accepted events, with the checkpoints, in one transaction.
+    ///
+    /// # Errors
+    /// Nothing was applied, or it is unknown whether: the intake must be discarded.
+    pub(crate) async fn write(&mut self, intake: &mut Intake) -> Result<Written, WriteError> {
+        within(WRITE_TIMEOUT, self.write_for_long(intake)).await
     }
 
-    async fn write_for_long(
-        &mut self,
-        records: &[Record],
-        sequence: &Sequence,
-    ) -> Result<Written, WriteError> {
+    async fn write_for_long(&mut self, intake: &mut Intake) -> Result<Written, WriteError> {
+        let Intake { pending, sequence, accounts, .. } = intake;
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(connect(&self.database).await?),
         };
-        load(connection, records, &mut self.known).await?;
-        let batch = fold(records, sequence, &mut self.known);
+        load(connection, pending, accounts).await?;
+        let batch = fold(pending, sequence, accounts);
         let failing = failing::find(connection, self.limit, &batch.quarantine).await?;
         if !failing.is_empty() {
             return Err(WriteError::TooManyFail(failing));
@@ -119,13 +114,13 @@ impl Writer {
     }
 }
 
-/// Folds records that were accepted and applies them, with the checkpoints they lead to, in one transaction (or within
-/// the one that is open). After an error, what is known may be wrong.
+/// Folds and applies accepted records with their checkpoints, in one transaction or within the open
+/// one. After an error the cache may be wrong and must be discarded.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     records: &[Record],
     sequence: &Sequence,
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> sqlx::Result<Written> {
     load(connection, records, known).await?;
     write_batch(connection, &fold(records, sequence, known)).await
@@ -137,19 +132,19 @@ async fn write_batch(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::
     Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
 }
 
-/// To the generation that is live now; when another is, batches are refused.
+/// Connects to the generation that is live now. Once another is live, Postgres refuses its batches.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
-    // A replay that applies events of a partition again holds it for as long as that takes; others are not to wait.
+    // A rewind locks its partition for as long as it runs; other partitions must not wait for it.
     let options = options.options([("lock_timeout", "1s")]);
     within(CONNECT_TIMEOUT, generations::connect_live(&options)).await
 }
 
-/// Gets to know the accounts of the records.
+/// Loads the accounts of the records into the cache.
 async fn load(
     connection: &mut PgConnection,
     records: &[Record],
-    known: &mut Accounts,
+    known: &mut AccountCache,
 ) -> sqlx::Result<()> {
     let ids = records
         .iter()

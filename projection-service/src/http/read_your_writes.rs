@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{AppState, log_queries, problems};
 use crate::store::{accounts, checkpoints, discarded, quarantine};
-use crate::waiting::{On, Place};
+use crate::waiters::{On, WaitHandle};
 
 /// First and longest pause between two looks at what another instance may have applied. The pause
 /// grows, so that many long waits do not keep Postgres from other queries.
@@ -106,7 +106,7 @@ impl AppState {
 /// and at intervals.
 pub(super) async fn look_again<T, Found>(
     deadline: Instant,
-    mut place: Option<Place>,
+    mut place: Option<WaitHandle>,
     look: impl Fn() -> Found,
     is_wanted: impl Fn(&T) -> bool,
 ) -> sqlx::Result<T>

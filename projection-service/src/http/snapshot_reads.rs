@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{AppState, log_queries, problems};
 use crate::checkpoint::Checkpoint;
 use crate::store::checkpoints;
-use crate::waiting::On;
+use crate::waiters::On;
 
 impl AppState {
     /// Waits until the view of an account shows all events recorded by a moment, within the

@@ -1,4 +1,4 @@
-//! What the views keep of an event.
+//! History entry of an event.
 
 use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
@@ -6,51 +6,51 @@ use uuid::Uuid;
 
 use super::AccountState;
 
-/// An event as the account's history keeps it.
+/// An event in the account's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'e> {
-    /// The account after it.
+    /// Account after the event.
     pub after: AccountState,
-    /// What it moved, negative for money out; nothing if it moves no money.
+    /// Amount moved in minor units, negative for money out; none if no money moves.
     pub amount: Option<i64>,
-    /// What for, or why.
+    /// Reference or reason given by the client.
     pub reference: Option<&'e str>,
-    /// When it counts from, if not from when it was recorded.
+    /// Effective time, if it differs from the time of recording.
     pub effective_at: Option<Timestamp>,
-    /// The sender's labels.
+    /// Metadata given by the client.
     pub metadata: Option<&'e Metadata>,
-    /// The transfer that it is a leg of, or undoes a leg of.
+    /// Transfer of which the event is a leg or reverses a leg.
     pub transfer: Option<Transfer>,
-    /// The version of the entry that it undoes.
+    /// Version of the entry that is reversed.
     pub reverses: Option<i64>,
-    /// The hold that begins or ends with it.
+    /// Hold that begins or ends with the event.
     pub hold: Option<Hold>,
 }
 
-/// A transfer as one of its two accounts sees it.
+/// A transfer, as seen from one of its two accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer {
-    /// What both legs share.
+    /// Id that both legs share.
     pub transfer_id: Uuid,
-    /// The other account.
+    /// Other account.
     pub counterparty: Uuid,
-    /// The version of the same in that account.
+    /// Version of the other leg in that account.
     pub counterparty_version: i64,
 }
 
-/// A hold, as every event of it tells it.
+/// A hold, as recorded in each of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
     /// Unique in the account.
     pub hold_id: Uuid,
-    /// All that it sets aside, in minor units, whatever is captured of it.
+    /// Total amount held in minor units, regardless of how much is captured.
     pub amount: i64,
-    /// When it ends by itself, if it does.
+    /// Time at which the hold expires, if it does.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Entry<'_> {
-    /// One that leaves the account so, and of which nothing else is known yet.
+    /// Returns an entry with the state after it, and all other fields empty.
     pub(super) fn of(after: AccountState) -> Self {
         Self {
             after,

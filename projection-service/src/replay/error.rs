@@ -1,4 +1,4 @@
-//! Why a replay did not go on.
+//! Errors of replays.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::store_error::{is_connection_lost, is_unavailable, violated_constraint};
@@ -6,9 +6,9 @@ use rdkafka::error::KafkaError;
 use thiserror::Error;
 
 use crate::agreement::common::CompareError;
+use crate::consumer::judging::ForeignLog;
 use crate::feed::FeedError;
 use crate::store::apply::OUTRUN;
-use crate::store::source::Source;
 
 impl From<CompareError> for ReplayError {
     fn from(error: CompareError) -> Self {
@@ -28,24 +28,25 @@ pub(crate) enum ReplayError {
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
     #[error(
-        "the log ends before position {partition}-{position}, which the live views have passed: was it restored?"
+        "the log ends before position {partition}-{position}, which the live views have applied: \
+         was it restored?"
     )]
     LogEnds { partition: Partition, position: i64 },
     #[error(
-        "the {what} is of store {} with {} partitions, the views are of store {} with {}: nothing is replayed. Is KAFKA_TOPIC \
-         or COMMAND_SERVICE_URL another installation's?",
-        .found.store_id, .found.partitions, .ours.store_id, .ours.partitions
+        "{0}: nothing is replayed. Does KAFKA_TOPIC or COMMAND_SERVICE_URL point to another \
+         installation?"
     )]
-    Foreign { what: &'static str, found: Source, ours: Source },
+    Foreign(#[from] ForeignLog),
     #[error(
-        "{0} events that the live views have can't be applied by this version: views would go back. The live ones stay as \
-         they are; see what the log says of the events that were set aside"
+        "this version can't apply {0} events that the live views have, so the new views would be \
+         older. The live views are unchanged; the service's log names the quarantined events"
     )]
     WouldGoBack(i64),
     #[error("there is no generation {0}")]
     NoGeneration(i32),
     #[error(
-        "the views that were built differ from the log at {partition}-{position}: another try may read other records"
+        "the new views differ from the live views at {partition}-{position}: a retry may read \
+         other records"
     )]
     Differs { partition: Partition, position: i64 },
     #[error("cancelled")]
@@ -53,7 +54,7 @@ pub(crate) enum ReplayError {
 }
 
 impl ReplayError {
-    /// Whether it may pass by itself: worth another try from where things stand.
+    /// Returns whether the error may be transient, so that the replay is retried.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Store(error) => {
@@ -64,7 +65,7 @@ impl ReplayError {
             Self::Feed(FeedError::Request(_)) | Self::Kafka(_) | Self::Differs { .. } => true,
             Self::Feed(FeedError::Nameless | FeedError::OutOfOrder { .. })
             | Self::LogEnds { .. }
-            | Self::Foreign { .. }
+            | Self::Foreign(_)
             | Self::WouldGoBack(_)
             | Self::NoGeneration(_)
             | Self::Cancelled => false,

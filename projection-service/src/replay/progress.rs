@@ -1,4 +1,4 @@
-//! How far a replay is: counted by those who load, told to whoever looks.
+//! Progress of a replay.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
@@ -12,12 +12,12 @@ pub(crate) struct Progress {
     total: AtomicI64,
     from_log: AtomicI64,
     cancelled: AtomicBool,
-    /// When this run began, and how many events were done by then.
+    /// Start of this run, and the number of events done by then.
     began: (Instant, i64),
 }
 
 impl Progress {
-    /// Goes on from so many events done.
+    /// Continues from `done` events, `from_log` of them read from the log.
     pub(crate) fn new(done: i64, from_log: i64) -> Self {
         Self {
             done: AtomicI64::new(done),
@@ -36,7 +36,7 @@ impl Progress {
         self.done.fetch_add(i64::try_from(events).unwrap_or_default(), Ordering::Relaxed);
     }
 
-    /// So many events, which the topic should have had, came from the log.
+    /// Counts events that the topic lacked and the log supplied.
     pub(crate) fn add_from_log(&self, events: usize) {
         self.from_log.fetch_add(i64::try_from(events).unwrap_or_default(), Ordering::Relaxed);
     }
@@ -45,7 +45,7 @@ impl Progress {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Fails if somebody wants the replay to end.
+    /// Fails once the replay is cancelled.
     pub(crate) fn go_on(&self) -> Result<(), ReplayError> {
         if self.cancelled.load(Ordering::Relaxed) { Err(ReplayError::Cancelled) } else { Ok(()) }
     }
@@ -53,7 +53,7 @@ impl Progress {
     pub(crate) fn figures(&self) -> Figures {
         let done = self.done.load(Ordering::Relaxed);
         let (at, before) = self.began;
-        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        #[expect(clippy::cast_precision_loss, reason = "an approximate rate for display")]
         let per_second = (done - before) as f64 / at.elapsed().as_secs_f64().max(0.001);
         Figures {
             done,

@@ -1,23 +1,17 @@
-//! A full replay: a new generation of the views is loaded beside the live one, compared with it at the same positions,
-//! and takes over. Until then queries are answered from the live one, which goes on following the log.
+//! Full replay: loads a new generation of the views, compares it with the live generation at the
+//! same positions, and switches queries to it. Until the switch, the live generation answers
+//! queries and follows the log.
 //!
-//! The topic is quick to read, and anybody with access to Kafka can write to it. So what the new generation ends with, and
-//! each account that it has otherwise than the live one, is settled by the log before the switch.
-
-use std::time::Duration;
+//! The topic is fast to read, but anyone with access to Kafka can write to it. So before the switch
+//! the log decides the last event of each partition and each account that differs.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use passbook_shared::partition::partition_of;
-use serde_json::Value;
-use sqlx::{Connection, PgConnection, Row};
-use tokio::time::sleep;
+use sqlx::{Connection, PgConnection};
 
 use super::error::ReplayError;
-use super::loading::Loading;
+use super::partition_loader::PartitionLoader;
 use super::progress::Progress;
-use super::rewind::account_by_log;
-use super::{Ground, Positions};
-use crate::agreement::correct;
+use super::{Positions, ReplayDeps};
 use crate::checkpoint::Checkpoint;
 use crate::consumer::judging::OurLog;
 use crate::quarantine;
@@ -26,46 +20,42 @@ use crate::store::generations::{self, Generation};
 use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay};
 
-/// So many events behind the live views is near: the rest takes a moment.
-const NEAR: i64 = 2_000;
-/// How often to go after them at most.
-const PASSES: u32 = 10;
-/// How often to try to switch, and how soon again.
-const SWITCHES: u32 = 50;
-const SWITCH_AGAIN: Duration = Duration::from_millis(200);
-/// Accounts that are settled one by one.
-const SETTLED: usize = 1_000;
-/// Differences shown.
-const SAMPLES: i32 = 20;
+mod comparison;
+mod switch;
 
-/// From where events are loaded.
+/// Maximum distance from the live views, in events, at which loading is finished under their lock.
+const NEAR: i64 = 2_000;
+/// Maximum number of passes to get near the live views.
+const PASSES: u32 = 10;
+/// Source from which events are loaded.
 #[derive(Debug, Clone, Copy)]
 enum By {
-    /// The topic, and the log where that has none.
+    /// The topic, and the log where the topic lacks events.
     Topic,
-    /// The log.
+    /// The log alone.
     Log,
 }
 
 pub(super) struct Rebuild<'a> {
-    ground: &'a Ground,
+    deps: &'a ReplayDeps,
     progress: &'a Progress,
     replay: &'a Replay,
     generation: Generation,
-    /// To what is of all generations.
+    /// Connection to the schema shared by all generations.
     connection: PgConnection,
-    /// To what is built.
+    /// Connection to the generation that is built.
     building: PgConnection,
     log: OurLog,
 }
 
-/// The generation that a replay builds or takes up again; made now, if it is yet to be made.
+/// Returns the generation that a replay builds, created now unless an earlier run or the request
+/// names one.
 pub(super) async fn generation(
-    ground: &Ground,
+    deps: &ReplayDeps,
     replay: &Replay,
     given: Option<i32>,
 ) -> Result<Generation, ReplayError> {
-    let mut connection = ground.connect().await?;
+    let mut connection = deps.connect().await?;
     if let Some(wanted) = replay.generation.or(given) {
         let there = generations::all(&mut connection)
             .await?
@@ -90,21 +80,21 @@ pub(super) async fn generation(
 
 impl<'a> Rebuild<'a> {
     pub(super) async fn new(
-        ground: &'a Ground,
+        deps: &'a ReplayDeps,
         progress: &'a Progress,
         replay: &'a Replay,
         generation: Generation,
     ) -> Result<Self, ReplayError> {
-        let connection = ground.connect().await?;
-        let building = ground.connect_to(generation).await?;
-        let log = ground.log().await?;
-        Ok(Self { ground, progress, replay, generation, connection, building, log })
+        let connection = deps.connect().await?;
+        let building = deps.connect_to(generation).await?;
+        let log = deps.log().await?;
+        Ok(Self { deps, progress, replay, generation, connection, building, log })
     }
 
-    /// From where the generation stands to its taking over.
+    /// Loads the generation from its checkpoints and makes it live.
     pub(super) async fn run(mut self) -> Result<(), ReplayError> {
         if generations::live(&mut self.connection).await? == self.generation {
-            // An earlier run got so far.
+            // An earlier run made the switch and crashed before it noted that.
             return Ok(());
         }
         if matches!(self.replay.asked_for, ReplayTarget::Generation(_)) {
@@ -124,17 +114,18 @@ impl<'a> Rebuild<'a> {
             tracing::warn!(
                 differences,
                 generation = self.generation.0,
-                "the new views are not as the live ones"
+                "the new views differ from the live views"
             );
         }
         self.approach(By::Log).await?;
         self.switch().await
     }
 
-    /// Loads until it is near the live views, which move on meanwhile; its history has its key then.
+    /// Loads until near the live views, which advance meanwhile, and creates the key of the
+    /// history.
     async fn approach(&mut self, by: By) -> Result<(), ReplayError> {
         for pass in 1.. {
-            let mut live = generations::connect_live(&self.ground.database).await?;
+            let mut live = generations::connect_live(&self.deps.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
             checkpoints::ensure(
                 &mut self.building,
@@ -156,7 +147,7 @@ impl<'a> Rebuild<'a> {
             let mut transaction = self.building.begin().await?;
             generations::index(&mut transaction, self.generation).await?;
             transaction.commit().await?;
-            // Under a load as fast as this it does not get nearer.
+            // After that many passes, events arrive as fast as they are loaded.
             if missing <= NEAR || pass == PASSES {
                 break;
             }
@@ -166,9 +157,9 @@ impl<'a> Rebuild<'a> {
 
     async fn load(&self, behind: Vec<(Checkpoint, i64)>, by: By) -> Result<(), ReplayError> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
-            let mut connection = self.ground.connect_to(self.generation).await?;
-            let loading = Loading::new(
-                self.ground,
+            let mut connection = self.deps.connect_to(self.generation).await?;
+            let loading = PartitionLoader::new(
+                self.deps,
                 self.progress,
                 &mut connection,
                 &self.log,
@@ -182,142 +173,10 @@ impl<'a> Rebuild<'a> {
         };
         stream::iter(behind)
             .map(load)
-            .buffer_unordered(self.ground.at_once)
+            .buffer_unordered(self.deps.at_once)
             .try_collect::<Vec<()>>()
             .await
             .map(drop)
-    }
-
-    /// Corrects partitions of what is built whose last event is not the log's: those may be of a log that was given up, or
-    /// of nobody's.
-    async fn end_as_log(&mut self) -> Result<(), ReplayError> {
-        for checkpoint in
-            checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0)
-        {
-            let there =
-                self.ground.feed.event_at(checkpoint.partition, checkpoint.position).await?;
-            if there.map(|event| event.event_id) != checkpoint.event_id {
-                let corrected =
-                    correct::building(self.ground, &mut self.building, &self.log, checkpoint)
-                        .await?;
-                tracing::warn!(
-                    partition = checkpoint.partition,
-                    ?corrected,
-                    "the new views had other events than the log"
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the accounts that differ from the live views anew, from the log; all of them, if they are many.
-    async fn settle_by_log(&mut self) -> Result<(), ReplayError> {
-        let live = generations::live(&mut self.connection).await?;
-        let differing =
-            generations::differing(&mut self.connection, self.generation, live, SETTLED + 1)
-                .await?;
-        tracing::warn!(
-            accounts = differing.len(),
-            "the new views are not as the live ones: the log is asked"
-        );
-        if differing.len() > SETTLED {
-            return self.again_by_log().await;
-        }
-        let standing = positions(&checkpoints::all(&mut self.building).await?);
-        for account_id in differing {
-            let partition = partition_of(account_id, self.log.source.partitions);
-            let up_to = standing.get(&partition).copied().unwrap_or_default();
-            let mut transaction = self.building.begin().await?;
-            let Self { ground, progress, log, .. } = self;
-            account_by_log(ground, progress, &mut transaction, log.source, account_id, up_to)
-                .await?;
-            transaction.commit().await?;
-        }
-        Ok(())
-    }
-
-    async fn again_by_log(&mut self) -> Result<(), ReplayError> {
-        let mut transaction = self.building.begin().await?;
-        generations::empty(&mut transaction).await?;
-        transaction.commit().await?;
-        self.approach(By::Log).await
-    }
-
-    /// Compares both generations as they are at the same positions.
-    async fn compare(&mut self) -> Result<(i64, Value), ReplayError> {
-        let mut live = generations::connect_live(&self.ground.database).await?;
-        let mut seeing = self.ground.connect().await?;
-        let mut held = live.begin().await?;
-        self.meet(&mut held).await?;
-        // What this transaction sees is as it is now, however long it looks.
-        let mut seeing =
-            seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let before = generations::live(&mut *seeing).await?;
-        held.rollback().await?;
-        let row =
-            sqlx::query("SELECT differences, samples FROM projection.differences($1, $2, $3)")
-                .bind(self.generation.0)
-                .bind(before.0)
-                .bind(SAMPLES)
-                .fetch_one(&mut *seeing)
-                .await?;
-        Ok((row.try_get(0)?, row.try_get(1)?))
-    }
-
-    async fn switch(&mut self) -> Result<(), ReplayError> {
-        let mut tries = 1;
-        // Behind a long query the switch would wait, and all other queries behind the switch.
-        while let Err(error) = self.try_switch().await {
-            if !error.may_pass() || tries == SWITCHES {
-                return Err(error);
-            }
-            tries += 1;
-            sleep(SWITCH_AGAIN).await;
-        }
-        tracing::info!(generation = self.generation.0, "the new views are live");
-        Ok(())
-    }
-
-    async fn try_switch(&mut self) -> Result<(), ReplayError> {
-        let mut live = generations::connect_live(&self.ground.database).await?;
-        let before = generations::live(&mut live).await?;
-        let mut held = live.begin().await?;
-        self.meet(&mut held).await?;
-        self.ends_as(&mut held).await?;
-        let behind = generations::behind(&mut held, self.generation, before).await?;
-        if behind > 0 {
-            return Err(ReplayError::WouldGoBack(behind));
-        }
-        generations::make_live(&mut held, self.generation).await?;
-        Ok(held.commit().await?)
-    }
-
-    /// Fails if what was built ends with another event than the live views, at the same positions.
-    async fn ends_as(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
-        let built = checkpoints::all(&mut self.building).await?;
-        for live in checkpoints::all(live).await? {
-            let built = built.iter().find(|built| built.partition == live.partition);
-            if built.is_none_or(|built| {
-                (built.position, built.event_id) != (live.position, live.event_id)
-            }) {
-                return Err(ReplayError::Differs {
-                    partition: live.partition,
-                    position: live.position,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Holds the live views where they are as long as the transaction lasts, and brings the others to the same positions.
-    async fn meet(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
-        let Self { ground, progress, log, building, .. } = self;
-        let targets = positions(&checkpoints::hold(live).await?);
-        for checkpoint in checkpoints::all(&mut *building).await? {
-            let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
-            Loading::new(ground, progress, building, log, &checkpoint, target).by_log().await?;
-        }
-        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
-//! Going back: the live views of a partition, or of an account, are taken back and their events applied again, in one
-//! transaction. Who reads sees the views as they were, then as they are, and at no time older ones.
+//! Rewind of the live views: a partition or an account is taken back and its events are applied
+//! again in one transaction. Readers never see older views.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::error::ReplayError;
-use super::loading::Loading;
+use super::partition_loader::PartitionLoader;
 use super::progress::Progress;
-use super::{Ground, topic};
-use crate::consumer::judging::{OurLog, judge};
-use crate::consumer::known::Accounts;
+use super::{ReplayDeps, topic};
+use crate::consumer::account_cache::AccountCache;
+use crate::consumer::judging::OurLog;
 use crate::consumer::record::Record;
 use crate::consumer::sequence::Sequence;
 use crate::consumer::writer::write;
@@ -22,48 +22,49 @@ use crate::store::generations;
 use crate::store::quarantine;
 use crate::store::source::Source;
 
-/// Where a partition goes back to.
+/// Target of a partition's rewind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Back {
-    /// Of the last event that stays applied.
+pub(super) struct RewindPoint {
+    /// Position of the last event that stays applied.
     position: i64,
-    /// Where in the topic to read on from there.
+    /// Offset of the topic to read from.
     offset: i64,
 }
 
-/// Goes back with partitions, one after the other.
+/// Rewinds partitions one after the other.
 pub(super) async fn partitions(
-    ground: &Ground,
+    deps: &ReplayDeps,
     progress: &Progress,
-    back: &BTreeMap<Partition, Back>,
+    back: &BTreeMap<Partition, RewindPoint>,
 ) -> Result<(), ReplayError> {
-    let log = ground.log().await?;
-    let mut live = connect(ground).await?;
+    let log = deps.log().await?;
+    let mut live = connect(deps).await?;
     let standing = checkpoints::all(&mut live).await?;
     let behind = standing
         .iter()
         .filter_map(|c| Some((c.position - back.get(&c.partition)?.position).max(0)));
     progress.set_total(behind.sum());
     for (partition, back) in back {
-        if !one_partition(ground, progress, &mut live, &log, *partition, *back, false).await? {
+        if !one_partition(deps, progress, &mut live, &log, *partition, *back, false).await? {
             tracing::warn!(
                 partition,
-                "the topic has other events than the log: they are read from the log"
+                "the topic has other events than the log: reading them from the log"
             );
-            one_partition(ground, progress, &mut live, &log, *partition, *back, true).await?;
+            one_partition(deps, progress, &mut live, &log, *partition, *back, true).await?;
         }
     }
     Ok(())
 }
 
-/// Goes back with a partition. Returns false, with nothing changed, if the topic has other events than the log.
+/// Rewinds a partition. Returns false, with nothing changed, if the topic has other events than the
+/// log.
 async fn one_partition(
-    ground: &Ground,
+    deps: &ReplayDeps,
     progress: &Progress,
     live: &mut PgConnection,
     log: &OurLog,
     partition: Partition,
-    back: Back,
+    back: RewindPoint,
     by_log: bool,
 ) -> Result<bool, ReplayError> {
     let mut transaction = live.begin().await?;
@@ -74,11 +75,12 @@ async fn one_partition(
     let (_, set_aside) = quarantine::counts(&mut *transaction, partition).await?;
     checkpoints::rewind(&mut *transaction, partition, back.position, Some(back.offset)).await?;
     let from = checkpoints::hold_one(&mut transaction, partition).await?;
-    let loading = Loading::new(ground, progress, &mut transaction, log, &from, before.position);
+    let loading =
+        PartitionLoader::new(deps, progress, &mut transaction, log, &from, before.position);
     if by_log {
         loading.by_log().await?;
     } else if loading.by_topic(back.offset).await?
-        || !ends_as_log(ground, &mut transaction, partition).await?
+        || !ends_as_log(deps, &mut transaction, partition).await?
     {
         transaction.rollback().await?;
         return Ok(false);
@@ -97,30 +99,30 @@ async fn one_partition(
     Ok(true)
 }
 
-/// Whether the log has the event that was applied last.
+/// Returns whether the log has the last applied event.
 async fn ends_as_log(
-    ground: &Ground,
+    deps: &ReplayDeps,
     transaction: &mut PgConnection,
     partition: Partition,
 ) -> Result<bool, ReplayError> {
     let now = checkpoints::hold_one(transaction, partition).await?;
-    let there = ground.feed.event_at(partition, now.position).await?;
+    let there = deps.feed.event_at(partition, now.position).await?;
     Ok(there.map(|event| event.event_id) == now.event_id)
 }
 
-/// Applies all events of an account again.
+/// Applies all events of an account again, in one transaction.
 pub(super) async fn account(
-    ground: &Ground,
+    deps: &ReplayDeps,
     progress: &Progress,
     account_id: Uuid,
 ) -> Result<(), ReplayError> {
-    let source = ground.log().await?.source;
+    let source = deps.log().await?.source;
     let partition = partition_of(account_id, source.partitions);
-    let mut live = connect(ground).await?;
+    let mut live = connect(deps).await?;
     let mut transaction = live.begin().await?;
     let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
     let set_aside = quarantine::count_of(&mut *transaction, account_id).await?;
-    account_by_log(ground, progress, &mut transaction, source, account_id, checkpoint.position)
+    account_by_log(deps, progress, &mut transaction, source, account_id, checkpoint.position)
         .await?;
     let set_aside_now = quarantine::count_of(&mut *transaction, account_id).await?;
     if set_aside_now > set_aside {
@@ -130,9 +132,10 @@ pub(super) async fn account(
     Ok(())
 }
 
-/// Takes an account out of the views and applies its events as the log has them, up to a position of its partition.
+/// Removes an account from the views and applies its events from the log, up to a position of its
+/// partition. The account's versions order them, so no partition is tracked.
 pub(super) async fn account_by_log(
-    ground: &Ground,
+    deps: &ReplayDeps,
     progress: &Progress,
     transaction: &mut PgConnection,
     source: Source,
@@ -144,9 +147,9 @@ pub(super) async fn account_by_log(
         .bind(partition_of(account_id, source.partitions))
         .execute(&mut *transaction)
         .await?;
-    let (mut known, mut after, mut has_more) = (Accounts::default(), 0, true);
+    let (mut known, mut after, mut has_more) = (AccountCache::default(), 0, true);
     while has_more {
-        let (mut events, more) = ground.feed.of_account(account_id, after).await?;
+        let (mut events, more) = deps.feed.of_account(account_id, after).await?;
         has_more = more && events.iter().all(|event| event.position.number <= up_to);
         events.retain(|event| event.position.number <= up_to);
         after += i64::try_from(events.len()).unwrap_or_default();
@@ -159,22 +162,22 @@ pub(super) async fn account_by_log(
     Ok(())
 }
 
-async fn connect(ground: &Ground) -> sqlx::Result<PgConnection> {
-    generations::connect_live(&ground.options()).await
+async fn connect(deps: &ReplayDeps) -> sqlx::Result<PgConnection> {
+    generations::connect_live(&deps.options()).await
 }
 
-/// Where the events recorded at a moment or later begin, in each partition. Found by halving: times never fall from one
-/// position to the next.
+/// Returns, for each partition, the target before the first event recorded at `moment` or later.
+/// The binary search is valid because times never decrease from one position to the next.
 pub(super) async fn to_time(
-    ground: &Ground,
+    deps: &ReplayDeps,
     moment: Timestamp,
-) -> Result<BTreeMap<Partition, Back>, ReplayError> {
+) -> Result<BTreeMap<Partition, RewindPoint>, ReplayError> {
     let mut back = BTreeMap::new();
-    for checkpoint in checkpoints::all(&mut connect(ground).await?).await? {
+    for checkpoint in checkpoints::all(&mut connect(deps).await?).await? {
         let (mut low, mut high) = (0, checkpoint.position);
         while low < high {
             let middle = low + (high - low + 1) / 2;
-            let event = ground.feed.event_at(checkpoint.partition, middle).await?;
+            let event = deps.feed.event_at(checkpoint.partition, middle).await?;
             let event = event.ok_or(ReplayError::LogEnds {
                 partition: checkpoint.partition,
                 position: middle,
@@ -185,45 +188,46 @@ pub(super) async fn to_time(
                 high = middle - 1;
             }
         }
-        // The topic holds each position once, or more often: this one is not before that offset.
-        back.insert(checkpoint.partition, Back { position: low, offset: low });
+        // The topic has each position at least once, so none lies at a smaller offset than its
+        // number.
+        back.insert(checkpoint.partition, RewindPoint { position: low, offset: low });
     }
     Ok(back)
 }
 
-/// Which positions are at these offsets of the topic. Of an offset that the topic has lost it is only known that the
-/// position is not behind it: the topic holds each position once, or more often.
+/// Returns the targets that correspond to offsets of the topic. If the topic lost an offset, its
+/// position is at most the offset, because the topic has each position at least once.
 pub(super) async fn to_offsets(
-    ground: &Ground,
+    deps: &ReplayDeps,
     offsets: &BTreeMap<Partition, i64>,
-) -> Result<BTreeMap<Partition, Back>, ReplayError> {
-    let log = ground.log().await?;
+) -> Result<BTreeMap<Partition, RewindPoint>, ReplayError> {
+    let log = deps.log().await?;
     let mut back = BTreeMap::new();
     for (partition, offset) in offsets {
-        // At the end of the topic there is nothing to go back for.
-        let Some((found, position)) = first_of_log(ground, &log, *partition, *offset).await? else {
+        // No event follows the offset: there is nothing to rewind.
+        let Some((found, position)) = first_of_log(deps, &log, *partition, *offset).await? else {
             continue;
         };
         let before = position - 1;
         let position = if found > *offset { before.min(*offset) } else { before };
-        back.insert(*partition, Back { position, offset: *offset });
+        back.insert(*partition, RewindPoint { position, offset: *offset });
     }
     Ok(back)
 }
 
-/// The first record at an offset or behind it that the log confirms: its offset, and its position.
+/// Returns offset and position of the first record from an offset on whose event the log has.
 async fn first_of_log(
-    ground: &Ground,
+    deps: &ReplayDeps,
     log: &OurLog,
     partition: Partition,
     from: i64,
 ) -> Result<Option<(i64, i64)>, ReplayError> {
-    let mut chunks = topic::read(&ground.kafka, partition, from);
+    let mut chunks = topic::read(&deps.kafka, partition, from);
     while let Some(records) = chunks.recv().await {
         for record in records? {
-            let Ok(event) = judge(&record, log) else { continue };
+            let Ok(event) = log.admits(&record) else { continue };
             let number = event.recorded.position.number;
-            let of_log = ground.feed.event_at(partition, number).await?;
+            let of_log = deps.feed.event_at(partition, number).await?;
             if of_log.is_some_and(|of_log| of_log.event_id == event.recorded.event_id) {
                 return Ok(record.offset.map(|offset| (offset, number)));
             }

@@ -1,5 +1,5 @@
-//! The task that runs what was asked for. Every instance has one; a lock in the database lets one work at a time, and
-//! another take over when it is gone.
+//! Task that runs replays. Every instance has one; a lock in the database lets one of them work,
+//! and another take over when that instance is gone.
 
 use std::time::Duration;
 
@@ -12,31 +12,30 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::error::ReplayError;
 use super::progress::Progress;
 use super::rebuild::{self, Rebuild};
-use super::{Ground, rewind};
+use super::{ReplayDeps, rewind};
 use crate::store::checkpoints;
 use crate::store::generations::{self, Generation};
 use crate::store::replay_target::ReplayTarget;
 use crate::store::replays::{self, Replay, State};
 
-/// How often to look whether something was asked for.
+/// Interval of checks for requested replays.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often it is told how far a replay is.
+/// Interval at which progress is stored.
 const TELL_EVERY: Duration = Duration::from_millis(500);
-/// How often that goes to the log, in such times.
+/// Number of such intervals between two log lines.
 const LOG_EVERY: u32 = 10;
-/// Before another try.
+/// Pause before a retry.
 const RETRY: Duration = Duration::from_secs(1);
 
-static UNSEEN: Fault =
-    Fault::new("replays can't be looked for, or the one that is open can't go on");
+static UNSEEN: Fault = Fault::new("replays can't be found, or the open one can't continue");
 static WAITS: Fault = Fault::new("a replay waits");
 
-/// Runs replays until the shutdown. One that is under way then goes on at the next start.
-pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<()> {
+/// Runs replays until the shutdown. A replay under way then continues at the next start.
+pub async fn run(deps: ReplayDeps, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut connection = None;
     while !shutdown.is_cancelled() {
         let looked = tokio::select! {
-            looked = look(&ground, &mut connection) => looked,
+            looked = look(&deps, &mut connection) => looked,
             () = shutdown.cancelled() => break,
         };
         if let Err(error) = looked {
@@ -50,37 +49,41 @@ pub async fn run(ground: Ground, shutdown: CancellationToken) -> anyhow::Result<
     Ok(())
 }
 
-/// Runs what is to be run, if this instance may.
-async fn look(ground: &Ground, kept: &mut Option<PgConnection>) -> sqlx::Result<()> {
+/// Runs the next replay, if there is one and no other instance is running replays.
+async fn look(deps: &ReplayDeps, kept: &mut Option<PgConnection>) -> sqlx::Result<()> {
     let connection = match kept {
         Some(connection) => connection,
-        none => none.insert(ground.connect().await?),
+        none => none.insert(deps.connect().await?),
     };
     let Some(replay) = replays::next(&mut *connection).await? else { return Ok(()) };
-    // The lock is let go with a connection of its own: whatever ends this, another may take over.
-    let mut lock = ground.connect().await?;
+    // A connection of its own releases the lock however this ends, so that another can take over.
+    let mut lock = deps.connect().await?;
     if replays::try_run_alone(&mut lock).await? {
-        work(ground, connection, &replay).await?;
+        work(deps, connection, &replay).await?;
     }
     Ok(())
 }
 
-/// Brings a replay to its end.
-async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -> sqlx::Result<()> {
+/// Runs a replay to its end, retrying after transient errors.
+async fn work(
+    deps: &ReplayDeps,
+    connection: &mut PgConnection,
+    replay: &Replay,
+) -> sqlx::Result<()> {
     let id = replay.replay_id;
     let from = serde_json::to_string(&replay.asked_for).unwrap_or_default();
     tracing::info!(replay.id = %id, from,  state = replay.state.as_str(), "replaying");
     let mut waits_for = None;
     let error = loop {
-        // What it is now: an earlier run may have made its generation.
+        // Read again: an earlier attempt may have created its generation.
         let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
         if replay.cancel {
             break Some(ReplayError::Cancelled);
         }
-        let done = applied(ground, &replay).await?;
+        let done = applied(deps, &replay).await?;
         let progress = Progress::new(done, replay.events_from_log);
         let ended = tokio::select! {
-            ended = attempt(ground, &progress, &replay) => ended,
+            ended = attempt(deps, &progress, &replay) => ended,
             error = tell(connection, &replay, &progress, waits_for.as_deref()) => return Err(error),
         };
         replays::advance(&mut *connection, id, progress.figures(), None).await?;
@@ -111,11 +114,11 @@ async fn work(ground: &Ground, connection: &mut PgConnection, replay: &Replay) -
     replays::end(connection, id, state, text.as_deref()).await
 }
 
-/// How many events a replay that was begun before has applied.
-async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
+/// Returns the number of events that earlier runs of a replay applied.
+async fn applied(deps: &ReplayDeps, replay: &Replay) -> sqlx::Result<i64> {
     match (&replay.asked_for, replay.generation) {
         (ReplayTarget::Beginning | ReplayTarget::Generation(_), Some(generation)) => {
-            let mut building = ground.connect_to(Generation(generation)).await?;
+            let mut building = deps.connect_to(Generation(generation)).await?;
             Ok(checkpoints::all(&mut building)
                 .await?
                 .iter()
@@ -130,38 +133,42 @@ async fn applied(ground: &Ground, replay: &Replay) -> sqlx::Result<i64> {
     }
 }
 
-async fn attempt(ground: &Ground, progress: &Progress, replay: &Replay) -> Result<(), ReplayError> {
+async fn attempt(
+    deps: &ReplayDeps,
+    progress: &Progress,
+    replay: &Replay,
+) -> Result<(), ReplayError> {
     let given = match &replay.asked_for {
         ReplayTarget::Beginning => None,
         ReplayTarget::Generation(generation) => Some(*generation),
         ReplayTarget::Time(_) | ReplayTarget::PartitionOffsets(_) | ReplayTarget::AccountId(_) => {
-            let mut connection = ground.connect().await?;
+            let mut connection = deps.connect().await?;
             let live = generations::live(&mut connection).await?;
             replays::begin(&mut connection, replay.replay_id, live).await?;
-            return again(ground, progress, &replay.asked_for).await;
+            return again(deps, progress, &replay.asked_for).await;
         }
     };
-    let generation = rebuild::generation(ground, replay, given).await?;
-    Rebuild::new(ground, progress, replay, generation).await?.run().await
+    let generation = rebuild::generation(deps, replay, given).await?;
+    Rebuild::new(deps, progress, replay, generation).await?.run().await
 }
 
 async fn again(
-    ground: &Ground,
+    deps: &ReplayDeps,
     progress: &Progress,
     asked_for: &ReplayTarget,
 ) -> Result<(), ReplayError> {
     let back = match asked_for {
-        ReplayTarget::Time(moment) => rewind::to_time(ground, *moment).await?,
-        ReplayTarget::PartitionOffsets(offsets) => rewind::to_offsets(ground, offsets).await?,
+        ReplayTarget::Time(moment) => rewind::to_time(deps, *moment).await?,
+        ReplayTarget::PartitionOffsets(offsets) => rewind::to_offsets(deps, offsets).await?,
         ReplayTarget::AccountId(account_id) => {
-            return rewind::account(ground, progress, *account_id).await;
+            return rewind::account(deps, progress, *account_id).await;
         }
         ReplayTarget::Beginning | ReplayTarget::Generation(_) => return Ok(()),
     };
-    rewind::partitions(ground, progress, &back).await
+    rewind::partitions(deps, progress, &back).await
 }
 
-/// Tells how far it is until it is dropped, or the database can't be told.
+/// Stores progress until dropped; returns only on an error of the database.
 async fn tell(
     connection: &mut PgConnection,
     replay: &Replay,
@@ -188,7 +195,7 @@ async fn tell(
     std::future::pending().await
 }
 
-/// Drops what a replay that came to nothing has built; a generation it was to take up again stays.
+/// Drops the generation built by a replay that failed; a generation named in the request stays.
 async fn discard(connection: &mut PgConnection, id: uuid::Uuid) -> sqlx::Result<()> {
     let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
     if let (ReplayTarget::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {

@@ -1,4 +1,4 @@
-//! One partition of the topic, read by a thread of its own from an offset to its present end.
+//! Reader of one partition of the topic, from an offset to its current end, on a thread of its own.
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,19 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
-use crate::consumer::client::set_unless_given;
-use crate::consumer::ends::Quiet;
+use crate::consumer::client::{SilentContext, set_unless_given};
 use crate::consumer::record::Record;
 
-/// The most records handed over at once, and the most bytes they were read from.
+/// Maximum number and total size in bytes of the records in a chunk.
 const CHUNK: (usize, usize) = (2_000, 1 << 20);
-/// Chunks ready to be taken.
+/// Maximum number of chunks read ahead.
 const CHUNKS: usize = 12;
-/// Kafka may be silent for so long.
+/// Time without a record after which Kafka counts as unreachable.
 const SILENCE: Duration = Duration::from_secs(10);
 
 static UNREAD: Fault = Fault::new("the topic can't be read to its end");
 
-/// Records from an offset on; ends at the end of the partition, or with an error when Kafka does not give it. Ends early
+/// Returns the records from an offset to the end of the partition, or to an error. Stops early
 /// when the receiver is dropped.
 pub(super) fn read(
     kafka: &KafkaConfig,
@@ -86,7 +85,7 @@ fn read_to_end(
     }
 }
 
-fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
+fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<SilentContext>, KafkaError> {
     let mut config = kafka.client("passbook-projection-replay");
     let settings = [
         ("group.id", "passbook-projection-replay"),
@@ -96,7 +95,7 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
         ("auto.offset.reset", "earliest"),
         ("allow.auto.create.topics", "false"),
         ("fetch.queue.backoff.ms", "10"),
-        // How soon the end is told.
+        // Bounds the delay until the end of the partition is reported.
         ("fetch.wait.max.ms", "20"),
         ("queued.min.messages", "20000"),
         ("queued.max.messages.kbytes", "16384"),
@@ -104,5 +103,5 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
     for (name, value) in settings {
         set_unless_given(&mut config, kafka, name, value);
     }
-    config.create_with_context(Quiet::default())
+    config.create_with_context(SilentContext::default())
 }

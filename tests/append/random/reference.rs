@@ -1,32 +1,34 @@
-//! A service that does one thing after the other in memory and forgets nothing: what the lanes are compared with.
+//! Reference of the lanes: it executes one request after the other in memory, and forgets nothing.
+
+mod past;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::observed::{Happened, Observed, ObservedChange};
 use command_service::domain::command::Transfer;
-use command_service::domain::effective::{Timeline, backdated_debit};
+use command_service::domain::effective::Timeline;
 use command_service::domain::{
-    Account, Command, Decided, Given, Past, Refusal, Subject, counterparty, decide, evolve,
+    Account, Command, Decided, Given, Refusal, Subject, backdated_debit, counterparty, decide,
+    evolve,
 };
 use command_service::outcome::CommandError;
 use command_service::request::CommandRequest;
-use passbook_shared::event::{AccountEvent, HoldStatus};
+use passbook_shared::event::AccountEvent;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::told::{Happened, Told, ToldLeg};
-
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reference {
-    /// All that happened, by account.
+    /// Events by account.
     pub(super) events: BTreeMap<Uuid, Vec<Happened>>,
-    /// By account and key: of which request it is, and what that was told.
-    keys: HashMap<(Uuid, String), (i64, Told)>,
-    /// How often it was asked: its clock.
-    asked: i64,
-    /// When events were recorded, by account; one an event.
+    /// Fingerprint of the request and outcome of its repeats, by account and key.
+    keys: HashMap<(Uuid, String), (i64, Observed)>,
+    /// Number of calls so far, which is also the clock.
+    calls: i64,
+    /// Times at which events were recorded, by account.
     recorded: BTreeMap<Uuid, Vec<Timestamp>>,
-    /// Who sent it, what, and what was told.
-    transfers: HashMap<Uuid, (Uuid, Transfer, Told)>,
+    /// Sender, content and outcome of transfers, by transfer id.
+    transfers: HashMap<Uuid, (Uuid, Transfer, Observed)>,
 }
 
 impl Reference {
@@ -44,25 +46,31 @@ impl Reference {
             .fold(Account::default(), |account, happened| evolve(account, &happened.event))
     }
 
-    /// One request, or one after the other; `all_or_none`: if one is not done, none is.
-    pub(super) fn answer(&mut self, requests: &[CommandRequest], all_or_none: bool) -> Vec<Told> {
-        self.asked += 1;
+    /// Executes requests one after the other; with `all_or_none`, all of them or none.
+    pub(super) fn answer(
+        &mut self,
+        requests: &[CommandRequest],
+        all_or_none: bool,
+    ) -> Vec<Observed> {
+        self.calls += 1;
         let before = self.clone();
-        let known: Vec<Option<Told>> = requests.iter().map(|request| self.known(request)).collect();
-        // What is known not to be done is not waited for: nothing of its set is even decided.
-        let not_done = |known: &Option<Told>| known.as_ref().is_some_and(|told| !told.is_done());
+        let known: Vec<Option<Observed>> =
+            requests.iter().map(|request| self.known(request)).collect();
+        // A set with a kept refusal is aborted before any of its commands is decided.
+        let not_done =
+            |known: &Option<Observed>| known.as_ref().is_some_and(|outcome| !outcome.is_done());
         if let Some(n) = known.iter().position(not_done).filter(|_| all_or_none) {
-            return self.none_done(requests, n, known[n].clone().unwrap());
+            return self.aborted(requests, n, known[n].clone().unwrap());
         }
         let mut answers = Vec::new();
         for (n, (request, known)) in requests.iter().zip(known).enumerate() {
-            let told = known.unwrap_or_else(|| self.decide(request));
-            if all_or_none && !told.is_done() {
+            let outcome = known.unwrap_or_else(|| self.decide(request));
+            if all_or_none && !outcome.is_done() {
                 *self = before;
-                return self.none_done(requests, n, told);
+                return self.aborted(requests, n, outcome);
             }
-            self.keep(request, &told);
-            answers.push(told);
+            self.keep(request, &outcome);
+            answers.push(outcome);
         }
         if requests.iter().any(|request| request.dry_run) {
             *self = before;
@@ -70,51 +78,63 @@ impl Reference {
         answers
     }
 
-    /// Because of the `n`-th, which was told why. That is kept under its key if it would have been told so alone.
-    fn none_done(&mut self, requests: &[CommandRequest], n: usize, told: Told) -> Vec<Told> {
-        if self.clone().decide(&requests[n]) == told {
-            self.keep(&requests[n], &told);
+    /// Aborts a set because of the `n`-th request. Its outcome is kept if it would be the same
+    /// alone.
+    fn aborted(
+        &mut self,
+        requests: &[CommandRequest],
+        n: usize,
+        outcome: Observed,
+    ) -> Vec<Observed> {
+        if self.clone().decide(&requests[n]) == outcome {
+            self.keep(&requests[n], &outcome);
         }
-        let mut answers = vec![Told::Error(CommandError::SetAborted); requests.len()];
-        answers[n] = told;
+        let mut answers = vec![Observed::Error(CommandError::SetAborted); requests.len()];
+        answers[n] = outcome;
         answers
     }
 
-    /// The keys that are kept, with what their requests were.
+    /// Returns the kept keys with the fingerprints of their requests.
     pub(super) fn keys(&self) -> BTreeSet<(Uuid, String, i64)> {
-        let kept = |((account_id, key), (fingerprint, _)): (&(Uuid, String), &(i64, Told))| {
+        let kept = |((account_id, key), (fingerprint, _)): (&(Uuid, String), &(i64, Observed))| {
             (*account_id, key.clone(), *fingerprint)
         };
         self.keys.iter().map(kept).collect()
     }
 
-    /// By its key, or because it is a transfer that was done.
-    fn known(&self, request: &CommandRequest) -> Option<Told> {
+    /// Returns the outcome of a repeat, by its key or its transfer id.
+    fn known(&self, request: &CommandRequest) -> Option<Observed> {
         let key = key(request).and_then(|key| self.keys.get(&key));
-        if let Some((fingerprint, told)) = key {
+        if let Some((fingerprint, outcome)) = key {
             let is_same = *fingerprint == request.fingerprint();
-            return Some(if is_same { told.clone() } else { Told::Error(CommandError::KeyReused) });
+            return Some(if is_same {
+                outcome.clone()
+            } else {
+                Observed::Error(CommandError::KeyReused)
+            });
         }
         let Command::Transfer(transfer) = &request.command else { return None };
-        let (sender, content, told) = self.transfers.get(&transfer.transfer_id)?;
-        // Else what becomes of it is decided.
-        ((sender, content) == (&request.account_id, transfer)).then(|| told.clone())
+        let (sender, content, outcome) = self.transfers.get(&transfer.transfer_id)?;
+        ((sender, content) == (&request.account_id, transfer)).then(|| outcome.clone())
     }
 
-    /// Under its key, for good, unless there is something.
-    fn keep(&mut self, request: &CommandRequest, told: &Told) {
+    /// Keeps an outcome under the request's key, unless the key has one.
+    fn keep(&mut self, request: &CommandRequest, outcome: &Observed) {
         if matches!(
-            told,
-            Told::Error(_) | Told::Refused { refusal: Refusal::VersionMismatch { .. }, .. }
+            outcome,
+            Observed::Error(_) | Observed::Refused { refusal: Refusal::VersionMismatch { .. }, .. }
         ) {
             return;
         }
         if let Some(key) = key(request) {
-            self.keys.entry(key).or_insert_with(|| (request.fingerprint(), told.clone().again()));
+            self.keys
+                .entry(key)
+                .or_insert_with(|| (request.fingerprint(), outcome.clone().replayed()));
         }
     }
 
-    fn decide(&mut self, request: &CommandRequest) -> Told {
+    /// Decides a new request, and applies its events.
+    fn decide(&mut self, request: &CommandRequest) -> Observed {
         let CommandRequest { account_id, command, expected_versions, .. } = request;
         let (account, version) = (self.account(*account_id), self.version(*account_id));
         let has_version = version > 0 || matches!(command, Command::Open(_));
@@ -147,68 +167,16 @@ impl Reference {
         let own = self.happen(*account_id, request, events);
         let to = counterparty.map(|event| self.happen(other.unwrap().0, request, vec![event]));
         let to = to.filter(|_| matches!(command, Command::Transfer(_)));
-        let told = Told::Done { replayed: false, own, to };
+        let outcome = Observed::Done { replayed: false, own, to };
         if let Command::Transfer(transfer) = command {
-            let entry = (*account_id, transfer.clone(), told.clone().again());
+            let entry = (*account_id, transfer.clone(), outcome.clone().replayed());
             self.transfers.insert(transfer.transfer_id, entry);
         }
-        told
-    }
-
-    /// Read from all there is.
-    fn past(&self, account_id: Uuid, command: &Command) -> Past {
-        let events =
-            || self.of(account_id).iter().map(|happened| (happened.version, &happened.event));
-        let mut past = Past::default();
-        match command {
-            Command::Reverse(reversal) => {
-                let entry = self
-                    .of(account_id)
-                    .iter()
-                    .find(|happened| happened.version == reversal.version);
-                past.entry = entry.map(|happened| Box::new(happened.event.clone()));
-                // What was recorded with the reversal counts from the same moment.
-                let place = usize::try_from(reversal.version - 1).unwrap_or(usize::MAX);
-                let recorded = self
-                    .recorded
-                    .get(&account_id)
-                    .and_then(|recorded| recorded.get(place))
-                    .copied();
-                past.entry_recorded_at = recorded.filter(|at| *at < self.now());
-                past.reversed_by = events().find_map(|(version, event)| match event {
-                    AccountEvent::EntryReversed(reversed)
-                        if reversed.version == reversal.version =>
-                    {
-                        Some(version)
-                    }
-                    _ => None,
-                });
-            }
-            Command::Hold(_) | Command::Capture(_) | Command::Release(_) => {
-                let hold_id = hold_id(command);
-                past.ended_hold = events().find_map(|(_, event)| match event {
-                    AccountEvent::HoldCaptured(end) if Some(end.hold_id) == hold_id => {
-                        Some(HoldStatus::Captured)
-                    }
-                    AccountEvent::HoldReleased(end) if Some(end.hold_id) == hold_id => {
-                        Some(HoldStatus::Released)
-                    }
-                    AccountEvent::HoldExpired(end) if Some(end.hold_id) == hold_id => {
-                        Some(HoldStatus::Expired)
-                    }
-                    _ => None,
-                });
-            }
-            Command::Transfer(transfer) => {
-                past.transfer_exists = self.transfers.contains_key(&transfer.transfer_id)
-            }
-            _ => {}
-        }
-        past
+        outcome
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_800_000_000_000_000 + self.asked).unwrap()
+        Timestamp::from_micros(1_800_000_000_000_000 + self.calls).unwrap()
     }
 
     fn timeline(&self, account_id: Uuid, from: Timestamp) -> Timeline {
@@ -221,12 +189,13 @@ impl Reference {
         timeline
     }
 
+    /// Appends events, and returns the change of the account.
     fn happen(
         &mut self,
         account_id: Uuid,
         request: &CommandRequest,
         events: Vec<AccountEvent>,
-    ) -> ToldLeg {
+    ) -> ObservedChange {
         let now = self.now();
         let all = self.events.entry(account_id).or_default();
         let first = all.len();
@@ -237,24 +206,15 @@ impl Reference {
         }
         let events = all[first..].to_vec();
         let account = self.account(account_id).summary().unwrap();
-        ToldLeg { account_id, version: self.version(account_id), account, events }
+        ObservedChange { account_id, version: self.version(account_id), account, events }
     }
 }
 
-fn refused(refusal: Refusal) -> Told {
-    Told::Refused { replayed: false, refusal }
+fn refused(refusal: Refusal) -> Observed {
+    Observed::Refused { replayed: false, refusal }
 }
 
 fn key(request: &CommandRequest) -> Option<(Uuid, String)> {
     let key = request.context.idempotency_key.clone().filter(|_| !request.dry_run)?;
     Some((request.account_id, key))
-}
-
-fn hold_id(command: &Command) -> Option<Uuid> {
-    match command {
-        Command::Hold(hold) => Some(hold.hold_id),
-        Command::Capture(capture) => Some(capture.hold_id),
-        Command::Release(release) => Some(release.hold_id),
-        _ => None,
-    }
 }

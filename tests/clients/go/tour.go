@@ -12,10 +12,10 @@ import (
 	"passbook/tour/projection"
 )
 
-// Ends the tour unless what is there is what is expected.
-func expect(there, expected any) {
-	if !reflect.DeepEqual(there, expected) {
-		log.Panicf("%v, not %v", there, expected)
+// Ends the tour unless both values are equal.
+func expect(actual, expected any) {
+	if !reflect.DeepEqual(actual, expected) {
+		log.Panicf("%v, not %v", actual, expected)
 	}
 }
 

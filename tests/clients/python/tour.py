@@ -27,7 +27,7 @@ assert captured.hold.status == command.HoldStatus.CAPTURED, captured
 
 try:
     commands.create_withdrawal(other, command.WithdrawalRequest(amount=1_001))
-    raise SystemExit("more was withdrawn than there is")
+    raise SystemExit("a withdrawal exceeded the balance")
 except command.ApiException as refused:
     assert refused.status == 422 and refused.data.code == "insufficient_funds", refused.data
 

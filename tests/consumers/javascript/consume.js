@@ -1,4 +1,5 @@
-// Reads a topic from its beginning to its present end with the CloudEvents SDK; prints one JSON line per record.
+// Reads a topic from its beginning to its present end with the CloudEvents SDK, and prints a JSON
+// line for each record.
 // Usage: node consume.js BROKERS TOPIC
 import { Kafka as Binding } from "cloudevents";
 import { Kafka, logLevel } from "kafkajs";

@@ -1,5 +1,6 @@
-"""Reads a topic from its beginning to its present end with the CloudEvents SDK, and checks each record by the topic's AsyncAPI
-document; prints one JSON line per record.
+"""Reads a topic from its beginning to its present end with the CloudEvents SDK.
+
+Checks each record by the topic's AsyncAPI document, and prints a JSON line for each record.
 
 Usage: python consume.py DOCUMENT BROKERS TOPIC
 """
@@ -16,7 +17,7 @@ ATTRIBUTES = ["id", "source", "type", "subject", "time", "storeid", "position", 
 
 
 def validate(document, event_type, part, value):
-    """Fails unless the value is what the document says of that part of the message."""
+    """Raises an error unless the value fits the document's schema of that part of the message."""
     schema = {"$ref": f"#/components/messages/{event_type}/{part}", "components": document["components"]}
     Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
 

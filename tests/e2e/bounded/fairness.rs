@@ -1,16 +1,18 @@
+//! Readers of the log and of states while clients deposit.
+
 use std::sync::atomic::AtomicBool;
 
 use super::*;
 
 const READERS: usize = 32;
 const TIME: Duration = Duration::from_millis(1_500);
-/// Other tests take their part of the machine, now more and now less.
+/// Attempts, because other programs take a varying share of the machine.
 const TRIES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn greedy_readers_leave_deposits_half_their_rate() -> anyhow::Result<()> {
-    let site = Site::new("fairness").await?;
-    let service = site.command("command").await?;
+    let environment = Environment::new("fairness").await?;
+    let service = environment.command("command").await?;
     let client = service.client()?;
     let account = full_partition(&client).await?;
     deposits(&client).await?;
@@ -27,7 +29,8 @@ async fn greedy_readers_leave_deposits_half_their_rate() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deposits beside readers, in percent of those alone before and after.
+/// Returns the rate of deposits with readers, in percent of the rates without them before and
+/// after.
 async fn percent_left(service: &Service, kind: &'static str, account: Uuid) -> anyhow::Result<u64> {
     let client = service.client()?;
     let before = deposits(&client).await?;
@@ -37,19 +40,20 @@ async fn percent_left(service: &Service, kind: &'static str, account: Uuid) -> a
         readers.spawn(greedy(service.client()?, kind, account, Arc::clone(&stop)));
     }
     sleep(Duration::from_millis(300)).await;
-    let beside = deposits(&client).await?;
+    let with_readers = deposits(&client).await?;
     stop.store(true, Ordering::Relaxed);
     let bytes: usize = readers.join_all().await.iter().sum();
     let alone = (before + deposits(&client).await?) / 2;
-    let percent = beside * 100 / alone.max(1);
+    let percent = with_readers * 100 / alone.max(1);
     eprintln!(
-        "figure: deposits beside {READERS} readers of {kind}: {beside} of {alone}, {percent} %; {bytes} bytes read"
+        "figure: deposits with {READERS} readers of {kind}: {with_readers} of {alone}, {percent} \
+        %; {bytes} bytes read"
     );
-    ensure!(bytes > 0, "nobody could read");
+    ensure!(bytes > 0, "no reader read anything");
     Ok(percent)
 }
 
-/// Reads until told to stop. How many bytes.
+/// Reads until `stop` is set, and returns the number of bytes.
 async fn greedy(client: Client, kind: &'static str, account: Uuid, stop: Arc<AtomicBool>) -> usize {
     let partition = passbook_shared::partition::partition_of(account, 12);
     let mut bytes = 0;
@@ -82,7 +86,7 @@ async fn read(
     Ok(response.error_for_status()?)
 }
 
-/// How many deposits 8 clients, one after the other each, have done in a while.
+/// Returns the number of deposits that 8 clients make in [`TIME`].
 async fn deposits(client: &Client) -> anyhow::Result<u64> {
     let mut clients = JoinSet::new();
     for _ in 0..8 {

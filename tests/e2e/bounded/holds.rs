@@ -1,3 +1,5 @@
+//! The limit of open holds, and the size of snapshots with many holds.
+
 use sqlx::{Connection, PgConnection};
 
 use super::*;
@@ -6,11 +8,12 @@ use super::*;
 async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
 -> anyhow::Result<()> {
     const MOST: usize = 10_000;
-    let site = Site::new("many_holds").await?;
-    let service = site.command("command").await?;
+    let environment = Environment::new("many_holds").await?;
+    let service = environment.command("command").await?;
     let client = service.client()?;
     let account = client.open().await?;
-    let hold = json!({"type": "hold", "account_id": account, "amount": 1, "expires_at": "2099-01-01T00:00:00Z"});
+    let hold = json!({"type": "hold", "account_id": account, "amount": 1,
+        "expires_at": "2099-01-01T00:00:00Z"});
     for _ in 0..MOST / 1_000 {
         let answer =
             client.post("/v1/commands", None, &json!({"commands": vec![&hold; 1_000]})).await?;
@@ -23,7 +26,7 @@ async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
     ensure!(refused.status() == 422);
     let problem: Value = refused.json().await?;
     ensure!(problem["code"] == "too_many_holds" && problem["limit"] == MOST, "{problem}");
-    // One that ends makes room for another.
+    // A released hold makes room for another.
     let first =
         client.json(&format!("/v1/accounts/{account}/events?after_version=1&limit=1")).await?;
     let first = first["data"][0]["data"]["hold_id"].as_str().context("no hold")?.to_owned();
@@ -34,15 +37,17 @@ async fn an_account_has_at_most_10_000_open_holds_and_its_snapshots_stay_small()
         ensure!(answer.status() == wanted, "{}", answer.text().await?);
     }
     sleep(Duration::from_millis(500)).await;
-    let mut connection = PgConnection::connect(&site.database_url).await?;
+    let mut connection = PgConnection::connect(&environment.database_url).await?;
     let (count, largest, stored): (i64, i64, i64) = sqlx::query_as(
-        "SELECT count(*), coalesce(max(length(state::text)), 0)::bigint, coalesce(sum(pg_column_size(state)), 0)::bigint
+        "SELECT count(*), coalesce(max(length(state::text)), 0)::bigint,
+                coalesce(sum(pg_column_size(state)), 0)::bigint
            FROM passbook.snapshots",
     )
     .fetch_one(&mut connection)
     .await?;
     eprintln!(
-        "figure: {MOST} holds: {count} snapshots, the largest of {largest} bytes, {stored} bytes stored"
+        "figure: {MOST} holds: {count} snapshots, the largest of {largest} bytes, {stored} bytes \
+        stored"
     );
     ensure!(stored < 2_000_000, "{stored} bytes");
     Ok(())

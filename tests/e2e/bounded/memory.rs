@@ -1,13 +1,15 @@
+//! Memory of a service that hostile clients keep busy.
+
 use std::net::IpAddr;
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_clients_cost_little_memory_and_shut_nobody_out() -> anyhow::Result<()> {
+async fn hostile_clients_use_little_memory_and_lock_no_one_out() -> anyhow::Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-    let site = Site::new("bounded").await?;
-    let service = site.command("command").await?;
+    let environment = Environment::new("bounded").await?;
+    let service = environment.command("command").await?;
     let client = service.client()?;
     let account = full_partition(&client).await?;
     let page =
@@ -32,7 +34,7 @@ async fn idle_connections(service: &Service, account: Uuid) -> anyhow::Result<()
         for (request, wanted) in [(&deposit, "HTTP/1.1 201 "), (&LIVE.to_owned(), "HTTP/1.1 200 ")]
         {
             let sent = Instant::now();
-            let answer = asked(service.addr, last, request).await?;
+            let answer = exchange(service.addr, last, request).await?;
             ensure!(answer.starts_with(wanted), "{answer}");
             slowest = slowest.max(sent.elapsed());
         }
@@ -59,7 +61,7 @@ async fn unfinished_bodies(service: &Service) -> anyhow::Result<()> {
                 format!("POST /nowhere HTTP/1.1\r\nhost: test\r\ncontent-length: {LENGTH}\r\n\r\n");
             stream.write_all(head.as_bytes()).await?;
             let (mut read, mut write) = stream.into_split();
-            // All but the last byte.
+            // Everything but the last part.
             let sending = tokio::spawn(async move {
                 let part = vec![b'x'; 16 * 1024];
                 for _ in 0..LENGTH / part.len() - 1 {
@@ -75,31 +77,32 @@ async fn unfinished_bodies(service: &Service) -> anyhow::Result<()> {
         });
     }
     let answers: Vec<_> = clients.join_all().await;
-    let told = answers.iter().filter(|answer| matches!(answer, Ok(true))).count();
+    let refused = answers.iter().filter(|answer| matches!(answer, Ok(true))).count();
     let added = peak.added();
     eprintln!(
-        "figure: {COUNT} unfinished bodies to an unknown route: {told} told 404, {added} MiB added"
+        "figure: {COUNT} unfinished bodies to an unknown route: {refused} answered 404, {added} \
+        MiB added"
     );
-    ensure!(told == COUNT, "{:?}", answers.iter().find(|answer| !matches!(answer, Ok(true))));
+    ensure!(refused == COUNT, "{:?}", answers.iter().find(|answer| !matches!(answer, Ok(true))));
     ensure!(added <= 32, "{added} MiB");
     Ok(())
 }
 
 async fn many_elements(service: &Service) -> anyhow::Result<()> {
     const COUNT: usize = 12;
-    for (what, element) in
+    for (name, element) in
         [("empty objects", "{}"), ("objects of many fields", r#"{"a":1,"a":1,"a":1,"a":1}"#)]
     {
         let elements = vec![element; 2_000_000 / (element.len() + 1)].join(",");
         let request: Arc<str> =
             post("/v1/commands", &format!(r#"{{"commands":[{elements}]}}"#)).into();
-        // What is needed once, whatever the number, is not counted.
-        asked(service.addr, 1, &request).await?;
+        // Excludes what is allocated once, whatever the number of requests.
+        exchange(service.addr, 1, &request).await?;
         let peak = Peak::of(service)?;
         let mut clients = JoinSet::new();
         for _ in 0..COUNT {
             let (addr, request) = (service.addr, Arc::clone(&request));
-            clients.spawn(async move { asked(addr, 1, &request).await });
+            clients.spawn(async move { exchange(addr, 1, &request).await });
         }
         for answer in clients.join_all().await {
             let answer = answer?;
@@ -109,7 +112,7 @@ async fn many_elements(service: &Service) -> anyhow::Result<()> {
             );
         }
         let added = peak.added();
-        eprintln!("figure: {COUNT} bodies of 2 MB of {what}: {added} MiB added");
+        eprintln!("figure: {COUNT} bodies of 2 MB of {name}: {added} MiB added");
         ensure!(added <= 32, "{added} MiB");
     }
     Ok(())
@@ -127,7 +130,7 @@ async fn readers_that_do_not_read(service: &Service, account: Uuid) -> anyhow::R
         stream.write_all(request.as_bytes()).await?;
         readers.push(stream);
     }
-    // Meanwhile somebody else reads all of it.
+    // Meanwhile another client reads the whole page.
     let sent = Instant::now();
     let other = reqwest::Client::builder().local_address(IpAddr::from([127, 0, 0, 9])).build()?;
     let page = other
@@ -144,7 +147,8 @@ async fn readers_that_do_not_read(service: &Service, account: Uuid) -> anyhow::R
     sleep(Duration::from_secs(5)).await;
     let added = peak.added();
     eprintln!(
-        "figure: {COUNT} readers of {bytes} bytes that do not read: {added} MiB added; another had all in {elapsed:?}"
+        "figure: {COUNT} readers of {bytes} bytes that do not read: {added} MiB added; another \
+        client had all in {elapsed:?}"
     );
     ensure!(bytes > 3_000_000, "{bytes} bytes");
     ensure!(added <= 64, "{added} MiB");

@@ -1,4 +1,5 @@
-//! A service whose machine has another time of day than Postgres: the log's time decides what is over and what is to come.
+//! Services whose clock differs from Postgres's: the log's time decides what is past and what is
+//! future.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,10 +11,10 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{done, refused};
+use crate::environment::Environment;
 use crate::process::eventually;
-use crate::site::Site;
 
-/// Shifts the time of day, and nothing else, of the program that it is loaded into.
+/// Library that shifts the time of day, and nothing else, of the program that loads it.
 const SHIFTED_CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -29,7 +30,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 }
 "#;
 
-/// The library, built with the C compiler that the build needs anyway.
+/// Builds the library with the C compiler that the build needs anyway.
 fn shifted_clock(name: &str) -> anyhow::Result<PathBuf> {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let (source, library) =
@@ -41,29 +42,29 @@ fn shifted_clock(name: &str) -> anyhow::Result<PathBuf> {
     Ok(library)
 }
 
-/// So many seconds from now, by the machine's own clock, which is Postgres's.
+/// Returns the time `seconds` from now by this machine's clock, which Postgres has, too.
 fn from_now(seconds: i64) -> anyhow::Result<Timestamp> {
     Timestamp::from_micros(Timestamp::now().as_micros() + seconds * 1_000_000)
-        .context("no such time")
+        .context("the time is out of range")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_ten_days_ahead_changes_nothing() -> anyhow::Result<()> {
+async fn a_clock_ten_days_ahead_changes_nothing() -> anyhow::Result<()> {
     with_clock("clock_ahead", 864_000).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_is_ten_days_behind_changes_nothing() -> anyhow::Result<()> {
+async fn a_clock_ten_days_behind_changes_nothing() -> anyhow::Result<()> {
     with_clock("clock_behind", -864_000).await
 }
 
-#[expect(clippy::print_stdout, reason = "a figure for whoever reads the test's output")]
+#[expect(clippy::print_stdout, reason = "prints a figure")]
 async fn with_clock(name: &'static str, shift: i64) -> anyhow::Result<()> {
-    let site = Site::new(name).await?;
+    let environment = Environment::new(name).await?;
     let library = shifted_clock(name)?;
-    let mut service = site.command("command-0").await?;
-    service.environment("LD_PRELOAD", library.to_str().context("its path is no text")?);
-    service.environment("CLOCK_SHIFT_SECONDS", &shift.to_string());
+    let mut service = environment.command("command-0").await?;
+    service.set_variable("LD_PRELOAD", library.to_str().context("the path is not UTF-8")?);
+    service.set_variable("CLOCK_SHIFT_SECONDS", &shift.to_string());
     service.kill_and_start().await?;
     service.ready().await?;
     let client = service.client()?;
@@ -94,17 +95,17 @@ async fn with_clock(name: &'static str, shift: i64) -> anyhow::Result<()> {
         .as_array()
         .and_then(|events| events.iter().find(|e| e["type"] == "HoldExpired"));
     let recorded =
-        expired.and_then(|event| event["recorded_at"].as_str()).context("it has not expired")?;
+        expired.and_then(|event| event["recorded_at"].as_str()).context("no HoldExpired")?;
     let recorded: Timestamp = recorded.parse().map_err(anyhow::Error::msg)?;
     println!(
-        "{name}: a hold expired {} ms after its time",
+        "{name}: the hold expired {} ms late",
         (recorded.as_micros() - soon.as_micros()) / 1_000
     );
     ensure!(
         recorded >= soon && recorded.as_micros() - soon.as_micros() < 30_000_000,
         "{recorded}, not {soon}"
     );
-    // The other one has an hour left, whatever the service's clock says.
+    // The other hold has an hour left by the log's time.
     sleep(Duration::from_secs(2)).await;
     ensure!(state().await?["account"]["held"] == 5, "{}", state().await?);
     let hold = late["hold"]["hold_id"].as_str().context("no id")?;
@@ -114,6 +115,6 @@ async fn with_clock(name: &'static str, shift: i64) -> anyhow::Result<()> {
     refused(&client, &path("deposits"), deposit(from_now(86_400)?), "malformed_request").await?;
     done(&client, &path("deposits"), deposit(from_now(-60)?)).await?;
     let as_of = format!("{}?as_of={}", path("state"), from_now(86_400)?);
-    ensure!(client.get(&as_of).await?.status() == 400, "as of tomorrow");
+    ensure!(client.get(&as_of).await?.status() == 400, "a state as of tomorrow");
     service.stop().await
 }

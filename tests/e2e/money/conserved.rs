@@ -1,5 +1,5 @@
-//! Opposing transfers at full speed while the service that does them is killed: no ring of waiting, and no cent more or
-//! less, at any moment, in the log or in the views.
+//! Opposing transfers at full speed while the command-services are killed: no deadlock, and the
+//! same sum of money at every moment, in the log and in the views.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::client::Client;
+use crate::environment::{Environment, Pair};
 use crate::load::Acknowledged;
 use crate::process::eventually;
-use crate::site::{Pair, Site};
 
 const CLIENTS: usize = 64;
 const ACCOUNTS: usize = 10;
-/// On all accounts together, as [`Client::open`] makes them.
+/// Sum over all accounts, as [`Client::open`] opens them.
 const TOTAL: i64 = 1_000_000 * ACCOUNTS as i64;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn opposing_transfers_conserve_money_while_services_are_killed_with_two_of
 }
 
 async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new(name).await?, instances).await?;
+    let mut pair = Pair::start(Environment::new(name).await?, instances).await?;
     let client = pair.command()?;
     let mut accounts = Vec::new();
     for _ in 0..ACCOUNTS {
@@ -50,8 +50,8 @@ async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyh
         clients.spawn(transfers(client.clone(), Arc::clone(&accounts), number, end.clone()));
     }
     let sums = tokio::spawn(watch(
-        pair.site.database_url.clone(),
-        pair.site.projection_database_url.clone(),
+        pair.environment.database_url.clone(),
+        pair.environment.projection_database_url.clone(),
         end.clone(),
     ));
     let until = Instant::now() + time;
@@ -70,32 +70,32 @@ async fn conserved(name: &'static str, instances: usize, time: Duration) -> anyh
         legs.extend(own_legs);
         transfers.extend(own);
     }
-    let looks = sums.await??;
-    ensure!(transfers.len() > 3_000 && looks > 20, "{} transfers, {looks} looks", transfers.len());
-    // Among the rest: each leg has its other one.
-    let log = pair.holds(&legs).await?;
+    let count = sums.await??;
+    ensure!(transfers.len() > 3_000 && count > 20, "{} transfers, {count} sums", transfers.len());
+    // This also checks that each leg has its counterpart.
+    let log = pair.assert_consistent(&legs).await?;
     let mut sent = BTreeSet::new();
     for event in log.iter().flatten() {
         if let AccountEvent::MoneySent(leg) = event.decode()? {
             ensure!(sent.insert(leg.transfer_id), "transfer {} is there twice", leg.transfer_id);
         }
     }
-    // Each client has waited for its answers.
+    // Every client has waited for its answers.
     ensure!(
         sent == transfers,
         "{} transfers in the log, {} acknowledged",
         sent.len(),
         transfers.len()
     );
-    let mut database = PgConnection::connect(&pair.site.database_url).await?;
+    let mut database = PgConnection::connect(&pair.environment.database_url).await?;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&mut database).await?;
     ensure!(deadlocks == 0, "{deadlocks} deadlocks in Postgres");
-    at_any_time(&pair.projection()?, &accounts, &log).await
+    was_conserved(&pair.projection()?, &accounts, &log).await
 }
 
-/// Transfers from one account to another, until the end; each until it is acknowledged. Gives the legs of those that have
-/// a key, and the ids of all.
+/// Makes transfers until `end`, each until it is acknowledged. Returns the legs of those with a
+/// key, and all ids.
 async fn transfers(
     client: Client,
     accounts: Arc<[Uuid]>,
@@ -107,16 +107,16 @@ async fn transfers(
         if end.is_cancelled() {
             break;
         }
-        // Two clients after each other send to and fro between the same two.
+        // Two successive clients send in opposite directions between the same accounts.
         let (one, other) =
             (accounts[turn / 2 % ACCOUNTS], accounts[(turn / 2 + 1 + number / 20) % ACCOUNTS]);
         let (from, to) = if number.is_multiple_of(2) { (one, other) } else { (other, one) };
         let (key, transfer_id) = (Uuid::new_v4().to_string(), Uuid::new_v4());
         let body =
             json!({"from": from, "to": to, "amount": 1 + turn % 7, "transfer_id": transfer_id});
-        // One without a key is known by its id.
+        // A transfer without a key is recognized by its id.
         let sent_key = (turn % 3 > 0).then_some(key.as_str());
-        let answer = eventually("a transfer is done", async || {
+        let answer = eventually("a transfer is acknowledged", async || {
             let response = client.post("/v1/transfers", sent_key, &body).await?;
             let status = response.status();
             let text = response.text().await?;
@@ -148,43 +148,45 @@ async fn transfers(
     Ok((legs, transfers))
 }
 
-/// What is on all accounts, again and again, each time as one moment of the database; gives how often.
+/// Sums up all accounts until `end`, each time in one snapshot of the database. Returns the number
+/// of sums.
 async fn watch(
     log_url: String,
     views_url: String,
     end: CancellationToken,
 ) -> anyhow::Result<usize> {
     const LOG: &str = "SELECT coalesce(sum(coalesce((data ->> 'initial_deposit')::bigint, 0)
-              + coalesce((data ->> 'amount')::bigint, 0) * CASE type WHEN 'MoneySent' THEN -1 ELSE 1 END), 0)::bigint
+              + coalesce((data ->> 'amount')::bigint, 0)
+                * CASE type WHEN 'MoneySent' THEN -1 ELSE 1 END), 0)::bigint
          FROM passbook.events";
-    // The views get to know the two legs of a transfer from two partitions: what has left one account and not yet come to
-    // the other is on its way.
+    // The views apply the two legs of a transfer from two partitions. Money of a transfer with one
+    // leg is in transit.
     const VIEWS: &str = "SELECT ((SELECT coalesce(sum(balance), 0) FROM views.accounts)
               - (SELECT coalesce(sum(amount), 0) FROM (
                      SELECT sum(amount) AS amount FROM views.history WHERE transfer_id IS NOT NULL
                       GROUP BY transfer_id HAVING count(*) = 1) AS alone))::bigint";
     let (mut log, mut views) =
         (PgConnection::connect(&log_url).await?, PgConnection::connect(&views_url).await?);
-    let (mut looks, mut opened) = (0, false);
+    let (mut count, mut opened) = (0, false);
     while !end.is_cancelled() {
         for (connection, sql) in [(&mut log, LOG), (&mut views, VIEWS)] {
             let sum: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
-            // The views may not have seen all openings yet.
+            // The views may not have applied all openings yet.
             let opening = sql == VIEWS && !opened && sum < TOTAL;
             ensure!(sum == TOTAL || opening, "{sum}, not {TOTAL}, by {sql}");
             opened |= sql == VIEWS && sum == TOTAL;
         }
-        looks += 1;
+        count += 1;
         sleep(Duration::from_millis(200)).await;
     }
-    Ok(looks)
+    Ok(count)
 }
 
-/// What was on all accounts at moments of the past, as the views tell it.
-async fn at_any_time(
+/// Checks the sum over all accounts at many past moments, as the views answer it.
+async fn was_conserved(
     views: &Client,
     accounts: &[Uuid],
-    log: &crate::truth::Log,
+    log: &crate::invariants::Log,
 ) -> anyhow::Result<()> {
     let mut moments: Vec<_> = log.iter().flatten().map(|event| event.recorded_at).collect();
     moments.sort_unstable();

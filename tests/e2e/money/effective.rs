@@ -1,22 +1,15 @@
-//! Effective time: debits that count from a time that is past, and statements and balances by value date.
+//! Effective time of debits: money leaves as of a past time only if it was available then and ever
+//! since.
 
-use anyhow::{Context, ensure};
-use reqwest::StatusCode;
+use anyhow::ensure;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
-use super::{done, refused};
-use crate::client::Client;
-use crate::site::{Pair, Site};
-
-/// Midnight on that day of January.
-fn day(day: u32) -> String {
-    format!("2026-01-{day:02}T00:00:00.000000Z")
-}
+use super::{day, done, refused};
+use crate::environment::{Environment, Pair};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn money_goes_out_as_of_a_time_only_if_it_was_there_then_and_later() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("backdated").await?, 2).await?;
+async fn a_backdated_debit_needs_the_money_then_and_ever_since() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("backdated").await?, 2).await?;
     let client = pair.command()?;
     let [one, other] = [client.open().await?, client.open().await?];
     let path = |kind: &str| format!("/v1/accounts/{one}/{kind}");
@@ -30,18 +23,24 @@ async fn money_goes_out_as_of_a_time_only_if_it_was_there_then_and_later() -> an
     };
     short(&path("withdrawals"), as_of(1, 4), 0, 4).await?;
     short(&path("withdrawals"), as_of(21, 10), 20, 20).await?;
-    let transfer = |amount: i64, on: u32| json!({"from": one, "to": other, "amount": amount, "effective_at": day(on)});
+    let transfer = |amount: i64, on: u32| {
+        json!({"from": one, "to": other, "amount": amount,
+        "effective_at": day(on)})
+    };
     short("/v1/transfers", transfer(21, 6), 20, 20).await?;
-    // Its reversal would take back on the 5th what was spent on the 20th.
+    // The reversal would take back on the 5th the money spent on the 20th.
     short(&path("reversals"), json!({"version": 2}), 20, 20).await?;
 
-    // The next one sees the one before it, in the same request, too, whatever instance has done it.
+    // Each debit sees the earlier ones, of the same request and of other instances.
     for (amount, on) in [(15, 6), (5, 10)] {
         done(&client, &path("withdrawals"), as_of(amount, on)).await?;
     }
     short(&path("withdrawals"), as_of(1, 10), 0, 20).await?;
     let set = |first: i64, second: i64| {
-        let command = |amount: i64, on: u32| json!({"type": "withdraw", "account_id": one, "amount": amount, "effective_at": day(on)});
+        let command = |amount: i64, on: u32| {
+            let (kind, at) = ("withdraw", day(on));
+            json!({"type": kind, "account_id": one, "amount": amount, "effective_at": at})
+        };
         let credit =
             json!({"type": "deposit", "account_id": one, "amount": 50, "effective_at": day(15)});
         json!({"atomic": true, "commands": [credit, command(first, 16), command(second, 17)]})
@@ -55,7 +54,7 @@ async fn money_goes_out_as_of_a_time_only_if_it_was_there_then_and_later() -> an
     let response = client.post("/v1/commands", None, &set(30, 20)).await?;
     ensure!(response.status().is_success(), "{}", response.text().await?);
 
-    // Whoever says so may overdraw the past; the log tells that.
+    // A client may overdraw the past on request, and the event records the request.
     let mut waived = as_of(1, 10);
     waived["allow_backdated_overdraft"] = true.into();
     let answer = done(&client, &path("withdrawals"), waived).await?;
@@ -64,16 +63,16 @@ async fn money_goes_out_as_of_a_time_only_if_it_was_there_then_and_later() -> an
     ensure!(reversal["events"][0]["data"]["effective_at"] == day(20), "{reversal}");
     let tomorrow = json!({"amount": 1, "effective_at": "2999-01-01T00:00:00Z"});
     refused(&client, &path("withdrawals"), tomorrow, "malformed_request").await?;
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn debits_of_one_past_that_race_never_overdraw_it() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("backdated_race").await?, 2).await?;
+async fn concurrent_backdated_debits_never_overdraw_the_past() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("backdated_race").await?, 2).await?;
     let client = pair.command()?;
     let account = client.open().await?;
     let path = |kind: &str| format!("/v1/accounts/{account}/{kind}");
-    // On the 10th, there are 100, and later much more.
+    // The balance is 100 on the 10th, and much more later.
     done(&client, &path("deposits"), json!({"amount": 100, "effective_at": day(10)})).await?;
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..8_u32 {
@@ -95,7 +94,7 @@ async fn debits_of_one_past_that_race_never_overdraw_it() -> anyhow::Result<()> 
     ensure!((3..=99).contains(&taken), "{taken}");
     let lowest =
         client.json(&format!("/v1/accounts/{account}/state?effective_at={}", day(15))).await?;
-    ensure!(lowest["account"]["balance"] == 100 - taken, "{lowest}, {taken} were taken");
+    ensure!(lowest["account"]["balance"] == 100 - taken, "{lowest}, {taken} withdrawn");
     let rest = json!({"amount": 100 - taken, "effective_at": day(10)});
     done(&client, &path("withdrawals"), rest).await?;
     refused(
@@ -105,162 +104,5 @@ async fn debits_of_one_past_that_race_never_overdraw_it() -> anyhow::Result<()> 
         "insufficient_funds",
     )
     .await?;
-    pair.holds(&[]).await.map(drop)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_statement_and_balances_by_value_date() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("value_dates").await?, 1).await?;
-    let (client, views) = (pair.command()?, pair.projection()?);
-    let account = client.open().await?;
-    let path = |kind: &str| format!("/v1/accounts/{account}/{kind}");
-    for (kind, amount, on) in [
-        ("deposits", 100, 20),
-        ("deposits", 40, 5),
-        ("withdrawals", 30, 10),
-        ("deposits", 7, 20),
-        ("withdrawals", 1, 25),
-    ] {
-        done(&client, &path(kind), json!({"amount": amount, "effective_at": day(on)})).await?;
-    }
-    client.deposit(account, None, 3).await?;
-    client.deposit(account, None, 4).await?;
-    let statement = format!("/v1/accounts/{account}/entries?order=effective&min_version=8");
-    let whole = views.json(&statement).await?;
-    let lines = |page: &Value| -> Vec<(i64, i64)> {
-        let data = page["data"].as_array().cloned().unwrap_or_default();
-        data.iter()
-            .filter_map(|entry| Some((entry["version"].as_i64()?, entry["balance"].as_i64()?)))
-            .collect()
-    };
-    // By value date: 3 (+40), 4 (-30), 2 (+100), 5 (+7), 6 (-1); then the opening and what counts from its recording.
-    let expected = [
-        (8, 1_000_123),
-        (7, 1_000_119),
-        (1, 1_000_116),
-        (6, 116),
-        (5, 117),
-        (2, 110),
-        (4, 10),
-        (3, 40),
-    ];
-    ensure!(lines(&whole) == expected, "{whole}");
-    ensure!(whole["opening_balance"] == 0 && whole["closing_balance"] == 1_000_123, "{whole}");
-
-    // The same page by page, and with a filter.
-    let (mut paged, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = views.json(&format!("{statement}&limit=2{cursor}")).await?;
-        paged.extend(lines(&page));
-        match page["next_cursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
-    ensure!(paged == expected, "{paged:?}");
-    let withdrawals = views.json(&format!("{statement}&type=MoneyWithdrawn")).await?;
-    ensure!(lines(&withdrawals) == [(6, 116), (4, 10)], "{withdrawals}");
-    let period = views.json(&format!("{statement}&from={}&to={}", day(10), day(25))).await?;
-    ensure!(lines(&period) == [(5, 117), (2, 110), (4, 10)], "{period}");
-    ensure!(period["opening_balance"] == 40 && period["closing_balance"] == 117, "{period}");
-
-    // As it was known before the last ones.
-    let known = views.json(&format!("/v1/accounts/{account}/entries?limit=3")).await?;
-    let as_of = known["data"][2]["recorded_at"].as_str().context("no time")?.to_owned();
-    let then = views.json(&format!("{statement}&as_of={as_of}&to={}", day(26))).await?;
-    ensure!(lines(&then) == [(6, 116), (5, 117), (2, 110), (4, 10), (3, 40)], "{then}");
-
-    let chart = |order: &str, views: Client| {
-        let path = format!(
-            "/v1/accounts/{account}/balances?order={order}&from={}&to={}&interval=week",
-            day(1),
-            day(29)
-        );
-        async move { views.json(&path).await }
-    };
-    let balances = |chart: &Value| -> Vec<i64> {
-        let data = chart["data"].as_array().cloned().unwrap_or_default();
-        data.iter().filter_map(|bucket| bucket["balance"].as_i64()).collect()
-    };
-    let effective = chart("effective", views.clone()).await?;
-    ensure!(balances(&effective) == [10, 10, 116, 116], "{effective}");
-    ensure!(effective["data"][0]["from"] == day(5), "it begins with the first entry: {effective}");
-    ensure!(
-        balances(&chart("recorded", views.clone()).await?).is_empty(),
-        "it was not opened then"
-    );
-    pair.holds(&[]).await.map(drop)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_is_brought_from_elsewhere_has_its_money_since_then() -> anyhow::Result<()>
-{
-    let mut pair = Pair::start(Site::new("brought").await?, 1).await?;
-    let (client, views) = (pair.command()?, pair.projection()?);
-    let account = Uuid::new_v4();
-    let opening = |effective_at: &str| {
-        json!({"account_id": account, "owner": "ada", "currency": "EUR", "initial_deposit": 100,
-            "effective_at": effective_at})
-    };
-    let problem =
-        refused(&client, "/v1/accounts", opening("2999-01-01T00:00:00Z"), "malformed_request")
-            .await?;
-    ensure!(problem["errors"][0]["field"] == "effective_at", "{problem}");
-    let answer = done(&client, "/v1/accounts", opening(&day(5))).await?;
-    ensure!(answer["events"][0]["data"]["effective_at"] == day(5), "{answer}");
-    let withdrawals = format!("/v1/accounts/{account}/withdrawals");
-    refused(
-        &client,
-        &withdrawals,
-        json!({"amount": 1, "effective_at": day(4)}),
-        "insufficient_funds",
-    )
-    .await?;
-    done(&client, &withdrawals, json!({"amount": 30, "effective_at": day(10)})).await?;
-
-    for (on, balance) in [(5, Some(100)), (9, Some(100)), (10, Some(70)), (4, None)] {
-        let response =
-            client.get(&format!("/v1/accounts/{account}/state?effective_at={}", day(on))).await?;
-        let found =
-            (response.status() == StatusCode::OK).then_some(response.json::<Value>().await?);
-        ensure!(
-            found.as_ref().and_then(|state| state["account"]["balance"].as_i64()) == balance,
-            "{on}: {found:?}"
-        );
-    }
-    let path = format!(
-        "/v1/accounts/{account}/entries?order=effective&min_version=2&from={}&to={}",
-        day(1),
-        day(8)
-    );
-    let chart = format!(
-        "/v1/accounts/{account}/balances?order=effective&from={}&to={}&interval=day",
-        day(4),
-        day(7)
-    );
-    let chart = views.json(&chart).await?;
-    ensure!(chart["data"][0]["from"] == day(5), "{chart}");
-    let statement = views.json(&path).await?;
-    ensure!(statement["data"][0]["effective_at"] == day(5), "{statement}");
-    ensure!(
-        statement["opening_balance"] == 0 && statement["closing_balance"] == 100,
-        "{statement}"
-    );
-
-    // The same by one request, with money that went out since.
-    let import = |on: u32, out: u32| {
-        let opening = json!({"type": "open", "account_id": Uuid::new_v4(), "owner": "ada", "currency": "EUR",
-            "initial_deposit": 100, "effective_at": day(on)});
-        let withdrawal = json!({"type": "withdraw", "account_id": opening["account_id"], "amount": 100, "effective_at": day(out)});
-        json!({"atomic": true, "commands": [opening, withdrawal]})
-    };
-    let response = client.post("/v1/commands", None, &import(5, 6)).await?;
-    ensure!(response.status().is_success(), "{}", response.text().await?);
-    let problem: Value = client.post("/v1/commands", None, &import(6, 5)).await?.json().await?;
-    ensure!(problem["index"] == 1 && problem["at"] == day(5), "{problem}");
-    let mut late = import(5, 6);
-    late["commands"][0]["effective_at"] = "2999-01-01T00:00:00Z".into();
-    let problem: Value = client.post("/v1/commands", None, &late).await?.json().await?;
-    ensure!(problem["errors"][0]["field"] == "commands[0].effective_at", "{problem}");
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }

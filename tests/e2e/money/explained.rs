@@ -1,4 +1,5 @@
-//! Where an entry has come from, statements that stay as they are, labels that are found, and many commands in one request.
+//! Provenance of entries, statements as of a time, filters by metadata, and many commands in one
+//! request.
 
 use anyhow::{Context, ensure};
 use passbook_shared::timestamp::Timestamp;
@@ -7,20 +8,20 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::done;
-use crate::site::{Pair, Site};
+use crate::environment::{Environment, Pair};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_entry_tells_its_whole_way() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("explained").await?, 1).await?;
+async fn an_entry_shows_its_way_from_the_command_to_the_view() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("explained").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = client.open().await?;
-    // Whoever begins to read asks the log once: the first events may come from there.
+    // A consumer that starts asks the log once, so its first events may not come from the topic.
     views.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
     let answer = client.deposit(account, Some("order-4711"), 250).await?;
     let way = views.json(&format!("/v1/accounts/{account}/entries/2")).await;
     let way = match way {
         Ok(way) => way,
-        // Not there yet.
+        // The entry is not applied yet.
         Err(_) => {
             views.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
             views.json(&format!("/v1/accounts/{account}/entries/2")).await?
@@ -38,7 +39,7 @@ async fn an_entry_tells_its_whole_way() -> anyhow::Result<()> {
     );
     ensure!(way["entry"]["amount"] == 250 && way["entry"]["balance"] == 1_000_250, "{way}");
     ensure!(
-        way["kafka"]["topic"] == pair.site.topic.as_str() && way["kafka"]["offset"].is_i64(),
+        way["kafka"]["topic"] == pair.environment.topic.as_str() && way["kafka"]["offset"].is_i64(),
         "{way}"
     );
     let moments = ["recorded_at", "published_at", "applied_at"]
@@ -50,15 +51,17 @@ async fn an_entry_tells_its_whole_way() -> anyhow::Result<()> {
     ensure!(moments[0] == event["recorded_at"], "{way}");
     let none = views.get(&format!("/v1/accounts/{account}/entries/9")).await?;
     ensure!(none.status() == StatusCode::NOT_FOUND, "{}", none.status());
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("statement").await?, 1).await?;
+async fn a_statement_as_of_a_time_never_changes() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("statement").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = client.open().await?;
-    let backdated = json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": {"till": "3", "shift": "late"}});
+    let metadata = json!({"till": "3", "shift": "late"});
+    let backdated =
+        json!({"amount": 70, "effective_at": "2026-01-31T12:00:00Z", "metadata": metadata});
     done(&client, &format!("/v1/accounts/{account}/deposits"), backdated).await?;
     let last = client.deposit(account, None, 5).await?;
     let as_of = last["events"][0]["recorded_at"].as_str().context("no time")?;
@@ -69,53 +72,55 @@ async fn a_statement_as_of_a_time_stays_as_it_is() -> anyhow::Result<()> {
     let first = views.json(&statement("")).await?;
     ensure!(first["opening_balance"] == 0 && first["closing_balance"] == 1_000_075, "{first}");
     ensure!(first["data"][1]["effective_at"] == "2026-01-31T12:00:00.000000Z", "{first}");
-    let labelled = views.json(&statement("&metadata[till]=3&metadata[shift]=late")).await?;
+    let filtered = views.json(&statement("&metadata[till]=3&metadata[shift]=late")).await?;
     ensure!(
-        labelled["data"].as_array().is_some_and(|data| data.len() == 1 && data[0]["amount"] == 70),
-        "{labelled}"
+        filtered["data"].as_array().is_some_and(|data| data.len() == 1 && data[0]["amount"] == 70),
+        "{filtered}"
     );
     ensure!(views.json(&statement("&metadata[till]=4")).await?["data"] == json!([]));
 
     done(&client, &format!("/v1/accounts/{account}/reversals"), json!({"version": 2})).await?;
     let now = views.json(&format!("/v1/accounts/{account}/entries?min_version=4")).await?;
     ensure!(now["closing_balance"] == 1_000_005 && now["data"][2]["reversed_by"] == 4, "{now}");
-    ensure!(views.json(&statement("")).await? == first, "it has changed");
+    ensure!(views.json(&statement("")).await? == first, "the statement has changed");
 
-    // As of now, though the view may not be there yet; more comes right behind it.
+    // As of now, while the views may be behind and the next deposit follows at once.
     for round in 0..3 {
         let answer = client.deposit(account, None, 1).await?;
         let now = Timestamp::now();
         let path = format!("/v1/accounts/{account}/entries?as_of={now}&limit=1");
-        let (first, later) = tokio::join!(views.json(&path), client.deposit(account, None, 1_000));
-        let (first, later) = (first?, later?);
+        let (first, next) = tokio::join!(views.json(&path), client.deposit(account, None, 1_000));
+        let (first, next) = (first?, next?);
         ensure!(first["data"][0]["version"] == answer["version"], "{round}: {first}, not {answer}");
-        views.json(&format!("/v1/accounts/{account}?min_version={}", later["version"])).await?;
-        ensure!(views.json(&path).await? == first, "it has changed");
+        views.json(&format!("/v1/accounts/{account}?min_version={}", next["version"])).await?;
+        ensure!(views.json(&path).await? == first, "the statement has changed");
     }
     let problem =
         views.get(&format!("/v1/accounts/{account}/entries?as_of=2999-01-01T00:00:00Z")).await?;
     ensure!(problem.status() == StatusCode::BAD_REQUEST, "{}", problem.status());
 
-    // As it counts from then, not as it was recorded.
+    // By effective time, the account had money then; by recording, it did not exist.
     let state =
         async |query: &str| client.json(&format!("/v1/accounts/{account}/state?{query}")).await;
     let effective = state("effective_at=2026-02-01T00:00:00Z").await?;
-    // The reversal counts from then, too.
+    // The reversal has the effective time of its entry.
     ensure!(effective["account"]["balance"] == 0, "{effective}");
     let recorded =
         client.get(&format!("/v1/accounts/{account}/state?as_of=2026-02-01T00:00:00Z")).await?;
     ensure!(recorded.status() == StatusCode::NOT_FOUND, "{}", recorded.status());
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_commands_in_one_request_are_answered_in_their_order() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("bulk").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("bulk").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let accounts: Vec<Uuid> = (0..100).map(|_| Uuid::new_v4()).collect();
     let opening = |(n, account): (usize, &Uuid)| {
-        json!({"type": "open", "account_id": account, "owner": format!("customer-{n}"), "currency": "EUR",
-               "initial_deposit": 100, "metadata": {"branch": if n % 2 == 0 { "north" } else { "south" }},
+        json!({"type": "open", "account_id": account, "owner": format!("customer-{n}"),
+            "currency": "EUR",
+               "initial_deposit": 100,
+               "metadata": {"branch": if n % 2 == 0 { "north" } else { "south" }},
                "idempotency_key": format!("open-{n}")})
     };
     let openings: Vec<Value> = accounts.iter().enumerate().map(opening).collect();
@@ -136,9 +141,12 @@ async fn many_commands_in_one_request_are_answered_in_their_order() -> anyhow::R
         "{first}\n{again}"
     );
 
-    // Around in a ring, in one append; then once more with one that can't be.
+    // Transfers around a ring in one append; then again with one that is refused.
     let around = |amount: i64| -> Vec<Value> {
-        let next = |n: usize| json!({"type": "transfer", "from": accounts[n], "to": accounts[(n + 1) % 100], "amount": amount});
+        let next = |n: usize| {
+            let (from, to) = (accounts[n], accounts[(n + 1) % 100]);
+            json!({"type": "transfer", "from": from, "to": to, "amount": amount})
+        };
         (0..100).map(next).collect()
     };
     let (status, answer) = bulk(&json!({"atomic": true, "commands": around(100)})).await?;
@@ -157,7 +165,7 @@ async fn many_commands_in_one_request_are_answered_in_their_order() -> anyhow::R
     let mut expected = [201; 100];
     expected[42] = 422;
     ensure!(status == StatusCode::OK && statuses(&answer)? == expected, "{status}: {answer}");
-    pair.holds(&[]).await?;
+    pair.assert_consistent(&[]).await?;
     let found = views.json("/v1/accounts?metadata[branch]=north&limit=200").await?;
     ensure!(found["data"].as_array().is_some_and(|data| data.len() == 50), "{found}");
     Ok(())

@@ -1,4 +1,4 @@
-//! Lists and sums of one moment, while money moves between the accounts in them.
+//! Lists and sums as of a moment, while money moves between the listed accounts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,29 +10,27 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::client::Client;
-use crate::site::{Pair, Site};
+use crate::environment::{Environment, Pair};
 
 const ACCOUNTS: usize = 20;
 /// Balance of each account, as [`Client::open`] opens it.
 const BALANCE: i64 = 1_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none()
--> anyhow::Result<()> {
-    let pair = Pair::start(Site::new("moments").await?, 1).await?;
+async fn lists_and_sums_as_of_a_moment_contain_whole_transfers() -> anyhow::Result<()> {
+    let pair = Pair::start(Environment::new("moments").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let mut accounts = Vec::new();
     for _ in 0..ACCOUNTS {
         accounts.push(client.open().await?);
     }
-    let (accounts, is_over): (Arc<[Uuid]>, _) = (accounts.into(), Arc::new(AtomicBool::new(false)));
+    let (accounts, stop): (Arc<[Uuid]>, _) = (accounts.into(), Arc::new(AtomicBool::new(false)));
     let mut transfers = JoinSet::new();
     for first in 0..4 {
-        let (client, accounts, is_over) =
-            (client.clone(), Arc::clone(&accounts), Arc::clone(&is_over));
+        let (client, accounts, stop) = (client.clone(), Arc::clone(&accounts), Arc::clone(&stop));
         transfers.spawn(async move {
             let mut turn = first;
-            while !is_over.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 turn += 7;
                 let (from, to) =
                     (accounts[turn % ACCOUNTS], accounts[(turn + 1 + first) % ACCOUNTS]);
@@ -56,18 +54,18 @@ async fn lists_and_sums_as_of_a_moment_have_both_legs_of_each_transfer_or_none()
             "{stats}"
         );
     }
-    is_over.store(true, Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     while let Some(ended) = transfers.join_next().await {
-        ensure!(ended?? > 100, "few transfers were made");
+        ensure!(ended?? > 100, "too few transfers");
     }
-    let before = views.json("/v1/stats?as_of=2020-01-01T00:00:00Z").await?;
-    ensure!(before["accounts"] == 0, "{before}");
-    let to_come = views.get("/v1/accounts?as_of=2999-01-01T00:00:00Z").await?;
-    ensure!(to_come.status() == 400, "{}", to_come.text().await?);
+    let past = views.json("/v1/stats?as_of=2020-01-01T00:00:00Z").await?;
+    ensure!(past["accounts"] == 0, "{past}");
+    let future = views.get("/v1/accounts?as_of=2999-01-01T00:00:00Z").await?;
+    ensure!(future.status() == 400, "{}", future.text().await?);
     Ok(())
 }
 
-/// Counts the accounts on all pages of a list, and adds up their balances.
+/// Returns the number of accounts on all pages of a list, and the sum of their balances.
 async fn sum_of_pages(views: &Client, list: &str) -> anyhow::Result<(usize, i64)> {
     let (mut count, mut sum, mut cursor) = (0, 0, String::new());
     loop {

@@ -1,4 +1,4 @@
-//! Periods that are over, lists that are read page by page, and reading what one has just written.
+//! Statements of past periods, cursors, and reads of accounts that the views have not seen.
 
 use anyhow::{Context, ensure};
 use passbook_shared::timestamp::Timestamp;
@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::done;
 use crate::client::Client;
-use crate::site::{Pair, Site};
+use crate::environment::{Environment, Pair};
+use crate::process::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "a figure for whoever reads the test's output")]
-async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("periods").await?, 1).await?;
+#[expect(clippy::print_stdout, reason = "prints a figure")]
+async fn the_first_statement_of_a_past_period_is_final() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("periods").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let account = client.open().await?;
     let mut balance = 1_000_000;
@@ -20,11 +21,11 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
     for _ in 0..40 {
         let answer = client.deposit(account, None, 1).await?;
         balance += 1;
-        // The end of the period is right behind the deposit.
+        // The period ends right after the deposit.
         let recorded =
             answer["events"][0]["recorded_at"].as_str().context("no time")?.parse::<Timestamp>();
         let to = recorded.map_err(anyhow::Error::msg)?.as_micros() + 1;
-        let to = Timestamp::from_micros(to).context("no such time")?;
+        let to = Timestamp::from_micros(to).context("the time is out of range")?;
         let (entries, chart) = (
             format!("/v1/accounts/{account}/entries?to={to}&limit=1"),
             format!("/v1/accounts/{account}/balances?to={to}&interval=month"),
@@ -35,22 +36,22 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
             .and_then(|data| data.last())
             .map(|bucket| bucket["balance"].clone());
         wrong += i32::from(first["closing_balance"] != balance || charted != Some(json!(balance)));
-        // And stays so, whatever comes.
+        // Later deposits do not change it.
         client.deposit(account, None, 1_000).await?;
         balance += 1_000;
         wrong += i32::from(views.json(&entries).await? != first);
         let found = client.json(&format!("/v1/events?from={to}&to={to}")).await?;
         ensure!(found["data"] == json!([]), "{found}");
     }
-    println!("{wrong} of 40 statements of a period that was over were not final");
+    println!("{wrong} of 40 statements of past periods were not final");
     ensure!(wrong == 0, "{wrong} of 40");
-    // One that is not over is shown as it stands.
+    // A statement of an open period has all entries so far.
     let open = views
         .json(&format!("/v1/accounts/{account}/entries?to=2999-01-01T00:00:00Z&min_version=81"))
         .await?;
     ensure!(open["closing_balance"] == balance, "{open}");
 
-    // Without the log nobody can say whether a period is final.
+    // Without the log, no period can be made final.
     let now = client.deposit(account, None, 1).await?["events"][0]["recorded_at"].clone();
     let to = now.as_str().context("no time")?;
     pair.commands[0].stop().await?;
@@ -65,12 +66,12 @@ async fn a_statement_of_a_period_that_is_over_is_final_the_first_time() -> anyho
         );
     }
     pair.commands[0].start()?;
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("cursors").await?, 1).await?;
+async fn a_cursor_is_accepted_only_by_its_own_list() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("cursors").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let [one, other] = [client.open().await?, client.open().await?];
     for account in [one, other] {
@@ -116,7 +117,7 @@ async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Re
     for (client, list, others) in &cases {
         let page = client.json(&format!("{list}&limit=1")).await?;
         let cursor = page["next_cursor"].as_str().with_context(|| format!("{list}: {page}"))?;
-        // The length of a page is free.
+        // The size of a page may change.
         client.json(&format!("{list}&limit=2&cursor={cursor}")).await?;
         for other in others {
             let response = client.get(&format!("{other}&limit=1&cursor={cursor}")).await?;
@@ -135,19 +136,18 @@ async fn a_cursor_is_taken_by_the_list_it_came_from_and_no_other() -> anyhow::Re
         let response = views.get(path).await?;
         ensure!(response.status() == StatusCode::BAD_REQUEST, "{path}: {}", response.status());
     }
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_that_the_views_have_not_seen_is_no_account_only_if_the_log_has_none()
+async fn an_account_unknown_to_the_views_is_not_found_only_if_the_log_lacks_it()
 -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("unseen").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("unseen").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
-    // Nothing more comes into the views.
+    // Without Kafka, the views receive nothing.
     pair.projections[0].set("kafka-brokers", "127.0.0.1:9");
     pair.projections[0].kill_and_start().await?;
-    crate::process::eventually("queries are answered", async || views.json("/v1/accounts").await)
-        .await?;
+    eventually("queries are answered", async || views.json("/v1/accounts").await).await?;
     let opened = json!({"owner": "ada", "currency": "EUR", "initial_deposit": 5});
     let response = client.post("/v1/accounts", Some("open-1"), &opened).await?;
     let location = response.headers().get("location").context("no Location")?.to_str()?.to_owned();
@@ -162,18 +162,18 @@ async fn an_account_that_the_views_have_not_seen_is_no_account_only_if_the_log_h
         let found = code(format!("/v1/accounts/{account}{path}?min_version=1")).await?;
         ensure!(found == (503, json!("view_behind")), "{path}: {found:?}");
     }
-    let nobody = uuid::Uuid::new_v4();
-    let found = code(format!("/v1/accounts/{nobody}?min_version=1")).await?;
+    let unknown = uuid::Uuid::new_v4();
+    let found = code(format!("/v1/accounts/{unknown}?min_version=1")).await?;
     ensure!(found == (404, json!("account_not_found")), "{found:?}");
-    // A log that can't be asked may have it.
+    // A log that cannot be read may have it.
     pair.commands[0].stop().await?;
     let found = code(format!("/v1/accounts/{account}?min_version=1")).await?;
     ensure!(found == (503, json!("view_behind")), "{found:?}");
 
-    let brokers = pair.site.kafka.brokers.clone();
+    let brokers = pair.environment.kafka.brokers.clone();
     pair.projections[0].set("kafka-brokers", &brokers);
     pair.commands[0].start()?;
     pair.projections[0].kill_and_start().await?;
-    pair.holds(&[]).await?;
+    pair.assert_consistent(&[]).await?;
     views.json(&format!("/v1/accounts/{account}?min_version=1")).await.map(drop)
 }

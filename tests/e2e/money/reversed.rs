@@ -1,14 +1,15 @@
-//! Reversals of each kind, linked both ways; what would break a rule is refused and says where.
+//! Reversals of each kind of entry, linked both ways; a reversal that breaks a rule names the
+//! account.
 
 use anyhow::{Context, ensure};
 use serde_json::json;
 
 use super::{done, refused};
-use crate::site::{Pair, Site};
+use crate::environment::{Environment, Pair};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("reversed").await?, 1).await?;
+    let mut pair = Pair::start(Environment::new("reversed").await?, 1).await?;
     let (client, views) = (pair.command()?, pair.projection()?);
     let [one, other] = [client.open().await?, client.open().await?];
     let reversals = format!("/v1/accounts/{one}/reversals");
@@ -19,7 +20,8 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
     let received =
         done(&client, "/v1/transfers", json!({"from": other, "to": one, "amount": 40})).await?;
     ensure!(received["to"]["account"]["balance"] == 1_000_040, "{received}");
-    // Versions of `one`: 1 opening, 2 deposit, 3 withdrawal, 4 sent, 5 received; then their reversals.
+    // Versions of `one`: 1 opening, 2 deposit, 3 withdrawal, 4 sent, 5 received; then the
+    // reversals.
     for (version, balance) in [(2, 999_540), (3, 999_740), (4, 1_000_040), (5, 1_000_000)] {
         let answer =
             done(&client, &reversals, json!({"version": version, "reference": "undone"})).await?;
@@ -62,7 +64,7 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
         );
     }
 
-    // A transfer is read after its reversal, too.
+    // A read of a transfer can wait for its reversal.
     let sent =
         done(&client, "/v1/transfers", json!({"from": one, "to": other, "amount": 1})).await?;
     let reversals = format!("/v1/accounts/{one}/reversals");
@@ -71,13 +73,12 @@ async fn each_kind_of_entry_is_reversed_once_and_linked_both_ways() -> anyhow::R
     let (id, position) = (id.context("no id")?, position.context("no position")?);
     let view = views.json(&format!("/v1/transfers/{id}?at_least={position}")).await?;
     ensure!(view["from"]["reversed_by"] == reversal["version"], "{view}");
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_changes_nothing()
--> anyhow::Result<()> {
-    let mut pair = Pair::start(Site::new("reversal_refused").await?, 1).await?;
+async fn a_reversal_that_breaks_a_rule_of_the_counterparty_changes_nothing() -> anyhow::Result<()> {
+    let mut pair = Pair::start(Environment::new("reversal_refused").await?, 1).await?;
     let client = pair.command()?;
     let [one, other] = [client.open().await?, client.open().await?];
     let sent =
@@ -89,7 +90,7 @@ async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_
     let problem =
         refused(&client, &reversals, json!({"version": version}), "insufficient_funds").await?;
     ensure!(problem["account_id"] == json!(other) && problem["available"] == 100, "{problem}");
-    // Once it can, it is done on both: as of the time at which the money is there again.
+    // With the money back, the reversal succeeds as of the time of its return, and not before.
     let back =
         done(&client, &format!("/v1/accounts/{other}/deposits"), json!({"amount": 200})).await?;
     let problem =
@@ -106,11 +107,11 @@ async fn a_reversal_that_would_break_a_rule_of_the_other_account_is_refused_and_
     )
     .await?;
     ensure!(problem["status"] == 422, "{problem}");
-    let nobody = uuid::Uuid::new_v4();
-    let transfer = json!({"from": one, "to": nobody, "amount": 1});
+    let unknown = uuid::Uuid::new_v4();
+    let transfer = json!({"from": one, "to": unknown, "amount": 1});
     let problem = refused(&client, "/v1/transfers", transfer, "account_not_found").await?;
-    ensure!(problem["account_id"] == json!(nobody), "{problem}");
+    ensure!(problem["account_id"] == json!(unknown), "{problem}");
     let view = pair.projection()?.json(&format!("/v1/accounts/{other}?min_version=5")).await?;
     ensure!(view["balance"] == 0 && view["version"] == 5, "{view}");
-    pair.holds(&[]).await.map(drop)
+    pair.assert_consistent(&[]).await.map(drop)
 }

@@ -1,10 +1,10 @@
-//! Backups of the log's database, as schemas beside it, and putting one back.
+//! Backups of the log as further schemas of its database.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::site::Site;
+use crate::environment::Environment;
 
-/// All that a log is made of.
+/// Tables of the log.
 const TABLES: [&str; 8] =
     ["log_head", "events", "commands", "holds", "transfers", "reversals", "snapshots", "epochs"];
 
@@ -14,12 +14,12 @@ pub(super) struct Backups {
 }
 
 impl Backups {
-    pub(super) async fn of(site: &Site) -> anyhow::Result<Self> {
-        Ok(Self { connection: PgConnection::connect(&site.database_url).await?, count: 0 })
+    pub(super) async fn of(environment: &Environment) -> anyhow::Result<Self> {
+        Ok(Self { connection: PgConnection::connect(&environment.database_url).await?, count: 0 })
     }
 
-    /// Makes one, of one moment; its number.
-    pub(super) async fn make(&mut self) -> anyhow::Result<usize> {
+    /// Takes a backup of one moment and returns its number.
+    pub(super) async fn take(&mut self) -> anyhow::Result<usize> {
         let number = self.count;
         let copies = TABLES.map(|table| {
             format!("CREATE TABLE backup_{number}.{table} AS TABLE passbook.{table};")
@@ -33,16 +33,22 @@ impl Backups {
         Ok(number)
     }
 
-    /// Puts one back; nobody stays connected meanwhile.
-    pub(super) async fn put_back(&mut self, number: usize) -> anyhow::Result<()> {
+    /// Restores a backup, and terminates all other connections.
+    pub(super) async fn restore(&mut self, number: usize) -> anyhow::Result<()> {
         let locked = TABLES.map(|table| format!("passbook.{table}")).join(", ");
         let copied = TABLES.map(|table| {
-            format!("TRUNCATE passbook.{table}; INSERT INTO passbook.{table} SELECT * FROM backup_{number}.{table};")
+            format!(
+                "TRUNCATE passbook.{table};
+                 INSERT INTO passbook.{table} SELECT * FROM backup_{number}.{table};"
+            )
         });
         let sql = format!(
-            "BEGIN; SET LOCAL session_replication_role = replica; LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE;
+            "BEGIN;
+             SET LOCAL session_replication_role = replica;
+             LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE;
              SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-              WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename <> current_user;
+              WHERE datname = current_database() AND pid <> pg_backend_pid()
+                AND usename <> current_user;
              {} COMMIT;",
             copied.concat()
         );

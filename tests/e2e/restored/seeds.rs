@@ -4,22 +4,23 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::Partition;
 use passbook_shared::store_description::StoreDescription;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::backups::Backups;
-use super::facts::Facts;
+use super::facts::{Facts, PAUSE};
 use super::is_behind;
 use crate::client::Client;
-use crate::ground::PARTITIONS;
+use crate::environment::{Environment, Service};
+use crate::infrastructure::PARTITIONS;
 use crate::load::Load;
-use crate::process::eventually;
-use crate::site::{Service, Site};
+use crate::process::{eventually, eventually_every};
+use crate::unreadable::in_partition;
 
-/// Numbers that follow from a seed.
+/// Pseudo-random numbers from a seed.
 struct Random(u64);
 
 impl Random {
@@ -33,41 +34,46 @@ impl Random {
     }
 }
 
-/// Some seeds, one after the other, on one site; how many were a fork.
+/// Pause of a client between two commands. Every restore copies the log, and every look reads it: a
+/// slower load keeps it short.
+const LOAD_PAUSE: Duration = Duration::from_millis(40);
+
+/// Runs the seeds one after the other in one environment, and returns how many restores were forks.
 pub(super) async fn run(
     name: &'static str,
     instances: usize,
     seeds: Range<u64>,
 ) -> anyhow::Result<usize> {
-    let site = Site::new(name).await?;
+    let environment = Environment::new(name).await?;
     let mut services = Vec::new();
     for number in 0..instances {
-        services.push(site.command(&format!("command-{number}")).await?);
+        services.push(environment.command(&format!("command-{number}")).await?);
     }
     let client = Client::new(&services.iter().map(|service| service.addr).collect::<Vec<_>>())?;
     let mut probes = Vec::new();
     for partition in 0..PARTITIONS.cast_signed() {
         probes.push(open_in(&client, partition).await?);
     }
-    let load = Load::start(&client, 3, 24).await?;
-    let (mut facts, mut backups) = (Facts::of(&site).await?, Backups::of(&site).await?);
-    backups.make().await?;
+    let load = Load::start_with(&client, 3, 24, LOAD_PAUSE).await?;
+    let (mut facts, mut backups) =
+        (Facts::of(&environment).await?, Backups::of(&environment).await?);
+    backups.take().await?;
     let mut forks = 0;
     for seed in seeds {
         let (started, mut random) = (Instant::now(), Random(seed));
         load.further(random.below(40)).await?;
         if random.below(3) > 0 {
-            backups.make().await?;
+            backups.take().await?;
         }
         load.further(random.below(30)).await?;
-        // Mostly the newest; else any, also from before a restore that was accepted.
+        // Mostly the newest backup; else any, also from before an accepted restore.
         let backup =
             if random.below(4) > 0 { backups.count - 1 } else { random.below(backups.count) };
         let killed = (random.below(3) == 0).then(|| random.below(instances));
         if let Some(killed) = killed {
             services[killed].kill().await?;
         }
-        backups.put_back(backup).await?;
+        backups.restore(backup).await?;
         if let Some(killed) = killed {
             services[killed].start()?;
             services[killed].answers().await?;
@@ -76,7 +82,7 @@ pub(super) async fn run(
             until_noticed(&mut facts, &client).await.with_context(|| format!("seed {seed}"))?;
         if !store.forks.is_empty() {
             forks += 1;
-            refused_there_and_only_there(&services, &probes, &store)
+            only_forked_partitions_refuse_commands(&services, &probes, &store)
                 .await
                 .with_context(|| format!("seed {seed}"))?;
             accept(&client, &store).await.with_context(|| format!("seed {seed}"))?;
@@ -86,7 +92,8 @@ pub(super) async fn run(
             service.ready().await?;
         }
         eprintln!(
-            "seed {seed}: {instances} instances, backup {backup} of {}, killed {killed:?}, epoch {}, forked {:?}, {:?}",
+            "seed {seed}: {instances} instances, backup {backup} of {}, killed {killed:?}, epoch \
+            {}, forked {:?}, {:?}",
             backups.count,
             store.epoch,
             store.forks.iter().map(|fork| fork.partition).collect::<Vec<_>>(),
@@ -98,10 +105,9 @@ pub(super) async fn run(
     Ok(forks)
 }
 
+/// Opens an account in a partition.
 async fn open_in(client: &Client, partition: Partition) -> anyhow::Result<Uuid> {
-    let account = std::iter::repeat_with(Uuid::new_v4)
-        .find(|account| partition_of(*account, PARTITIONS.cast_signed()) == partition)
-        .context("no id")?;
+    let account = in_partition(partition);
     let body = json!({"account_id": account, "owner": "ada", "currency": "EUR"});
     let key = account.to_string();
     eventually("an account is opened", async || {
@@ -111,10 +117,10 @@ async fn open_in(client: &Client, partition: Partition) -> anyhow::Result<Uuid> 
     Ok(account)
 }
 
-/// Waits until the store's forks are those there are.
+/// Waits until the store has noticed all forks, and returns its description.
 async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<StoreDescription> {
     let facts = tokio::sync::Mutex::new(facts);
-    eventually("the store knows its forks", async || {
+    eventually_every(PAUSE, "the store knows its forks", async || {
         let forked = facts.lock().await.forked(client).await?;
         let store = Facts::store(client).await?;
         let known = store.forks.iter().map(|fork| fork.partition).collect();
@@ -130,8 +136,8 @@ async fn until_noticed(facts: &mut Facts, client: &Client) -> anyhow::Result<Sto
     .await
 }
 
-/// By every instance.
-async fn refused_there_and_only_there(
+/// Checks that every instance refuses commands on forked partitions, and accepts all others.
+async fn only_forked_partitions_refuse_commands(
     services: &[Service],
     probes: &[Uuid],
     store: &StoreDescription,
@@ -143,25 +149,27 @@ async fn refused_there_and_only_there(
         for (partition, probe) in (0..).zip(probes) {
             let path = format!("/v1/accounts/{probe}/deposits");
             let is_forked = store.forks.iter().any(|fork| fork.partition == partition);
-            let is_behind = eventually("a command is taken, or refused for that", async || {
-                let response = client.post(&path, None, &json!({"amount": 1})).await?;
-                let (status, text) = (response.status(), response.text().await?);
-                let is_behind = text.contains("\"log_is_behind\"");
-                ensure!(
-                    is_behind || status == StatusCode::CREATED,
-                    "partition {partition}: {status}: {text}"
-                );
-                Ok(is_behind)
-            });
+            let is_behind =
+                eventually("a command is accepted, or refused for the fork", async || {
+                    let response = client.post(&path, None, &json!({"amount": 1})).await?;
+                    let (status, text) = (response.status(), response.text().await?);
+                    let is_behind = text.contains("\"log_is_behind\"");
+                    ensure!(
+                        is_behind || status == StatusCode::CREATED,
+                        "partition {partition}: {status}: {text}"
+                    );
+                    Ok(is_behind)
+                });
             ensure!(is_behind.await? == is_forked, "partition {partition} is forked: {is_forked}");
         }
     }
     Ok(())
 }
 
+/// Accepts the restore as the survey shows it.
 async fn accept(client: &Client, store: &StoreDescription) -> anyhow::Result<()> {
     let path = "/admin/restore?limit=1000";
-    let shown = eventually("the forks are shown", async || client.json(path).await).await?;
+    let shown = eventually("the survey is answered", async || client.json(path).await).await?;
     let forks = shown["forks"].as_array().context("no forks")?;
     let mut named = Vec::new();
     for (fork, known) in forks.iter().zip(&store.forks) {
@@ -170,11 +178,12 @@ async fn accept(client: &Client, store: &StoreDescription) -> anyhow::Result<()>
             "{shown}"
         );
         named.push(json!({
-            "partition": fork["partition"], "log_position": fork["log_position"], "topic_position": fork["topic_position"],
+            "partition": fork["partition"], "log_position": fork["log_position"],
+                "topic_position": fork["topic_position"],
         }));
     }
     ensure!(named.len() == store.forks.len(), "{shown}");
-    // Each partition is looked at: that takes a while where five stores are restored at once.
+    // The survey reads each partition, which takes a while when five stores are restored at once.
     let accept =
         client.request(Method::POST, "/admin/restore/accept").timeout(Duration::from_secs(60));
     let accepted = accept.json(&json!({ "forks": named })).send().await?;

@@ -1,4 +1,4 @@
-//! What is set aside is no difference, as long as it is all there.
+//! Quarantined events are no differences, as long as they are complete.
 
 use anyhow::ensure;
 use passbook_shared::partition::partition_of;
@@ -6,26 +6,28 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::{finds_nothing, found, run};
-use crate::ground::PARTITIONS;
-use crate::site::{Pair, Site};
+use crate::environment::{Environment, Pair};
+use crate::infrastructure::PARTITIONS;
 use crate::unreadable::{append, open};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_counts_what_is_in_quarantine_and_finds_what_should_be() -> anyhow::Result<()> {
-    let pair = Pair::start(Site::new("verify_quarantine").await?, 1).await?;
+async fn verify_counts_quarantined_events_and_finds_missing_ones() -> anyhow::Result<()> {
+    let pair = Pair::start(Environment::new("verify_quarantine").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
     for (version, event_type) in [(2, "MoneyBurnt"), (3, "MoneyDeposited"), (4, "MoneyDeposited")] {
-        append(&pair.site, account, version, event_type).await?;
+        append(&pair.environment, account, version, event_type).await?;
     }
     let partition = partition_of(account, PARTITIONS.cast_signed());
     views.json(&format!("/v1/stats?at_least={partition}-4")).await?;
     let job = finds_nothing(&views).await?;
     ensure!(job["quarantined"] == 3 && job["events"] == 4 && job["accounts"] == 1, "{job}");
 
-    let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;
-    let others = "INSERT INTO views_1.quarantine (partition, position, account_id, version, waits, reason, document)
-                  SELECT partition, position + 1000, account_id, version + 1000, waits, reason, document";
+    let mut connection = PgConnection::connect(&pair.environment.projection_database_url).await?;
+    let others = "INSERT INTO views_1.quarantine (partition, position, account_id, version,
+                                                  waits, reason, document)
+                  SELECT partition, position + 1000, account_id, version + 1000, waits, reason,
+                  document";
     let cases = [
         (format!("{others} FROM views_1.quarantine WHERE version = 4"), "quarantine_too_many"),
         (
@@ -40,7 +42,7 @@ async fn verify_counts_what_is_in_quarantine_and_finds_what_should_be() -> anyho
         let (_, kinds, job) = found(&views).await?;
         ensure!(kinds.contains(kind), "{sql}: {job}");
     }
-    // Nothing is set aside any more, and nothing was applied.
+    // The events are neither quarantined nor applied.
     run(&mut connection, "DELETE FROM views_1.quarantine").await?;
     let (_, kinds, job) = found(&views).await?;
     ensure!(kinds.contains("not_set_aside"), "{job}");

@@ -1,4 +1,4 @@
-//! Views that were changed by hand.
+//! Views that were tampered with.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use sqlx::{Connection, PgConnection};
 
 use super::{at_rest, by_launcher, finds_nothing, found, run};
 
-/// An account, and one with several entries: that of the most versions.
+/// Account with the highest version.
 const ACCOUNT: &str =
     "(SELECT account_id FROM views_1.accounts ORDER BY version DESC, account_id LIMIT 1)";
 const PARTITION: &str =
     "(SELECT partition FROM views_1.accounts ORDER BY version DESC, account_id LIMIT 1)";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyhow::Result<()> {
+async fn verify_finds_every_tampered_row_of_the_views() -> anyhow::Result<()> {
     let pair = at_rest("verify_views").await?;
     let views = pair.projection()?;
-    let mut connection = PgConnection::connect(&pair.site.projection_database_url).await?;
+    let mut connection = PgConnection::connect(&pair.environment.projection_database_url).await?;
     let tables = ["accounts", "history", "checkpoints"];
     for table in tables {
         run(&mut connection, &format!("CREATE TABLE public.{table} AS TABLE views_1.{table}"))
@@ -61,21 +61,51 @@ async fn verify_finds_every_row_of_the_views_that_was_changed_by_hand() -> anyho
         cases.push((set("history", change), 1, &["history_differs"]));
     }
     let others: [(String, u64, &[&str]); 13] = [
-        (set("accounts", "partition = (partition + 1) % 12"), 2, &["account_missing", "account_too_many"]),
+        (
+            set("accounts", "partition = (partition + 1) % 12"),
+            2,
+            &["account_missing", "account_too_many"],
+        ),
         (set("accounts", "partition = 99"), 2, &["account_missing", "account_too_many"]),
-        (format!("DELETE FROM views_1.accounts WHERE account_id = {ACCOUNT}"), 1, &["account_missing"]),
-        ("INSERT INTO views_1.accounts SELECT (jsonb_populate_record(a, jsonb_build_object('account_id', gen_random_uuid()))).*
-           FROM views_1.accounts AS a LIMIT 1".to_owned(), 1, &["account_too_many"]),
-        (format!("DELETE FROM views_1.history WHERE account_id = {ACCOUNT} AND version = 2"), 1, &["history_missing"]),
+        (
+            format!("DELETE FROM views_1.accounts WHERE account_id = {ACCOUNT}"),
+            1,
+            &["account_missing"],
+        ),
+        (
+            "INSERT INTO views_1.accounts SELECT (jsonb_populate_record(a,
+                jsonb_build_object('account_id', gen_random_uuid()))).*
+           FROM views_1.accounts AS a LIMIT 1"
+                .to_owned(),
+            1,
+            &["account_too_many"],
+        ),
+        (
+            format!("DELETE FROM views_1.history WHERE account_id = {ACCOUNT} AND version = 2"),
+            1,
+            &["history_missing"],
+        ),
         (set("history", "version = version + 1000"), 2, &["history_missing", "history_too_many"]),
         (set("history", "version = -1"), 2, &["history_missing", "history_too_many"]),
-        (set("history", "account_id = gen_random_uuid()"), 2, &["history_missing", "history_too_many"]),
+        (
+            set("history", "account_id = gen_random_uuid()"),
+            2,
+            &["history_missing", "history_too_many"],
+        ),
         (set("checkpoints", "event_id = gen_random_uuid()"), 1, &["checkpoint"]),
         (set("checkpoints", "recorded_at = now()"), 1, &["checkpoint"]),
         (set("checkpoints", "position = position + 1"), 1, &["checkpoint"]),
-        ("INSERT INTO views_1.checkpoints (partition, position) VALUES (99, 7)".to_owned(), 1, &["checkpoint"]),
-        // Its last event is in the views all the same.
-        (set("checkpoints", "position = position - 1"), 3, &["account_differs", "checkpoint", "history_too_many"]),
+        (
+            "INSERT INTO views_1.checkpoints (partition, position) VALUES (99, 7)".to_owned(),
+            1,
+            &["checkpoint"],
+        ),
+        // The views have an event beyond the checkpoint.
+        (
+            set("checkpoints", "position = position - 1"),
+            3,
+            &["account_differs", "checkpoint", "history_too_many"],
+        ),
     ];
     cases.extend(others);
     for (sql, differences, kinds) in cases {

@@ -1,4 +1,4 @@
-//! Money that is set aside: each hold ends once, by capture, release or expiry.
+//! Holds: each ends once, by capture, release or expiry.
 
 use passbook_shared::event::{
     AccountEvent, HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, HoldStatus,
@@ -66,12 +66,12 @@ pub(super) fn release(
     Ok(AccountEvent::HoldReleased(HoldReleased { hold_id, amount, expires_at, reason }))
 }
 
-/// Nothing, if it is not open any more or its time is not over.
+/// Returns no event if the hold is no longer open or has not expired.
 pub(super) fn expire(account: &OpenAccount, hold_id: Uuid, now: Timestamp) -> Vec<AccountEvent> {
     account.holds.get(&hold_id).and_then(|hold| expired(hold_id, *hold, now)).into_iter().collect()
 }
 
-/// All whose time is over.
+/// Returns the expiries of all holds that have expired.
 pub(super) fn expire_all(account: &Account, now: Timestamp) -> Vec<AccountEvent> {
     match account {
         Account::Open(open) => {
@@ -87,7 +87,7 @@ fn expired(hold_id: Uuid, hold: Hold, now: Timestamp) -> Option<AccountEvent> {
     Some(AccountEvent::HoldExpired(HoldExpired { hold_id, amount, expires_at }))
 }
 
-/// The hold, if it can still be ended by whoever placed it.
+/// Returns the hold if it is open and has not expired.
 fn open_hold(
     account: &OpenAccount,
     hold_id: Uuid,

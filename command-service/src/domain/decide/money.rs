@@ -1,4 +1,4 @@
-//! Money that comes in or goes out.
+//! Incoming and outgoing money.
 
 use passbook_shared::event::{AccountEvent, MoneyMoved};
 use passbook_shared::money::MAX_AMOUNT;
@@ -7,7 +7,7 @@ use crate::domain::account::OpenAccount;
 use crate::domain::effective::{Headroom, MOST_LATER_EVENTS};
 use crate::domain::refusal::Refusal;
 
-/// Whether so much may come in, in minor units.
+/// Checks that an amount in minor units may come in.
 pub(super) fn may_come_in(account: &OpenAccount, amount: i64) -> Result<(), Refusal> {
     if account.freeze.is_some_and(|freeze| freeze.block_credits) {
         return Err(Refusal::AccountFrozen);
@@ -18,7 +18,7 @@ pub(super) fn may_come_in(account: &OpenAccount, amount: i64) -> Result<(), Refu
     Ok(())
 }
 
-/// Whether so much may go out, or be set aside, in minor units.
+/// Checks that an amount in minor units may go out or be held.
 pub(super) fn may_go_out(account: &OpenAccount, amount: i64) -> Result<(), Refusal> {
     if account.freeze.is_some() {
         return Err(Refusal::AccountFrozen);
@@ -30,7 +30,8 @@ pub(super) fn may_go_out(account: &OpenAccount, amount: i64) -> Result<(), Refus
     Ok(())
 }
 
-/// Whether so much may go out as of a time that is past, at that time and at any later one.
+/// Checks that an amount in minor units may go out as of a past time: it must have been available
+/// then and ever since.
 pub(super) fn may_have_gone_out(headroom: Option<Headroom>, amount: i64) -> Result<(), Refusal> {
     match headroom {
         Some(Headroom::Lowest { available, overdraft_limit, at })
@@ -45,7 +46,7 @@ pub(super) fn may_have_gone_out(headroom: Option<Headroom>, amount: i64) -> Resu
     }
 }
 
-pub(super) fn take_in(
+pub(super) fn deposit(
     account: &OpenAccount,
     deposit: &MoneyMoved,
 ) -> Result<AccountEvent, Refusal> {
@@ -53,7 +54,7 @@ pub(super) fn take_in(
     Ok(AccountEvent::MoneyDeposited(deposit.clone()))
 }
 
-pub(super) fn give_out(
+pub(super) fn withdraw(
     account: &OpenAccount,
     withdrawal: &MoneyMoved,
     headroom: Option<Headroom>,

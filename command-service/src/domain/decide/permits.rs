@@ -1,44 +1,45 @@
-//! Whether the rules allow an event that is in the log already: the command that it answers to is derived from it, and
-//! decided again on the state before it.
+//! Check of a recorded event against the rules: derives the command from the event and decides it
+//! again on the previous state.
 
 use passbook_shared::event::{AccountEvent, TransferLeg};
 use passbook_shared::money::{Currency, MAX_AMOUNT};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::{Decided, Given, Past, Subject, decide_as_it_is, opened, reversal};
+use super::{Decided, Given, Past, Subject, decide_without_expiry, opened, reversal};
 use crate::domain::account::{Account, Holds, OpenAccount};
 use crate::domain::command::{Capture, Command, Expire, Release, Reversal, Transfer};
 use crate::domain::refusal::Refusal;
 
-/// An event on another account without which the rules do not allow an event.
+/// Event on another account that an event requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtherLeg {
-    /// The other account.
+    /// Other account.
     pub account_id: Uuid,
     /// Version of the event in that account.
     pub version: i64,
-    /// The event.
+    /// Expected event.
     pub event: AccountEvent,
 }
 
-/// Why the rules do not allow an event.
+/// Violation of the rules by an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forbidden {
     /// The command would be refused.
     Refused(Refusal),
-    /// The command leads to these events.
+    /// The command would lead to these events instead.
     Other(Vec<AccountEvent>),
 }
 
-/// Checks an event against the rules, on the account before it. Returns the event that must be on another account, if there
-/// must be one.
+/// Checks an event against the rules, on the account before it. Returns the event that another
+/// account must have, if any.
 ///
-/// The clocks of the past are not known: an event that the rules allow at some time is allowed. Nor is money that went out as
-/// of a past time looked for at that time: the rule is younger than the log.
+/// The time of the decision is unknown, so an event is allowed if the rules allow it at some time.
+/// Availability as of a past effective time is not checked, because that rule is younger than the
+/// log.
 ///
 /// # Errors
-/// The rules do not allow it.
+/// The rules forbid the event.
 pub fn permits(
     subject: Subject<'_>,
     event: &AccountEvent,
@@ -59,7 +60,7 @@ pub fn permits(
             let account = lenient(currency(subject)?);
             let version = reversed.transfer.map_or(0, |transfer| transfer.counterparty_version - 1);
             let other = |account_id| Subject { account_id, version, account: &account };
-            // The event says itself since when it counts.
+            // The event has its own effective time.
             let past = &Past {
                 entry: past.entry.as_ref().map(|entry| Box::new(without_effective_time(entry))),
                 ..past.clone()
@@ -88,7 +89,7 @@ fn leads_to(
     event: &AccountEvent,
 ) -> Result<Option<OtherLeg>, Forbidden> {
     let given = Given { counterparty, past, now: decided_at(event) };
-    let mut decided = decide_as_it_is(subject, command, given).map_err(Forbidden::Refused)?;
+    let mut decided = decide_without_expiry(subject, command, given).map_err(Forbidden::Refused)?;
     if matches!(event, AccountEvent::EntryReversed(reversed) if reversed.effective_at.is_none()) {
         decided.events.iter_mut().chain(&mut decided.counterparty).for_each(forget_time);
     }
@@ -103,14 +104,14 @@ fn leads_to(
     Ok(counterparty.zip(decided.counterparty).map(leg))
 }
 
-/// Reversals did not always say when they count from.
+/// Older reversals have no effective time.
 fn forget_time(event: &mut AccountEvent) {
     if let AccountEvent::EntryReversed(reversed) = event {
         reversed.effective_at = None;
     }
 }
 
-/// The transfer is the sender's command; the rules of the sender are checked with its own event.
+/// Decides the sender's command. The sender's own rules are checked with the sender's event.
 fn received(
     subject: Subject<'_>,
     event: &AccountEvent,
@@ -123,14 +124,14 @@ fn received(
     let past = Past::default();
     let given = Given { counterparty: Some(subject), past: &past, now: decided_at(event) };
     let Decided { mut events, counterparty } =
-        decide_as_it_is(sender, &command, given).map_err(Forbidden::Refused)?;
+        decide_without_expiry(sender, &command, given).map_err(Forbidden::Refused)?;
     if counterparty.as_ref() != Some(event) {
         return Err(Forbidden::Other(counterparty.into_iter().collect()));
     }
     Ok(events.pop().map(|event| OtherLeg { account_id, version: version + 1, event }))
 }
 
-/// The command that an event answers to.
+/// Returns the command that leads to an event.
 fn command(event: &AccountEvent) -> Command {
     match event {
         AccountEvent::AccountOpened(opened) => Command::Open(opened.clone()),
@@ -197,7 +198,8 @@ fn without_effective_time(entry: &AccountEvent) -> AccountEvent {
     entry
 }
 
-/// A time at which the decision may have been made: before every hold ends, or when the hold that expired did.
+/// Returns a possible time of the decision: before any hold's expiry, or at the expiry of the hold
+/// that expired.
 fn decided_at(event: &AccountEvent) -> Timestamp {
     match event {
         AccountEvent::HoldExpired(expired) => expired.expires_at,
@@ -221,7 +223,8 @@ fn currency(subject: Subject<'_>) -> Result<Currency, Forbidden> {
     opened(subject.account).map(|own| own.currency).map_err(Forbidden::Refused)
 }
 
-/// An account that can send and receive any amount. The other account's own rules are checked with its own event.
+/// Returns an account that can send and receive any amount. The other account's rules are checked
+/// with its own event.
 fn lenient(currency: Currency) -> Account {
     Account::Open(OpenAccount {
         currency,

@@ -1,4 +1,4 @@
-//! Entries undone: once, and a transfer on both accounts or on neither.
+//! Reversals: each entry at most once, and a transfer on both accounts or neither.
 
 use passbook_shared::event::{
     AccountEvent, EntryReversed, MoneyMoved, ReversedTransfer, ReversibleEntry, TransferLeg,
@@ -13,13 +13,13 @@ use crate::domain::command::Reversal;
 use crate::domain::effective::Headroom;
 use crate::domain::refusal::Refusal;
 
-/// The other account, if it is a leg of a transfer that is to be undone.
+/// Returns the other account if the entry to reverse is a leg of a transfer.
 pub(super) fn counterparty(past: &Past) -> Option<Uuid> {
     reversible(past.entry.as_ref()?)?.2.map(|leg| leg.counterparty)
 }
 
-/// The account that the money goes out of again, if any.
-pub(in crate::domain) fn debited(account_id: Uuid, past: &Past) -> Option<Uuid> {
+/// Returns the account that the reversal debits, if any.
+pub(super) fn debited(account_id: Uuid, past: &Past) -> Option<Uuid> {
     let (entry, _, leg) = reversible(past.entry.as_ref()?)?;
     match entry {
         ReversibleEntry::Deposit | ReversibleEntry::TransferReceived => Some(account_id),
@@ -28,9 +28,9 @@ pub(in crate::domain) fn debited(account_id: Uuid, past: &Past) -> Option<Uuid> 
     }
 }
 
-/// When a reversal counts from: from when the entry does, if the command does not say; nothing, if that is when both are
-/// recorded.
-pub(in crate::domain) fn effective_at(reversal: &Reversal, past: &Past) -> Option<Timestamp> {
+/// Returns the effective time of a reversal: the given one, or that of the entry. `None` if the
+/// entry is part of the same append.
+pub(super) fn effective_at(reversal: &Reversal, past: &Past) -> Option<Timestamp> {
     let of_entry = || past.entry.as_ref()?.effective_at().or(past.entry_recorded_at);
     reversal.effective_at.or_else(of_entry)
 }
@@ -49,7 +49,7 @@ pub(super) fn reverse(
     if let Some(reversed_by) = past.reversed_by {
         return Err(Refusal::AlreadyReversed { reversed_by });
     }
-    may_be_undone(own, entry, amount, headroom)?;
+    may_be_reversed(own, entry, amount, headroom)?;
     let reversed = |version, entry, transfer| {
         AccountEvent::EntryReversed(EntryReversed {
             version,
@@ -69,7 +69,7 @@ pub(super) fn reverse(
         });
     };
     let (other, ()) = on_counterparty(counterparty, |other| {
-        may_be_undone(other, opposite(entry), amount, headroom)
+        may_be_reversed(other, opposite(entry), amount, headroom)
     })?;
     let beside = |subject: Subject<'_>| {
         let (counterparty, counterparty_version) = (subject.account_id, subject.version + 1);
@@ -81,8 +81,8 @@ pub(super) fn reverse(
     })
 }
 
-/// What the entry is, how much it moved, and the leg of a transfer that it is, if it is one; nothing if it can't be
-/// undone.
+/// Returns the kind of the entry, its amount, and its transfer leg, if any. Returns `None` if the
+/// entry cannot be reversed.
 fn reversible(entry: &AccountEvent) -> Option<(ReversibleEntry, Amount, Option<&TransferLeg>)> {
     let of_money = |entry, moved: &MoneyMoved| Some((entry, moved.amount, None));
     match entry {
@@ -107,7 +107,7 @@ fn reversible(entry: &AccountEvent) -> Option<(ReversibleEntry, Amount, Option<&
     }
 }
 
-/// What the other leg of a transfer is.
+/// Returns the kind of the other leg of a transfer.
 fn opposite(entry: ReversibleEntry) -> ReversibleEntry {
     match entry {
         ReversibleEntry::Deposit => ReversibleEntry::Withdrawal,
@@ -117,7 +117,7 @@ fn opposite(entry: ReversibleEntry) -> ReversibleEntry {
     }
 }
 
-fn may_be_undone(
+fn may_be_reversed(
     account: &OpenAccount,
     entry: ReversibleEntry,
     amount: Amount,

@@ -1,4 +1,4 @@
-//! How an account stands: opened, limited, frozen, closed.
+//! Status of an account: opening, overdraft limit, freeze, closing.
 
 use passbook_shared::event::{
     AccountEvent, AccountFrozen, AccountOpened, OverdraftLimitSet, Reason,

@@ -1,4 +1,4 @@
-//! Money that goes from one account to another: a leg on each, or none.
+//! Transfers: a leg on both accounts or on neither.
 
 use passbook_shared::event::{AccountEvent, TransferLeg};
 
@@ -34,7 +34,7 @@ pub(super) fn transfer(
     })
 }
 
-/// The leg whose other one will be the counterparty's next event.
+/// Returns the leg whose other leg will be the counterparty's next event.
 fn leg(transfer: &Transfer, counterparty: Subject<'_>) -> TransferLeg {
     TransferLeg {
         transfer_id: transfer.transfer_id,

@@ -1,4 +1,4 @@
-//! Money that goes out as of a time that is past: it must have been there then, and at every later time.
+//! Backdated debits: the money must have been available then and ever since.
 
 use passbook_shared::event::ReversibleEntry::{
     Deposit, TransferReceived, TransferSent, Withdrawal,
@@ -30,11 +30,11 @@ fn as_of_event(seconds: i64, event: AccountEvent) -> AccountEvent {
 }
 
 #[test]
-fn a_backdated_withdrawal_needs_the_money_then() {
+fn a_backdated_withdrawal_requires_the_money_at_its_effective_time() {
     let history = || [(0, opened_with(0)), (50, deposited(100))];
     given_at(history()).when(as_of(50, withdraw(100))).then([as_of_event(50, withdrawn(100))]);
     given_at(history()).when(as_of(49, withdraw(1))).then_refused(short(0, 0, 49));
-    // Also before the account was opened, when there was nothing on it.
+    // Before the opening, nothing was available.
     given_at([(10, opened_with(100))]).when(as_of(9, withdraw(1))).then_refused(short(0, 0, 9));
     given_at([(10, opened_with_overdraft(0, 20))])
         .when(as_of(9, withdraw(20)))
@@ -42,7 +42,7 @@ fn a_backdated_withdrawal_needs_the_money_then() {
 }
 
 #[test]
-fn an_initial_deposit_is_there_from_when_its_opening_counts() {
+fn an_initial_deposit_is_available_from_the_effective_time_of_the_opening() {
     let history = || [(10, as_of_event(5, opened_with(100)))];
     given_at(history()).when(as_of(5, withdraw(100))).then([as_of_event(5, withdrawn(100))]);
     given_at(history()).when(as_of(4, withdraw(1))).then_refused(short(0, 0, 4));
@@ -51,19 +51,19 @@ fn an_initial_deposit_is_there_from_when_its_opening_counts() {
 }
 
 #[test]
-fn and_at_every_later_time() {
+fn a_backdated_withdrawal_requires_the_money_at_every_later_time() {
     let history = || [(0, opened_with(100)), (10, withdrawn(80)), (20, deposited(500))];
     given_at(history()).when(as_of(5, withdraw(21))).then_refused(short(20, 0, 10));
     given_at(history()).when(as_of(5, withdraw(20))).then([as_of_event(5, withdrawn(20))]);
     given_at(history()).when(as_of(20, withdraw(520))).then([as_of_event(20, withdrawn(520))]);
-    // What is there now is told first.
+    // The present shortage is reported first.
     given_at(history())
         .when(as_of(5, withdraw(521)))
         .then_refused(Refusal::InsufficientFunds { available: 520, overdraft_limit: 0 });
 }
 
 #[test]
-fn other_backdated_entries_count_from_their_times() {
+fn backdated_entries_count_from_their_effective_times() {
     let history = || {
         [
             (10, opened_with(0)),
@@ -78,7 +78,7 @@ fn other_backdated_entries_count_from_their_times() {
 }
 
 #[test]
-fn what_was_held_was_not_available() {
+fn held_money_was_not_available() {
     let history = || [(0, opened_with(100)), (10, held(70)), (20, released(70))];
     given_at(history()).when(as_of(5, withdraw(31))).then_refused(short(30, 0, 10));
     given_at(history()).when(as_of(20, withdraw(100))).then([as_of_event(20, withdrawn(100))]);
@@ -88,25 +88,25 @@ fn what_was_held_was_not_available() {
 }
 
 #[test]
-fn the_limit_is_that_of_the_time() {
+fn a_backdated_withdrawal_uses_the_limit_of_its_effective_time() {
     let history = || [(0, opened_with_overdraft(0, 50)), (10, deposited(100)), (20, limited(0))];
     given_at(history()).when(as_of(5, withdraw(51))).then_refused(short(0, 50, 5));
     given_at(history()).when(as_of(5, withdraw(50))).then([as_of_event(5, withdrawn(50))]);
 }
 
 #[test]
-fn whoever_says_so_may_overdraw_the_past() {
+fn the_backdated_check_can_be_waived() {
     let waived = waived(as_of(5, withdraw(90)));
-    let Command::Withdraw(money) = &waived else { panic!("not that") };
+    let Command::Withdraw(money) = &waived else { panic!("unexpected event") };
     let event = AccountEvent::MoneyWithdrawn(money.clone());
-    assert_eq!(event.schema_version(), 2, "the log tells that it was waived");
+    assert_eq!(event.schema_version(), 2, "the log must record the waiver");
     given_at([(0, opened_with(100)), (10, withdrawn(80)), (20, deposited(500))])
         .when(waived)
         .then([event]);
 }
 
 #[test]
-fn a_transfer_is_checked_where_the_money_goes_out() {
+fn a_backdated_transfer_is_checked_on_the_sending_account() {
     given_at([(10, opened_with(100))])
         .and(OTHER, [opened_with(0)])
         .when(as_of(5, send(1)))
@@ -114,7 +114,7 @@ fn a_transfer_is_checked_where_the_money_goes_out() {
 }
 
 #[test]
-fn a_reversal_counts_from_when_its_entry_does_unless_it_says_otherwise() {
+fn a_reversal_takes_the_effective_time_of_its_entry_by_default() {
     let withdrawn_at = || [(0, opened_with(100)), (10, withdrawn(30))];
     given_at(withdrawn_at()).when(reverse(2)).then([as_of_event(10, reversed(2, Withdrawal, 30))]);
     given_at(withdrawn_at())
@@ -125,7 +125,7 @@ fn a_reversal_counts_from_when_its_entry_does_unless_it_says_otherwise() {
 }
 
 #[test]
-fn a_credit_that_was_spent_meanwhile_is_taken_back_later_or_by_whoever_says_so() {
+fn reversing_a_spent_credit_requires_a_later_time_or_a_waiver() {
     let history =
         || [(0, opened_with(0)), (10, deposited(100)), (20, withdrawn(80)), (30, deposited(100))];
     given_at(history()).when(reverse(2)).then_refused(short(20, 0, 20));
@@ -133,14 +133,14 @@ fn a_credit_that_was_spent_meanwhile_is_taken_back_later_or_by_whoever_says_so()
         .when(reverse_as_of(2, Some(30)))
         .then([as_of_event(30, reversed(2, Deposit, 100))]);
     let AccountEvent::EntryReversed(mut event) = as_of_event(10, reversed(2, Deposit, 100)) else {
-        panic!("not that")
+        panic!("unexpected event")
     };
     event.allow_backdated_overdraft = true;
     given_at(history()).when(waived(reverse(2))).then([AccountEvent::EntryReversed(event)]);
 }
 
 #[test]
-fn a_transfer_is_taken_back_from_whoever_has_it() {
+fn reversing_a_transfer_is_checked_on_the_receiving_account() {
     let other = || {
         let received = AccountEvent::MoneyReceived(leg(TRANSFER, 60, ACCOUNT, 2));
         [(0, opened_with(0)), (10, received), (20, withdrawn(50)), (30, deposited(100))]

@@ -8,13 +8,13 @@ use crate::domain::Refusal;
 const UNKNOWN: Uuid = Uuid::from_u128(0x99);
 
 #[test]
-fn what_is_set_aside_is_not_available_and_still_there() {
+fn held_money_is_unavailable_but_part_of_the_balance() {
     given([opened_with(100)]).when(hold(100)).then([held(100)]);
     given([opened_with(100), held(30)]).then_it_has(30, 70);
 }
 
 #[test]
-fn no_more_is_set_aside_than_there_is() {
+fn a_hold_cannot_exceed_the_available_money() {
     given([opened_with(100), withdrawn(30)])
         .when(hold(71))
         .then_refused(Refusal::InsufficientFunds { available: 70, overdraft_limit: 0 });
@@ -25,7 +25,7 @@ fn no_more_is_set_aside_than_there_is() {
 }
 
 #[test]
-fn what_is_set_aside_stays_within_what_json_holds_exactly() {
+fn held_money_stays_within_the_range_of_exact_json_integers() {
     let other = AccountEvent::HoldPlaced(hold_of(UNKNOWN, MAX_AMOUNT, None));
     given([opened_with_overdraft(MAX_AMOUNT, MAX_AMOUNT), other])
         .when(hold(1))
@@ -33,7 +33,7 @@ fn what_is_set_aside_stays_within_what_json_holds_exactly() {
 }
 
 #[test]
-fn a_hold_id_is_taken_once_in_an_account_for_good() {
+fn a_hold_id_cannot_be_reused_in_an_account() {
     for ended in [None, Some(captured(30, 0)), Some(released(30)), Some(expired(30, 5))] {
         let history = [opened_with(100), held(30)].into_iter().chain(ended);
         given(history).when(hold(1)).then_refused(Refusal::HoldExists);
@@ -45,7 +45,7 @@ fn a_hold_id_is_taken_once_in_an_account_for_good() {
 }
 
 #[test]
-fn a_hold_is_not_placed_to_end_at_once() {
+fn a_hold_must_expire_in_the_future() {
     given([opened_with(100)])
         .at(5)
         .when(hold_until(1, Some(5)))
@@ -54,7 +54,7 @@ fn a_hold_is_not_placed_to_end_at_once() {
 }
 
 #[test]
-fn a_capture_takes_all_or_a_part_and_gives_the_rest_free() {
+fn a_partial_capture_releases_the_rest() {
     given([opened_with(100), held(30)]).when(capture(HOLD, None)).then([captured(30, 0)]);
     given([opened_with(100), held(30)]).when(capture(HOLD, Some(30))).then([captured(30, 0)]);
     given([opened_with(100), held(30)]).when(capture(HOLD, Some(10))).then([captured(10, 20)]);
@@ -62,20 +62,20 @@ fn a_capture_takes_all_or_a_part_and_gives_the_rest_free() {
 }
 
 #[test]
-fn and_no_more_than_was_set_aside() {
+fn a_capture_cannot_exceed_its_hold() {
     given([opened_with(100), held(30)])
         .when(capture(HOLD, Some(31)))
         .then_refused(Refusal::HoldExceeded { amount: 30 });
 }
 
 #[test]
-fn a_release_gives_all_free() {
+fn a_release_frees_the_whole_hold() {
     given([opened_with(100), held(30)]).when(release(HOLD)).then([released(30)]);
     given([opened_with(100), held(30), released(30)]).then_it_has(0, 100);
 }
 
 #[test]
-fn a_hold_ends_once_and_says_how_it_has() {
+fn an_ended_hold_cannot_be_ended_again() {
     for (end, status) in [
         (captured(30, 0), HoldStatus::Captured),
         (released(30), HoldStatus::Released),
@@ -89,7 +89,7 @@ fn a_hold_ends_once_and_says_how_it_has() {
 }
 
 #[test]
-fn a_hold_that_never_was_is_not_found() {
+fn an_unknown_hold_is_not_found() {
     given([opened_with(100), held(30)])
         .when(capture(UNKNOWN, None))
         .then_refused(Refusal::HoldNotFound);
@@ -100,7 +100,7 @@ fn a_hold_that_never_was_is_not_found() {
 }
 
 #[test]
-fn from_its_time_on_a_hold_is_over_whether_or_not_that_is_recorded() {
+fn a_hold_is_over_at_its_expiry_even_if_unrecorded() {
     let history = || given([opened_with(100), held_until(30, Some(5))]).at(5);
     let over = Refusal::HoldNotOpen { status: HoldStatus::Expired };
     history().when(capture(HOLD, None)).then_refused(over.clone());
@@ -110,7 +110,7 @@ fn from_its_time_on_a_hold_is_over_whether_or_not_that_is_recorded() {
 }
 
 #[test]
-fn and_not_before() {
+fn a_hold_does_not_expire_before_its_time() {
     let history = || given([opened_with(100), held_until(30, Some(5))]).at(4);
     let (amount, expires_at) = (passbook_shared::money::Amount::new(30).unwrap(), Some(at(5)));
     let AccountEvent::HoldCaptured(taken) = captured(30, 0) else { unreachable!() };
@@ -128,7 +128,7 @@ fn and_not_before() {
 }
 
 #[test]
-fn a_frozen_account_neither_sets_aside_nor_gives_out_what_is_and_gives_it_free() {
+fn a_frozen_account_refuses_holds_and_captures_but_allows_releases() {
     let history = || given([opened_with(100), held_until(30, Some(5)), frozen()]);
     history().when(hold(1)).then_refused(Refusal::HoldExists);
     given([opened_with(100), frozen()]).when(hold(1)).then_refused(Refusal::AccountFrozen);
@@ -138,14 +138,14 @@ fn a_frozen_account_neither_sets_aside_nor_gives_out_what_is_and_gives_it_free()
 }
 
 #[test]
-fn a_closed_account_has_no_holds() {
+fn a_closed_account_refuses_commands_on_holds() {
     for command in [hold(1), capture(HOLD, None), release(HOLD), expire(HOLD)] {
         given([opened_with(0), closed()]).when(command).then_refused(Refusal::AccountClosed);
     }
 }
 
 #[test]
-fn a_hold_whose_time_is_over_is_in_nobodys_way_before_that_is_recorded() {
+fn an_expired_hold_does_not_block_commands() {
     let account = || given([opened_with(100), held_until(60, Some(5))]);
     account()
         .at(4)

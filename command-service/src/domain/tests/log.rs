@@ -1,4 +1,4 @@
-//! Accounts' events, as the log has them, and what a decision on them rests on, found as the lanes find it.
+//! In-memory log of accounts' events that supplies decisions with their inputs as the lanes do.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,9 @@ use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
+use crate::domain::backdated_debit;
 use crate::domain::command::Reversal;
-use crate::domain::effective::{Timeline, backdated_debit};
+use crate::domain::effective::Timeline;
 use crate::domain::{
     Account, Command, Decided, Forbidden, Given, OtherLeg, Past, Refusal, Subject, counterparty,
     decide, evolve, permits,
@@ -15,21 +16,21 @@ use crate::domain::{
 
 static UNOPENED: Account = Account::Unopened;
 
-/// What has happened to some accounts.
+/// Events of several accounts.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Log(BTreeMap<Uuid, Happened>);
+pub(super) struct Log(BTreeMap<Uuid, History>);
 
-/// What has happened to one, and how it stands.
+/// Events of one account, and its state.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Happened {
+pub(super) struct History {
     pub(super) events: Vec<AccountEvent>,
-    /// When they were recorded; nothing for those that are still to be, all at once.
+    /// Times of recording; `None` for events of the pending append.
     recorded: Vec<Option<Timestamp>>,
     pub(super) account: Account,
 }
 
 impl Log {
-    /// An event of the same append as what is asked next.
+    /// Adds an event of the same append as the next decision.
     pub(super) fn append(&mut self, account_id: Uuid, event: AccountEvent) {
         self.append_at(account_id, event, None);
     }
@@ -40,22 +41,22 @@ impl Log {
         event: AccountEvent,
         at: Option<Timestamp>,
     ) {
-        let happened = self.0.entry(account_id).or_default();
-        happened.recorded.push(at);
-        happened.account = evolve(std::mem::take(&mut happened.account), &event);
-        happened.events.push(event);
+        let history = self.0.entry(account_id).or_default();
+        history.recorded.push(at);
+        history.account = evolve(std::mem::take(&mut history.account), &event);
+        history.events.push(event);
     }
 
     pub(super) fn account(&self, account_id: Uuid) -> &Account {
-        self.0.get(&account_id).map_or(&UNOPENED, |happened| &happened.account)
+        self.0.get(&account_id).map_or(&UNOPENED, |history| &history.account)
     }
 
     pub(super) fn events(&self, account_id: Uuid) -> &[AccountEvent] {
-        self.0.get(&account_id).map_or(&[], |happened| &happened.events)
+        self.0.get(&account_id).map_or(&[], |history| &history.events)
     }
 
-    pub(super) fn accounts(&self) -> impl Iterator<Item = (Uuid, &Happened)> {
-        self.0.iter().map(|(account_id, happened)| (*account_id, happened))
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (Uuid, &History)> {
+        self.0.iter().map(|(account_id, history)| (*account_id, history))
     }
 
     pub(super) fn decide(
@@ -71,7 +72,7 @@ impl Log {
         decide(self.subject(account_id), command, Given { counterparty, past: &past, now })
     }
 
-    /// Whether the rules allow the event as the account's next one.
+    /// Checks the event as the account's next one.
     pub(super) fn permits(
         &self,
         account_id: Uuid,
@@ -96,16 +97,16 @@ impl Log {
         permits(self.subject(account_id), event, &past)
     }
 
-    /// How an account stood from a moment on, found as the lanes find it.
+    /// Returns the timeline of an account, built as the lanes do.
     fn timeline(&self, account_id: Uuid, from: Timestamp) -> Timeline {
-        let Some(happened) = self.0.get(&account_id) else {
+        let Some(history) = self.0.get(&account_id) else {
             return Timeline::new(from, 0, &UNOPENED);
         };
         let before =
-            happened.recorded.iter().take_while(|at| at.is_some_and(|at| at < from)).count();
-        let account = happened.events[..before].iter().fold(Account::default(), evolve);
+            history.recorded.iter().take_while(|at| at.is_some_and(|at| at < from)).count();
+        let account = history.events[..before].iter().fold(Account::default(), evolve);
         let mut timeline = Timeline::new(from, i64::try_from(before).unwrap(), &account);
-        for (event, at) in happened.events.iter().zip(&happened.recorded).skip(before) {
+        for (event, at) in history.events.iter().zip(&history.recorded).skip(before) {
             timeline.take(event, at.unwrap_or(Timestamp::LAST));
         }
         timeline
@@ -124,9 +125,10 @@ impl Log {
         };
         match command {
             Command::Transfer(transfer) => Past {
-                transfer_exists: self.0.values().flat_map(|happened| &happened.events).any(
-                    |event| matches!(event, AccountEvent::MoneySent(leg) if leg.transfer_id == transfer.transfer_id),
-                ),
+                transfer_exists: self.0.values().flat_map(|history| &history.events).any(|event| {
+                    matches!(event, AccountEvent::MoneySent(leg)
+                        if leg.transfer_id == transfer.transfer_id)
+                }),
                 ..Past::default()
             },
             Command::Hold(hold) => ended_hold(hold.hold_id),
@@ -134,11 +136,17 @@ impl Log {
             Command::Release(release) => ended_hold(release.hold_id),
             Command::Expire(expire) => ended_hold(expire.hold_id),
             Command::Reverse(reversal) => Past {
-                entry: place(reversal.version).and_then(|place| own.get(place)).cloned().map(Box::new),
+                entry: place(reversal.version)
+                    .and_then(|place| own.get(place))
+                    .map(|entry| Box::new(entry.clone())),
                 entry_recorded_at: place(reversal.version)
                     .and_then(|place| *self.0.get(&account_id)?.recorded.get(place)?),
                 reversed_by: (1..).zip(own).find_map(|(version, event)| match event {
-                    AccountEvent::EntryReversed(reversed) if reversed.version == reversal.version => Some(version),
+                    AccountEvent::EntryReversed(reversed)
+                        if reversed.version == reversal.version =>
+                    {
+                        Some(version)
+                    }
                     _ => None,
                 }),
                 ..Past::default()
@@ -154,12 +162,12 @@ impl Log {
     }
 }
 
-/// Where the event of a version is among an account's.
+/// Returns the index of the event with a version.
 pub(super) fn place(version: i64) -> Option<usize> {
     usize::try_from(version).ok()?.checked_sub(1)
 }
 
-/// How the event has ended the hold, if it has.
+/// Returns how the event has ended the hold, if it has.
 fn ended(event: &AccountEvent, of: Uuid) -> Option<HoldStatus> {
     match event {
         AccountEvent::HoldCaptured(captured) => {

@@ -5,21 +5,21 @@ use crate::domain::account::{Holds, OpenAccount};
 use crate::domain::{Account, Command, Refusal};
 
 #[test]
-fn an_account_is_opened_with_all_that_was_asked_for() {
+fn an_opening_records_all_requested_fields() {
     given([])
         .when(Command::Open(opening(10_000, 5_000)))
         .then([opened_with_overdraft(10_000, 5_000)]);
 }
 
 #[test]
-fn an_account_may_start_with_nothing_and_with_the_most_there_can_be() {
+fn the_initial_deposit_may_be_zero_or_the_maximum() {
     given([]).when(Command::Open(opening(0, 0))).then([opened_with(0)]);
     let most = opened_with_overdraft(MAX_AMOUNT, MAX_AMOUNT);
     given([]).when(Command::Open(opening(MAX_AMOUNT, MAX_AMOUNT))).then([most]);
 }
 
 #[test]
-fn what_it_starts_with_is_its_balance() {
+fn the_initial_deposit_is_the_first_balance() {
     let account = OpenAccount {
         currency: "EUR".parse().unwrap(),
         balance: 10_000,
@@ -32,7 +32,7 @@ fn what_it_starts_with_is_its_balance() {
 }
 
 #[test]
-fn an_account_is_opened_once() {
+fn an_open_account_cannot_be_opened_again() {
     given([opened_with(0)]).when(Command::Open(opening(0, 0))).then_refused(Refusal::AccountExists);
     given([opened_with(0), frozen()])
         .when(Command::Open(opening(0, 0)))
@@ -40,14 +40,14 @@ fn an_account_is_opened_once() {
 }
 
 #[test]
-fn a_closed_account_is_not_opened_again() {
+fn a_closed_account_cannot_be_opened_again() {
     given([opened_with(0), closed()])
         .when(Command::Open(opening(0, 0)))
         .then_refused(Refusal::AccountExists);
 }
 
 #[test]
-fn nothing_but_opening_can_be_asked_of_an_account_that_is_not_there() {
+fn an_unopened_account_accepts_only_an_opening() {
     let money = [
         deposit(1),
         withdraw(1),

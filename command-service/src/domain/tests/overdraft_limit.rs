@@ -4,7 +4,7 @@ use super::specification::*;
 use crate::domain::Refusal;
 
 #[test]
-fn a_limit_is_set_higher_lower_and_to_nothing() {
+fn a_limit_can_be_raised_lowered_and_removed() {
     given([opened_with(0)]).when(set_limit(500)).then([limited(500)]);
     given([opened_with_overdraft(0, 500)]).when(set_limit(400)).then([limited(400)]);
     given([opened_with_overdraft(0, 500)]).when(set_limit(0)).then([limited(0)]);
@@ -12,14 +12,14 @@ fn a_limit_is_set_higher_lower_and_to_nothing() {
 }
 
 #[test]
-fn setting_it_to_what_it_is_changes_nothing() {
+fn setting_the_current_limit_changes_nothing() {
     given([opened_with_overdraft(0, 500)]).when(set_limit(500)).then_nothing();
     given([opened_with(0), limited(500)]).when(set_limit(500)).then_nothing();
     given([opened_with(0)]).when(set_limit(0)).then_nothing();
 }
 
 #[test]
-fn the_newest_limit_is_the_one_that_counts() {
+fn the_latest_limit_applies() {
     given([opened_with(0), limited(500)]).when(withdraw(500)).then([withdrawn(500)]);
     given([opened_with_overdraft(0, 500), limited(100)])
         .when(withdraw(101))
@@ -27,7 +27,7 @@ fn the_newest_limit_is_the_one_that_counts() {
 }
 
 #[test]
-fn a_limit_is_not_set_below_what_is_used_of_it() {
+fn a_limit_cannot_be_set_below_the_overdraft_in_use() {
     given([opened_with_overdraft(0, 500), withdrawn(300)])
         .when(set_limit(300))
         .then([limited(300)]);
@@ -40,7 +40,7 @@ fn a_limit_is_not_set_below_what_is_used_of_it() {
 }
 
 #[test]
-fn a_freeze_does_not_keep_it_from_being_set_and_closing_does() {
+fn a_limit_can_be_set_on_a_frozen_account_but_not_on_a_closed_one() {
     given([opened_with(0), frozen_both_ways()]).when(set_limit(500)).then([limited(500)]);
     given([opened_with(0), closed()]).when(set_limit(500)).then_refused(Refusal::AccountClosed);
 }

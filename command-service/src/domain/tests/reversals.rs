@@ -7,7 +7,7 @@ use passbook_shared::money::MAX_AMOUNT;
 use super::specification::*;
 use crate::domain::Refusal;
 
-/// The other account's leg of [`TRANSFER`].
+/// Returns the other account's leg of [`TRANSFER`].
 fn other_received(amount: i64, version: i64) -> AccountEvent {
     AccountEvent::MoneyReceived(leg(TRANSFER, amount, ACCOUNT, version))
 }
@@ -17,7 +17,7 @@ fn other_sent(amount: i64, version: i64) -> AccountEvent {
 }
 
 #[test]
-fn a_deposit_is_taken_back_and_a_withdrawal_is_given_back() {
+fn deposits_and_withdrawals_can_be_reversed() {
     given([opened_with(100), deposited(30)]).when(reverse(2)).then([reversed(2, Deposit, 30)]);
     given([opened_with(100), withdrawn(30)]).when(reverse(2)).then([reversed(2, Withdrawal, 30)]);
     given([opened_with(100), deposited(30), reversed(2, Deposit, 30)]).then_it_has(0, 100);
@@ -25,7 +25,7 @@ fn a_deposit_is_taken_back_and_a_withdrawal_is_given_back() {
 }
 
 #[test]
-fn a_transfer_is_undone_on_both_accounts_by_whoever_asks() {
+fn a_transfer_is_reversed_on_both_accounts_from_either_side() {
     given([opened_with(100), sent(60, 3)])
         .and(OTHER, [opened_with(0), deposited(5), other_received(60, 2)])
         .when(reverse(2))
@@ -45,7 +45,7 @@ fn a_transfer_is_undone_on_both_accounts_by_whoever_asks() {
 }
 
 #[test]
-fn an_entry_is_undone_once() {
+fn an_entry_cannot_be_reversed_twice() {
     given([opened_with(100), deposited(30), deposited(30), reversed(2, Deposit, 30)])
         .when(reverse(2))
         .then_refused(Refusal::AlreadyReversed { reversed_by: 4 });
@@ -55,7 +55,7 @@ fn an_entry_is_undone_once() {
 }
 
 #[test]
-fn also_by_the_other_account() {
+fn a_transfer_cannot_be_reversed_again_from_the_other_account() {
     given([opened_with(100), sent(60, 2), leg_reversed(2, TransferSent, 60, (OTHER, 3))])
         .and(
             OTHER,
@@ -70,7 +70,7 @@ fn also_by_the_other_account() {
 }
 
 #[test]
-fn an_entry_that_is_not_there_is_not_found() {
+fn an_unknown_entry_is_not_found() {
     for version in [0, 2, i64::MAX] {
         let history = given([opened_with(100)]).and(OTHER, [opened_with(100), deposited(1)]);
         history.when(reverse(version)).then_refused(Refusal::EntryNotFound { current_version: 1 });
@@ -78,7 +78,7 @@ fn an_entry_that_is_not_there_is_not_found() {
 }
 
 #[test]
-fn nothing_but_money_that_has_moved_is_undone() {
+fn only_movements_of_money_can_be_reversed() {
     for event in
         [held(30), captured(30, 0), released(30), expired(30, 5), limited(7), frozen(), unfrozen()]
     {
@@ -98,7 +98,7 @@ fn nothing_but_money_that_has_moved_is_undone() {
 }
 
 #[test]
-fn what_is_taken_back_must_be_available() {
+fn a_reversal_requires_the_money_that_goes_out() {
     given([opened_with(0), deposited(30), withdrawn(10)])
         .when(reverse(2))
         .then_refused(Refusal::InsufficientFunds { available: 20, overdraft_limit: 0 });
@@ -113,14 +113,14 @@ fn what_is_taken_back_must_be_available() {
 }
 
 #[test]
-fn what_is_given_back_must_fit() {
+fn a_reversal_must_not_overflow_the_balance() {
     given([opened_with(MAX_AMOUNT), withdrawn(30), deposited(30)])
         .when(reverse(2))
         .then_refused(Refusal::AmountOverflow);
 }
 
 #[test]
-fn a_freeze_keeps_money_from_being_taken_back_and_from_being_given_back_if_it_says_so() {
+fn a_freeze_blocks_reversals_in_its_directions() {
     given([opened_with(0), deposited(30), frozen()])
         .when(reverse(2))
         .then_refused(Refusal::AccountFrozen);
@@ -137,7 +137,7 @@ fn a_freeze_keeps_money_from_being_taken_back_and_from_being_given_back_if_it_sa
 }
 
 #[test]
-fn closed_accounts_keep_their_entries() {
+fn entries_of_closed_accounts_cannot_be_reversed() {
     let history = || [opened_with(0), deposited(30), withdrawn(30), closed()];
     given(history()).when(reverse(2)).then_refused(Refusal::AccountClosed);
     given([opened_with(100), sent(60, 2)])

@@ -1,5 +1,5 @@
-//! Any sequence of any commands on a few accounts, against the model: 100,000 of them in all, in parts that put their
-//! weight on different rules.
+//! Random sequences of commands on a few accounts, compared with the model: 100,000 in total, in
+//! parts that emphasize different rules.
 
 mod bookkeeping;
 mod steps;
@@ -9,10 +9,12 @@ use passbook_shared::money::MAX_AMOUNT;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use self::bookkeeping::{counterparty_of, from_outside, holds_end_once, legs_match, undone_once};
+use self::bookkeeping::{
+    counterparty_of, entries_are_reversed_once, from_outside, holds_end_once, legs_match,
+};
 use self::steps::{ACCOUNTS, Kind, Step, steps};
 use super::log::{Log, place};
-use super::model::{Kept, Model};
+use super::model::{Model, ModelAccount};
 use super::specification::at;
 use crate::domain::account::OpenAccount;
 use crate::domain::{Account, evolve};
@@ -22,22 +24,52 @@ use Kind::{
     Transfer, Unfreeze, Withdraw,
 };
 
-#[rustfmt::skip]
 const ALL: &[Kind] = &[
-    Open, Deposit, Deposit, Withdraw, Withdraw, Transfer, Transfer, Transfer, Hold, Hold, Capture, Release, Expire, Reverse,
-    Reverse, Reverse, SetOverdraftLimit, Freeze, Unfreeze, Unfreeze, Close,
-];
-#[rustfmt::skip]
-const HOLDS: &[Kind] = &[
-    Deposit, Withdraw, Hold, Hold, Hold, Hold, Capture, Capture, Release, Expire, SetOverdraftLimit, Freeze, Unfreeze, Unfreeze,
+    Open,
+    Deposit,
+    Deposit,
+    Withdraw,
+    Withdraw,
+    Transfer,
+    Transfer,
+    Transfer,
+    Hold,
+    Hold,
+    Capture,
+    Release,
+    Expire,
+    Reverse,
+    Reverse,
+    Reverse,
+    SetOverdraftLimit,
+    Freeze,
+    Unfreeze,
+    Unfreeze,
     Close,
 ];
-#[rustfmt::skip]
+const HOLDS: &[Kind] = &[
+    Deposit,
+    Withdraw,
+    Hold,
+    Hold,
+    Hold,
+    Hold,
+    Capture,
+    Capture,
+    Release,
+    Expire,
+    SetOverdraftLimit,
+    Freeze,
+    Unfreeze,
+    Unfreeze,
+    Close,
+];
 const TRANSFERS: &[Kind] = &[
-    Deposit, Withdraw, Transfer, Transfer, Transfer, Transfer, Reverse, Reverse, Reverse, Reverse, Freeze, Unfreeze, Unfreeze, Close,
+    Deposit, Withdraw, Transfer, Transfer, Transfer, Transfer, Reverse, Reverse, Reverse, Reverse,
+    Freeze, Unfreeze, Unfreeze, Close,
 ];
 
-/// Sends so many random sequences through decider and model.
+/// Runs random sequences through the decider and the model.
 fn run(sequences: u32, kinds: &'static [Kind], largest: i64) {
     let config =
         ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(sequences) };
@@ -45,27 +77,27 @@ fn run(sequences: u32, kinds: &'static [Kind], largest: i64) {
 }
 
 #[test]
-fn of_all_commands() {
+fn sequences_of_all_commands() {
     run(40_000, ALL, 1_000);
 }
 
 #[test]
-fn of_amounts_at_the_end_of_the_scale() {
+fn sequences_with_extreme_amounts() {
     run(20_000, ALL, MAX_AMOUNT);
 }
 
 #[test]
-fn of_holds_and_a_clock() {
+fn sequences_of_holds_and_expiries() {
     run(20_000, HOLDS, 100);
 }
 
 #[test]
-fn of_transfers_and_reversals() {
+fn sequences_of_transfers_and_reversals() {
     run(20_000, TRANSFERS, 100);
 }
 
 fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
-    let (mut log, mut model, mut now, mut brought_in) =
+    let (mut log, mut model, mut now, mut net_inflow) =
         (Log::default(), Model::default(), 0, 0_i128);
     for step in steps {
         now += step.later;
@@ -74,21 +106,26 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
         prop_assert_eq!(
             &decided,
             &log.decide(account_id, &command, at(now)),
-            "the same, asked again"
+            "a decision must be repeatable"
         );
-        let asked = model.ask(account_id, &command, at(now));
-        prop_assert_eq!(decided.as_ref().map(|_| ()).map_err(Clone::clone), asked, "{:?}", command);
+        let expected = model.execute(account_id, &command, at(now));
+        prop_assert_eq!(
+            decided.as_ref().map(|_| ()).map_err(Clone::clone),
+            expected,
+            "{:?}",
+            command
+        );
         let Ok(decided) = decided else { continue };
         let counterparty = decided.events.last().and_then(counterparty_of);
         prop_assert_eq!(counterparty.is_some(), decided.counterparty.is_some());
         let own = decided.events.into_iter().map(|event| (account_id, event));
         let mut legs = Vec::new();
         for (account_id, event) in own.chain(counterparty.zip(decided.counterparty)) {
-            brought_in += from_outside(&event);
+            net_inflow += from_outside(&event);
             let permitted = log.permits(account_id, &event);
             prop_assert!(
                 permitted.is_ok(),
-                "{:?} is decided, and not permitted: {:?}",
+                "{:?} was decided but is forbidden: {:?}",
                 event,
                 permitted
             );
@@ -97,27 +134,24 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
         }
         for leg in legs {
             let other = place(leg.version).and_then(|place| log.events(leg.account_id).get(place));
-            prop_assert_eq!(other, Some(&leg.event), "the other leg");
+            prop_assert_eq!(other, Some(&leg.event), "the other leg must be the expected one");
         }
-        stands_as(&log, &model)?;
+        accounts_match(&log, &model)?;
         prop_assert_eq!(
             model.accounts.values().map(|account| account.balance).sum::<i128>(),
-            brought_in
+            net_inflow
         );
     }
-    for (_, happened) in log.accounts() {
-        prop_assert_eq!(
-            &happened.events.iter().fold(Account::default(), evolve),
-            &happened.account
-        );
-        undone_once(&happened.events)?;
-        holds_end_once(&happened.events)?;
+    for (_, history) in log.accounts() {
+        prop_assert_eq!(&history.events.iter().fold(Account::default(), evolve), &history.account);
+        entries_are_reversed_once(&history.events)?;
+        holds_end_once(&history.events)?;
     }
     legs_match(&log)
 }
 
-/// Each account is as the model has it.
-fn stands_as(log: &Log, model: &Model) -> Result<(), TestCaseError> {
+/// Compares each account with the model.
+fn accounts_match(log: &Log, model: &Model) -> Result<(), TestCaseError> {
     for account_id in ACCOUNTS {
         let (Some(summary), Some(kept)) =
             (log.account(account_id).summary(), model.accounts.get(&account_id))
@@ -145,13 +179,13 @@ fn stands_as(log: &Log, model: &Model) -> Result<(), TestCaseError> {
             summary.balance.abs() <= MAX_AMOUNT && (0..=MAX_AMOUNT).contains(&summary.held)
         );
         if let Account::Open(open) = log.account(account_id) {
-            holds_as(open, kept)?;
+            holds_match(open, kept)?;
         }
     }
     Ok(())
 }
 
-fn holds_as(open: &OpenAccount, kept: &Kept) -> Result<(), TestCaseError> {
+fn holds_match(open: &OpenAccount, kept: &ModelAccount) -> Result<(), TestCaseError> {
     let is_open =
         |hold_id| kept.holds.get(hold_id).is_some_and(|hold| hold.status == HoldStatus::Open);
     prop_assert!(open.holds.keys().all(is_open));
@@ -163,7 +197,7 @@ fn holds_as(open: &OpenAccount, kept: &Kept) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn events_and_states_survive_being_stored() {
+fn events_and_states_survive_serialization() {
     let stored = |steps: Vec<Step>| {
         let (mut log, mut now) = (Log::default(), 0);
         for step in steps {
@@ -190,8 +224,8 @@ fn events_and_states_survive_being_stored() {
 }
 
 #[test]
-fn no_log_however_wrong_breaks_the_fold() {
-    // Events that were decided for any account, on another, whose decider may never have let them happen.
+fn a_corrupt_log_does_not_break_the_fold() {
+    // Events decided for one account, applied to another that may never have allowed them.
     let shuffled = |steps: Vec<Step>| {
         let (mut log, mut wrong) = (Log::default(), Log::default());
         for (n, step) in steps.into_iter().enumerate() {

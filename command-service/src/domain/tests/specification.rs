@@ -1,4 +1,4 @@
-//! `given(events).when(command).then(events)`, and short names for what the tests speak of.
+//! `given(events).when(command).then(events)`, with short names for accounts, events and commands.
 
 mod commands;
 mod events;
@@ -12,34 +12,34 @@ pub(super) use self::events::*;
 use super::log::Log;
 use crate::domain::{Account, Command, Decided, Refusal};
 
-/// The account that is spoken of.
+/// Account under test.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0xA);
-/// One that it sends money to or gets some from.
+/// Counterparty of the account under test.
 pub(super) const OTHER: Uuid = Uuid::from_u128(0xB);
 
-/// An account with a history, and perhaps others.
+/// Accounts with their histories.
 #[must_use]
 pub(super) struct Given {
     log: Log,
     now: Timestamp,
 }
 
-/// What was decided.
+/// Decision on the command.
 #[must_use]
 pub(super) struct When(Result<Decided, Refusal>);
 
-/// The account, to which this has happened.
+/// Starts with the history of [`ACCOUNT`].
 pub(super) fn given(history: impl IntoIterator<Item = AccountEvent>) -> Given {
     Given { log: Log::default(), now: at(0) }.and(ACCOUNT, history)
 }
 
-/// The account, to which this has happened, each after so many seconds.
+/// Starts with the history of [`ACCOUNT`], each event at its time in seconds.
 pub(super) fn given_at(history: impl IntoIterator<Item = (i64, AccountEvent)>) -> Given {
     Given { log: Log::default(), now: at(0) }.and_at(ACCOUNT, history)
 }
 
 impl Given {
-    /// Another account, to which that has happened, each after so many seconds.
+    /// Adds the history of another account, each event at its time in seconds.
     pub(super) fn and_at(
         mut self,
         account_id: Uuid,
@@ -52,7 +52,7 @@ impl Given {
         self
     }
 
-    /// Another account, to which that has happened.
+    /// Adds the history of another account.
     pub(super) fn and(
         mut self,
         account_id: Uuid,
@@ -62,32 +62,32 @@ impl Given {
         self
     }
 
-    /// It is so late.
+    /// Sets the clock.
     pub(super) fn at(self, seconds: i64) -> Self {
         Self { now: at(seconds), ..self }
     }
 
-    /// Asks this of the account.
+    /// Decides a command on [`ACCOUNT`].
     pub(super) fn when(self, command: Command) -> When {
         When(self.log.decide(ACCOUNT, &command, self.now))
     }
 
-    /// How it stands.
+    /// Asserts the state.
     #[track_caller]
     pub(super) fn then_it_is(self, account: &Account) {
         assert_eq!(self.log.account(ACCOUNT), account);
     }
 
-    /// How much of its money is set aside, and how much is there to go out.
+    /// Asserts the held and the available money.
     #[track_caller]
     pub(super) fn then_it_has(self, held: i64, available: i64) {
-        let summary = self.log.account(ACCOUNT).summary().expect("it was opened");
+        let summary = self.log.account(ACCOUNT).summary().expect("the account was opened");
         assert_eq!((summary.held, summary.available), (held, available));
     }
 }
 
 impl When {
-    /// These events follow.
+    /// Asserts that exactly these events follow.
     #[track_caller]
     pub(super) fn then(self, events: impl IntoIterator<Item = AccountEvent>) {
         assert_eq!(
@@ -96,25 +96,25 @@ impl When {
         );
     }
 
-    /// This follows on the account, and that on the other.
+    /// Asserts one event on each account.
     #[track_caller]
     pub(super) fn then_on_both(self, own: AccountEvent, other: AccountEvent) {
         assert_eq!(self.0, Ok(Decided { events: vec![own], counterparty: Some(other) }));
     }
 
-    /// It is accepted, and nothing follows: what is asked for is so already.
+    /// Asserts that the command is accepted without an event.
     #[track_caller]
     pub(super) fn then_nothing(self) {
         self.then([]);
     }
 
-    /// It is refused.
+    /// Asserts a refusal.
     #[track_caller]
     pub(super) fn then_refused(self, refusal: Refusal) {
         assert_eq!(self.0, Err(refusal));
     }
 
-    /// It is refused because of the other account.
+    /// Asserts a refusal by the other account.
     #[track_caller]
     pub(super) fn then_refused_by_other(self, refusal: Refusal) {
         self.then_refused(Refusal::Counterparty { account_id: OTHER, refusal: Box::new(refusal) });

@@ -6,7 +6,7 @@ use super::specification::*;
 use crate::domain::{Account, Command, Refusal};
 
 #[test]
-fn both_accounts_get_a_leg_that_names_the_other() {
+fn both_legs_of_a_transfer_name_each_other() {
     given([opened_with(100)])
         .and(OTHER, [opened_with(0), deposited(5)])
         .when(send(100))
@@ -14,13 +14,13 @@ fn both_accounts_get_a_leg_that_names_the_other() {
 }
 
 #[test]
-fn what_is_sent_is_gone_and_what_is_received_is_there() {
+fn a_transfer_moves_the_balance() {
     given([opened_with(100), sent(60, 2)]).then_it_has(0, 40);
     given([opened_with(100), received(60, 2)]).then_it_has(0, 160);
 }
 
 #[test]
-fn no_more_is_sent_than_there_is() {
+fn a_transfer_cannot_exceed_the_available_money() {
     given([opened_with(100), held(30)])
         .and(OTHER, [opened_with(0)])
         .when(send(71))
@@ -32,7 +32,7 @@ fn no_more_is_sent_than_there_is() {
 }
 
 #[test]
-fn an_account_does_not_send_to_itself_whether_or_not_it_is_there() {
+fn a_transfer_to_the_same_account_is_refused() {
     given([opened_with(100)])
         .when(transfer(TRANSFER, ACCOUNT, 1))
         .then_refused(Refusal::SameAccount);
@@ -40,7 +40,7 @@ fn an_account_does_not_send_to_itself_whether_or_not_it_is_there() {
 }
 
 #[test]
-fn a_transfer_id_is_taken_once_whoever_sends() {
+fn a_transfer_id_cannot_be_reused() {
     let by_other = AccountEvent::MoneySent(leg(TRANSFER, 1, ACCOUNT, 2));
     given([opened_with(100), received(1, 2)])
         .and(OTHER, [opened_with(100), by_other])
@@ -60,13 +60,13 @@ fn a_transfer_id_is_taken_once_whoever_sends() {
 }
 
 #[test]
-fn both_accounts_must_be_there() {
+fn both_accounts_of_a_transfer_must_exist() {
     given([]).and(OTHER, [opened_with(0)]).when(send(1)).then_refused(Refusal::AccountNotFound);
     given([opened_with(100)]).when(send(1)).then_refused_by_other(Refusal::AccountNotFound);
 }
 
 #[test]
-fn and_be_open() {
+fn both_accounts_of_a_transfer_must_be_open() {
     given([opened_with(0), closed()])
         .and(OTHER, [opened_with(0)])
         .when(send(1))
@@ -76,7 +76,7 @@ fn and_be_open() {
 }
 
 #[test]
-fn and_be_of_one_currency() {
+fn both_accounts_of_a_transfer_must_have_the_same_currency() {
     let mut in_yen = opening(0, 0);
     in_yen.currency = "JPY".parse().unwrap();
     let mismatch = Refusal::CurrencyMismatch { from: "EUR".parse().unwrap(), to: in_yen.currency };
@@ -87,7 +87,7 @@ fn and_be_of_one_currency() {
 }
 
 #[test]
-fn a_frozen_account_sends_nothing_and_receives_unless_that_is_blocked() {
+fn a_frozen_account_sends_no_transfers_and_receives_unless_credits_are_blocked() {
     let to = |event| given([opened_with(100)]).and(OTHER, [opened_with(0), event]);
     given([opened_with(100), frozen()])
         .and(OTHER, [opened_with(0)])
@@ -100,7 +100,7 @@ fn a_frozen_account_sends_nothing_and_receives_unless_that_is_blocked() {
 }
 
 #[test]
-fn the_account_that_receives_stays_within_what_json_holds_exactly() {
+fn the_receiving_balance_stays_within_the_range_of_exact_json_integers() {
     given([opened_with(100)])
         .and(OTHER, [opened_with(MAX_AMOUNT)])
         .when(send(1))
@@ -108,7 +108,7 @@ fn the_account_that_receives_stays_within_what_json_holds_exactly() {
 }
 
 #[test]
-fn legs_keep_what_the_sender_says() {
+fn both_legs_keep_the_reference_and_metadata() {
     let Command::Transfer(mut asked) = send(1) else { unreachable!() };
     asked.effective_at = Some(at(-60));
     asked.metadata = serde_json::from_str(r#"{"till": "3"}"#).unwrap();
@@ -125,6 +125,6 @@ fn legs_keep_what_the_sender_says() {
 }
 
 #[test]
-fn a_log_with_legs_on_an_account_that_is_not_there_does_not_open_it() {
+fn a_leg_does_not_open_an_unopened_account() {
     given([sent(1, 2), received(1, 2)]).then_it_is(&Account::Unopened);
 }

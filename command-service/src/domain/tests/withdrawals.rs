@@ -4,24 +4,24 @@ use super::specification::*;
 use crate::domain::Refusal;
 
 #[test]
-fn money_goes_out_to_the_last_cent() {
+fn a_withdrawal_can_empty_the_account() {
     given([opened_with(100), deposited(50)]).when(withdraw(150)).then([withdrawn(150)]);
 }
 
 #[test]
-fn but_no_further_and_the_refusal_says_what_there_is() {
+fn a_withdrawal_beyond_the_available_money_is_refused_with_the_amounts() {
     given([opened_with(100), withdrawn(30)])
         .when(withdraw(71))
         .then_refused(Refusal::InsufficientFunds { available: 70, overdraft_limit: 0 });
 }
 
 #[test]
-fn an_overdraft_goes_to_its_limit() {
+fn a_withdrawal_can_use_the_overdraft_up_to_its_limit() {
     given([opened_with_overdraft(100, 500)]).when(withdraw(600)).then([withdrawn(600)]);
 }
 
 #[test]
-fn and_no_further() {
+fn a_withdrawal_beyond_the_overdraft_limit_is_refused() {
     given([opened_with_overdraft(100, 500)])
         .when(withdraw(601))
         .then_refused(Refusal::InsufficientFunds { available: 100, overdraft_limit: 500 });
@@ -44,7 +44,7 @@ fn the_largest_overdraft_and_amount_do_not_overflow() {
 }
 
 #[test]
-fn a_frozen_account_gives_nothing_out() {
+fn a_frozen_account_refuses_withdrawals() {
     given([opened_with(100), frozen()]).when(withdraw(1)).then_refused(Refusal::AccountFrozen);
     given([opened_with(100), frozen_both_ways()])
         .when(withdraw(1))
@@ -52,16 +52,16 @@ fn a_frozen_account_gives_nothing_out() {
 }
 
 #[test]
-fn that_it_is_frozen_is_said_before_what_there_is() {
+fn a_freeze_is_reported_before_insufficient_funds() {
     given([opened_with(0), frozen()]).when(withdraw(1)).then_refused(Refusal::AccountFrozen);
 }
 
 #[test]
-fn once_unfrozen_it_does_again() {
+fn an_unfrozen_account_allows_withdrawals_again() {
     given([opened_with(100), frozen(), unfrozen()]).when(withdraw(1)).then([withdrawn(1)]);
 }
 
 #[test]
-fn a_closed_account_gives_nothing_out() {
+fn a_closed_account_refuses_withdrawals() {
     given([opened_with(0), closed()]).when(withdraw(1)).then_refused(Refusal::AccountClosed);
 }

@@ -1,4 +1,4 @@
-//! Bodies of answers.
+//! Bodies of answers to accepted commands.
 
 use passbook_shared::event::AccountEvent;
 use passbook_shared::event::schema::EventData;
@@ -13,7 +13,7 @@ use super::hold::AnsweredHold;
 use crate::domain::AccountSummary;
 use crate::outcome::{Accepted, AccountChange};
 
-/// Which of the bodies it is.
+/// Type of an answer's body.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::http) enum Shape {
     Account,
@@ -21,7 +21,7 @@ pub(in crate::http) enum Shape {
     Transfer,
 }
 
-/// What an accepted command is answered with.
+/// Body of the answer to an accepted command.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(in crate::http) enum Body<'a> {
@@ -30,22 +30,23 @@ pub(in crate::http) enum Body<'a> {
     Transfer(TransferAnswer<'a>),
 }
 
-/// The account after the command, and the events that the command caused.
+/// Account after the command, and the events that the command caused.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct CommandAnswer<'a> {
     account_id: Uuid,
-    /// The account's version after the command; also the `ETag`.
+    /// Version of the account after the command; also the `ETag`.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// Where the account's newest event is in the log: partition and position. For `at_least` of a query.
+    /// Position of the account's newest event in the log: partition and number. For `at_least` of a
+    /// query.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
     account: &'a AccountSummary,
-    /// Oldest first; none if what was asked for was so already.
+    /// Events in order; empty if the account already was in the requested state.
     events: Vec<AnsweredEvent<'a>>,
 }
 
-/// An event that a command caused.
+/// Event that a command caused.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = CausedEvent)]
 pub(in crate::http) struct AnsweredEvent<'a> {
@@ -53,20 +54,20 @@ pub(in crate::http) struct AnsweredEvent<'a> {
     #[serde(rename = "type")]
     #[schema(examples("MoneyDeposited"))]
     event_type: &'a str,
-    /// Its place in the account, from 1.
+    /// Version of the account after the event, from 1.
     #[schema(minimum = 1, examples(7))]
     version: i64,
-    /// Its place in the log.
+    /// Position in the log: partition and number.
     #[schema(value_type = String, pattern = "^[0-9]+-[0-9]+$", examples("3-1042"))]
     position: Position,
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
-    /// What happened.
+    /// Payload of the event.
     #[schema(value_type = EventData)]
     data: &'a RawValue,
 }
 
-/// The account after a command on one of its holds, and the hold.
+/// Account after a command on one of its holds, and the hold.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct HoldAnswer<'a> {
     #[serde(flatten)]
@@ -78,14 +79,14 @@ pub(in crate::http) struct HoldAnswer<'a> {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct TransferAnswer<'a> {
     transfer_id: Uuid,
-    /// The account that sent.
+    /// Sending account.
     from: CommandAnswer<'a>,
-    /// The account that received.
+    /// Receiving account.
     to: CommandAnswer<'a>,
 }
 
 impl<'a> Body<'a> {
-    /// The body for what was done, made of nothing else; nothing if that is not what such a command does.
+    /// Builds the body of type `shape`. Returns `None` if the events do not fit the shape.
     pub(in crate::http) fn of(accepted: &'a Accepted, shape: Shape) -> Option<Self> {
         let own = CommandAnswer::of(&accepted.own);
         match shape {
@@ -102,7 +103,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// For the `ETag`: the version of the account that the command was for.
+    /// Returns the version for the `ETag`: that of the account that the command addressed.
     pub(super) fn version(&self) -> i64 {
         match self {
             Self::Account(own) | Self::Hold(HoldAnswer { answer: own, .. }) => own.version,
@@ -111,19 +112,18 @@ impl<'a> Body<'a> {
     }
 }
 
-fn last_event(done: &AccountChange) -> Option<AccountEvent> {
-    done.events.last()?.decode().ok()
+fn last_event(change: &AccountChange) -> Option<AccountEvent> {
+    change.events.last()?.decode().ok()
 }
 
 impl<'a> CommandAnswer<'a> {
-    /// The answer to what was done.
-    fn of(done: &'a AccountChange) -> Self {
+    fn of(change: &'a AccountChange) -> Self {
         Self {
-            account_id: done.account_id,
-            version: done.version,
-            position: done.position,
-            account: &done.account,
-            events: done.events.iter().map(|event| AnsweredEvent::of(event)).collect(),
+            account_id: change.account_id,
+            version: change.version,
+            position: change.position,
+            account: &change.account,
+            events: change.events.iter().map(|event| AnsweredEvent::of(event)).collect(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One of many commands: the request for it alone, and beside it what that has in its path and headers.
+//! One element of a bulk request: the single-command body plus the fields that are otherwise in the
+//! path and the headers.
 
 use passbook_shared::http::extract::Fields;
 use passbook_shared::http::problem::Problem;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::Command;
+use crate::http::bounded::{BodyInt, LARGEST};
 use crate::http::capture::CaptureRequest;
 use crate::http::command_headers::IdempotencyKey;
 use crate::http::freeze::FreezeRequest;
@@ -17,9 +19,8 @@ use crate::http::overdraft_limit::OverdraftLimitRequest;
 use crate::http::reason::ReasonRequest;
 use crate::http::reverse::ReversalRequest;
 use crate::http::transfer::TransferRequest;
-use crate::http::whole::{LARGEST, Number};
 
-/// What a command says it is.
+/// Discriminator of a command, in its field `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum CommandType {
@@ -37,7 +38,7 @@ pub(super) enum CommandType {
     Close,
 }
 
-/// A command that was read.
+/// Parsed element.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) account_id: Uuid,
@@ -46,17 +47,17 @@ pub(super) struct Read {
     pub(super) expected_version: Option<i64>,
 }
 
-/// The command that an object's fields are.
+/// Parses the fields of an element.
 ///
 /// # Errors
 /// 400 `malformed_request` that names the field.
 pub(super) fn read(mut fields: Fields<'_>, now: Timestamp) -> Result<Read, Problem> {
     let command_type = fields.need("type")?;
     let key: Option<IdempotencyKey> = fields.take("idempotency_key")?.flatten();
-    let expected: Option<Number<0, LARGEST>> = fields.take("expected_version")?.flatten();
+    let expected: Option<BodyInt<0, LARGEST>> = fields.take("expected_version")?.flatten();
     let idempotency_key = key.map(|IdempotencyKey(key)| key);
     let (account_id, command) = command(command_type, fields, idempotency_key.as_deref(), now)?;
-    Ok(Read { account_id, command, idempotency_key, expected_version: expected.map(Number::get) })
+    Ok(Read { account_id, command, idempotency_key, expected_version: expected.map(BodyInt::get) })
 }
 
 fn command(
@@ -103,7 +104,7 @@ fn command(
     }
 }
 
-/// A command whose account is in the path of the request for it alone.
+/// Parses a command whose single request has its account in the path.
 fn on_account<'a>(
     mut fields: Fields<'a>,
     read: impl FnOnce(Uuid, Fields<'a>) -> Result<Command, Problem>,

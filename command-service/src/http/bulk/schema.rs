@@ -1,4 +1,4 @@
-//! The schemas of many commands: those of the requests and answers for one, and what is beside them.
+//! Schemas of bulk requests and answers, derived from the schemas of the single ones.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use utoipa::openapi::schema::{
 use utoipa::openapi::{KnownFormat, Ref, RefOr, SchemaFormat};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::MOST;
 use super::command::CommandType;
+use super::parse::MOST;
 use super::results::Kind;
 use crate::http::answer::{CommandAnswer, HoldAnswer, TransferAnswer};
 use crate::http::capture::CaptureRequest;
@@ -26,7 +26,7 @@ use crate::http::reverse::ReversalRequest;
 use crate::http::transfer::TransferRequest;
 use crate::http::{examples, schemas};
 
-/// Many commands.
+/// Schema of the request body.
 pub(in crate::http) struct BulkRequest;
 
 type Schemas = Vec<(String, RefOr<Schema>)>;
@@ -42,7 +42,7 @@ impl ToSchema for BulkRequest {
             one_of("type", commands.iter().map(|(tag, name, _)| (tag.as_str(), name.as_str())));
         schemas.push((
             "BulkCommand".to_owned(),
-            by_type.description(Some("One of many commands")).into(),
+            by_type.description(Some("One command of a bulk request")).into(),
         ));
         schemas.extend(commands.into_iter().map(|(_, name, schema)| (name, schema.into())));
     }
@@ -52,15 +52,19 @@ impl PartialSchema for BulkRequest {
     fn schema() -> RefOr<Schema> {
         let commands = ArrayBuilder::new().items(Ref::from_schema_name("BulkCommand"));
         let atomic = ObjectBuilder::new().schema_type(Type::Boolean);
-        let atomic = atomic
-            .description(Some("Whether all are to be done, or none; if absent, each by itself"));
+        let atomic = atomic.description(Some(
+            "Executes all commands or none; if absent, each command is independent",
+        ));
         let example = serde_json::json!({"commands": [
-            {"type": "deposit", "account_id": examples::ACCOUNT, "amount": 25_000, "idempotency_key": "order-1"},
-            {"type": "transfer", "from": examples::ACCOUNT, "to": examples::OTHER, "amount": 2_000, "idempotency_key": "order-2"},
-            {"type": "hold", "account_id": examples::ACCOUNT, "amount": 5_000, "idempotency_key": "order-3"},
+            {"type": "deposit", "account_id": examples::ACCOUNT, "amount": 25_000,
+             "idempotency_key": "order-1"},
+            {"type": "transfer", "from": examples::ACCOUNT, "to": examples::OTHER, "amount": 2_000,
+             "idempotency_key": "order-2"},
+            {"type": "hold", "account_id": examples::ACCOUNT, "amount": 5_000,
+             "idempotency_key": "order-3"},
         ]});
         ObjectBuilder::new()
-            .description(Some("Many commands: at most 1,000, in a body of at most 2 MiB"))
+            .description(Some("At most 1,000 commands, in a body of at most 2 MiB"))
             .property("atomic", atomic)
             .property("commands", commands.min_items(Some(1)).max_items(Some(MOST)))
             .required("commands")
@@ -70,7 +74,7 @@ impl PartialSchema for BulkRequest {
     }
 }
 
-/// The commands: type, name of the schema, and schema.
+/// Returns the type, the schema name and the schema of each command.
 fn commands() -> impl Iterator<Item = (String, String, Object)> {
     let account = ["account_id"].as_slice();
     let hold = ["account_id", "hold_id"].as_slice();
@@ -94,8 +98,8 @@ fn commands() -> impl Iterator<Item = (String, String, Object)> {
     })
 }
 
-/// The request for one command, as one of many: with its type, `ids` that are else in the path, and what is else in
-/// headers.
+/// Turns the schema of a single command into that of a bulk element. Adds the type, the path's
+/// `ids` and the fields that replace headers.
 fn of_type(tag: &str, alone: RefOr<Schema>, ids: &[&str]) -> Option<Object> {
     let RefOr::T(Schema::Object(mut object)) = alone else { return None };
     own(&mut object, "type", only(tag), true);
@@ -109,7 +113,7 @@ fn of_type(tag: &str, alone: RefOr<Schema>, ids: &[&str]) -> Option<Object> {
     Some(object)
 }
 
-/// A schema that is that of one of these names, as the property `tag` says.
+/// Builds a `oneOf` of the named schemas, discriminated by the property `tag`.
 fn one_of<'a>(tag: &str, schemas: impl Iterator<Item = (&'a str, &'a str)>) -> OneOfBuilder {
     let mut one_of = OneOfBuilder::new();
     let mut mapping = Vec::new();
@@ -128,7 +132,7 @@ fn own(object: &mut Object, name: &str, schema: Object, required: bool) {
     }
 }
 
-/// The text and no other.
+/// Schema of a constant string.
 fn only(text: &str) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some([text])).build()
 }
@@ -138,12 +142,12 @@ fn uuid() -> Object {
     ObjectBuilder::new().schema_type(Type::String).format(Some(format)).build()
 }
 
-/// What became of each of them.
+/// Schema of the answer.
 pub(in crate::http) struct BulkAnswer;
 
 type SchemaOf = fn() -> RefOr<Schema>;
 
-/// The results of commands by `result`: name of the schema, that of the answer to the command alone, and its statuses.
+/// Results by discriminator: schema name, schema of the single answer, and range of statuses.
 const RESULTS: [(Kind, &str, SchemaOf, [u16; 2]); 4] = [
     (Kind::Account, "AccountResult", CommandAnswer::schema, [200, 201]),
     (Kind::Hold, "HoldResult", HoldAnswer::schema, [200, 201]),
@@ -161,7 +165,7 @@ impl ToSchema for BulkAnswer {
         let by_result = one_of("result", tags.into_iter());
         schemas.push((
             "BulkResult".to_owned(),
-            by_result.description(Some("What became of one of many commands")).into(),
+            by_result.description(Some("Result of one command")).into(),
         ));
         let results = RESULTS.iter().filter_map(|(result, name, alone, statuses)| {
             Some(((*name).to_owned(), with_result(*result, flat(alone())?, *statuses).into()))
@@ -173,21 +177,22 @@ impl ToSchema for BulkAnswer {
 impl PartialSchema for BulkAnswer {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
-            .description(Some("What became of each command, in their order"))
+            .description(Some("One result for each command, in request order"))
             .property("results", ArrayBuilder::new().items(Ref::from_schema_name("BulkResult")))
             .required("results")
             .into()
     }
 }
 
-/// An answer, as one of many.
+/// Turns the schema of a single answer into that of a bulk result.
 fn with_result(result: Kind, mut answer: Object, [least, most]: [u16; 2]) -> Object {
     own(&mut answer, "result", only(result.as_str()), true);
-    let description = "The status that the answer to it alone would have";
+    let description = "Status that a single request would have got";
     let status = ObjectBuilder::new().schema_type(Type::Integer).description(Some(description));
     answer.required.retain(|name| name != "status");
     own(&mut answer, "status", status.minimum(Some(least)).maximum(Some(most)).build(), true);
-    let description = "There, and true, if this is the answer to an earlier command with the key";
+    let description =
+        "True if the answer was replayed from an earlier command with the same key; else absent";
     own(
         &mut answer,
         "replayed",
@@ -197,7 +202,7 @@ fn with_result(result: Kind, mut answer: Object, [least, most]: [u16; 2]) -> Obj
     answer
 }
 
-/// An object with the properties of all that a schema is made of.
+/// Merges the parts of an `allOf` schema into one object.
 fn flat(schema: RefOr<Schema>) -> Option<Object> {
     match schema {
         RefOr::T(Schema::Object(object)) => Some(object),

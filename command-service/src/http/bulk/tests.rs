@@ -1,9 +1,15 @@
+//! Tests of bulk requests.
+
+mod results;
+
+use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
+use passbook_shared::timestamp::Timestamp;
 use serde_json::{Value, json};
 
-use super::*;
-use crate::domain::{Command, Refusal};
-use crate::outcome::{Answer, CommandError, CommandResult, Outcome};
+use super::parse::{MOST, Set, read};
+use crate::domain::Command;
+use crate::http::command_headers::BulkHeaders;
 
 const ACCOUNT: &str = "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60";
 const OTHER: &str = "01990d2c-7b10-7c41-8e52-93d70a4c1f88";
@@ -24,16 +30,20 @@ fn read_commands(commands: &Value) -> Result<Set, Problem> {
     read_text(&json!({ "commands": commands }).to_string())
 }
 
-/// A command of each type, with all it can have.
+/// Returns a command of each type with all of its fields.
 fn each_type() -> Value {
     let metadata = json!({"till": "3"});
     json!([
-        {"type": "open", "owner": "customer-4711", "currency": "EUR", "initial_deposit": 5, "idempotency_key": "k"},
-        {"type": "deposit", "account_id": ACCOUNT, "amount": 1, "reference": "a", "effective_at": "2026-01-01T00:00:00Z",
-         "metadata": metadata, "expected_version": 7},
-        {"type": "withdraw", "account_id": ACCOUNT, "amount": 1, "expected_version": null, "idempotency_key": null},
-        {"type": "transfer", "from": ACCOUNT, "to": OTHER, "amount": 1, "transfer_id": OTHER, "metadata": metadata},
-        {"type": "hold", "account_id": ACCOUNT, "amount": 1, "hold_id": OTHER, "expires_at": "2099-01-01T00:00:00Z"},
+        {"type": "open", "owner": "customer-4711", "currency": "EUR", "initial_deposit": 5,
+         "idempotency_key": "k"},
+        {"type": "deposit", "account_id": ACCOUNT, "amount": 1, "reference": "a",
+         "effective_at": "2026-01-01T00:00:00Z", "metadata": metadata, "expected_version": 7},
+        {"type": "withdraw", "account_id": ACCOUNT, "amount": 1, "expected_version": null,
+         "idempotency_key": null},
+        {"type": "transfer", "from": ACCOUNT, "to": OTHER, "amount": 1, "transfer_id": OTHER,
+         "metadata": metadata},
+        {"type": "hold", "account_id": ACCOUNT, "amount": 1, "hold_id": OTHER,
+         "expires_at": "2099-01-01T00:00:00Z"},
         {"type": "capture", "account_id": ACCOUNT, "hold_id": OTHER, "amount": 1},
         {"type": "release", "account_id": ACCOUNT, "hold_id": OTHER, "reason": "cancelled"},
         {"type": "reverse", "account_id": ACCOUNT, "version": 2, "reference": "twice"},
@@ -65,21 +75,21 @@ fn each_type_is_read_into_its_command() {
 }
 
 #[test]
-fn what_its_key_names_is_made_the_same_each_time() {
+fn ids_derived_from_a_key_are_stable() {
     let commands = json!([
         {"type": "open", "owner": "a", "currency": "EUR", "idempotency_key": "k"},
         {"type": "transfer", "from": ACCOUNT, "to": OTHER, "amount": 1, "idempotency_key": "k"},
         {"type": "hold", "account_id": ACCOUNT, "amount": 1, "idempotency_key": "k"},
     ]);
-    let asked = || {
+    let parsed = || {
         let requests = read_commands(&commands).unwrap().requests;
         requests
             .into_iter()
             .map(|request| (request.account_id, request.command))
             .collect::<Vec<_>>()
     };
-    let first = asked();
-    assert_eq!(first, asked());
+    let first = parsed();
+    assert_eq!(first, parsed());
     let [_, (_, Command::Transfer(transfer)), (_, Command::Hold(hold))] = first.as_slice() else {
         panic!("{first:?}")
     };
@@ -87,7 +97,7 @@ fn what_its_key_names_is_made_the_same_each_time() {
 }
 
 #[test]
-fn up_to_twenty_malformed_commands_are_named() {
+fn at_most_twenty_malformed_commands_are_listed() {
     let bad = json!({"type": "deposit", "account_id": ACCOUNT, "amount": 0});
     let good = json!({"type": "deposit", "account_id": ACCOUNT, "amount": 1});
     for (count, named) in [(1, 1), (3, 3), (25, 20)] {
@@ -102,7 +112,7 @@ fn up_to_twenty_malformed_commands_are_named() {
 }
 
 #[test]
-fn an_element_that_is_no_object_hides_no_other() {
+fn a_non_object_element_does_not_hide_other_errors() {
     let commands =
         json!([5, {"type": "deposit", "account_id": ACCOUNT, "amount": 0}, null, [], "x"]);
     let problem = read_commands(&commands).unwrap_err();
@@ -117,7 +127,7 @@ fn an_element_that_is_no_object_hides_no_other() {
 }
 
 #[test]
-fn what_is_malformed_is_named_by_its_path() {
+fn a_malformed_field_is_named_by_its_path() {
     let deposit = |more: &str| {
         let good = format!(r#"{{"type":"deposit","account_id":"{ACCOUNT}","amount":1}}"#);
         format!(r#"{{"commands":[{good},{{"type":"deposit","account_id":"{ACCOUNT}"{more}}}]}}"#)
@@ -164,14 +174,21 @@ fn what_is_malformed_is_named_by_its_path() {
         assert_eq!(problem.errors[0].field, field, "{body}: {}", problem.detail);
         assert_eq!((problem.status, problem.code.as_str()), (400, "malformed_request"));
     }
+}
+
+#[test]
+fn a_request_has_at_most_a_thousand_commands() {
     let many = vec![json!({"type": "close", "account_id": ACCOUNT}); MOST + 1];
     assert!(read_commands(&json!(many[1..])).is_ok());
     assert_eq!(read_commands(&json!(many)).unwrap_err().errors[0].field, "commands");
 }
 
+fn deposit(account: &str, key: &str) -> Value {
+    json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": key})
+}
+
 #[test]
-fn keys_are_asked_for_and_in_a_set_each_is_there_once() {
-    let deposit = |account: &str, key: &str| json!({"type": "deposit", "account_id": account, "amount": 1, "idempotency_key": key});
+fn keys_can_be_required_and_must_be_unique_in_a_set() {
     let set = |commands: Value| json!({"atomic": true, "commands": commands}).to_string();
     let twice =
         read_text(&set(json!([deposit(ACCOUNT, "a"), deposit(OTHER, "a"), deposit(ACCOUNT, "a")])));
@@ -183,66 +200,4 @@ fn keys_are_asked_for_and_in_a_set_each_is_there_once() {
     let problem = read(without.as_bytes(), &headers(), true, Timestamp::now()).unwrap_err();
     assert_eq!(problem.code, "idempotency_key_missing");
     assert_eq!(problem.errors[0].field, "commands[1].idempotency_key");
-}
-
-#[test]
-fn a_set_is_refused_with_its_first_refusal() {
-    let asked = vec![Asked { account_id: ACCOUNT.parse().unwrap(), form: Form::ENTRY }; 3];
-    let refused = |refusal| Ok(Answer { replayed: false, outcome: Outcome::Refused(refusal) });
-    let results = [
-        Err(CommandError::SetAborted),
-        refused(Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 }),
-        Err(CommandError::SetAborted),
-    ];
-    let problem = serde_json::to_value(results::first_not_done(&asked, &results).unwrap()).unwrap();
-    assert_eq!(problem["status"], 422);
-    assert_eq!(
-        (&problem["code"], &problem["index"], &problem["available"]),
-        (&json!("insufficient_funds"), &json!(1), &json!(3))
-    );
-    assert!(problem["detail"].as_str().unwrap().starts_with("`commands[1]`: "));
-    let missing =
-        results::first_not_done(&asked[..1], &[refused(Refusal::AccountNotFound)]).unwrap();
-    assert_eq!((missing.status, missing.code.as_str()), (422, "account_not_found"));
-    let away =
-        results::first_not_done(&asked[..1], &[Err(CommandError::StoreUnavailable("away".into()))])
-            .unwrap();
-    assert_eq!((away.status, away.retry_after, away.facts.len()), (503, Some(1), 0));
-}
-
-#[test]
-fn results_are_told_as_single_answers_are() {
-    let asked = vec![Asked { account_id: ACCOUNT.parse().unwrap(), form: Form::ENTRY }; 2];
-    let replayed = Answer { replayed: true, outcome: Outcome::Refused(Refusal::AccountNotFound) };
-    let body = results::write(&asked, &[Ok(replayed), Err(CommandError::Overloaded)]).unwrap();
-    let told: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(told["results"][0]["status"], 404);
-    assert_eq!(told["results"][0]["replayed"], true);
-    assert_eq!(told["results"][1]["code"], "overloaded");
-    assert_eq!(told["results"][1].get("replayed"), None);
-    let done = crate::http::examples::bulk().unwrap();
-    assert_eq!(done["results"][0]["status"], 201);
-    assert_eq!(done["results"][0]["account"], crate::http::examples::deposit().unwrap()["account"]);
-}
-
-#[test]
-fn a_request_of_which_nothing_was_decided_is_to_be_repeated_as_a_whole() {
-    let problem = |results: &[CommandResult]| {
-        results::none_decided(results)
-            .map(|problem| (problem.status, problem.code, problem.retry_after))
-    };
-    let whole = |code: &str| Some((503, code.to_owned(), Some(1)));
-    let (away, unknown) = (
-        || Err(CommandError::StoreUnavailable("away".into())),
-        || Err(CommandError::OutcomeUnknown),
-    );
-    assert_eq!(problem(&vec![away(); 500]), whole("store_unavailable"));
-    assert_eq!(problem(&[Err(CommandError::Overloaded), away()]), whole("overloaded"));
-    assert_eq!(problem(&[away(), unknown(), away()]), whole("outcome_unknown"));
-    // What was decided has to be told, each by itself.
-    let refused =
-        || Ok(Answer { replayed: false, outcome: Outcome::Refused(Refusal::AccountNotFound) });
-    for decided in [refused(), Err(CommandError::KeyReused), Err(CommandError::Internal)] {
-        assert_eq!(problem(&[away(), decided, away()]), None);
-    }
 }

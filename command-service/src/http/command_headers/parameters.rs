@@ -1,4 +1,4 @@
-//! The same, for the API's document.
+//! OpenAPI parameters for the headers and the query of commands.
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
@@ -9,10 +9,11 @@ use super::{
     LONGEST_IDEMPOTENCY_KEY,
 };
 
-/// A key in a body; may be absent or null.
+/// Schema of an idempotency key in a body; may be absent or null.
 pub(in crate::http) fn optional_key() -> Object {
     let schema_type = SchemaType::from_iter([Type::String, Type::Null]);
-    let description = "Names this change, as the header `Idempotency-Key` does for a single one";
+    let description =
+        "Idempotency key of this command, as the header `Idempotency-Key` of a single one";
     let key = text()
         .pattern(Some("^[ -~]+$"))
         .min_length(Some(1))
@@ -25,14 +26,16 @@ impl utoipa::IntoParams for CommandHeaders {
         let own = [
             header(
                 IDEMPOTENCY_KEY,
-                "Names this change. A repeat with the same key has no second effect: it gets the first answer, byte for \
-                 byte, whether that was done or refused. A key belongs to its account. It is a string of RFC 9651, `\"order 7\"`; \
-                 without its quotes it is the same key, if it has no spaces.",
+                "Identifies this change. A repeat with the same key has no second effect and \
+                 returns the first answer, byte for byte, success or refusal. A key is scoped to \
+                 its account. The value is an RFC 9651 string, `\"order 7\"`; the quotes may be \
+                 omitted if the key has no spaces.",
                 key(),
             ),
             header(
                 "If-Match",
-                "The version the account must be at, in quotes, or a list of such, else 412 `version_mismatch`. `*`: any.",
+                "Expected version of the account, in quotes, or a list of versions; else 412 \
+                 `version_mismatch`. `*` accepts any.",
                 version_tag(),
             ),
         ];
@@ -45,21 +48,19 @@ impl utoipa::IntoParams for BulkHeaders {
         vec![
             header(
                 CORRELATION_ID,
-                "Kept with the events, for those who follow a trail.",
+                "Correlation id, stored with the events.",
                 visible(LONGEST_CORRELATION_ID),
             ),
             header(
                 "traceparent",
-                "W3C trace context, kept with the events; ignored if it is not well-formed.",
+                "W3C trace context, stored with the events; ignored if malformed.",
                 text().examples(["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]),
             ),
             ParameterBuilder::new()
                 .name("dry_run")
                 .parameter_in(ParameterIn::Query)
                 .required(Required::False)
-                .description(Some(
-                    "Decide and answer as it would have been done (200), but do nothing.",
-                ))
+                .description(Some("Decides and answers (200) without changing anything."))
                 .schema(Some(ObjectBuilder::new().schema_type(Type::Boolean)))
                 .build(),
         ]
@@ -70,7 +71,7 @@ fn visible(longest: usize) -> ObjectBuilder {
     text().pattern(Some("^[!-~]+$")).min_length(Some(1)).max_length(Some(longest))
 }
 
-/// `"7"`, or several of these, or `*`.
+/// Schema of `"7"`, a list of these, or `*`.
 fn version_tag() -> ObjectBuilder {
     text()
         .pattern(Some(r#"^(\*|"[0-9]{1,18}"(, *"[0-9]{1,18}")*)$"#))
@@ -78,7 +79,8 @@ fn version_tag() -> ObjectBuilder {
         .examples(["\"7\""])
 }
 
-/// Twice the longest key, all of it escaped, and the quotes.
+/// Schema of a key as an RFC 9651 string. The maximum length allows every character to be escaped,
+/// plus the quotes.
 fn key() -> ObjectBuilder {
     let pattern = r#"^([!#-~][!-~]{0,254}|"([ !#-\[\]-~]|\\["\\]){1,255}")$"#;
     let longest = 2 * LONGEST_IDEMPOTENCY_KEY + 2;

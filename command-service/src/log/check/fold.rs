@@ -1,4 +1,4 @@
-//! One account, folded from its events and checked on the way. Pure.
+//! Fold of one account that checks each event. Pure.
 
 use std::collections::HashMap;
 
@@ -10,26 +10,25 @@ use passbook_shared::upcast::DecodeError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Checked;
-use super::others::{Other, Others};
-use super::rows::Stored;
+use super::related::{RelatedEvent, RelatedEvents};
+use super::rows::StoredSnapshot;
 use crate::domain::{Account, Forbidden, OtherLeg, Past, Subject, evolve, permits};
 
-/// An account as its events leave it, and the rows that should be kept of it.
+/// Account after its events so far, with the expected rows of the derived tables.
 pub(super) struct Fold {
     partition: Partition,
     account_id: Uuid,
     version: i64,
     account: Account,
     pub(super) holds: HashMap<Uuid, KeptHold>,
-    /// Versions of the entries that were undone, each with that of the reversal.
+    /// Versions of reversed entries, with the version of the reversal.
     pub(super) reversals: HashMap<i64, i64>,
-    /// Ids of the transfers that it sent, each with the version of its leg.
+    /// Ids of sent transfers, with the version of the sender's leg.
     pub(super) sent: Vec<(Uuid, i64)>,
     lost: bool,
 }
 
-/// A hold, as `passbook.holds` has it.
+/// Expected row of `passbook.holds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeptHold {
     pub(super) expires_at: Option<Timestamp>,
@@ -50,28 +49,30 @@ impl Fold {
         }
     }
 
-    /// Whether its later events can't be judged: one of them can't be read, or is missing.
+    /// Returns true if later events cannot be checked, because one is missing or could not be
+    /// decoded.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
 
-    /// The account goes on with this event.
+    /// Checks the account's next event and folds it.
     pub(super) fn take(
         &mut self,
         version: i64,
         event: Result<AccountEvent, DecodeError>,
-        others: &Others,
+        related: &RelatedEvents,
         partitions: Partition,
-        answer: &mut Checked,
+        findings: &mut Findings,
     ) {
         let expected = self.version + 1;
         if self.version == 0 && partition_of(self.account_id, partitions) != self.partition {
             let expected = json!({ "partition": partition_of(self.account_id, partitions) });
-            self.forbidden(version, &expected, &Value::Null, &mut answer.findings);
+            self.forbidden(version, &expected, &Value::Null, findings);
         }
+        // A gap is reported once: everything after it would differ for the same reason.
         if version != expected && !self.lost {
             let (expected, found) = (json!({ "version": expected }), json!({ "version": version }));
-            self.forbidden(version, &expected, &found, &mut answer.findings);
+            self.forbidden(version, &expected, &found, findings);
             self.lost = true;
         }
         self.version = version;
@@ -79,24 +80,23 @@ impl Fold {
             Ok(event) if !self.lost => event,
             Ok(_) => return,
             Err(_) => {
-                answer.unreadable += 1;
                 self.lost = true;
                 return;
             }
         };
-        self.check(&event, others, &mut answer.findings);
+        self.check(&event, related, findings);
         self.note(&event);
         self.account = evolve(std::mem::take(&mut self.account), &event);
     }
 
-    /// The rules allow the event, and what must be on another account is there.
-    fn check(&self, event: &AccountEvent, others: &Others, findings: &mut Findings) {
+    /// Checks an event against the rules, and its other leg on the other account.
+    fn check(&self, event: &AccountEvent, related: &RelatedEvents, findings: &mut Findings) {
         let subject = Subject {
             account_id: self.account_id,
             version: self.version - 1,
             account: &self.account,
         };
-        let leg = match permits(subject, event, &self.past(event, others)) {
+        let leg = match permits(subject, event, &self.past(event, related)) {
             Ok(None) => return,
             Ok(Some(leg)) => leg,
             Err(forbidden) => {
@@ -110,11 +110,11 @@ impl Fold {
             }
         };
         let OtherLeg { account_id, version, event: expected } = leg;
-        let found = match others.get(account_id, version) {
-            Other::Unreadable => return,
-            Other::Event(found) if *found == expected => {
+        let found = match related.get(account_id, version) {
+            RelatedEvent::Unreadable => return,
+            RelatedEvent::Event(found) if *found == expected => {
                 let currencies =
-                    (self.account.summary().map(|own| own.currency), others.currency(account_id));
+                    (self.account.summary().map(|own| own.currency), related.currency(account_id));
                 return match currencies {
                     (Some(own), Some(other)) if own != other => {
                         let (expected, found) =
@@ -124,15 +124,15 @@ impl Fold {
                     _ => {}
                 };
             }
-            Other::Event(found) => described(found),
-            Other::Missing => Value::Null,
+            RelatedEvent::Event(found) => described(found),
+            RelatedEvent::Missing => Value::Null,
         };
         let place =
             json!({ "account_id": account_id, "version": version, "event": described(&expected) });
         self.forbidden(self.version, &place, &found, findings);
     }
 
-    fn past(&self, event: &AccountEvent, others: &Others) -> Past {
+    fn past(&self, event: &AccountEvent, related: &RelatedEvents) -> Past {
         match event.side_row() {
             Some(SideRow::HoldPlaced(placed)) => {
                 let ended_hold = self.holds.get(&placed.hold_id).map(|hold| hold.status);
@@ -142,9 +142,13 @@ impl Fold {
                 }
             }
             Some(SideRow::EntryReversed(reversed)) => {
-                let entry = match others.get(self.account_id, reversed.version) {
-                    Other::Event(entry) if reversed.version < self.version => Some(entry.clone()),
-                    Other::Event(_) | Other::Missing | Other::Unreadable => None,
+                let entry = match related.get(self.account_id, reversed.version) {
+                    RelatedEvent::Event(entry) if reversed.version < self.version => {
+                        Some(entry.clone())
+                    }
+                    RelatedEvent::Event(_) | RelatedEvent::Missing | RelatedEvent::Unreadable => {
+                        None
+                    }
                 };
                 Past {
                     entry: entry.map(Box::new),
@@ -156,7 +160,7 @@ impl Fold {
         }
     }
 
-    /// Notes the rows that the append makes of the event.
+    /// Collects the rows that the append derives from an event.
     fn note(&mut self, event: &AccountEvent) {
         match event.side_row() {
             Some(SideRow::HoldPlaced(placed)) => {
@@ -176,8 +180,13 @@ impl Fold {
         }
     }
 
-    /// Compares a snapshot with the account as it is now.
-    pub(super) fn compare(&self, position: i64, snapshot: &Stored, findings: &mut Findings) {
+    /// Compares a snapshot with the current state.
+    pub(super) fn compare(
+        &self,
+        position: i64,
+        snapshot: &StoredSnapshot,
+        findings: &mut Findings,
+    ) {
         if self.lost {
             return;
         }
@@ -189,10 +198,9 @@ impl Fold {
                 Some(self.account_id),
                 Some(self.version),
             );
-            let row = |position: i64, account: Option<&Account>| json!({ "position": position, "account": account.and_then(Account::summary) });
             findings.add(|| Difference {
-                expected: row(position, Some(&self.account)),
-                found: row(snapshot.position, state.as_ref()),
+                expected: snapshot_row(position, Some(&self.account)),
+                found: snapshot_row(snapshot.position, state.as_ref()),
                 ..difference
             });
         }
@@ -209,4 +217,8 @@ impl Fold {
 
 fn described(event: &AccountEvent) -> Value {
     json!({ "type": event.event_type(), "data": event.data().ok() })
+}
+
+fn snapshot_row(position: i64, account: Option<&Account>) -> Value {
+    json!({ "position": position, "account": account.and_then(Account::summary) })
 }

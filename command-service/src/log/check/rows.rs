@@ -1,4 +1,4 @@
-//! What a check reads.
+//! Queries of the check.
 
 use std::collections::HashMap;
 
@@ -12,27 +12,28 @@ use uuid::Uuid;
 use crate::domain::account::STATE_VERSION;
 use crate::log::load::decode;
 
-/// An event of the log.
-pub(super) struct Read {
+/// Event of the log.
+pub(super) struct StoredEvent {
     pub(super) account_id: Uuid,
     pub(super) version: i64,
     pub(super) position: i64,
     pub(super) event: Result<AccountEvent, DecodeError>,
 }
 
-/// A snapshot as it is stored.
-pub(super) struct Stored {
+/// Snapshot as stored.
+pub(super) struct StoredSnapshot {
     pub(super) position: i64,
     pub(super) state: String,
 }
 
-/// The last position of a partition, by its events and by its head.
+/// Returns the last position of a partition by its events and by its head.
 pub(super) async fn head(
     connection: &mut PgConnection,
     partition: Partition,
 ) -> sqlx::Result<(i64, Option<i64>)> {
     sqlx::query_as(
-        "SELECT coalesce((SELECT max(e.position) FROM passbook.events AS e WHERE e.partition = $1), 0),
+        "SELECT coalesce((SELECT max(e.position) FROM passbook.events AS e WHERE e.partition =
+         $1), 0),
                 (SELECT h.position FROM passbook.log_head AS h WHERE h.partition = $1)",
     )
     .bind(partition)
@@ -40,15 +41,16 @@ pub(super) async fn head(
     .await
 }
 
-/// Events of a partition by account and version, after a place.
+/// Returns events of a partition after a place, ordered by account and version.
 pub(super) async fn chunk(
     connection: &mut PgConnection,
     partition: Partition,
     after: (Uuid, i64),
     limit: i64,
-) -> sqlx::Result<Vec<Read>> {
+) -> sqlx::Result<Vec<StoredEvent>> {
     let rows = sqlx::query(
-        "SELECT e.account_id, e.version, e.position, e.type, e.schema_version, e.data::text FROM passbook.events AS e
+        "SELECT e.account_id, e.version, e.position, e.type, e.schema_version, e.data::text FROM
+         passbook.events AS e
           WHERE e.partition = $1 AND (e.account_id, e.version) > ($2, $3)
           ORDER BY e.account_id, e.version LIMIT $4",
     )
@@ -61,7 +63,7 @@ pub(super) async fn chunk(
     rows.iter().map(read).collect()
 }
 
-/// Those events of accounts that are there.
+/// Returns the existing events among `wanted`.
 pub(super) async fn events(
     connection: &mut PgConnection,
     wanted: &[(Partition, Uuid, i64)],
@@ -81,9 +83,9 @@ pub(super) async fn events(
         .collect()
 }
 
-fn read(row: &PgRow) -> sqlx::Result<Read> {
+fn read(row: &PgRow) -> sqlx::Result<StoredEvent> {
     let event = decode(row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
-    Ok(Read {
+    Ok(StoredEvent {
         account_id: row.try_get(0)?,
         version: row.try_get(1)?,
         position: row.try_get(2)?,
@@ -91,16 +93,17 @@ fn read(row: &PgRow) -> sqlx::Result<Read> {
     })
 }
 
-/// The snapshots between two places that this build would load.
+/// Returns the snapshots between two places that have the current state version.
 pub(super) async fn snapshots(
     connection: &mut PgConnection,
     partition: Partition,
     after: (Uuid, i64),
     up_to: (Uuid, i64),
-) -> sqlx::Result<HashMap<(Uuid, i64), Stored>> {
+) -> sqlx::Result<HashMap<(Uuid, i64), StoredSnapshot>> {
     let rows = sqlx::query(
         "SELECT s.account_id, s.version, s.position, s.state::text FROM passbook.snapshots AS s
-          WHERE s.partition = $1 AND (s.account_id, s.version) > ($2, $3) AND (s.account_id, s.version) <= ($4, $5)
+          WHERE s.partition = $1 AND (s.account_id, s.version) > ($2, $3) AND (s.account_id,
+          s.version) <= ($4, $5)
             AND s.state_version = $6",
     )
     .bind(partition)
@@ -113,7 +116,7 @@ pub(super) async fn snapshots(
     .await?;
     let stored = |row: &PgRow| {
         let place = (row.try_get(0)?, row.try_get(1)?);
-        Ok((place, Stored { position: row.try_get(2)?, state: row.try_get(3)? }))
+        Ok((place, StoredSnapshot { position: row.try_get(2)?, state: row.try_get(3)? }))
     };
     rows.iter().map(stored).collect()
 }

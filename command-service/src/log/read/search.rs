@@ -1,8 +1,8 @@
-//! Events of a type and a time, across partitions, oldest first.
+//! Search for events by type and time, across partitions, oldest first.
 //!
-//! Each partition is in order already, so this is a merge. A page looks at a bounded stretch of each partition and
-//! ends at the first end of a stretch, whatever it has found by then: a rare type in a long log costs many short
-//! pages, never one long query.
+//! Each partition is ordered by time, so the search is a merge. A page reads a bounded stretch of
+//! each partition and ends at the earliest end of a stretch, whatever it has found. A rare type in
+//! a long log costs many short pages instead of one long query.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -19,34 +19,34 @@ use super::{LogReader, Page, one_more, page};
 use crate::log::in_time;
 use crate::log::rows::event_columns;
 
-/// How many events of the log one page looks at, over all partitions.
+/// Maximum number of events that one page examines, over all partitions.
 const LOOKED_AT: i64 = 120_000;
 
-/// What is searched for.
+/// Criteria of a search.
 #[derive(Debug)]
 pub struct Search<'a> {
-    /// Only this type.
+    /// Type of the events.
     pub event_type: Option<&'a str>,
-    /// Recorded then or later.
+    /// Time of recording, inclusive lower bound.
     pub from: Option<Timestamp>,
-    /// Recorded before then.
+    /// Time of recording, exclusive upper bound.
     pub to: Option<Timestamp>,
-    /// Where the page before ended.
+    /// End of the previous page.
     pub after: Option<Cursor>,
-    /// At most so many.
+    /// Maximum number of events.
     pub limit: usize,
 }
 
-/// What was found.
+/// Page of a search.
 #[derive(Debug)]
-pub struct Found {
-    /// The events, oldest first; there may be none although more follow.
+pub struct SearchPage {
+    /// Events, oldest first; may be empty although more follow.
     pub events: Vec<RecordedEvent>,
-    /// Where to go on, if there may be more.
+    /// Start of the next page, if there may be more events.
     pub next: Option<Cursor>,
 }
 
-/// A place in the order of a search.
+/// Place in the order of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cursor {
     at: Timestamp,
@@ -54,7 +54,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The shape of a cursor that holds it.
+    /// Regular expression of an opaque cursor.
     pub const PATTERN: &'static str = "^[0-9]{1,17}-[0-9]{1,4}-[0-9]{1,18}-[0-9a-f]{16}$";
 }
 
@@ -64,12 +64,12 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// A text that is no place in a search.
+/// Error of parsing a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoPlace;
+pub struct InvalidCursor;
 
 impl FromStr for Cursor {
-    type Err = NoPlace;
+    type Err = InvalidCursor;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let is_digits = |part: &&str| part.bytes().all(|b| b.is_ascii_digit());
@@ -79,28 +79,25 @@ impl FromStr for Cursor {
                 let at = Timestamp::from_micros(micros.parse().ok()?)?;
                 Some(Self { at, position: position.parse().ok()? })
             })
-            .ok_or(NoPlace)
+            .ok_or(InvalidCursor)
     }
 }
 
-/// What one page looks at in one partition.
+/// Stretch of a partition that one page examines.
 #[derive(Debug)]
 struct Stretch {
     partition: Partition,
     after: i64,
     last: i64,
-    /// Its end, if the partition goes on behind it.
+    /// Last place of the stretch, if the partition continues after it.
     end: Option<Cursor>,
 }
 
 impl LogReader {
-    /// A page of a search. What was recorded before `to`, once that is past, is found the same whenever it is asked for.
-    ///
-    /// # Errors
-    /// As any query.
-    pub async fn search(&self, search: &Search<'_>) -> Result<Found, sqlx::Error> {
+    /// Returns a page of a search. The result for a past `to` never changes.
+    pub async fn search(&self, search: &Search<'_>) -> Result<SearchPage, sqlx::Error> {
         if let Some(to) = search.to {
-            self.settle_all(to).await?;
+            self.advance_watermarks(to).await?;
         }
         let stretches = in_time(self.stretches(search)).await?;
         let end = stretches.iter().filter_map(|stretch| stretch.end).min();
@@ -109,26 +106,29 @@ impl LogReader {
         let next = last_shown
             .map(|event| Cursor { at: event.recorded_at, position: event.position })
             .or(end);
-        Ok(Found { events: page.events, next })
+        Ok(SearchPage { events: page.events, next })
     }
 
     async fn stretches(&self, search: &Search<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
         let partitions: Vec<Partition> = (0..self.store().partitions).collect();
         let (floors, moments): (Vec<i64>, Vec<_>) =
             partitions.iter().map(|p| start(search, *p)).unzip();
+        // Partitions share the budget, so that a page costs the same whatever their number.
         let share = (LOOKED_AT / i64::from(self.store().partitions)).max(1);
         let length =
             if search.event_type.is_some() { share } else { share.min(one_more(search.limit)) };
         let rows = sqlx::query(
             "WITH bounds AS MATERIALIZED (
-                -- `greatest` passes over what is NULL: no moment, no bound.
-                SELECT p.partition, greatest(p.floor, passbook.last_position_before(p.partition, p.moment)) AS after,
+                -- `greatest` ignores NULL: no moment, no bound.
+                SELECT p.partition, greatest(p.floor, passbook.last_position_before(p.partition,
+                p.moment)) AS after,
                        passbook.last_position_before(p.partition, coalesce($4, 'infinity')) AS upto
                   FROM unnest($1, $2, $3) AS p (partition, floor, moment))
              SELECT b.partition, b.after, least(b.upto, b.after + $5), e.recorded_at
                FROM bounds AS b
                LEFT JOIN passbook.events AS e
-                 ON e.partition = b.partition AND e.position = b.after + $5 AND b.upto > b.after + $5
+                 ON e.partition = b.partition AND e.position = b.after + $5 AND b.upto > b.after
+                 + $5
               WHERE b.upto > b.after",
         )
         .bind(&partitions)
@@ -159,10 +159,12 @@ impl LogReader {
             " FROM unnest($1, $2, $3) AS s (partition, after, last)
               CROSS JOIN LATERAL (
                     SELECT e.* FROM passbook.events AS e
-                     WHERE e.partition = s.partition AND e.position > s.after AND e.position <= s.last
+                     WHERE e.partition = s.partition AND e.position > s.after AND e.position <=
+                     s.last
                        AND ($4::text IS NULL OR e.type = $4)
                      ORDER BY e.position LIMIT $5) AS e
-              WHERE $6::timestamptz IS NULL OR (e.recorded_at, e.partition, e.position) <= ($6, $7, $8)
+              WHERE $6::timestamptz IS NULL OR (e.recorded_at, e.partition, e.position) <= ($6,
+              $7, $8)
               ORDER BY e.recorded_at, e.partition, e.position LIMIT $5"
         ))
         .bind(stretches.iter().map(|s| s.partition).collect::<Vec<_>>())
@@ -178,10 +180,10 @@ impl LogReader {
     }
 }
 
-/// Where a page starts in a partition: behind this position, and behind all that was recorded before this time.
+/// Returns the start of a page in a partition: after this position, and not before this time.
 fn start(search: &Search<'_>, partition: Partition) -> (i64, Option<Timestamp>) {
     let Some(Cursor { at, position }) = search.after else { return (0, search.from) };
-    // Events of one moment are in the order of their partitions.
+    // Events of one moment are ordered by partition.
     match partition.cmp(&position.partition) {
         Ordering::Less => (0, search.from.max(Timestamp::from_micros(at.as_micros() + 1))),
         Ordering::Equal => (position.number, search.from),

@@ -1,4 +1,4 @@
-//! Holes of the topic, filled from the log a page at a time while other partitions go on.
+//! Holes of the topic, filled from the log one page at a time. Other partitions continue meanwhile.
 
 use std::time::Duration;
 
@@ -8,46 +8,48 @@ use tokio::time::Instant;
 
 use super::Applier;
 use crate::consumer::judging::Flaw;
-use crate::consumer::record::Record;
-use crate::consumer::sequence::{Hole, Verdict};
+use crate::consumer::sequence::Hole;
 use crate::feed::{Feed, Page};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// How long a partition with a record that can't be used is quiet before the log is asked what that record stood for.
+/// Time without progress after which the log is read for events that an unusable record replaced.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A page of the log that was asked for.
+/// A page of the log that was fetched.
 #[derive(Debug)]
 pub(super) struct Brought {
     partition: Partition,
-    /// The hole as it was then, if there was one.
+    /// The hole at the time of the request, if there was one.
     hole: Option<Hole>,
     page: Page,
 }
 
 impl Applier {
-    /// Has the page of the log brought that the hole begins with, however long that takes.
+    /// Fetches the first page of a hole, with retries until the log answers.
     pub(super) fn fill(&mut self, partition: Partition, hole: Hole) {
         self.ask(partition, hole.after, Some(hole));
     }
 
-    /// Looks whether the log has more of a partition than the topic shows.
+    /// Fetches events of a partition that the topic may lack, unless a hole is being filled.
     pub(super) fn look_into_log(&mut self, partition: Partition) {
-        if let Some(after) =
-            self.sequence.accepted(partition).filter(|_| self.sequence.hole(partition).is_none())
+        if let Some(after) = self
+            .intake
+            .sequence()
+            .accepted(partition)
+            .filter(|_| self.intake.sequence().hole(partition).is_none())
         {
             self.ask(partition, after, None);
         }
     }
 
-    /// The same, once nothing more comes: what the topic still has is not taken from the log.
+    /// Schedules [`Applier::look_into_log`] for when the topic yields no more events.
     pub(super) fn look_later(&mut self, partition: Partition) {
-        if let Some(accepted) = self.sequence.accepted(partition) {
+        if let Some(accepted) = self.intake.sequence().accepted(partition) {
             self.to_look.entry(partition).or_insert((Instant::now() + QUIET, accepted));
         }
     }
 
-    /// When [`Applier::look`] has something to do.
+    /// Returns when [`Applier::look`] is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.to_look.values().map(|(at, _)| *at).chain(self.unusable.next_look()).min()
     }
@@ -59,14 +61,14 @@ impl Applier {
         }
         let due = self.to_look.extract_if(.., |_, (at, _)| *at <= now).collect::<Vec<_>>();
         for (partition, (_, accepted)) in due {
-            match self.sequence.accepted(partition) == Some(accepted) {
+            match self.intake.sequence().accepted(partition) == Some(accepted) {
                 true => self.look_into_log(partition),
                 false => self.look_later(partition),
             }
         }
     }
 
-    /// One request a partition at a time: what its page leaves open is asked for when it has come.
+    /// Requests a page, unless a request for the partition is under way.
     fn ask(&mut self, partition: Partition, after: i64, hole: Option<Hole>) {
         if self.asked.insert(partition) {
             let (feed, health) = (self.feed.clone(), self.health.clone());
@@ -77,30 +79,22 @@ impl Applier {
         }
     }
 
-    /// Takes events of the log that follow on what was accepted when they were asked for.
+    /// Accepts a page of the log and continues with the rest of its hole.
     pub(super) fn take_page(&mut self, Brought { partition, hole: asked_for, page }: Brought) {
         self.asked.remove(&partition);
         self.health.ok("feed");
-        if self.log.as_ref().is_none_or(|log| log.source != page.source) {
+        if let Err(foreign) = self.intake.offer_page(partition, page.source, page.events) {
             self.refuse(format!(
-                "the command-service's log is of store {} with {} partitions, the views are of another: nothing is \
-                 applied. Is COMMAND_SERVICE_URL another installation's?",
-                page.source.store_id, page.source.partitions
+                "{foreign}: nothing is applied. Does COMMAND_SERVICE_URL point to another \
+                 installation?"
             ));
             return;
         }
-        for event in page.events {
-            if self.sequence.of_log(partition, event.position.number, event.event_id)
-                == Verdict::Next
-            {
-                self.accept(Record::of_feed(event, page.source.store_id));
-            }
-        }
-        match self.sequence.hole(partition) {
+        match self.intake.sequence().hole(partition) {
             None if page.has_more => self.look_into_log(partition),
             None => {}
-            // An event is in the log before it is in the topic: a record that was read before the log was asked, and that
-            // the log does not have, is of no event. One that was read since may be.
+            // Events reach the log before the topic. So a record that was read before the log was
+            // asked, and that the log lacks, is no event. A record read since then may be one.
             Some(hole)
                 if !page.has_more
                     && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) =>
@@ -112,7 +106,7 @@ impl Applier {
     }
 
     fn log_ends(&mut self, partition: Partition, hole: Hole) {
-        for offset in self.sequence.log_ends(partition) {
+        for offset in self.intake.log_ends(partition) {
             let reason = format!(
                 "it claims a position up to {partition}-{}, the log ends before it",
                 hole.target
@@ -122,7 +116,7 @@ impl Applier {
     }
 }
 
-/// The page of the log that follows on `after`; asked for again until it comes.
+/// Returns the page of the log after position `after`; retries until the log answers.
 async fn insist(feed: &Feed, health: &Health, partition: Partition, after: i64) -> Page {
     let (mut pause, longest) = BACKOFF;
     loop {

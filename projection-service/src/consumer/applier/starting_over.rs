@@ -1,4 +1,4 @@
-//! What can't be applied, now or at all: readiness says why, and reading starts over from the checkpoints.
+//! Failures to apply: readiness reports the reason, and reading starts over from the checkpoints.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::consumer::writer::WriteError;
 use crate::metrics;
 use crate::store::apply::OUTRUN;
 
-/// How long to wait before starting over, after the first failure, and at most.
+/// Pause before starting over: after the first failure, and at most.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// How often to look again at a topic that is not of our log.
+/// Pause before reading again after a page of another store's log.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
 
 impl Applier {
@@ -25,7 +25,7 @@ impl Applier {
         match error {
             WriteError::Store(error) if violated_constraint(&error) == Some(OUTRUN) => {
                 tracing::info!(
-                    "the views were changed by another: starting over from the checkpoints"
+                    "another writer changed the views: starting over from the checkpoints"
                 );
                 if self.failures == 1 {
                     pause = Duration::ZERO;
@@ -58,7 +58,7 @@ impl Applier {
         self.start_over(pause);
     }
 
-    /// What is read is not what the views are of: nothing goes on until it is.
+    /// Stops applying until the log is that of the views again.
     pub(super) fn refuse(&mut self, reason: String) {
         self.refused = true;
         self.health.failing("projection", reason);
@@ -68,8 +68,8 @@ impl Applier {
     pub(super) fn start_over(&mut self, pause: Duration) {
         metrics::started_over();
         self.forget();
-        // Of no epoch: what was read before is passed over until the next assignment.
+        // No assignment has number 0: records are ignored until the next assignment.
         self.epoch = 0;
-        self.link.start_over(pause);
+        self.handoff.start_over(pause);
     }
 }

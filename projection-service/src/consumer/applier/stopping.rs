@@ -1,4 +1,4 @@
-//! Partitions that stop because too many of their events can't be applied, while the others go on.
+//! Partitions that stop because too many of their events cannot be applied. The others continue.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use tokio::time::Instant;
 
 use super::Applier;
 use crate::checkpoint::Checkpoint;
-use crate::consumer::sequence::Sequence;
 use crate::consumer::writer::Failing;
 
-/// How often to look whether a partition may go on.
+/// Interval of checks whether a stopped partition may resume.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 impl Applier {
-    /// Nothing more of these partitions is applied. The others start over without them.
+    /// Stops partitions. The others start over without them.
     pub(super) fn stop(&mut self, failing: Vec<Failing>) {
         self.stopped.extend(failing.into_iter().map(|failing| (failing.partition, failing)));
         self.look_again_at = Instant::now() + LOOK_AGAIN;
         self.tell_stopped();
     }
 
-    /// Where partitions stand that were given to us; those that have stopped are as if they were not ours.
-    pub(super) fn sequence_of(&mut self, mut checkpoints: Vec<Checkpoint>) -> Sequence {
+    /// Returns the checkpoints of the assigned partitions that are not stopped. A stopped partition
+    /// is treated as if it were not assigned.
+    pub(super) fn running(&mut self, mut checkpoints: Vec<Checkpoint>) -> Vec<Checkpoint> {
         self.stopped.retain(|partition, _| {
             checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition)
         });
         self.tell_stopped();
         checkpoints.retain(|checkpoint| !self.stopped.contains_key(&checkpoint.partition));
-        Sequence::new(&checkpoints)
+        checkpoints
     }
 
-    /// Lets partitions go on of which less is set aside by now.
+    /// Resumes partitions whose quarantine has shrunk enough.
     pub(super) async fn look_again(&mut self) {
         self.look_again_at = Instant::now() + LOOK_AGAIN;
         match self.writer.still_failing(self.stopped.values()).await {
@@ -41,7 +41,7 @@ impl Applier {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "whether a partition may go on can't be found out")
+                tracing::debug!(%error, "stopped partitions can't be checked")
             }
         }
     }

@@ -32,7 +32,7 @@ fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str)
     Record::read(3, Some(number - 1), &document)
 }
 
-fn folded(records: &[Record], known: &mut Accounts) -> (Sequence, Vec<usize>) {
+fn folded(records: &[Record], known: &mut AccountCache) -> (Sequence, Vec<usize>) {
     let mut sequence = Sequence::new(&[Checkpoint {
         partition: 3 as Partition,
         position: 0,
@@ -62,11 +62,11 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
         event(2, 1, 3, "AccountOpened", OPENED),
         event(1, 3, 4, "MoneyDeposited", DEPOSITED),
     ];
-    let mut known = Accounts::default();
+    let mut known = AccountCache::default();
     let (sequence, sizes) = folded(&records, &mut known);
     assert_eq!(sizes, [2, 2, 4]);
 
-    let mut again = Accounts::default();
+    let mut again = AccountCache::default();
     let batch = fold(&records, &sequence, &mut again);
     let first = batch.accounts[0];
     assert_eq!((first.state.version, first.state.balance, first.position), (3, 150, 4));
@@ -90,8 +90,7 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
 }
 
 #[test]
-fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it_while_others_go_on()
- {
+fn an_inapplicable_event_is_quarantined_and_blocks_only_its_own_account() {
     let records = [
         event(1, 1, 1, "AccountOpened", OPENED),
         event(1, 2, 2, "AccountMelted", "{}"),
@@ -100,11 +99,11 @@ fn an_event_that_can_not_be_applied_is_set_aside_and_its_account_waits_behind_it
         event(3, 7, 5, "MoneyDeposited", DEPOSITED),
         Record::read(3, Some(5), b"not \0 json"),
     ];
-    let mut known = Accounts::default();
+    let mut known = AccountCache::default();
     let (sequence, sizes) = folded(&records, &mut known);
     assert_eq!(sizes, [2, 2, 2]);
 
-    let mut again = Accounts::default();
+    let mut again = AccountCache::default();
     let quarantine = fold(&records, &sequence, &mut again).quarantine;
     let waits: Vec<_> =
         quarantine.iter().map(|set_aside| (set_aside.position, set_aside.waits)).collect();
@@ -136,7 +135,7 @@ fn a_row_says_how_its_event_came_and_what_it_is_of() {
     records[1].published_at = published_at;
     let Ok(of_log) = &records[2].content else { panic!() };
     records[2] = Record::of_feed(of_log.recorded.clone(), of_log.store_id);
-    let batch = fold(&records, &Sequence::default(), &mut Accounts::default());
+    let batch = fold(&records, &Sequence::default(), &mut AccountCache::default());
     let came: Vec<_> =
         batch.history.iter().map(|row| (row.kafka_offset, row.published_at)).collect();
     assert_eq!(
@@ -162,10 +161,10 @@ fn a_row_says_how_its_event_came_and_what_it_is_of() {
 fn a_hold_that_ends_and_never_began_is_set_aside() {
     let hold = format!(r#"{{"hold_id":"{HOLD}","amount":30}}"#);
     let records = [event(1, 1, 1, "AccountOpened", OPENED), event(1, 2, 2, "HoldReleased", &hold)];
-    let batch = fold(&records, &Sequence::default(), &mut Accounts::default());
+    let batch = fold(&records, &Sequence::default(), &mut AccountCache::default());
     assert_eq!((batch.history.len(), batch.quarantine.len()), (1, 1));
     assert!(
-        batch.quarantine[0].reason.contains("set aside by holds would be -30"),
+        batch.quarantine[0].reason.contains("the held amount would be -30"),
         "{:?}",
         batch.quarantine
     );
@@ -174,7 +173,7 @@ fn a_hold_that_ends_and_never_began_is_set_aside() {
 #[test]
 fn what_waits_is_kept_as_the_topic_carries_it() {
     let records = [event(1, 1, 1, "AccountOpened", OPENED)];
-    let mut known = Accounts::default();
+    let mut known = AccountCache::default();
     known.set(Uuid::from_u128(1), Known::Quarantined);
     let sequence = Sequence::default();
     let batch = fold(&records, &sequence, &mut known);
@@ -197,7 +196,7 @@ fn a_discarded_event_is_passed_over_if_it_still_can_not_be_applied() {
         event(2, 1, 5, "AccountMelted", "{}"),
     ];
     let discarded = |numbers: &[i64]| {
-        let mut known = Accounts::default();
+        let mut known = AccountCache::default();
         known.discard(numbers.iter().map(|number| Position { partition: 3, number: *number }));
         known
     };

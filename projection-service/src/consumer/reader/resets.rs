@@ -1,6 +1,7 @@
-//! What an operator asked for by resetting the group's offsets with a tool. Ours carry a note, the tool's do not: it is
-//! written down as a replay, and only then the offsets get our note again. Instances that start at once take turns, so
-//! that it is written down once; after a crash in between it is seen again.
+//! Replays requested by resetting the group's offsets with a tool. Offsets committed by this
+//! service carry a note, those of a tool do not. A reset is stored as a replay first; then the
+//! offsets get the note again, so that a crash in between loses nothing. A lock makes instances
+//! take turns, so that a reset is stored once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sqlx::PgConnection;
 
 use super::Reader;
+use super::offsets::{NOTE, note as note_of};
 use crate::checkpoint::Checkpoint;
 use crate::consumer::client::GroupConsumer;
 use crate::store::replay_target::{Committed, by_offsets};
@@ -20,7 +22,7 @@ use crate::store::replays;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Reader {
-    /// Writes down what was asked for, if anything was, and puts our note on the group's offsets.
+    /// Stores a replay for reset offsets, if there are any, and restores the note on all offsets.
     pub(super) fn heed_resets(
         &self,
         consumer: &GroupConsumer,
@@ -29,9 +31,9 @@ impl Reader {
     ) -> anyhow::Result<()> {
         let topic = &self.settings.kafka.kafka_topic;
         if !self.in_time(replays::try_notice_alone(connection))? {
-            bail!("another instance is finding out whether the group's offsets were reset");
+            bail!("another instance is checking whether the group's offsets were reset");
         }
-        // Read now: another instance may have put the notes on.
+        // Read under the lock: another instance may have restored the notes.
         let committed = committed(consumer, topic, checkpoints)?;
         if committed.is_empty() {
             self.in_time(replays::forget(connection))?;
@@ -44,7 +46,7 @@ impl Reader {
                 }
                 None => {
                     tracing::info!(
-                        "the group's offsets were reset to where the views are, or beyond: going on"
+                        "the group's offsets were reset to the views' positions or later: continuing"
                     );
                     self.in_time(replays::forget(connection))?;
                 }
@@ -56,7 +58,7 @@ impl Reader {
     }
 }
 
-/// The group's offsets, of the partitions that have one.
+/// Returns the group's committed offsets.
 fn committed(
     consumer: &GroupConsumer,
     topic: &str,
@@ -76,7 +78,7 @@ fn committed(
         else {
             continue;
         };
-        let noted = element.metadata().starts_with(super::NOTE);
+        let noted = element.metadata().starts_with(NOTE);
         let begin = match noted {
             true => 0,
             false => consumer.fetch_watermarks(topic, element.partition(), TIMEOUT)?.0,
@@ -86,13 +88,13 @@ fn committed(
     Ok(committed)
 }
 
-/// Commits where the checkpoints are, with our note.
+/// Commits the offsets of the checkpoints, with a note.
 fn note(consumer: &GroupConsumer, topic: &str, checkpoints: &[Checkpoint]) -> anyhow::Result<()> {
     let mut offsets = TopicPartitionList::with_capacity(checkpoints.len());
     for checkpoint in checkpoints {
         let mut offset = offsets.add_partition(topic, checkpoint.partition.into());
         offset.set_offset(Offset::Offset(checkpoint.kafka_offset.unwrap_or(0)))?;
-        offset.set_metadata(super::note(checkpoint.position));
+        offset.set_metadata(note_of(checkpoint.position));
     }
     consumer.commit(&offsets, CommitMode::Sync).context("offsets can't be committed to Kafka")
 }

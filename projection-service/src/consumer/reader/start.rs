@@ -1,4 +1,4 @@
-//! Beginning to read partitions where their checkpoints stand.
+//! Start of reading from the checkpoints.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::Reader;
 use crate::consumer::client::GroupConsumer;
+use crate::consumer::handoff::{Applied, Message};
 use crate::consumer::judging::OurLog;
-use crate::consumer::link::{Applied, Parcel};
 use crate::feed::Feed;
 use crate::store::checkpoints;
 use crate::store::source::{self, Source};
@@ -24,22 +24,22 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 const COMPARE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
-/// How often to look whether partitions that a replay holds can be read again.
+/// Interval of checks whether a rewind has released its partitions.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Reader {
-    /// Begins with the partitions that were given, or says why not and leaves it to be tried again.
+    /// Starts reading the assigned partitions; on an error, reports it and schedules a retry.
     pub(super) fn start(&mut self, consumer: &GroupConsumer) {
         let Some(given) = self.given.clone() else {
             self.start_at = None;
             return;
         };
         match self.try_start(consumer, &given) {
-            Ok(parcel) => {
+            Ok(message) => {
                 self.start_at = None;
                 self.settings.ends.has_started();
                 self.settings.health.ok("consumer");
-                self.deliver(consumer, parcel);
+                self.deliver(consumer, message);
             }
             Err(error) => {
                 let reason = format!("reading can't begin: {error:#}");
@@ -56,7 +56,7 @@ impl Reader {
         &mut self,
         consumer: &GroupConsumer,
         given: &[Partition],
-    ) -> anyhow::Result<Parcel> {
+    ) -> anyhow::Result<Message> {
         let topic = &self.settings.kafka.kafka_topic;
         let partitions = of_topic(consumer, topic)?;
         let feed = &self.settings.feed;
@@ -84,9 +84,9 @@ impl Reader {
         self.let_stop();
         consumer.assign(&from)?;
         self.held.clear();
-        self.link.forget_applied();
-        // So that Kafka has them, whatever became of earlier commits.
-        self.link.note(checkpoints.iter().filter_map(|checkpoint| {
+        self.handoff.forget_applied();
+        // Commits them to Kafka even if an earlier commit was lost.
+        self.handoff.note(checkpoints.iter().filter_map(|checkpoint| {
             Some((
                 checkpoint.partition,
                 Applied { offset: checkpoint.kafka_offset?, position: checkpoint.position },
@@ -96,28 +96,28 @@ impl Reader {
         tracing::info!(
             partitions = checkpoints.len(),
             held_back = super::list(&self.held_back),
-            "reading goes on from the checkpoints"
+            "reading resumes from the checkpoints"
         );
         let log = OurLog { source, accepted };
-        Ok(Parcel::Assigned { epoch: self.epoch, checkpoints, log })
+        Ok(Message::Assigned { epoch: self.epoch, checkpoints, log })
     }
 
-    /// Compares the views of these partitions with the log before anything is applied to them. If the log does not
-    /// answer at once, reading begins, and the guard goes on asking.
+    /// Compares these partitions with the log before any event is applied. If the log does not
+    /// answer in time, reading starts and the guard keeps trying.
     fn compare(&self, given: &[Partition]) {
         let guard = &self.settings.guard;
         guard.assign(given.iter().copied());
         match self.runtime.block_on(async { timeout(COMPARE_TIMEOUT, guard.look()).await }) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the log can't be asked for the events applied last")
+                tracing::debug!(%error, "the last applied events can't be compared with the log")
             }
             Err(_) => tracing::debug!("the log does not answer in time"),
         }
         guard.take_changed();
     }
 
-    /// Begins anew once a partition can be read that could not: a replay has let go of it.
+    /// Starts over once a rewind has released a partition.
     pub(super) fn look_at_held_back(&mut self) {
         if self.held_back.is_empty() || self.looked_at.elapsed() < LOOK_EVERY {
             return;
@@ -129,12 +129,12 @@ impl Reader {
             checkpoints::free(&mut connection).await
         });
         if free.is_ok_and(|free| self.held_back.iter().any(|partition| free.contains(partition))) {
-            self.epoch = self.link.next_epoch();
+            self.epoch = self.handoff.next_epoch();
             self.start_at = Some(Instant::now());
         }
     }
 
-    /// What Postgres answers, within the time it may take.
+    /// Runs a query of Postgres with a time limit.
     pub(super) fn in_time<T, E>(
         &self,
         asked: impl Future<Output = Result<T, E>>,
@@ -148,7 +148,7 @@ impl Reader {
     }
 }
 
-/// What is there is not what the views are of: it won't pass by itself.
+/// The topic is not that of the views' log: a permanent error.
 #[derive(Debug, Error)]
 #[error("{0}")]
 struct Refused(String);
@@ -164,8 +164,8 @@ fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> 
         .with_context(|| format!("the topic {topic} has {partitions} partitions"))
 }
 
-/// Returns whose log the views are of. That is asked of the log before the first event: the topic's word is not enough
-/// for it.
+/// Returns the source of the views. Before the first event the log names it, because the topic is
+/// not trusted.
 async fn load(
     database: &PgConnectOptions,
     feed: &Feed,
@@ -182,13 +182,13 @@ async fn load(
         (Some(ours), Err(_)) => ours,
         (None, Err(error)) => {
             return Err(error)
-                .context("the views are empty, and whose log they are to be of can't be asked");
+                .context("the views are empty, and the log can't be asked for its store");
         }
     };
     if log.partitions != partitions {
         bail!(Refused(format!(
-            "the topic has {partitions} partitions, the log of the views has {}: nothing is applied. Is KAFKA_TOPIC \
-             another installation's?",
+            "the topic has {partitions} partitions, the log of the views has {}: nothing \
+             is applied. Does KAFKA_TOPIC point to another installation?",
             log.partitions
         )));
     }

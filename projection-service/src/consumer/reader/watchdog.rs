@@ -1,4 +1,4 @@
-//! Notices when the client does not read what is there, and when the topic lost what was still to be read.
+//! Detection of a Kafka client that stopped reading, and of a topic that lost unread records.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,16 +8,16 @@ use rdkafka::consumer::Consumer as _;
 
 use crate::checkpoint::Checkpoint;
 use crate::consumer::client::GroupConsumer;
-use crate::consumer::ends::Ends;
+use crate::consumer::topic_lag::TopicLag;
 
 const EVERY: Duration = Duration::from_secs(1);
-/// No progress for so long, with records to be read: worth a closer look.
+/// Time without progress, with records to read, after which Kafka is asked for the watermarks.
 const SUSPICIOUS: Duration = Duration::from_secs(3);
-/// No progress for so long, with records to be read: the client is stuck.
+/// Time without progress, with records to read, after which the client counts as stuck.
 const STUCK: Duration = Duration::from_secs(15);
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How far each partition was read.
+/// Reading progress of each partition.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
     partitions: BTreeMap<Partition, Progress>,
@@ -26,50 +26,51 @@ pub(super) struct Watchdog {
 
 #[derive(Debug, Clone, Copy)]
 struct Progress {
-    /// The offset to be read next.
+    /// Offset that is read next.
     next: i64,
-    /// Since when it is this, with others to be read.
+    /// Time since which it has not changed although there are records to read.
     since: Instant,
-    /// A loss was told already.
-    told: bool,
+    /// Whether a loss was reported.
+    reported: bool,
 }
 
-/// What is wrong.
+/// A problem of reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Alarm {
-    /// Records that were not read yet are gone.
+    /// Unread records are gone.
     Trimmed(Partition),
-    /// Records are there and are not read.
+    /// Records exist and are not read.
     Stuck(Partition),
 }
 
 impl Watchdog {
-    /// Watches these from now on, and no others.
+    /// Replaces the watched partitions.
     pub(super) fn begin(&mut self, checkpoints: &[Checkpoint]) {
         let since = Instant::now();
-        let progress = |next: Option<i64>| Progress { next: next.unwrap_or(0), since, told: false };
+        let progress =
+            |next: Option<i64>| Progress { next: next.unwrap_or(0), since, reported: false };
         self.partitions =
             checkpoints.iter().map(|c| (c.partition, progress(c.kafka_offset))).collect();
     }
 
-    /// A partition was read up to before `next`.
+    /// Notes that a partition was read up to but not including `next`.
     pub(super) fn read(&mut self, partition: Partition, next: i64) {
         if let Some(progress) = self.partitions.get_mut(&partition) {
-            *progress = Progress { next, since: Instant::now(), told: false };
+            *progress = Progress { next, since: Instant::now(), reported: false };
         }
     }
 
-    /// Reading was held up by us: it is no fault of the client's that it stood still.
+    /// Restarts the timers after a pause that this service caused itself.
     pub(super) fn resume(&mut self) {
         self.partitions.values_mut().for_each(|progress| progress.since = Instant::now());
     }
 
-    /// What is wrong, if something is. Costs nothing while all goes well.
+    /// Returns a problem, if any. Asks Kafka only about partitions without progress.
     pub(super) fn look(
         &mut self,
         consumer: &GroupConsumer,
         topic: &str,
-        ends: &Ends,
+        ends: &TopicLag,
     ) -> Option<Alarm> {
         if self.looked_at.is_some_and(|at| at.elapsed() < EVERY) {
             return None;
@@ -84,17 +85,18 @@ impl Watchdog {
             if stood < SUSPICIOUS {
                 continue;
             }
-            // Kafka is away: asking for the others would only take time.
+            // While Kafka is unreachable, further requests would only take time.
             let (low, high) =
                 consumer.fetch_watermarks(topic, (*partition).into(), TIMEOUT).ok()?;
             let trimmed = low > progress.next || (low >= high && low > 0);
-            if trimmed && !progress.told {
-                progress.told = true;
+            if trimmed && !progress.reported {
+                progress.reported = true;
                 return Some(Alarm::Trimmed(*partition));
             }
             if low >= high {
-                // Nothing to be read: an empty topic, or one that was made anew.
-                *progress = Progress { next: high, since: Instant::now(), told: progress.told };
+                // Nothing to read: the topic is empty or was created again.
+                *progress =
+                    Progress { next: high, since: Instant::now(), reported: progress.reported };
             } else if stood >= STUCK {
                 return Some(Alarm::Stuck(*partition));
             }

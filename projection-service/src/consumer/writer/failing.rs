@@ -1,25 +1,26 @@
-//! Partitions of which too many events can't be applied: found before anything of the batch is.
+//! Detection of partitions with too many inapplicable events, before any event of a batch is
+//! applied.
 
 use std::collections::BTreeMap;
 
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 
-use crate::consumer::share::Limit;
+use crate::consumer::failure_rate::Limit;
 use crate::store::apply::QuarantinedRecord;
 use crate::store::quarantine;
 
-/// A partition that stops.
+/// A partition that exceeds the limit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Failing {
     pub(crate) partition: Partition,
-    /// Where in the log events can't be applied that are not set aside for that.
+    /// Positions of inapplicable events that are not yet quarantined.
     positions: Vec<i64>,
-    /// Of the newest of them.
+    /// Reason of the newest of them.
     reason: String,
 }
 
-/// The partitions that stop rather than set these aside.
+/// Returns the partitions that stop instead of quarantining these events.
 pub(super) async fn find(
     connection: &mut PgConnection,
     limit: Limit,
@@ -42,7 +43,7 @@ pub(super) async fn find(
 }
 
 impl Failing {
-    /// Whether they would be too many, with those that are set aside now.
+    /// Returns whether the limit is exceeded, counting the events in quarantine.
     pub(crate) async fn is_too_much(
         &self,
         connection: &mut PgConnection,
@@ -53,14 +54,15 @@ impl Failing {
         Ok(limit.is_exceeded(&before, &self.positions))
     }
 
-    /// What is wrong, and what helps, for people.
+    /// Returns the reason for the stop and the remedies, in words.
     pub(crate) fn explain(&self, limit: Limit) -> String {
         let Limit { percent, window } = limit;
         let next = self.positions.first().copied().unwrap_or_default();
         format!(
-            "partition {0} stops before position {0}-{next}: more than {percent} % of its last {window} events can't be \
-             applied. The newest: {1}. Deploy a version that knows these events, or raise QUARANTINE_LIMIT_PERCENT, \
-             and restart; or settle what is in /admin/quarantine",
+            "partition {0} stops before position {0}-{next}: more than {percent} % of its last \
+             {window} events can't be applied. The newest: {1}. Deploy a version that knows these \
+             events, raise QUARANTINE_LIMIT_PERCENT and restart, or resolve the entries of \
+             /admin/quarantine",
             self.partition, self.reason
         )
     }

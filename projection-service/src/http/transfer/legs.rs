@@ -8,7 +8,7 @@ use crate::http::AppState;
 use crate::http::read_your_writes::look_again;
 use crate::store::history::transfers::{self, Leg};
 use crate::store::{discarded, quarantine};
-use crate::waiting::On;
+use crate::waiters::On;
 
 /// State of a missing leg.
 pub(super) enum OtherLeg {

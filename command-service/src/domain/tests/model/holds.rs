@@ -1,11 +1,11 @@
-//! Holds: each with a flag on how it has ended.
+//! Holds: each with its status.
 
 use passbook_shared::event::HoldStatus;
 use passbook_shared::money::MAX_AMOUNT;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::Kept;
+use super::ModelAccount;
 use crate::domain::{Command, Refusal};
 
 #[derive(Debug, Clone, Copy)]
@@ -15,7 +15,11 @@ pub(in super::super) struct KeptHold {
     pub(in super::super) status: HoldStatus,
 }
 
-pub(super) fn ask(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(), Refusal> {
+pub(super) fn execute(
+    own: &mut ModelAccount,
+    command: &Command,
+    now: Timestamp,
+) -> Result<(), Refusal> {
     let (event_type, goes_out) = match command {
         Command::Hold(hold) => {
             let (amount, expires_at) = (i128::from(hold.amount.get()), hold.expires_at);
@@ -60,15 +64,15 @@ pub(super) fn ask(own: &mut Kept, command: &Command, now: Timestamp) -> Result<(
             }
             _ => return Ok(()),
         },
-        _ => unreachable!("not of holds"),
+        _ => unreachable!("not a command on holds"),
     };
     own.balance -= goes_out;
     own.note(event_type);
     Ok(())
 }
 
-/// Ends all whose time is over; whether there were any.
-pub(super) fn expire_all(own: &mut Kept, now: Timestamp) -> bool {
+/// Expires all holds that are due. Returns whether there were any.
+pub(super) fn expire_all(own: &mut ModelAccount, now: Timestamp) -> bool {
     let before = own.entries.len();
     let over = |hold: &&mut KeptHold| {
         hold.status == HoldStatus::Open && hold.expires_at.is_some_and(|at| at <= now)
@@ -80,7 +84,7 @@ pub(super) fn expire_all(own: &mut Kept, now: Timestamp) -> bool {
     own.entries.len() > before
 }
 
-fn open(own: &mut Kept, hold_id: Uuid, now: Timestamp) -> Result<&mut KeptHold, Refusal> {
+fn open(own: &mut ModelAccount, hold_id: Uuid, now: Timestamp) -> Result<&mut KeptHold, Refusal> {
     let hold = own.holds.get_mut(&hold_id).ok_or(Refusal::HoldNotFound)?;
     let over = hold.expires_at.is_some_and(|expires_at| expires_at <= now);
     match hold.status {

@@ -1,11 +1,11 @@
-//! How an account stands: what it may owe, what is shut, whether it is over.
+//! Limit, freeze and closing.
 
 use passbook_shared::event::HoldStatus;
 
-use super::Kept;
+use super::ModelAccount;
 use crate::domain::{Command, Refusal};
 
-pub(super) fn ask(own: &mut Kept, command: &Command) -> Result<(), Refusal> {
+pub(super) fn execute(own: &mut ModelAccount, command: &Command) -> Result<(), Refusal> {
     match command {
         Command::SetOverdraftLimit(set) if own.limit == set.limit.into() => {}
         Command::SetOverdraftLimit(set) if own.available() < -i128::from(set.limit) => {
@@ -36,7 +36,7 @@ pub(super) fn ask(own: &mut Kept, command: &Command) -> Result<(), Refusal> {
             own.no_money_out = false;
             own.note("AccountClosed");
         }
-        _ => unreachable!("not of how it stands"),
+        _ => unreachable!("not a command on the account's standing"),
     }
     Ok(())
 }

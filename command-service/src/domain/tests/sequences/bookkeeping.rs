@@ -1,4 +1,4 @@
-//! What must be so in any log, as a bookkeeper would say.
+//! Bookkeeping invariants of any log.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::tests::log::{Log, place};
 
-/// What an event has brought in from outside of all accounts. Money that goes from one to the other is none.
+/// Returns the money that an event brings in from outside. Money between accounts does not count.
 pub(super) fn from_outside(event: &AccountEvent) -> i128 {
     let amount = match event {
         AccountEvent::AccountOpened(opened) => opened.initial_deposit,
@@ -33,7 +33,7 @@ pub(super) fn from_outside(event: &AccountEvent) -> i128 {
     amount.into()
 }
 
-/// The account that the event's other leg is on, if it has one.
+/// Returns the account of the event's other leg, if any.
 pub(super) fn counterparty_of(event: &AccountEvent) -> Option<Uuid> {
     match event {
         AccountEvent::MoneySent(leg) | AccountEvent::MoneyReceived(leg) => Some(leg.counterparty),
@@ -54,8 +54,8 @@ pub(super) fn counterparty_of(event: &AccountEvent) -> Option<Uuid> {
     }
 }
 
-/// No entry of the account is undone twice.
-pub(super) fn undone_once(events: &[AccountEvent]) -> Result<(), TestCaseError> {
+/// Checks that no entry is reversed twice.
+pub(super) fn entries_are_reversed_once(events: &[AccountEvent]) -> Result<(), TestCaseError> {
     let mut undone = HashSet::new();
     for event in events {
         if let AccountEvent::EntryReversed(reversed) = event {
@@ -65,7 +65,7 @@ pub(super) fn undone_once(events: &[AccountEvent]) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// Each hold of the account is placed once, and then ends at most once, as a whole.
+/// Checks that each hold is placed once and ends at most once, as a whole.
 pub(super) fn holds_end_once(events: &[AccountEvent]) -> Result<(), TestCaseError> {
     let mut open = HashMap::new();
     let mut placed = HashSet::new();
@@ -88,7 +88,8 @@ pub(super) fn holds_end_once(events: &[AccountEvent]) -> Result<(), TestCaseErro
     Ok(())
 }
 
-/// Each leg of a transfer, or of its reversal, names the other one, which names it; no transfer is there twice.
+/// Checks that both legs of a transfer or a reversal name each other and that transfer ids are
+/// unique.
 pub(super) fn legs_match(log: &Log) -> Result<(), TestCaseError> {
     let mut transfers = HashSet::new();
     for (account_id, happened) in log.accounts() {
@@ -119,7 +120,7 @@ pub(super) fn legs_match(log: &Log) -> Result<(), TestCaseError> {
                     );
                 }
                 AccountEvent::EntryReversed(reversed) => {
-                    undone_as_it_was(log, account_id, version, reversed)?
+                    reversal_matches_entry(log, account_id, version, reversed)?
                 }
                 _ => {}
             }
@@ -128,7 +129,7 @@ pub(super) fn legs_match(log: &Log) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn undone_as_it_was(
+fn reversal_matches_entry(
     log: &Log,
     account_id: Uuid,
     version: i64,
@@ -155,7 +156,7 @@ fn undone_as_it_was(
     );
     let other = at(log, transfer.counterparty, transfer.counterparty_version);
     let Some(AccountEvent::EntryReversed(other)) = other else {
-        return Err(TestCaseError::fail(format!("{other:?} beside {undo:?}")));
+        return Err(TestCaseError::fail(format!("{other:?} does not match {undo:?}")));
     };
     prop_assert_eq!(other.version, leg.counterparty_version);
     let named = other.transfer.map(|other| (other.counterparty, other.counterparty_version));

@@ -1,5 +1,5 @@
-//! Random steps, small numbers that become commands once it is known what they meet: an id that is there, a version
-//! that is close, all that is available.
+//! Random steps: small numbers that become commands in the context of the log, so that ids,
+//! versions and amounts often match.
 
 use passbook_shared::event::{AccountEvent, AccountOpened};
 use passbook_shared::money::MAX_AMOUNT;
@@ -11,14 +11,14 @@ use crate::domain::Command;
 use crate::domain::tests::log::Log;
 use crate::domain::tests::specification::*;
 
-/// The accounts. The last one is in another currency.
+/// Accounts of the sequences. The last one has another currency.
 pub(super) const ACCOUNTS: [Uuid; 4] =
     [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3), Uuid::from_u128(4)];
 
-/// Who is asked how often: what builds up needs several commands on one account.
+/// Weights of the accounts: state that accumulates needs several commands on one account.
 const WHO: &[usize] = &[0, 0, 0, 0, 0, 1, 1, 2, 3];
 
-/// What is asked.
+/// Kind of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Open,
@@ -36,20 +36,20 @@ pub(super) enum Kind {
     Close,
 }
 
-/// One command, but for what it meets.
+/// Command without its context.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
     kind: Kind,
     who: usize,
     whom: usize,
     amount: i64,
-    /// Chooses an id, a version, a variant.
+    /// Selects an id, a version, a variant.
     choice: i64,
-    /// By how many seconds the clock moves before it.
+    /// Seconds by which the clock advances before the command.
     pub(super) later: i64,
 }
 
-/// All steps of a run; the first ones open accounts, or some of them.
+/// Steps of a sequence; the first ones open accounts, or some of them.
 pub(super) fn steps(kinds: &'static [Kind], largest: i64) -> impl Strategy<Value = Vec<Step>> {
     let openings = proptest::array::uniform4((amount_or_zero(largest), 0..12_i64));
     let step = (select(kinds), select(WHO), 0..4_usize, amount(largest), 0..60_i64, 0..3_i64)
@@ -70,13 +70,13 @@ pub(super) fn steps(kinds: &'static [Kind], largest: i64) -> impl Strategy<Value
             choice,
             later: 0,
         };
-        // One in twelve is not there from the start.
+        // One account in twelve is not opened at the start.
         let openings = (0..).zip(openings).map(open).filter(|step| step.choice > 0);
         openings.chain(rest).collect()
     })
 }
 
-/// Amounts that meet each other often, and those at the end of the scale.
+/// Amounts that often coincide, and amounts at the end of the range.
 fn amount(largest: i64) -> impl Strategy<Value = i64> {
     prop_oneof![6 => 1..=5_i64, 2 => Just(100), 1 => 1..=largest, 1 => largest - 3..=largest]
 }
@@ -86,7 +86,7 @@ fn amount_or_zero(largest: i64) -> impl Strategy<Value = i64> {
 }
 
 impl Step {
-    /// What is asked, and of which account.
+    /// Returns the account and the command.
     pub(super) fn command(self, log: &Log, now: i64) -> (Uuid, Command) {
         let Self { kind, who, amount, choice, .. } = self;
         let account_id = ACCOUNTS[who];
@@ -114,7 +114,7 @@ impl Step {
         (account_id, command)
     }
 
-    /// Now and then as of an earlier time, and then now and then whatever was available.
+    /// Backdates some commands, and waives the check of some of these.
     fn as_of(self, now: i64, command: Command) -> Command {
         match self.choice % 6 {
             0 => as_of((now - self.choice % 5).max(0), command),
@@ -133,7 +133,7 @@ impl Step {
         opening
     }
 
-    /// Now and then all there is, or nothing would ever be closed.
+    /// Sometimes the whole available amount, because no account would ever be closed otherwise.
     fn going_out(self, log: &Log) -> i64 {
         let available =
             log.account(ACCOUNTS[self.who]).summary().map_or(0, |summary| summary.available);
@@ -144,13 +144,13 @@ impl Step {
         }
     }
 
-    /// Mostly another one, in the same currency.
+    /// Mostly another account in the same currency.
     fn receiver(self) -> Uuid {
         let any = self.choice % 8 == 0;
         ACCOUNTS[if any { self.whom } else { (self.who + 1 + self.whom % 2) % 3 }]
     }
 
-    /// One of the account's holds, ended or not, or one that never was.
+    /// One of the account's holds, open or ended, or an unknown one.
     fn hold_id(self, log: &Log) -> Uuid {
         let placed = |event: &AccountEvent| match event {
             AccountEvent::HoldPlaced(placed) => Some(placed.hold_id),
@@ -161,7 +161,7 @@ impl Step {
         chosen.and_then(|chosen| placed.get(chosen)).copied().unwrap_or(Uuid::max())
     }
 
-    /// Mostly that of an entry that can be undone.
+    /// Mostly the version of a reversible entry.
     fn version(self, log: &Log) -> i64 {
         let events = log.events(ACCOUNTS[self.who]);
         let moved = |event: &AccountEvent| {

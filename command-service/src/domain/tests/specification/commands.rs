@@ -1,4 +1,4 @@
-//! Short names for commands. Amounts in minor units.
+//! Short names for commands. Amounts are in minor units.
 
 use passbook_shared::event::OverdraftLimitSet;
 use passbook_shared::money::Amount;
@@ -86,7 +86,7 @@ pub(in super::super) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Com
     })
 }
 
-/// The same command, as of so many seconds.
+/// Returns the command with an effective time in seconds.
 pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
     match &mut command {
         Command::Open(opening) => opening.effective_at = Some(at(seconds)),
@@ -95,18 +95,18 @@ pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
         }
         Command::Transfer(transfer) => transfer.effective_at = Some(at(seconds)),
         Command::Reverse(reversal) => reversal.effective_at = Some(at(seconds)),
-        _ => unreachable!("it has no effective time"),
+        _ => unreachable!("a command without an effective time"),
     }
     command
 }
 
-/// The same command, whatever was available then.
+/// Returns the command with the backdated check waived.
 pub(in super::super) fn waived(mut command: Command) -> Command {
     match &mut command {
         Command::Withdraw(moved) => moved.allow_backdated_overdraft = true,
         Command::Transfer(transfer) => transfer.allow_backdated_overdraft = true,
         Command::Reverse(reversal) => reversal.allow_backdated_overdraft = true,
-        _ => unreachable!("it takes no money out"),
+        _ => unreachable!("a command that debits nothing"),
     }
     command
 }

@@ -1,4 +1,4 @@
-//! Short names for events. Amounts in minor units.
+//! Short names for events. Amounts are in minor units.
 
 use passbook_shared::event::{
     AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired,
@@ -15,7 +15,7 @@ use super::OTHER;
 pub(in super::super) const TRANSFER: Uuid = Uuid::from_u128(0x7);
 pub(in super::super) const HOLD: Uuid = Uuid::from_u128(0x8);
 
-/// A moment, so many seconds after the one at which tests begin.
+/// Returns the moment `seconds` after the start of the test.
 pub(in super::super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000).unwrap()
 }
@@ -89,7 +89,7 @@ pub(in super::super) fn limited(limit: i64) -> AccountEvent {
     AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit })
 }
 
-/// [`TRANSFER`], to or from [`OTHER`], whose leg is of that version there.
+/// Leg of [`TRANSFER`] to or from [`OTHER`], whose leg has that version.
 pub(in super::super) fn sent(minor_units: i64, other_version: i64) -> AccountEvent {
     AccountEvent::MoneySent(leg(TRANSFER, minor_units, OTHER, other_version))
 }
@@ -116,7 +116,7 @@ pub(in super::super) fn leg(
     }
 }
 
-/// [`HOLD`], which ends by itself after so many seconds.
+/// [`HOLD`] that expires after `seconds`.
 pub(in super::super) fn held_until(minor_units: i64, seconds: Option<i64>) -> AccountEvent {
     AccountEvent::HoldPlaced(hold_of(HOLD, minor_units, seconds.map(at)))
 }
@@ -169,7 +169,7 @@ pub(in super::super) fn reversed(
     AccountEvent::EntryReversed(reversal_of(version, entry, minor_units, None))
 }
 
-/// Of a leg of [`TRANSFER`]; the other leg is undone by that version of its account.
+/// Reversal of a leg of [`TRANSFER`]; the other leg is reversed by that version of its account.
 pub(in super::super) fn leg_reversed(
     version: i64,
     entry: ReversibleEntry,

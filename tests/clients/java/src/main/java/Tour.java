@@ -6,8 +6,8 @@ import passbook.projection.AccountsApi;
 
 /** The tour with the Java client. Usage: Tour COMMAND_URL PROJECTION_URL */
 class Tour {
-  static void expect(Object there, Object expected) {
-    if (!there.equals(expected)) throw new AssertionError(there + ", not " + expected);
+  static void expect(Object actual, Object expected) {
+    if (!actual.equals(expected)) throw new AssertionError(actual + ", not " + expected);
   }
 
   public static void main(String[] urls) throws Exception {
@@ -38,7 +38,7 @@ class Tour {
 
     try {
       commands.createWithdrawal(other, new WithdrawalRequest().amount(1_001L), null, null, null, null, null);
-      throw new AssertionError("more was withdrawn than there is");
+      throw new AssertionError("a withdrawal exceeded the balance");
     } catch (ApiException refused) {
       var problem = JsonMapper.builder().build().readValue(refused.getResponseBody(), CreateWithdrawalProblem.class);
       expect(problem.getCode(), CreateWithdrawalProblem.CodeEnum.INSUFFICIENT_FUNDS);

@@ -1,0 +1,133 @@
+//! Postgres and Kafka of the benchmarks, with a fresh store for each.
+
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use embedded_postgres::{Cluster, Settings};
+use in_process_broker::Broker;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::process::Command;
+use uuid::Uuid;
+
+use crate::Options;
+
+/// A Postgres and a Kafka, given or started here.
+pub(crate) struct Servers {
+    database_url: String,
+    kafka_brokers: Option<String>,
+    cluster: Option<Cluster>,
+}
+
+/// Fresh databases and a fresh topic for one benchmark, dropped by [`Environment::drop_databases`].
+#[derive(Clone)]
+pub(crate) struct Environment {
+    pub(crate) database_url: String,
+    pub(crate) projection_database_url: String,
+    pub(crate) kafka_brokers: String,
+    pub(crate) kafka_topic: String,
+    databases: [String; 2],
+    admin_url: String,
+    _broker: Option<Arc<Broker>>,
+}
+
+impl Servers {
+    /// Connects to the given servers and starts missing ones.
+    pub(crate) async fn prepare(options: &Options) -> anyhow::Result<Self> {
+        let kafka_brokers = options.kafka_brokers.clone();
+        if let Some(url) = &options.database_url {
+            return Ok(Self { database_url: url.clone(), kafka_brokers, cluster: None });
+        }
+        let settings = Settings {
+            data_dir: options.cluster.data_dir.join("bench"),
+            binaries: options.cluster.postgres_bin.clone(),
+            port: None,
+        };
+        let cluster = Cluster::start(&settings).await?;
+        Ok(Self {
+            database_url: cluster.admin_url("postgres"),
+            kafka_brokers,
+            cluster: Some(cluster),
+        })
+    }
+
+    /// Describes the servers in one line.
+    pub(crate) async fn describe(&self) -> anyhow::Result<String> {
+        let mut connection = PgConnection::connect(&self.database_url)
+            .await
+            .context("cannot connect to Postgres")?;
+        let version: String =
+            sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+        let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut connection).await?;
+        let kafka = self
+            .kafka_brokers
+            .as_deref()
+            .map_or_else(|| "the in-process broker".to_owned(), |k| format!("Kafka at {k}"));
+        Ok(format!("PostgreSQL {version}, fsync {fsync}; {kafka}"))
+    }
+
+    /// Creates databases for both services, and a topic.
+    pub(crate) async fn environment(&self) -> anyhow::Result<Environment> {
+        let name = format!("passbook_bench_{}", Uuid::new_v4().simple());
+        let databases = [name.clone(), format!("{name}_views")];
+        let mut connection = PgConnection::connect(&self.database_url)
+            .await
+            .context("cannot connect to Postgres")?;
+        for database in &databases {
+            let sql = AssertSqlSafe(format!("CREATE DATABASE {database}"));
+            sqlx::query(sql).execute(&mut connection).await.context("cannot create a database")?;
+        }
+        let url = |database: &str| -> anyhow::Result<String> {
+            let options: PgConnectOptions = self.database_url.parse()?;
+            Ok(sqlx::ConnectOptions::to_url_lossy(&options.database(database)).to_string())
+        };
+        let broker = match &self.kafka_brokers {
+            Some(_) => None,
+            None => Some(Arc::new(Broker::start(std::slice::from_ref(&name), PARTITIONS, None)?)),
+        };
+        let own = || broker.as_ref().map_or_else(String::new, |broker| broker.address().to_owned());
+        let (database_url, projection_database_url) = (url(&databases[0])?, url(&databases[1])?);
+        migrate("command-service", "--database-url", &database_url).await?;
+        let views = &projection_database_url;
+        migrate("projection-service", "--projection-database-url", views).await?;
+        Ok(Environment {
+            database_url,
+            projection_database_url,
+            kafka_brokers: self.kafka_brokers.clone().unwrap_or_else(own),
+            kafka_topic: name,
+            databases,
+            admin_url: self.database_url.clone(),
+            _broker: broker,
+        })
+    }
+
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        match self.cluster {
+            Some(cluster) => cluster.stop().await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Creates the tables of `service` in the database at `url`.
+async fn migrate(service: &str, url_option: &str, url: &str) -> anyhow::Result<()> {
+    let migrate = [service, url_option, url, "--log-level", "warn", "migrate"];
+    let status = Command::new(std::env::current_exe()?).args(migrate).status().await?;
+    ensure!(status.success(), "`{service} migrate` failed: {status}");
+    Ok(())
+}
+
+/// Number of partitions of the topic and the log.
+const PARTITIONS: u16 = 12;
+
+impl Environment {
+    /// Drops the databases.
+    pub(crate) async fn drop_databases(self) -> anyhow::Result<()> {
+        let mut connection = PgConnection::connect(&self.admin_url).await?;
+        for database in &self.databases {
+            let sql = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"));
+            sqlx::query(sql).execute(&mut connection).await?;
+        }
+        Ok(())
+    }
+}

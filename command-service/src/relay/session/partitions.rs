@@ -1,0 +1,116 @@
+//! Partitions of a session: taken over at the topic's tail, and stopped at a fork.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::store_description::Fork;
+
+use super::{Published, Session, head_of};
+use crate::log::{feed, restores};
+use crate::metrics;
+use crate::relay::Ends;
+use crate::relay::error::RelayError;
+use crate::relay::tail::End;
+
+/// Partition that was just taken over: last common position, and offset at which the topic ended.
+struct TakenPartition {
+    partition: Partition,
+    position: i64,
+    offset: i64,
+}
+
+impl Session<'_> {
+    /// Takes over the free partitions and determines from the topic's tail where to continue. A
+    /// topic that ends before a known offset was replaced: it is published again from position 1.
+    pub(super) async fn take_partitions(&mut self, ends: &Ends) -> Result<(), RelayError> {
+        let is_ours = |p: &Partition| self.sent.contains_key(p) || self.forked.contains(p);
+        let wanted: Vec<Partition> =
+            (0..self.relay.store.partitions).filter(|p| !is_ours(p)).collect();
+        let taken = if wanted.is_empty() {
+            wanted
+        } else {
+            feed::lock_partitions(&mut self.connection, &wanted).await?
+        };
+        let (mut taken_over, mut missing) = (Vec::new(), 0);
+        for partition in taken {
+            // An operator has to resolve the fork, whatever the topic's present state.
+            if self.relay.standing.fork([partition]).is_some() {
+                self.forked.insert(partition);
+                continue;
+            }
+            let End { offset, judged, passed_over } =
+                self.tail.of(&mut self.connection, partition).await?;
+            if passed_over.count() > 0 {
+                metrics::relay_passed_over(&passed_over);
+                self.strangers.insert(partition, (judged.position, passed_over.summary()));
+            }
+            let heads = feed::heads(&mut self.connection).await?;
+            let head = head_of(&heads, partition);
+            self.heads = heads;
+            if let Some(found) = judged.fork {
+                self.stop(found.fork(partition, head, self.tail.epoch)).await?;
+                continue;
+            }
+            let is_cut = ends.get(&partition).is_some_and(|known| offset < *known);
+            let position = if is_cut { 0 } else { judged.position };
+            // One position less than the last common one, which the fence publishes again.
+            self.producer.start_at(partition, position.max(1) - 1, offset);
+            self.sent
+                .insert(partition, Published { position: position.max(1) - 1, event_id: None });
+            taken_over.push(TakenPartition { partition, position, offset });
+            missing += head - position;
+        }
+        let partitions = taken_over.len();
+        self.fence(taken_over).await?;
+        if partitions > 0 {
+            tracing::info!(partitions, missing, "relaying partitions from the topic's tail");
+        }
+        self.report_skipped();
+        Ok(())
+    }
+
+    /// Publishes the last common event of each partition again, as a fence. A previous relay may
+    /// still have records in flight. They are in the topic once Kafka has acknowledged the fence,
+    /// and are then compared with the log. The fence also announces the epoch to consumers.
+    async fn fence(&mut self, taken_over: Vec<TakenPartition>) -> Result<(), RelayError> {
+        for TakenPartition { partition, position, .. } in &taken_over {
+            self.read_up_to(*partition, *position).await?;
+        }
+        self.all_acknowledged().await?;
+        for TakenPartition { partition, position, offset } in taken_over {
+            let (_, end) = self.tail.ends(partition).await?;
+            if end == offset + i64::from(position > 0) {
+                continue;
+            }
+            if let Some(found) = self.tail.of(&mut self.connection, partition).await?.judged.fork {
+                self.heads = feed::heads(&mut self.connection).await?;
+                self.stop(found.fork(partition, head_of(&self.heads, partition), self.tail.epoch))
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports skipped records in the health until a record of this relay follows them.
+    fn report_skipped(&mut self) {
+        self.strangers
+            .retain(|partition, (position, _)| self.producer.acknowledged(*partition) <= *position);
+        let describe = |(partition, (_, what)): (&Partition, &(i64, String))| {
+            format!("topic partition {partition} ends with records that are skipped: {what}")
+        };
+        let skipped: Vec<String> = self.strangers.iter().map(describe).collect();
+        if skipped.is_empty() {
+            self.relay.health.ok("relay");
+        } else {
+            self.relay.health.degraded("relay", skipped.join("; "));
+        }
+    }
+
+    /// Stops publishing a partition, and records its fork for all instances.
+    pub(super) async fn stop(&mut self, fork: Fork) -> Result<(), RelayError> {
+        let partition = fork.partition;
+        restores::note_fork(&mut self.connection, self.tail.epoch, &fork).await?;
+        self.sent.remove(&partition);
+        self.confirmed.remove(&partition);
+        self.forked.insert(partition);
+        Ok(self.relay.standing.refresh(&mut self.connection).await?)
+    }
+}

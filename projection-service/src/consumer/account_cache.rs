@@ -1,0 +1,65 @@
+//! Cache of account states between batches. It is valid while no other writer applies events of the
+//! same partitions, which each batch verifies by the checkpoints; it is discarded otherwise.
+
+use std::collections::{HashMap, HashSet};
+
+use passbook_shared::position::Position;
+use uuid::Uuid;
+
+use crate::projection::AccountState;
+
+/// Cached state of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The account does not exist.
+    Absent,
+    /// The account after its last applied event.
+    State(AccountState),
+    /// An event of the account is quarantined; later events wait behind it.
+    Quarantined,
+}
+
+/// Cache of at least `CAPACITY` and at most twice as many recently used accounts, in two
+/// generations.
+///
+/// A general cache does not fit: it may evict an account of the current batch before the fold,
+/// which would take the account for absent. Here `CAPACITY` exceeds the accounts of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct AccountCache {
+    young: HashMap<Uuid, Known>,
+    old: HashMap<Uuid, Known>,
+    /// Discarded events of these accounts; few.
+    discarded: HashSet<Position>,
+}
+
+const CAPACITY: usize = 100_000;
+
+impl AccountCache {
+    /// Returns the cached state of an account.
+    pub(crate) fn get(&mut self, account_id: Uuid) -> Option<Known> {
+        if let Some(known) = self.young.get(&account_id) {
+            return Some(*known);
+        }
+        let known = self.old.remove(&account_id)?;
+        self.set(account_id, known);
+        Some(known)
+    }
+
+    /// Replaces the cached state of an account.
+    pub(crate) fn set(&mut self, account_id: Uuid, known: Known) {
+        self.young.insert(account_id, known);
+        if self.young.len() > CAPACITY {
+            self.old = std::mem::take(&mut self.young);
+        }
+    }
+
+    /// Adds discarded events, which the fold skips if they cannot be applied.
+    pub(crate) fn discard(&mut self, events: impl IntoIterator<Item = Position>) {
+        self.discarded.extend(events);
+    }
+
+    /// Returns whether an event was discarded.
+    pub(crate) fn is_discarded(&self, event: Position) -> bool {
+        self.discarded.contains(&event)
+    }
+}

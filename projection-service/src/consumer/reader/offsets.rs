@@ -1,0 +1,38 @@
+//! Offsets committed to Kafka, each with a note that tells them from offsets reset by a tool.
+
+use std::time::Instant;
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::Reader;
+use crate::consumer::client::GroupConsumer;
+
+/// Prefix of the note on a committed offset; an operator's tool leaves no note.
+pub(super) const NOTE: &str = "passbook:";
+
+/// Returns the note for an offset behind the event at `position`.
+pub(super) fn note(position: i64) -> String {
+    format!("{NOTE}position={position}")
+}
+
+impl Reader {
+    /// Commits the applied offsets to Kafka, with a note.
+    pub(super) fn commit(&mut self, consumer: &GroupConsumer) {
+        self.committed_at = Instant::now();
+        let applied = self.handoff.take_applied();
+        if applied.is_empty() {
+            return;
+        }
+        let topic = &self.settings.kafka.kafka_topic;
+        let mut offsets = TopicPartitionList::with_capacity(applied.len());
+        for (partition, applied) in applied {
+            let mut offset = offsets.add_partition(topic, partition.into());
+            let _ = offset.set_offset(Offset::Offset(applied.offset));
+            offset.set_metadata(note(applied.position));
+        }
+        if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
+            tracing::debug!(%error, "offsets were not committed to Kafka; the checkpoints have them");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Loader of one partition: applies past events from the topic, and from the log where that lacks
+//! them.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::RecordedEvent;
+use sqlx::PgConnection;
+
+use super::ReplayDeps;
+use super::error::ReplayError;
+use super::progress::Progress;
+use super::topic;
+use crate::checkpoint::Checkpoint;
+use crate::consumer::intake::{Intake, Offer};
+use crate::consumer::judging::OurLog;
+use crate::consumer::record::Record;
+use crate::metrics;
+
+/// Maximum number of events in a transaction.
+const BATCH: usize = 20_000;
+
+/// Brings a partition of the views up to a position, and no further.
+pub(crate) struct PartitionLoader<'a> {
+    deps: &'a ReplayDeps,
+    progress: &'a Progress,
+    /// Connection whose search path has the views that are written.
+    connection: &'a mut PgConnection,
+    partition: Partition,
+    intake: Intake,
+    /// Last position to apply.
+    target: i64,
+    /// Whether the topic had two events for a position, so that one is not the log's.
+    contradicted: bool,
+}
+
+impl<'a> PartitionLoader<'a> {
+    pub(crate) fn new(
+        deps: &'a ReplayDeps,
+        progress: &'a Progress,
+        connection: &'a mut PgConnection,
+        log: &OurLog,
+        from: &Checkpoint,
+        target: i64,
+    ) -> Self {
+        Self {
+            deps,
+            progress,
+            connection,
+            partition: from.partition,
+            intake: Intake::new(log.clone(), std::slice::from_ref(from)),
+            target,
+            contradicted: false,
+        }
+    }
+
+    /// Reads the topic from an offset, then missing events from the log. Returns whether the topic
+    /// had two events for one position.
+    pub(crate) async fn by_topic(mut self, offset: i64) -> Result<bool, ReplayError> {
+        let mut chunks = topic::read(&self.deps.kafka, self.partition, offset);
+        while !self.is_there()
+            // An error of Kafka ends the loop: the log supplies the rest.
+            && let Some(Ok(records)) = chunks.recv().await
+        {
+            for record in records {
+                self.take(record).await?;
+            }
+            self.write_if_full().await?;
+        }
+        drop(chunks);
+        self.fill(self.target).await?;
+        self.write().await?;
+        Ok(self.contradicted)
+    }
+
+    /// Reads the log alone, which has new events before the topic does.
+    pub(crate) async fn by_log(mut self) -> Result<(), ReplayError> {
+        while !self.is_there() {
+            if self.page(self.target).await? == 0 {
+                return Err(self.log_ends());
+            }
+        }
+        self.write().await
+    }
+
+    /// Reads the log alone, up to its end if that comes before the target.
+    pub(crate) async fn by_log_to_its_end(mut self) -> Result<(), ReplayError> {
+        while !self.is_there() && self.page(self.target).await? > 0 {}
+        self.write().await
+    }
+
+    fn log_ends(&self) -> ReplayError {
+        ReplayError::LogEnds { partition: self.partition, position: self.target }
+    }
+
+    fn accepted(&self) -> i64 {
+        self.intake.sequence().accepted(self.partition).unwrap_or_default()
+    }
+
+    fn is_there(&self) -> bool {
+        self.accepted() >= self.target
+    }
+
+    async fn take(&mut self, record: Record) -> Result<(), ReplayError> {
+        let (partition, offset) = (self.partition, record.offset);
+        match self.intake.offer_up_to(record, self.target) {
+            Offer::Accepted | Offer::Skipped | Offer::Repeated => {}
+            Offer::Unusable(flaw, reason) => {
+                metrics::unusable(flaw.as_str(), 1);
+                tracing::debug!(partition, offset, reason, "a record of the topic is unusable");
+            }
+            Offer::Contradicting(_) => self.contradicted = true,
+            Offer::Hole(hole, record) => {
+                self.fill(hole.target - 1).await?;
+                self.intake.offer_up_to(*record, self.target);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads events that the topic lacks from the log, up to a position.
+    async fn fill(&mut self, up_to: i64) -> Result<(), ReplayError> {
+        while self.accepted() < up_to {
+            let events = self.page(up_to).await?;
+            if events == 0 {
+                return Err(self.log_ends());
+            }
+            self.progress.add_from_log(events);
+        }
+        Ok(())
+    }
+
+    /// Reads the next page of the log, up to a position. Returns its number of events: 0 at the end
+    /// of the log.
+    async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
+        let after = self.accepted();
+        let page = self.deps.feed.events(self.partition, after).await?;
+        let wanted = |event: &RecordedEvent| event.position.number <= up_to;
+        let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
+        let count = events.len();
+        self.intake.offer_page(self.partition, page.source, events)?;
+        self.write_if_full().await?;
+        Ok(count)
+    }
+
+    async fn write_if_full(&mut self) -> Result<(), ReplayError> {
+        if self.intake.is_full(BATCH) { self.write().await } else { Ok(()) }
+    }
+
+    async fn write(&mut self) -> Result<(), ReplayError> {
+        self.progress.go_on()?;
+        if self.intake.sequence().has_moved() {
+            self.intake.write(self.connection).await?;
+            self.progress.add(self.intake.pending().len());
+            self.intake.applied();
+        }
+        Ok(())
+    }
+}

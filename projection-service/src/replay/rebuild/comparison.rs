@@ -1,0 +1,92 @@
+//! Comparison of the new generation with the live one, and its correction from the log.
+
+use passbook_shared::partition::partition_of;
+use serde_json::Value;
+use sqlx::{Connection, Row};
+
+use super::{By, Rebuild, positions};
+use crate::agreement::correct;
+use crate::replay::error::ReplayError;
+use crate::replay::rewind::account_by_log;
+use crate::store::{checkpoints, generations};
+
+/// Maximum number of accounts that are rebuilt one by one.
+const SETTLED: usize = 1_000;
+/// Number of differences shown as samples.
+const SAMPLES: i32 = 20;
+
+impl Rebuild<'_> {
+    /// Corrects partitions of the new views whose last event is not the log's: the topic may have
+    /// had events of a log that was given up, or forged ones.
+    pub(super) async fn end_as_log(&mut self) -> Result<(), ReplayError> {
+        for checkpoint in
+            checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0)
+        {
+            let there = self.deps.feed.event_at(checkpoint.partition, checkpoint.position).await?;
+            if there.map(|event| event.event_id) != checkpoint.event_id {
+                let corrected =
+                    correct::building(self.deps, &mut self.building, &self.log, checkpoint).await?;
+                tracing::warn!(
+                    partition = checkpoint.partition,
+                    ?corrected,
+                    "the new views had other events than the log"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Rebuilds from the log the accounts that differ from the live views; all accounts, if many
+    /// differ.
+    pub(super) async fn settle_by_log(&mut self) -> Result<(), ReplayError> {
+        let live = generations::live(&mut self.connection).await?;
+        let differing =
+            generations::differing(&mut self.connection, self.generation, live, SETTLED + 1)
+                .await?;
+        tracing::warn!(
+            accounts = differing.len(),
+            "the new views differ from the live views: rebuilding the accounts from the log"
+        );
+        if differing.len() > SETTLED {
+            return self.again_by_log().await;
+        }
+        let standing = positions(&checkpoints::all(&mut self.building).await?);
+        for account_id in differing {
+            let partition = partition_of(account_id, self.log.source.partitions);
+            let up_to = standing.get(&partition).copied().unwrap_or_default();
+            let mut transaction = self.building.begin().await?;
+            let Self { deps, progress, log, .. } = self;
+            account_by_log(deps, progress, &mut transaction, log.source, account_id, up_to).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn again_by_log(&mut self) -> Result<(), ReplayError> {
+        let mut transaction = self.building.begin().await?;
+        generations::empty(&mut transaction).await?;
+        transaction.commit().await?;
+        self.approach(By::Log).await
+    }
+
+    /// Compares both generations at the same positions.
+    pub(super) async fn compare(&mut self) -> Result<(i64, Value), ReplayError> {
+        let mut live = generations::connect_live(&self.deps.database).await?;
+        let mut seeing = self.deps.connect().await?;
+        let mut held = live.begin().await?;
+        self.meet(&mut held).await?;
+        // This snapshot stays as it is once the lock on the live views is released.
+        let mut seeing =
+            seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let before = generations::live(&mut *seeing).await?;
+        held.rollback().await?;
+        let row =
+            sqlx::query("SELECT differences, samples FROM projection.differences($1, $2, $3)")
+                .bind(self.generation.0)
+                .bind(before.0)
+                .bind(SAMPLES)
+                .fetch_one(&mut *seeing)
+                .await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+}

@@ -1,0 +1,178 @@
+//! Environment of one test: two databases, a topic, a consumer group, and the services on them.
+
+mod pair;
+mod service;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use passbook::services::Owners;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+pub(crate) use self::pair::Pair;
+pub(crate) use self::service::Service;
+use crate::infrastructure::{self, Kafka, TOPICS};
+use crate::process::free_address;
+
+/// Databases, topic and consumer group of one test.
+pub(crate) struct Environment {
+    pub(crate) name: &'static str,
+    /// URL of the log's database as a superuser, to inspect it and to tamper with it.
+    pub(crate) database_url: String,
+    /// URL of the views' database as a superuser.
+    pub(crate) projection_database_url: String,
+    /// URL of the log's database as the command-service's role.
+    pub(crate) command_role_url: String,
+    /// URL of the views' database as the projection-service's role.
+    pub(crate) projection_role_url: String,
+    pub(crate) kafka: Kafka,
+    pub(crate) topic: String,
+    logs: PathBuf,
+}
+
+impl Environment {
+    /// Creates an empty environment on the shared Postgres and Kafka.
+    pub(crate) async fn new(name: &'static str) -> anyhow::Result<Self> {
+        Self::on(name, Kafka::shared().await?).await
+    }
+
+    /// Creates an empty environment on the given Kafka.
+    pub(crate) async fn on(name: &'static str, kafka: Kafka) -> anyhow::Result<Self> {
+        let environment = Self::unprepared(name, kafka).await?;
+        environment.migrate().await?;
+        Ok(environment)
+    }
+
+    /// Creates databases without tables, and roles that own nothing.
+    pub(crate) async fn unprepared(name: &'static str, kafka: Kafka) -> anyhow::Result<Self> {
+        let postgres = infrastructure::postgres().await?;
+        let (_, host) = postgres.rsplit_once('@').context("no host")?;
+        let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
+        let databases = [format!("{name}_log"), format!("{name}_views")];
+        for database in &databases {
+            for statement in [
+                format!("CREATE DATABASE {database}"),
+                format!("CREATE ROLE {database} LOGIN PASSWORD '{database}'"),
+                format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+                format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {database}"),
+            ] {
+                sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+            }
+        }
+        connection.close().await?;
+        let [command_role_url, projection_role_url] = databases
+            .each_ref()
+            .map(|database| format!("postgres://{database}:{database}@{host}/{database}"));
+        let [database_url, projection_database_url] =
+            databases.map(|database| format!("{postgres}/{database}"));
+        let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
+        if logs.exists() {
+            std::fs::remove_dir_all(&logs)?;
+        }
+        std::fs::create_dir_all(&logs)?;
+        let topic = if kafka.has_admin() { name.to_owned() } else { TOPICS[0].to_owned() };
+        Ok(Self {
+            name,
+            database_url,
+            projection_database_url,
+            command_role_url,
+            projection_role_url,
+            kafka,
+            topic,
+            logs,
+        })
+    }
+
+    /// Creates the tables, or migrates them to this build.
+    pub(crate) async fn migrate(&self) -> anyhow::Result<()> {
+        let owners = Owners {
+            migration_database_url: Some(self.database_url.clone()),
+            projection_migration_database_url: Some(self.projection_database_url.clone()),
+            ..Owners::default()
+        };
+        let (log, views) = (&self.command_role_url, &self.projection_role_url);
+        passbook::services::migrate(log, views, owners, Some(infrastructure::PARTITIONS))
+            .await
+            .map(drop)
+    }
+
+    /// Starts a command-service and waits until it is ready.
+    pub(crate) async fn command(&self, name: &str) -> anyhow::Result<Service> {
+        let mut service = self.command_started(name)?;
+        service.ready().await?;
+        Ok(service)
+    }
+
+    /// Starts a command-service.
+    pub(crate) fn command_started(&self, name: &str) -> anyhow::Result<Service> {
+        self.command_with(name, &[])
+    }
+
+    /// Starts a command-service with further options.
+    pub(crate) fn command_with(
+        &self,
+        name: &str,
+        more: &[(&str, String)],
+    ) -> anyhow::Result<Service> {
+        let options = [("database-url", self.command_role_url.clone())];
+        self.service("command-service", name, "command-addr", &[&options[..], more].concat())
+    }
+
+    /// Starts a projection-service and waits until it is ready.
+    pub(crate) async fn projection(
+        &self,
+        name: &str,
+        command: &Service,
+    ) -> anyhow::Result<Service> {
+        let mut service = self.projection_started(name, command)?;
+        service.ready().await?;
+        Ok(service)
+    }
+
+    /// Starts a projection-service.
+    pub(crate) fn projection_started(
+        &self,
+        name: &str,
+        command: &Service,
+    ) -> anyhow::Result<Service> {
+        let options = [
+            ("projection-database-url", self.projection_role_url.clone()),
+            ("command-service-url", format!("http://{}", command.addr)),
+            ("kafka-group", self.name.to_owned()),
+            ("kafka-group-instance", name.to_owned()),
+        ];
+        self.service("projection-service", name, "projection-addr", &options)
+    }
+
+    fn service(
+        &self,
+        part: &'static str,
+        name: &str,
+        addr_option: &str,
+        options: &[(&str, String)],
+    ) -> anyhow::Result<Service> {
+        let addr = free_address()?;
+        let mut service = Service::new(addr, part, self.logs.join(format!("{name}.log")));
+        for (option, value) in options {
+            service.set(option, value);
+        }
+        service.set(addr_option, &addr.to_string());
+        service.set("kafka-brokers", &self.kafka.brokers);
+        service.set("kafka-topic", &self.topic);
+        service.start()?;
+        Ok(service)
+    }
+
+    /// Returns a client that creates, trims and deletes topics.
+    pub(crate) fn admin(
+        &self,
+    ) -> anyhow::Result<(AdminClient<DefaultClientContext>, AdminOptions)> {
+        let client =
+            rdkafka::ClientConfig::new().set("bootstrap.servers", &self.kafka.brokers).create()?;
+        let options =
+            AdminOptions::new().operation_timeout(Some(std::time::Duration::from_secs(10)));
+        Ok((client, options))
+    }
+}

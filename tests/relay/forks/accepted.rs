@@ -1,0 +1,161 @@
+//! Restores that an operator surveys and accepts.
+
+use command_service::restore::desk::{AcceptError, ForkRef};
+use passbook_shared::epoch::Restores;
+use passbook_shared::health::CheckState;
+use uuid::Uuid;
+
+use super::{reports_fork, shown};
+use crate::pipeline::Pipeline;
+use crate::tails::account_in;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_event_at_a_position_is_a_fork_until_an_operator_accepts() {
+    for more in [0, 4] {
+        let pipeline = Pipeline::start().await;
+        let (account, events) = pipeline.restored_and_written_to(more).await;
+        let (head, topic) = (3 + more, pipeline.topic().await);
+        let relay = pipeline.relay();
+        let words = format!("partition 3 (the log ends at {head}, the topic at 3)");
+        reports_fork(&relay, &[&words, &events[2].event_id.to_string(), "restore accept"]).await;
+        assert!(pipeline.is_forked(account, head).await);
+        // Other partitions continue.
+        let other = pipeline.append_to(account_in(4), 0, 2).await.unwrap();
+        pipeline.is_mirrored_by(4, 2).await;
+        // A restart does not end the fork.
+        relay.end().await;
+        let relay = pipeline.relay();
+        reports_fork(&relay, &[&words]).await;
+        assert!(pipeline.is_forked(account, head).await);
+        assert_eq!(
+            pipeline.topic().await[&3],
+            topic[&3],
+            "the relay published to a forked partition"
+        );
+
+        let desk = pipeline.desk(&relay.standing);
+        let found = desk.survey(10).await.unwrap();
+        assert_eq!(
+            shown(&found.forks),
+            [ForkRef { partition: 3, log_position: head, topic_position: 3 }]
+        );
+        let fork = &found.forks[0];
+        let given_up: Vec<Uuid> = fork.events.iter().map(|event| event.event_id).collect();
+        assert_eq!((fork.kept, given_up, fork.has_more), (2, vec![events[2].event_id], false));
+        let wrong = ForkRef { partition: 3, log_position: head, topic_position: 4 };
+        assert!(matches!(
+            desk.accept(vec![wrong], false, None).await,
+            Err(AcceptError::Changed(_))
+        ));
+        assert!(matches!(desk.accept(Vec::new(), true, None).await, Err(AcceptError::Changed(_))));
+        assert!(pipeline.is_forked(account, head).await);
+
+        // Two operators at once.
+        let both = tokio::join!(
+            desk.accept(shown(&found.forks), false, None),
+            desk.accept(shown(&found.forks), false, None)
+        );
+        let (Ok(accepted), Err(AcceptError::Changed(now))) = both else { panic!("{both:?}") };
+        assert!(accepted.epoch == 1 && now.forks.is_empty());
+        relay.reports("log", |check| check.state == CheckState::Ok).await;
+        assert!(!pipeline.is_forked(account, head).await);
+        pipeline.is_mirrored_by(3, head + 1).await;
+        let restores = pipeline.restores(3).await;
+        assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+        assert_eq!(
+            pipeline.followed(4, &Restores::default()).await,
+            [other[0].event_id, other[1].event_id]
+        );
+        assert!(matches!(
+            desk.accept(Vec::new(), false, None).await,
+            Err(AcceptError::NothingToAccept)
+        ));
+        assert_eq!(desk.accept(Vec::new(), true, Some(7)).await.unwrap().epoch, 8);
+        relay.end().await;
+        pipeline.end().await;
+    }
+}
+
+/// Restores the first backup again, which does not know of the accepted restore.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch() {
+    let pipeline = Pipeline::start().await;
+    let (account, events) = pipeline.restored_and_written_to(0).await;
+    let relay = pipeline.relay();
+    reports_fork(&relay, &[]).await;
+    let desk = pipeline.desk(&relay.standing);
+    let found = desk.survey(10).await.unwrap();
+    desk.accept(shown(&found.forks), false, None).await.unwrap();
+    pipeline.append_to(account, 3, 2).await.unwrap();
+    pipeline.is_mirrored_by(3, 5).await;
+    relay.end().await;
+
+    // The log of before: without the accepted restore and the events after it.
+    pipeline
+        .restore(
+            "DELETE FROM passbook.epochs;
+                    DELETE FROM passbook.events WHERE partition = 3 AND position > 2;
+                    UPDATE passbook.log_head SET position = 2 WHERE partition = 3",
+        )
+        .await;
+    let relay = pipeline.relay();
+    reports_fork(&relay, &["partition 3 (the log ends at 2, the topic at 5)"]).await;
+    let desk = pipeline.desk(&relay.standing);
+    let found = desk.survey(10).await.unwrap();
+    assert_eq!(
+        (found.epoch, found.forks[0].kept, found.forks[0].events.len()),
+        (0, 2, 4),
+        "{found:?}"
+    );
+    assert!(found.forks[0].events.iter().any(|event| event.event_id == events[2].event_id));
+    assert_eq!(desk.accept(shown(&found.forks), false, None).await.unwrap().epoch, 2);
+    pipeline.append_to(account, 2, 4).await.unwrap();
+    pipeline.is_mirrored_by(3, 6).await;
+    let restores = pipeline.restores(3).await;
+    assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+    relay.end().await;
+    pipeline.end().await;
+}
+
+/// Loses more events than a survey lists.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_common_position_is_found_however_far_back_it_is() {
+    const EVENTS: i64 = 6_000;
+    let pipeline = Pipeline::start().await;
+    let account = account_in(3);
+    let mut events = Vec::new();
+    for batch in 0..EVENTS / 1_000 {
+        events.extend(pipeline.append_to(account, batch * 1_000, 1_000).await.unwrap());
+    }
+    let relay = pipeline.relay();
+    pipeline.is_mirrored_by(3, EVENTS).await;
+    relay.end().await;
+    pipeline
+        .restore(
+            "DELETE FROM passbook.events WHERE partition = 3 AND position > 777;
+                    UPDATE passbook.log_head SET position = 777 WHERE partition = 3",
+        )
+        .await;
+    pipeline.append_to(account, 777, 5).await.unwrap();
+    // Garbage follows the records that decide.
+    pipeline.write(3, "garbage", b"{}").await;
+    let relay = pipeline.relay();
+    reports_fork(&relay, &["the topic at 6000"]).await;
+    let desk = pipeline.desk(&relay.standing);
+    let found = desk.survey(100).await.unwrap();
+    let fork = &found.forks[0];
+    assert_eq!((fork.kept, fork.events.len(), fork.has_more), (777, 100, true));
+    assert!(
+        fork.events
+            .iter()
+            .zip(&events[777..])
+            .all(|(given_up, lost)| given_up.event_id == lost.event_id)
+    );
+    desk.accept(shown(&found.forks), false, None).await.unwrap();
+    pipeline.append_to(account, 782, 1).await.unwrap();
+    pipeline.is_mirrored_by(3, 783).await;
+    let restores = pipeline.restores(3).await;
+    assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+    relay.end().await;
+    pipeline.end().await;
+}

@@ -1,0 +1,121 @@
+//! Pipeline from a log in Postgres through relays to a topic of an in-process broker.
+
+mod running;
+mod topic;
+
+use command_service::log::append::{Append, NewEvent, append};
+use command_service::log::store::Store;
+use command_service::relay::{Relay, hand_over};
+use command_service::restore::desk::Desk;
+use command_service::restore::standing::Standing;
+use in_process_broker::Broker;
+use passbook_shared::config::{KafkaConfig, KafkaOptions};
+use passbook_shared::health::Health;
+use passbook_shared::partition::partition_of;
+use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use passbook_shared::shutdown::CancellationToken;
+use serde_json::value::RawValue;
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+pub(crate) use self::running::Running;
+use crate::postgres::Database;
+
+pub(crate) const TOPIC: &str = "passbook.events";
+
+/// Log, broker, and the relays that a test starts between them.
+pub(crate) struct Pipeline {
+    database: Database,
+    broker: Broker,
+    pub(crate) store: Store,
+    /// Connections as the owner of the tables.
+    pub(crate) pool: PgPool,
+}
+
+impl Pipeline {
+    pub(crate) async fn start() -> Self {
+        let database = Database::create(None).await;
+        let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
+        let pool = PgPool::connect(&database.owner_url).await.unwrap();
+        Self { store: database.store, database, broker, pool }
+    }
+
+    pub(crate) fn kafka(&self) -> KafkaConfig {
+        KafkaConfig {
+            kafka_brokers: self.broker.address().to_owned(),
+            kafka_topic: TOPIC.to_owned(),
+            kafka_options: KafkaOptions::default(),
+            kafka_options_file: None,
+        }
+    }
+
+    pub(crate) fn relay(&self) -> Running {
+        let (health, shutdown) = (Health::default(), CancellationToken::new());
+        let standing = Standing::new(health.clone());
+        let relay = Relay {
+            kafka: self.kafka(),
+            connect: self.database.service_url.parse().unwrap(),
+            store: self.store,
+            standing: standing.clone(),
+            linger_ms: 1,
+            health: health.clone(),
+        };
+        let (handed, from_lanes) = hand_over();
+        let started = tokio::time::Instant::now();
+        let task = tokio::spawn(relay.run(from_lanes, shutdown.clone()));
+        Running { health, standing, handed, started, task, shutdown }
+    }
+
+    /// Appends `count` events of a new account, without lanes.
+    pub(crate) async fn append(&self, count: i64) -> Vec<RecordedEvent> {
+        self.append_to(Uuid::new_v4(), 0, count).await.unwrap()
+    }
+
+    /// Appends `count` events after version `at` of an account.
+    pub(crate) async fn append_to(
+        &self,
+        account_id: Uuid,
+        at: i64,
+        count: i64,
+    ) -> sqlx::Result<Vec<RecordedEvent>> {
+        let partition = partition_of(account_id, self.store.partitions);
+        let event = |version| NewEvent {
+            event_id: Uuid::new_v4(),
+            account_id,
+            event_type: "AccountUnfrozen",
+            version: at + version,
+            partition,
+            schema_version: 1,
+            data: RawValue::from_string("{}".to_owned()).unwrap(),
+            metadata: EventMetadata {
+                command_id: Uuid::new_v4(),
+                context: CommandContext::default(),
+            },
+        };
+        let rows = Append { events: (1..=count).map(event).collect(), ..Append::default() };
+        let mut connection = PgConnection::connect(&self.database.service_url).await.unwrap();
+        let appended = append(&mut connection, rows).await?;
+        Ok(appended.iter().map(|event| RecordedEvent::clone(event)).collect())
+    }
+
+    /// Executes SQL as a superuser without triggers, as a restore of a backup does.
+    pub(crate) async fn restore(&self, sql: &'static str) {
+        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        let mut transaction = connection.begin().await.unwrap();
+        for statement in ["SET LOCAL session_replication_role = replica", sql] {
+            sqlx::raw_sql(statement).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+    }
+
+    /// Returns the desk that surveys and accepts restores.
+    pub(crate) fn desk(&self, standing: &Standing) -> Desk {
+        let pool = PgPool::connect_lazy(&self.database.service_url).unwrap();
+        Desk::new(self.kafka(), self.store, pool, standing.clone())
+    }
+
+    pub(crate) async fn end(self) {
+        self.pool.close().await;
+        self.database.drop().await;
+    }
+}
