@@ -50,8 +50,7 @@ async fn an_unknown_event_is_discarded_and_its_account_continues() -> anyhow::Re
         let check = views.json("/health/ready").await?["checks"]["quarantine"].clone();
         let reason = check["reason"].as_str().unwrap_or_default();
         ensure!(
-            check["state"] == "degraded"
-                && reason.contains("2 records and events are in quarantine"),
+            check["state"] == "degraded" && reason.contains("2 events are in quarantine"),
             "{check}"
         );
         Ok(())
