@@ -50,16 +50,14 @@ async fn an_unknown_event_is_discarded_and_its_account_continues() -> anyhow::Re
         let check = views.json("/health/ready").await?["checks"]["quarantine"].clone();
         let reason = check["reason"].as_str().unwrap_or_default();
         ensure!(
-            check["state"] == "degraded"
-                && reason.contains("2 events are in quarantine"),
+            check["state"] == "degraded" && reason.contains("2 events are in quarantine"),
             "{check}"
         );
         Ok(())
     })
     .await?;
     let log = pair.projections[0].output();
-    let line =
-        log.lines().find(|line| line.contains("event quarantined")).context("no warning")?;
+    let line = log.lines().find(|line| line.contains("event quarantined")).context("no warning")?;
     for part in [
         "WARN",
         &format!("partition {}", partition_for(account)),
