@@ -1,8 +1,8 @@
-//! Lanes: each owns some partitions, and decides and appends the commands on their accounts, many to a commit. One more lane
-//! takes the commands that touch partitions of several lanes.
+//! Lanes: each owns some partitions, and decides and appends the commands on their accounts, many
+//! to a commit. One more lane takes the commands that touch partitions of several lanes.
 //!
-//! A batch takes four steps: load the context (`context`), decide ([`crate::decision`]), append (`steps`), and build the
-//! results (`results`).
+//! A batch takes four steps: load the context (`context`), decide (`decision`), append
+//! (`steps`), and build the results (`results`).
 
 mod context;
 mod deps;
@@ -26,7 +26,8 @@ use tokio::time::Instant;
 use crate::config::lanes::LaneConfig;
 use crate::decision::command_set::CommandSet;
 use crate::domain::Command;
-use crate::log::preparation::{Preparation, PreparedCommand};
+use crate::log::preparation::Preparation;
+use crate::log::prepared_command::PreparedCommand;
 use crate::log::state_cache::StateCaches;
 use crate::outcome::{CommandError, CommandResult};
 use crate::request::{CommandRequest, stretches};
@@ -46,7 +47,8 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// Starts the lanes. Each ends when the last clone of the entrance is gone and its queue is empty.
+    /// Starts the lanes. Each ends when the last clone of the entrance is gone and its queue is
+    /// empty.
     pub fn start(deps: LaneDeps, config: &LaneConfig, tasks: &mut Tasks) -> Self {
         let turn = Arc::new(Semaphore::new(1));
         let caches = StateCaches::new(config.lanes, config.cache_bytes);
@@ -70,8 +72,8 @@ impl Lanes {
         self.queues.iter().any(|queue| !queue.is_idle())
     }
 
-    /// Decides and appends a command, and returns its outcome once that is durable. The command goes on if the caller
-    /// goes away.
+    /// Decides and appends a command, and returns its outcome once that is durable. The command
+    /// goes on if the caller goes away.
     ///
     /// # Errors
     /// See [`CommandError`]. Only `OutcomeUnknown` may leave anything in the log.
@@ -80,9 +82,9 @@ impl Lanes {
         results.pop().unwrap_or(Err(CommandError::Internal))
     }
 
-    /// Decides and appends many commands, each alone, and waits for room in the queues. Returns the results in the order of
-    /// the requests. Commands on one account are decided in their order. All are, if one of them touches two accounts or
-    /// needs facts from the log.
+    /// Decides and appends many commands, each alone, and waits for room in the queues. Returns the
+    /// results in the order of the requests. Commands on one account are decided in their order.
+    /// All are, if one of them touches two accounts or needs facts from the log.
     pub async fn submit_each(&self, requests: Vec<CommandRequest>) -> Vec<CommandResult> {
         let deadline = Instant::now() + self.patience;
         let mut results = Vec::with_capacity(requests.len());
@@ -104,9 +106,10 @@ impl Lanes {
         results
     }
 
-    /// Decides many commands one after the other and appends them together. If `is_atomic` and one is not accepted, none is
-    /// done, and the others get [`CommandError::SetAborted`]. The commands must be all dry runs or none, and must not use a
-    /// key twice. Returns the results in the order of the requests.
+    /// Decides many commands one after the other and appends them together. If `is_atomic` and one
+    /// is not accepted, none is done, and the others get [`CommandError::SetAborted`]. The commands
+    /// must be all dry runs or none, and must not use a key twice. Returns the results in the order
+    /// of the requests.
     pub async fn submit_together(
         &self,
         requests: Vec<CommandRequest>,
@@ -143,7 +146,8 @@ impl Lanes {
     fn lane_of(&self, commands: &[PreparedCommand]) -> usize {
         let mut caches = commands.iter().map(|command| self.caches.index_of(command.partition));
         let first = caches.next().unwrap_or_default();
-        // All commands with two accounts go one way, even within a lane: more of them share an append.
+        // All commands with two accounts go one way, even within a lane: more of them share an
+        // append.
         let is_local = caches.all(|cache| cache == first)
             && commands.iter().all(|command| command.counterparty.is_none());
         if is_local { first } else { self.queues.len() - 1 }

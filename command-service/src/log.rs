@@ -16,11 +16,14 @@ pub mod feed;
 pub mod keys;
 /// Loading of accounts from a snapshot and the events after it.
 pub mod load;
+/// States of accounts at their versions.
+pub mod loaded;
 /// Outcomes of earlier commands, by idempotency key or command id.
 pub mod outcomes;
 /// Facts about the past that account states do not contain.
 pub mod past;
 pub(crate) mod preparation;
+pub(crate) mod prepared_command;
 pub(crate) mod prior_outcomes;
 /// Queries of clients and of the projection.
 pub mod read;

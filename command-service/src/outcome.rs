@@ -48,12 +48,13 @@ pub struct AccountChange {
     pub account_id: Uuid,
     /// Version of the account after the command.
     pub version: i64,
-    /// Position of the event with that version. Of a dry run: the position of the account's newest event.
+    /// Position of the event with that version. Of a dry run: the position of the account's newest
+    /// event.
     pub position: Position,
     /// State of the account after the command.
     pub account: AccountSummary,
-    /// Events that the command caused, oldest first; none if the account was in that state already. Of a dry run:
-    /// `position` is that of the account's newest event, and `recorded_at` is now.
+    /// Events that the command caused, oldest first; none if the account was in that state already.
+    /// Of a dry run: `position` is that of the account's newest event, and `recorded_at` is now.
     pub events: Vec<Arc<RecordedEvent>>,
 }
 
@@ -66,7 +67,8 @@ pub enum CommandError {
     /// The service is shutting down.
     #[error("the service is shutting down")]
     ShuttingDown,
-    /// Postgres can't be reached or refuses to work, for the reason given. The command was not done.
+    /// Postgres can't be reached or refuses to work, for the reason given. The command was not
+    /// done.
     #[error("the store can't be used: {0}")]
     StoreUnavailable(Arc<str>),
     /// The connection broke after the command was sent to Postgres. The command may have been done.
@@ -77,8 +79,8 @@ pub enum CommandError {
     /// The account's version moved each time the command was tried.
     #[error("lost the race for the account's version too often")]
     Conflict,
-    /// A partition that the command touches is forked: the log was restored from a backup, and no operator has accepted
-    /// the restore yet.
+    /// A partition that the command touches is forked: the log was restored from a backup, and no
+    /// operator has accepted the restore yet.
     #[error("the log is behind the topic in partition {partition}")]
     LogIsBehind {
         /// The partition.

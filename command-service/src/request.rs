@@ -16,7 +16,8 @@ pub struct CommandRequest {
     pub command: Command,
     /// Versions of which the account must have one (`If-Match`); any, if absent.
     pub expected_versions: Option<Vec<i64>>,
-    /// True for a command that is decided and answered, but not appended. Its key is neither looked up nor kept.
+    /// True for a command that is decided and answered, but not appended. Its key is neither looked
+    /// up nor kept.
     pub dry_run: bool,
     /// Id of this request in the events it causes; unique for each request.
     pub command_id: Uuid,
@@ -34,8 +35,8 @@ pub(crate) enum Identity {
 }
 
 impl CommandRequest {
-    /// Returns a hash of the command, by which a repeat is told from another use of its key. The hash leaves out
-    /// `If-Match` and the headers: they may differ from one try to the next.
+    /// Returns a hash of the command, which differs between a repeat and another use of its key. The
+    /// hash leaves out `If-Match` and the headers: they may differ from one try to the next.
     pub fn fingerprint(&self) -> i64 {
         fingerprint(&self.command, None)
     }
@@ -70,8 +71,11 @@ pub(crate) struct FirstUses(HashSet<Identity>);
 impl FirstUses {
     /// Adds the identities of commands. Returns true if none of them was there.
     pub(crate) fn add(&mut self, identities: impl Iterator<Item = Identity>) -> bool {
-        // All are added, not only those before the first repeat.
-        identities.fold(true, |are_new, identity| self.0.insert(identity) && are_new)
+        let mut are_new = true;
+        for identity in identities {
+            are_new &= self.0.insert(identity);
+        }
+        are_new
     }
 }
 

@@ -85,14 +85,13 @@ pub(crate) async fn lose_topic(pair: &mut Pair) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(containers), ignore = "needs Kafka's admin API: PASSBOOK_TEST_CONTAINERS=always")]
-async fn the_trimmed_head_of_a_topic_is_fetched_from_the_log() -> anyhow::Result<()> {
+async fn a_trimmed_topic_is_completed_from_the_log() -> anyhow::Result<()> {
     topic_trimmed("topic_trimmed_1", 1).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[cfg_attr(not(containers), ignore = "needs Kafka's admin API: PASSBOOK_TEST_CONTAINERS=always")]
-async fn the_trimmed_head_of_a_topic_is_fetched_from_the_log_with_two_of_each() -> anyhow::Result<()>
-{
+async fn a_trimmed_topic_is_completed_from_the_log_with_two_of_each() -> anyhow::Result<()> {
     topic_trimmed("topic_trimmed_2", 2).await
 }
 

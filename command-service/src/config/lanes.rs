@@ -21,14 +21,16 @@ pub struct LaneConfig {
     pub cache_bytes: u64,
     /// Maximum time of a batch with its reconnections: its senders get an error after it.
     pub patience: Duration,
-    /// Number of events of an account between two of its snapshots. It is the number of open holds, if that is larger.
+    /// Number of events of an account between two of its snapshots. It is the number of open holds,
+    /// if that is larger.
     pub snapshot_every: i64,
     /// Maximum number of open holds of an account.
     pub most_holds: usize,
 }
 
 impl LaneConfig {
-    /// Returns the maximum time of one attempt: half of the patience, so that a second attempt can follow one that hangs.
+    /// Returns the maximum time of one attempt: half of the patience, so that a second attempt can
+    /// follow one that hangs.
     pub(crate) fn attempt(&self) -> Duration {
         self.patience / 2
     }

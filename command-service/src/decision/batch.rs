@@ -8,7 +8,7 @@ use super::command::Decision;
 use super::command_set::{CommandSet, Place};
 use super::context::DecisionContext;
 use super::working::{Changes, Working};
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
 /// The decisions on a batch, and the changes that follow from them.
@@ -20,8 +20,8 @@ pub(crate) struct DecidedBatch {
     pub(crate) changes: Changes,
 }
 
-/// Decides sets, given with their indices, except for commands that have an outcome already. CommandSets must not
-/// share an identity.
+/// Decides sets, given with their indices, except for commands that have an outcome already.
+/// CommandSets must not share an identity.
 pub(crate) fn decide_batch<'s>(
     context: &DecisionContext,
     sets: impl Iterator<Item = (usize, &'s CommandSet)>,
@@ -83,7 +83,8 @@ fn decide_fork(
 }
 
 impl Working<'_> {
-    /// Replaces the acceptance of a command in an aborted set, and keeps a refusal that the set did not cause.
+    /// Replaces the acceptance of a command in an aborted set, and keeps a refusal that the set did
+    /// not cause.
     fn abort(&mut self, command: &PreparedCommand, decision: &mut Decision) {
         match decision {
             Decision::Accepted { .. } => *decision = Decision::Error(CommandError::SetAborted),

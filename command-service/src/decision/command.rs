@@ -8,11 +8,12 @@ use super::change::{Change, ChangeEvents};
 use super::working::Working;
 use crate::domain::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide};
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
 /// The decision on a command.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all commands are accepted")]
 pub(crate) enum Decision {
     Accepted { own: Change, to: Option<Change> },
     Refused(Refusal),
@@ -101,7 +102,8 @@ impl Working<'_> {
         }
     }
 
-    /// Returns the refusal of a command that the account's state alone refuses, before the domain decides.
+    /// Returns the refusal of a command that the account's state alone refuses, before the domain
+    /// decides.
     fn precondition(
         &self,
         command: &PreparedCommand,
@@ -109,7 +111,8 @@ impl Working<'_> {
         now: Timestamp,
     ) -> Option<Refusal> {
         let request = &command.request;
-        // A missing account is refused as such, unless the command opens it: it is at version 0 then.
+        // A missing account is refused as such, unless the command opens it: it is at version 0
+        // then.
         let has_version = own.version > 0 || matches!(request.command, Command::Open(_));
         let expected = request.expected_versions.as_ref();
         if expected.is_some_and(|expected| has_version && !expected.contains(&own.version)) {

@@ -3,7 +3,7 @@
 use passbook_shared::partition::Partition;
 use uuid::Uuid;
 
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::request::Identity;
 
 /// A command's place in a batch: the index of its set, and its own within that.

@@ -10,9 +10,9 @@ use super::command_set::CommandSet;
 use crate::domain::Account;
 use crate::domain::facts::Facts;
 use crate::log::clock::LogClock;
-use crate::log::load::Loaded;
+use crate::log::loaded::Loaded;
 use crate::log::past::HoldId;
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 
 /// The states and facts that the decisions of a batch rest on.
 #[derive(Debug)]
@@ -39,7 +39,8 @@ impl DecisionContext {
         self.states.get(&account_id).map(|(_, loaded)| loaded)
     }
 
-    /// Returns the hold of a command if it is not open: the facts have it then, if it was ever placed.
+    /// Returns the hold of a command if it is not open: the facts have it then, if it was ever
+    /// placed.
     pub(crate) fn hold_not_open(&self, command: &PreparedCommand) -> Option<HoldId> {
         let account_id = command.request.account_id;
         let hold_id = command.request.command.needs().hold_id?;

@@ -1,4 +1,5 @@
-//! The context of a batch as its decisions change it. A fork is merged or dropped, so nothing is undone. Pure.
+//! The context of a batch as its decisions change it. A fork is merged or dropped, so nothing is
+//! undone. Pure.
 
 use std::collections::HashMap;
 
@@ -13,8 +14,8 @@ use crate::domain::effective::Timeline;
 use crate::domain::facts::Facts;
 use crate::domain::{Past, Subject, evolve};
 use crate::log::append::{Append, AssertedVersion, NewEvent};
-use crate::log::load::Loaded;
-use crate::log::preparation::PreparedCommand;
+use crate::log::loaded::Loaded;
+use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
 /// The changes by the decisions of a batch, or of a fork.

@@ -1,5 +1,5 @@
-//! The first step: loading what the decisions of a batch rest on. An optimistic batch starts from cached states; a
-//! pessimistic one reads all of them under the locks of their partitions.
+//! The first step: loading what the decisions of a batch rest on. An optimistic batch starts from
+//! cached states; a pessimistic one reads all of them under the locks of their partitions.
 
 use std::collections::HashSet;
 
@@ -12,20 +12,22 @@ use crate::domain::Command;
 use crate::domain::effective::Timeline;
 use crate::log::access::LogAccess;
 use crate::log::effective::follow;
-use crate::log::load::{LoadError, Loaded, Wanted, load};
+use crate::log::load::{LoadError, Wanted, load};
+use crate::log::loaded::Loaded;
 use crate::log::past::{self, HoldId};
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 use crate::log::state_cache::Kind;
 
-/// Maximum number of sets whose accounts are loaded in one query: a load that is cut off keeps what the queries before it
-/// have loaded.
+/// Maximum number of sets whose accounts are loaded in one query: a load that is cut off keeps what
+/// the queries before it have loaded.
 const LOADED_AT_ONCE: usize = 64;
-/// Maximum number of events between the preparation of a backdated debit and its decision: the lane has other commands
-/// waiting.
+/// Maximum number of events between the preparation of a backdated debit and its decision: the lane
+/// has other commands waiting.
 const MOST_SINCE_PREPARED: usize = 2_000;
 
 impl DecisionContext {
-    /// Loads the context of an optimistic batch. The unique keys of the log refuse most of what is stale in it.
+    /// Loads the context of an optimistic batch. The unique keys of the log refuse most of what is
+    /// stale in it.
     pub(super) async fn cached(
         mut self,
         log: &mut LogAccess<'_>,
@@ -38,7 +40,8 @@ impl DecisionContext {
                     continue;
                 }
                 let cached = log.caches.get(Kind::Newest, id, partition).cloned();
-                // An opening is nearly always of a new account. If it is not, the unique version says so.
+                // An opening is nearly always of a new account. If it is not, the unique version
+                // says so.
                 let known = cached.or_else(|| is_opening.then(Loaded::default));
                 self.states.extend(known.map(|loaded| (id, (partition, loaded))));
             }
@@ -56,7 +59,8 @@ impl DecisionContext {
         Ok(self)
     }
 
-    /// Loads the context of a pessimistic batch, whose partitions are locked. `taken_ids` are ids of other transfers.
+    /// Loads the context of a pessimistic batch, whose partitions are locked. `taken_ids` are ids
+    /// of other transfers.
     pub(super) async fn locked(
         mut self,
         log: &mut LogAccess<'_>,
@@ -79,7 +83,8 @@ impl DecisionContext {
         Ok(self)
     }
 
-    /// Loads the accounts that are missing, and returns them. One that can't be decoded stays missing.
+    /// Loads the accounts that are missing, and returns them. One that can't be decoded stays
+    /// missing.
     async fn load_states(
         &mut self,
         log: &mut LogAccess<'_>,

@@ -13,8 +13,8 @@ use crate::log::state_cache::StateCaches;
 use crate::metrics;
 use crate::outcome::CommandError;
 
-/// Number of submissions from which on a lane appends while another one does. Waiting with fewer is worth a tenth of the
-/// throughput of 64 clients over HTTP.
+/// Number of submissions from which on a lane appends while another one does. Waiting with fewer is
+/// worth a tenth of the throughput of 64 clients over HTTP.
 const MANY: usize = 24;
 /// Maximum time that fewer submissions wait.
 const LONGEST_GATHERING: Duration = Duration::from_millis(5);
@@ -49,8 +49,9 @@ impl Lane {
         Ok(())
     }
 
-    /// Lets a few submissions wait while another lane appends, so that more join them: two small commits cost the
-    /// processor twice as much as one. Many go at once, in parallel with the other lane.
+    /// Lets a few submissions wait while another lane appends, so that more join them: two small
+    /// commits cost the processor twice as much as one. Many go at once, in parallel with the other
+    /// lane.
     async fn gather(&mut self, waiting: &mut Vec<Submission>) -> Option<OwnedSemaphorePermit> {
         let mut turn = pin!(timeout(LONGEST_GATHERING, Arc::clone(&self.turn).acquire_owned()));
         while waiting.len() < MANY {
@@ -69,7 +70,8 @@ impl Lane {
         let partitions: Vec<_> =
             submissions.iter().flat_map(|submission| submission.set.partitions()).collect();
         let (first_uses, mut repeats) = split_repeats(submissions);
-        // While the caches are locked, their states are current, and the relay gets the events in the order of the log.
+        // While the caches are locked, their states are current, and the relay gets the events in
+        // the order of the log.
         let lock = self.caches.lock(partitions.into_iter());
         let Ok(mut caches) = timeout_at(deadline, lock).await else {
             let reason = "earlier commands on these accounts wait for it";

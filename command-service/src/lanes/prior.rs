@@ -1,5 +1,5 @@
-//! Outcomes that commands of a pessimistic batch have already, with the rule of atomic sets: a command that was not
-//! accepted aborts the others.
+//! Outcomes that commands of a pessimistic batch have already, with the rule of atomic sets: a
+//! command that was not accepted aborts the others.
 
 use sqlx::Error;
 
@@ -42,8 +42,8 @@ impl<'s> Prior<'s> {
         self.outcomes.get(place).is_some()
     }
 
-    /// Returns the sets to decide. Of those that share an identity, only the first: the outcome of the others is in
-    /// the log afterwards.
+    /// Returns the sets to decide. Of those that share an identity, only the first: the outcome of
+    /// the others is in the log afterwards.
     pub(super) fn open(&self) -> Vec<(usize, &'s CommandSet)> {
         let mut uses = FirstUses::default();
         let mut open = Vec::new();
@@ -56,7 +56,8 @@ impl<'s> Prior<'s> {
         open
     }
 
-    /// Aborts the commands of a set that have an outcome, because another command of the set was not accepted.
+    /// Aborts the commands of a set that have an outcome, because another command of the set was
+    /// not accepted.
     pub(super) fn abort_known(&mut self, index: usize) {
         let places = self.sets[index].places(index);
         let known: Vec<Place> = places.filter(|place| self.has(*place)).collect();

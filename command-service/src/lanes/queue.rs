@@ -59,7 +59,8 @@ impl Queue {
         self.room.available_permits() >= self.size as usize
     }
 
-    /// Sends commands once there is room for them. Commands that need more than all of the room take all of it.
+    /// Sends commands once there is room for them. Commands that need more than all of the room
+    /// take all of it.
     pub(super) async fn send(
         &self,
         set: CommandSet,

@@ -16,7 +16,7 @@ use crate::decision::command::Decision;
 use crate::decision::command_set::Place;
 use crate::decision::context::DecisionContext;
 use crate::log::append::Appended;
-use crate::log::load::Loaded;
+use crate::log::loaded::Loaded;
 use crate::log::state_cache::{CacheGuard, Kind};
 use crate::outcome::{Accepted, AccountChange, Answer, CommandResult, Outcome};
 
@@ -69,8 +69,8 @@ impl Finished {
         2 * self.results.iter().filter(is_replay).count() > self.results.len()
     }
 
-    /// Hands the events to the relay, and the states to the snapshots and the caches. `connected` is the time at which the
-    /// connection was opened.
+    /// Hands the events to the relay, and the states to the snapshots and the caches. `connected`
+    /// is the time at which the connection was opened.
     pub(super) fn hand_over(
         &mut self,
         deps: &LaneDeps,

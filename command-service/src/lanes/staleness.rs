@@ -1,5 +1,5 @@
-//! Checks of an optimistic batch that no constraint makes: its refusals, dry runs and aborted sets insert nothing that a
-//! unique key could refuse.
+//! Checks of an optimistic batch that no constraint makes: its refusals, dry runs and aborted sets
+//! insert nothing that a unique key could refuse.
 
 use sqlx::PgConnection;
 
@@ -11,7 +11,7 @@ use crate::decision::context::DecisionContext;
 use crate::domain::{Command, Refusal};
 use crate::log::outcomes::{Key, by_key};
 use crate::log::past;
-use crate::log::preparation::PreparedCommand;
+use crate::log::prepared_command::PreparedCommand;
 
 /// Returns true if the log knows better than the context that a batch was decided on.
 pub(super) async fn is_stale(

@@ -1,5 +1,5 @@
-//! One attempt at a batch: load the context, decide, append, and build the results. The optimistic and the pessimistic
-//! attempt differ in where their context comes from.
+//! One attempt at a batch: load the context, decide, append, and build the results. The optimistic
+//! and the pessimistic attempt differ in where their context comes from.
 
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::{Connection, PgConnection};
@@ -38,8 +38,8 @@ pub(super) async fn optimistic(
     Ok(Finished::new(context, batch, events))
 }
 
-/// Locks the partitions, looks up prior outcomes, decides the other commands on what is in the log, appends and commits.
-/// `sent` is of earlier attempts.
+/// Locks the partitions, looks up prior outcomes, decides the other commands on what is in the log,
+/// appends and commits. `sent` is of earlier attempts.
 pub(super) async fn pessimistic(
     log: &mut LogAccess<'_>,
     (clock, most_holds): (&LogClock, usize),
@@ -67,7 +67,8 @@ pub(super) async fn pessimistic(
     let mut append = std::mem::take(&mut batch.changes.append);
     append.keys.extend(prior.outcomes.take_keys());
     let events = append_batch(&mut transaction, append, &context, count, sent).await?;
-    // Replayed answers wait for the commit as well: the standbys have what they are built from then.
+    // Replayed answers wait for the commit as well: the standbys have what they are built from
+    // then.
     transaction.commit().await?;
 
     let mut finished = Finished::new(context, batch, events);

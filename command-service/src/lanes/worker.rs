@@ -1,5 +1,5 @@
-//! Attempts at a batch, until it is appended or given up: optimistic at first, pessimistic once a state was stale or the
-//! outcome of an attempt is in doubt.
+//! Attempts at a batch, until it is appended or given up: optimistic at first, pessimistic once a
+//! state was stale or the outcome of an attempt is in doubt.
 
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ pub(super) struct Worker {
     pub(super) connection: LogConnection,
     /// Reason for which Postgres could not be used the last time.
     reason: Arc<str>,
-    /// True if most of the last batch were replays, as when an import is sent again: the next one is pessimistic.
+    /// True if most of the last batch were replays, as when an import is sent again: the next one
+    /// is pessimistic.
     expects_replays: bool,
 }
 
@@ -44,7 +45,8 @@ struct Progress {
     in_doubt: bool,
     /// Number of attempts that met a stale state.
     stale: u32,
-    /// True if the last attempt took too long and had sent nothing: the next one goes on from the states it had loaded.
+    /// True if the last attempt took too long and had sent nothing: the next one goes on from the
+    /// states it had loaded.
     was_late: bool,
 }
 
@@ -55,8 +57,8 @@ impl Worker {
         Self { deps, config, connection, reason, expects_replays: false }
     }
 
-    /// Works on a batch until its end. An optimistic batch must not use an identity twice. Returns the repeats that a
-    /// pessimistic batch has not decided.
+    /// Works on a batch until its end. An optimistic batch must not use an identity twice. Returns
+    /// the repeats that a pessimistic batch has not decided.
     pub(super) async fn work(
         &mut self,
         mut submissions: Vec<Submission>,
@@ -137,7 +139,8 @@ impl Worker {
         match failure {
             Failure::Lost(reason) => {
                 self.lose(reason);
-                // A backup without what was sent may have been restored meanwhile: the log has to be asked.
+                // A backup without what was sent may have been restored meanwhile: the log has to
+                // be asked.
                 progress.in_doubt |= !progress.sent.is_empty();
                 progress.is_pessimistic |= progress.in_doubt;
                 progress.was_late &= !progress.in_doubt;
@@ -171,7 +174,8 @@ impl Worker {
         None
     }
 
-    /// Reads the forks of the store. Returns true if one of them is of a partition that the batch touches.
+    /// Reads the forks of the store. Returns true if one of them is of a partition that the batch
+    /// touches.
     async fn learns_of_fork(&mut self, submissions: &[Submission]) -> bool {
         let Some(connection) = self.connection.open.as_mut() else { return false };
         let read = timeout(self.config.attempt(), self.deps.standing.refresh(connection)).await;

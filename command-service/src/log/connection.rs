@@ -27,8 +27,8 @@ impl LogConnection {
         Self { options, open: None, opened: Instant::now(), is_down: false }
     }
 
-    /// Opens the connection if it is closed. States from before it are discarded, unless `keeps_states`. Fails with the
-    /// reason if Postgres can't be reached before the deadline.
+    /// Opens the connection if it is closed. States from before it are discarded, unless
+    /// `keeps_states`. Fails with the reason if Postgres can't be reached before the deadline.
     pub(crate) async fn ensure(
         &mut self,
         caches: &mut CacheGuard,

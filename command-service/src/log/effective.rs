@@ -5,7 +5,8 @@ use passbook_shared::event::AccountEvent;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgConnection, Row};
 
-use super::load::{LoadError, Loaded, Unreadable, Wanted, decode, state_at};
+use super::load::{LoadError, Unreadable, Wanted, decode, state_at};
+use super::loaded::Loaded;
 use super::snapshots::Snapshots;
 use crate::domain::effective::Timeline;
 use crate::domain::{Account, evolve};

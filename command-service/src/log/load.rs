@@ -13,22 +13,12 @@ use sqlx::{PgConnection, Row};
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::loaded::Loaded;
 use super::snapshot_key::{ID_BYTES, Signed};
 use super::snapshots::{Snapshot, Snapshots};
 use crate::domain::account::STATE_VERSION;
-use crate::domain::{Account, evolve};
+use crate::domain::evolve;
 use crate::metrics;
-
-/// An account at one of its versions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// Its state.
-    pub account: Account,
-    /// Its version; 0 if it was never opened.
-    pub version: i64,
-    /// The position number of the event with that version, in the account's partition.
-    pub position: i64,
-}
 
 /// An event in the log that this version of the program can't read.
 #[derive(Debug, Clone, Error)]
@@ -45,41 +35,41 @@ impl Unreadable {
     }
 }
 
-/// Why an account could not be loaded.
+/// Reasons for which an account can't be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// Postgres did not answer.
+    /// Postgres does not answer.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// One of its events can't be read.
+    /// An event of the account can't be read.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
 }
 
-/// What came of loading one of many accounts.
+/// The result for one of many accounts.
 pub type LoadResult = Result<Loaded, Unreadable>;
 
-/// What is to be loaded.
+/// A state to load.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     /// The account's partition.
     pub partition: Partition,
     /// The account.
     pub account_id: Uuid,
-    /// At which version; at its newest, if that is less.
+    /// The version; the newest one, if that is less.
     pub version: i64,
 }
 
-/// How many events of an account are folded in one query. An account that has more after its newest snapshot (all its
-/// snapshots are of no use after [`STATE_VERSION`] was raised) is folded in steps, and each leaves a snapshot: a load
-/// that is cut off is not begun anew.
+/// Maximum number of events of an account in one query. An account with more events after its newest
+/// usable snapshot is folded in steps. Each step leaves a snapshot, so a load that is cut off
+/// continues where it was. No snapshot is usable after [`STATE_VERSION`] was raised.
 const STEP: usize = 20_000;
 
-/// Loads accounts, in the order given. One that can't be read does not keep the others from being loaded. States on the
-/// way to that of a very long account go to `snapshots`.
+/// Loads accounts. The result has one element for each account, in their order. States on the way to
+/// that of a very long account go to `snapshots`.
 ///
 /// # Errors
-/// As any query.
+/// Errors of Postgres.
 pub async fn load(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -101,7 +91,8 @@ pub(super) async fn load_from(
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
         open = step(connection, wanted, &open, &mut results, state_version, snapshots).await?;
-        // No snapshot has state version 0: after the first step each account goes on from where it is.
+        // No snapshot has state version 0: after the first step each account goes on from where it
+        // is.
         state_version = 0;
         for index in &open {
             if let Ok(loaded) = &results[*index]
@@ -137,8 +128,28 @@ pub(super) fn followed_by(mut loaded: Loaded, events: &[Arc<RecordedEvent>]) -> 
     Ok(loaded)
 }
 
-/// Takes those of the accounts that are `open` one step further, from newer snapshots of the given state version if they
-/// have some. Returns those that have more events: one whose snapshot is not to be trusted begins in the next step.
+/// Reads the newest snapshot of each account above the version it has reached, and events after it.
+const SNAPSHOT_AND_EVENTS: &str =
+    "SELECT a.n, s.version, s.position, s.state::text, e.version, e.position, e.type,
+            e.schema_version, e.data::text, s.mac
+       FROM unnest($1, $2, $3, $4) WITH ORDINALITY
+            AS a (partition, account_id, reached, up_to, n)
+       LEFT JOIN LATERAL (
+            SELECT s.version, s.position, s.state, s.mac FROM passbook.snapshots AS s
+             WHERE s.partition = a.partition AND s.account_id = a.account_id
+               AND s.version > a.reached AND s.version <= a.up_to
+               AND s.state_version = $5 AND substring(s.mac FOR $7) = $8
+             ORDER BY s.version DESC LIMIT 1) AS s ON true
+       LEFT JOIN LATERAL (
+            SELECT e.version, e.position, e.type, e.schema_version, e.data
+              FROM passbook.events AS e
+             WHERE e.partition = a.partition AND e.account_id = a.account_id
+               AND e.version > coalesce(s.version, a.reached) AND e.version <= a.up_to
+             ORDER BY e.version LIMIT $6) AS e ON true
+      ORDER BY a.n, e.version";
+
+/// Takes the accounts that are `open` one step further. Returns those that have more events; an
+/// account whose snapshot is not genuine starts in the next step.
 async fn step(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -153,32 +164,16 @@ async fn step(
     let reached = |index: &usize| results[*index].as_ref().map_or(0, |loaded| loaded.version);
     let mut events = vec![0; open.len()];
     let mut untrusted = vec![false; open.len()];
-    let mut rows = sqlx::query(
-        "SELECT a.n, s.version, s.position, s.state::text, e.version, e.position, e.type, e.schema_version, \
-                e.data::text, s.mac
-           FROM unnest($1, $2, $3, $4) WITH ORDINALITY AS a (partition, account_id, reached, up_to, n)
-           LEFT JOIN LATERAL (
-                SELECT s.version, s.position, s.state, s.mac FROM passbook.snapshots AS s
-                 WHERE s.partition = a.partition AND s.account_id = a.account_id
-                   AND s.version > a.reached AND s.version <= a.up_to
-                   AND s.state_version = $5 AND substring(s.mac FOR $7) = $8
-                 ORDER BY s.version DESC LIMIT 1) AS s ON true
-           LEFT JOIN LATERAL (
-                SELECT e.version, e.position, e.type, e.schema_version, e.data FROM passbook.events AS e
-                 WHERE e.partition = a.partition AND e.account_id = a.account_id
-                   AND e.version > coalesce(s.version, a.reached) AND e.version <= a.up_to
-                 ORDER BY e.version LIMIT $6) AS e ON true
-          ORDER BY a.n, e.version",
-    )
-    .bind(open.iter().map(|index| wanted[*index].partition).collect::<Vec<_>>())
-    .bind(open.iter().map(|index| wanted[*index].account_id).collect::<Vec<_>>())
-    .bind(open.iter().map(reached).collect::<Vec<_>>())
-    .bind(column(|wanted| wanted.version))
-    .bind(state_version)
-    .bind(i64::try_from(STEP).unwrap_or(i64::MAX))
-    .bind(i32::try_from(ID_BYTES).unwrap_or(i32::MAX))
-    .bind(snapshots.key.id())
-    .fetch(connection);
+    let mut rows = sqlx::query(SNAPSHOT_AND_EVENTS)
+        .bind(open.iter().map(|index| wanted[*index].partition).collect::<Vec<_>>())
+        .bind(open.iter().map(|index| wanted[*index].account_id).collect::<Vec<_>>())
+        .bind(open.iter().map(reached).collect::<Vec<_>>())
+        .bind(column(|wanted| wanted.version))
+        .bind(state_version)
+        .bind(i64::try_from(STEP).unwrap_or(i64::MAX))
+        .bind(i32::try_from(ID_BYTES).unwrap_or(i32::MAX))
+        .bind(snapshots.key.id())
+        .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
         let result = &mut results[open[place]];
@@ -215,7 +210,7 @@ fn start_from_snapshot(
         Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
     if !snapshots.key.is_genuine(signed, row.try_get(9)?) {
         metrics::snapshot_refused();
-        tracing::warn!(account.id = %account_id, version, "a snapshot was not written by this service: it is passed over");
+        tracing::warn!(account.id = %account_id, version, "a snapshot of another service is skipped");
         return Ok(false);
     }
     match serde_json::from_str(state) {
@@ -224,7 +219,7 @@ fn start_from_snapshot(
             Ok(true)
         }
         Err(error) => {
-            tracing::warn!(account.id = %account_id, version, %error, "a snapshot can't be read: it is passed over");
+            tracing::warn!(account.id = %account_id, version, %error, "an unreadable snapshot is skipped");
             Ok(false)
         }
     }

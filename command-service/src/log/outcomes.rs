@@ -99,8 +99,8 @@ pub async fn by_key(
     Ok(used)
 }
 
-/// Looks up events by command id among the events of accounts after a version each. The result has one element for
-/// each command and account.
+/// Looks up events by command id among the events of accounts after a version each. The result has
+/// one element for each command and account.
 ///
 /// # Errors
 /// Errors of Postgres.

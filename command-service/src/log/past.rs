@@ -1,4 +1,5 @@
-//! What states do not keep, as far as commands need it: entries to be undone, holds that have ended, transfers by id.
+//! What states do not keep, as far as commands need it: entries to be undone, holds that have
+//! ended, transfers by id.
 
 use std::collections::HashMap;
 
@@ -31,13 +32,14 @@ pub struct Entry {
 /// Those of the entries that are there.
 ///
 /// # Errors
-/// As any query.
+/// Errors of Postgres.
 pub async fn entries(
     executor: impl PgExecutor<'_>,
     wanted: &[EntryId],
 ) -> sqlx::Result<HashMap<EntryId, Entry>> {
     let rows = sqlx::query(
-        "SELECT w.partition, w.account_id, w.version, e.type, e.schema_version, e.data::text, r.reversed_by, e.recorded_at
+        "SELECT w.partition, w.account_id, w.version, e.type, e.schema_version, e.data::text,
+                r.reversed_by, e.recorded_at
            FROM unnest($1, $2, $3) AS w (partition, account_id, version)
            JOIN passbook.events AS e USING (partition, account_id, version)
            LEFT JOIN passbook.reversals AS r USING (partition, account_id, version)",
@@ -58,7 +60,7 @@ pub async fn entries(
 /// Those of the holds that have ended, and how.
 ///
 /// # Errors
-/// As any query.
+/// Errors of Postgres.
 pub async fn ended_holds(
     executor: impl PgExecutor<'_>,
     wanted: &[HoldId],
@@ -97,7 +99,7 @@ pub struct DueHold {
 /// Holds that are due by Postgres's clock, after the given one, the longest over first.
 ///
 /// # Errors
-/// As any query.
+/// Errors of Postgres.
 pub async fn due_holds(
     executor: impl PgExecutor<'_>,
     after: Option<DueHold>,
@@ -120,12 +122,13 @@ pub async fn due_holds(
 /// Those of the transfers that are there: the account that sent, and the version of its leg.
 ///
 /// # Errors
-/// As any query.
+/// Errors of Postgres.
 pub async fn transfers(
     executor: impl PgExecutor<'_>,
     wanted: &[Uuid],
 ) -> sqlx::Result<HashMap<Uuid, (Uuid, i64)>> {
-    let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers WHERE transfer_id = ANY ($1)";
+    let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers
+                WHERE transfer_id = ANY ($1)";
     let rows = sqlx::query(sql).bind(wanted).fetch_all(executor).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)))).collect()
 }

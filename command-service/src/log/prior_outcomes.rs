@@ -1,5 +1,5 @@
-//! Commands that have an outcome already: by idempotency key, by transfer id, or because an earlier attempt at them was
-//! appended.
+//! Commands that have an outcome already: by idempotency key, by transfer id, or because an earlier
+//! attempt at them was appended.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -13,13 +13,14 @@ use super::access::LogAccess;
 use super::append::NewKey;
 use super::outcomes::{CausedEvents, KeptOutcome, Key, by_command, by_key};
 use super::past;
-use super::preparation::PreparedCommand;
+use super::prepared_command::PreparedCommand;
 use super::rebuild::{RebuildError, sent_leg};
 use crate::domain::Command;
 use crate::domain::command::Transfer;
 use crate::outcome::{AccountChange, Answer, CommandError, CommandResult, Outcome};
 
-/// Accounts of batches that were sent and may have been appended, with the version of each before the first of them.
+/// Accounts of batches that were sent and may have been appended, with the version of each before
+/// the first of them.
 pub(crate) type SentVersions = HashMap<Uuid, i64>;
 
 /// The outcome of a command that has one.
@@ -27,7 +28,8 @@ pub(crate) type SentVersions = HashMap<Uuid, i64>;
 pub(crate) enum PriorOutcome {
     /// The answer is known.
     Known(CommandResult),
-    /// The command was accepted, by an earlier request if `replayed`. The answer is still to be rebuilt.
+    /// The command was accepted, by an earlier request if `replayed`. The answer is still to be
+    /// rebuilt.
     Accepted { events: CausedEvents, command_id: Uuid, replayed: bool },
 }
 

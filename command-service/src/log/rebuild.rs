@@ -11,7 +11,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::access::LogAccess;
-use super::load::{LoadResult, Loaded, Unreadable, Wanted, followed_by, load_from};
+use super::load::{LoadResult, Unreadable, Wanted, followed_by, load_from};
+use super::loaded::Loaded;
 use super::outcomes::{CausedEvents, index};
 use super::rows::{event_columns, recorded_event};
 use super::state_cache::Kind;
@@ -33,7 +34,8 @@ pub(crate) enum RebuildError {
 }
 
 impl LogAccess<'_> {
-    /// Rebuilds answers, with both legs of transfers. The result has one element for each command, in their order.
+    /// Rebuilds answers, with both legs of transfers. The result has one element for each command,
+    /// in their order.
     pub(crate) async fn accepted(
         &mut self,
         commands: &[CausedEvents],

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 use super::snapshot_key::{Signed, SnapshotKey};
 use crate::domain::account::STATE_VERSION;
 

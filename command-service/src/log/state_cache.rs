@@ -1,5 +1,5 @@
-//! States of accounts in memory, in front of the snapshots and the log. A lane locks the caches of the partitions that
-//! it works on, so nothing else decides on their accounts meanwhile.
+//! States of accounts in memory, in front of the snapshots and the log. A lane locks the caches of
+//! the partitions that it works on, so nothing else decides on their accounts meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use quick_cache::{Weighter, unsync};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
-use super::load::Loaded;
+use super::loaded::Loaded;
 
 /// Size of an entry without its state, in bytes: key, hash table and queue.
 const OVERHEAD: u64 = 64;
@@ -22,7 +22,8 @@ const HOLD: u64 = 160;
 pub(crate) enum Kind {
     /// The newest state of the account.
     Newest,
-    /// The state after the command that was replayed last: the next command to be replayed mostly follows it.
+    /// The state after the command that was replayed last: the next command to be replayed mostly
+    /// follows it.
     Replayed,
 }
 
@@ -120,8 +121,9 @@ impl CacheGuard {
         }
     }
 
-    /// Begins an era: states that are not locked here are discarded before their next use. A new connection begins one,
-    /// because the database may be another log than before, restored from a backup.
+    /// Begins an era: states that are not locked here are discarded before their next use. A new
+    /// connection begins one, because the database may be another log than before, restored from a
+    /// backup.
     pub(crate) fn begin_era(&mut self) {
         let era = self.caches.era.fetch_add(1, Ordering::AcqRel) + 1;
         self.locked.values_mut().for_each(|cache| cache.era = era);

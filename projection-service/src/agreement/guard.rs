@@ -10,7 +10,8 @@
 //! - the relay found a fork (`GET /v1/store` names it): the log was changed;
 //! - the log lost an event that it had confirmed before: the log was changed;
 //! - neither, for longer than a relay needs to notice a restart of its database: the record was
-//!   forged. At worst, the views give up events of the second before a restore that also lost the topic.
+//! forged. At worst, the views give up events of the second before a restore that also lost the
+//! topic.
 //!
 //! An accepted restore raises the store's epoch. The views then follow the log in any case.
 

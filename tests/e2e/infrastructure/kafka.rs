@@ -16,7 +16,8 @@ use crate::process::{Process, eventually, free_address};
 /// Topics of an in-process broker. A real Kafka gets one for each test.
 pub(crate) const TOPICS: [&str; 2] = ["passbook.events", "passbook.other"];
 
-/// Options of a JVM that lives for a second: compiling less and collecting simply, it starts sooner.
+/// Options of a JVM that lives for a second: compiling less and collecting simply, it starts
+/// sooner.
 const QUICK_JVM: [&str; 2] = [
     "KAFKA_HEAP_OPTS=-Xmx256m -XX:TieredStopAtLevel=1",
     "KAFKA_JVM_PERFORMANCE_OPTS=-XX:+UseSerialGC",

@@ -31,7 +31,8 @@ async fn a_retry_applies_the_event_and_those_behind_it_up_to_the_next_unknown_on
     let mut connection = PgConnection::connect(&pair.environment.projection_database_url).await?;
     let repair = "UPDATE views_1.quarantine
                      SET document = convert_to(
-                             replace(convert_from(document, 'UTF8'), 'MoneyBurnt', 'MoneyDeposited'),
+                             replace(convert_from(document, 'UTF8'),
+                                     'MoneyBurnt', 'MoneyDeposited'),
                              'UTF8')";
     sqlx::query(repair).execute(&mut connection).await?;
     let resolved = resolve(&views, &row, "retry", &json!({})).await?;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::LogReader;
 use crate::log::effective::effective_at;
 use crate::log::in_time;
-use crate::log::load::{LoadError, Loaded, Wanted, state_at};
+use crate::log::load::{LoadError, Wanted, state_at};
+use crate::log::loaded::Loaded;
 
 impl LogReader {
     /// Returns the account at a version, or at its newest one if that is smaller. Version 0 means

@@ -1,0 +1,58 @@
+//! Checks of the append that leave nothing in the log.
+
+use passbook_shared::partition::Partition;
+use passbook_shared::recorded_event::{CommandContext, EventMetadata};
+use serde_json::value::RawValue;
+use sqlx::{Connection, PgConnection};
+use uuid::Uuid;
+
+use super::{Append, NewEvent, call};
+
+/// Calls the append with nothing to append to a partition: its rights, its function and the lock of
+/// the head are tried.
+///
+/// # Errors
+/// As [`append`](super::append).
+pub async fn try_nothing(
+    connection: &mut PgConnection,
+    partition: Partition,
+) -> Result<(), sqlx::Error> {
+    call(connection, &Append::default(), &[partition]).await.map(drop)
+}
+
+/// Bytes of text in an event that is tried, and how many there are: together more than a page of
+/// the table has.
+const TRIED: (usize, i32) = (1_800, 5);
+
+/// Appends events and rolls them back: checks the space on the disk as well.
+///
+/// # Errors
+/// As [`append`](super::append).
+pub async fn try_events(
+    connection: &mut PgConnection,
+    partition: Partition,
+) -> Result<(), sqlx::Error> {
+    let (bytes, count) = TRIED;
+    let account_id = Uuid::new_v4();
+    let event = |version: i32| NewEvent {
+        event_id: Uuid::now_v7(),
+        account_id,
+        partition,
+        version: version.into(),
+        event_type: "WriteCheck",
+        schema_version: 1,
+        data: incompressible(bytes),
+        metadata: EventMetadata { command_id: account_id, context: CommandContext::default() },
+    };
+    let tried = Append { events: (1..=count).map(event).collect(), ..Append::default() };
+    let mut transaction = connection.begin().await?;
+    call(&mut transaction, &tried, &[partition]).await?;
+    transaction.rollback().await
+}
+
+/// Returns a JSON text of random digits, which Postgres can't compress.
+fn incompressible(bytes: usize) -> Box<RawValue> {
+    let ids: String =
+        (0..bytes.div_ceil(32)).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    RawValue::from_string(format!("\"{ids}\"")).unwrap_or_default()
+}

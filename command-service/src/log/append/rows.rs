@@ -1,0 +1,162 @@
+//! Rows of an append, as the composite types of `passbook.append_batch`.
+
+use passbook_shared::event::AccountEvent;
+use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
+use passbook_shared::recorded_event::{EventMetadata, RecordedEvent};
+use passbook_shared::timestamp::Timestamp;
+use serde_json::value::RawValue;
+use sqlx::Postgres;
+use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
+use uuid::Uuid;
+
+use crate::request::CommandRequest;
+
+/// An event that is not in the log yet: the append gives it its position and its time.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Id of the event.
+    pub event_id: Uuid,
+    /// The account.
+    pub account_id: Uuid,
+    /// The account's partition.
+    pub partition: Partition,
+    /// Version of the account after the event.
+    pub version: i64,
+    /// Type of the event.
+    pub event_type: &'static str,
+    /// Shape of `data`.
+    pub schema_version: i16,
+    /// Payload.
+    pub data: Box<RawValue>,
+    /// The command that caused the event.
+    pub metadata: EventMetadata,
+}
+
+impl NewEvent {
+    /// Creates the event that takes an account of a partition to a version.
+    ///
+    /// # Errors
+    /// The event can't be written as JSON.
+    pub(crate) fn new(
+        event: &AccountEvent,
+        event_id: Uuid,
+        (partition, account_id): (Partition, Uuid),
+        version: i64,
+        request: &CommandRequest,
+    ) -> serde_json::Result<Self> {
+        let CommandRequest { command_id, context, .. } = request;
+        Ok(Self {
+            event_id,
+            account_id,
+            partition,
+            version,
+            event_type: event.event_type(),
+            schema_version: event.schema_version(),
+            data: event.data()?,
+            metadata: EventMetadata { command_id: *command_id, context: context.clone() },
+        })
+    }
+
+    /// Returns the event with its position and its time.
+    pub fn recorded(self, number: i64, recorded_at: Timestamp) -> RecordedEvent {
+        RecordedEvent {
+            event_id: self.event_id,
+            account_id: self.account_id,
+            event_type: self.event_type.to_owned(),
+            version: self.version,
+            position: Position { partition: self.partition, number },
+            schema_version: self.schema_version,
+            recorded_at,
+            data: self.data,
+            metadata: self.metadata,
+        }
+    }
+}
+
+/// An idempotency key with the outcome of its command: a row of `passbook.new_key`.
+#[derive(Debug, sqlx::Encode)]
+pub struct NewKey {
+    /// The account's partition.
+    pub partition: Partition,
+    /// The account that the key belongs to.
+    pub account_id: Uuid,
+    /// The key.
+    pub key: String,
+    /// Fingerprint of the request.
+    pub fingerprint: i64,
+    /// Version of the account after the command.
+    pub version: i64,
+    /// Number of events of the command.
+    pub events: i16,
+    /// The refusal as JSON, if the command was refused.
+    pub refusal: Option<String>,
+}
+
+/// A version that a command without events was decided on: a row of `passbook.asserted_version`.
+#[derive(Debug, sqlx::Encode)]
+pub struct AssertedVersion {
+    /// The account's partition.
+    pub partition: Partition,
+    /// The account.
+    pub account_id: Uuid,
+    /// The version; 0 if the account was never opened.
+    pub version: i64,
+}
+
+/// A row of `passbook.new_event`.
+#[derive(sqlx::Encode)]
+pub(super) struct EventRow<'a> {
+    /// Index of the event's partition among those of the append, from 1.
+    head: i32,
+    /// Number of the event within its partition of the append, from 1.
+    number: i32,
+    account_id: Uuid,
+    version: i64,
+    event_id: Uuid,
+    command_id: Uuid,
+    event_type: &'static str,
+    schema_version: i16,
+    data: &'a str,
+    metadata: Option<String>,
+}
+
+impl<'a> EventRow<'a> {
+    pub(super) fn new(event: &'a NewEvent, head: usize, number: i32) -> Self {
+        let EventMetadata { command_id, context } = &event.metadata;
+        Self {
+            head: i32::try_from(head + 1).unwrap_or(0),
+            number,
+            account_id: event.account_id,
+            version: event.version,
+            event_id: event.event_id,
+            command_id: *command_id,
+            event_type: event.event_type,
+            schema_version: event.schema_version,
+            data: event.data.get(),
+            metadata: (!context.is_empty())
+                .then(|| serde_json::to_string(context).unwrap_or_default()),
+        }
+    }
+}
+
+/// Maps a struct to the composite type of Postgres that has the same fields in the same order.
+macro_rules! composite_type {
+    ($of:ty, $name:literal) => {
+        impl sqlx::Type<Postgres> for $of {
+            fn type_info() -> PgTypeInfo {
+                PgTypeInfo::with_name($name)
+            }
+        }
+
+        impl PgHasArrayType for $of {
+            fn array_type_info() -> PgTypeInfo {
+                PgTypeInfo::array_of($name)
+            }
+        }
+    };
+}
+
+composite_type!(EventRow<'_>, "passbook.new_event");
+composite_type!(NewKey, "passbook.new_key");
+composite_type!(AssertedVersion, "passbook.asserted_version");
