@@ -3,6 +3,7 @@
 //! the events after that. A topic partition therefore holds a prefix of its log partition, possibly
 //! with repeats, never with a hole.
 
+pub(crate) mod announce;
 mod decisive;
 pub(crate) mod error;
 pub(crate) mod judge;

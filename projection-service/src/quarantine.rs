@@ -131,7 +131,7 @@ async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Un
     quarantine::find(&mut *transaction, id).await?.ok_or(Unresolved::NotThere(id))
 }
 
-/// The account as its view has it, whatever waits, and which events of it were discarded.
+/// Loads the account's view, ignoring the quarantine, and its discarded events.
 async fn known(transaction: &mut PgConnection, account_id: Uuid) -> sqlx::Result<AccountCache> {
     let mut known = AccountCache::default();
     let states = accounts::states(&mut *transaction, &[account_id]).await?;

@@ -15,6 +15,7 @@ use super::standing::Standing;
 use super::survey::{Survey, SurveyError, survey};
 use crate::log::restores;
 use crate::log::store::Store;
+use crate::relay::announce::announce;
 
 /// Surveys a restored log and accepts it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -127,6 +128,15 @@ impl Desk {
             return Err(AcceptError::Changed(self.look(0).await?));
         }
         self.standing.refresh(&mut connection).await?;
+        let announced = announce(&self.kafka, self.store, new_epoch, &mut connection, &kept).await;
+        if let Err(error) = announced {
+            let error = self.kafka.redacted(&error.to_string());
+            tracing::warn!(
+                error,
+                epoch = new_epoch,
+                "the topic does not know the new epoch yet: make no backup until the relay is ready"
+            );
+        }
         let accepted = restores::restores(&mut *connection)
             .await?
             .into_iter()

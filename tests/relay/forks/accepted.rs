@@ -117,6 +117,38 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch(
     pipeline.end().await;
 }
 
+/// Accepts while no relay runs, and restores a backup from before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_does_not_begin_a_second_time_though_no_relay_has_published_in_it() {
+    let pipeline = Pipeline::start().await;
+    pipeline.restored_and_written_to(0).await;
+    let relay = pipeline.relay();
+    reports_fork(&relay, &[]).await;
+    let desk = pipeline.desk(&relay.standing);
+    let found = desk.survey(10).await.unwrap();
+    relay.end().await;
+    assert_eq!(desk.accept(shown(&found.forks), false, None).await.unwrap().epoch, 1);
+    pipeline
+        .restore(
+            "DELETE FROM passbook.epochs;
+                    DELETE FROM passbook.events WHERE partition = 3 AND position > 2;
+                    UPDATE passbook.log_head SET position = 2 WHERE partition = 3",
+        )
+        .await;
+    let relay = pipeline.relay();
+    reports_fork(&relay, &["partition 3 (the log ends at 2"]).await;
+    let desk = pipeline.desk(&relay.standing);
+    let found = desk.survey(10).await.unwrap();
+    assert_eq!(desk.accept(shown(&found.forks), false, None).await.unwrap().epoch, 2);
+    // Without a fork as well.
+    relay.end().await;
+    assert_eq!(desk.accept(Vec::new(), true, None).await.unwrap().epoch, 3);
+    assert_eq!(desk.survey(10).await.unwrap().latest, 3);
+    pipeline.restore("DELETE FROM passbook.epochs WHERE epoch = 3").await;
+    assert_eq!(desk.survey(10).await.unwrap().latest, 3, "the topic knows epoch 3");
+    pipeline.end().await;
+}
+
 /// Loses more events than a survey lists.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_common_position_is_found_however_far_back_it_is() {

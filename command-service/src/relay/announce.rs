@@ -1,0 +1,66 @@
+//! Announcement of an epoch in the topic, before its acceptance is answered.
+//!
+//! An epoch that the topic does not know could begin a second time, after another restore. A backup
+//! from the first one would then pass for the log of the second.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use passbook_shared::config::KafkaConfig;
+use passbook_shared::epoch::Epoch;
+use passbook_shared::partition::Partition;
+use sqlx::PgConnection;
+use tokio::time::{Instant, sleep};
+
+use super::error::RelayError;
+use super::producer::Producer;
+use crate::log::feed;
+use crate::log::store::Store;
+
+/// Maximum time until Kafka must have acknowledged the records.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Publishes an event of each forked partition once more, in the new epoch, and waits for Kafka:
+/// the last common event, or the first one if there is none in common. No relay publishes there
+/// meanwhile. Without forks, publishes the last event of any partition.
+pub(crate) async fn announce(
+    kafka: &KafkaConfig,
+    store: Store,
+    epoch: Epoch,
+    connection: &mut PgConnection,
+    kept: &BTreeMap<Partition, i64>,
+) -> Result<(), RelayError> {
+    let mut positions = kept.clone();
+    if positions.is_empty() {
+        let heads = (0..).zip(feed::heads(connection).await?);
+        positions.extend(heads.filter(|(_, head)| *head > 0).take(1));
+    }
+    let mut producer = Producer::start(kafka, store, epoch, 0)?;
+    let announced = publish(&mut producer, connection, &positions).await;
+    // Dropping the producer waits for its thread.
+    let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
+    announced
+}
+
+async fn publish(
+    producer: &mut Producer,
+    connection: &mut PgConnection,
+    positions: &BTreeMap<Partition, i64>,
+) -> Result<(), RelayError> {
+    let mut published = Vec::new();
+    for (partition, position) in positions {
+        for event in feed::after(connection, *partition, position.max(&1) - 1, 1).await? {
+            producer.publish(&event).await?;
+            published.push(event.position);
+        }
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while published.iter().any(|sent| producer.acknowledged(sent.partition) < sent.number) {
+        producer.check()?;
+        if Instant::now() > deadline {
+            return Err(RelayError::Stalled);
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
