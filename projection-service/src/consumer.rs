@@ -9,6 +9,7 @@
 
 pub(crate) mod account_cache;
 mod applier;
+pub(crate) mod batch;
 mod causes;
 pub(crate) mod client;
 /// Limit on the share of events that cannot be applied.

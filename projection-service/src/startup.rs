@@ -183,7 +183,7 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
                 health.failing("postgres", store_error::reason(&error));
             }
             Err(error) => {
-                return Err(error).context("PROJECTION_DATABASE_URL: cannot use Postgres");
+                return Err(error).context("PROJECTION_DATABASE_URL: Postgres cannot be used");
             }
         }
         tokio::time::sleep(RETRY).await;

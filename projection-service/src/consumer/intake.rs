@@ -6,10 +6,10 @@ use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::PgConnection;
 
 use super::account_cache::AccountCache;
+use super::batch::{Written, write};
 use super::judging::{Flaw, ForeignLog, OurLog};
 use super::record::Record;
 use super::sequence::{Hole, Sequence, Verdict};
-use super::writer::{Written, write};
 use crate::checkpoint::Checkpoint;
 use crate::store::source::Source;
 

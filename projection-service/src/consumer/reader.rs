@@ -66,7 +66,7 @@ pub(super) struct Reader {
     held: Vec<Record>,
     watchdog: Watchdog,
     committed_at: Instant,
-    /// When partitions were last assigned to the client.
+    /// Time at which partitions were last assigned to the client or unassigned.
     assigned_at: Option<Instant>,
 }
 

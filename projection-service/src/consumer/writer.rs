@@ -11,18 +11,12 @@ use passbook_shared::store_error::within;
 use sqlx::PgConnection;
 use sqlx::postgres::PgConnectOptions;
 use thiserror::Error;
-use uuid::Uuid;
 
-use super::account_cache::{AccountCache, Known};
+use super::batch::{Written, load, write_batch};
 use super::failure_rate::Limit;
 use super::fold::fold;
 use super::intake::Intake;
-use super::record::Record;
-use super::sequence::Sequence;
-use crate::quarantine::check;
-use crate::store::apply::{Batch, apply};
 use crate::store::generations;
-use crate::store::{accounts, discarded, quarantine};
 
 mod failing;
 pub(crate) use failing::Failing;
@@ -37,15 +31,6 @@ pub(crate) struct Writer {
     connection: Option<PgConnection>,
     /// Limit on the share of events that cannot be applied.
     limit: Limit,
-}
-
-/// Result of a batch.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Written {
-    /// Number of events applied.
-    pub(crate) events: usize,
-    /// Number of events quarantined.
-    pub(crate) quarantined: usize,
 }
 
 /// Reason why a batch was not applied, or may not have been.
@@ -114,54 +99,10 @@ impl Writer {
     }
 }
 
-/// Folds and applies accepted records with their checkpoints, in one transaction or within the open
-/// one. After an error the cache may be wrong and must be discarded.
-pub(crate) async fn write(
-    connection: &mut PgConnection,
-    records: &[Record],
-    sequence: &Sequence,
-    known: &mut AccountCache,
-) -> sqlx::Result<Written> {
-    load(connection, records, known).await?;
-    write_batch(connection, &fold(records, sequence, known)).await
-}
-
-async fn write_batch(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<Written> {
-    apply(connection, batch).await?;
-    check::warn(&batch.quarantine);
-    Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
-}
-
 /// Connects to the generation that is live now. Once another is live, Postgres refuses its batches.
 async fn connect(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let options = database.clone().application_name("passbook-projection-apply");
     // A rewind locks its partition for as long as it runs; other partitions must not wait for it.
     let options = options.options([("lock_timeout", "1s")]);
     within(CONNECT_TIMEOUT, generations::connect_live(&options)).await
-}
-
-/// Loads the accounts of the records into the cache.
-async fn load(
-    connection: &mut PgConnection,
-    records: &[Record],
-    known: &mut AccountCache,
-) -> sqlx::Result<()> {
-    let ids = records
-        .iter()
-        .filter_map(|record| record.content.as_ref().ok())
-        .map(|event| event.recorded.account_id);
-    let mut unknown: Vec<Uuid> = ids.filter(|id| known.get(*id).is_none()).collect();
-    if unknown.is_empty() {
-        return Ok(());
-    }
-    unknown.sort_unstable();
-    unknown.dedup();
-    let states = accounts::states(&mut *connection, &unknown).await?;
-    let waiting = quarantine::among(&mut *connection, &unknown).await?;
-    known.discard(discarded::among(&mut *connection, &unknown).await?);
-    for id in unknown {
-        let state = states.get(&id).map_or(Known::Absent, |state| Known::State(*state));
-        known.set(id, if waiting.contains(&id) { Known::Quarantined } else { state });
-    }
-    Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) fn with_quarantine(problem: Problem, since: Option<Timestamp>) -> Pro
 
 /// Returns 503 `log_unavailable`.
 pub(super) fn log_unavailable() -> Problem {
-    let detail = "the command-service, which has the log, cannot be reached";
+    let detail = "the command-service, which has the log, cannot answer now";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log_unavailable", detail).retry_after(1)
 }
 

@@ -42,7 +42,7 @@ pub(super) struct QuarantinedView {
     #[schema(minimum = 0, examples(1041))]
     offset: Option<i64>,
     /// Reason of the failure.
-    #[schema(examples("event type `MoneyBurnt` is not known to this version of the program"))]
+    #[schema(examples("event type `MoneyBurnt` is not known to this build"))]
     reason: String,
     /// Number of later events of the account that wait.
     #[schema(minimum = 0, examples(0))]

@@ -14,7 +14,7 @@ pub(super) enum VerifyError {
     Feed(#[from] FeedError),
     #[error(
         "the views are of store {} with {} partitions, the command-service's log of store {} with {}: is \
-         COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation's?",
+         COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation?",
         views.store_id, views.partitions, log.store_id, log.partitions
     )]
     Foreign { views: Source, log: Source },

@@ -35,7 +35,7 @@ struct DiscardedView {
     #[schema(minimum = 1, examples(7))]
     version: Option<i64>,
     /// Reason of the quarantine.
-    #[schema(examples("event type `MoneyBurnt` is not known to this version of the program"))]
+    #[schema(examples("event type `MoneyBurnt` is not known to this build"))]
     reason: String,
     /// Time of the quarantine.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]

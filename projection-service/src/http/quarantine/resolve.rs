@@ -138,7 +138,7 @@ fn documented(own: impl IntoIterator<Item = Problem>) -> Responses {
 }
 
 fn still_unapplicable() -> Problem {
-    let reason = "event type `MoneyBurnt` is not known to this version of the program";
+    let reason = "event type `MoneyBurnt` is not known to this build";
     problem(Unresolved::StillUnapplicable(reason.to_owned()))
 }
 
@@ -155,7 +155,7 @@ struct DiscardProblems;
 impl utoipa::IntoResponses for DiscardProblems {
     fn responses() -> Responses {
         let malformed =
-            Problem::malformed("reason", "text of 0 characters, where 1 to 500 are allowed");
+            Problem::malformed("reason", "text has 0 characters, but must have 1 to 500");
         documented([malformed, problem(Unresolved::Applicable), Problem::unsupported_media_type()])
     }
 }
