@@ -30,8 +30,7 @@ pub(super) struct Worker {
     pub(super) connection: LogConnection,
     /// Reason for which Postgres could not be used the last time.
     reason: Arc<str>,
-    /// True if most of the last batch were replays, as when an import is sent again: the next one
-    /// is pessimistic.
+    /// True if most of the last batch were replays, as in a repeated import: the next is pessimistic.
     expects_replays: bool,
 }
 
@@ -45,8 +44,7 @@ struct Progress {
     in_doubt: bool,
     /// Number of attempts that met a stale state.
     stale: u32,
-    /// True if the last attempt took too long and had sent nothing: the next one goes on from the
-    /// states it had loaded.
+    /// True if the last attempt was late and had sent nothing: the next one keeps its states.
     was_late: bool,
 }
 
@@ -174,8 +172,7 @@ impl Worker {
         None
     }
 
-    /// Reads the forks of the store. Returns true if one of them is of a partition that the batch
-    /// touches.
+    /// Reads the forks of the store. Returns true if the batch touches one of them.
     async fn learns_of_fork(&mut self, submissions: &[Submission]) -> bool {
         let Some(connection) = self.connection.open.as_mut() else { return false };
         let read = timeout(self.config.attempt(), self.deps.standing.refresh(connection)).await;
