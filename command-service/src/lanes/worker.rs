@@ -30,7 +30,7 @@ pub(super) struct Worker {
     pub(super) connection: LogConnection,
     /// Reason for which Postgres could not be used the last time.
     reason: Arc<str>,
-    /// True if most of the last batch were replays, as in a repeated import: the next is pessimistic.
+    /// True if most of the last batch were replays (a repeated import): the next is pessimistic.
     expects_replays: bool,
 }
 
