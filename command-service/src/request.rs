@@ -64,17 +64,17 @@ impl CommandRequest {
     }
 }
 
-/// The identities of the commands so far.
+/// The identities that requests or sets of them have claimed.
 #[derive(Debug, Default)]
 pub(crate) struct FirstUses(HashSet<Identity>);
 
 impl FirstUses {
-    /// Adds the identities of commands. Returns true if none of them was there.
-    pub(crate) fn add(&mut self, identities: impl Iterator<Item = Identity>) -> bool {
-        let mut are_new = true;
-        for identity in identities {
-            are_new &= self.0.insert(identity);
-        }
+    /// Claims the identities of a set. Returns false if another set has claimed one of them.
+    pub(crate) fn claim(&mut self, identities: impl Iterator<Item = Identity>) -> bool {
+        // A set may name an identity twice: it does not collide with itself.
+        let own: Vec<Identity> = identities.collect();
+        let are_new = own.iter().all(|identity| !self.0.contains(identity));
+        self.0.extend(own);
         are_new
     }
 }
@@ -84,10 +84,10 @@ pub(crate) fn stretches(requests: Vec<CommandRequest>) -> Vec<Vec<CommandRequest
     let (mut stretches, mut uses) = (Vec::new(), FirstUses::default());
     let mut stretch = Vec::new();
     for request in requests {
-        if !uses.add(request.identities()) {
+        if !uses.claim(request.identities()) {
             stretches.push(std::mem::take(&mut stretch));
             uses = FirstUses::default();
-            uses.add(request.identities());
+            uses.claim(request.identities());
         }
         stretch.push(request);
     }

@@ -196,3 +196,33 @@ async fn an_entry_is_reversed_once_on_both_accounts() {
     join_all([here.end(), there.end()]).await;
     log.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_atomic_set_that_uses_a_transfer_id_twice_is_refused_and_stops_no_lane() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let accounts = instance.open_with(2, 100).await;
+    let once = transfer(accounts[0], accounts[1], 10);
+    for known in [false, true] {
+        if known {
+            done(instance.send(once.clone()).await);
+        }
+        let mut again = once.clone();
+        again.command_id = Uuid::new_v4();
+        if !known {
+            let set = vec![once.clone(), again];
+            let results = instance.lanes.submit_together(set, true).await;
+            assert!(matches!(results[0], Err(CommandError::SetAborted)), "{results:?}");
+            let Ok(Answer { outcome: Outcome::Refused(refusal), .. }) = &results[1] else {
+                panic!("{results:?}")
+            };
+            assert!(matches!(refusal, Refusal::TransferExists { .. }), "{refusal:?}");
+        } else {
+            let results = instance.lanes.submit_together(vec![once.clone(), again], true).await;
+            assert!(results.iter().all(|result| result.as_ref().is_ok_and(|a| a.replayed)));
+        }
+    }
+    assert_eq!(assert_both_legs(&log).await[&accounts[1]], 110);
+    instance.end().await;
+    log.end().await;
+}

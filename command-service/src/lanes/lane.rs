@@ -81,7 +81,12 @@ impl Lane {
         };
         self.worker.work(first_uses, &mut caches, false, deadline).await;
         while !repeats.is_empty() && !self.worker.connection.is_down {
+            let count = repeats.len();
             repeats = self.worker.work(repeats, &mut caches, true, deadline).await;
+            if repeats.len() == count {
+                tracing::error!(count, "commands can't be decided");
+                repeats.drain(..).for_each(|submission| submission.fail(&CommandError::Internal));
+            }
         }
         let error = self.worker.unavailable();
         repeats.into_iter().for_each(|submission| submission.fail(&error));

@@ -49,7 +49,7 @@ impl<'s> Prior<'s> {
         let mut open = Vec::new();
         for (index, set) in self.sets.iter().enumerate() {
             let is_open = set.places(index).any(|place| !self.has(place));
-            if is_open && uses.add(set.identities()) {
+            if is_open && uses.claim(set.identities()) {
                 open.push((index, *set));
             }
         }

@@ -2,6 +2,7 @@
 //! and the pessimistic attempt differ in where their context comes from.
 
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::store_error;
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -73,7 +74,10 @@ pub(super) async fn pessimistic(
 
     let mut finished = Finished::new(context, batch, events);
     // Outcomes never change: the locks are free while the answers are rebuilt.
-    finished.results.extend(prior.outcomes.answers(log).await?);
+    let answers = prior.outcomes.answers(log).await;
+    // The batch is durable: no error may say that nothing was appended.
+    let lost = |error: sqlx::Error| Failure::Lost(store_error::reason(&error));
+    finished.results.extend(answers.map_err(lost)?);
     Ok(finished)
 }
 

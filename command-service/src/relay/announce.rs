@@ -20,23 +20,17 @@ use crate::log::store::Store;
 /// Maximum time until Kafka must have acknowledged the records.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Publishes an event of each forked partition once more, in the new epoch, and waits for Kafka:
-/// the last common event, or the first one if there is none in common. No relay publishes there
-/// meanwhile. Without forks, publishes the last event of any partition.
+/// Publishes the event at a position of each partition once more, in a new epoch, and waits for
+/// Kafka.
 pub(crate) async fn announce(
     kafka: &KafkaConfig,
     store: Store,
     epoch: Epoch,
     connection: &mut PgConnection,
-    kept: &BTreeMap<Partition, i64>,
+    positions: &BTreeMap<Partition, i64>,
 ) -> Result<(), RelayError> {
-    let mut positions = kept.clone();
-    if positions.is_empty() {
-        let heads = (0..).zip(feed::heads(connection).await?);
-        positions.extend(heads.filter(|(_, head)| *head > 0).take(1));
-    }
     let mut producer = Producer::start(kafka, store, epoch, 0)?;
-    let announced = publish(&mut producer, connection, &positions).await;
+    let announced = publish(&mut producer, connection, positions).await;
     // Dropping the producer waits for its thread.
     let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
     announced
@@ -49,7 +43,7 @@ async fn publish(
 ) -> Result<(), RelayError> {
     let mut published = Vec::new();
     for (partition, position) in positions {
-        for event in feed::after(connection, *partition, position.max(&1) - 1, 1).await? {
+        for event in feed::after(connection, *partition, position - 1, 1).await? {
             producer.publish(&event).await?;
             published.push(event.position);
         }

@@ -127,8 +127,9 @@ impl Desk {
             drop(connection);
             return Err(AcceptError::Changed(self.look(0).await?));
         }
-        self.standing.refresh(&mut connection).await?;
-        let announced = announce(&self.kafka, self.store, new_epoch, &mut connection, &kept).await;
+        let positions = announced_positions(&found, &kept);
+        let announced =
+            announce(&self.kafka, self.store, new_epoch, &mut connection, &positions).await;
         if let Err(error) = announced {
             let error = self.kafka.redacted(&error.to_string());
             tracing::warn!(
@@ -137,6 +138,7 @@ impl Desk {
                 "the topic does not know the new epoch yet: make no backup until the relay is ready"
             );
         }
+        self.standing.refresh(&mut connection).await?;
         let accepted = restores::restores(&mut *connection)
             .await?
             .into_iter()
@@ -145,6 +147,22 @@ impl Desk {
         tracing::warn!(epoch = new_epoch, kept, force, "an operator has accepted a restored log");
         accepted.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
+}
+
+/// Returns the events to publish once more: of each forked partition the last one that is kept and
+/// that the topic has, so that the topic gets no hole; without forks, that of any partition.
+fn announced_positions(
+    found: &Survey,
+    kept: &BTreeMap<Partition, i64>,
+) -> BTreeMap<Partition, i64> {
+    let in_topic = found.in_topic.iter().map(|(partition, position)| (*partition, *position));
+    if kept.is_empty() {
+        return in_topic.filter(|(_, position)| *position > 0).take(1).collect();
+    }
+    let kept_there = |(partition, position): (Partition, i64)| {
+        Some((partition, position.min(*kept.get(&partition)?).max(1)))
+    };
+    in_topic.filter_map(kept_there).collect()
 }
 
 impl Survey {

@@ -33,6 +33,8 @@ pub struct Survey {
     pub latest: Epoch,
     /// Forks by ascending partition.
     pub forks: Vec<SurveyedFork>,
+    /// Last position that the topic has in common with the log, by partition.
+    pub(super) in_topic: BTreeMap<Partition, i64>,
 }
 
 /// Fork, and the consequences of accepting the log.
@@ -108,7 +110,8 @@ pub(super) async fn survey(
     }
     // Dropping the consumer blocks.
     let _ = tokio::task::spawn_blocking(move || drop(tail)).await;
-    Ok(Survey { epoch, latest, forks })
+    let in_topic = ends.iter().map(|(partition, end)| (*partition, end.judged.position));
+    Ok(Survey { epoch, latest, forks, in_topic: in_topic.collect() })
 }
 
 async fn surveyed(
