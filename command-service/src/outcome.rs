@@ -54,7 +54,7 @@ pub struct AccountChange {
     /// State of the account after the command.
     pub account: AccountSummary,
     /// Events that the command caused, oldest first; none if the account was in that state already.
-    /// Of a dry run: `position` is that of the account's newest event, and `recorded_at` is now.
+    /// In a dry run, `position` is that of the account's newest event, and `recorded_at` is now.
     pub events: Vec<Arc<RecordedEvent>>,
 }
 

@@ -70,7 +70,7 @@ pub struct Page {
     pub epoch: Epoch,
     /// Events, oldest first.
     pub events: Vec<RecordedEvent>,
-    /// Whether the log has more events after them.
+    /// True if the log has more events after them.
     pub has_more: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What states do not keep, as far as commands need it: entries to be undone, holds that have
+//! Facts that commands need and states do not keep: entries to be reversed, holds that have
 //! ended, transfers by id.
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ pub type HoldId = (Partition, Uuid, Uuid);
 /// An entry, and whether it was undone.
 #[derive(Debug)]
 pub struct Entry {
-    /// What happened.
+    /// The event of the entry.
     pub event: Result<AccountEvent, DecodeError>,
     /// When it was recorded.
     pub recorded_at: Timestamp,

@@ -56,7 +56,7 @@ pub(crate) struct Guard {
     suspects: Mutex<BTreeMap<Partition, i64>>,
     /// Partitions whose events are not applied.
     halted: Mutex<BTreeMap<Partition, Disagreement>>,
-    /// Whether the reader must start over from the checkpoints.
+    /// True if the reader must start over from the checkpoints.
     changed: AtomicBool,
     wake: Notify,
     looking: tokio::sync::Mutex<Looking>,

@@ -73,7 +73,7 @@ pub(super) struct Applier {
     asked: BTreeSet<Partition>,
     started: Instant,
     failures: u32,
-    /// Whether a batch was refused and none was applied since.
+    /// True if a batch was refused and none was applied since.
     refused: bool,
 }
 

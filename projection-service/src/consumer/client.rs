@@ -26,7 +26,7 @@ pub(super) struct Changes {
     ends: Arc<TopicLag>,
     kafka: Option<KafkaConfig>,
     queue: Mutex<VecDeque<Change>>,
-    /// Whether the consumer is closing, so that no reader handles changes.
+    /// True if the consumer is closing, so that no reader handles changes.
     closing: AtomicBool,
 }
 

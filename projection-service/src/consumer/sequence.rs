@@ -32,7 +32,7 @@ pub(crate) struct Track {
     pub(crate) event_id: Option<Uuid>,
     /// Offset to resume from once the accepted events are applied.
     pub(crate) offset: Option<i64>,
-    /// Whether the checkpoint is behind this track.
+    /// True if the checkpoint is behind this track.
     pub(crate) moved: bool,
     /// Ids of the last accepted events, newest at the back.
     recent: VecDeque<Uuid>,

@@ -29,7 +29,7 @@ pub(super) struct Unusable {
     counts: BTreeMap<Flaw, u64>,
     newest: Option<Newest>,
     reported_at: Option<Instant>,
-    /// Whether records came after the last report.
+    /// True if records came after the last report.
     is_due: bool,
     /// Number of records of an epoch that may have just begun, and the first of them.
     doubted: Option<(u64, Newest)>,

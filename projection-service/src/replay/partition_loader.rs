@@ -28,7 +28,7 @@ pub(crate) struct PartitionLoader<'a> {
     intake: Intake,
     /// Last position to apply.
     target: i64,
-    /// Whether the topic had two events for a position, so that one is not the log's.
+    /// True if the topic had two events for a position, so that one is not the log's.
     contradicted: bool,
 }
 

@@ -30,7 +30,7 @@ struct Progress {
     next: i64,
     /// Time since which it has not changed although there are records to read.
     since: Instant,
-    /// Whether a loss was reported.
+    /// True if a loss was reported.
     reported: bool,
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Of the event at a position.
+/// Id of the event at a position.
 fn id(position: i64) -> Uuid {
     Uuid::from_u128(position.unsigned_abs().into())
 }
