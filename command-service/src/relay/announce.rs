@@ -4,21 +4,17 @@
 //! from the first one would then pass for the log of the second.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
 use sqlx::PgConnection;
-use tokio::time::{Instant, sleep};
 
 use super::error::RelayError;
 use super::producer::Producer;
 use crate::log::feed;
 use crate::log::store::Store;
-
-/// Maximum time until Kafka must have acknowledged the records.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Publishes the event at a position of each partition once more, in a new epoch, and waits for
 /// Kafka.
@@ -48,13 +44,6 @@ async fn publish(
             published.push(event.position);
         }
     }
-    let deadline = Instant::now() + PATIENCE;
-    while published.iter().any(|sent| producer.acknowledged(sent.partition) < sent.number) {
-        producer.check()?;
-        if Instant::now() > deadline {
-            return Err(RelayError::Stalled);
-        }
-        sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
+    let sent = published.iter().map(|sent: &Position| (sent.partition, sent.number));
+    producer.acknowledges(sent).await
 }

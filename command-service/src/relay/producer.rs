@@ -27,6 +27,9 @@ use crate::metrics;
 /// Maximum time without an acknowledgement while events are outstanding.
 const WATCHDOG: Duration = Duration::from_secs(10);
 const FULL_PAUSE: Duration = Duration::from_millis(2);
+/// Maximum time until Kafka must have acknowledged what is waited for.
+const FLUSH: Duration = Duration::from_secs(5);
+const FLUSH_PAUSE: Duration = Duration::from_millis(5);
 
 /// Acknowledgements of Kafka, shared with librdkafka's thread.
 #[derive(Debug)]
@@ -163,6 +166,22 @@ impl Producer {
             tokio::time::sleep(FULL_PAUSE).await;
         }
         self.sent[usize::from(event.position.partition.unsigned_abs())] = event.position.number;
+        Ok(())
+    }
+
+    /// Waits until Kafka has acknowledged the events up to a position of each partition.
+    pub(super) async fn acknowledges(
+        &mut self,
+        positions: impl Iterator<Item = (Partition, i64)> + Clone,
+    ) -> Result<(), RelayError> {
+        let deadline = Instant::now() + FLUSH;
+        while positions.clone().any(|(partition, last)| self.acknowledged(partition) < last) {
+            self.check()?;
+            if Instant::now() > deadline {
+                return Err(RelayError::Stalled);
+            }
+            tokio::time::sleep(FLUSH_PAUSE).await;
+        }
         Ok(())
     }
 

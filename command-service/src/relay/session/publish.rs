@@ -1,11 +1,10 @@
 //! Publishing: events handed over by the lanes, and those read from the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Published, Session, head_of};
 use crate::log::append::Appended;
@@ -15,8 +14,6 @@ use crate::relay::error::RelayError;
 
 /// Maximum number of events in one read of the log.
 const PAGE: i64 = 2_000;
-/// Maximum time to wait for the acknowledgement of all published events.
-const FLUSH: Duration = Duration::from_secs(5);
 
 impl Session<'_> {
     /// Publishes events that were just appended. If their connection is newer than the store's last
@@ -138,18 +135,7 @@ impl Session<'_> {
 
     /// Waits until Kafka has acknowledged all published events.
     pub(super) async fn all_acknowledged(&mut self) -> Result<(), RelayError> {
-        let deadline = Instant::now() + FLUSH;
-        while self
-            .sent
-            .iter()
-            .any(|(partition, sent)| self.producer.acknowledged(*partition) < sent.position)
-        {
-            self.producer.check()?;
-            if Instant::now() > deadline {
-                return Err(RelayError::Stalled);
-            }
-            sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
+        let sent = self.sent.iter().map(|(partition, sent)| (*partition, sent.position));
+        self.producer.acknowledges(sent).await
     }
 }
