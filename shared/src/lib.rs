@@ -30,6 +30,7 @@ pub mod topic_record;
 /// Conversion of stored payloads to their newest schema version.
 pub mod upcast;
 
+mod composite_type;
 /// Settings that both services have.
 pub mod config;
 mod environment;

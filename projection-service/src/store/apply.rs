@@ -1,6 +1,8 @@
-//! Application of a batch of events in one transaction: a single call of `projection.apply`.
+//! Application of a batch of events in one transaction: a single call of `projection.apply_batch`.
 //!
 //! During catch-up the history of a large batch goes by COPY, in the same transaction.
+
+mod rows;
 
 use passbook_shared::event::AccountOpened;
 use passbook_shared::partition::Partition;
@@ -9,8 +11,8 @@ use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::history::{self, Row};
-use super::metadata;
 use crate::projection::AccountState;
+use rows::{ChangedRow, EntryRow, OpenedRow, QuarantinedRow};
 
 /// Changes of a batch.
 #[derive(Debug, Default)]
@@ -27,8 +29,8 @@ pub struct Batch<'e> {
     pub quarantine: Vec<QuarantinedRecord>,
 }
 
-/// Advance of a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Advance of a checkpoint: a row of `projection.checkpoint_move`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Encode)]
 pub struct Move {
     /// Partition of the log.
     pub partition: Partition,
@@ -120,74 +122,17 @@ async fn change(
     history: &[Row<'_>],
 ) -> sqlx::Result<()> {
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
-    let metadata = |opened: &Opened<'_>| metadata::text(Some(&opened.account.metadata));
-    sqlx::query(
-        "SELECT projection.apply(
-            $1, $2, $3, $4, $5, $6, $7,  $8, $9, $10, $11, $12, $13,  $14, $15, $16, $17, $18,
-                $19, $20, $21, $22,
-            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39,
-                $40, $41, $42, $43, $44,
-            $45,  $46, $47, $48, $49, $50, $51, $52, $53, $54)",
-    )
-    .bind(column(checkpoints, |c| c.partition))
-    .bind(column(checkpoints, |c| c.epoch))
-    .bind(column(checkpoints, |c| c.from))
-    .bind(column(checkpoints, |c| c.to))
-    .bind(column(checkpoints, |c| c.kafka_offset))
-    .bind(column(checkpoints, |c| c.event_id))
-    .bind(column(checkpoints, |c| c.recorded_at))
-    .bind(column(opened, |o| o.account_id))
-    .bind(column(opened, |o| o.opened_at))
-    .bind(column(opened, |o| o.partition))
-    .bind(column(opened, |o| o.account.currency.code()))
-    .bind(column(opened, |o| &*o.account.owner))
-    .bind(column(opened, metadata))
-    .bind(column(accounts, |a| a.account_id))
-    .bind(column(accounts, |a| a.last_activity))
-    .bind(column(accounts, |a| a.state.version))
-    .bind(column(accounts, |a| a.position))
-    .bind(column(accounts, |a| a.state.balance))
-    .bind(column(accounts, |a| a.state.held))
-    .bind(column(accounts, |a| a.state.overdraft_limit))
-    .bind(column(accounts, |a| a.state.transaction_count))
-    .bind(column(accounts, |a| a.state.status.as_str()))
-    .bind(column(history, |h| h.account_id))
-    .bind(column(history, |h| h.entry.after.version))
-    .bind(column(history, |h| h.position))
-    .bind(column(history, |h| h.recorded_at))
-    .bind(column(history, |h| h.entry.amount))
-    .bind(column(history, |h| h.entry.after.balance))
-    .bind(column(history, |h| h.entry.after.held))
-    .bind(column(history, |h| h.entry.after.overdraft_limit))
-    .bind(column(history, |h| h.entry.after.transaction_count))
-    .bind(column(history, |h| h.entry.effective_at))
-    .bind(column(history, |h| h.entry.after.status.as_str()))
-    .bind(column(history, |h| h.event_type))
-    .bind(column(history, |h| h.entry.reference))
-    .bind(column(history, |h| metadata::text(h.entry.metadata)))
-    .bind(column(history, |h| h.entry.reverses))
-    .bind(column(history, |h| h.entry.hold.map(|hold| hold.amount)))
-    .bind(column(history, |h| h.entry.hold.and_then(|hold| hold.expires_at)))
-    .bind(column(history, |h| h.entry.hold.map(|hold| hold.hold_id)))
-    .bind(column(history, |h| h.entry.transfer.map(|transfer| transfer.transfer_id)))
-    .bind(column(history, |h| h.entry.transfer.map(|transfer| transfer.counterparty)))
-    .bind(column(history, |h| h.entry.transfer.map(|transfer| transfer.counterparty_version)))
-    .bind(column(history, |h| h.kafka_offset))
-    .bind(column(history, |h| h.published_at))
-    .bind(column(quarantine, |q| q.partition))
-    .bind(column(quarantine, |q| q.position))
-    .bind(column(quarantine, |q| q.kafka_offset))
-    .bind(column(quarantine, |q| q.published_at))
-    .bind(column(quarantine, |q| q.account.map(|(id, _)| id)))
-    .bind(column(quarantine, |q| q.account.map(|(_, version)| version)))
-    .bind(column(quarantine, |q| q.waits))
-    .bind(column(quarantine, |q| q.reason.as_str()))
-    .bind(column(quarantine, |q| q.document.as_slice()))
-    .execute(connection)
-    .await
-    .map(drop)
+    sqlx::query("SELECT projection.apply_batch($1, $2, $3, $4, $5)")
+        .bind(checkpoints)
+        .bind(rows::<OpenedRow<'_>, _>(opened))
+        .bind(rows::<ChangedRow, _>(accounts))
+        .bind(rows::<EntryRow<'_>, _>(history))
+        .bind(rows::<QuarantinedRow<'_>, _>(quarantine))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
-fn column<'r, R, T>(rows: &'r [R], value: impl FnMut(&'r R) -> T) -> Vec<T> {
-    rows.iter().map(value).collect()
+fn rows<'r, R: From<&'r T>, T>(of: &'r [T]) -> Vec<R> {
+    of.iter().map(R::from).collect()
 }

@@ -1,13 +1,12 @@
 //! Rows of an append, as the composite types of `passbook.append_batch`.
 
+use passbook_shared::composite_type;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{EventMetadata, RecordedEvent};
 use passbook_shared::timestamp::Timestamp;
 use serde_json::value::RawValue;
-use sqlx::Postgres;
-use sqlx::postgres::{PgHasArrayType, PgTypeInfo};
 use uuid::Uuid;
 
 use crate::request::CommandRequest;
@@ -138,23 +137,6 @@ impl<'a> EventRow<'a> {
                 .then(|| serde_json::to_string(context).unwrap_or_default()),
         }
     }
-}
-
-/// Maps a struct to the composite type of Postgres that has the same fields in the same order.
-macro_rules! composite_type {
-    ($of:ty, $name:literal) => {
-        impl sqlx::Type<Postgres> for $of {
-            fn type_info() -> PgTypeInfo {
-                PgTypeInfo::with_name($name)
-            }
-        }
-
-        impl PgHasArrayType for $of {
-            fn array_type_info() -> PgTypeInfo {
-                PgTypeInfo::array_of($name)
-            }
-        }
-    };
 }
 
 composite_type!(EventRow<'_>, "passbook.new_event");
