@@ -7,10 +7,46 @@ use metrics::{
 };
 use passbook_shared::partition::Partition;
 
-/// Describes every metric and registers the counters at zero, so that a rate includes the first
-/// event.
+/// Counters without a label, which start at zero, so that a rate includes the first event.
+const COUNTERS: [(&str, &str); 4] = [
+    ("passbook_projection_events_total", "Events applied to the views."),
+    ("passbook_projection_quarantined_total", "Events quarantined."),
+    ("passbook_projection_restarts_total", "Restarts of the consumer from the checkpoints."),
+    ("passbook_projection_rebalances_total", "Rebalances of this instance's partitions."),
+];
+
+/// Counters whose series begin with the first event.
+const RARE_COUNTERS: [(&str, &str); 5] = [
+    ("passbook_projection_holes_total", "Holes of the topic, filled from the log, by partition."),
+    ("passbook_topic_unusable_records_total", "Unusable records of the topic, by kind."),
+    ("passbook_topic_repeated_records_total", "Repeated records of the topic."),
+    ("passbook_projection_corrections_total", "Corrections of views that differed from the log."),
+    ("passbook_projection_corrected_events_total", "Events applied again by corrections."),
+];
+
+const GAUGES: [(&str, &str); 3] = [
+    ("passbook_projection_quarantined_events", "Events in quarantine."),
+    ("passbook_projection_partitions", "Partitions that this instance applies."),
+    ("passbook_projection_lag_events", "Records of the topic not applied yet, by partition."),
+];
+
+/// Describes every metric and registers the counters.
 pub(crate) fn register() {
-    describe_counter!("passbook_projection_events_total", "Events applied to the views.");
+    for (name, description) in COUNTERS {
+        describe_counter!(name, description);
+        counter!(name).absolute(0);
+    }
+    for (name, description) in RARE_COUNTERS {
+        describe_counter!(name, description);
+    }
+    for (name, description) in GAUGES {
+        describe_gauge!(name, description);
+    }
+    describe_gauge!(
+        "passbook_projection_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest record of the topic not applied yet, by partition."
+    );
     describe_histogram!("passbook_projection_batch_size", "Events applied per transaction.");
     describe_histogram!(
         "passbook_projection_apply_seconds",
@@ -22,51 +58,6 @@ pub(crate) fn register() {
         Unit::Seconds,
         "Time from the append of a batch's last event to its visibility in the views."
     );
-    describe_counter!("passbook_projection_quarantined_total", "Events quarantined.");
-    describe_gauge!("passbook_projection_quarantined_events", "Events in quarantine.");
-    describe_counter!(
-        "passbook_projection_restarts_total",
-        "Restarts of the consumer from the checkpoints."
-    );
-    describe_counter!(
-        "passbook_projection_holes_total",
-        "Holes of the topic, filled from the log, by partition."
-    );
-    describe_counter!(
-        "passbook_projection_rebalances_total",
-        "Rebalances of this instance's partitions."
-    );
-    describe_gauge!("passbook_projection_partitions", "Partitions that this instance applies.");
-    describe_gauge!(
-        "passbook_projection_lag_events",
-        "Records of the topic not applied yet, by partition."
-    );
-    describe_gauge!(
-        "passbook_projection_lag_seconds",
-        Unit::Seconds,
-        "Age of the oldest record of the topic not applied yet, by partition."
-    );
-    describe_counter!(
-        "passbook_topic_unusable_records_total",
-        "Unusable records of the topic, by kind."
-    );
-    describe_counter!("passbook_topic_repeated_records_total", "Repeated records of the topic.");
-    describe_counter!(
-        "passbook_projection_corrections_total",
-        "Corrections of views that differed from the log."
-    );
-    describe_counter!(
-        "passbook_projection_corrected_events_total",
-        "Events applied again by corrections."
-    );
-    for name in [
-        "passbook_projection_events_total",
-        "passbook_projection_quarantined_total",
-        "passbook_projection_restarts_total",
-        "passbook_projection_rebalances_total",
-    ] {
-        counter!(name).absolute(0);
-    }
 }
 
 /// Records an applied batch and the duration of its transaction.

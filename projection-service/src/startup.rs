@@ -66,57 +66,46 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
-    let database = config.projection_database_url.clone();
     let feed = Feed::new(&config.command_service()?).context("failed to set up the HTTP client")?;
     telemetry::metrics();
     metrics::register();
-    let listener =
-        server::listen(config.projection_addr, "PROJECTION_ADDR (--projection-addr)").await?;
+    let addr = config.projection_addr;
+    let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
 
-    let health = Health::new("projection");
-    health.failing("postgres", "not reached yet");
-    health.failing("kafka", "not reached yet");
-    let (views, waiting, ends) =
-        (Views::default(), Arc::<Waiters>::default(), Arc::<TopicLag>::default());
-    let verifications = Arc::<Jobs>::default();
+    let health = unready();
+    let (views, verifications) = (Views::default(), Arc::<Jobs>::default());
+    let (waiting, ends) = (Arc::<Waiters>::default(), Arc::<TopicLag>::default());
     let mut tasks = Tasks::new(shutdown);
 
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
-    let state = AppState::new(
-        views.clone(),
-        Arc::clone(&waiting),
-        Arc::clone(&ends),
-        Arc::clone(&verifications),
-        log,
-    );
+    let state =
+        AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
     let router = shared_http::app("projection", http::routes(state), health.clone());
     tasks.spawn("http", server::serve(config.http, listener, router, tasks.shutdown()));
     let watched = Watched {
         kafka: config.kafka.clone(),
         group: config.kafka_group.clone(),
-        ends: Arc::clone(&ends),
+        ends: ends.clone(),
         views: views.clone(),
         feed: feed.clone(),
         stall: Duration::from_secs(config.view_stall_seconds),
         quarantine: QuarantineCheck::new(health.clone()),
         health: health.clone(),
     };
-    let quarantine = watched.quarantine.clone();
-    tasks.spawn("topic watch", topic_watch::watch(watched, tasks.shutdown()));
-    let compared = verify::Ground { database: database.clone(), feed: feed.clone() };
-    let consuming = consume(
+    let database = config.projection_database_url.clone();
+    let compared = verify::VerifyDeps { database, feed: feed.clone() };
+    let consumption = Consumption {
         config,
-        database,
         feed,
-        views.clone(),
+        views: views.clone(),
         waiting,
         ends,
         health,
-        quarantine,
-        tasks.shutdown(),
-    );
-    tasks.spawn("consumer", consuming);
+        quarantine: watched.quarantine.clone(),
+    };
+    tasks.spawn("topic watch", topic_watch::watch(watched, tasks.shutdown()));
+    tasks.spawn("consumer", consumption.run(tasks.shutdown()));
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
 
@@ -124,52 +113,64 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     Ok(Service { local_addr, tasks })
 }
 
-/// Waits for the database, then consumes the topic.
-#[expect(clippy::too_many_arguments, reason = "called once, with all dependencies")]
-async fn consume(
+fn unready() -> Health {
+    let health = Health::new("projection");
+    health.failing("postgres", "not reached yet");
+    health.failing("kafka", "not reached yet");
+    health
+}
+
+/// Dependencies of the consumption of the topic.
+struct Consumption {
     config: Config,
-    database: PgConnectOptions,
     feed: Feed,
     views: Views,
     waiting: Arc<Waiters>,
     ends: Arc<TopicLag>,
     health: Health,
     quarantine: QuarantineCheck,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    tokio::select! {
-        prepared = prepare(database.clone(), health.clone()) => prepared?,
-        () = shutdown.clone().cancelled_owned() => return Ok(()),
+}
+
+impl Consumption {
+    /// Waits for the database, then consumes the topic and runs replays.
+    async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, feed, views, waiting, ends, health, quarantine } = self;
+        let database = config.projection_database_url;
+        tokio::select! {
+            prepared = prepare(database.clone(), health.clone()) => prepared?,
+            () = shutdown.clone().cancelled_owned() => return Ok(()),
+        }
+        views.open(&database, config.projection_connections);
+        health.ok("postgres");
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let deps = ReplayDeps {
+            kafka: config.kafka.clone(),
+            database: database.clone(),
+            feed: feed.clone(),
+            at_once,
+        };
+        let guard = Arc::new(Guard::new(deps.clone(), health.clone()));
+        let (percent, window) = (config.quarantine_limit_percent, config.quarantine_window);
+        let consumer = Consumer {
+            kafka: config.kafka,
+            group: config.kafka_group,
+            group_instance: config.kafka_group_instance,
+            database,
+            max_batch: config.apply_batch as usize,
+            pace: Duration::from_millis(config.apply_pace_ms),
+            limit: Limit { percent, window },
+            feed,
+            guard,
+            waiting,
+            ends,
+            health,
+            quarantine,
+        };
+        let mut tasks = Tasks::new(shutdown);
+        consumer::spawn(consumer, &mut tasks);
+        tasks.spawn("replays", replay::run(deps, tasks.shutdown()));
+        tasks.wait().await
     }
-    views.open(&database, config.projection_connections);
-    health.ok("postgres");
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-    let ground = ReplayDeps {
-        kafka: config.kafka.clone(),
-        database: database.clone(),
-        feed: feed.clone(),
-        at_once,
-    };
-    let guard = Arc::new(Guard::new(ground.clone(), health.clone()));
-    let consumer = Consumer {
-        kafka: config.kafka,
-        group: config.kafka_group,
-        group_instance: config.kafka_group_instance,
-        database,
-        max_batch: config.apply_batch as usize,
-        pace: Duration::from_millis(config.apply_pace_ms),
-        limit: Limit { percent: config.quarantine_limit_percent, window: config.quarantine_window },
-        feed,
-        guard,
-        waiting,
-        ends,
-        health,
-        quarantine,
-    };
-    let mut tasks = Tasks::new(shutdown);
-    consumer::spawn(consumer, &mut tasks);
-    tasks.spawn("replays", replay::run(ground, tasks.shutdown()));
-    tasks.wait().await
 }
 
 /// Waits for Postgres, and for the migration job.

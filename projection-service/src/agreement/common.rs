@@ -125,7 +125,7 @@ pub(crate) async fn first_difference(
     })
     .await?;
     openings(connection, events, &decoded, &mut agrees).await?;
-    set_aside(connection, partition, events, &mut agrees).await?;
+    quarantined(connection, partition, events, &mut agrees).await?;
     Ok(events
         .iter()
         .zip(agrees)
@@ -204,7 +204,7 @@ async fn openings(
 }
 
 /// Accepts events that are in quarantine or were discarded from it.
-async fn set_aside(
+async fn quarantined(
     connection: &mut PgConnection,
     partition: Partition,
     events: &[RecordedEvent],

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use passbook_shared::health::Health;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
@@ -68,10 +68,6 @@ struct Looking {
     looked_at: BTreeMap<Partition, Instant>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
-}
-
 impl Guard {
     pub(crate) fn new(deps: ReplayDeps, health: Health) -> Self {
         health.ok(CHECK);
@@ -90,15 +86,15 @@ impl Guard {
     /// Replaces the set of guarded partitions.
     pub(crate) fn assign(&self, partitions: impl IntoIterator<Item = Partition>) {
         let ours: BTreeSet<_> = partitions.into_iter().collect();
-        lock(&self.halted).retain(|partition, _| ours.contains(partition));
-        lock(&self.suspects).retain(|partition, _| ours.contains(partition));
-        *lock(&self.ours) = ours;
+        self.halted.lock().retain(|partition, _| ours.contains(partition));
+        self.suspects.lock().retain(|partition, _| ours.contains(partition));
+        *self.ours.lock() = ours;
         self.report();
     }
 
     /// Returns whether a partition's events must not be applied.
     pub(crate) fn is_halted(&self, partition: Partition) -> bool {
-        lock(&self.halted).contains_key(&partition)
+        self.halted.lock().contains_key(&partition)
     }
 
     /// Returns whether the reader must start over, and resets the flag.
@@ -108,7 +104,7 @@ impl Guard {
 
     /// Marks a partition as possibly different from the log from `position` on, for the next round.
     pub(crate) fn suspect(&self, partition: Partition, position: i64) {
-        let mut suspects = lock(&self.suspects);
+        let mut suspects = self.suspects.lock();
         let suspect = suspects.entry(partition).or_insert(position);
         *suspect = position.min(*suspect);
     }
@@ -150,7 +146,7 @@ impl Guard {
     /// Postgres or the command-service is unreachable.
     pub(crate) async fn look(&self) -> Result<(), ReplayError> {
         let mut looking = self.looking.lock().await;
-        let ours = lock(&self.ours).clone();
+        let ours = self.ours.lock().clone();
         if ours.is_empty() {
             return Ok(());
         }
@@ -172,7 +168,7 @@ impl Guard {
             let confirmed = confirmed
                 .remove(&partition)
                 .unwrap_or(Confirmed { partition, ..Confirmed::default() });
-            let suspect = lock(&self.suspects).remove(&partition);
+            let suspect = self.suspects.lock().remove(&partition);
             let is_confirmed = checkpoint.position == confirmed.position
                 && checkpoint.event_id == confirmed.event_id;
             let lately = looking.looked_at.get(&partition).is_some_and(|at| at.elapsed() < IDLE);
@@ -217,7 +213,7 @@ impl Guard {
     }
 
     fn comparing_since(&self, partition: Partition) -> Option<Instant> {
-        match lock(&self.halted).get(&partition) {
+        match self.halted.lock().get(&partition) {
             Some(Disagreement::Comparing { since, .. }) => Some(*since),
             Some(_) | None => None,
         }
@@ -225,10 +221,10 @@ impl Guard {
 
     fn conclude(&self, partition: Partition, verdict: Verdict) {
         let changed = match verdict {
-            Verdict::Agrees => lock(&self.halted).remove(&partition).is_some(),
+            Verdict::Agrees => self.halted.lock().remove(&partition).is_some(),
             Verdict::Moved => false,
             Verdict::Disagrees(disagreement) => {
-                lock(&self.halted).insert(partition, disagreement).is_none()
+                self.halted.lock().insert(partition, disagreement).is_none()
             }
             Verdict::Corrected(corrected) => {
                 let (from, common, to) = (corrected.from, corrected.common, corrected.to);
@@ -242,7 +238,7 @@ impl Guard {
                         "the views had other events than the log: corrected"
                     );
                 }
-                lock(&self.halted).remove(&partition);
+                self.halted.lock().remove(&partition);
                 true
             }
         };

@@ -112,31 +112,24 @@ pub(super) async fn list(
     QueryWithMetadata(params, metadata): QueryWithMetadata<Params>,
     headers: HeaderMap,
 ) -> Result<Json<Statement>, Problem> {
+    let Params { order, from, to, as_of, .. } = params;
     let limit = limit(params.limit)?;
     let event_type = params.event_type.as_deref().map(known_type).transpose()?;
-    let pages = List::of(
-        "entries",
-        &(account_id, event_type, params.order, params.from, params.to, params.as_of, &metadata),
-    );
+    let pages = List::of("entries", &(account_id, event_type, order, from, to, as_of, &metadata));
     let before =
         params.cursor.as_deref().map(|cursor| pages.place(cursor, read_place)).transpose()?;
-    if params.from.zip(params.to).is_some_and(|(from, to)| from > to) {
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "must not be after `to`"));
     }
     state.until_version(&headers, account_id, params.min_version).await?;
-    state.until_recorded(&headers, account_id, params.as_of).await?;
-    if params.as_of.is_none() {
-        state.until_over(&headers, account_id, params.to).await?;
+    state.until_recorded(&headers, account_id, as_of).await?;
+    if as_of.is_none() {
+        state.until_over(&headers, account_id, to).await?;
     }
-    let period = state
-        .views
-        .read(|pool| history::period(pool, account_id, params.from, params.to, params.as_of))
-        .await?;
-    let Some(period) = period else {
-        return Err(state.no_account(account_id).await?);
-    };
-    let last =
-        before.filter(|_| params.order == Order::Recorded).map_or(i64::MAX, |before| before.1);
+    let views = &state.views;
+    let period = views.read(|pool| history::period(pool, account_id, from, to, as_of)).await?;
+    let Some(period) = period else { return Err(state.no_account(account_id).await?) };
+    let last = before.filter(|_| order == Order::Recorded).map_or(i64::MAX, |before| before.1);
     let filter = Filter {
         after: period.after,
         before: last.min(period.last + 1),
@@ -144,43 +137,52 @@ pub(super) async fn list(
         metadata: &metadata,
         known: period.known,
     };
-    let (opening_balance, closing_balance, mut found) = match params.order {
+    let (opening_balance, closing_balance, mut found) = match order {
         Order::Recorded => {
-            let found = state
-                .views
-                .read(|pool| entries::list(pool, account_id, &filter, limit + 1))
-                .await?;
-            (period.opening_balance, period.closing_balance, found)
+            let found = views.read(|pool| entries::list(pool, account_id, &filter, limit + 1));
+            (period.opening_balance, period.closing_balance, found.await?)
         }
         Order::Effective => {
-            let bounds = (params.from, params.to);
-            let ends = [bounds.0.unwrap_or(Timestamp::FIRST), bounds.1.unwrap_or(Timestamp::LAST)];
-            let ends = state
-                .views
-                .read(|pool| effective::balances(pool, account_id, period.known, &ends))
-                .await?;
-            let found = state
-                .views
-                .read(|pool| effective::list(pool, account_id, &filter, bounds, before, limit + 1))
-                .await?;
-            (ends[0], ends[1], found)
+            by_value_date(&state, account_id, &filter, (from, to), before, limit + 1).await?
         }
     };
     let has_more = cut(&mut found, limit);
-    let place = |last: &Entry| match params.order {
-        Order::Recorded => write_number(last.version),
-        Order::Effective => {
-            write_place((last.effective_at.unwrap_or(last.recorded_at), last.version))
-        }
-    };
     Ok(Json(Statement {
-        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(place(last))),
+        next_cursor: found.last().filter(|_| has_more).map(|last| pages.cursor(place(order, last))),
         data: found.into_iter().map(|entry| EntryView::of(entry, period.partition)).collect(),
         opening_balance,
         closing_balance,
         quarantined_since: period.quarantined_since,
         has_more,
     }))
+}
+
+/// Writes the place of an entry in the list.
+fn place(order: Order, entry: &Entry) -> String {
+    match order {
+        Order::Recorded => write_number(entry.version),
+        Order::Effective => {
+            write_place((entry.effective_at.unwrap_or(entry.recorded_at), entry.version))
+        }
+    }
+}
+
+/// Returns the balances at the bounds, and the entries between them, by value date.
+async fn by_value_date(
+    state: &AppState,
+    account_id: Uuid,
+    filter: &Filter<'_>,
+    bounds: (Option<Timestamp>, Option<Timestamp>),
+    before: Option<Place>,
+    limit: i64,
+) -> Result<(i64, i64, Vec<Entry>), Problem> {
+    let ends = [bounds.0.unwrap_or(Timestamp::FIRST), bounds.1.unwrap_or(Timestamp::LAST)];
+    let views = &state.views;
+    let balances =
+        views.read(|pool| effective::balances(pool, account_id, filter.known, &ends)).await?;
+    let found =
+        views.read(|pool| effective::list(pool, account_id, filter, bounds, before, limit)).await?;
+    Ok((balances[0], balances[1], found))
 }
 
 /// Writes a place by value date as 32 hexadecimal digits.

@@ -1,6 +1,6 @@
 //! Readiness of the views' agreement with the log.
 
-use super::{CHECK, Guard, lock};
+use super::{CHECK, Guard};
 use crate::agreement::disagreement::Disagreement;
 
 /// Number of partitions that readiness names in full.
@@ -8,7 +8,7 @@ const NAMED: usize = 3;
 
 impl Guard {
     pub(super) fn report(&self) {
-        let halted = lock(&self.halted).clone();
+        let halted = self.halted.lock().clone();
         let Some(first) = halted.values().next() else {
             self.health.ok(CHECK);
             return;
