@@ -34,7 +34,7 @@ use crate::store::source::{self, Source};
 use crate::store::{accounts, checkpoints, generations, history, verifications};
 use error::VerifyError;
 use jobs::{Job, Jobs, State};
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use progress::Progress;
 
 /// Number of partitions compared concurrently.
@@ -47,7 +47,7 @@ static NOT_SAVED: Fault = Fault::new("failed to store the state of a verificatio
 
 /// Dependencies of verifications.
 #[derive(Debug, Clone)]
-pub struct Ground {
+pub struct VerifyDeps {
     /// Database of the views.
     pub database: PgConnectOptions,
     /// Client of the command-service's log.
@@ -59,21 +59,21 @@ pub struct Ground {
 /// # Errors
 /// Never: a failure is stored with its verification.
 pub async fn run(
-    ground: Ground,
+    deps: VerifyDeps,
     jobs: Arc<Jobs>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(SAVE_INTERVAL)
-        .connect_lazy_with(ground.options());
+        .connect_lazy_with(deps.options());
     loop {
         let id =
             tokio::select! { id = jobs.next() => id, () = shutdown.cancelled() => return Ok(()) };
         let progress = Progress::new(Arc::clone(&jobs), id);
         // A task of its own, so that a panic does not end the service.
         let mut work = JoinSet::new();
-        work.spawn(verify(ground.clone(), progress));
+        work.spawn(verify(deps.clone(), progress));
         let mut tick = tokio::time::interval(SAVE_INTERVAL);
         let ended = loop {
             tokio::select! {
@@ -87,19 +87,7 @@ pub async fn run(
             Some(Ok(Err(error))) => Some(error.to_string()),
             Some(Err(panicked)) => Some(panicked.to_string()),
         };
-        match (&error, jobs.find(id)) {
-            (Some(error), _) => {
-                tracing::error!(verify.id = %id, error, "failed to compare the views with the log")
-            }
-            (None, Some(job)) if job.findings.count > 0 => {
-                tracing::error!(
-                    verify.id = %id,
-                    differences = job.findings.count,
-                    "the views differ from the log, or the log breaks its rules"
-                );
-            }
-            (None, _) => tracing::info!(verify.id = %id, "the views match the log"),
-        }
+        log_end(id, error.as_deref(), jobs.find(id).map_or(0, |job| job.findings.count));
         let state = if error.is_some() { State::Failed } else { State::Done };
         // Stored before it ends here: a client that sees the end may start the next one on any
         // instance.
@@ -108,6 +96,20 @@ pub async fn run(
             save(&pool, &job).await;
             jobs.change(id, |kept| *kept = job);
         }
+    }
+}
+
+fn log_end(id: Uuid, error: Option<&str>, differences: u64) {
+    match (error, differences) {
+        (Some(error), _) => {
+            tracing::error!(verify.id = %id, error, "failed to compare the views with the log");
+        }
+        (None, 0) => tracing::info!(verify.id = %id, "the views match the log"),
+        (None, _) => tracing::error!(
+            verify.id = %id,
+            differences,
+            "the views differ from the log, or the log breaks its rules"
+        ),
     }
 }
 
@@ -121,9 +123,9 @@ async fn save(database: &PgPool, job: &Job) {
 }
 
 /// Compares all partitions.
-async fn verify(ground: Ground, progress: Progress) -> Result<(), VerifyError> {
-    let log = ground.feed.source().await?;
-    let mut snapshot = generations::snapshot_live(&ground.options()).await?;
+async fn verify(deps: VerifyDeps, progress: Progress) -> Result<(), VerifyError> {
+    let log = deps.feed.source().await?;
+    let mut snapshot = generations::snapshot_live(&deps.options()).await?;
     if let Some(views) = source::find(&mut snapshot).await?.filter(|views| *views != log) {
         return Err(VerifyError::Foreign { views, log });
     }
@@ -138,10 +140,10 @@ async fn verify(ground: Ground, progress: Progress) -> Result<(), VerifyError> {
             && let Some(partition) = waiting.pop_front()
         {
             let orphans = orphans.remove(&partition).unwrap_or_default();
-            let (ground, progress) = (ground.clone(), progress.clone());
+            let (deps, progress) = (deps.clone(), progress.clone());
             verifier.spawn(async move {
-                let feed = ground.feed.clone();
-                partition::verify(ground, log, partition, orphans, progress.clone()).await?;
+                let feed = deps.feed.clone();
+                partition::verify(deps, log, partition, orphans, progress.clone()).await?;
                 log::check(feed, log, partition, progress).await
             });
         }
@@ -172,13 +174,13 @@ async fn outside(
             total += checkpoint.position;
         } else {
             let found = json!({ "position": checkpoint.position });
-            findings.add(|| nowhere(What::Checkpoint, checkpoint.partition, None, found));
+            findings.add(|| nowhere(DifferenceKind::Checkpoint, checkpoint.partition, None, found));
         }
     }
     for (account_id, partition) in accounts::full_row::outside(snapshot, log.partitions).await? {
         findings.add(|| {
             nowhere(
-                What::AccountTooMany,
+                DifferenceKind::AccountTooMany,
                 partition,
                 Some(account_id),
                 json!({ "partition": partition }),
@@ -193,7 +195,7 @@ async fn outside(
     Ok(orphans)
 }
 
-impl Ground {
+impl VerifyDeps {
     fn options(&self) -> PgConnectOptions {
         self.database.clone().application_name("passbook-projection-verify")
     }

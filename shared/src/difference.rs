@@ -9,8 +9,7 @@ use crate::partition::Partition;
 /// Kinds of differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[schema(as = DifferenceKind)]
-pub enum What {
+pub enum DifferenceKind {
     /// The positions of a partition of the log are not dense: events are missing.
     LogPositions,
     /// The versions of an account in the log are not dense: events are missing or repeated.
@@ -64,7 +63,7 @@ pub enum What {
     "expected": {"balance": 25_000}, "found": {"balance": 26_000}}))]
 pub struct Difference {
     /// Kind of difference.
-    pub what: What,
+    pub what: DifferenceKind,
     /// Partition of the log.
     #[schema(value_type = i32, minimum = 0, examples(3))]
     pub partition: Partition,
@@ -85,7 +84,7 @@ pub struct Difference {
 impl Difference {
     /// Creates a difference with nothing expected and nothing found.
     pub fn new(
-        what: What,
+        what: DifferenceKind,
         partition: Partition,
         account_id: Option<Uuid>,
         version: Option<i64>,
@@ -137,7 +136,12 @@ mod tests {
             let mut findings = Findings::default();
             for number in 0..count {
                 findings.add(|| {
-                    Difference::new(What::HistoryMissing, 3, None, i64::try_from(number).ok())
+                    Difference::new(
+                        DifferenceKind::HistoryMissing,
+                        3,
+                        None,
+                        i64::try_from(number).ok(),
+                    )
                 });
             }
             findings
@@ -147,7 +151,7 @@ mod tests {
         assert_eq!((findings.count, findings.samples.len()), (45, 20));
         assert_eq!(findings.samples[15].version, Some(0));
         for _ in 0..2 {
-            findings.add(|| Difference::new(What::LogRule, 3, None, None));
+            findings.add(|| Difference::new(DifferenceKind::LogRule, 3, None, None));
         }
         assert_eq!((findings.count, findings.samples.len()), (47, 21), "the first of each kind");
     }

@@ -3,6 +3,7 @@
 use passbook_shared::cloud_event;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use crate::checkpoint::Checkpoint;
 use crate::store::accounts::full_row::FullRow as Account;
 use crate::store::history::full_row::FullRow as Entry;
 use crate::store::metadata;
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 
 /// Returns the columns that differ, from both rows.
 fn columns<T: PartialEq + Serialize>(expected: &T, found: &T) -> Option<(Value, Value)> {
@@ -41,11 +42,15 @@ pub(super) fn entry(
     match found {
         None => findings.add(|| Difference {
             expected: json!({ "type": expected.event_type, "position": expected.position }),
-            ..of(What::HistoryMissing)
+            ..of(DifferenceKind::HistoryMissing)
         }),
         Some(found) => {
             if let Some((expected, found)) = columns(expected, found) {
-                findings.add(|| Difference { expected, found, ..of(What::HistoryDiffers) });
+                findings.add(|| Difference {
+                    expected,
+                    found,
+                    ..of(DifferenceKind::HistoryDiffers)
+                });
             }
         }
     }
@@ -61,7 +66,12 @@ pub(super) fn entry_too_many(
     let found = json!({ "position": position });
     Difference {
         found,
-        ..Difference::new(What::HistoryTooMany, partition, Some(account_id), Some(version))
+        ..Difference::new(
+            DifferenceKind::HistoryTooMany,
+            partition,
+            Some(account_id),
+            Some(version),
+        )
     }
 }
 
@@ -79,13 +89,17 @@ pub(super) fn account(
     match folded.and_then(|folded| folded.applied.as_ref()) {
         None => findings.add(|| Difference {
             found: json!({ "version": found.version, "position": found.position }),
-            ..of(What::AccountTooMany)
+            ..of(DifferenceKind::AccountTooMany)
         }),
         Some(applied) => {
             if let Some((expected, found)) =
                 columns(&row(partition, found.account_id, applied), found)
             {
-                findings.add(|| Difference { expected, found, ..of(What::AccountDiffers) });
+                findings.add(|| Difference {
+                    expected,
+                    found,
+                    ..of(DifferenceKind::AccountDiffers)
+                });
             }
         }
     }
@@ -101,7 +115,7 @@ pub(super) fn account_missing(
     if let (Some(applied), Standing::Whole | Standing::Aside) = (&folded.applied, folded.standing) {
         findings.add(|| Difference {
             expected: json!({ "version": applied.state.version, "position": applied.position }),
-            ..Difference::new(What::AccountMissing, partition, Some(account_id), None)
+            ..Difference::new(DifferenceKind::AccountMissing, partition, Some(account_id), None)
         });
     }
 }
@@ -134,19 +148,26 @@ pub(super) fn checkpoint(found: &Checkpoint, last: Option<Last>, findings: &mut 
         }
         None => (0, None, None),
     };
-    let row = |(position, event_id, recorded_at): (i64, _, _)| json!({ "position": position, "event_id": event_id, "recorded_at": recorded_at });
     let found_row = (found.position, found.event_id, found.recorded_at);
     if expected != found_row {
         findings.add(|| Difference {
-            expected: row(expected),
-            found: row(found_row),
-            ..Difference::new(What::Checkpoint, found.partition, None, None)
+            expected: checkpoint_row(expected),
+            found: checkpoint_row(found_row),
+            ..Difference::new(DifferenceKind::Checkpoint, found.partition, None, None)
         });
     }
 }
 
+fn checkpoint_row(row: (i64, Option<Uuid>, Option<Timestamp>)) -> Value {
+    json!({ "position": row.0, "event_id": row.1, "recorded_at": row.2 })
+}
+
+fn quarantined_row(row: (i64, Option<Uuid>)) -> Value {
+    json!({ "version": row.0, "event_id": row.1 })
+}
+
 /// Compares the version and document of a quarantined event with the log's event.
-pub(super) fn set_aside(
+pub(super) fn quarantined(
     event: &RecordedEvent,
     found: Option<&(Uuid, i64, Vec<u8>)>,
     findings: &mut Findings,
@@ -156,16 +177,15 @@ pub(super) fn set_aside(
     let expected = (event.version, Some(event.event_id));
     let Some((_, version, document)) = found else {
         let expected = json!({ "event_id": event.event_id, "position": event.position });
-        findings.add(|| Difference { expected, ..of(What::QuarantineMissing) });
+        findings.add(|| Difference { expected, ..of(DifferenceKind::QuarantineMissing) });
         return;
     };
     let found = (*version, cloud_event::decode(document).ok().map(|read| read.event.event_id));
     if found != expected {
-        let row = |(version, event_id): (i64, Option<Uuid>)| json!({ "version": version, "event_id": event_id });
         findings.add(|| Difference {
-            expected: row(expected),
-            found: row(found),
-            ..of(What::QuarantineDiffers)
+            expected: quarantined_row(expected),
+            found: quarantined_row(found),
+            ..of(DifferenceKind::QuarantineDiffers)
         });
     }
 }

@@ -13,8 +13,8 @@ pub(super) enum VerifyError {
     #[error(transparent)]
     Feed(#[from] FeedError),
     #[error(
-        "the views are of store {} with {} partitions, the command-service's log of store {} with {}: is \
-         COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation?",
+        "the views are of store {} with {} partitions, the command-service's log of store {} with \
+         {}: is COMMAND_SERVICE_URL or PROJECTION_DATABASE_URL another installation?",
         views.store_id, views.partitions, log.store_id, log.partitions
     )]
     Foreign { views: Source, log: Source },

@@ -15,10 +15,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::recent::Recent;
-use crate::projection::project;
 use crate::store::history::Row;
 pub(super) use account::{Applied, Folded, Standing};
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 
 /// State of the fold of a partition.
 #[derive(Debug)]
@@ -82,8 +81,9 @@ impl Fold {
         findings: &mut Findings,
     ) -> Step<'e> {
         self.check_place(event, findings);
-        let RecordedEvent { account_id, version, .. } = *event;
-        let Position { number: position, .. } = event.position;
+        let RecordedEvent {
+            account_id, version, position: Position { number: position, .. }, ..
+        } = *event;
         let difference =
             |what| Difference::new(what, self.partition, Some(account_id), Some(version));
         let account = self.accounts.entry(account_id).or_default();
@@ -92,13 +92,12 @@ impl Fold {
             findings.add(|| Difference {
                 expected: expected.into(),
                 found: json!({ "version": version, "position": event.position }),
-                ..difference(What::LogVersions)
+                ..difference(DifferenceKind::LogVersions)
             });
         }
         account.version = account.version.max(version);
-        if account.standing == Standing::Whole
-            && self.aside.get(&account_id).is_some_and(|first| *first <= position)
-        {
+        let is_quarantined = self.aside.get(&account_id).is_some_and(|first| *first <= position);
+        if is_quarantined && account.standing == Standing::Whole {
             account.standing = Standing::Aside;
         }
         match account.standing {
@@ -108,30 +107,8 @@ impl Fold {
             Standing::Whole if version < expected => return Step::Lost,
             Standing::Whole => {}
         }
-        let projected = match decoded {
-            Ok(decoded) => {
-                project(account.applied.as_ref().map(|applied| &applied.state), version, decoded)
-                    .map(|entry| (decoded, entry))
-                    .map_err(|unapplicable| unapplicable.to_string())
-            }
-            Err(error) => Err(error.to_string()),
-        };
-        match projected {
-            Ok((decoded, entry)) => {
-                account.apply(event, decoded, entry.after);
-                let (recorded_at, event_type) = (event.recorded_at, decoded.event_type());
-                // The log does not know how the event reached the views.
-                let (kafka_offset, published_at) = (None, None);
-                Step::Row(Row {
-                    account_id,
-                    position,
-                    recorded_at,
-                    event_type,
-                    entry,
-                    kafka_offset,
-                    published_at,
-                })
-            }
+        match account.project(event, decoded) {
+            Ok(row) => Step::Row(row),
             Err(_) if self.discarded.contains(&position) => {
                 account.pass_over(event);
                 Step::Discarded
@@ -139,10 +116,9 @@ impl Fold {
             Err(reason) => {
                 account.standing = Standing::Lost;
                 if version == expected {
-                    findings.add(|| Difference {
-                        expected: reason.into(),
-                        ..difference(What::NotSetAside)
-                    });
+                    let expected = reason.into();
+                    let kind = DifferenceKind::NotSetAside;
+                    findings.add(|| Difference { expected, ..difference(kind) });
                 }
                 Step::Lost
             }
@@ -159,18 +135,18 @@ impl Fold {
             findings.add(|| Difference {
                 expected: json!(Position { number: expected, ..position }),
                 found: json!(position),
-                ..Difference::new(What::LogPositions, self.partition, None, None)
+                ..Difference::new(DifferenceKind::LogPositions, self.partition, None, None)
             });
         }
         if !self.recent.insert(event_id) {
             let found = json!({ "event_id": event_id, "position": position });
-            findings.add(|| Difference { found, ..difference(What::LogEventTwice) });
+            findings.add(|| Difference { found, ..difference(DifferenceKind::LogEventTwice) });
         }
         if let Some(last) = self.last.filter(|last| last.recorded_at > recorded_at) {
             findings.add(|| Difference {
                 expected: json!({ "not_before": last.recorded_at }),
                 found: json!({ "recorded_at": recorded_at, "position": position }),
-                ..difference(What::LogTime)
+                ..difference(DifferenceKind::LogTime)
             });
         }
         self.last = Some(Last { position: position.number, event_id, recorded_at });

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::within;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::error::VerifyError;
 use super::fold::{Fold, Step};
 use super::progress::Progress;
-use super::{Ground, compare};
+use super::{VerifyDeps, compare};
 use crate::checkpoint::Checkpoint;
 use crate::store::checkpoints;
 use crate::store::history::full_row::FullRow;
@@ -37,18 +37,18 @@ struct PartitionVerifier {
     fold: Fold,
     progress: Progress,
     /// Number of events that should be in quarantine, and are.
-    set_aside: i64,
+    quarantined: i64,
 }
 
 /// Compares a partition. `orphans` are accounts of it that have a history but no row.
 pub(super) async fn verify(
-    ground: Ground,
+    deps: VerifyDeps,
     log: Source,
     partition: Partition,
     orphans: Vec<Uuid>,
     progress: Progress,
 ) -> Result<(), VerifyError> {
-    let mut snapshot = in_time(generations::snapshot_live(&ground.options())).await?;
+    let mut snapshot = in_time(generations::snapshot_live(&deps.options())).await?;
     let none = Checkpoint {
         partition,
         position: 0,
@@ -62,11 +62,12 @@ pub(super) async fn verify(
     let aside = in_time(quarantine::first_positions(&mut snapshot, partition)).await?;
     let fold =
         Fold::new(partition, aside, in_time(discarded::positions(&mut snapshot, partition)).await?);
-    let mut verifier = PartitionVerifier { log, partition, snapshot, fold, progress, set_aside: 0 };
+    let mut verifier =
+        PartitionVerifier { log, partition, snapshot, fold, progress, quarantined: 0 };
 
     let mut after = 0;
     while after < checkpoint.position {
-        let page = ground.feed.as_is(partition, after, PAGE).await?;
+        let page = deps.feed.as_is(partition, after, PAGE).await?;
         if page.source != log {
             return Err(VerifyError::LogChanged);
         }
@@ -129,8 +130,8 @@ impl PartitionVerifier {
         let documents = in_time(documents).await?;
         for event in events {
             let document = documents.get(&event.position.number);
-            self.set_aside += i64::from(document.is_some());
-            compare::set_aside(event, document, findings);
+            self.quarantined += i64::from(document.is_some());
+            compare::quarantined(event, document, findings);
         }
         Ok(())
     }
@@ -166,11 +167,11 @@ impl PartitionVerifier {
         }
         let (quarantined, events) =
             in_time(quarantine::counts(&mut self.snapshot, partition)).await?;
-        if events > self.set_aside {
+        if events > self.quarantined {
             findings.add(|| Difference {
-                expected: json!({ "events": self.set_aside }),
+                expected: json!({ "events": self.quarantined }),
                 found: json!({ "events": events }),
-                ..Difference::new(What::QuarantineTooMany, partition, None, None)
+                ..Difference::new(DifferenceKind::QuarantineTooMany, partition, None, None)
             });
         }
         self.progress.done_with(folded.len(), quarantined, findings);

@@ -60,7 +60,8 @@ fn every_column_of_an_account_is_compared() {
     ];
     for wrong in wrong {
         let differences = found(|findings| account(3, Some(&folded), &wrong, findings));
-        let [Difference { what: What::AccountDiffers, expected, found, .. }] = &differences[..]
+        let [Difference { what: DifferenceKind::AccountDiffers, expected, found, .. }] =
+            &differences[..]
         else {
             panic!("{differences:?}")
         };
@@ -76,11 +77,14 @@ fn surplus_and_missing_accounts_are_found_and_lost_ones_are_skipped() {
     let there = row(3, ID, whole.applied.as_ref().unwrap());
     let what =
         |differences: Vec<Difference>| differences.into_iter().map(|d| d.what).collect::<Vec<_>>();
-    assert_eq!(what(found(|findings| account(3, None, &there, findings))), [What::AccountTooMany]);
+    assert_eq!(
+        what(found(|findings| account(3, None, &there, findings))),
+        [DifferenceKind::AccountTooMany]
+    );
     let unopened = Folded { applied: None, ..folded(Standing::Aside) };
     assert_eq!(
         what(found(|findings| account(3, Some(&unopened), &there, findings))),
-        [What::AccountTooMany]
+        [DifferenceKind::AccountTooMany]
     );
     for (standing, missing) in [(Standing::Whole, 1), (Standing::Aside, 1), (Standing::Lost, 0)] {
         assert_eq!(
@@ -120,10 +124,16 @@ fn every_column_of_a_history_row_is_compared() {
     assert_eq!(found(|findings| entry(3, &right, Some(&right), findings)), []);
     let wrong = Entry { amount: Some(26), reference: None, ..right.clone() };
     let differences = found(|findings| entry(3, &right, Some(&wrong), findings));
-    assert_eq!((differences[0].what, differences[0].version), (What::HistoryDiffers, Some(4)));
+    assert_eq!(
+        (differences[0].what, differences[0].version),
+        (DifferenceKind::HistoryDiffers, Some(4))
+    );
     assert_eq!(differences[0].expected, json!({"amount": 25, "reference": "r"}));
     assert_eq!(differences[0].found, json!({"amount": 26, "reference": null}));
-    assert_eq!(found(|findings| entry(3, &right, None, findings))[0].what, What::HistoryMissing);
+    assert_eq!(
+        found(|findings| entry(3, &right, None, findings))[0].what,
+        DifferenceKind::HistoryMissing
+    );
 
     let wrong = [
         Entry { reverses: Some(2), ..right.clone() },
@@ -163,7 +173,7 @@ fn a_checkpoint_must_name_the_event_at_its_position() {
     for wrong in wrong {
         assert_eq!(
             found(|findings| checkpoint(&wrong, Some(last), findings))[0].what,
-            What::Checkpoint
+            DifferenceKind::Checkpoint
         );
     }
     assert_eq!(found(|findings| checkpoint(&right, None, findings)).len(), 1);

@@ -5,8 +5,10 @@ use passbook_shared::money::Currency;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
+use passbook_shared::upcast::DecodeError;
 
-use crate::projection::AccountState;
+use crate::projection::{AccountState, project};
+use crate::store::history::Row;
 
 /// Fold of an account.
 #[derive(Debug, Default)]
@@ -43,12 +45,33 @@ pub(in crate::verify) struct Applied {
 }
 
 impl Folded {
-    pub(super) fn apply(
+    /// Projects an event and applies it. Returns the row that the views should have of it.
+    ///
+    /// # Errors
+    /// The reason for which the event can't be applied.
+    pub(super) fn project<'e>(
         &mut self,
-        event: &RecordedEvent,
-        decoded: &AccountEvent,
-        state: AccountState,
-    ) {
+        event: &'e RecordedEvent,
+        decoded: &'e Result<AccountEvent, DecodeError>,
+    ) -> Result<Row<'e>, String> {
+        let decoded = decoded.as_ref().map_err(ToString::to_string)?;
+        let state = self.applied.as_ref().map(|applied| &applied.state);
+        let entry =
+            project(state, event.version, decoded).map_err(|refused| refused.to_string())?;
+        self.apply(event, decoded, entry.after);
+        Ok(Row {
+            account_id: event.account_id,
+            position: event.position.number,
+            recorded_at: event.recorded_at,
+            event_type: decoded.event_type(),
+            entry,
+            // The log does not know how the event reached the views.
+            kafka_offset: None,
+            published_at: None,
+        })
+    }
+
+    fn apply(&mut self, event: &RecordedEvent, decoded: &AccountEvent, state: AccountState) {
         let (position, last_activity) = (event.position.number, event.recorded_at);
         match (&mut self.applied, decoded) {
             (Some(applied), _) => {

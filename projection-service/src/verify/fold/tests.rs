@@ -33,7 +33,7 @@ fn data(event_type: &str) -> &'static str {
     }
 }
 
-fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<What>) {
+fn fold(aside: &[(u128, i64)], events: &[RecordedEvent]) -> (Fold, String, Vec<DifferenceKind>) {
     fold_without(&[], aside, events)
 }
 
@@ -43,7 +43,7 @@ fn fold_without(
     discarded: &[i64],
     aside: &[(u128, i64)],
     events: &[RecordedEvent],
-) -> (Fold, String, Vec<What>) {
+) -> (Fold, String, Vec<DifferenceKind>) {
     let aside = aside.iter().map(|(account, position)| (Uuid::from_u128(*account), *position));
     let (mut fold, mut findings) =
         (Fold::new(3, aside.collect(), discarded.iter().copied().collect()), Findings::default());
@@ -85,7 +85,7 @@ fn holds_and_reversals_give_rows_and_an_event_against_the_rules_should_be_quaran
     let events: Vec<_> =
         types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
     let (fold, steps, found) = fold(&[], &events);
-    assert_eq!((steps.as_str(), found), ("RRRRL", vec![What::NotSetAside]));
+    assert_eq!((steps.as_str(), found), ("RRRRL", vec![DifferenceKind::NotSetAside]));
     let state = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap().state;
     assert_eq!((state.balance, state.held, state.transaction_count), (100, 30, 3));
 }
@@ -99,7 +99,10 @@ fn a_missing_event_is_reported_once_and_the_rest_of_its_account_is_not_compared(
         event(5, 2, 1, "AccountOpened"),
     ];
     let (fold, steps, found) = fold(&[], &events);
-    assert_eq!((steps.as_str(), found), ("RLLR", vec![What::LogPositions, What::LogVersions]));
+    assert_eq!(
+        (steps.as_str(), found),
+        ("RLLR", vec![DifferenceKind::LogPositions, DifferenceKind::LogVersions])
+    );
     assert_eq!((history(&fold, 1), history(&fold, 2)), (4, 1));
 }
 
@@ -115,12 +118,15 @@ fn a_repeated_event_is_found() {
 
     let same_version = [&begin[..], &[again(3, 2), event(4, 1, 3, "MoneyDeposited")]].concat();
     assert_eq!(fold(&[], &same_version).1, "RRLR");
-    assert_eq!(fold(&[], &same_version).2, [What::LogEventTwice, What::LogVersions]);
+    assert_eq!(
+        fold(&[], &same_version).2,
+        [DifferenceKind::LogEventTwice, DifferenceKind::LogVersions]
+    );
     let as_if_new = [&begin[..], &[late]].concat();
-    assert_eq!(fold(&[], &as_if_new).2, [What::LogEventTwice]);
+    assert_eq!(fold(&[], &as_if_new).2, [DifferenceKind::LogEventTwice]);
     let mut of_old = event(3, 1, 3, "MoneyDeposited");
     of_old.recorded_at = begin[0].recorded_at;
-    assert_eq!(fold(&[], &[&begin[..], &[of_old]].concat()).2, [What::LogTime]);
+    assert_eq!(fold(&[], &[&begin[..], &[of_old]].concat()).2, [DifferenceKind::LogTime]);
 }
 
 #[test]
@@ -135,9 +141,9 @@ fn a_quarantined_event_is_no_difference_and_a_missing_one_is() {
     // An applicable event stays quarantined until an operator retries it.
     assert_eq!(fold(&[(1, 1)], &events).1, "AAA");
     let (_, steps, found) = fold(&[], &events);
-    assert_eq!((steps.as_str(), found), ("RLL", vec![What::NotSetAside]));
+    assert_eq!((steps.as_str(), found), ("RLL", vec![DifferenceKind::NotSetAside]));
     let out_of_order = [event(1, 1, 1, "MoneyDeposited"), event(2, 2, 1, "AccountOpened")];
-    assert_eq!(fold(&[], &out_of_order).2, [What::NotSetAside]);
+    assert_eq!(fold(&[], &out_of_order).2, [DifferenceKind::NotSetAside]);
 }
 
 #[test]
