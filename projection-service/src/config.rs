@@ -151,7 +151,8 @@ impl Config {
         })?;
         if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
             bail!(
-                "COMMAND_SERVICE_URL (--command-service-url) must be http://… or https://…, not `{url}`"
+                "COMMAND_SERVICE_URL (--command-service-url) must be http://… or https://…, not \
+                 `{url}`"
             );
         }
         Ok(url)

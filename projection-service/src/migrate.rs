@@ -38,11 +38,13 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
             let apart = apart.or(options.projection_migration_database_password_file.as_ref());
             let owner = with_password(owner.clone(), apart);
             let prepared = prepare(&owner, database.get_username()).await;
-            prepared.context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
+            prepared
+                .context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
         }
         None if is_usable(database).await => Ok(()),
         None => prepare(database, database.get_username()).await.context(
-            "PROJECTION_MIGRATION_DATABASE_URL is not set, so PROJECTION_DATABASE_URL's role owns the tables",
+            "PROJECTION_MIGRATION_DATABASE_URL is not set, so PROJECTION_DATABASE_URL's role owns \
+             the tables",
         ),
     }
 }

@@ -203,16 +203,16 @@ async fn apply_in_order(
         }
         let mut batch = fold(&records, &Sequence::default(), known);
         // All events from the first failure on are quarantined already.
-        let set_aside = std::mem::take(&mut batch.quarantine);
+        let quarantined = std::mem::take(&mut batch.quarantine);
         apply(&mut *transaction, &batch).await?;
         attempt.applied += batch.history.len();
 
-        let (passed, rest) = waiting.split_at(records.len() - set_aside.len());
+        let (passed, rest) = waiting.split_at(records.len() - quarantined.len());
         after = passed.last().map_or(after, |event| event.position);
         let passed: Vec<i64> = passed.iter().map(|event| event.id).collect();
         quarantine::remove(&mut *transaction, &passed).await?;
         attempt.passed += passed.len();
-        if let (Some(refused), Some(event)) = (set_aside.into_iter().next(), rest.first()) {
+        if let (Some(refused), Some(event)) = (quarantined.into_iter().next(), rest.first()) {
             quarantine::keep(&mut *transaction, event.id, &refused.reason).await?;
             attempt.refused = Some(refused.reason);
         }

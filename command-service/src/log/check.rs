@@ -11,7 +11,7 @@ mod rows;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use passbook_shared::partition::Partition;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
@@ -102,7 +102,12 @@ struct PageCheck {
 }
 
 impl PageCheck {
-    fn difference(&self, what: What, account_id: Option<Uuid>, version: Option<i64>) -> Difference {
+    fn difference(
+        &self,
+        what: DifferenceKind,
+        account_id: Option<Uuid>,
+        version: Option<i64>,
+    ) -> Difference {
         Difference::new(what, self.partition, account_id, version)
     }
 
@@ -110,7 +115,7 @@ impl PageCheck {
     async fn head(&mut self) -> Result<(), sqlx::Error> {
         let (expected, found) = rows::head(&mut self.connection, self.partition).await?;
         if Some(expected) != found {
-            let difference = self.difference(What::LogHead, None, None);
+            let difference = self.difference(DifferenceKind::LogHead, None, None);
             self.result.findings.add(|| Difference {
                 expected: json!(expected),
                 found: json!(found),
@@ -180,8 +185,11 @@ impl PageCheck {
         }
         for ((account_id, version), _) in snapshots {
             if folds.get(&account_id).is_none_or(|fold| !fold.is_lost()) {
-                let difference =
-                    self.difference(What::SnapshotDiffers, Some(account_id), Some(version));
+                let difference = self.difference(
+                    DifferenceKind::SnapshotDiffers,
+                    Some(account_id),
+                    Some(version),
+                );
                 self.result.findings.add(|| Difference {
                     found: json!("a snapshot without an event"),
                     ..difference

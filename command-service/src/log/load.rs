@@ -60,13 +60,11 @@ pub struct Wanted {
     pub version: i64,
 }
 
-/// Maximum number of events of an account in one query. An account with more events after its newest
-/// usable snapshot is folded in steps. Each step leaves a snapshot, so a load that is cut off
-/// continues where it was. No snapshot is usable after [`STATE_VERSION`] was raised.
+/// Maximum number of events of an account in one query. More are folded in steps, each of which
+/// leaves a snapshot: a load that is cut off continues there.
 const STEP: usize = 20_000;
 
-/// Loads accounts. The result has one element for each account, in their order. States on the way to
-/// that of a very long account go to `snapshots`.
+/// Loads accounts, and returns them in their order. Very long ones leave states in `snapshots`.
 ///
 /// # Errors
 /// Errors of Postgres.
@@ -78,7 +76,7 @@ pub async fn load(
     load_from(connection, wanted, vec![Loaded::default(); wanted.len()], snapshots).await
 }
 
-/// Loads accounts like [`load`], each from a known state at the version wanted or an earlier one.
+/// Loads accounts like [`load`], each from a known state.
 pub(super) async fn load_from(
     connection: &mut PgConnection,
     wanted: &[Wanted],
@@ -206,11 +204,13 @@ fn start_from_snapshot(
 ) -> Result<bool, sqlx::Error> {
     let Wanted { partition, account_id, .. } = *wanted;
     let (version, position, state) = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-    let signed =
-        Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
+    let state_version = STATE_VERSION;
+    let signed = Signed { partition, account_id, version, position, state_version, state };
     if !snapshots.key.is_genuine(signed, row.try_get(9)?) {
         metrics::snapshot_refused();
-        tracing::warn!(account.id = %account_id, version, "a snapshot of another service is skipped");
+        tracing::warn!(
+            account.id = %account_id, version, "a snapshot of another service is skipped"
+        );
         return Ok(false);
     }
     match serde_json::from_str(state) {
@@ -219,7 +219,9 @@ fn start_from_snapshot(
             Ok(true)
         }
         Err(error) => {
-            tracing::warn!(account.id = %account_id, version, %error, "an unreadable snapshot is skipped");
+            tracing::warn!(
+                account.id = %account_id, version, %error, "an unreadable snapshot is skipped"
+            );
             Ok(false)
         }
     }
@@ -233,12 +235,11 @@ fn apply(loaded: &mut Loaded, row: &PgRow) -> Result<Result<(), (i64, DecodeErro
         Err(error) => return Ok(Err((version, error))),
     };
     loaded.account = evolve(std::mem::take(&mut loaded.account), &event);
-    loaded.version = version;
-    loaded.position = row.try_get(5)?;
+    (loaded.version, loaded.position) = (version, row.try_get(5)?);
     Ok(Ok(()))
 }
 
-/// An event from its columns.
+/// Decodes an event from its columns.
 pub(crate) fn decode(
     event_type: &str,
     schema_version: i16,

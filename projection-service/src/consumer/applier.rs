@@ -112,11 +112,14 @@ impl Applier {
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let full = self.is_full();
-            let (due, look) = (self.due(), self.next_look());
+            let due = sleep_until(self.due().unwrap_or(self.started));
+            let is_due = self.due().is_some();
+            let look = self.next_look();
+            let has_stopped = !self.stopped.is_empty();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = sleep_until(self.look_again_at), if !self.stopped.is_empty() => self.look_again().await,
+                () = sleep_until(self.look_again_at), if has_stopped => self.look_again().await,
                 Some(brought) = self.pages.join_next(), if !full => {
                     if let Ok(brought) = brought {
                         self.take_page(brought);
@@ -126,7 +129,7 @@ impl Applier {
                     Some(message) => self.take(message),
                     None => return,
                 },
-                () = sleep_until(due.unwrap_or(self.started)), if due.is_some() => self.apply().await,
+                () = due, if is_due => self.apply().await,
                 () = sleep_until(look.unwrap_or(self.started)), if look.is_some() => self.look(),
             }
         }

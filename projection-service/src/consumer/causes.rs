@@ -61,12 +61,16 @@ impl Causes {
 pub(super) fn explain(error: &KafkaError) -> String {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::NotImplemented | RDKafkaErrorCode::UnsupportedCompressionType) => {
-            "records are compressed in a way that this build can't read: set the topic's compression.type to gzip, snappy, \
-             lz4, zstd or producer"
+            "records are compressed in a way that this build can't read: set the topic's \
+             compression.type to gzip, snappy, lz4, zstd or producer"
                 .to_owned()
         }
-        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => "Kafka grants no right to the consumer group".to_owned(),
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => "Kafka grants no right to read the topic".to_owned(),
+        Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+            "Kafka grants no right to the consumer group".to_owned()
+        }
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            "Kafka grants no right to read the topic".to_owned()
+        }
         _ => error.to_string(),
     }
 }

@@ -94,7 +94,9 @@ impl ConsumerContext for Changes {
 
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         if let Err(error) = result {
-            tracing::debug!(%error, "offsets were not committed to Kafka; the checkpoints have them");
+            tracing::debug!(
+                %error, "offsets were not committed to Kafka; the checkpoints have them"
+            );
         }
     }
 }

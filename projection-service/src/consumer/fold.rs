@@ -40,7 +40,7 @@ pub(crate) fn fold<'e>(
                 recorded_at.insert(record.partition, event.recorded.recorded_at);
                 folding.event(record, event);
             }
-            Err(unreadable) => folding.set_aside(record, None, unreadable.clone()),
+            Err(unreadable) => folding.quarantine(record, None, unreadable.clone()),
         }
     }
     let mut batch = folding.batch;
@@ -66,7 +66,7 @@ impl<'e> Folding<'e, '_> {
             Some(Known::Absent) | None => None,
             Some(Known::Quarantined) => {
                 let document = document(&event.recorded, event.store_id);
-                self.set_aside(
+                self.quarantine(
                     record,
                     Some(event),
                     Unreadable { reason: WAITS.to_owned(), document },
@@ -74,7 +74,7 @@ impl<'e> Folding<'e, '_> {
                 return;
             }
         };
-        let set_aside = match &event.decoded {
+        let quarantined = match &event.decoded {
             Ok(decoded) => match project(before.as_ref(), event.recorded.version, decoded) {
                 Ok(entry) => {
                     self.apply(record, event, decoded, entry);
@@ -92,7 +92,7 @@ impl<'e> Folding<'e, '_> {
             return;
         }
         self.known.set(event.recorded.account_id, Known::Quarantined);
-        self.set_aside(record, Some(event), set_aside);
+        self.quarantine(record, Some(event), quarantined);
     }
 
     fn apply(
@@ -151,7 +151,7 @@ impl<'e> Folding<'e, '_> {
         }
     }
 
-    fn set_aside(&mut self, record: &Record, event: Option<&Event>, why: Unreadable) {
+    fn quarantine(&mut self, record: &Record, event: Option<&Event>, why: Unreadable) {
         let recorded = event.map(|event| &event.recorded);
         self.batch.quarantine.push(QuarantinedRecord {
             partition: record.partition,

@@ -107,9 +107,7 @@ impl Sequence {
         event_id: Uuid,
         offset: i64,
     ) -> Verdict {
-        let Some(track) = self.tracks.get_mut(&partition) else {
-            return Verdict::Skip;
-        };
+        let Some(track) = self.tracks.get_mut(&partition) else { return Verdict::Skip };
         if position - track.accepted > 1 {
             return track.pass_over(position, offset);
         }

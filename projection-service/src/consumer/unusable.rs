@@ -125,8 +125,8 @@ impl Unusable {
         self.health.degraded(
             CHECK,
             format!(
-                "records of the topic are unusable and skipped ({}); the newest is at offset {offset} \
-                 of partition {partition}, {}: {reason}. The views follow the log. Does \
+                "records of the topic are unusable and skipped ({}); the newest is at offset \
+                 {offset} of partition {partition}, {}: {reason}. The views follow the log. Does \
                  another program write to KAFKA_TOPIC?",
                 counts.join(", "),
                 flaw.as_str()

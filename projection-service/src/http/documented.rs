@@ -22,7 +22,8 @@ use super::problems;
             Amounts are integers in minor units (`1250` is 12.50 EUR). Times are RFC 3339 in UTC \
             with microseconds. A command's answer carries the account's version and its position: \
             pass them as `min_version` or `at_least` to read your own write. Errors are \
-            `application/problem+json` with a stable `code`. Every response carries `X-Request-Id`.",
+            `application/problem+json` with a stable `code`. Every response carries \
+            `X-Request-Id`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
         contact(name = "Passbook")
     ),

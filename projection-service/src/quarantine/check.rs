@@ -76,14 +76,14 @@ fn explain(size: QuarantineSize) -> String {
 
 /// Warns of newly quarantined events: of the first one, then of their number at growing intervals.
 /// Events that only wait are not logged.
-pub(crate) fn warn(set_aside: &[QuarantinedRecord]) {
-    for set_aside in set_aside.iter().filter(|set_aside| !set_aside.waits) {
-        QUARANTINED.occurred(describe(set_aside));
+pub(crate) fn warn(quarantined: &[QuarantinedRecord]) {
+    for quarantined in quarantined.iter().filter(|quarantined| !quarantined.waits) {
+        QUARANTINED.occurred(describe(quarantined));
     }
 }
 
-fn describe(set_aside: &QuarantinedRecord) -> String {
-    let QuarantinedRecord { partition, position, kafka_offset, account, reason, .. } = set_aside;
+fn describe(quarantined: &QuarantinedRecord) -> String {
+    let QuarantinedRecord { partition, position, kafka_offset, account, reason, .. } = quarantined;
     let offset =
         kafka_offset.map_or_else(|| "none (from the log)".to_owned(), |offset| offset.to_string());
     let position =
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_line_names_the_partition_the_offset_the_account_and_the_reason() {
         let account = Uuid::from_u128(7);
-        let set_aside = QuarantinedRecord {
+        let quarantined = QuarantinedRecord {
             partition: 3,
             position: Some(17),
             kafka_offset: Some(21),
@@ -138,11 +138,12 @@ mod tests {
             reason: "version 4 follows on 2".to_owned(),
             document: Vec::new(),
         };
-        let line = describe(&set_aside);
+        let line = describe(&quarantined);
         assert_eq!(
             line,
             format!(
-                "partition 3, offset 21, position 3-17, account {account} version 4: version 4 follows on 2"
+                "partition 3, offset 21, position 3-17, account {account} version 4: version 4 \
+                 follows on 2"
             )
         );
     }

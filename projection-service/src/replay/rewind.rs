@@ -1,5 +1,5 @@
-//! Rewind of the live views: a partition or an account is taken back and its events are applied
-//! again in one transaction. Readers never see older views.
+//! Rewind of the live views: one transaction removes the events of a partition or an account and
+//! applies them again. Readers never see older views.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +72,7 @@ async fn one_partition(
     if back.position >= before.position {
         return Ok(true);
     }
-    let (_, set_aside) = quarantine::counts(&mut *transaction, partition).await?;
+    let (_, quarantined) = quarantine::counts(&mut *transaction, partition).await?;
     checkpoints::rewind(&mut *transaction, partition, back.position, Some(back.offset)).await?;
     let from = checkpoints::hold_one(&mut transaction, partition).await?;
     let loading =
@@ -85,9 +85,9 @@ async fn one_partition(
         transaction.rollback().await?;
         return Ok(false);
     }
-    let (_, set_aside_now) = quarantine::counts(&mut *transaction, partition).await?;
-    if set_aside_now > set_aside {
-        return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
+    let (_, quarantined_now) = quarantine::counts(&mut *transaction, partition).await?;
+    if quarantined_now > quarantined {
+        return Err(ReplayError::WouldGoBack(quarantined_now - quarantined));
     }
     transaction.commit().await?;
     tracing::info!(
@@ -121,12 +121,12 @@ pub(super) async fn account(
     let mut live = connect(deps).await?;
     let mut transaction = live.begin().await?;
     let checkpoint = checkpoints::hold_one(&mut transaction, partition).await?;
-    let set_aside = quarantine::count_of(&mut *transaction, account_id).await?;
+    let quarantined = quarantine::count_of(&mut *transaction, account_id).await?;
     account_by_log(deps, progress, &mut transaction, source, account_id, checkpoint.position)
         .await?;
-    let set_aside_now = quarantine::count_of(&mut *transaction, account_id).await?;
-    if set_aside_now > set_aside {
-        return Err(ReplayError::WouldGoBack(set_aside_now - set_aside));
+    let quarantined_now = quarantine::count_of(&mut *transaction, account_id).await?;
+    if quarantined_now > quarantined {
+        return Err(ReplayError::WouldGoBack(quarantined_now - quarantined));
     }
     transaction.commit().await?;
     Ok(())

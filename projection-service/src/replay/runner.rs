@@ -44,7 +44,10 @@ pub async fn run(deps: ReplayDeps, shutdown: CancellationToken) -> anyhow::Resul
         } else {
             UNSEEN.ended();
         }
-        tokio::select! { () = tokio::time::sleep(LOOK_EVERY) => {}, () = shutdown.cancelled() => {} }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {},
+            () = shutdown.cancelled() => {},
+        }
     }
     Ok(())
 }
@@ -188,7 +191,11 @@ async fn tell(
         if n % LOG_EVERY == LOG_EVERY - 1 {
             let per_second = figures.per_second.round();
             tracing::info!(
-                replay.id = %replay.replay_id, done = figures.done, total = figures.total, per_second, "replaying"
+                replay.id = %replay.replay_id,
+                done = figures.done,
+                total = figures.total,
+                per_second,
+                "replaying"
             );
         }
     }

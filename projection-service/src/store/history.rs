@@ -46,11 +46,10 @@ pub struct Row<'e> {
 pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut copy = connection
         .copy_in_raw(
-            "COPY history (account_id, version, position, recorded_at, amount, balance, held, overdraft_limit,
-                           transaction_count, effective_at, status, type, reference, metadata,
-                               reverses, hold_amount,
-                           expires_at, hold_id, transfer_id, counterparty, counterparty_version,
-                               kafka_offset,
+            "COPY history (account_id, version, position, recorded_at, amount, balance, held,
+                           overdraft_limit, transaction_count, effective_at, status, type,
+                           reference, metadata, reverses, hold_amount, expires_at, hold_id,
+                           transfer_id, counterparty, counterparty_version, kafka_offset,
                            published_at)
              FROM STDIN (FORMAT binary)",
         )
@@ -169,12 +168,13 @@ pub async fn balances(
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
     sqlx::query_scalar(
-        "SELECT coalesce((SELECT h.balance FROM history AS h
-                           WHERE h.account_id = a.account_id
-                             AND h.version = projection.version_at(a.account_id, a.version,
-                                                                   m.moment - interval '1 microsecond')), 0)
-           FROM accounts AS a CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment,
-               number)
+        "SELECT coalesce((
+                    SELECT h.balance FROM history AS h
+                     WHERE h.account_id = a.account_id
+                       AND h.version = projection.version_at(
+                               a.account_id, a.version, m.moment - interval '1 microsecond')), 0)
+           FROM accounts AS a
+          CROSS JOIN unnest($2::timestamptz[]) WITH ORDINALITY AS m (moment, number)
           WHERE a.account_id = $1 ORDER BY m.number",
     )
     .bind(account_id)

@@ -24,7 +24,7 @@ pub async fn save(
     body: &Value,
 ) -> sqlx::Result<()> {
     sqlx::query(
-        "WITH told AS (
+        "WITH reported AS (
             INSERT INTO projection.verifications (verify_id, running, body) VALUES ($1, $2, $3)
             ON CONFLICT (verify_id) DO UPDATE SET running = $2, body = $3,
                 told_at = clock_timestamp())

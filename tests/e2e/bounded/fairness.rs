@@ -16,7 +16,7 @@ async fn greedy_readers_leave_deposits_half_their_rate() -> anyhow::Result<()> {
     let client = service.client()?;
     let account = full_partition(&client).await?;
     deposits(&client).await?;
-    for kind in ["/v1/events", "PUT settled", "?as_of="] {
+    for kind in ["/v1/events", "PUT /settled", "?as_of="] {
         let mut best = 0;
         for _ in 0..TRIES {
             best = best.max(percent_left(&service, kind, account).await?);
@@ -76,7 +76,7 @@ async fn read(
 ) -> anyhow::Result<reqwest::Response> {
     let now = passbook_shared::timestamp::Timestamp::now();
     let response = match kind {
-        "PUT settled" => {
+        "PUT /settled" => {
             let path = format!("/v1/partitions/{partition}/settled");
             client.request(reqwest::Method::PUT, &path).json(&json!({"as_of": now})).send().await?
         }

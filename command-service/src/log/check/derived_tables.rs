@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use passbook_shared::event::{AccountEvent, HoldStatus};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
@@ -48,8 +48,9 @@ impl DerivedTables<'_> {
         .bind(from)
         .bind(to)
         .fetch(&mut *self.connection);
-        let differs =
-            |account_id| Difference::new(What::HoldDiffers, self.partition, Some(account_id), None);
+        let differs = |account_id| {
+            Difference::new(DifferenceKind::HoldDiffers, self.partition, Some(account_id), None)
+        };
         while let Some((account_id, hold_id, expires_at, ended)) = rows.try_next().await? {
             let fold = folds.get_mut(&account_id);
             if fold.as_ref().is_some_and(|fold| fold.is_lost()) {
@@ -91,7 +92,12 @@ impl DerivedTables<'_> {
         .bind(to)
         .fetch(&mut *self.connection);
         let differs = |account_id, version| {
-            Difference::new(What::ReversalDiffers, self.partition, Some(account_id), Some(version))
+            Difference::new(
+                DifferenceKind::ReversalDiffers,
+                self.partition,
+                Some(account_id),
+                Some(version),
+            )
         };
         let row = |reversed_by: Option<i64>| {
             reversed_by.map_or(Value::Null, |by| json!({ "reversed_by": by }))
@@ -142,7 +148,7 @@ impl DerivedTables<'_> {
             let found = kept.get(&transfer_id).copied();
             if found != Some((account_id, version)) {
                 let difference = Difference::new(
-                    What::TransferDiffers,
+                    DifferenceKind::TransferDiffers,
                     self.partition,
                     Some(account_id),
                     Some(version),
@@ -189,7 +195,7 @@ pub(super) async fn transfers(
             findings.add(|| Difference {
                 found: transfer_row(*transfer_id, *account_id, *version),
                 ..Difference::new(
-                    What::TransferDiffers,
+                    DifferenceKind::TransferDiffers,
                     partition,
                     Some(*account_id),
                     Some(*version),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use passbook_shared::difference::{Difference, Findings, What};
+use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use passbook_shared::event::{AccountEvent, HoldStatus, SideRow};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
@@ -193,7 +193,7 @@ impl Fold {
         let state = serde_json::from_str::<Account>(&snapshot.state).ok();
         if snapshot.position != position || state.as_ref() != Some(&self.account) {
             let difference = Difference::new(
-                What::SnapshotDiffers,
+                DifferenceKind::SnapshotDiffers,
                 self.partition,
                 Some(self.account_id),
                 Some(self.version),
@@ -210,7 +210,12 @@ impl Fold {
         findings.add(|| Difference {
             expected: expected.clone(),
             found: found.clone(),
-            ..Difference::new(What::LogRule, self.partition, Some(self.account_id), Some(version))
+            ..Difference::new(
+                DifferenceKind::LogRule,
+                self.partition,
+                Some(self.account_id),
+                Some(version),
+            )
         });
     }
 }

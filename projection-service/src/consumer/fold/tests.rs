@@ -106,7 +106,7 @@ fn an_inapplicable_event_is_quarantined_and_blocks_only_its_own_account() {
     let mut again = AccountCache::default();
     let quarantine = fold(&records, &sequence, &mut again).quarantine;
     let waits: Vec<_> =
-        quarantine.iter().map(|set_aside| (set_aside.position, set_aside.waits)).collect();
+        quarantine.iter().map(|quarantined| (quarantined.position, quarantined.waits)).collect();
     assert_eq!(waits, [(Some(2), false), (Some(3), true), (Some(5), false), (None, false)]);
     assert!(quarantine[0].reason.contains("`AccountMelted`"), "{quarantine:?}");
     assert!(quarantine[2].reason.contains("version 7 of the account comes where 1 is next"));

@@ -39,8 +39,8 @@ impl Reader {
     }
 
     /// Waits until the client has stopped reading; must be called before each assignment and
-    /// unassignment. A second one while librdkafka stops a partition stops it twice, and an assertion
-    /// (`rktp_started`) ends the process.
+    /// unassignment. A second one while librdkafka stops a partition stops it twice, and an
+    /// assertion (`rktp_started`) ends the process.
     pub(super) fn let_stop(&mut self) {
         if let Some(rest) = self.assigned_at.and_then(|at| STOPPING.checked_sub(at.elapsed())) {
             std::thread::sleep(rest);

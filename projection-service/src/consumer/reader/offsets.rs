@@ -32,7 +32,9 @@ impl Reader {
             offset.set_metadata(note(applied.position));
         }
         if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
-            tracing::debug!(%error, "offsets were not committed to Kafka; the checkpoints have them");
+            tracing::debug!(
+                %error, "offsets were not committed to Kafka; the checkpoints have them"
+            );
         }
     }
 }

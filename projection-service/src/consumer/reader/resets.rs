@@ -46,7 +46,8 @@ impl Reader {
                 }
                 None => {
                     tracing::info!(
-                        "the group's offsets were reset to the views' positions or later: continuing"
+                        "the group's offsets were reset to the views' positions or later: \
+                         continuing"
                     );
                     self.in_time(replays::forget(connection))?;
                 }

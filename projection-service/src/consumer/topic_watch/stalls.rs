@@ -36,9 +36,8 @@ impl Watched {
         self.health.failing(
             "views",
             format!(
-                "partition {partition} is stalled at position {partition}-{position}{others}: the event \
-                 after it has not \
-                 been applied for {age} s; {cause}"
+                "partition {partition} is stalled at position {partition}-{position}{others}: the \
+                 event after it has not been applied for {age} s; {cause}"
             ),
         );
         Ok(())

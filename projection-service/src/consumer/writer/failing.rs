@@ -24,10 +24,10 @@ pub(crate) struct Failing {
 pub(super) async fn find(
     connection: &mut PgConnection,
     limit: Limit,
-    set_aside: &[QuarantinedRecord],
+    quarantined: &[QuarantinedRecord],
 ) -> sqlx::Result<Vec<Failing>> {
     let mut partitions = BTreeMap::<Partition, Failing>::new();
-    for failure in set_aside.iter().filter(|set_aside| !set_aside.waits) {
+    for failure in quarantined.iter().filter(|quarantined| !quarantined.waits) {
         let failing = partitions.entry(failure.partition).or_default();
         failing.partition = failure.partition;
         failing.positions.extend(failure.position);
