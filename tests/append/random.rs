@@ -211,10 +211,10 @@ impl Stage {
 /// Returns the answered positions of events.
 fn legs(result: &CommandResult) -> Vec<((Uuid, i64), Position)> {
     let place = |leg: &AccountChange| ((leg.account_id, leg.version), leg.position);
-    match result.as_ref().map(|answer| &answer.outcome) {
-        Ok(Outcome::Accepted(accepted)) => {
-            std::iter::once(&accepted.own).chain(&accepted.to).map(place).collect()
+    match result {
+        Ok(Outcome::Accepted { own, to, .. }) => {
+            std::iter::once(own).chain(to).map(place).collect()
         }
-        Ok(Outcome::Refused(_)) | Err(_) => Vec::new(),
+        Ok(Outcome::Refused { .. }) | Err(_) => Vec::new(),
     }
 }

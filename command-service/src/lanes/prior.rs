@@ -70,9 +70,10 @@ impl<'s> Prior<'s> {
 
     fn is_not_accepted(&self, place: Place) -> bool {
         match self.outcomes.get(place) {
-            Some(PriorOutcome::Known(Ok(answer))) => matches!(answer.outcome, Outcome::Refused(_)),
-            Some(PriorOutcome::Known(Err(_))) => true,
-            Some(PriorOutcome::Accepted { .. }) | None => false,
+            Some(PriorOutcome::Known(Ok(Outcome::Refused { .. }) | Err(_))) => true,
+            Some(PriorOutcome::Known(Ok(Outcome::Accepted { .. })))
+            | Some(PriorOutcome::Accepted { .. })
+            | None => false,
         }
     }
 }
