@@ -11,6 +11,7 @@ use passbook_shared::health::CheckState;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::violated_constraint;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::pipeline::{Pipeline, Running};
@@ -35,6 +36,15 @@ impl Pipeline {
             }
         }
         events
+    }
+
+    /// Removes the events of partition 3 after a position from the log.
+    async fn lose_after(&self, position: i64) {
+        let sql = format!(
+            "DELETE FROM passbook.events WHERE partition = 3 AND position > {position};
+            UPDATE passbook.log_head SET position = {position} WHERE partition = 3"
+        );
+        self.restore(AssertSqlSafe(sql)).await;
     }
 
     async fn in_log(&self, partition: Partition) -> Vec<Uuid> {
