@@ -82,7 +82,7 @@ pub struct App {
     /// Clock of the log.
     pub clock: LogClock,
     /// Survey and acceptance of a restored log.
-    pub desk: Arc<Desk>,
+    pub desk: Desk,
     /// AsyncAPI document of the topic, as JSON.
     pub topic_document: Bytes,
     /// Requires an `Idempotency-Key` on every change.

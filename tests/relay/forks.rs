@@ -4,6 +4,8 @@
 mod accepted;
 mod noticed;
 
+use std::time::{Duration, Instant};
+
 use command_service::restore::desk::ForkRef;
 use command_service::restore::survey::SurveyedFork;
 use passbook_shared::epoch::Restores;
@@ -45,6 +47,18 @@ impl Pipeline {
             UPDATE passbook.log_head SET position = {position} WHERE partition = 3"
         );
         self.restore(AssertSqlSafe(sql)).await;
+    }
+
+    /// Waits until a session waits for a lock.
+    async fn waits_for_lock(&self) {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waits = || sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.pool);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while waits().await.unwrap() == 0 {
+            assert!(Instant::now() < deadline, "no session waits for a lock");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn in_log(&self, partition: Partition) -> Vec<Uuid> {

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::{self, Epoch};
 use passbook_shared::partition::Partition;
+use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::store_description::Restore;
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 
 use super::standing::Standing;
 use super::survey::{Survey, SurveyError, survey};
@@ -39,7 +41,7 @@ pub struct ForkRef {
     pub topic_position: i64,
 }
 
-/// Error of accepting a restore. Nothing was changed.
+/// Error of accepting a restore. Nothing was changed, except maybe by [`Self::Task`].
 #[derive(Debug, Error)]
 pub enum AcceptError {
     /// The survey failed.
@@ -60,6 +62,9 @@ pub enum AcceptError {
     /// The store is in the last possible epoch.
     #[error("no later epoch is possible")]
     NoEpochLeft,
+    /// The task of the acceptance panicked.
+    #[error("the acceptance failed: {0}")]
+    Task(#[from] JoinError),
 }
 
 impl From<sqlx::Error> for AcceptError {
@@ -90,13 +95,34 @@ impl Desk {
         Ok(found)
     }
 
+    /// Waits for `shutdown`, and then for the acceptance that is under way.
+    ///
+    /// # Errors
+    /// Never fails.
+    pub async fn finish(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        shutdown.cancelled().await;
+        drop(self.turn.lock().await);
+        Ok(())
+    }
+
     /// Accepts the log in its present state if the forks are still the ones that were shown. Begins
     /// an epoch later than any that the store, the topic and `above` know. `force` permits this
-    /// without a fork.
+    /// without a fork. The acceptance goes on if the caller goes away.
     ///
     /// # Errors
     /// See [`AcceptError`].
     pub async fn accept(
+        &self,
+        shown: Vec<ForkRef>,
+        force: bool,
+        above: Option<Epoch>,
+    ) -> Result<Restore, AcceptError> {
+        let desk = self.clone();
+        // Half of an acceptance is an epoch that the topic does not know.
+        tokio::spawn(async move { desk.accept_whole(shown, force, above).await }).await?
+    }
+
+    async fn accept_whole(
         &self,
         mut shown: Vec<ForkRef>,
         force: bool,

@@ -112,6 +112,31 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch(
     pipeline.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptance_is_announced_though_its_caller_goes_away() {
+    let pipeline = Pipeline::start().await;
+    pipeline.append(2).await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
+    let desk = pipeline.desk(&relay.standing);
+    relay.end().await;
+    // Stops the acceptance where it begins the epoch.
+    let mut transaction = pipeline.pool.begin().await.unwrap();
+    let lock = "SELECT FROM passbook.log_head FOR UPDATE";
+    sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+    tokio::select! {
+        accepted = desk.accept(Vec::new(), true, None) => panic!("{accepted:?}"),
+        () = pipeline.waits_for_lock() => {}
+    }
+    transaction.rollback().await.unwrap();
+    // The survey takes its turn after the acceptance.
+    assert_eq!(desk.survey(0).await.unwrap().epoch, 1);
+    pipeline.restore("DELETE FROM passbook.epochs").await;
+    let found = desk.survey(0).await.unwrap();
+    assert_eq!((found.epoch, found.latest), (0, 1), "the topic knows epoch 1");
+    pipeline.end().await;
+}
+
 /// Accepts while no relay runs, and restores a backup from before that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_does_not_begin_a_second_time_though_no_relay_has_published_in_it() {

@@ -94,6 +94,10 @@ fn not_accepted(error: &AcceptError) -> Problem {
             )
         }
         AcceptError::NoEpochLeft => conflict("no_epoch_left", "no later epoch is possible"),
+        AcceptError::Task(error) => {
+            tracing::error!(%error, "the acceptance of a restored log failed");
+            Problem::internal()
+        }
     }
 }
 
