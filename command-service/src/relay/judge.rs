@@ -12,12 +12,15 @@ use super::reader::OwnRecord;
 pub(crate) type InLog = HashMap<i64, Uuid>;
 
 /// Result of comparing the end of a topic partition with the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Last common position of topic and log within the stretch; 0 if there is none.
     pub(crate) position: i64,
-    /// Latest epoch of any record.
+    /// Latest epoch of the records that were not out of order.
     pub(crate) latest: Epoch,
+    /// Latest epoch of all records that a relay can have written, overruled ones too: the topic
+    /// knows it.
+    pub(crate) announced: Epoch,
     /// Divergence of the topic from the log, if any.
     pub(crate) fork: Option<Divergence>,
     /// Number of records that no relay can have written at their offsets.
@@ -76,7 +79,7 @@ pub(crate) fn judge(
     if !is_whole && !begins.is_some_and(matches) {
         return None;
     }
-    let mut judged = Verdict { position: 0, latest: 0, fork: None, out_of_order: 0 };
+    let mut judged = Verdict::default();
     let known = records.iter().filter(|record| record.epoch <= epoch && matches(record));
     let published = Published::of(known);
     // Largest position that a relay of this log has published before the current record.
@@ -85,6 +88,9 @@ pub(crate) fn judge(
     for record in records {
         let position = record.position;
         let is_ours = matches(record);
+        if is_ours || record.is_plausible() {
+            judged.announced = judged.announced.max(record.epoch);
+        }
         if is_ours && record.epoch <= epoch {
             reached = reached.max(position);
         } else if published.overrule(record, record.epoch.min(epoch), reached) {
@@ -210,6 +216,7 @@ mod tests {
         assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 2, 1)]).fork.is_some());
         let found = judged(3, &[(1, 1, 0), (2, 2, 0), (1, 1, 1), (3, 3, 0)]);
         assert_eq!((found.position, found.fork, found.latest), (3, None, 0));
+        assert_eq!(found.announced, 1, "the topic knows the epoch of an overruled record");
         // A repeat of an event, old or new, does not hide the fork.
         assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 1), (1, 1, 0)]).fork.is_some());
         assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 0), (3, 3, 1), (3, 3, 0)]).fork.is_some());
