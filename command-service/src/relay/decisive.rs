@@ -34,8 +34,14 @@ impl DecisiveRecords {
         self.in_log.retain(|position, _| positions.contains(position));
     }
 
+    /// Returns true if the records before offset `from` have smaller positions than the last common
+    /// one. The largest plausible position of an earlier record is `from` itself.
+    pub(super) fn outweigh(&self, from: i64) -> bool {
+        from < self.last_in_common()
+    }
+
     /// Returns the largest position at which a record has the log's event; 0 if none has.
-    pub(super) fn last_in_common(&self) -> i64 {
+    fn last_in_common(&self) -> i64 {
         let common = self.records.iter().filter(|record| self.is_in_log(record));
         common.map(|record| record.position).max().unwrap_or_default()
     }
@@ -101,6 +107,23 @@ mod tests {
         }
         assert!(decisive.records.len() <= 4 && decisive.in_log.len() <= 4, "{decisive:?}");
         assert_eq!((decisive.last_in_common(), decisive.count_not_in_log()), (10_000, 0));
+    }
+
+    #[test]
+    fn an_earlier_record_may_contradict_the_last_common_position() {
+        let record = |offset, position, event, epoch| OwnRecord {
+            offset,
+            position,
+            event_id: id(event),
+            epoch,
+        };
+        let topic = [record(0, 1, 1, 1), record(1, 2, 92, 1), record(2, 2, 2, 0)];
+        let in_log: InLog = [(1, id(1)), (2, id(2))].into();
+        let has_fork = |records| judge(records, &in_log, 1, true).unwrap().fork.is_some();
+        assert!(has_fork(&topic) && !has_fork(&topic[2..]));
+        let mut decisive = DecisiveRecords::new(1);
+        decisive.put_before(topic[2..].to_vec(), vec![(2, id(2))]);
+        assert!(!decisive.outweigh(2) && decisive.outweigh(1));
     }
 
     proptest! {

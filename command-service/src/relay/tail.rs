@@ -67,8 +67,8 @@ impl Tail {
     /// Reads the last records, then further back until no earlier record can contradict the log.
     ///
     /// No relay publishes a position larger than the number of records up to it. Once the records
-    /// reach back to an offset at or below the largest common position, all earlier records have
-    /// smaller positions. Repeats of old records at the end, however many, therefore hide no fork.
+    /// reach back to an offset below the largest common position, all earlier records have smaller
+    /// positions. Repeats of old records at the end, however many, therefore hide no fork.
     pub(crate) async fn of(
         &self,
         connection: &mut PgConnection,
@@ -87,7 +87,7 @@ impl Tail {
             decisive.put_before(stretch.ours, in_log);
             passed_over.add(&stretch.passed_over);
             let is_whole = from == low || decisive.count_not_in_log() >= ENOUGH;
-            if (is_whole || from <= decisive.last_in_common())
+            if (is_whole || decisive.outweigh(from))
                 && let Some(judged) =
                     judge(&decisive.records, &decisive.in_log, self.epoch, is_whole)
             {
