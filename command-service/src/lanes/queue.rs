@@ -86,9 +86,11 @@ impl Queue {
 }
 
 /// Splits submissions into first uses and repeats of keys and transfer ids, both in their order.
-pub(super) fn split_repeats(submissions: Vec<Submission>) -> (Vec<Submission>, Vec<Submission>) {
+pub(super) fn split_repeats(
+    submissions: impl Iterator<Item = Submission>,
+) -> (Vec<Submission>, Vec<Submission>) {
     let mut uses = FirstUses::default();
-    submissions.into_iter().partition(|submission| uses.claim(submission.set.identities()))
+    submissions.partition(|submission| uses.claim(submission.set.identities()))
 }
 
 /// Waits for the results of commands that were sent, or were not.
