@@ -40,7 +40,7 @@ impl From<CheckedPage> for LogCheck {
 
 /// Check a partition of the log
 ///
-/// Folds accounts and reports each event that the rules forbid on the account before it, or headers
+/// Folds accounts and reports each event that the rules forbid on the account before it, or whose
 /// other transfer leg is missing. Also reports each snapshot, hold, transfer, reversal and head
 /// that differs from its events. `verify` runs this check on every partition.
 #[utoipa::path(get, operation_id = "check_partition", path = "/v1/partitions/{partition}/check",
