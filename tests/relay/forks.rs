@@ -51,8 +51,8 @@ impl Pipeline {
 
     /// Waits until a session waits for a lock.
     async fn waits_for_lock(&self) {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let sql = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                    WHERE datname = current_database() AND NOT granted";
         let waits = || sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.pool);
         let deadline = Instant::now() + Duration::from_secs(20);
         while waits().await.unwrap() == 0 {
