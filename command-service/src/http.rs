@@ -2,7 +2,6 @@
 
 mod answer;
 mod async_api;
-mod bounded;
 mod command_headers;
 mod derived_id;
 mod documented;

@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use passbook_shared::http::bounded::QueryInt;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::log_check::LogCheck;
 use passbook_shared::partition::Partition;
 use serde::Deserialize;
 
-use super::bounded::QueryInt;
 use super::documented::{Responses, read_problems};
 use super::events::no_partition;
 use super::{AppState, StoreHeaders};
