@@ -180,8 +180,8 @@ async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
             .all(|kept| kept.position == if kept.partition == partition { 3 } else { 0 })
     );
     assert!(
-        described.restores_of(partition).gave_up(0, 4)
-            && !described.restores_of(partition).gave_up(4, 4)
+        described.restores_of(partition).voided(0, 4)
+            && !described.restores_of(partition).voided(4, 4)
     );
 
     // New events follow on the log.

@@ -31,7 +31,7 @@ impl Pipeline {
         let mut events = Vec::new();
         for read in self.records().await.remove(&partition).unwrap_or_default() {
             let position = read.event.position.number;
-            if !restores.gave_up(read.epoch, position)
+            if !restores.voided(read.epoch, position)
                 && position == i64::try_from(events.len()).unwrap() + 1
             {
                 events.push(read.event.event_id);

@@ -125,7 +125,7 @@ impl Tail {
             reader.scan(partition, from, until, &mut passed_over, |seen| {
                 match seen {
                     Seen::Own(record, _) if record.epoch > latest => beyond += 1,
-                    Seen::Own(record, _) if !restores.gave_up(record.epoch, record.position) => {
+                    Seen::Own(record, _) if !restores.voided(record.epoch, record.position) => {
                         ours.push(record)
                     }
                     Seen::Own(..) | Seen::Other => {}
@@ -144,7 +144,7 @@ impl PassedOver {
         self.unreadable += other.unreadable;
         self.foreign += other.foreign;
         self.misplaced += other.misplaced;
-        self.stranger = other.stranger.or(self.stranger);
+        self.other_store = other.other_store.or(self.other_store);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::metrics;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Maximum number of forks that readiness describes in full.
-const TOLD: usize = 3;
+const DESCRIBED: usize = 3;
 
 /// Epoch and forks of the store. Cheap to clone; clones share their state.
 #[derive(Debug, Clone)]
@@ -96,8 +96,8 @@ impl Standing {
 
 /// Describes the forks for operators.
 fn describe<'f>(forks: impl ExactSizeIterator<Item = &'f Fork>) -> String {
-    let more = forks.len().saturating_sub(TOLD);
-    let forks = forks.take(TOLD).map(|fork| {
+    let more = forks.len().saturating_sub(DESCRIBED);
+    let forks = forks.take(DESCRIBED).map(|fork| {
         let Fork { partition, log_position, topic_position, reason } = fork;
         format!(
             "partition {partition} (the log ends at {log_position}, the topic at \
