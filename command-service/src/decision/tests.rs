@@ -26,9 +26,9 @@ use crate::log::prepared_command::PreparedCommand;
 use crate::request::CommandRequest;
 use crate::request::tests::request;
 
-const PARTITIONS: i16 = 4;
-const ADA: Uuid = Uuid::from_u128(1);
-const BOB: Uuid = Uuid::from_u128(2);
+pub(crate) const PARTITIONS: i16 = 4;
+pub(crate) const ADA: Uuid = Uuid::from_u128(1);
+pub(crate) const BOB: Uuid = Uuid::from_u128(2);
 
 fn now() -> Timestamp {
     at(0)
@@ -38,17 +38,17 @@ fn open(balance: i64) -> Command {
     Command::Open(opening(balance, 0))
 }
 
-fn set(is_atomic: bool, requests: Vec<CommandRequest>) -> CommandSet {
+pub(crate) fn set(is_atomic: bool, requests: Vec<CommandRequest>) -> CommandSet {
     let prepared = |request| PreparedCommand::new(request, PARTITIONS);
     CommandSet { commands: requests.into_iter().map(prepared).collect(), is_atomic }
 }
 
-fn each(requests: Vec<CommandRequest>) -> Vec<CommandSet> {
+pub(crate) fn each(requests: Vec<CommandRequest>) -> Vec<CommandSet> {
     requests.into_iter().map(|request| set(false, vec![request])).collect()
 }
 
 /// Creates the context of accounts that were never opened.
-fn context() -> DecisionContext {
+pub(crate) fn context() -> DecisionContext {
     let states = [ADA, BOB].map(|account_id| {
         let partition = passbook_shared::partition::partition_of(account_id, PARTITIONS);
         (account_id, (partition, Loaded::default()))
@@ -75,7 +75,7 @@ fn context_after(context: DecisionContext, batch: DecidedBatch) -> DecisionConte
     next
 }
 
-fn decide(context: &DecisionContext, sets: &[CommandSet]) -> DecidedBatch {
+pub(crate) fn decide(context: &DecisionContext, sets: &[CommandSet]) -> DecidedBatch {
     decide_batch(context, sets.iter().enumerate(), |_| false).unwrap()
 }
 
@@ -84,7 +84,7 @@ fn openings() -> CommandSet {
 }
 
 /// Returns the context of accounts of which ada has 100 and bob nothing, both at version 1.
-fn opened() -> DecisionContext {
+pub(crate) fn opened() -> DecisionContext {
     let context = context();
     let batch = decide(&context, &[openings()]);
     context_after(context, batch)

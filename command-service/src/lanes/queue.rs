@@ -1,5 +1,8 @@
 //! Queues of lanes: submissions, the room for them, and repeats among them.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};

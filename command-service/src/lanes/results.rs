@@ -1,5 +1,8 @@
 //! The last step: results of a batch that was appended.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;

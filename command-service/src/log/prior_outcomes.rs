@@ -34,7 +34,7 @@ pub(crate) enum PriorOutcome {
 }
 
 /// Outcomes of commands, by the places `K` of the commands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PriorOutcomes<K> {
     outcomes: HashMap<K, PriorOutcome>,
     /// Keys to keep with transfers that were found by their id.
@@ -65,9 +65,9 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
     }
 
     /// Replaces an outcome; the command's key is not kept.
-    pub(crate) fn set(&mut self, place: K, result: CommandResult) {
+    pub(crate) fn set(&mut self, place: K, outcome: PriorOutcome) {
         self.keys.remove(&place);
-        self.outcomes.insert(place, PriorOutcome::Known(result));
+        self.outcomes.insert(place, outcome);
     }
 
     /// Takes the keys to keep.

@@ -2,6 +2,9 @@
 //! refused append. Every instance thus refuses commands on a fork and reports unready, whichever
 //! instance's relay has found the fork.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +71,11 @@ impl Standing {
             })
         })
         .await?;
+        self.take(known);
+        Ok(())
+    }
+
+    fn take(&self, known: Known) {
         metrics::forked_partitions(known.forks.len());
         if known.forks.is_empty() {
             self.health.ok("log");
@@ -75,7 +83,6 @@ impl Standing {
             self.health.failing("log", describe(known.forks.values()));
         }
         self.known.send_replace(known);
-        Ok(())
     }
 
     /// Refreshes every second until `shutdown`.
