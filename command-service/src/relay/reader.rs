@@ -1,6 +1,9 @@
 //! Reader of topic partitions. Anyone may have written to the topic: records that are not of this
 //! store are counted and skipped.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,8 @@
 //! Comparison of the topic's tail with the log, as far back as certainty requires.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;

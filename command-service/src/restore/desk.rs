@@ -1,5 +1,8 @@
 //! Survey and acceptance of a restored log.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

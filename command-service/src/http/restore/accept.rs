@@ -1,5 +1,8 @@
 //! `POST /admin/restore/accept`
 
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
