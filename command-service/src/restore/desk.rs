@@ -141,14 +141,7 @@ impl Desk {
         if shown.is_empty() && !force {
             return Err(AcceptError::NothingToAccept);
         }
-        let above = above.unwrap_or_default();
-        if above > found.latest.saturating_add(epoch::MOST_AHEAD) {
-            return Err(AcceptError::EpochTooFar { latest: found.latest });
-        }
-        let new_epoch = found.latest.max(above).saturating_add(1);
-        if new_epoch > epoch::LARGEST {
-            return Err(AcceptError::NoEpochLeft);
-        }
+        let new_epoch = new_epoch(found.latest, above.unwrap_or_default())?;
         let kept: BTreeMap<Partition, i64> =
             found.forks.iter().map(|fork| (fork.fork.partition, fork.kept)).collect();
         let mut connection = self.pool.acquire().await?;
@@ -176,6 +169,15 @@ impl Desk {
         tracing::warn!(epoch = new_epoch, kept, force, "an operator has accepted a restored log");
         accepted.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
+}
+
+/// Returns the epoch after the latest one and `above`.
+fn new_epoch(latest: Epoch, above: Epoch) -> Result<Epoch, AcceptError> {
+    if above > latest.saturating_add(epoch::MOST_AHEAD) {
+        return Err(AcceptError::EpochTooFar { latest });
+    }
+    let new_epoch = latest.max(above).saturating_add(1);
+    if new_epoch > epoch::LARGEST { Err(AcceptError::NoEpochLeft) } else { Ok(new_epoch) }
 }
 
 /// Returns the events to publish once more: of each forked partition the last one that is kept and
