@@ -60,13 +60,13 @@ pub struct Wanted {
     pub version: i64,
 }
 
-/// Maximum number of events of an account in one query. An account with more events after its newest
-/// usable snapshot is folded in steps. Each step leaves a snapshot, so a load that is cut off
-/// continues where it was. No snapshot is usable after [`STATE_VERSION`] was raised.
+/// Maximum number of events of an account in one query. An account with more events after its
+/// newest usable snapshot is folded in steps. Each step leaves a snapshot, so a load that is cut
+/// off continues where it was. No snapshot is usable after [`STATE_VERSION`] was raised.
 const STEP: usize = 20_000;
 
-/// Loads accounts. The result has one element for each account, in their order. States on the way to
-/// that of a very long account go to `snapshots`.
+/// Loads accounts. The result has one element for each account, in their order. States on the way
+/// to that of a very long account go to `snapshots`.
 ///
 /// # Errors
 /// Errors of Postgres.
@@ -210,7 +210,11 @@ fn start_from_snapshot(
         Signed { partition, account_id, version, position, state_version: STATE_VERSION, state };
     if !snapshots.key.is_genuine(signed, row.try_get(9)?) {
         metrics::snapshot_refused();
-        tracing::warn!(account.id = %account_id, version, "a snapshot of another service is skipped");
+        tracing::warn!(
+            account.id = %account_id,
+            version,
+            "a snapshot of another service is skipped"
+        );
         return Ok(false);
     }
     match serde_json::from_str(state) {
@@ -219,7 +223,12 @@ fn start_from_snapshot(
             Ok(true)
         }
         Err(error) => {
-            tracing::warn!(account.id = %account_id, version, %error, "an unreadable snapshot is skipped");
+            tracing::warn!(
+                account.id = %account_id,
+                version,
+                %error,
+                "an unreadable snapshot is skipped"
+            );
             Ok(false)
         }
     }
