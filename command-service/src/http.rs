@@ -11,6 +11,8 @@ mod opened_id;
 mod problems;
 mod schemas;
 mod submit;
+#[cfg(test)]
+pub(crate) mod tests;
 /// Fair scheduling of log reads.
 pub mod turns;
 

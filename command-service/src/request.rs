@@ -38,8 +38,8 @@ pub(crate) enum Identity {
 }
 
 impl CommandRequest {
-    /// Returns a hash of the command, which differs between a repeat and another use of its key. The
-    /// hash leaves out `If-Match` and the headers: they may differ from one try to the next.
+    /// Returns a hash of the command, which differs between a repeat and another use of its key.
+    /// The hash leaves out `If-Match` and the headers: they may differ from one try to the next.
     pub fn fingerprint(&self) -> i64 {
         fingerprint(&self.command, None)
     }

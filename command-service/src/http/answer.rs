@@ -2,6 +2,8 @@
 
 mod body;
 mod hold;
+#[cfg(test)]
+mod tests;
 
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName};
 use axum::http::{HeaderValue, StatusCode};

@@ -1,6 +1,9 @@
 //! Commands that have an outcome already: by idempotency key, by transfer id, or because an earlier
 //! attempt at them was appended.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 

@@ -1,5 +1,8 @@
 //! Answers of accepted commands, rebuilt from the log: each is the same as the first time.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use passbook_shared::event::{AccountEvent, TransferLeg};

@@ -1,6 +1,9 @@
 //! Expiry of holds by events of their own, including holds that expired while the service was down.
 //! The decider ensures a single event: a hold that has ended cannot expire.
 
+#[cfg(test)]
+mod tests;
+
 use passbook_shared::recorded_event::CommandContext;
 use sqlx::PgConnection;
 use uuid::Uuid;

@@ -140,7 +140,8 @@ proptest! {
         let (mut expected_firsts, mut expected_repeats) = (Vec::new(), Vec::new());
         for (n, (key, id)) in chosen.iter().enumerate() {
             let before = &chosen[..n];
-            let is_repeat = before.iter().any(|(k, i)| (*k == *key && *k > 0) || (*i == *id && *i > 0));
+            let repeats = |(k, i): &(u8, u128)| (k == key && *k > 0) || (i == id && *i > 0);
+            let is_repeat = before.iter().any(repeats);
             if is_repeat { &mut expected_repeats } else { &mut expected_firsts }.push((*key, *id));
         }
         prop_assert_eq!(of(&firsts), expected_firsts);

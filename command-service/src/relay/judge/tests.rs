@@ -141,8 +141,9 @@ proptest! {
         let in_log = (1..=head).map(|n| (n, id(n.unsigned_abs().into()))).collect();
         let epoch = epoch.unwrap().2;
         let verdict = judge(&topic(&written), &in_log, epoch, true).unwrap();
+        let (position, out_of_order) = (head - ahead, 0);
         let expected =
-            Verdict { position: last.unwrap(), latest: epoch, announced: epoch, ..Verdict::default() };
+            Verdict { position, latest: epoch, announced: epoch, fork: None, out_of_order };
         prop_assert_eq!(verdict, expected);
     }
 
@@ -156,7 +157,8 @@ proptest! {
         let last = written.iter().map(|record| record.0).max().unwrap();
         let kept = (last - lost).max(0);
         let ours = (1..=kept).map(|n| (n, id(n.unsigned_abs().into())));
-        let others = (kept + 1..=kept + written_since).map(|n| (n, id(u128::MAX - n.unsigned_abs() as u128)));
+        let other = |n: i64| (n, id(u128::MAX - u128::from(n.unsigned_abs())));
+        let others = (kept + 1..=kept + written_since).map(other);
         let verdict = judge(&topic(&written), &ours.chain(others).collect(), 0, true).unwrap();
         let fork = verdict.fork.unwrap();
         prop_assert_eq!(verdict.position, kept);

@@ -40,6 +40,17 @@ fn without_a_fork_any_partition_that_the_topic_has_announces_the_epoch() {
 }
 
 #[test]
+fn a_new_epoch_is_later_than_all_that_are_known_and_not_much_later() {
+    let new = |latest, above| new_epoch(latest, above).ok();
+    assert_eq!((new(0, 0), new(4, 0), new(4, 4), new(4, 9)), (Some(1), Some(5), Some(5), Some(10)));
+    assert_eq!(new(4, 4 + epoch::MOST_AHEAD), Some(5 + epoch::MOST_AHEAD));
+    let too_far = new_epoch(4, 5 + epoch::MOST_AHEAD);
+    assert!(matches!(too_far, Err(AcceptError::EpochTooFar { latest: 4 })));
+    assert_eq!(new(epoch::LARGEST - 1, 0), Some(epoch::LARGEST));
+    assert!(matches!(new_epoch(epoch::LARGEST, 0), Err(AcceptError::NoEpochLeft)));
+}
+
+#[test]
 fn a_fork_is_accepted_by_its_positions() {
     let survey = survey_of(&[(1, 10), (4, 0)], &[]);
     let reference = |partition| ForkRef { partition, log_position: 20, topic_position: 30 };
@@ -50,7 +61,11 @@ proptest! {
     /// A hole or an event beyond what is kept would make the announcement a fork itself.
     #[test]
     fn an_announcement_neither_leaves_a_hole_nor_goes_beyond_what_is_kept(
-        partitions in prop::collection::btree_map(0..6_i16, (any::<bool>(), 0..9_i64, 0..9_i64), 0..6),
+        partitions in prop::collection::btree_map(
+            0..6_i16,
+            (any::<bool>(), 0..9_i64, 0..9_i64),
+            0..6,
+        ),
     ) {
         let in_topic: Vec<(Partition, i64)> =
             partitions.iter().map(|(partition, (_, _, there))| (*partition, *there)).collect();
@@ -62,7 +77,7 @@ proptest! {
         let announced = announced(&survey_of(&forks, &in_topic));
         if !forks.is_empty() {
             let forked: Vec<Partition> = forks.iter().map(|fork| fork.0).collect();
-            let chosen: Vec<Partition> = announced.iter().map(|(partition, _)| *partition).collect();
+            let chosen: Vec<Partition> = announced.iter().map(|position| position.0).collect();
             prop_assert_eq!(chosen, forked);
         }
         for (partition, position) in announced {

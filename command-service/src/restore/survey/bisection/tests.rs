@@ -17,7 +17,7 @@ fn topic(records: &[(i64, i64, Epoch)]) -> Vec<OwnRecord> {
     (0..).zip(records).map(record).collect()
 }
 
-/// Returns the position at which a topic leaves a log that has its position as the id of each event.
+/// Returns the position at which a topic leaves a log whose events have their positions as ids.
 fn leaves(
     head: i64,
     (epoch, latest): (Epoch, Epoch),
