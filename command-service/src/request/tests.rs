@@ -46,6 +46,7 @@ fn the_fingerprint_is_that_of_earlier_releases() {
         close.clone(),
         expecting(&[8], close.clone()),
         expecting(&[7, 8], close.clone()),
+        expecting(&[8, 7], close.clone()),
         expecting(&[], close.clone()),
         expecting(&[7], request(ACCOUNT, deposit(7))),
     ] {
