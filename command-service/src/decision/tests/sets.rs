@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decision::change::NewestEvent;
-use crate::domain::tests::specification::{deposit, transfer, withdraw};
+use crate::domain::tests::specification::{deposit, transfer, unfreeze, withdraw};
 use crate::request::tests::{dry, with_key};
 
 #[test]
@@ -48,6 +48,29 @@ fn an_atomic_set_is_merged_once_all_of_it_is_accepted() {
     assert!(batch.aborted.is_empty());
     let ranges: Vec<_> = (0..3).map(|n| range(own(&batch, n))).collect();
     assert_eq!(ranges, [2..3, 3..4, 4..5]);
+}
+
+#[test]
+fn a_merged_fork_still_checks_the_state_of_a_command_without_events() {
+    let set = set(true, vec![request(ADA, unfreeze()), request(BOB, deposit(1))]);
+    let batch = decide(&opened(), &[set]);
+    assert_eq!(described(&batch), ["v1", "v2"]);
+    let asserted = &batch.changes.append.asserted;
+    assert_eq!((asserted.len(), asserted[0].account_id, asserted[0].version), (1, ADA, 1));
+}
+
+#[test]
+fn a_dry_run_has_the_later_time_of_the_partitions_that_it_touches() {
+    let mut context = opened();
+    let (partition, _) = context.states[&BOB];
+    context.times.insert(partition, at(9));
+    let time = |command| {
+        let batch = decide(&context, &[set(false, vec![dry(request(ADA, command))])]);
+        let ChangeEvents::DryRun(_, time) = own(&batch, 0).events else { panic!() };
+        time
+    };
+    assert_eq!(time(deposit(1)), at(0));
+    assert_eq!(time(transfer(Uuid::from_u128(7), BOB, 1)), at(9));
 }
 
 #[test]
