@@ -12,7 +12,7 @@ use command_service::lanes::{LaneDeps, Lanes};
 use command_service::log::clock::LogClock;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::{snapshots, store};
-use command_service::outcome::{Answer, Outcome};
+use command_service::outcome::Outcome;
 use command_service::request::CommandRequest;
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
@@ -239,9 +239,9 @@ pub(crate) fn deposit(account_id: Uuid) -> anyhow::Result<CommandRequest> {
     Ok(request(account_id, Command::Deposit(deposit)))
 }
 
-fn accepted(answer: Answer) -> anyhow::Result<()> {
-    match answer.outcome {
-        Outcome::Accepted(_) => Ok(()),
-        Outcome::Refused(refusal) => bail!("a command was refused: {refusal:?}"),
+fn accepted(outcome: Outcome) -> anyhow::Result<()> {
+    match outcome {
+        Outcome::Accepted { .. } => Ok(()),
+        Outcome::Refused { refusal, .. } => bail!("a command was refused: {refusal:?}"),
     }
 }

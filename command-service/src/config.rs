@@ -2,6 +2,8 @@
 
 /// Settings of lanes.
 pub mod lanes;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -6,7 +6,7 @@ pub(crate) mod command;
 pub(crate) mod command_set;
 pub(crate) mod context;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod working;
 
 use thiserror::Error;

@@ -16,7 +16,7 @@ pub mod past;
 /// Refusals of commands.
 pub mod refusal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use account::{Account, AccountSummary, evolve};
 pub use command::{Command, NAMES};

@@ -2,7 +2,6 @@
 
 mod answer;
 mod async_api;
-mod bounded;
 mod command_headers;
 mod derived_id;
 mod documented;
@@ -12,6 +11,8 @@ mod opened_id;
 mod problems;
 mod schemas;
 mod submit;
+#[cfg(test)]
+pub(crate) mod tests;
 /// Fair scheduling of log reads.
 pub mod turns;
 
@@ -82,7 +83,7 @@ pub struct App {
     /// Clock of the log.
     pub clock: LogClock,
     /// Survey and acceptance of a restored log.
-    pub desk: Arc<Desk>,
+    pub desk: Desk,
     /// AsyncAPI document of the topic, as JSON.
     pub topic_document: Bytes,
     /// Requires an `Idempotency-Key` on every change.

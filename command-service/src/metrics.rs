@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::domain::NAMES;
-use crate::outcome::{Answer, CommandError, Outcome};
+use crate::outcome::{CommandError, CommandResult, Outcome};
 use crate::relay::reader::PassedOver;
 
 /// Describes every metric and registers the counters at zero, so that `rate` covers their first
@@ -70,11 +70,11 @@ fn register_counters() {
 }
 
 /// Counts a completed command by its outcome.
-pub(crate) fn command(command: &'static str, result: &Result<Answer, CommandError>) {
+pub(crate) fn command(command: &'static str, result: &CommandResult) {
     let outcome = match result {
-        Ok(Answer { replayed: true, .. }) => "replayed",
-        Ok(Answer { outcome: Outcome::Accepted(_), .. }) => "accepted",
-        Ok(Answer { outcome: Outcome::Refused(_), .. }) => "refused",
+        Ok(outcome) if outcome.is_replay() => "replayed",
+        Ok(Outcome::Accepted { .. }) => "accepted",
+        Ok(Outcome::Refused { .. }) => "refused",
         Err(CommandError::Overloaded) => "overloaded",
         Err(CommandError::ShuttingDown) => "shutting_down",
         Err(CommandError::StoreUnavailable(_)) => "store_unavailable",

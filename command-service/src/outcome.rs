@@ -12,33 +12,37 @@ use uuid::Uuid;
 use crate::domain::{AccountSummary, Refusal};
 
 /// The result of a command, as its sender gets it.
-pub type CommandResult = Result<Answer, CommandError>;
+pub type CommandResult = Result<Outcome, CommandError>;
 
-/// The outcome of a command that was decided.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// True if the key was known: the outcome is that of the first request with the key.
-    pub replayed: bool,
-    /// The decision.
-    pub outcome: Outcome,
-}
-
-/// The decision on a command.
+/// The outcome of a command that was decided. It is `replayed` if the key was known: it is that of
+/// the first request with the key then.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The command is done, and durable. A dry run would have been done.
-    Accepted(Accepted),
+    Accepted {
+        /// True for the outcome of an earlier request.
+        replayed: bool,
+        /// The change of the command's account.
+        own: AccountChange,
+        /// The change of the account that received, if the command is a transfer.
+        to: Option<AccountChange>,
+    },
     /// The domain refuses the command.
-    Refused(Refusal),
+    Refused {
+        /// True for the outcome of an earlier request.
+        replayed: bool,
+        /// The reason.
+        refusal: Refusal,
+    },
 }
 
-/// The effects of a command that was done.
-#[derive(Debug, Clone)]
-pub struct Accepted {
-    /// The change of the command's account.
-    pub own: AccountChange,
-    /// The change of the account that received, if the command is a transfer.
-    pub to: Option<AccountChange>,
+impl Outcome {
+    /// Returns whether the outcome is that of an earlier request with the key.
+    pub fn is_replay(&self) -> bool {
+        match self {
+            Self::Accepted { replayed, .. } | Self::Refused { replayed, .. } => *replayed,
+        }
+    }
 }
 
 /// The change of one account by a command.

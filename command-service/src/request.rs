@@ -1,5 +1,8 @@
 //! Requests to run a command, as the HTTP layer and the upkeep hand them to the lanes.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::HashSet;
 
 use passbook_shared::recorded_event::CommandContext;

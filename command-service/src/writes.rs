@@ -1,6 +1,9 @@
 //! Health of writing to the log: lanes report refused batches, and a check calls the append
 //! function every second.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

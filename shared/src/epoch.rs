@@ -17,8 +17,8 @@ pub const MOST_AHEAD: Epoch = 1_000;
 pub struct Restores(Vec<(Epoch, i64)>);
 
 impl Restores {
-    /// Returns true if a restore discarded the record: some later epoch did not keep its position.
-    pub fn gave_up(&self, epoch: Epoch, position: i64) -> bool {
+    /// Returns true if a restore voided the record: some later epoch did not keep its position.
+    pub fn voided(&self, epoch: Epoch, position: i64) -> bool {
         self.0.iter().any(|(later, kept)| *later > epoch && position > *kept)
     }
 }
@@ -34,12 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_discarded_if_any_later_epoch_did_not_keep_its_position() {
+    fn a_record_is_void_if_any_later_epoch_did_not_keep_its_position() {
         let restores: Restores = [(1, 8), (2, 6), (3, 40)].into_iter().collect();
         for (epoch, last) in [(0, 6), (1, 6), (2, 40), (3, i64::MAX), (4, i64::MAX)] {
-            assert!(!restores.gave_up(epoch, last), "{epoch}");
-            assert!(last == i64::MAX || restores.gave_up(epoch, last + 1), "{epoch}");
+            assert!(!restores.voided(epoch, last), "{epoch}");
+            assert!(last == i64::MAX || restores.voided(epoch, last + 1), "{epoch}");
         }
-        assert!(!Restores::default().gave_up(0, i64::MAX));
+        assert!(!Restores::default().voided(0, i64::MAX));
     }
 }

@@ -4,6 +4,8 @@
 
 /// Bodies of requests.
 pub mod body;
+/// Bounded integers in queries and bodies.
+pub mod bounded;
 /// Memory budgets that requests share.
 pub mod budget;
 /// Cursors of paginated lists.

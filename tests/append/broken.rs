@@ -104,11 +104,11 @@ async fn write(instance: &Instance, accounts: &[Uuid], writer: usize) -> Vec<Ans
             }
             2 => {
                 let sent = send(instance, key(transfer(from, to, 7), 0)).await;
-                let legs = sent.result.clone().ok().and_then(|answer| match answer.outcome {
-                    Outcome::Accepted(done) => {
-                        Some([(from, done.own.version), (to, done.to.unwrap().version)])
+                let legs = sent.result.clone().ok().and_then(|outcome| match outcome {
+                    Outcome::Accepted { own, to: received, .. } => {
+                        Some([(from, own.version), (to, received.unwrap().version)])
                     }
-                    Outcome::Refused(_) => None,
+                    Outcome::Refused { .. } => None,
                 });
                 answered.push(sent);
                 // Reverses from both accounts: one succeeds, the other is refused.
@@ -145,19 +145,18 @@ async fn assert_as_answered(log: &Log, answered: &[Answered], before: usize) {
     for Answered { command_id, set, result } in answered {
         let there = in_log.get(command_id).copied().unwrap_or_default();
         events += there;
-        match result.as_ref().map(|answer| &answer.outcome) {
-            Ok(Outcome::Accepted(accepted)) => {
-                let own = &accepted.own;
+        match result {
+            Ok(Outcome::Accepted { own, to, .. }) => {
                 assert!(
                     own.events.iter().all(|event| event.metadata.command_id == *command_id),
                     "an event of another command"
                 );
-                let two = accepted.to.is_some()
+                let two = to.is_some()
                     || own.events.iter().any(|event| event.event_type == "EntryReversed");
                 assert_eq!(there, if two { 2 } else { 1 }, "{result:?}");
                 done += 1;
             }
-            Ok(Outcome::Refused(_)) | Err(CommandError::SetAborted) => {
+            Ok(Outcome::Refused { .. }) | Err(CommandError::SetAborted) => {
                 assert_eq!(there, 0, "{result:?}")
             }
             Err(error) => panic!("{error}"),

@@ -65,10 +65,10 @@ async fn a_debit_refused_due_to_its_set_is_accepted_alone() {
         assert_eq!(refused(result), too_far_back);
     }
     let again = instance.send(withdraw(early, "early")).await;
-    assert!(!again.as_ref().unwrap().replayed);
+    assert!(!again.as_ref().unwrap().is_replay());
     assert_eq!(refused(again), too_far_back);
     let alone = instance.send(withdraw(late, "late")).await;
-    assert!(!alone.as_ref().unwrap().replayed);
+    assert!(!alone.as_ref().unwrap().is_replay());
     accepted(alone);
     instance.end().await;
     log.end().await;

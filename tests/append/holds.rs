@@ -79,9 +79,11 @@ async fn a_hold_ends_once_and_its_status_is_kept() {
         there.send(capture(account, first, None)),
         here.send(release(account, first)),
     ]);
-    let ends: Vec<Outcome> = ends.await.into_iter().map(|answer| answer.unwrap().outcome).collect();
-    assert_eq!(ends.iter().filter(|end| matches!(end, Outcome::Accepted(_))).count(), 1);
-    let not_open = |end: &Outcome| matches!(end, Outcome::Refused(Refusal::HoldNotOpen { .. }));
+    let ends: Vec<Outcome> = ends.await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(ends.iter().filter(|end| matches!(end, Outcome::Accepted { .. })).count(), 1);
+    let not_open = |end: &Outcome| {
+        matches!(end, Outcome::Refused { refusal: Refusal::HoldNotOpen { .. }, .. })
+    };
     assert_eq!(ends.iter().filter(|end| not_open(end)).count(), 3);
 
     let released = accepted(here.send(release(account, second)).await);

@@ -41,7 +41,7 @@ mod writes;
 use std::sync::Arc;
 
 use command_service::domain::{Command, Refusal};
-use command_service::outcome::{Answer, CommandError, Outcome};
+use command_service::outcome::{CommandError, Outcome};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -77,18 +77,21 @@ async fn a_key_has_one_effect_and_one_answer_even_if_refused() {
     let deposit = || with_key(request(account, Command::Deposit(money(500))), "pay-1");
 
     let answers = join_all((0..50).map(|_| instance.send(deposit()))).await;
-    let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
+    let answers: Vec<Outcome> = answers.into_iter().map(Result::unwrap).collect();
     assert!(
         answers.iter().all(|answer| outcome(answer) == outcome(&answers[0])),
         "the answers differ"
     );
-    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
 
     let too_much = || with_key(request(account, Command::Withdraw(money(501))), "pay-2");
     let first = instance.send(too_much()).await.unwrap();
     accepted(instance.send(request(account, Command::Deposit(money(1_000)))).await);
     let again = instance.send(too_much()).await.unwrap();
-    assert_eq!((outcome(&first), false, true), (outcome(&again), first.replayed, again.replayed));
+    assert_eq!(
+        (outcome(&first), false, true),
+        (outcome(&again), first.is_replay(), again.is_replay())
+    );
 
     let other = with_key(request(account, Command::Deposit(money(501))), "pay-1");
     assert_eq!(instance.send(other).await.unwrap_err(), CommandError::KeyReused);
@@ -96,7 +99,7 @@ async fn a_key_has_one_effect_and_one_answer_even_if_refused() {
     // An instance that has never seen the key gives the same answer from the log.
     let other_instance = log.instance();
     let elsewhere = other_instance.send(deposit()).await.unwrap();
-    assert_eq!((outcome(&elsewhere), elsewhere.replayed), (outcome(&answers[0]), true));
+    assert_eq!((outcome(&elsewhere), elsewhere.is_replay()), (outcome(&answers[0]), true));
     assert_eq!(log.events().await.len(), 3);
     join_all([instance.end(), other_instance.end()]).await;
     log.end().await;
@@ -114,7 +117,7 @@ async fn two_instances_on_one_hot_account_neither_lose_nor_overdraw() {
             let mut taken = 0;
             for _ in 0..10 {
                 match instance.send(request(account, Command::Withdraw(money(1)))).await {
-                    Ok(Answer { outcome: Outcome::Accepted(_), .. }) => taken += 1,
+                    Ok(Outcome::Accepted { .. }) => taken += 1,
                     Ok(_) | Err(CommandError::Conflict) => {}
                     Err(error) => panic!("{error}"),
                 }

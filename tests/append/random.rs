@@ -1,18 +1,14 @@
 //! Thousands of random requests through two instances on one log, compared with a reference that
-//! forgets nothing. A failed round is shrunk to the shortest one that fails alike, and shown.
+//! forgets nothing. A failed round is shrunk to a short one that fails, and shown.
 
 /// Values chosen by random numbers.
 mod choice;
-/// Pseudo-random numbers.
-mod dice;
 /// Outcomes as far as the requests determine them.
 mod observed;
 /// The reference.
 mod reference;
 /// Requests of a round.
 mod round;
-/// Simpler variants of a failed round.
-mod shrinking;
 /// Steps of a round.
 mod steps;
 /// Descriptions of a round.
@@ -20,80 +16,76 @@ mod story;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use command_service::outcome::{AccountChange, CommandResult, Outcome};
 use futures_util::future::join_all;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::position::Position;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use serde_json::value::RawValue;
 use sqlx::Row;
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use self::observed::{Happened, Observed};
 use self::reference::Reference;
-use self::shrinking::{with_simpler_steps, without_steps};
-use self::steps::{Step, Way, renamed, steps};
+use self::round::Round;
+use self::steps::{Step, Way, steps};
 use self::story::{gist, readable, touched, written};
 use crate::instance::Instance;
 use crate::log::Log;
 
-const FIRST_SEED: u64 = 1;
+const ROUNDS: u32 = 100;
 
-const ROUNDS: u64 = 100;
+/// Maximum number of rounds that are played to find the shortest one that fails.
+const SHRINKS: u32 = 500;
 
-/// Number of kinds of failures that are shrunk and shown.
-const SHOWN: usize = 6;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn random_requests_are_answered_as_by_the_reference() {
-    let log = Log::start().await;
-    let mut stage = Stage { instances: [log.instance(), log.instance()], log, played: 0 };
-    let mut failures: BTreeMap<String, Failure> = BTreeMap::new();
-    for seed in FIRST_SEED..FIRST_SEED + ROUNDS {
-        let steps = steps(seed);
-        if let Err(failure) = stage.play(&steps).await
-            && failures.len() < SHOWN
-            && !failures.contains_key(&failure.gist)
-        {
-            let shortest = stage.shorten(steps, failure).await;
-            failures.insert(shortest.gist.clone(), shortest);
-        }
+#[test]
+fn random_requests_are_answered_as_by_the_reference() {
+    let runtime = Runtime::new().unwrap();
+    let stage = runtime.block_on(Stage::start());
+    let config = Config {
+        cases: ROUNDS,
+        max_shrink_iters: SHRINKS,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    // The same rounds each time.
+    let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let played = TestRunner::new_with_rng(config, random)
+        .run(&steps(), |steps| runtime.block_on(stage.play(&steps)).map_err(TestCaseError::fail));
+    if let Err(TestError::Fail(story, _)) = played {
+        panic!("{story}");
     }
-    let stories: Vec<String> =
-        failures.iter().map(|(gist, failure)| format!("{gist}\n{}", failure.story)).collect();
-    assert!(stories.is_empty(), "{}", stories.join("\n"));
-    stage.log.assert_dense().await;
-    join_all(stage.instances.map(Instance::end)).await;
-    stage.log.end().await;
+    played.unwrap();
+    runtime.block_on(stage.end());
 }
 
 /// Log and instances on which rounds are played.
 struct Stage {
     log: Log,
     instances: [Instance; 2],
-    played: u64,
-}
-
-/// Difference between the service and the reference in a round.
-struct Failure {
-    /// Index of the step, or the number of steps if the log differs at the end.
-    step: usize,
-    /// Kind of the failure, without ids and numbers.
-    gist: String,
-    /// Requests and answers in readable form.
-    story: String,
+    played: AtomicU64,
 }
 
 impl Stage {
-    /// Plays a round, and compares every answer and the log with the reference.
-    async fn play(&mut self, steps: &[Step]) -> Result<(), Failure> {
-        self.played += 1;
+    async fn start() -> Self {
+        let log = Log::start().await;
+        Self { instances: [log.instance(), log.instance()], log, played: AtomicU64::new(0) }
+    }
+
+    /// Plays a round, and compares every answer and the log with the reference. Fails with the
+    /// requests and answers in readable form.
+    async fn play(&self, steps: &[Step]) -> Result<(), String> {
+        // The log has the accounts and transfers of earlier rounds.
+        let mut round = Round::new(self.played.fetch_add(1, Ordering::Relaxed));
         let (mut reference, mut story, mut accounts) =
             (Reference::default(), String::new(), Vec::new());
         let mut places = BTreeMap::new();
-        for (n, step) in steps.iter().enumerate() {
-            let step = renamed(step, self.played);
-            let (requests, all_or_none) = (&step.requests, step.way.all_or_none());
+        for step in steps {
+            let requests = round.requests(step.way, &step.wishes, &reference);
+            let (requests, all_or_none) = (&requests, step.way.all_or_none());
             accounts.extend(requests.iter().flat_map(touched));
             let expected = reference.answer(requests, all_or_none);
             let expected: Vec<Observed> = expected.into_iter().map(Observed::timeless).collect();
@@ -113,28 +105,20 @@ impl Stage {
             );
             let observed: Vec<Observed> = results.iter().map(Observed::by_service).collect();
             let _ = writeln!(story, "{:?} of instance {}:", step.way, step.instance);
-            let mut wrong = None;
             for ((request, expected), observed) in requests.iter().zip(&expected).zip(&observed) {
                 let _ = writeln!(story, "  {}", written(request));
                 let _ = if expected == observed {
                     writeln!(story, "    {}", gist(observed))
                 } else {
-                    wrong.get_or_insert_with(|| {
-                        format!("{:?}: {} instead of {}", step.way, gist(observed), gist(expected))
-                    });
                     writeln!(story, "    SHOULD BE {expected:?}\n    BUT WAS   {observed:?}")
                 };
             }
-            if let Some(gist) = wrong {
-                return Err(Failure { step: n, gist, story: readable(story, &accounts) });
+            if expected != observed {
+                return Err(readable(story, &accounts));
             }
         }
         let agrees = self.agrees(&accounts, &reference, &places).await;
-        agrees.map_err(|gist| Failure {
-            step: steps.len(),
-            story: readable(format!("{story}{gist}"), &accounts),
-            gist,
-        })
+        agrees.map_err(|reason| readable(format!("{story}{reason}"), &accounts))
     }
 
     /// Compares the log's events and keys with the reference, and their positions with the answers.
@@ -188,33 +172,20 @@ impl Stage {
         Ok(())
     }
 
-    /// Shrinks a round as long as it fails alike.
-    async fn shorten(&mut self, mut steps: Vec<Step>, mut failure: Failure) -> Failure {
-        steps.truncate(failure.step + 1);
-        for changes in [without_steps, with_simpler_steps, without_steps] {
-            let mut left = changes(&steps);
-            // From the end, so that a removal does not move the steps that are tried next.
-            while let Some(change) = left.pop() {
-                let mut shorter = steps.clone();
-                change(&mut shorter);
-                if let Err(other) = self.play(&shorter).await
-                    && other.gist == failure.gist
-                {
-                    (steps, failure) = (shorter, other);
-                }
-            }
-        }
-        failure
+    async fn end(self) {
+        self.log.assert_dense().await;
+        join_all(self.instances.map(Instance::end)).await;
+        self.log.end().await;
     }
 }
 
 /// Returns the answered positions of events.
 fn legs(result: &CommandResult) -> Vec<((Uuid, i64), Position)> {
     let place = |leg: &AccountChange| ((leg.account_id, leg.version), leg.position);
-    match result.as_ref().map(|answer| &answer.outcome) {
-        Ok(Outcome::Accepted(accepted)) => {
-            std::iter::once(&accepted.own).chain(&accepted.to).map(place).collect()
+    match result {
+        Ok(Outcome::Accepted { own, to, .. }) => {
+            std::iter::once(own).chain(to).map(place).collect()
         }
-        Ok(Outcome::Refused(_)) | Err(_) => Vec::new(),
+        Ok(Outcome::Refused { .. }) | Err(_) => Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
-use command_service::outcome::{Accepted, AccountChange, Answer, CommandResult, Outcome};
+use command_service::outcome::{AccountChange, CommandResult, Outcome};
 use command_service::request::CommandRequest;
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
@@ -70,26 +70,33 @@ pub(crate) fn with_key(mut request: CommandRequest, key: &str) -> CommandRequest
 /// Returns the change of the command's own account.
 #[track_caller]
 pub(crate) fn accepted(answer: CommandResult) -> AccountChange {
-    done(answer).own
+    match answer.unwrap() {
+        Outcome::Accepted { own, .. } => own,
+        Outcome::Refused { refusal, .. } => panic!("refused: {refusal:?}"),
+    }
 }
 
+/// Returns the changes of both accounts of a transfer.
 #[track_caller]
-pub(crate) fn done(answer: CommandResult) -> Accepted {
-    match answer.unwrap().outcome {
-        Outcome::Accepted(accepted) => accepted,
-        Outcome::Refused(refusal) => panic!("refused: {refusal:?}"),
+pub(crate) fn transferred(answer: CommandResult) -> [AccountChange; 2] {
+    match answer.unwrap() {
+        Outcome::Accepted { own, to, .. } => [own, to.unwrap()],
+        Outcome::Refused { refusal, .. } => panic!("refused: {refusal:?}"),
     }
 }
 
 #[track_caller]
 pub(crate) fn refused(answer: CommandResult) -> Refusal {
-    match answer.unwrap().outcome {
-        Outcome::Refused(refusal) => refusal,
-        Outcome::Accepted(accepted) => panic!("accepted: {accepted:?}"),
+    match answer.unwrap() {
+        Outcome::Refused { refusal, .. } => refusal,
+        accepted @ Outcome::Accepted { .. } => panic!("{accepted:?}"),
     }
 }
 
-/// Returns the outcome of an answer as text, whether replayed or not.
-pub(crate) fn outcome(answer: &Answer) -> String {
-    format!("{:?}", answer.outcome)
+/// Returns an outcome as text, the same for a replay.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Accepted { own, to, .. } => format!("{own:?} {to:?}"),
+        Outcome::Refused { refusal, .. } => format!("{refusal:?}"),
+    }
 }

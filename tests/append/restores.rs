@@ -12,7 +12,7 @@ use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::log::Log;
-use crate::requests::{accepted, done, money, opening, request, transfer, with_key};
+use crate::requests::{accepted, money, opening, request, transfer, transferred, with_key};
 
 impl Log {
     async fn described(&self) -> StoreDescription {
@@ -63,9 +63,8 @@ async fn lanes_discard_their_caches_when_a_backup_is_restored() {
     // others.
     let deposit = accepted(instance.send(request(first, Command::Deposit(money(100)))).await);
     assert_eq!((deposit.version, deposit.account.balance), (4, 300));
-    let sent = done(instance.send(transfer(second, third, 1)).await);
-    assert_eq!((sent.own.version, sent.own.account.balance), (4, 199));
-    assert_eq!(sent.to.map(|to| (to.version, to.account.balance)), Some((4, 201)));
+    let legs = transferred(instance.send(transfer(second, third, 1)).await);
+    assert_eq!(legs.map(|leg| (leg.version, leg.account.balance)), [(4, 199), (4, 201)]);
     log.assert_dense().await;
     instance.end().await;
     log.end().await;
@@ -99,7 +98,7 @@ async fn only_commands_on_a_forked_partition_are_refused() {
         panic!("{results:?}")
     };
     assert!(first == &behind && third_result == &behind);
-    assert!([second, fourth].iter().all(|answer| matches!(answer.outcome, Outcome::Accepted(_))));
+    assert!([second, fourth].iter().all(|answer| matches!(answer, Outcome::Accepted { .. })));
     let mut trial = request(forked, Command::Withdraw(money(1)));
     trial.dry_run = true;
     let too_much = request(forked, Command::Withdraw(money(1_000)));
@@ -181,8 +180,8 @@ async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
             .all(|kept| kept.position == if kept.partition == partition { 3 } else { 0 })
     );
     assert!(
-        described.restores_of(partition).gave_up(0, 4)
-            && !described.restores_of(partition).gave_up(4, 4)
+        described.restores_of(partition).voided(0, 4)
+            && !described.restores_of(partition).voided(4, 4)
     );
 
     // New events follow on the log.

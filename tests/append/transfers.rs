@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use crate::faults::cut;
 use crate::log::Log;
-use crate::requests::{accepted, done, money, refused, request, transfer, with_key};
+use crate::requests::{accepted, money, refused, request, transfer, transferred, with_key};
 use command_service::domain::command::Reversal;
 use command_service::domain::{Command, Refusal};
-use command_service::outcome::{Answer, CommandError, CommandResult, Outcome};
+use command_service::outcome::{CommandError, CommandResult, Outcome};
 use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::text::Metadata;
@@ -70,11 +70,11 @@ async fn opposing_transfers_over_lanes_and_instances_neither_deadlock_nor_lose_m
                     let (from, to) =
                         (accounts[(writer + turn) % 6], accounts[(writer * 5 + turn * 7 + 1) % 6]);
                     match instance.send(transfer(from, to, 7)).await {
-                        Ok(Answer { outcome: Outcome::Accepted(accepted), .. }) => {
-                            assert_eq!(accepted.to.unwrap().account_id, to);
+                        Ok(Outcome::Accepted { to: received, .. }) => {
+                            assert_eq!(received.unwrap().account_id, to);
                             sent += 1;
                         }
-                        Ok(Answer { outcome: Outcome::Refused(Refusal::SameAccount), .. }) => {
+                        Ok(Outcome::Refused { refusal: Refusal::SameAccount, .. }) => {
                             assert_eq!(from, to)
                         }
                         // Two instances compete for the same accounts.
@@ -121,8 +121,7 @@ async fn transfers_over_broken_connections_are_there_once_with_both_legs() {
                 if turn % 2 == 0 {
                     request = with_key(request, &format!("{writer}-{turn}"));
                 }
-                let answer = done(instance.send(request.clone()).await);
-                assert!(answer.to.is_some());
+                transferred(instance.send(request.clone()).await);
                 acknowledged.push(request.command_id);
             }
             acknowledged
@@ -164,23 +163,22 @@ async fn an_entry_is_reversed_once_on_both_accounts() {
             }),
         )
     };
-    let sent = done(here.send(transfer(accounts[0], accounts[1], 30)).await);
-    let received = sent.to.unwrap().version;
+    let legs = transferred(here.send(transfer(accounts[0], accounts[1], 30)).await);
+    let [sent, received] = legs.map(|leg| leg.version);
 
     // From both accounts and both instances at once: one succeeds.
     let attempts = [
-        here.send(reverse(accounts[0], sent.own.version)),
+        here.send(reverse(accounts[0], sent)),
         there.send(reverse(accounts[1], received)),
         here.send(reverse(accounts[1], received)),
-        there.send(reverse(accounts[0], sent.own.version)),
+        there.send(reverse(accounts[0], sent)),
     ];
-    let answers: Vec<Outcome> =
-        join_all(attempts).await.into_iter().map(|answer| answer.unwrap().outcome).collect();
+    let answers: Vec<Outcome> = join_all(attempts).await.into_iter().map(Result::unwrap).collect();
     let refusals: Vec<&Refusal> = answers
         .iter()
         .filter_map(|outcome| match outcome {
-            Outcome::Refused(refusal) => Some(refusal),
-            Outcome::Accepted(_) => None,
+            Outcome::Refused { refusal, .. } => Some(refusal),
+            Outcome::Accepted { .. } => None,
         })
         .collect();
     assert_eq!(refusals, [&Refusal::AlreadyReversed { reversed_by: 4 }; 3]);
@@ -210,14 +208,12 @@ async fn an_atomic_set_that_uses_a_transfer_id_twice_is_refused_and_stops_no_lan
     };
     let results = instance.lanes.submit_together(set(), true).await;
     assert!(matches!(results[0], Err(CommandError::SetAborted)), "{results:?}");
-    let Ok(Answer { outcome: Outcome::Refused(refusal), .. }) = &results[1] else {
-        panic!("{results:?}")
-    };
+    let Ok(Outcome::Refused { refusal, .. }) = &results[1] else { panic!("{results:?}") };
     assert_eq!(*refusal, Refusal::TransferExists);
     // Once the transfer is there, both are it.
-    done(instance.send(once.clone()).await);
+    accepted(instance.send(once.clone()).await);
     let results = instance.lanes.submit_together(set(), true).await;
-    let is_replay = |result: &CommandResult| result.as_ref().is_ok_and(|answer| answer.replayed);
+    let is_replay = |result: &CommandResult| result.as_ref().is_ok_and(Outcome::is_replay);
     assert!(results.iter().all(is_replay), "{results:?}");
     assert_eq!(assert_both_legs(&log).await[&accounts[1]], 110);
     instance.end().await;

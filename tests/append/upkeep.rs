@@ -131,8 +131,8 @@ async fn keys_are_deleted_after_a_week() {
     ));
     let repeat =
         |key: &str| instance.send(with_key(request(account, Command::Deposit(money(1))), key));
-    assert!(repeat("key-777").await.unwrap().replayed);
-    assert!(!repeat("key-111").await.unwrap().replayed);
+    assert!(repeat("key-777").await.unwrap().is_replay());
+    assert!(!repeat("key-111").await.unwrap().is_replay());
     shutdown.cancel();
     upkeep.await.unwrap();
     instance.end().await;

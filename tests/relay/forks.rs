@@ -4,6 +4,8 @@
 mod accepted;
 mod noticed;
 
+use std::time::{Duration, Instant};
+
 use command_service::restore::desk::ForkRef;
 use command_service::restore::survey::SurveyedFork;
 use passbook_shared::epoch::Restores;
@@ -11,6 +13,7 @@ use passbook_shared::health::CheckState;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error::violated_constraint;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::pipeline::{Pipeline, Running};
@@ -28,13 +31,34 @@ impl Pipeline {
         let mut events = Vec::new();
         for read in self.records().await.remove(&partition).unwrap_or_default() {
             let position = read.event.position.number;
-            if !restores.gave_up(read.epoch, position)
+            if !restores.voided(read.epoch, position)
                 && position == i64::try_from(events.len()).unwrap() + 1
             {
                 events.push(read.event.event_id);
             }
         }
         events
+    }
+
+    /// Removes the events of partition 3 after a position from the log.
+    async fn lose_after(&self, position: i64) {
+        let sql = format!(
+            "DELETE FROM passbook.events WHERE partition = 3 AND position > {position};
+            UPDATE passbook.log_head SET position = {position} WHERE partition = 3"
+        );
+        self.restore(AssertSqlSafe(sql)).await;
+    }
+
+    /// Waits until a session waits for a lock.
+    async fn waits_for_lock(&self) {
+        let sql = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                    WHERE datname = current_database() AND NOT granted";
+        let waits = || sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.pool);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while waits().await.unwrap() == 0 {
+            assert!(Instant::now() < deadline, "no session waits for a lock");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     async fn in_log(&self, partition: Partition) -> Vec<Uuid> {

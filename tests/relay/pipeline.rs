@@ -15,7 +15,7 @@ use passbook_shared::partition::partition_of;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::shutdown::CancellationToken;
 use serde_json::value::RawValue;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool, SqlSafeStr};
 use uuid::Uuid;
 
 pub(crate) use self::running::Running;
@@ -99,12 +99,12 @@ impl Pipeline {
     }
 
     /// Executes SQL as a superuser without triggers, as a restore of a backup does.
-    pub(crate) async fn restore(&self, sql: &'static str) {
+    pub(crate) async fn restore(&self, sql: impl SqlSafeStr) {
         let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
         let mut transaction = connection.begin().await.unwrap();
-        for statement in ["SET LOCAL session_replication_role = replica", sql] {
-            sqlx::raw_sql(statement).execute(&mut *transaction).await.unwrap();
-        }
+        let without_triggers = "SET LOCAL session_replication_role = replica";
+        sqlx::raw_sql(without_triggers).execute(&mut *transaction).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut *transaction).await.unwrap();
         transaction.commit().await.unwrap();
     }
 

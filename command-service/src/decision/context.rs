@@ -28,11 +28,16 @@ pub(crate) struct DecisionContext {
 }
 
 impl DecisionContext {
-    /// Creates a context without states.
-    pub(crate) fn new(clock: &LogClock, most_holds: usize, sets: &[&CommandSet]) -> Self {
-        let partitions = sets.iter().flat_map(|set| set.partitions());
+    /// Creates a context without states and times.
+    pub(crate) fn new(most_holds: usize) -> Self {
         let (states, facts) = (HashMap::new(), Facts::default());
-        Self { states, facts, times: clock.times(partitions), most_holds, new_id: Uuid::now_v7 }
+        Self { states, facts, times: BTreeMap::new(), most_holds, new_id: Uuid::now_v7 }
+    }
+
+    /// Reads the times of the partitions of `sets`. The states must be loaded before: an event that
+    /// another instance has recorded is not later then.
+    pub(crate) fn at_present(self, clock: &LogClock, sets: &[&CommandSet]) -> Self {
+        Self { times: clock.times(sets.iter().flat_map(|set| set.partitions())), ..self }
     }
 
     pub(crate) fn state(&self, account_id: Uuid) -> Option<&Loaded> {

@@ -13,6 +13,6 @@ mod overdraft_limit;
 mod permits;
 mod reversals;
 mod sequences;
-mod specification;
+pub(crate) mod specification;
 mod transfers;
 mod withdrawals;

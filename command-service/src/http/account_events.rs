@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::bounded::{LARGEST, QueryInt};
 use super::documented::{Responses, read_problems};
 use super::event_stream::{self, EventRange};
 use super::events::EventPage;

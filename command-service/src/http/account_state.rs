@@ -7,6 +7,7 @@ use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::headers::{etag, none_match};
 use passbook_shared::http::limits::Bounds;
@@ -17,7 +18,6 @@ use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::bounded::{LARGEST, QueryInt};
 use super::documented::{Responses, read_problems};
 use super::{AppState, examples};
 use crate::domain::AccountSummary;

@@ -2,6 +2,8 @@
 
 mod body;
 mod hold;
+#[cfg(test)]
+mod tests;
 
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
@@ -16,7 +18,7 @@ pub(super) use self::body::{
 pub(super) use self::hold::AnsweredHold;
 use super::problems;
 use crate::domain::Command;
-use crate::outcome::{Answer, Outcome};
+use crate::outcome::Outcome;
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
@@ -55,23 +57,25 @@ impl Form {
     /// The problem of a refusal.
     pub(super) fn body(self, account_id: Uuid, outcome: &Outcome) -> Result<Body<'_>, Problem> {
         match outcome {
-            Outcome::Refused(refusal) => Err(problems::refused(account_id, refusal)),
-            Outcome::Accepted(accepted) => Body::of(accepted, self.shape).ok_or_else(|| {
-                tracing::error!(account.id = %account_id, "the events of a command do not match \
-                    its answer");
-                Problem::internal()
-            }),
+            Outcome::Refused { refusal, .. } => Err(problems::refused(account_id, refusal)),
+            Outcome::Accepted { own, to, .. } => {
+                Body::of(own, to.as_ref(), self.shape).ok_or_else(|| {
+                    tracing::error!(account.id = %account_id, "the events of a command do not \
+                        match its answer");
+                    Problem::internal()
+                })
+            }
         }
     }
 }
 
 /// Builds the response to a decided command.
-pub(super) fn respond(account_id: Uuid, answer: &Answer, form: Form) -> Response {
-    let body = form.body(account_id, &answer.outcome);
+pub(super) fn respond(account_id: Uuid, outcome: &Outcome, form: Form) -> Response {
+    let body = form.body(account_id, outcome);
     let mut response = body
         .and_then(|body| serialized(&body, form.status))
         .unwrap_or_else(IntoResponse::into_response);
-    if answer.replayed {
+    if outcome.is_replay() {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
     response

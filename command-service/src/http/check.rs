@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use passbook_shared::http::bounded::QueryInt;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::log_check::LogCheck;
 use passbook_shared::partition::Partition;
 use serde::Deserialize;
 
-use super::bounded::QueryInt;
 use super::documented::{Responses, read_problems};
 use super::events::no_partition;
 use super::{AppState, StoreHeaders};
@@ -40,7 +40,7 @@ impl From<CheckedPage> for LogCheck {
 
 /// Check a partition of the log
 ///
-/// Folds accounts and reports each event that the rules forbid on the account before it, or headers
+/// Folds accounts and reports each event that the rules forbid on the account before it, or whose
 /// other transfer leg is missing. Also reports each snapshot, hold, transfer, reversal and head
 /// that differs from its events. `verify` runs this check on every partition.
 #[utoipa::path(get, operation_id = "check_partition", path = "/v1/partitions/{partition}/check",

@@ -1,6 +1,9 @@
 //! Streams events of the log in slices. Each slice is read when the client has taken the previous
 //! one, so a slow client costs one slice of memory.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use axum::body::{Body, Bytes};

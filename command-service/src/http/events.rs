@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use passbook_shared::event::AccountEvent;
+use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::limits::Bounds;
@@ -18,7 +19,6 @@ use utoipa::openapi::path::Parameter;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi, RefOr};
 
-use super::bounded::{LARGEST, QueryInt};
 use super::documented::{Responses, read_problems};
 use super::event_stream::{self, EventRange};
 use super::{AppState, examples};

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use self::events::recorded;
 use super::answer::{Body, Shape};
 use crate::domain::{Account, evolve};
-use crate::outcome::{Accepted, AccountChange};
+use crate::outcome::AccountChange;
 
 /// Account of the examples.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
@@ -39,7 +39,7 @@ pub(super) fn transfer() -> Option<Value> {
     let own = change(ACCOUNT, &[events::opened()?, AccountEvent::MoneySent(events::leg(OTHER)?)])?;
     let to =
         change(OTHER, &[events::opened()?, AccountEvent::MoneyReceived(events::leg(ACCOUNT)?)])?;
-    body(&Accepted { own, to: Some(to) }, Shape::Transfer)
+    body(&own, Some(&to), Shape::Transfer)
 }
 
 /// Returns the answer to a hold.
@@ -72,10 +72,9 @@ pub(super) fn freeze() -> Option<Value> {
     answer(Shape::Account, [events::opened()?, events::frozen()])
 }
 
-/// Returns an accepted deposit.
-pub(super) fn accepted_deposit() -> Option<Accepted> {
-    let own = change(ACCOUNT, &[events::opened()?, events::deposited()?])?;
-    Some(Accepted { own, to: None })
+/// Returns the change by an accepted deposit.
+pub(super) fn accepted_deposit() -> Option<AccountChange> {
+    change(ACCOUNT, &[events::opened()?, events::deposited()?])
 }
 
 /// Returns a page of events.
@@ -103,11 +102,11 @@ pub(super) fn state() -> Option<Value> {
 
 /// Returns the answer to the last event of a history.
 fn answer<const N: usize>(shape: Shape, history: [AccountEvent; N]) -> Option<Value> {
-    body(&Accepted { own: change(ACCOUNT, &history)?, to: None }, shape)
+    body(&change(ACCOUNT, &history)?, None, shape)
 }
 
-fn body(accepted: &Accepted, shape: Shape) -> Option<Value> {
-    serde_json::to_value(Body::of(accepted, shape)?).ok()
+fn body(own: &AccountChange, to: Option<&AccountChange>, shape: Shape) -> Option<Value> {
+    serde_json::to_value(Body::of(own, to, shape)?).ok()
 }
 
 /// Returns the change that the last event of a history made.

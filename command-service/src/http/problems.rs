@@ -1,5 +1,8 @@
 //! Maps every refusal of the domain and every error of the lanes to a problem, in one place.
 
+#[cfg(test)]
+mod tests;
+
 use axum::http::StatusCode;
 use passbook_shared::http::problem::Problem;
 use uuid::Uuid;
@@ -196,34 +199,5 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
             Problem::new(StatusCode::CONFLICT, "held_back", detail)
         }
         CommandError::Internal => Problem::internal(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_of_the_counterparty_names_its_account() {
-        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        for (refusal, status, code) in [
-            (Refusal::AccountNotFound, 404, "account_not_found"),
-            (Refusal::AccountClosed, 422, "account_closed"),
-            (Refusal::AccountFrozen, 422, "account_frozen"),
-            (Refusal::AmountOverflow, 422, "amount_overflow"),
-            (
-                Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 },
-                422,
-                "insufficient_funds",
-            ),
-        ] {
-            let problem = refused(
-                own,
-                &Refusal::Counterparty { account_id: other, refusal: Box::new(refusal) },
-            );
-            assert_eq!((problem.status, problem.code.as_str()), (status, code));
-            assert_eq!(problem.facts["account_id"], other.to_string());
-            assert!(problem.detail.contains(&other.to_string()), "{}", problem.detail);
-        }
     }
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use passbook_shared::epoch::Epoch;
+use passbook_shared::http::bounded::QueryInt;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
@@ -18,7 +19,6 @@ use uuid::Uuid;
 pub(super) use self::accept::{__path_accept, accept};
 pub(crate) use self::accept::{AcceptRequest, ForkReference};
 use super::AppState;
-use super::bounded::QueryInt;
 use super::documented::{Responses, read_problems};
 use crate::restore::survey::{Survey, SurveyError, SurveyedFork};
 

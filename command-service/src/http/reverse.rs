@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use passbook_shared::http::bounded::{BodyInt, LARGEST};
 use passbook_shared::http::extract::{Json, Path};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::text::{Metadata, Reference};
@@ -9,7 +10,6 @@ use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::bounded::{BodyInt, LARGEST};
 use super::command_headers::CommandHeaders;
 use super::documented::{Responses, command_problems, made};
 use super::movement::not_in_the_future;

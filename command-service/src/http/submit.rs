@@ -25,7 +25,7 @@ pub(super) async fn submit(
 pub(super) async fn submit_request(state: &AppState, request: CommandRequest) -> Response {
     let (account_id, form) = (request.account_id, Form::of(&request.command, request.dry_run));
     match state.lanes.submit(request).await {
-        Ok(answer) => respond(account_id, &answer, form),
+        Ok(outcome) => respond(account_id, &outcome, form),
         Err(error) => problems::undecided(&error).into_response(),
     }
 }

@@ -1,5 +1,8 @@
 //! Fair scheduling of log reads: readers yield to commands and to each other.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};

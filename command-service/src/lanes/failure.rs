@@ -1,5 +1,8 @@
 //! Failures of an attempt to append a batch.
 
+#[cfg(test)]
+mod tests;
+
 use passbook_shared::store_error::{self, is_connection_lost, is_unavailable, violated_constraint};
 
 use crate::decision::Defect;

@@ -1,5 +1,8 @@
 //! Submissions that touch forked partitions.
 
+#[cfg(test)]
+mod tests;
+
 use super::queue::Submission;
 use crate::outcome::CommandError;
 use crate::restore::standing::Standing;

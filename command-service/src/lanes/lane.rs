@@ -39,7 +39,7 @@ impl Lane {
             metrics::lane_queue(&self.name, self.queue.len());
             // Nothing of these is done yet: a sender that has gone away needs no service.
             waiting.retain(|submission| !submission.is_abandoned());
-            self.work(std::mem::take(&mut waiting)).await;
+            self.work(&mut waiting).await;
             if self.worker.connection.is_down {
                 while let Ok(submission) = self.queue.try_recv() {
                     submission.fail(&self.worker.unavailable());
@@ -65,11 +65,12 @@ impl Lane {
         None
     }
 
-    async fn work(&mut self, submissions: Vec<Submission>) {
+    /// Works on the submissions, and leaves `waiting` empty.
+    async fn work(&mut self, waiting: &mut Vec<Submission>) {
         let deadline = Instant::now() + self.worker.config.patience;
         let partitions: Vec<_> =
-            submissions.iter().flat_map(|submission| submission.set.partitions()).collect();
-        let (first_uses, mut repeats) = split_repeats(submissions);
+            waiting.iter().flat_map(|submission| submission.set.partitions()).collect();
+        let (first_uses, mut repeats) = split_repeats(waiting.drain(..));
         // While the caches are locked, their states are current, and the relay gets the events in
         // the order of the log.
         let lock = self.caches.lock(partitions.into_iter());

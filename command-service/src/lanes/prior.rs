@@ -1,6 +1,9 @@
 //! Outcomes that commands of a pessimistic batch have already, with the rule of atomic sets: a
 //! command that was not accepted aborts the others.
 
+#[cfg(test)]
+mod tests;
+
 use sqlx::Error;
 
 use crate::decision::command_set::{CommandSet, Place};
@@ -27,7 +30,11 @@ impl<'s> Prior<'s> {
             .enumerate()
             .flat_map(|(index, set)| set.places(index).zip(&set.commands))
             .collect();
-        let outcomes = PriorOutcomes::find(log, &commands, sent).await?;
+        Ok(Self::new(sets, PriorOutcomes::find(log, &commands, sent).await?))
+    }
+
+    /// Applies the rule of atomic sets to the outcomes that were found.
+    fn new(sets: &'s [&'s CommandSet], outcomes: PriorOutcomes<Place>) -> Self {
         let mut prior = Self { sets, outcomes };
         for (index, set) in sets.iter().enumerate() {
             let cause = set.places(index).find(|place| prior.is_not_accepted(*place));
@@ -35,7 +42,7 @@ impl<'s> Prior<'s> {
                 prior.abort(set.places(index).filter(|place| *place != cause));
             }
         }
-        Ok(prior)
+        prior
     }
 
     pub(super) fn has(&self, place: Place) -> bool {
@@ -65,14 +72,17 @@ impl<'s> Prior<'s> {
     }
 
     fn abort(&mut self, places: impl Iterator<Item = Place>) {
-        places.for_each(|place| self.outcomes.set(place, Err(CommandError::SetAborted)));
+        places.for_each(|place| {
+            self.outcomes.set(place, PriorOutcome::Known(Err(CommandError::SetAborted)))
+        });
     }
 
     fn is_not_accepted(&self, place: Place) -> bool {
         match self.outcomes.get(place) {
-            Some(PriorOutcome::Known(Ok(answer))) => matches!(answer.outcome, Outcome::Refused(_)),
-            Some(PriorOutcome::Known(Err(_))) => true,
-            Some(PriorOutcome::Accepted { .. }) | None => false,
+            Some(PriorOutcome::Known(Ok(Outcome::Refused { .. }) | Err(_))) => true,
+            Some(PriorOutcome::Known(Ok(Outcome::Accepted { .. })))
+            | Some(PriorOutcome::Accepted { .. })
+            | None => false,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Queues of lanes: submissions, the room for them, and repeats among them.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -86,9 +89,11 @@ impl Queue {
 }
 
 /// Splits submissions into first uses and repeats of keys and transfer ids, both in their order.
-pub(super) fn split_repeats(submissions: Vec<Submission>) -> (Vec<Submission>, Vec<Submission>) {
+pub(super) fn split_repeats(
+    submissions: impl Iterator<Item = Submission>,
+) -> (Vec<Submission>, Vec<Submission>) {
     let mut uses = FirstUses::default();
-    submissions.into_iter().partition(|submission| uses.claim(submission.set.identities()))
+    submissions.partition(|submission| uses.claim(submission.set.identities()))
 }
 
 /// Waits for the results of commands that were sent, or were not.

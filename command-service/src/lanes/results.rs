@@ -1,5 +1,8 @@
 //! The last step: results of a batch that was appended.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use passbook_shared::partition::Partition;
@@ -18,7 +21,7 @@ use crate::decision::context::DecisionContext;
 use crate::log::append::Appended;
 use crate::log::loaded::Loaded;
 use crate::log::state_cache::{CacheGuard, Kind};
-use crate::outcome::{Accepted, AccountChange, Answer, CommandResult, Outcome};
+use crate::outcome::{AccountChange, CommandResult, Outcome};
 
 /// Results of a batch, once it is durable.
 #[derive(Debug)]
@@ -63,9 +66,8 @@ impl Finished {
 
     /// Returns true if most of the commands had an outcome before.
     pub(super) fn is_mostly_replays(&self) -> bool {
-        let is_replay = |(_, result): &&(Place, CommandResult)| {
-            result.as_ref().is_ok_and(|answer| answer.replayed)
-        };
+        let is_replay =
+            |(_, result): &&(Place, CommandResult)| result.as_ref().is_ok_and(Outcome::is_replay);
         2 * self.results.iter().filter(is_replay).count() > self.results.len()
     }
 
@@ -116,15 +118,15 @@ impl Finished {
 }
 
 fn result(decision: Decision, events: &[Arc<RecordedEvent>]) -> CommandResult {
-    let outcome = match decision {
-        Decision::Error(error) => return Err(error),
-        Decision::Refused(refusal) => Outcome::Refused(refusal),
-        Decision::Accepted { own, to } => Outcome::Accepted(Accepted {
+    match decision {
+        Decision::Error(error) => Err(error),
+        Decision::Refused(refusal) => Ok(Outcome::Refused { replayed: false, refusal }),
+        Decision::Accepted { own, to } => Ok(Outcome::Accepted {
+            replayed: false,
             own: account_change(own, events),
             to: to.map(|to| account_change(to, events)),
         }),
-    };
-    Ok(Answer { replayed: false, outcome })
+    }
 }
 
 fn account_change(change: Change, recorded: &[Arc<RecordedEvent>]) -> AccountChange {

@@ -1,6 +1,9 @@
 //! Checks of an optimistic batch that no constraint makes: its refusals, dry runs and aborted sets
 //! insert nothing that a unique key could refuse.
 
+#[cfg(test)]
+mod tests;
+
 use sqlx::PgConnection;
 
 use crate::decision::batch::DecidedBatch;

@@ -27,8 +27,8 @@ pub(super) async fn optimistic(
     sets: &[&CommandSet],
     sent: &mut SentVersions,
 ) -> Result<Finished, Failure> {
-    let context = DecisionContext::new(clock, most_holds, sets);
-    let context = context.cached(log, sets).await?;
+    let context = DecisionContext::new(most_holds).cached(log, sets).await?;
+    let context = context.at_present(clock, sets);
     let all = sets.iter().copied().enumerate();
     let mut batch = decide_batch(&context, all, |_| false)?;
     if is_stale(log.connection, &context, &batch, sets).await? {
@@ -59,9 +59,10 @@ pub(super) async fn pessimistic(
     let mut prior = Prior::find(&mut locked, sets, sent).await?;
     let open = prior.open();
     let undecided: Vec<&CommandSet> = open.iter().map(|(_, set)| *set).collect();
-    let context = DecisionContext::new(clock, most_holds, &undecided);
     let taken_ids = std::mem::take(&mut prior.outcomes.taken_ids);
+    let context = DecisionContext::new(most_holds);
     let context = context.locked(&mut locked, &undecided, taken_ids).await?;
+    let context = context.at_present(clock, &undecided);
     let count = open.len();
     let mut batch = decide_batch(&context, open.into_iter(), |place| prior.has(place))?;
     batch.aborted.iter().for_each(|index| prior.abort_known(*index));

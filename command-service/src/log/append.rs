@@ -2,6 +2,8 @@
 
 mod check;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,5 +1,8 @@
 //! A command, with its partition and what the log says of it for good.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,6 +1,9 @@
 //! Commands that have an outcome already: by idempotency key, by transfer id, or because an earlier
 //! attempt at them was appended.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
@@ -17,7 +20,7 @@ use super::prepared_command::PreparedCommand;
 use super::rebuild::{RebuildError, sent_leg};
 use crate::domain::Command;
 use crate::domain::command::Transfer;
-use crate::outcome::{AccountChange, Answer, CommandError, CommandResult, Outcome};
+use crate::outcome::{AccountChange, CommandError, CommandResult, Outcome};
 
 /// Accounts of batches that were sent and may have been appended, with the version of each before
 /// the first of them.
@@ -34,7 +37,7 @@ pub(crate) enum PriorOutcome {
 }
 
 /// Outcomes of commands, by the places `K` of the commands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PriorOutcomes<K> {
     outcomes: HashMap<K, PriorOutcome>,
     /// Keys to keep with transfers that were found by their id.
@@ -65,9 +68,9 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
     }
 
     /// Replaces an outcome; the command's key is not kept.
-    pub(crate) fn set(&mut self, place: K, result: CommandResult) {
+    pub(crate) fn set(&mut self, place: K, outcome: PriorOutcome) {
         self.keys.remove(&place);
-        self.outcomes.insert(place, PriorOutcome::Known(result));
+        self.outcomes.insert(place, outcome);
     }
 
     /// Takes the keys to keep.
@@ -92,13 +95,12 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
         // A command's answer is rebuilt from the one before it on the same account.
         accepted.sort_unstable_by_key(|(_, events, _, _)| (events.account_id, events.version));
         let events: Vec<CausedEvents> = accepted.iter().map(|(_, events, _, _)| *events).collect();
-        let rebuilt = log.accepted(&events).await?;
+        let rebuilt = log.rebuilt(&events).await?;
         for ((place, _, id, replayed), rebuilt) in accepted.into_iter().zip(rebuilt) {
-            let answer = rebuilt.map_err(unanswerable).map(|accepted| {
+            let answer = rebuilt.map_err(unanswerable).map(|(own, to)| {
                 // An earlier attempt at this very request may have kept its key.
-                let mut events = accepted.own.events.iter();
-                let is_own = events.any(|event| event.metadata.command_id == id);
-                Answer { replayed: replayed && !is_own, outcome: Outcome::Accepted(accepted) }
+                let is_own = own.events.iter().any(|event| event.metadata.command_id == id);
+                Outcome::Accepted { replayed: replayed && !is_own, own, to }
             });
             answers.push((place, answer));
         }
@@ -123,8 +125,7 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
                     PriorOutcome::Accepted { events, command_id, replayed: true }
                 }
                 KeptOutcome::Refused(refusal) => {
-                    let outcome = Outcome::Refused(refusal);
-                    PriorOutcome::Known(Ok(Answer { replayed: true, outcome }))
+                    PriorOutcome::Known(Ok(Outcome::Refused { replayed: true, refusal }))
                 }
                 KeptOutcome::Unreadable(error) => {
                     tracing::error!(error, "a kept refusal can't be read");
@@ -194,17 +195,17 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
             }
         }
         let events: Vec<CausedEvents> = known.iter().map(|(_, _, events)| *events).collect();
-        let rebuilt = log.accepted(&events).await?;
-        for ((place, command, events), accepted) in known.into_iter().zip(rebuilt) {
-            let result = match accepted {
-                Ok(accepted) if !is_same_transfer(command, &accepted.own) => {
+        let rebuilt = log.rebuilt(&events).await?;
+        for ((place, command, events), rebuilt) in known.into_iter().zip(rebuilt) {
+            let result = match rebuilt {
+                Ok((own, _)) if !is_same_transfer(command, &own) => {
                     self.taken_ids.extend(command.request.command.needs().transfer_id);
                     continue;
                 }
-                Ok(accepted) => {
+                Ok((own, to)) => {
                     let key = command.new_key(events.version, 1, None);
                     self.keys.extend(key.map(|key| (place, key)));
-                    Ok(Answer { replayed: true, outcome: Outcome::Accepted(accepted) })
+                    Ok(Outcome::Accepted { replayed: true, own, to })
                 }
                 Err(error) => Err(unanswerable(error)),
             };

@@ -1,5 +1,8 @@
 //! Answers of accepted commands, rebuilt from the log: each is the same as the first time.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use passbook_shared::event::{AccountEvent, TransferLeg};
@@ -16,7 +19,7 @@ use super::loaded::Loaded;
 use super::outcomes::{CausedEvents, index};
 use super::rows::{event_columns, recorded_event};
 use super::state_cache::Kind;
-use crate::outcome::{Accepted, AccountChange};
+use crate::outcome::AccountChange;
 
 /// Maximum number of answers in one query, so that no query takes long.
 const AT_ONCE: usize = 64;
@@ -33,13 +36,16 @@ pub(crate) enum RebuildError {
     Missing(CausedEvents),
 }
 
+/// Changes of a command's own account, and of the account that received if it is a transfer.
+type Rebuilt = Result<(AccountChange, Option<AccountChange>), RebuildError>;
+
 impl LogAccess<'_> {
     /// Rebuilds answers, with both legs of transfers. The result has one element for each command,
     /// in their order.
-    pub(crate) async fn accepted(
+    pub(crate) async fn rebuilt(
         &mut self,
         commands: &[CausedEvents],
-    ) -> Result<Vec<Result<Accepted, RebuildError>>, sqlx::Error> {
+    ) -> Result<Vec<Rebuilt>, sqlx::Error> {
         let own = self.changes(commands).await?;
         let received: Vec<Option<CausedEvents>> = own
             .iter()
@@ -50,11 +56,11 @@ impl LogAccess<'_> {
             .collect();
         let wanted: Vec<CausedEvents> = received.iter().copied().flatten().collect();
         let mut legs = self.changes(&wanted).await?.into_iter();
-        let accepted = own.into_iter().zip(received).map(|(own, received)| {
+        let rebuilt = own.into_iter().zip(received).map(|(own, received)| {
             let to = received.and_then(|_| legs.next()).transpose();
-            own.and_then(|own| Ok(Accepted { own, to: to? }))
+            own.and_then(|own| Ok((own, to?)))
         });
-        Ok(accepted.collect())
+        Ok(rebuilt.collect())
     }
 
     /// Returns the event of a version as that of a command without others.

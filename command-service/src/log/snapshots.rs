@@ -1,5 +1,8 @@
 //! Snapshots: accounts folded up to a version, written asynchronously by a task of their own.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use passbook_shared::fault::Fault;
 use passbook_shared::partition::Partition;
 use passbook_shared::store_error;

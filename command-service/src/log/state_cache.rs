@@ -1,6 +1,9 @@
 //! States of accounts in memory, in front of the snapshots and the log. A lane locks the caches of
 //! the partitions that it works on, so nothing else decides on their accounts meanwhile.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -39,6 +39,8 @@ async fn publish(
 ) -> Result<(), RelayError> {
     let mut published = Vec::new();
     for (partition, position) in positions {
+        // The positions before it were published by others.
+        producer.start_at(*partition, position - 1, 0);
         for event in feed::after(connection, *partition, position - 1, 1).await? {
             producer.publish(&event).await?;
             published.push(event.position);

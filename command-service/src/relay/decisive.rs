@@ -1,6 +1,9 @@
 //! Reduction of a stretch to the records that decide its comparison with the log, so that a stretch
 //! of any length fits in memory. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use passbook_shared::epoch::Epoch;
@@ -34,8 +37,14 @@ impl DecisiveRecords {
         self.in_log.retain(|position, _| positions.contains(position));
     }
 
+    /// Returns true if the records before offset `from` have smaller positions than the last common
+    /// one. The largest plausible position of an earlier record is `from` itself.
+    pub(super) fn outweigh(&self, from: i64) -> bool {
+        from < self.last_in_common()
+    }
+
     /// Returns the largest position at which a record has the log's event; 0 if none has.
-    pub(super) fn last_in_common(&self) -> i64 {
+    fn last_in_common(&self) -> i64 {
         let common = self.records.iter().filter(|record| self.is_in_log(record));
         common.map(|record| record.position).max().unwrap_or_default()
     }
@@ -74,56 +83,5 @@ impl DecisiveRecords {
         }
         kept.extend(newest.into_values().map(|(_, _, index)| index));
         kept
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::relay::judge::judge;
-
-    fn id(number: i64) -> Uuid {
-        Uuid::from_u128(number.unsigned_abs().into())
-    }
-
-    #[test]
-    fn an_exact_mirror_is_reduced_to_few_records() {
-        let mut decisive = DecisiveRecords::new(0);
-        for page in (0..10).rev() {
-            let positions = page * 1_000 + 1..=(page + 1) * 1_000;
-            let ours = |n| OwnRecord { offset: n - 1, position: n, event_id: id(n), epoch: 0 };
-            decisive.put_before(
-                positions.clone().map(ours).collect(),
-                positions.map(|n| (n, id(n))).collect(),
-            );
-        }
-        assert!(decisive.records.len() <= 4 && decisive.in_log.len() <= 4, "{decisive:?}");
-        assert_eq!((decisive.last_in_common(), decisive.count_not_in_log()), (10_000, 0));
-    }
-
-    proptest! {
-        #[test]
-        fn the_reduction_has_the_same_verdict(
-            written in prop::collection::vec((1_i64..12, prop::bool::weighted(0.7), 0..3), 1..30),
-            head in 0_i64..12,
-            page in 1_usize..8,
-        ) {
-            let record = |(offset, &(position, is_ours, epoch)): (i64, &(i64, bool, i32))| {
-                let event_id = if is_ours { id(position) } else { id(position + 100 + offset) };
-                OwnRecord { offset, position, event_id, epoch }
-            };
-            let records: Vec<OwnRecord> = (0..).zip(&written).map(record).collect();
-            let in_log: InLog = (1..=head).map(|position| (position, id(position))).collect();
-            let mut decisive = DecisiveRecords::new(1);
-            for page in records.rchunks(page) {
-                let there = page.iter().filter_map(|record| in_log.get_key_value(&record.position));
-                let there = there.map(|(position, event)| (*position, *event)).collect();
-                decisive.put_before(page.to_vec(), there);
-            }
-            let reduced = judge(&decisive.records, &decisive.in_log, 1, true);
-            prop_assert_eq!(judge(&records, &in_log, 1, true), reduced);
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! Comparison of a stretch of the topic with the log, by event ids rather than positions alone.
 //! Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 
 use passbook_shared::epoch::Epoch;
@@ -12,12 +15,15 @@ use super::reader::OwnRecord;
 pub(crate) type InLog = HashMap<i64, Uuid>;
 
 /// Result of comparing the end of a topic partition with the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Last common position of topic and log within the stretch; 0 if there is none.
     pub(crate) position: i64,
-    /// Latest epoch of any record.
+    /// Latest epoch of the records that were not out of order.
     pub(crate) latest: Epoch,
+    /// Latest epoch of all records that a relay can have written, overruled ones too: the topic
+    /// knows it.
+    pub(crate) announced: Epoch,
     /// Divergence of the topic from the log, if any.
     pub(crate) fork: Option<Divergence>,
     /// Number of records that no relay can have written at their offsets.
@@ -76,7 +82,7 @@ pub(crate) fn judge(
     if !is_whole && !begins.is_some_and(matches) {
         return None;
     }
-    let mut judged = Verdict { position: 0, latest: 0, fork: None, out_of_order: 0 };
+    let mut judged = Verdict::default();
     let known = records.iter().filter(|record| record.epoch <= epoch && matches(record));
     let published = Published::of(known);
     // Largest position that a relay of this log has published before the current record.
@@ -85,6 +91,9 @@ pub(crate) fn judge(
     for record in records {
         let position = record.position;
         let is_ours = matches(record);
+        if is_ours || record.is_plausible() {
+            judged.announced = judged.announced.max(record.epoch);
+        }
         if is_ours && record.epoch <= epoch {
             reached = reached.max(position);
         } else if published.overrule(record, record.epoch.min(epoch), reached) {
@@ -145,73 +154,5 @@ impl Published {
         self.0.range(since..).any(|(_, (position, offset))| {
             *position >= record.position && *position > reached && *offset > record.offset
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u128) -> Uuid {
-        Uuid::from_u128(number)
-    }
-
-    /// Builds the records of a topic from (position, event, epoch), from offset 0.
-    fn topic(records: &[(i64, u128, Epoch)]) -> Vec<OwnRecord> {
-        let ours = |(offset, (position, event, epoch)): (i64, &(i64, u128, Epoch))| OwnRecord {
-            offset,
-            position: *position,
-            event_id: id(*event),
-            epoch: *epoch,
-        };
-        (0..).zip(records).map(ours).collect()
-    }
-
-    /// Compares a topic with a log in which the event at each position has the position as its id.
-    fn judged(head: i64, records: &[(i64, u128, Epoch)]) -> Verdict {
-        let in_log =
-            (1..=head).map(|position| (position, id(position.unsigned_abs().into()))).collect();
-        judge(&topic(records), &in_log, 0, true).unwrap()
-    }
-
-    #[test]
-    fn a_topic_that_continues_with_other_events_forks_at_the_first_of_them() {
-        let found = judged(4, &[(1, 1, 0), (2, 2, 0), (3, 93, 0), (4, 94, 0)]);
-        assert_eq!(
-            (found.position, found.fork.and_then(|fork| fork.first).map(|first| first.position)),
-            (2, Some(3))
-        );
-        assert!(judged(2, &[(1, 1, 0), (2, 2, 0), (3, 3, 0)]).fork.is_some());
-    }
-
-    #[test]
-    fn a_forged_event_that_the_log_s_own_event_follows_is_no_fork() {
-        let found = judged(4, &[(1, 1, 0), (2, 92, 0), (2, 2, 0), (3, 3, 0), (4, 4, 0)]);
-        assert_eq!((found.position, found.fork, found.out_of_order), (4, None, 1));
-        // An event published before the forged one does not overrule it.
-        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 92, 0), (3, 93, 0)]).fork.is_some());
-    }
-
-    #[test]
-    fn an_overruled_record_stays_overruled_in_a_new_epoch() {
-        let in_log =
-            (1..=4).map(|position: i64| (position, id(position.unsigned_abs().into()))).collect();
-        let records = topic(&[(1, 1, 0), (2, 2, 0), (3, 93, 0), (3, 3, 0), (4, 4, 0)]);
-        for epoch in [0, 1, 5] {
-            assert_eq!(judge(&records, &in_log, epoch, true).unwrap().fork, None, "{epoch}");
-        }
-        // An event of an earlier epoch does not overrule one of a later epoch.
-        let records = topic(&[(1, 1, 1), (2, 92, 1), (4, 4, 0)]);
-        assert!(judge(&records, &in_log, 1, true).unwrap().fork.is_some());
-    }
-
-    #[test]
-    fn a_later_epoch_is_a_fork_unless_the_store_s_own_epoch_continues_after_it() {
-        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (2, 2, 1)]).fork.is_some());
-        let found = judged(3, &[(1, 1, 0), (2, 2, 0), (1, 1, 1), (3, 3, 0)]);
-        assert_eq!((found.position, found.fork, found.latest), (3, None, 0));
-        // A repeat of an event, old or new, does not hide the fork.
-        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 1), (1, 1, 0)]).fork.is_some());
-        assert!(judged(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 0), (3, 3, 1), (3, 3, 0)]).fork.is_some());
     }
 }

@@ -2,6 +2,9 @@
 //! partitions. It has no message timeout, because dropped messages would leave holes. A failed
 //! delivery, or none for some time, ends the session.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,6 +1,9 @@
 //! Reader of topic partitions. Anyone may have written to the topic: records that are not of this
 //! store are counted and skipped.
 
+#[cfg(test)]
+pub(super) mod tests;
+
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -55,7 +58,7 @@ pub(crate) struct PassedOver {
     /// From another store.
     pub(crate) foreign: u64,
     /// One of the other stores.
-    pub(crate) stranger: Option<Uuid>,
+    pub(crate) other_store: Option<Uuid>,
     /// From another partition.
     pub(crate) misplaced: u64,
     /// At a place where no relay can have written.
@@ -142,7 +145,7 @@ impl Reader {
         match cloud_event::decode(value) {
             Ok(read) if read.store_id != self.store_id => {
                 passed_over.foreign += 1;
-                passed_over.stranger = Some(read.store_id);
+                passed_over.other_store = Some(read.store_id);
             }
             Ok(read) if read.event.position.partition != partition => passed_over.misplaced += 1,
             Ok(read) => {
@@ -168,9 +171,10 @@ impl PassedOver {
     /// Describes the skipped records for operators.
     pub(crate) fn summary(&self) -> String {
         let of = |count, what: String| (count > 0).then(|| format!("{count} {what}"));
-        let stranger = self.stranger.map(|store| format!(" (such as {store})")).unwrap_or_default();
+        let other_store =
+            self.other_store.map(|store| format!(" (such as {store})")).unwrap_or_default();
         let kinds = [
-            of(self.foreign, format!("of another store{stranger}")),
+            of(self.foreign, format!("of another store{other_store}")),
             of(self.unreadable, "that cannot be decoded".to_owned()),
             of(self.misplaced, "of another partition".to_owned()),
             of(self.out_of_order, "at positions that continue no others".to_owned()),

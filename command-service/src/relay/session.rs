@@ -41,7 +41,7 @@ pub(super) struct Session<'a> {
     /// Partitions of this relay that are forked: nothing is published from them.
     forked: BTreeSet<Partition>,
     /// Last common position and description, for partitions that end with skipped records.
-    strangers: BTreeMap<Partition, (i64, String)>,
+    skipped: BTreeMap<Partition, (i64, String)>,
     /// Heads of the log as last read.
     heads: Vec<i64>,
 }
@@ -73,7 +73,7 @@ impl<'a> Session<'a> {
             sent: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             forked: BTreeSet::new(),
-            strangers: BTreeMap::new(),
+            skipped: BTreeMap::new(),
             heads: Vec::new(),
         }
     }

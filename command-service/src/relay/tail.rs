@@ -1,5 +1,8 @@
 //! Comparison of the topic's tail with the log, as far back as certainty requires.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -67,8 +70,8 @@ impl Tail {
     /// Reads the last records, then further back until no earlier record can contradict the log.
     ///
     /// No relay publishes a position larger than the number of records up to it. Once the records
-    /// reach back to an offset at or below the largest common position, all earlier records have
-    /// smaller positions. Repeats of old records at the end, however many, therefore hide no fork.
+    /// reach back to an offset below the largest common position, all earlier records have smaller
+    /// positions. Repeats of old records at the end, however many, therefore hide no fork.
     pub(crate) async fn of(
         &self,
         connection: &mut PgConnection,
@@ -87,7 +90,7 @@ impl Tail {
             decisive.put_before(stretch.ours, in_log);
             passed_over.add(&stretch.passed_over);
             let is_whole = from == low || decisive.count_not_in_log() >= ENOUGH;
-            if (is_whole || from <= decisive.last_in_common())
+            if (is_whole || decisive.outweigh(from))
                 && let Some(judged) =
                     judge(&decisive.records, &decisive.in_log, self.epoch, is_whole)
             {
@@ -125,7 +128,7 @@ impl Tail {
             reader.scan(partition, from, until, &mut passed_over, |seen| {
                 match seen {
                     Seen::Own(record, _) if record.epoch > latest => beyond += 1,
-                    Seen::Own(record, _) if !restores.gave_up(record.epoch, record.position) => {
+                    Seen::Own(record, _) if !restores.voided(record.epoch, record.position) => {
                         ours.push(record)
                     }
                     Seen::Own(..) | Seen::Other => {}
@@ -144,7 +147,7 @@ impl PassedOver {
         self.unreadable += other.unreadable;
         self.foreign += other.foreign;
         self.misplaced += other.misplaced;
-        self.stranger = other.stranger.or(self.stranger);
+        self.other_store = other.other_store.or(self.other_store);
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
         Ordering::Greater => {
             Err(RelayError::TooManyPartitions { topic: kafka.kafka_topic.clone(), found, expected })
         }
-        Ordering::Less if found == 0 => make(kafka, expected).await,
+        Ordering::Less if found == 0 => create(kafka, expected).await,
         Ordering::Less => {
             is_not_foreign(kafka.clone(), store.store_id, (0..expected).take(found).collect())
                 .await?;
@@ -66,7 +66,7 @@ async fn is_not_foreign(
                 ControlFlow::Continue(())
             })?;
         }
-        match others.stranger {
+        match others.other_store {
             Some(theirs) if !is_ours => {
                 Err(RelayError::ForeignTopic { topic: kafka.kafka_topic, theirs, ours: store_id })
             }
@@ -76,12 +76,12 @@ async fn is_not_foreign(
     tokio::task::spawn_blocking(look).await?
 }
 
-async fn make(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {
+async fn create(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {
     let topic = &kafka.kafka_topic;
     tracing::info!(topic, partitions, "creating the topic");
     let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(BROKER_DEFAULT));
     let new = UNLIMITED_RETENTION.iter().fold(new, |new, (name, value)| new.set(name, value));
-    done(topic, admin(kafka)?.create_topics([&new], &options()).await?)
+    created(topic, admin(kafka)?.create_topics([&new], &options()).await?)
 }
 
 async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Result<(), RelayError> {
@@ -97,7 +97,7 @@ async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Resul
         })?;
     }
     let wanted = usize::from(partitions.unsigned_abs());
-    done(topic, admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await?)
+    created(topic, admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await?)
 }
 
 fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, RelayError> {
@@ -108,7 +108,7 @@ fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT))
 }
 
-fn done(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
+fn created(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
     for result in results {
         match result {
             // Another instance was faster.

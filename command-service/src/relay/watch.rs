@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Watch {
     consumer: Arc<BaseConsumer>,
     topic: Arc<str>,
-    asked: Option<JoinHandle<Result<(), RelayError>>>,
+    pending: Option<JoinHandle<Result<(), RelayError>>>,
 }
 
 impl Watch {
@@ -30,23 +30,23 @@ impl Watch {
         Ok(Self {
             consumer: Arc::new(consumer),
             topic: kafka.kafka_topic.as_str().into(),
-            asked: None,
+            pending: None,
         })
     }
 
     /// Fails if the previous check found the topic truncated. Starts the next check in the
     /// background: each partition must end at or after its offset.
     pub(super) async fn check(&mut self, ends: Vec<(Partition, i64)>) -> Result<(), RelayError> {
-        if let Some(asked) = self.asked.take() {
+        if let Some(pending) = self.pending.take() {
             // A slow broker must not delay the relay: the check is looked at on the next call.
-            if !asked.is_finished() {
-                self.asked = Some(asked);
+            if !pending.is_finished() {
+                self.pending = Some(pending);
                 return Ok(());
             }
-            asked.await??;
+            pending.await??;
         }
         let (consumer, topic) = (Arc::clone(&self.consumer), Arc::clone(&self.topic));
-        self.asked = Some(tokio::task::spawn_blocking(move || {
+        self.pending = Some(tokio::task::spawn_blocking(move || {
             ends.into_iter().try_for_each(|(partition, expected)| {
                 let (_, end) = consumer.fetch_watermarks(&topic, partition.into(), TIMEOUT)?;
                 if end < expected {

@@ -1,15 +1,20 @@
 //! Survey and acceptance of a restored log.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::{self, Epoch};
 use passbook_shared::partition::Partition;
+use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::store_description::Restore;
 use sqlx::PgPool;
 use thiserror::Error;
 use tokio::sync::Mutex;
+use tokio::task::JoinError;
 
 use super::standing::Standing;
 use super::survey::{Survey, SurveyError, survey};
@@ -39,7 +44,7 @@ pub struct ForkRef {
     pub topic_position: i64,
 }
 
-/// Error of accepting a restore. Nothing was changed.
+/// Error of accepting a restore. Nothing was changed, except maybe by [`Self::Task`].
 #[derive(Debug, Error)]
 pub enum AcceptError {
     /// The survey failed.
@@ -60,6 +65,9 @@ pub enum AcceptError {
     /// The store is in the last possible epoch.
     #[error("no later epoch is possible")]
     NoEpochLeft,
+    /// The task of the acceptance panicked.
+    #[error("the acceptance failed: {0}")]
+    Task(#[from] JoinError),
 }
 
 impl From<sqlx::Error> for AcceptError {
@@ -90,13 +98,34 @@ impl Desk {
         Ok(found)
     }
 
+    /// Waits for `shutdown`, and then for the acceptance that is under way.
+    ///
+    /// # Errors
+    /// Never fails.
+    pub async fn finish(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        shutdown.cancelled().await;
+        drop(self.turn.lock().await);
+        Ok(())
+    }
+
     /// Accepts the log in its present state if the forks are still the ones that were shown. Begins
     /// an epoch later than any that the store, the topic and `above` know. `force` permits this
-    /// without a fork.
+    /// without a fork. The acceptance goes on if the caller goes away.
     ///
     /// # Errors
     /// See [`AcceptError`].
     pub async fn accept(
+        &self,
+        shown: Vec<ForkRef>,
+        force: bool,
+        above: Option<Epoch>,
+    ) -> Result<Restore, AcceptError> {
+        let desk = self.clone();
+        // Half of an acceptance is an epoch that the topic does not know.
+        tokio::spawn(async move { desk.accept_whole(shown, force, above).await }).await?
+    }
+
+    async fn accept_whole(
         &self,
         mut shown: Vec<ForkRef>,
         force: bool,
@@ -112,14 +141,7 @@ impl Desk {
         if shown.is_empty() && !force {
             return Err(AcceptError::NothingToAccept);
         }
-        let above = above.unwrap_or_default();
-        if above > found.latest.saturating_add(epoch::MOST_AHEAD) {
-            return Err(AcceptError::EpochTooFar { latest: found.latest });
-        }
-        let new_epoch = found.latest.max(above).saturating_add(1);
-        if new_epoch > epoch::LARGEST {
-            return Err(AcceptError::NoEpochLeft);
-        }
+        let new_epoch = new_epoch(found.latest, above.unwrap_or_default())?;
         let kept: BTreeMap<Partition, i64> =
             found.forks.iter().map(|fork| (fork.fork.partition, fork.kept)).collect();
         let mut connection = self.pool.acquire().await?;
@@ -147,6 +169,15 @@ impl Desk {
         tracing::warn!(epoch = new_epoch, kept, force, "an operator has accepted a restored log");
         accepted.ok_or_else(|| sqlx::Error::RowNotFound.into())
     }
+}
+
+/// Returns the epoch after the latest one and `above`.
+fn new_epoch(latest: Epoch, above: Epoch) -> Result<Epoch, AcceptError> {
+    if above > latest.saturating_add(epoch::MOST_AHEAD) {
+        return Err(AcceptError::EpochTooFar { latest });
+    }
+    let new_epoch = latest.max(above).saturating_add(1);
+    if new_epoch > epoch::LARGEST { Err(AcceptError::NoEpochLeft) } else { Ok(new_epoch) }
 }
 
 /// Returns the events to publish once more: of each forked partition the last one that is kept and

@@ -2,6 +2,9 @@
 //! refused append. Every instance thus refuses commands on a fork and reports unready, whichever
 //! instance's relay has found the fork.
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +23,7 @@ use crate::metrics;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// Maximum number of forks that readiness describes in full.
-const TOLD: usize = 3;
+const DESCRIBED: usize = 3;
 
 /// Epoch and forks of the store. Cheap to clone; clones share their state.
 #[derive(Debug, Clone)]
@@ -68,6 +71,11 @@ impl Standing {
             })
         })
         .await?;
+        self.take(known);
+        Ok(())
+    }
+
+    fn take(&self, known: Known) {
         metrics::forked_partitions(known.forks.len());
         if known.forks.is_empty() {
             self.health.ok("log");
@@ -75,7 +83,6 @@ impl Standing {
             self.health.failing("log", describe(known.forks.values()));
         }
         self.known.send_replace(known);
-        Ok(())
     }
 
     /// Refreshes every second until `shutdown`.
@@ -96,8 +103,8 @@ impl Standing {
 
 /// Describes the forks for operators.
 fn describe<'f>(forks: impl ExactSizeIterator<Item = &'f Fork>) -> String {
-    let more = forks.len().saturating_sub(TOLD);
-    let forks = forks.take(TOLD).map(|fork| {
+    let more = forks.len().saturating_sub(DESCRIBED);
+    let forks = forks.take(DESCRIBED).map(|fork| {
         let Fork { partition, log_position, topic_position, reason } = fork;
         format!(
             "partition {partition} (the log ends at {log_position}, the topic at \

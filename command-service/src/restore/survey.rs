@@ -88,7 +88,7 @@ pub(super) async fn survey(
     let (mut ends, mut latest) = (BTreeMap::new(), epoch);
     for partition in 0..store.partitions {
         let end = tail.of(&mut *connection, partition).await?;
-        latest = latest.max(end.judged.latest);
+        latest = latest.max(end.judged.latest).max(end.judged.announced);
         if let Some(found) = &end.judged.fork {
             let head = feed::heads(&mut *connection)
                 .await?

@@ -101,13 +101,13 @@ impl Startup {
     }
 
     /// Builds the dependencies of the routes.
-    pub(super) fn app(&self, lanes: Lanes, snapshot_key: SnapshotKey) -> App {
-        let Self { config, store, standing, clock, pool, .. } = self;
+    pub(super) fn app(&mut self, lanes: Lanes, snapshot_key: SnapshotKey) -> App {
+        let desk = self.start_desk();
+        let Self { config, store, standing, clock, pool, .. } = &*self;
         // A pool of its own, so that searches never keep the projection from filling holes.
         let feed = self.read_pool(FEED_CONNECTIONS);
         let snapshots = Snapshots::only_read(snapshot_key);
         let verify = limited(&config.database_url, "passbook-verify");
-        let desk = Desk::new(config.kafka.clone(), *store, self.read_pool(1), standing.clone());
         let topic_document = http::topic_document(&config.kafka.kafka_topic, store.partitions);
         App {
             feed_turns: Turns::new(FEED_CONNECTIONS as usize, lanes.clone()),
@@ -117,10 +117,17 @@ impl Startup {
             checker: Arc::new(Checker::new(verify, store.partitions)),
             standing: standing.clone(),
             clock: clock.clone(),
-            desk: Arc::new(desk),
+            desk,
             topic_document: topic_document.to_string().into(),
             require_idempotency_key: config.require_idempotency_key,
         }
+    }
+
+    fn start_desk(&mut self) -> Desk {
+        let (kafka, standing) = (self.config.kafka.clone(), self.standing.clone());
+        let desk = Desk::new(kafka, self.store, self.read_pool(1), standing);
+        self.tasks.spawn("the restore desk", desk.clone().finish(self.shutdown.clone()));
+        desk
     }
 
     fn read_pool(&self, connections: u32) -> PgPool {

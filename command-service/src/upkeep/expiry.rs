@@ -1,6 +1,9 @@
 //! Expiry of holds by events of their own, including holds that expired while the service was down.
 //! The decider ensures a single event: a hold that has ended cannot expire.
 
+#[cfg(test)]
+mod tests;
+
 use passbook_shared::recorded_event::CommandContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -11,7 +14,7 @@ use crate::lanes::Lanes;
 use crate::log::in_time;
 use crate::log::past::{DueHold, due_holds};
 use crate::metrics;
-use crate::outcome::{Accepted, Answer, CommandResult, Outcome};
+use crate::outcome::{CommandResult, Outcome};
 use crate::request::CommandRequest;
 
 const PAGE: usize = 1_000;
@@ -36,10 +39,7 @@ pub(super) async fn expire_due(connection: &mut PgConnection, lanes: &Lanes) -> 
 
 /// False if the hold has ended in another way, or could not be expired.
 fn has_expired(result: &CommandResult) -> bool {
-    let Ok(Answer { outcome: Outcome::Accepted(Accepted { own, .. }), .. }) = result else {
-        return false;
-    };
-    !own.events.is_empty()
+    matches!(result, Ok(Outcome::Accepted { own, .. }) if !own.events.is_empty())
 }
 
 fn expire(hold: &DueHold) -> CommandRequest {

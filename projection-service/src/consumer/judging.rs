@@ -125,7 +125,7 @@ fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, Strin
         ));
     }
     let restores = accepted.by_partition.get(&partition);
-    if restores.is_some_and(|restores| restores.gave_up(*epoch, recorded.position.number)) {
+    if restores.is_some_and(|restores| restores.voided(*epoch, recorded.position.number)) {
         return Err((
             Flaw::GivenUp,
             format!("{} of epoch {epoch} was given up", recorded.position),

@@ -1,9 +1,7 @@
 //! Outcomes as far as the requests determine them: without ids and times that the service chooses.
 
 use command_service::domain::{AccountSummary, Refusal};
-use command_service::outcome::{
-    Accepted, AccountChange, Answer, CommandError, CommandResult, Outcome,
-};
+use command_service::outcome::{AccountChange, CommandError, CommandResult, Outcome};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
@@ -69,10 +67,10 @@ impl Observed {
     pub(super) fn by_service(result: &CommandResult) -> Self {
         match result {
             Err(error) => Self::Error(error.clone()),
-            Ok(Answer { replayed, outcome: Outcome::Refused(refusal) }) => {
+            Ok(Outcome::Refused { replayed, refusal }) => {
                 Self::Refused { replayed: *replayed, refusal: refusal.clone() }.timeless()
             }
-            Ok(Answer { replayed, outcome: Outcome::Accepted(Accepted { own, to }) }) => {
+            Ok(Outcome::Accepted { replayed, own, to }) => {
                 Self::Done { replayed: *replayed, own: change(own), to: to.as_ref().map(change) }
                     .timeless()
             }

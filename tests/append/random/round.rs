@@ -51,15 +51,15 @@ pub(super) struct Wish {
 
 /// Accounts and requests of a round so far.
 pub(super) struct Round {
-    seed: u64,
+    number: u64,
     accounts: Vec<Uuid>,
     requests: Vec<CommandRequest>,
 }
 
 impl Round {
-    pub(super) fn new(seed: u64) -> Self {
-        let accounts = (0..ACCOUNTS).map(|n| id(seed, "account", n as u64)).collect();
-        Self { seed, accounts, requests: Vec::new() }
+    pub(super) fn new(number: u64) -> Self {
+        let accounts = (0..ACCOUNTS).map(|n| id(number, "account", n as u64)).collect();
+        Self { number, accounts, requests: Vec::new() }
     }
 
     /// Returns requests without two of the same key or transfer id, which a set may not have.
@@ -131,7 +131,7 @@ impl Round {
                 };
                 let pool = if choice.is_multiple_of(2) { 6 } else { 1 << 20 };
                 Command::Transfer(Transfer {
-                    transfer_id: id(self.seed, "transfer", choice / 2 % pool),
+                    transfer_id: id(self.number, "transfer", choice / 2 % pool),
                     to: self.accounts[to],
                     amount: going_out(),
                     reference: reference_text,
@@ -186,7 +186,7 @@ impl Round {
 
     fn hold_id(&self, choice: u64) -> Uuid {
         let pool = if choice.is_multiple_of(2) { 4 } else { 1 << 20 };
-        id(self.seed, "hold", choice / 2 % pool)
+        id(self.number, "hold", choice / 2 % pool)
     }
 
     /// Returns mostly the id of a hold that the account has or had.

@@ -1,20 +1,19 @@
 //! Random steps of a round.
 
-use command_service::domain::Command;
-use command_service::request::CommandRequest;
 use passbook_shared::money::MAX_AMOUNT;
-use uuid::Uuid;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
 
-use super::dice::Dice;
-use super::reference::Reference;
-use super::round::{ACCOUNTS, Kind, Round, Wish};
+use super::round::{ACCOUNTS, Kind, Wish};
 
 /// Requests that are sent at once to one of the instances.
 #[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) instance: usize,
     pub(super) way: Way,
-    pub(super) requests: Vec<CommandRequest>,
+    pub(super) wishes: Vec<Wish>,
 }
 
 /// Way of sending the requests of a step.
@@ -37,7 +36,8 @@ impl Way {
     }
 }
 
-const LENGTH: usize = 40;
+/// Maximum number of steps after the openings.
+const LONGEST: usize = 80;
 
 #[rustfmt::skip]
 const KINDS: &[Kind] = &[
@@ -67,54 +67,42 @@ const WAYS: &[Way] = &[
 const WHO: &[usize] = &[0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4];
 
 /// Returns the steps of a round, which first opens most of the accounts.
-pub(super) fn steps(seed: u64) -> Vec<Step> {
-    let (dice, mut round, mut reference) =
-        (&mut Dice::new(seed), Round::new(seed), Reference::default());
-    let mut steps = Vec::new();
-    let mut add = |instance, way: Way, wishes: Vec<Wish>| {
-        let requests = round.requests(way, &wishes, &reference);
-        reference.answer(&requests, way.all_or_none());
-        steps.push(Step { instance, way, requests });
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let opening = |who| {
+        let opening = wish().prop_map(move |wish| {
+            let wish = Wish { kind: Kind::Open, who, key: None, expected: None, ..wish };
+            Step { instance: 0, way: Way::Alone, wishes: vec![wish] }
+        });
+        option::weighted(0.875, opening)
     };
-    for who in 0..ACCOUNTS {
-        if !dice.one_in(8) {
-            add(
-                0,
-                Way::Alone,
-                vec![Wish { kind: Kind::Open, who, key: None, expected: None, ..wish(dice) }],
-            );
-        }
-    }
-    for _ in 0..LENGTH {
-        let way = dice.of(WAYS);
-        let many = if matches!(way, Way::Alone | Way::DryRun) { 1 } else { 2 + dice.roll(5) };
-        add(dice.of(&[0, 1]), way, (0..many).map(|_| wish(dice)).collect());
-    }
-    steps
+    let openings: Vec<_> = (0..ACCOUNTS).map(opening).collect();
+    (openings, vec(step(), 1..LONGEST))
+        .prop_map(|(openings, steps)| openings.into_iter().flatten().chain(steps).collect())
 }
 
-fn wish(dice: &mut Dice) -> Wish {
-    Wish {
-        kind: dice.of(KINDS),
-        who: dice.of(WHO),
-        whom: dice.of(WHO),
-        amount: if dice.one_in(60) { MAX_AMOUNT } else { dice.of(&[1, 2, 3, 4, 5, 5, 10, 20]) },
-        choice: dice.roll(1 << 20),
-        key: if dice.one_in(3) { Some(dice.roll(8)) } else { None },
-        expected: if dice.one_in(8) { Some(dice.of(&[-1, 0, 0, 0, 1])) } else { None },
-    }
+fn step() -> impl Strategy<Value = Step> {
+    (0..2_usize, select(WAYS), vec(wish(), 1..7)).prop_map(|(instance, way, mut wishes)| {
+        if matches!(way, Way::Alone | Way::DryRun) {
+            wishes.truncate(1);
+        }
+        Step { instance, way, wishes }
+    })
 }
 
-/// Returns a step with other accounts and transfers, for a log that already has those of the
-/// original.
-pub(super) fn renamed(step: &Step, salt: u64) -> Step {
-    let other = |id: Uuid| Uuid::new_v5(&id, &salt.to_be_bytes());
-    let mut step = step.clone();
-    for request in &mut step.requests {
-        (request.account_id, request.command_id) = (other(request.account_id), Uuid::new_v4());
-        if let Command::Transfer(transfer) = &mut request.command {
-            (transfer.to, transfer.transfer_id) = (other(transfer.to), other(transfer.transfer_id));
-        }
-    }
-    step
+fn wish() -> impl Strategy<Value = Wish> {
+    let amount = prop_oneof![59 => select(&[1, 2, 3, 4, 5, 5, 10, 20][..]), 1 => Just(MAX_AMOUNT)];
+    let key = option::weighted(0.33, 0..8_u64);
+    let expected = option::weighted(0.125, select(&[0, 0, 0, -1, 1][..]));
+    let choice = 0..1_u64 << 20;
+    (select(KINDS), select(WHO), select(WHO), amount, choice, key, expected).prop_map(
+        |(kind, who, whom, amount, choice, key, expected)| Wish {
+            kind,
+            who,
+            whom,
+            amount,
+            choice,
+            key,
+            expected,
+        },
+    )
 }

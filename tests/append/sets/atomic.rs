@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::{again, assert_same_outcomes};
 use crate::log::Log;
-use crate::requests::{accepted, done, money, opening, refused, request, transfer, with_key};
+use crate::requests::{
+    accepted, money, opening, refused, request, transfer, transferred, with_key,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_command_sees_the_ones_before_it_and_a_repeat_changes_nothing() {
@@ -38,13 +40,12 @@ async fn each_command_sees_the_ones_before_it_and_a_repeat_changes_nothing() {
 
     set.pop();
     let first = instance.lanes.submit_together(again(&set), true).await;
-    assert!(first.iter().all(|result| !result.as_ref().unwrap().replayed));
-    assert_eq!(done(first[9].clone()).own.account.balance, 0);
-    assert_eq!(done(first[9].clone()).to.unwrap().account.balance, 20);
+    assert!(first.iter().all(|result| !result.as_ref().unwrap().is_replay()));
+    assert_eq!(transferred(first[9].clone()).map(|leg| leg.account.balance), [0, 20]);
     let elsewhere = log.instance();
     for instance in [&instance, &elsewhere] {
         let second = instance.lanes.submit_together(again(&set), true).await;
-        assert!(second.iter().all(|result| result.as_ref().unwrap().replayed));
+        assert!(second.iter().all(|result| result.as_ref().unwrap().is_replay()));
         assert_same_outcomes(&first, &second);
     }
     assert_eq!(log.events().await.len(), 2 + 15);
@@ -99,19 +100,16 @@ async fn a_set_that_reuses_the_id_of_another_transfer_is_aborted() {
                 .filter(|result| matches!(result, Err(CommandError::SetAborted)))
                 .count();
             assert_eq!(aborted, 1, "{results:?}");
-            let refusals =
-                results.into_iter().filter_map(|result| result.ok()).map(|answer| answer.outcome);
-            assert!(
-                refusals
-                    .into_iter()
-                    .all(|outcome| matches!(outcome, Outcome::Refused(Refusal::TransferExists)))
-            );
+            let is_refusal = |outcome| {
+                matches!(outcome, Outcome::Refused { refusal: Refusal::TransferExists, .. })
+            };
+            assert!(results.into_iter().flatten().all(is_refusal));
         }
     }
     // With the same content it is a repeat of that transfer, and the rest is executed.
     let results = instance.lanes.submit_together(again(&[deposit, done]), true).await;
     assert_eq!(
-        results.iter().map(|result| result.as_ref().unwrap().replayed).collect::<Vec<_>>(),
+        results.iter().map(|result| result.as_ref().unwrap().is_replay()).collect::<Vec<_>>(),
         [false, true]
     );
     assert_eq!(log.events().await.len(), 4 + 2 + 1);

@@ -46,13 +46,13 @@ async fn commands_are_accepted_or_refused_one_by_one_in_their_order() {
     let first = instance.lanes.submit_each(again(&many)).await;
     let taken = first
         .iter()
-        .filter(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_)))
+        .filter(|result| matches!(result.as_ref().unwrap(), Outcome::Accepted { .. }))
         .count();
     assert_eq!(taken, 12, "withdrawals of 1 from 12");
     assert!(
         first[..12]
             .iter()
-            .all(|result| matches!(result.as_ref().unwrap().outcome, Outcome::Accepted(_)))
+            .all(|result| matches!(result.as_ref().unwrap(), Outcome::Accepted { .. }))
     );
     assert_same_outcomes(&first, &instance.lanes.submit_each(again(&many)).await);
     assert_eq!(log.events().await.len(), 8 + 12);
@@ -84,7 +84,7 @@ async fn an_import_has_the_same_outcomes_in_every_order_of_repeats() {
         .map(|(n, request)| with_key(request, &format!("{n}")))
         .collect();
     let first = instance.lanes.submit_each(again(&import)).await;
-    assert!(first.iter().all(|result| !result.as_ref().unwrap().replayed));
+    assert!(first.iter().all(|result| !result.as_ref().unwrap().is_replay()));
     let events = log.events().await;
 
     let elsewhere = log.instance();
@@ -97,7 +97,7 @@ async fn an_import_has_the_same_outcomes_in_every_order_of_repeats() {
         for chunk in order.chunks(50) {
             let requests: Vec<CommandRequest> = chunk.iter().map(|n| import[*n].clone()).collect();
             let second = instance.lanes.submit_each(again(&requests)).await;
-            assert!(second.iter().all(|result| result.as_ref().unwrap().replayed));
+            assert!(second.iter().all(|result| result.as_ref().unwrap().is_replay()));
             assert_same_outcomes(
                 &chunk.iter().map(|n| first[*n].clone()).collect::<Vec<_>>(),
                 &second,

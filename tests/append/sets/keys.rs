@@ -26,9 +26,9 @@ async fn the_refusal_that_aborted_a_set_is_kept_under_its_key() {
     accepted(instance.send(request(accounts[1], Command::Deposit(money(1)))).await);
     let second = instance.lanes.submit_together(again(&set), true).await;
     assert_same_outcomes(&first, &second);
-    assert!(matches!(second[1].as_ref().unwrap().outcome, Outcome::Refused(_)));
+    assert!(matches!(second[1].as_ref().unwrap(), Outcome::Refused { .. }));
     // The keys of the aborted commands are free.
-    assert!(!instance.send(again(&set)[0].clone()).await.unwrap().replayed);
+    assert!(!instance.send(again(&set)[0].clone()).await.unwrap().is_replay());
     assert_eq!(log.events().await.len(), 8);
     instance.end().await;
     log.end().await;
@@ -62,7 +62,7 @@ async fn a_refusal_due_to_its_own_set_is_not_kept_under_its_key() {
         for instance in [&here, &there] {
             let results = instance.lanes.submit_together(again(set), true).await;
             assert_eq!(refused(results[1].clone()), *refusal);
-            assert!(!results[1].as_ref().unwrap().replayed);
+            assert!(!results[1].as_ref().unwrap().is_replay());
             accepted(here.send(request(accounts[1], Command::Deposit(money(1)))).await);
         }
     }
@@ -93,11 +93,11 @@ async fn a_failed_precondition_is_not_kept_and_not_compared_with_repeats() {
     let in_a_set = here.lanes.submit_together(vec![withdraw(Some(1))], true).await;
     assert_eq!(refused(in_a_set[0].clone()), Refusal::VersionMismatch { current_version: 2 });
     let first = here.send(withdraw(Some(2))).await.unwrap();
-    assert!(!first.replayed);
+    assert!(!first.is_replay());
     // Every repeat gets the first answer, whatever version it expects.
     for expected in [None, Some(2), Some(3), Some(9)] {
         let repeat = there.send(withdraw(expected)).await.unwrap();
-        assert_eq!((outcome(&repeat), repeat.replayed), (outcome(&first), true), "{expected:?}");
+        assert_eq!((outcome(&repeat), repeat.is_replay()), (outcome(&first), true), "{expected:?}");
     }
     assert_eq!(log.events().await.len(), 3);
     join_all([here.end(), there.end()]).await;
@@ -123,7 +123,7 @@ async fn a_key_kept_with_its_precondition_still_replays() {
         .await
         .unwrap();
     let repeat = instance.send(again(&[withdraw]).remove(0)).await.unwrap();
-    assert_eq!((outcome(&repeat), repeat.replayed), (outcome(&first), true));
+    assert_eq!((outcome(&repeat), repeat.is_replay()), (outcome(&first), true));
     instance.end().await;
     log.end().await;
 }

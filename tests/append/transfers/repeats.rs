@@ -1,7 +1,7 @@
 //! Repeated transfers, by key and by transfer id.
 
 use command_service::domain::{Command, Refusal};
-use command_service::outcome::{Answer, CommandError, Outcome};
+use command_service::outcome::{CommandError, Outcome};
 use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::event::AccountFrozen;
@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::assert_both_legs;
 use crate::log::Log;
-use crate::requests::{accepted, money, outcome, refused, request, transfer, with_key};
+use crate::requests::{
+    accepted, money, outcome, refused, request, transfer, transferred, with_key,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_has_one_effect_by_its_key_and_by_its_id() {
@@ -25,14 +27,14 @@ async fn a_transfer_has_one_effect_by_its_key_and_by_its_id() {
     let answers =
         join_all((0..30).map(|n| instance.send(again(if n % 2 == 0 { &one } else { &unkeyed }))))
             .await;
-    let answers: Vec<Answer> = answers.into_iter().map(Result::unwrap).collect();
+    let answers: Vec<Outcome> = answers.into_iter().map(Result::unwrap).collect();
     assert!(
         answers.iter().all(|answer| outcome(answer) == outcome(&answers[0])),
         "the answers differ"
     );
-    assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
-    let Outcome::Accepted(first) = &answers[0].outcome else { panic!("refused") };
-    assert_eq!((first.own.account.balance, first.to.as_ref().unwrap().account.balance), (70, 130));
+    assert_eq!(answers.iter().filter(|answer| !answer.is_replay()).count(), 1);
+    let [sent, received] = transferred(Ok(answers[0].clone()));
+    assert_eq!((sent.account.balance, received.account.balance), (70, 130));
 
     // Another instance replays it from the log. Other content under the same id is refused.
     let elsewhere = log.instance();
@@ -73,7 +75,7 @@ async fn a_transfer_is_replayed_whatever_the_state_of_its_accounts() {
         for key in [None, Some("one"), Some("other"), Some("one")] {
             let answer = instance.send(again(key)).await.unwrap();
             assert_eq!(
-                (outcome(&answer), answer.replayed),
+                (outcome(&answer), answer.is_replay()),
                 (outcome(&first), true),
                 "frozen {frozen:?}, key {key:?}"
             );

@@ -71,8 +71,7 @@ impl Facts {
             let restores = store.restores_of(partition);
             let is_fork = |&(epoch, position, event): &Record| {
                 let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
-                !restores.gave_up(epoch, position)
-                    && (epoch > store.epoch || in_log != Some(&event))
+                !restores.voided(epoch, position) && (epoch > store.epoch || in_log != Some(&event))
             };
             if records.iter().any(is_fork) {
                 forked.insert(partition);
@@ -91,7 +90,7 @@ impl Facts {
         let state = |&(epoch, position, event): &Record| {
             let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
             match in_log {
-                _ if restores.gave_up(epoch, position) => "given up",
+                _ if restores.voided(epoch, position) => "given up",
                 _ if epoch > store.epoch => "OF A LATER EPOCH",
                 Some(id) if *id == event => "in the log",
                 Some(_) => "NOT THE LOG'S",
@@ -127,7 +126,7 @@ impl Facts {
                 let mut followed = Vec::new();
                 for &(epoch, position, event) in records {
                     let is_next = usize::try_from(position)? == followed.len() + 1;
-                    if is_next && !restores.gave_up(epoch, position) {
+                    if is_next && !restores.voided(epoch, position) {
                         followed.push(event);
                     }
                 }

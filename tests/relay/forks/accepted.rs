@@ -91,13 +91,8 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch(
     relay.end().await;
 
     // The log of before: without the accepted restore and the events after it.
-    pipeline
-        .restore(
-            "DELETE FROM passbook.epochs;
-                    DELETE FROM passbook.events WHERE partition = 3 AND position > 2;
-                    UPDATE passbook.log_head SET position = 2 WHERE partition = 3",
-        )
-        .await;
+    pipeline.restore("DELETE FROM passbook.epochs").await;
+    pipeline.lose_after(2).await;
     let relay = pipeline.relay();
     reports_fork(&relay, &["partition 3 (the log ends at 2, the topic at 5)"]).await;
     let desk = pipeline.desk(&relay.standing);
@@ -117,6 +112,31 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch(
     pipeline.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acceptance_is_announced_though_its_caller_goes_away() {
+    let pipeline = Pipeline::start().await;
+    pipeline.append(2).await;
+    let relay = pipeline.relay();
+    pipeline.mirrored().await;
+    let desk = pipeline.desk(&relay.standing);
+    relay.end().await;
+    // Stops the acceptance where it begins the epoch.
+    let mut transaction = pipeline.pool.begin().await.unwrap();
+    let lock = "SELECT FROM passbook.log_head FOR UPDATE";
+    sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+    tokio::select! {
+        accepted = desk.accept(Vec::new(), true, None) => panic!("{accepted:?}"),
+        () = pipeline.waits_for_lock() => {}
+    }
+    transaction.rollback().await.unwrap();
+    // The survey takes its turn after the acceptance.
+    assert_eq!(desk.survey(0).await.unwrap().epoch, 1);
+    pipeline.restore("DELETE FROM passbook.epochs").await;
+    let found = desk.survey(0).await.unwrap();
+    assert_eq!((found.epoch, found.latest), (0, 1), "the topic knows epoch 1");
+    pipeline.end().await;
+}
+
 /// Accepts while no relay runs, and restores a backup from before that.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_does_not_begin_a_second_time_though_no_relay_has_published_in_it() {
@@ -128,13 +148,8 @@ async fn an_epoch_does_not_begin_a_second_time_though_no_relay_has_published_in_
     let found = desk.survey(10).await.unwrap();
     relay.end().await;
     assert_eq!(desk.accept(shown(&found.forks), false, None).await.unwrap().epoch, 1);
-    pipeline
-        .restore(
-            "DELETE FROM passbook.epochs;
-                    DELETE FROM passbook.events WHERE partition = 3 AND position > 2;
-                    UPDATE passbook.log_head SET position = 2 WHERE partition = 3",
-        )
-        .await;
+    pipeline.restore("DELETE FROM passbook.epochs").await;
+    pipeline.lose_after(2).await;
     let relay = pipeline.relay();
     reports_fork(&relay, &["partition 3 (the log ends at 2"]).await;
     let desk = pipeline.desk(&relay.standing);
@@ -162,12 +177,7 @@ async fn the_last_common_position_is_found_however_far_back_it_is() {
     let relay = pipeline.relay();
     pipeline.is_mirrored_by(3, EVENTS).await;
     relay.end().await;
-    pipeline
-        .restore(
-            "DELETE FROM passbook.events WHERE partition = 3 AND position > 777;
-                    UPDATE passbook.log_head SET position = 777 WHERE partition = 3",
-        )
-        .await;
+    pipeline.lose_after(777).await;
     pipeline.append_to(account, 777, 5).await.unwrap();
     // Garbage follows the records that decide.
     pipeline.write(3, "garbage", b"{}").await;

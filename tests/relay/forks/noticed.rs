@@ -92,12 +92,7 @@ async fn repeated_old_records_do_not_hide_a_fork() {
     let relay = pipeline.relay();
     pipeline.mirrored().await;
     relay.end().await;
-    pipeline
-        .restore(
-            "DELETE FROM passbook.events WHERE partition = 3 AND position > 10;
-                    UPDATE passbook.log_head SET position = 10 WHERE partition = 3",
-        )
-        .await;
+    pipeline.lose_after(10).await;
     pipeline.repeat(3, events[..10].iter().cycle().take(1_500)).await;
     let relay = pipeline.relay();
     reports_fork(&relay, &["partition 3 (the log ends at 10, the topic at 12)"]).await;

@@ -71,13 +71,17 @@ pub(super) fn reverse(
     let (other, ()) = on_counterparty(counterparty, |other| {
         may_be_reversed(other, opposite(entry), amount, headroom)
     })?;
-    let beside = |subject: Subject<'_>| {
+    let transfer_to = |subject: Subject<'_>| {
         let (counterparty, counterparty_version) = (subject.account_id, subject.version + 1);
         Some(ReversedTransfer { transfer_id: leg.transfer_id, counterparty, counterparty_version })
     };
     Ok(Decided {
-        events: vec![reversed(reversal.version, entry, beside(other))],
-        counterparty: Some(reversed(leg.counterparty_version, opposite(entry), beside(subject))),
+        events: vec![reversed(reversal.version, entry, transfer_to(other))],
+        counterparty: Some(reversed(
+            leg.counterparty_version,
+            opposite(entry),
+            transfer_to(subject),
+        )),
     })
 }
 

@@ -7,15 +7,15 @@ use passbook_shared::event::AccountEvent;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-pub(super) use self::commands::*;
-pub(super) use self::events::*;
+pub(crate) use self::commands::*;
+pub(crate) use self::events::*;
 use super::log::Log;
 use crate::domain::{Account, Command, Decided, Refusal};
 
 /// Account under test.
-pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0xA);
+pub(crate) const ACCOUNT: Uuid = Uuid::from_u128(0xA);
 /// Counterparty of the account under test.
-pub(super) const OTHER: Uuid = Uuid::from_u128(0xB);
+pub(crate) const OTHER: Uuid = Uuid::from_u128(0xB);
 
 /// Accounts with their histories.
 #[must_use]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::hold::AnsweredHold;
 use crate::domain::AccountSummary;
-use crate::outcome::{Accepted, AccountChange};
+use crate::outcome::AccountChange;
 
 /// Type of an answer's body.
 #[derive(Debug, Clone, Copy)]
@@ -87,18 +87,22 @@ pub(in crate::http) struct TransferAnswer<'a> {
 
 impl<'a> Body<'a> {
     /// Builds the body of type `shape`. Returns `None` if the events do not fit the shape.
-    pub(in crate::http) fn of(accepted: &'a Accepted, shape: Shape) -> Option<Self> {
-        let own = CommandAnswer::of(&accepted.own);
+    pub(in crate::http) fn of(
+        own: &'a AccountChange,
+        to: Option<&'a AccountChange>,
+        shape: Shape,
+    ) -> Option<Self> {
+        let answer = CommandAnswer::of(own);
         match shape {
-            Shape::Account => Some(Self::Account(own)),
+            Shape::Account => Some(Self::Account(answer)),
             Shape::Hold => {
-                let hold = AnsweredHold::after(&last_event(&accepted.own)?)?;
-                Some(Self::Hold(HoldAnswer { answer: own, hold }))
+                let hold = AnsweredHold::after(&last_event(own)?)?;
+                Some(Self::Hold(HoldAnswer { answer, hold }))
             }
             Shape::Transfer => {
-                let AccountEvent::MoneySent(leg) = last_event(&accepted.own)? else { return None };
-                let to = CommandAnswer::of(accepted.to.as_ref()?);
-                Some(Self::Transfer(TransferAnswer { transfer_id: leg.transfer_id, from: own, to }))
+                let AccountEvent::MoneySent(leg) = last_event(own)? else { return None };
+                let (from, to) = (answer, CommandAnswer::of(to?));
+                Some(Self::Transfer(TransferAnswer { transfer_id: leg.transfer_id, from, to }))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! One element of a bulk request: the single-command body plus the fields that are otherwise in the
 //! path and the headers.
 
+use passbook_shared::http::bounded::{BodyInt, LARGEST};
 use passbook_shared::http::extract::Fields;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
@@ -8,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::Command;
-use crate::http::bounded::{BodyInt, LARGEST};
 use crate::http::capture::CaptureRequest;
 use crate::http::command_headers::IdempotencyKey;
 use crate::http::freeze::FreezeRequest;

@@ -9,7 +9,7 @@ use super::ResultForm;
 use crate::domain::Refusal;
 use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::http::{examples, problems};
-use crate::outcome::{Answer, CommandError, CommandResult, Outcome};
+use crate::outcome::{CommandError, CommandResult, Outcome};
 
 /// Returns the problem of the whole request if no command was decided because the service is
 /// unavailable.
@@ -27,8 +27,8 @@ pub(super) fn first_failure(forms: &[ResultForm], results: &[CommandResult]) -> 
     let mut aborted = false;
     for (index, (form, result)) in forms.iter().zip(results).enumerate() {
         match result {
-            Ok(Answer { outcome: Outcome::Accepted(_), .. }) => {}
-            Ok(Answer { outcome: Outcome::Refused(refusal), .. }) => {
+            Ok(Outcome::Accepted { .. }) => {}
+            Ok(Outcome::Refused { refusal, .. }) => {
                 return Some(of_set(index, problems::refused(form.account_id, refusal)));
             }
             Err(error @ CommandError::KeyReused) => {

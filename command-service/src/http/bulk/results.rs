@@ -8,7 +8,7 @@ use super::ResultForm;
 use crate::domain::Refusal;
 use crate::http::answer::{Body, Form};
 use crate::http::{examples, problems};
-use crate::outcome::{Answer, CommandResult, Outcome};
+use crate::outcome::{CommandResult, Outcome};
 
 /// Discriminator of a result, in its field `result`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -102,7 +102,7 @@ fn write_one(
     result: &CommandResult,
 ) -> serde_json::Result<()> {
     match result {
-        Ok(Answer { replayed, outcome }) => match form.form.body(form.account_id, outcome) {
+        Ok(outcome) => match form.form.body(form.account_id, outcome) {
             Ok(body_of_result) => {
                 let status = form.form.status.as_u16();
                 serde_json::to_writer(
@@ -111,11 +111,11 @@ fn write_one(
                         result: Kind::of(&body_of_result),
                         status,
                         body: body_of_result,
-                        replayed: *replayed,
+                        replayed: outcome.is_replay(),
                     },
                 )
             }
-            Err(problem) => serde_json::to_writer(body, &Failed::of(problem, *replayed)),
+            Err(problem) => serde_json::to_writer(body, &Failed::of(problem, outcome.is_replay())),
         },
         Err(error) => serde_json::to_writer(body, &Failed::of(problems::undecided(error), false)),
     }
@@ -124,8 +124,9 @@ fn write_one(
 /// Returns the example answer: two deposits, the second of which is refused.
 pub(super) fn example() -> Option<Value> {
     let refusal = Refusal::InsufficientFunds { available: 125_000, overdraft_limit: 0 };
-    let outcomes = [Outcome::Accepted(examples::accepted_deposit()?), Outcome::Refused(refusal)];
-    let results = outcomes.map(|outcome| Ok(Answer { replayed: false, outcome }));
+    let own = examples::accepted_deposit()?;
+    let accepted = Outcome::Accepted { replayed: false, own, to: None };
+    let results = [Ok(accepted), Ok(Outcome::Refused { replayed: false, refusal })];
     let form = ResultForm { account_id: examples::ACCOUNT, form: Form::ENTRY };
     serde_json::from_slice(&write(&[form; 2], &results).ok()?).ok()
 }

@@ -1,5 +1,8 @@
 //! `POST /admin/restore/accept`
 
+#[cfg(test)]
+mod tests;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -94,6 +97,10 @@ fn not_accepted(error: &AcceptError) -> Problem {
             )
         }
         AcceptError::NoEpochLeft => conflict("no_epoch_left", "no later epoch is possible"),
+        AcceptError::Task(error) => {
+            tracing::error!(%error, "the acceptance of a restored log failed");
+            Problem::internal()
+        }
     }
 }
 

@@ -40,7 +40,7 @@ impl Session<'_> {
                 self.tail.of(&mut self.connection, partition).await?;
             if passed_over.count() > 0 {
                 metrics::relay_passed_over(&passed_over);
-                self.strangers.insert(partition, (judged.position, passed_over.summary()));
+                self.skipped.insert(partition, (judged.position, passed_over.summary()));
             }
             let heads = feed::heads(&mut self.connection).await?;
             let head = head_of(&heads, partition);
@@ -91,12 +91,12 @@ impl Session<'_> {
 
     /// Reports skipped records in the health until a record of this relay follows them.
     fn report_skipped(&mut self) {
-        self.strangers
+        self.skipped
             .retain(|partition, (position, _)| self.producer.acknowledged(*partition) <= *position);
         let describe = |(partition, (_, what)): (&Partition, &(i64, String))| {
             format!("topic partition {partition} ends with records that are skipped: {what}")
         };
-        let skipped: Vec<String> = self.strangers.iter().map(describe).collect();
+        let skipped: Vec<String> = self.skipped.iter().map(describe).collect();
         if skipped.is_empty() {
             self.relay.health.ok("relay");
         } else {

@@ -1,5 +1,8 @@
 //! Binary search of the topic for the first record that the log lacks.
 
+#[cfg(test)]
+mod tests;
+
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;

@@ -63,7 +63,7 @@ impl Tail {
                 if let Seen::Own(ours, read) = seen
                     && ours.position > after
                     && ours.is_plausible()
-                    && !restores.gave_up(ours.epoch, ours.position)
+                    && !restores.voided(ours.epoch, ours.position)
                 {
                     found.push(read.event);
                 }

@@ -10,31 +10,31 @@ use super::events::{HOLD, TRANSFER, at, because, hold_of, money, reference};
 use crate::domain::Command;
 use crate::domain::command::{Capture, Expire, Release, Reversal, Transfer};
 
-pub(in super::super) fn deposit(minor_units: i64) -> Command {
+pub(crate) fn deposit(minor_units: i64) -> Command {
     Command::Deposit(money(minor_units))
 }
 
-pub(in super::super) fn withdraw(minor_units: i64) -> Command {
+pub(crate) fn withdraw(minor_units: i64) -> Command {
     Command::Withdraw(money(minor_units))
 }
 
-pub(in super::super) fn unfreeze() -> Command {
+pub(crate) fn unfreeze() -> Command {
     Command::Unfreeze(because("lifted"))
 }
 
-pub(in super::super) fn close() -> Command {
+pub(crate) fn close() -> Command {
     Command::Close(because("moved away"))
 }
 
-pub(in super::super) fn set_limit(limit: i64) -> Command {
+pub(crate) fn set_limit(limit: i64) -> Command {
     Command::SetOverdraftLimit(OverdraftLimitSet { limit })
 }
 
-pub(in super::super) fn send(minor_units: i64) -> Command {
+pub(crate) fn send(minor_units: i64) -> Command {
     transfer(TRANSFER, OTHER, minor_units)
 }
 
-pub(in super::super) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) -> Command {
+pub(crate) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) -> Command {
     Command::Transfer(Transfer {
         transfer_id,
         to,
@@ -46,15 +46,15 @@ pub(in super::super) fn transfer(transfer_id: Uuid, to: Uuid, minor_units: i64) 
     })
 }
 
-pub(in super::super) fn hold_until(minor_units: i64, seconds: Option<i64>) -> Command {
+pub(crate) fn hold_until(minor_units: i64, seconds: Option<i64>) -> Command {
     Command::Hold(hold_of(HOLD, minor_units, seconds.map(at)))
 }
 
-pub(in super::super) fn hold(minor_units: i64) -> Command {
+pub(crate) fn hold(minor_units: i64) -> Command {
     hold_until(minor_units, None)
 }
 
-pub(in super::super) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Command {
+pub(crate) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Command {
     let amount = minor_units.map(|minor_units| Amount::new(minor_units).unwrap());
     Command::Capture(Capture {
         hold_id,
@@ -64,19 +64,19 @@ pub(in super::super) fn capture(hold_id: Uuid, minor_units: Option<i64>) -> Comm
     })
 }
 
-pub(in super::super) fn release(hold_id: Uuid) -> Command {
+pub(crate) fn release(hold_id: Uuid) -> Command {
     Command::Release(Release { hold_id, reason: reference("cancelled") })
 }
 
-pub(in super::super) fn expire(hold_id: Uuid) -> Command {
+pub(crate) fn expire(hold_id: Uuid) -> Command {
     Command::Expire(Expire { hold_id })
 }
 
-pub(in super::super) fn reverse(version: i64) -> Command {
+pub(crate) fn reverse(version: i64) -> Command {
     reverse_as_of(version, None)
 }
 
-pub(in super::super) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Command {
+pub(crate) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Command {
     Command::Reverse(Reversal {
         version,
         effective_at: seconds.map(at),
@@ -87,7 +87,7 @@ pub(in super::super) fn reverse_as_of(version: i64, seconds: Option<i64>) -> Com
 }
 
 /// Returns the command with an effective time in seconds.
-pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
+pub(crate) fn as_of(seconds: i64, mut command: Command) -> Command {
     match &mut command {
         Command::Open(opening) => opening.effective_at = Some(at(seconds)),
         Command::Deposit(moved) | Command::Withdraw(moved) => {
@@ -101,7 +101,7 @@ pub(in super::super) fn as_of(seconds: i64, mut command: Command) -> Command {
 }
 
 /// Returns the command with the backdated check waived.
-pub(in super::super) fn waived(mut command: Command) -> Command {
+pub(crate) fn waived(mut command: Command) -> Command {
     match &mut command {
         Command::Withdraw(moved) => moved.allow_backdated_overdraft = true,
         Command::Transfer(transfer) => transfer.allow_backdated_overdraft = true,

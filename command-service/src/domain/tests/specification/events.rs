@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use super::OTHER;
 
-pub(in super::super) const TRANSFER: Uuid = Uuid::from_u128(0x7);
-pub(in super::super) const HOLD: Uuid = Uuid::from_u128(0x8);
+pub(crate) const TRANSFER: Uuid = Uuid::from_u128(0x7);
+pub(crate) const HOLD: Uuid = Uuid::from_u128(0x8);
 
 /// Returns the moment `seconds` after the start of the test.
-pub(in super::super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(1_800_000_000_000_000 + seconds * 1_000_000).unwrap()
 }
 
@@ -24,7 +24,7 @@ pub(super) fn reference(text: &str) -> Option<Reference> {
     Some(Reference::new(text).unwrap())
 }
 
-pub(in super::super) fn opening(initial_deposit: i64, overdraft_limit: i64) -> AccountOpened {
+pub(crate) fn opening(initial_deposit: i64, overdraft_limit: i64) -> AccountOpened {
     AccountOpened {
         owner: Owner::new("customer-4711").unwrap(),
         currency: "EUR".parse().unwrap(),
@@ -35,7 +35,7 @@ pub(in super::super) fn opening(initial_deposit: i64, overdraft_limit: i64) -> A
     }
 }
 
-pub(in super::super) fn money(minor_units: i64) -> MoneyMoved {
+pub(crate) fn money(minor_units: i64) -> MoneyMoved {
     MoneyMoved {
         amount: Amount::new(minor_units).unwrap(),
         reference: reference("INV-1"),
@@ -45,60 +45,60 @@ pub(in super::super) fn money(minor_units: i64) -> MoneyMoved {
     }
 }
 
-pub(in super::super) fn because(reason: &str) -> Reason {
+pub(crate) fn because(reason: &str) -> Reason {
     Reason { reason: reference(reason) }
 }
 
-pub(in super::super) fn freeze(block_credits: bool) -> AccountFrozen {
+pub(crate) fn freeze(block_credits: bool) -> AccountFrozen {
     AccountFrozen { reason: because("court order").reason, block_credits }
 }
 
-pub(in super::super) fn opened_with(balance: i64) -> AccountEvent {
+pub(crate) fn opened_with(balance: i64) -> AccountEvent {
     AccountEvent::AccountOpened(opening(balance, 0))
 }
 
-pub(in super::super) fn opened_with_overdraft(balance: i64, overdraft_limit: i64) -> AccountEvent {
+pub(crate) fn opened_with_overdraft(balance: i64, overdraft_limit: i64) -> AccountEvent {
     AccountEvent::AccountOpened(opening(balance, overdraft_limit))
 }
 
-pub(in super::super) fn deposited(minor_units: i64) -> AccountEvent {
+pub(crate) fn deposited(minor_units: i64) -> AccountEvent {
     AccountEvent::MoneyDeposited(money(minor_units))
 }
 
-pub(in super::super) fn withdrawn(minor_units: i64) -> AccountEvent {
+pub(crate) fn withdrawn(minor_units: i64) -> AccountEvent {
     AccountEvent::MoneyWithdrawn(money(minor_units))
 }
 
-pub(in super::super) fn frozen() -> AccountEvent {
+pub(crate) fn frozen() -> AccountEvent {
     AccountEvent::AccountFrozen(freeze(false))
 }
 
-pub(in super::super) fn frozen_both_ways() -> AccountEvent {
+pub(crate) fn frozen_both_ways() -> AccountEvent {
     AccountEvent::AccountFrozen(freeze(true))
 }
 
-pub(in super::super) fn unfrozen() -> AccountEvent {
+pub(crate) fn unfrozen() -> AccountEvent {
     AccountEvent::AccountUnfrozen(because("lifted"))
 }
 
-pub(in super::super) fn closed() -> AccountEvent {
+pub(crate) fn closed() -> AccountEvent {
     AccountEvent::AccountClosed(because("moved away"))
 }
 
-pub(in super::super) fn limited(limit: i64) -> AccountEvent {
+pub(crate) fn limited(limit: i64) -> AccountEvent {
     AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit })
 }
 
 /// Leg of [`TRANSFER`] to or from [`OTHER`], whose leg has that version.
-pub(in super::super) fn sent(minor_units: i64, other_version: i64) -> AccountEvent {
+pub(crate) fn sent(minor_units: i64, other_version: i64) -> AccountEvent {
     AccountEvent::MoneySent(leg(TRANSFER, minor_units, OTHER, other_version))
 }
 
-pub(in super::super) fn received(minor_units: i64, other_version: i64) -> AccountEvent {
+pub(crate) fn received(minor_units: i64, other_version: i64) -> AccountEvent {
     AccountEvent::MoneyReceived(leg(TRANSFER, minor_units, OTHER, other_version))
 }
 
-pub(in super::super) fn leg(
+pub(crate) fn leg(
     transfer_id: Uuid,
     minor_units: i64,
     counterparty: Uuid,
@@ -117,15 +117,15 @@ pub(in super::super) fn leg(
 }
 
 /// [`HOLD`] that expires after `seconds`.
-pub(in super::super) fn held_until(minor_units: i64, seconds: Option<i64>) -> AccountEvent {
+pub(crate) fn held_until(minor_units: i64, seconds: Option<i64>) -> AccountEvent {
     AccountEvent::HoldPlaced(hold_of(HOLD, minor_units, seconds.map(at)))
 }
 
-pub(in super::super) fn held(minor_units: i64) -> AccountEvent {
+pub(crate) fn held(minor_units: i64) -> AccountEvent {
     held_until(minor_units, None)
 }
 
-pub(in super::super) fn hold_of(
+pub(crate) fn hold_of(
     hold_id: Uuid,
     minor_units: i64,
     expires_at: Option<Timestamp>,
@@ -140,7 +140,7 @@ pub(in super::super) fn hold_of(
     }
 }
 
-pub(in super::super) fn captured(minor_units: i64, released: i64) -> AccountEvent {
+pub(crate) fn captured(minor_units: i64, released: i64) -> AccountEvent {
     AccountEvent::HoldCaptured(HoldCaptured {
         hold_id: HOLD,
         amount: Amount::new(minor_units).unwrap(),
@@ -151,26 +151,22 @@ pub(in super::super) fn captured(minor_units: i64, released: i64) -> AccountEven
     })
 }
 
-pub(in super::super) fn released(minor_units: i64) -> AccountEvent {
+pub(crate) fn released(minor_units: i64) -> AccountEvent {
     let (amount, reason) = (Amount::new(minor_units).unwrap(), reference("cancelled"));
     AccountEvent::HoldReleased(HoldReleased { hold_id: HOLD, amount, expires_at: None, reason })
 }
 
-pub(in super::super) fn expired(minor_units: i64, seconds: i64) -> AccountEvent {
+pub(crate) fn expired(minor_units: i64, seconds: i64) -> AccountEvent {
     let amount = Amount::new(minor_units).unwrap();
     AccountEvent::HoldExpired(HoldExpired { hold_id: HOLD, amount, expires_at: at(seconds) })
 }
 
-pub(in super::super) fn reversed(
-    version: i64,
-    entry: ReversibleEntry,
-    minor_units: i64,
-) -> AccountEvent {
+pub(crate) fn reversed(version: i64, entry: ReversibleEntry, minor_units: i64) -> AccountEvent {
     AccountEvent::EntryReversed(reversal_of(version, entry, minor_units, None))
 }
 
 /// Reversal of a leg of [`TRANSFER`]; the other leg is reversed by that version of its account.
-pub(in super::super) fn leg_reversed(
+pub(crate) fn leg_reversed(
     version: i64,
     entry: ReversibleEntry,
     minor_units: i64,

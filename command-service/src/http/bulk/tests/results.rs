@@ -4,12 +4,12 @@ use super::ACCOUNT;
 use crate::domain::Refusal;
 use crate::http::answer::Form;
 use crate::http::bulk::{ResultForm, problems, results};
-use crate::outcome::{Answer, CommandError, CommandResult, Outcome};
+use crate::outcome::{CommandError, CommandResult, Outcome};
 
 #[test]
 fn an_atomic_set_fails_with_its_first_refusal() {
     let forms = vec![ResultForm { account_id: ACCOUNT.parse().unwrap(), form: Form::ENTRY }; 3];
-    let refused = |refusal| Ok(Answer { replayed: false, outcome: Outcome::Refused(refusal) });
+    let refused = |refusal| Ok(Outcome::Refused { replayed: false, refusal });
     let results = [
         Err(CommandError::SetAborted),
         refused(Refusal::InsufficientFunds { available: 3, overdraft_limit: 0 }),
@@ -34,7 +34,7 @@ fn an_atomic_set_fails_with_its_first_refusal() {
 #[test]
 fn results_match_single_answers() {
     let forms = vec![ResultForm { account_id: ACCOUNT.parse().unwrap(), form: Form::ENTRY }; 2];
-    let replayed = Answer { replayed: true, outcome: Outcome::Refused(Refusal::AccountNotFound) };
+    let replayed = Outcome::Refused { replayed: true, refusal: Refusal::AccountNotFound };
     let body = results::write(&forms, &[Ok(replayed), Err(CommandError::Overloaded)]).unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["results"][0]["status"], 404);
@@ -64,8 +64,7 @@ fn a_request_without_any_decision_fails_as_a_whole() {
     assert_eq!(problem(&[Err(CommandError::Overloaded), away()]), whole("overloaded"));
     assert_eq!(problem(&[away(), unknown(), away()]), whole("outcome_unknown"));
     // Any decided command is reported individually.
-    let refused =
-        || Ok(Answer { replayed: false, outcome: Outcome::Refused(Refusal::AccountNotFound) });
+    let refused = || Ok(Outcome::Refused { replayed: false, refusal: Refusal::AccountNotFound });
     for decided in [refused(), Err(CommandError::KeyReused), Err(CommandError::Internal)] {
         assert_eq!(problem(&[away(), decided, away()]), None);
     }

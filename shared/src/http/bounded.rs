@@ -1,5 +1,8 @@
 //! Bounded integers in queries and bodies.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,13 +10,14 @@ use serde::{Deserialize, Deserializer, de};
 
 /// Integer from `MIN` to `MAX` in a query, in decimal digits only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct QueryInt<const MIN: i64, const MAX: i64>(i64);
+pub struct QueryInt<const MIN: i64, const MAX: i64>(i64);
 
 /// Largest integer that every JSON parser reads exactly.
-pub(super) const LARGEST: i64 = passbook_shared::money::MAX_AMOUNT;
+pub const LARGEST: i64 = crate::money::MAX_AMOUNT;
 
 impl<const MIN: i64, const MAX: i64> QueryInt<MIN, MAX> {
-    pub(super) fn get(self) -> i64 {
+    /// Returns the integer.
+    pub fn get(self) -> i64 {
         self.0
     }
 }
@@ -33,10 +37,11 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for QueryInt<MIN, MAX
 
 /// Integer from `MIN` to `MAX` in a JSON body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BodyInt<const MIN: i64, const MAX: i64>(i64);
+pub struct BodyInt<const MIN: i64, const MAX: i64>(i64);
 
 impl<const MIN: i64, const MAX: i64> BodyInt<MIN, MAX> {
-    pub(super) fn get(self) -> i64 {
+    /// Returns the integer.
+    pub fn get(self) -> i64 {
         self.0
     }
 }

@@ -1,0 +1,102 @@
+use passbook_shared::config::KafkaOptions;
+use passbook_shared::position::Position;
+use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::domain::tests::specification::{ACCOUNT, at};
+
+const STORE: Uuid = Uuid::from_u128(0x51);
+
+/// Settings of a broker that does not exist.
+pub(in crate::relay) fn nowhere() -> KafkaConfig {
+    KafkaConfig {
+        kafka_brokers: "127.0.0.1:1".to_owned(),
+        kafka_topic: "passbook.events".to_owned(),
+        kafka_options: KafkaOptions::default(),
+        kafka_options_file: None,
+    }
+}
+
+fn document(store: Uuid, partition: Partition, number: i64, epoch: Epoch) -> Vec<u8> {
+    let event = RecordedEvent {
+        event_id: Uuid::from_u128(number.unsigned_abs().into()),
+        account_id: ACCOUNT,
+        event_type: "AccountUnfrozen".to_owned(),
+        version: 1,
+        position: Position { partition, number },
+        schema_version: 1,
+        recorded_at: at(0),
+        data: RawValue::from_string("{}".to_owned()).unwrap(),
+        metadata: EventMetadata { command_id: ACCOUNT, context: CommandContext::default() },
+    };
+    let mut document = Vec::new();
+    cloud_event::encode(&event, store, epoch, &mut document).unwrap();
+    document
+}
+
+#[test]
+fn a_record_of_this_store_and_partition_is_seen_and_others_are_counted() {
+    let reader = Reader::new(&nowhere(), STORE).unwrap();
+    let mut passed_over = PassedOver::default();
+    let mut look = |value: &[u8]| match reader.look(3, 70, value, &mut passed_over) {
+        Seen::Own(record, read) => Some((record, read.event.account_id)),
+        Seen::Other => None,
+    };
+    let own = OwnRecord { offset: 70, position: 42, event_id: Uuid::from_u128(42), epoch: 5 };
+    assert_eq!(look(&document(STORE, 3, 42, 5)), Some((own, ACCOUNT)));
+    let stranger = Uuid::from_u128(0x52);
+    for (value, times) in [
+        (document(stranger, 3, 42, 0), 1),
+        (document(STORE, 4, 42, 0), 2),
+        (b"garbage".to_vec(), 3),
+        (Vec::new(), 1),
+    ] {
+        (0..times).for_each(|_| assert_eq!(look(&value), None));
+    }
+    let expected = PassedOver {
+        unreadable: 4,
+        foreign: 1,
+        other_store: Some(stranger),
+        misplaced: 2,
+        out_of_order: 0,
+    };
+    assert_eq!(passed_over, expected);
+    assert_eq!(passed_over.count(), 7);
+}
+
+#[test]
+fn an_empty_stretch_is_read_without_kafka() {
+    let reader = Reader::new(&nowhere(), STORE).unwrap();
+    let mut passed_over = PassedOver::default();
+    for (from, until) in [(5, 5), (6, 5)] {
+        let read = reader.scan(0, from, until, &mut passed_over, |_| unreachable!());
+        assert!(read.is_ok());
+    }
+}
+
+#[test]
+fn no_position_exceeds_the_number_of_records_up_to_it() {
+    let at_offset =
+        |offset| move |position| OwnRecord { offset, position, event_id: STORE, epoch: 0 };
+    assert!(at_offset(0)(1).is_plausible() && !at_offset(0)(2).is_plausible());
+    assert!(at_offset(41)(42).is_plausible() && !at_offset(41)(43).is_plausible());
+    assert!(at_offset(41)(1).is_plausible() && at_offset(i64::MAX)(i64::MAX).is_plausible());
+}
+
+#[test]
+fn skipped_records_are_described_by_kind() {
+    assert_eq!(PassedOver::default().summary(), "");
+    let foreign = PassedOver { foreign: 2, other_store: Some(STORE), ..PassedOver::default() };
+    assert_eq!(foreign.summary(), format!("2 of another store (such as {STORE})"));
+    let all =
+        PassedOver { unreadable: 1, foreign: 1, other_store: None, misplaced: 3, out_of_order: 4 };
+    assert_eq!(
+        (all.summary().as_str(), all.count()),
+        (
+            "1 of another store, 1 that cannot be decoded, 3 of another partition, 4 at positions \
+             that continue no others",
+            9
+        )
+    );
+}
