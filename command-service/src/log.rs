@@ -1,4 +1,5 @@
-//! Log in Postgres: all SQL of the command-service, one file for each table or use case.
+//! Log in Postgres. Contains nearly all SQL of the command-service, in one file for each table or
+//! use case.
 
 pub(crate) mod access;
 /// Append of events and idempotency keys in one call.
@@ -16,21 +17,21 @@ pub mod feed;
 pub mod keys;
 /// Loading of accounts from a snapshot and the events after it.
 pub mod load;
-/// States of accounts at their versions.
+/// State of an account at a version.
 pub mod loaded;
 /// Outcomes of earlier commands, by idempotency key or command id.
 pub mod outcomes;
-/// Facts about the past that account states do not contain.
+/// Queries of facts that account states do not contain.
 pub mod past;
 pub(crate) mod preparation;
 pub(crate) mod prepared_command;
 pub(crate) mod prior_outcomes;
-/// Queries of clients and of the projection.
+/// Queries of clients and of the projection-service.
 pub mod read;
 pub(crate) mod rebuild;
 /// Accepted restores and unresolved forks.
 pub mod restores;
-/// Mapping of `events` rows.
+/// Mapping of rows of the table `events`.
 pub mod rows;
 /// Key that authenticates snapshots.
 pub mod snapshot_key;
@@ -44,7 +45,7 @@ use std::time::Duration;
 
 use passbook_shared::store_error::within;
 
-/// Maximum time of a read.
+/// Maximum duration of a read.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Limits a read to [`DEADLINE`]. A timeout is reported as [`sqlx::Error::PoolTimedOut`], like an

@@ -1,5 +1,6 @@
-//! Events of accounts, in the newest shape of each type. Every shape that was ever stored stays
-//! readable through [`crate::upcast`]; golden files of all shapes are in `shared/tests/golden/`.
+//! Events of accounts, in the newest schema version of each type. Every older schema version stays
+//! readable through [`crate::upcast`]. `shared/tests/golden/` has a golden file of each schema
+//! version.
 
 mod account;
 mod codec;
@@ -20,8 +21,7 @@ pub use self::movement::{MoneyMoved, TransferLeg};
 pub use self::reversal::{EntryReversed, ReversedTransfer, ReversibleEntry};
 pub use self::side_row::SideRow;
 
-/// A fact about one account, in the past tense. The names of the variants are the event types, as
-/// stored.
+/// Fact about one account. The name of a variant is the event type in the log and in the topic.
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr, VariantNames)]
 pub enum AccountEvent {
     /// The account was opened; always its first event.
@@ -37,7 +37,7 @@ pub enum AccountEvent {
     MoneyReceived(TransferLeg),
     /// A part of the balance was held.
     HoldPlaced(HoldPlaced),
-    /// Held money went out, all or part of it; the rest was released.
+    /// Held money went out of the store, in full or in part. The rest was released.
     HoldCaptured(HoldCaptured),
     /// Held money was released on request.
     HoldReleased(HoldReleased),
@@ -47,7 +47,8 @@ pub enum AccountEvent {
     EntryReversed(EntryReversed),
     /// The overdraft limit changed.
     OverdraftLimitSet(OverdraftLimitSet),
-    /// The account was frozen: debits are refused, and credits too if the freeze blocks them.
+    /// The account was frozen. A frozen account refuses debits. It also refuses credits if the
+    /// freeze blocks them.
     AccountFrozen(AccountFrozen),
     /// The freeze ended.
     AccountUnfrozen(Reason),
@@ -59,12 +60,12 @@ impl AccountEvent {
     /// Names of all event types, as stored.
     pub const TYPES: &'static [&'static str] = Self::VARIANTS;
 
-    /// Returns the name of the type, as stored and as the topic carries it.
+    /// Returns the name of the event type in the log and in the topic.
     pub fn event_type(&self) -> &'static str {
         self.into()
     }
 
-    /// Returns the time from which the entry counts, if the event states one.
+    /// Returns the effective time of the entry; `None` if the event contains none.
     pub fn effective_at(&self) -> Option<Timestamp> {
         match self {
             Self::AccountOpened(opened) => opened.effective_at,

@@ -1,6 +1,8 @@
-//! The second step: deciding the commands of a batch, each on what the ones before it left. Pure.
+//! Second step of an attempt: the decision on a batch. Each command is decided on the state that
+//! the previous commands leave. Performs no I/O.
 //!
-//! Atomic sets and dry runs are decided on a fork, which is merged or dropped.
+//! Atomic sets and dry runs are decided on a copy of that state (`Working::fork`). The copy of an
+//! accepted set is merged; any other copy is dropped.
 
 use super::Defect;
 use super::change::ChangeEvents;
@@ -11,17 +13,20 @@ use super::working::{Changes, Working};
 use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
-/// The decisions on a batch, and the changes that follow from them.
+/// Decisions on a batch, and the changes that they cause.
 #[derive(Debug, Default)]
 pub(crate) struct DecidedBatch {
     pub(crate) decisions: Vec<(Place, Decision)>,
-    /// Indices of the atomic sets of which a command was not accepted.
+    /// Indices of the atomic sets with a command that was not accepted.
     pub(crate) aborted: Vec<usize>,
     pub(crate) changes: Changes,
 }
 
-/// Decides sets, given with their indices, except for commands that have an outcome already.
-/// CommandSets must not share an identity.
+/// Decides the commands of sets, each set with its index in the batch. Skips commands that already
+/// have an outcome. Sets must not share an idempotency key or a transfer id.
+///
+/// # Errors
+/// A decision cannot be turned into events, which is a defect of the program.
 pub(crate) fn decide_batch<'s>(
     context: &DecisionContext,
     sets: impl Iterator<Item = (usize, &'s CommandSet)>,
@@ -48,7 +53,7 @@ pub(crate) fn decide_batch<'s>(
     Ok(batch)
 }
 
-/// Decides an atomic set or a dry run.
+/// Decides an atomic set or a dry run on a copy of the state.
 fn decide_fork(
     working: &mut Working<'_>,
     set: &CommandSet,
@@ -70,7 +75,8 @@ fn decide_fork(
         working.merge(changes);
         return Ok(decisions);
     }
-    // Nothing is appended whose versions would check the states.
+    // The dropped events would have checked the versions of the accounts. Asserted versions check
+    // them instead.
     set.commands.iter().for_each(|command| working.assert_versions(command));
     for ((_, n), decision) in &mut decisions {
         if is_aborted {
@@ -83,8 +89,9 @@ fn decide_fork(
 }
 
 impl Working<'_> {
-    /// Replaces the acceptance of a command in an aborted set, and keeps a refusal that the set did
-    /// not cause.
+    /// Changes the decision on a command of an aborted set. An acceptance becomes
+    /// [`CommandError::SetAborted`]. A refusal is stored under the idempotency key only if the
+    /// command would also be refused outside the set.
     fn abort(&mut self, command: &PreparedCommand, decision: &mut Decision) {
         match decision {
             Decision::Accepted { .. } => *decision = Decision::Error(CommandError::SetAborted),
@@ -98,7 +105,8 @@ impl Working<'_> {
         }
     }
 
-    /// Copies the events of a dry run from the fork, which is dropped.
+    /// Copies the events of a dry run into its decision, because the dropped changes in `fork` are
+    /// their only other place.
     fn detach(&self, command: &PreparedCommand, decision: &mut Decision, fork: &Changes) {
         let Decision::Accepted { own, to } = decision else { return };
         for change in std::iter::once(own).chain(to) {

@@ -1,5 +1,5 @@
-//! Attempts at a batch, until it is appended or given up: optimistic at first, pessimistic once a
-//! state was stale or the outcome of an attempt is in doubt.
+//! Attempts to append a batch. The first attempt is usually optimistic. After a stale state or an
+//! attempt with an unknown outcome, further attempts are pessimistic.
 
 use std::sync::Arc;
 
@@ -20,31 +20,36 @@ use crate::log::state_cache::CacheGuard;
 use crate::metrics;
 use crate::outcome::CommandError;
 
-/// Maximum number of pessimistic attempts: the commands have lost the race after them.
+/// Maximum number of attempts that are repeated because of a stale state. A further stale state
+/// fails the batch with [`CommandError::Conflict`].
 const MOST_STALE: u32 = 3;
 
+/// Appender of a lane's batches, with a connection of its own.
 #[derive(Debug)]
 pub(super) struct Worker {
     deps: LaneDeps,
     pub(super) config: LaneConfig,
     pub(super) connection: LogConnection,
-    /// Reason for which Postgres could not be used the last time.
+    /// Reason of the last failure of Postgres, for the answers of further failures.
     reason: Arc<str>,
-    /// True if most of the last batch were replays (a repeated import): the next is pessimistic.
+    /// True if most results of the last batch were replays, as in a repeated import. The next batch
+    /// then begins with a pessimistic attempt.
     expects_replays: bool,
 }
 
-/// The progress of a batch.
+/// Progress of a batch through its attempts.
 #[derive(Debug, Default)]
 struct Progress {
     is_pessimistic: bool,
-    /// Versions of the accounts that were sent.
+    /// Versions of accounts before the first append that was sent to Postgres.
     sent: SentVersions,
-    /// True if what was sent may have been appended: the connection broke before an answer came.
+    /// True if an append was sent and the connection broke before the answer. The log may contain
+    /// the append.
     in_doubt: bool,
-    /// Number of attempts that met a stale state.
+    /// Number of attempts that failed because of a stale state.
     stale: u32,
-    /// True if the last attempt was late and had sent nothing: the next one keeps its states.
+    /// True if the last attempt timed out before it sent an append. The next attempt then keeps the
+    /// cached states.
     was_late: bool,
 }
 
@@ -55,8 +60,9 @@ impl Worker {
         Self { deps, config, connection, reason, expects_replays: false }
     }
 
-    /// Works on a batch until its end. An optimistic batch must not use an identity twice. Returns
-    /// the repeats that a pessimistic batch has not decided.
+    /// Appends a batch and answers its submissions, or fails them all. Submissions of an optimistic
+    /// batch must not share an idempotency key or a transfer id. A pessimistic batch decides only
+    /// the first of those that share one, and returns the others.
     pub(super) async fn work(
         &mut self,
         mut submissions: Vec<Submission>,
@@ -92,9 +98,9 @@ impl Worker {
                 }
             }
         };
-        // An earlier attempt may have been appended, whatever the last one met.
+        // The log may contain an earlier attempt, independent of the last attempt's error.
         let error = if progress.in_doubt { CommandError::OutcomeUnknown } else { error };
-        // The connection may be in a transaction that holds locks.
+        // Closes the connection, because its transaction may still be open and hold locks.
         self.connection.open = None;
         discard_states(caches, &submissions);
         submissions.into_iter().for_each(|submission| submission.fail(&error));
@@ -121,12 +127,12 @@ impl Worker {
             }
         };
         let attempt = timeout(self.config.attempt(), attempt).await;
-        // A pessimistic attempt keeps no state that the next one could go on from.
+        // A pessimistic attempt caches no state for the next attempt.
         progress.was_late = attempt.is_err() && !progress.is_pessimistic;
         attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".into())))
     }
 
-    /// Prepares the next attempt after a failure. Returns the error if there is none.
+    /// Prepares the next attempt after a failure. Returns an error if no further attempt is made.
     async fn recover(
         &mut self,
         failure: Failure,
@@ -137,8 +143,8 @@ impl Worker {
         match failure {
             Failure::Lost(reason) => {
                 self.lose(reason);
-                // A backup without what was sent may have been restored meanwhile: the log has to
-                // be asked.
+                // The next attempt must look up the sent commands in the log. A restored backup may
+                // lack them.
                 progress.in_doubt |= !progress.sent.is_empty();
                 progress.is_pessimistic |= progress.in_doubt;
                 progress.was_late &= !progress.in_doubt;
@@ -157,7 +163,8 @@ impl Worker {
                     progress.sent.clear();
                 }
             }
-            // An operator has accepted the restore just now, or Postgres is stopping.
+            // No fork was found. An operator has just accepted the restore, or Postgres is
+            // stopping.
             Failure::Forked => {
                 let reason = "the log was behind the topic until just now";
                 return Some(CommandError::StoreUnavailable(reason.into()));
@@ -172,7 +179,7 @@ impl Worker {
         None
     }
 
-    /// Reads the forks of the store. Returns true if the batch touches one of them.
+    /// Reads the forks of the store. Returns true if the batch touches a forked partition.
     async fn learns_of_fork(&mut self, submissions: &[Submission]) -> bool {
         let Some(connection) = self.connection.open.as_mut() else { return false };
         let read = timeout(self.config.attempt(), self.deps.standing.refresh(connection)).await;
@@ -183,7 +190,7 @@ impl Worker {
         CommandError::StoreUnavailable(Arc::clone(&self.reason))
     }
 
-    /// Closes the connection, and keeps the reason for the answers.
+    /// Closes the connection, and keeps the reason for the answers of the batch.
     fn lose(&mut self, reason: String) {
         self.deps.writes.failed(&reason);
         self.reason = reason.into();

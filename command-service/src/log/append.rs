@@ -1,4 +1,4 @@
-//! The append: one call of `passbook.append_batch` makes many commands durable, all or nothing.
+//! Append of a batch. One call of `passbook.append_batch` makes all its commands durable, or none.
 
 mod check;
 mod rows;
@@ -17,8 +17,8 @@ pub use check::{try_events, try_nothing};
 use rows::EventRow;
 pub use rows::{AssertedVersion, NewEvent, NewKey};
 
-/// Events that were appended, with the time at which their connection was opened. A connection that
-/// has answered since then reads the same log.
+/// Appended events, with the time at which their connection was opened. Another connection that has
+/// answered since that time reads the log that contains these events.
 #[derive(Debug)]
 pub struct Appended {
     /// Events, oldest first.
@@ -34,12 +34,12 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     /// Idempotency keys to keep.
     pub keys: Vec<NewKey>,
-    /// Versions that accounts must have for a command without events to be right.
+    /// Expected versions of accounts whose commands append no events. A mismatch fails the append.
     pub asserted: Vec<AssertedVersion>,
 }
 
 impl Append {
-    /// Returns true if there is nothing to write or check.
+    /// Returns true if the append would write and check nothing.
     pub fn is_empty(&self) -> bool {
         self.events.is_empty() && self.keys.is_empty() && self.asserted.is_empty()
     }
@@ -59,16 +59,16 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
     partitions.partition_point(|p| *p < partition)
 }
 
-/// Types of events that have a row in `transfers`, `reversals` or `holds` as well.
+/// Types of events whose append also writes to `transfers`, `reversals` or `holds`.
 const INDEXED: [&str; 6] =
     ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
 
-/// Appends in one round trip and one transaction, or within the transaction that is open. Returns
-/// the events with their positions and times.
+/// Appends a batch in one round trip. The append is part of the open transaction, or a transaction
+/// of its own. Returns the events with their positions and recording times.
 ///
 /// # Errors
-/// A violated constraint means that a state decided on was stale, and nothing was appended. After
-/// any other error the append may or may not have happened.
+/// A violated constraint means that a state of the decision was stale, or that a partition is
+/// forked. Nothing was appended then. After a lost connection, the outcome is unknown.
 pub async fn append(
     connection: &mut PgConnection,
     append: Append,
@@ -122,8 +122,7 @@ async fn call(
         .await
 }
 
-/// Locks the heads of partitions until the transaction ends: no other append to them commits
-/// meanwhile.
+/// Locks the heads of partitions until the transaction ends. Other appends to the partitions wait.
 ///
 /// # Errors
 /// Errors of Postgres.

@@ -1,4 +1,4 @@
-//! Identity of the store and its number of partitions. The owner creates the store with the schema.
+//! Identity of the store and its number of partitions. The owner of the schema creates the store.
 
 use anyhow::{Context, bail};
 use passbook_shared::partition::Partition;
@@ -19,14 +19,15 @@ pub const SCHEMA: Schema = Schema {
 /// Default number of partitions of a new store.
 pub const DEFAULT_PARTITIONS: Partition = 12;
 
-/// Store, as created.
+/// Description of a store, which never changes after its creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Store {
     /// Id of the store, contained in every record of the topic.
     pub store_id: Uuid,
     /// Number of partitions of the log and of the topic.
     pub partitions: Partition,
-    /// True if the store may have accounts whose ids were derived from an idempotency key alone.
+    /// True if the store may have accounts whose ids an earlier build derived from the idempotency
+    /// key alone.
     pub opened_by_key_alone: bool,
 }
 
@@ -34,8 +35,8 @@ pub struct Store {
 /// role its privileges.
 ///
 /// # Errors
-/// Postgres fails, a newer build has changed the schema, or the store has a different number of
-/// partitions.
+/// Fails if Postgres fails, if a newer build has changed the schema, or if the store has a
+/// different number of partitions.
 pub async fn prepare(
     owner: &PgConnectOptions,
     role: &str,
@@ -58,7 +59,7 @@ pub async fn prepare(
 }
 
 async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result<()> {
-    // One statement, so that no store exists without its heads.
+    // One statement inserts both, so that every store has its heads.
     sqlx::query(
         "WITH made AS (
             INSERT INTO passbook.store (store_id, partitions) VALUES ($1, $2) ON CONFLICT DO
@@ -75,7 +76,7 @@ async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result
     Ok(())
 }
 
-/// Returns the store, if it was created.
+/// Returns the store; `None` if none was created.
 pub async fn find(connection: &mut PgConnection) -> sqlx::Result<Option<Store>> {
     let sql = "SELECT store_id, partitions, opened_by_key_alone FROM passbook.store";
     let row = sqlx::query(sql).fetch_optional(connection).await?;

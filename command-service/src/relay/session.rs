@@ -1,4 +1,4 @@
-//! Session of the relay: from the topic's tail to the first error.
+//! Session of the relay. A session begins at the topic's tail and ends with the first error.
 
 mod checks;
 mod partitions;
@@ -22,7 +22,8 @@ use crate::log::append::Appended;
 
 /// Interval of reading events that other instances have appended.
 const POLL: Duration = Duration::from_millis(25);
-/// Interval of checking the log and of trying to take over partitions of other relays.
+/// Interval of checks of the log. Each check also tries to take over the partitions of relays that
+/// have ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Session<'a> {
@@ -33,24 +34,24 @@ pub(super) struct Session<'a> {
     pub(super) tail: Tail,
     pub(super) producer: Producer,
     pub(super) watch: Watch,
-    /// Last event given to the producer, by partition. Contains the partitions of this relay that
-    /// are not forked.
+    /// Last event given to the producer, for each partition of this relay that is not forked.
     sent: BTreeMap<Partition, Published>,
-    /// Value of `sent` at the last check that the log has these events.
+    /// Value of `sent` at the last check of the log. The next check looks these events up.
     confirmed: BTreeMap<Partition, Published>,
-    /// Partitions of this relay that are forked: nothing is published from them.
+    /// Forked partitions of this relay. The relay publishes nothing from them.
     forked: BTreeSet<Partition>,
-    /// Last common position and description, for partitions that end with skipped records.
+    /// Partitions whose last records in the topic are skipped, with the last common position and a
+    /// description of these records.
     skipped: BTreeMap<Partition, (i64, String)>,
     /// Heads of the log as last read.
     heads: Vec<i64>,
 }
 
-/// Place in the log up to which it was published.
+/// Last published event of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Published {
     position: i64,
-    /// Id of the event there; `None` at the start and where the event was not read.
+    /// Id of the event; `None` if the relay has just taken over the partition.
     event_id: Option<Uuid>,
 }
 
@@ -78,6 +79,10 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Takes over the free partitions and publishes their events until the lanes have ended.
+    ///
+    /// # Errors
+    /// The first error of Kafka, of Postgres or of a check.
     pub(super) async fn relay_all(
         &mut self,
         handed: &mut mpsc::Receiver<Appended>,
@@ -93,8 +98,8 @@ impl<'a> Session<'a> {
         look_at_topic.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // Handed-over events come first: publishing them at once keeps the log from being
-                // read.
+                // Events from the lanes come first, because a delay would make the relay read them
+                // from the log.
                 biased;
                 batch = handed.recv() => match batch {
                     Some(appended) => self.take(&appended).await?,
@@ -107,7 +112,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the offset after the last known record of each partition of this relay.
+    /// Returns the offset after the last known record of each partition that this relay publishes.
     pub(super) fn ends(&self) -> Ends {
         self.sent.keys().map(|partition| (*partition, self.producer.end(*partition))).collect()
     }

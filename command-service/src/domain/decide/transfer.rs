@@ -1,4 +1,4 @@
-//! Transfers: a leg on both accounts or on neither.
+//! Decision on transfers. An accepted transfer has one leg on each of the two accounts.
 
 use passbook_shared::event::{AccountEvent, TransferLeg};
 
@@ -34,7 +34,7 @@ pub(super) fn transfer(
     })
 }
 
-/// Returns the leg whose other leg will be the counterparty's next event.
+/// Returns a leg that refers to the other leg, which will be the counterparty's next event.
 fn leg(transfer: &Transfer, counterparty: Subject<'_>) -> TransferLeg {
     TransferLeg {
         transfer_id: transfer.transfer_id,

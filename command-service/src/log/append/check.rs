@@ -1,4 +1,4 @@
-//! Checks of the append that leave nothing in the log.
+//! Checks that appends are possible. The checks add nothing to the log.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata};
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Append, NewEvent, call};
 
-/// Calls the append with nothing to append to a partition: its rights, its function and the lock of
-/// the head are tried.
+/// Appends an empty batch to a partition. This checks the privileges, the SQL function and the lock
+/// of the head.
 ///
 /// # Errors
 /// As [`append`](super::append).
@@ -20,11 +20,11 @@ pub async fn try_nothing(
     call(connection, &Append::default(), &[partition]).await.map(drop)
 }
 
-/// Bytes of text in an event that is tried, and how many there are: together more than a page of
-/// the table has.
+/// Size of the text of a tried event in bytes, and number of tried events. Their total size exceeds
+/// a page of the table.
 const TRIED: (usize, i32) = (1_800, 5);
 
-/// Appends events and rolls them back: checks the space on the disk as well.
+/// Appends events and rolls the transaction back. This also checks that the disk has space.
 ///
 /// # Errors
 /// As [`append`](super::append).
@@ -50,7 +50,7 @@ pub async fn try_events(
     transaction.rollback().await
 }
 
-/// Returns a JSON text of random digits, which Postgres can't compress.
+/// Returns a JSON string of random hexadecimal digits, which Postgres cannot compress.
 fn incompressible(bytes: usize) -> Box<RawValue> {
     let ids: String =
         (0..bytes.div_ceil(32)).map(|_| Uuid::new_v4().simple().to_string()).collect();

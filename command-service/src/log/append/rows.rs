@@ -1,4 +1,4 @@
-//! Rows of an append, as the composite types of `passbook.append_batch`.
+//! Rows of an append, encoded as the composite types that `passbook.append_batch` takes.
 
 use passbook_shared::composite_type;
 use passbook_shared::event::AccountEvent;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::request::CommandRequest;
 
-/// An event that is not in the log yet: the append gives it its position and its time.
+/// Event that is not yet in the log. The append assigns the position and the recording time.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Id of the event.
@@ -33,10 +33,10 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// Creates the event that takes an account of a partition to a version.
+    /// Creates the event of an account at `version`, caused by `request`.
     ///
     /// # Errors
-    /// The event can't be written as JSON.
+    /// The payload cannot be serialized as JSON.
     pub(crate) fn new(
         event: &AccountEvent,
         event_id: Uuid,
@@ -57,7 +57,7 @@ impl NewEvent {
         })
     }
 
-    /// Returns the event with its position and its time.
+    /// Returns the event as recorded at position `number` of its partition.
     pub fn recorded(self, number: i64, recorded_at: Timestamp) -> RecordedEvent {
         RecordedEvent {
             event_id: self.event_id,
@@ -88,27 +88,28 @@ pub struct NewKey {
     pub version: i64,
     /// Number of events of the command.
     pub events: i16,
-    /// The refusal as JSON, if the command was refused.
+    /// Refusal as JSON; `None` if the command was accepted.
     pub refusal: Option<String>,
 }
 
-/// A version that a command without events was decided on: a row of `passbook.asserted_version`.
+/// Version of an account that was the basis of a decision without events: a row of
+/// `passbook.asserted_version`.
 #[derive(Debug, sqlx::Encode)]
 pub struct AssertedVersion {
     /// The account's partition.
     pub partition: Partition,
     /// The account.
     pub account_id: Uuid,
-    /// The version; 0 if the account was never opened.
+    /// Version of the account; 0 if it was never opened.
     pub version: i64,
 }
 
 /// A row of `passbook.new_event`.
 #[derive(sqlx::Encode)]
 pub(super) struct EventRow<'a> {
-    /// Index of the event's partition among those of the append, from 1.
+    /// Index of the event's partition among the partitions of the append, from 1.
     head: i32,
-    /// Number of the event within its partition of the append, from 1.
+    /// Number of the event among the appended events of its partition, from 1.
     number: i32,
     account_id: Uuid,
     version: i64,

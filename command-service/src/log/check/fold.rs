@@ -1,4 +1,4 @@
-//! Fold of one account that checks each event. Pure.
+//! Fold of one account that checks each event against the rules. Performs no I/O.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,18 @@ use super::related::{RelatedEvent, RelatedEvents};
 use super::rows::StoredSnapshot;
 use crate::domain::{Account, Forbidden, OtherLeg, Past, Subject, evolve, permits};
 
-/// Account after its events so far, with the expected rows of the derived tables.
+/// State of an account after the folded events, with the rows that the derived tables should have.
 pub(super) struct Fold {
     partition: Partition,
     account_id: Uuid,
     version: i64,
     account: Account,
     pub(super) holds: HashMap<Uuid, KeptHold>,
-    /// Versions of reversed entries, with the version of the reversal.
+    /// Version of the reversal of each reversed entry, by version of the entry.
     pub(super) reversals: HashMap<i64, i64>,
-    /// Ids of sent transfers, with the version of the sender's leg.
+    /// Ids of sent transfers, with the version of each sender's leg.
     pub(super) sent: Vec<(Uuid, i64)>,
+    /// True after a missing or undecodable event.
     lost: bool,
 }
 
@@ -49,13 +50,12 @@ impl Fold {
         }
     }
 
-    /// Returns true if later events cannot be checked, because one is missing or could not be
-    /// decoded.
+    /// Returns true if an event was missing or undecodable, so later events cannot be checked.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }
 
-    /// Checks the account's next event and folds it.
+    /// Checks the next event of the account, and applies it to the state.
     pub(super) fn take(
         &mut self,
         version: i64,
@@ -69,7 +69,7 @@ impl Fold {
             let expected = json!({ "partition": partition_of(self.account_id, partitions) });
             self.forbidden(version, &expected, &Value::Null, findings);
         }
-        // A gap is reported once: everything after it would differ for the same reason.
+        // A gap is reported once, because all later events would differ for the same reason.
         if version != expected && !self.lost {
             let (expected, found) = (json!({ "version": expected }), json!({ "version": version }));
             self.forbidden(version, &expected, &found, findings);
@@ -89,7 +89,7 @@ impl Fold {
         self.account = evolve(std::mem::take(&mut self.account), &event);
     }
 
-    /// Checks an event against the rules, and its other leg on the other account.
+    /// Checks an event against the rules, and the corresponding event of the other account, if any.
     fn check(&self, event: &AccountEvent, related: &RelatedEvents, findings: &mut Findings) {
         let subject = Subject {
             account_id: self.account_id,
@@ -160,7 +160,7 @@ impl Fold {
         }
     }
 
-    /// Collects the rows that the append derives from an event.
+    /// Adds the rows that an append of the event writes to the derived tables.
     fn note(&mut self, event: &AccountEvent) {
         match event.side_row() {
             Some(SideRow::HoldPlaced(placed)) => {
@@ -180,7 +180,7 @@ impl Fold {
         }
     }
 
-    /// Compares a snapshot with the current state.
+    /// Compares a snapshot with the current state. `position` is the position of the last event.
     pub(super) fn compare(
         &self,
         position: i64,

@@ -1,4 +1,4 @@
-//! Partitions of a session: taken over at the topic's tail, and stopped at a fork.
+//! Start of a partition at the topic's tail, and its stop at a fork.
 
 use passbook_shared::partition::Partition;
 use passbook_shared::store_description::Fork;
@@ -10,16 +10,19 @@ use crate::relay::Ends;
 use crate::relay::error::RelayError;
 use crate::relay::tail::End;
 
-/// Partition that was just taken over: last common position, and offset at which the topic ended.
+/// Partition that was just taken over.
 struct TakenPartition {
     partition: Partition,
+    /// Last common position.
     position: i64,
+    /// Offset after the last record of the topic, before the fence.
     offset: i64,
 }
 
 impl Session<'_> {
-    /// Takes over the free partitions and determines from the topic's tail where to continue. A
-    /// topic that ends before a known offset was replaced: it is published again from position 1.
+    /// Takes over the partitions that no other relay has. Publishing continues after the topic's
+    /// tail. A topic that ends before the offset in `ends` was replaced, and all events are
+    /// published again from position 1.
     pub(super) async fn take_partitions(&mut self, ends: &Ends) -> Result<(), RelayError> {
         let is_ours = |p: &Partition| self.sent.contains_key(p) || self.forked.contains(p);
         let wanted: Vec<Partition> =
@@ -31,7 +34,7 @@ impl Session<'_> {
         };
         let (mut taken_over, mut missing) = (Vec::new(), 0);
         for partition in taken {
-            // An operator has to resolve the fork, whatever the topic's present state.
+            // Only an operator resolves a fork, even if the topic no longer shows it.
             if self.relay.standing.fork([partition]).is_some() {
                 self.forked.insert(partition);
                 continue;
@@ -51,7 +54,7 @@ impl Session<'_> {
             }
             let is_cut = ends.get(&partition).is_some_and(|known| offset < *known);
             let position = if is_cut { 0 } else { judged.position };
-            // One position less than the last common one, which the fence publishes again.
+            // The fence publishes the last common event again, so publishing starts before it.
             self.producer.start_at(partition, position.max(1) - 1, offset);
             self.sent
                 .insert(partition, Published { position: position.max(1) - 1, event_id: None });
@@ -67,9 +70,11 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Publishes the last common event of each partition again, as a fence. A previous relay may
-    /// still have records in flight. They are in the topic once Kafka has acknowledged the fence,
-    /// and are then compared with the log. The fence also announces the epoch to consumers.
+    /// Publishes the last common event of each partition again, as a fence.
+    ///
+    /// The records of a previous relay may still be in flight. After Kafka has acknowledged the
+    /// fence, these records are in the topic and are compared with the log. The fence also
+    /// announces the epoch to consumers.
     async fn fence(&mut self, taken_over: Vec<TakenPartition>) -> Result<(), RelayError> {
         for TakenPartition { partition, position, .. } in &taken_over {
             self.read_up_to(*partition, *position).await?;
@@ -89,7 +94,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Reports skipped records in the health until a record of this relay follows them.
+    /// Reports skipped records in the health. The report of a partition ends once Kafka has
+    /// acknowledged a new event of it.
     fn report_skipped(&mut self) {
         self.skipped
             .retain(|partition, (position, _)| self.producer.acknowledged(*partition) <= *position);
@@ -104,7 +110,7 @@ impl Session<'_> {
         }
     }
 
-    /// Stops publishing a partition, and records its fork for all instances.
+    /// Stops publishing a partition, and stores its fork in the log for all instances.
     pub(super) async fn stop(&mut self, fork: Fork) -> Result<(), RelayError> {
         let partition = fork.partition;
         restores::note_fork(&mut self.connection, self.tail.epoch, &fork).await?;
