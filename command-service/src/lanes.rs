@@ -72,8 +72,8 @@ impl Lanes {
         self.queues.iter().any(|queue| !queue.is_idle())
     }
 
-    /// Decides and appends a command, and returns its outcome once that is durable. The command
-    /// goes on if the caller goes away.
+    /// Decides and appends a command, and returns its outcome once that is durable. Once a lane has
+    /// taken the command, it completes even if the caller drops the future.
     ///
     /// # Errors
     /// See [`CommandError`]. Only `OutcomeUnknown` may leave anything in the log.

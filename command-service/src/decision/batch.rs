@@ -1,7 +1,7 @@
 //! Second step of an attempt: the decision on a batch. Each command is decided on the state that
 //! the previous commands leave. Performs no I/O.
 //!
-//! Atomic sets and dry runs are decided on a copy of that state (`Working::fork`). The copy of an
+//! Atomic sets and dry runs are decided on a copy of that state (`Working::branch`). The copy of an
 //! accepted set is merged; any other copy is dropped.
 
 use super::Defect;
@@ -36,7 +36,7 @@ pub(crate) fn decide_batch<'s>(
     for (index, set) in sets {
         let places = set.places(index).filter(|place| !has_outcome(*place));
         if set.is_atomic || set.is_dry_run() {
-            let decisions = decide_fork(&mut working, set, places)?;
+            let decisions = decide_branch(&mut working, set, places)?;
             let is_aborted = |(_, decision): &(Place, Decision)| !decision.is_accepted();
             if set.is_atomic && decisions.iter().any(is_aborted) {
                 batch.aborted.push(index);
@@ -54,23 +54,23 @@ pub(crate) fn decide_batch<'s>(
 }
 
 /// Decides an atomic set or a dry run on a copy of the state.
-fn decide_fork(
+fn decide_branch(
     working: &mut Working<'_>,
     set: &CommandSet,
     places: impl Iterator<Item = Place>,
 ) -> Result<Vec<(Place, Decision)>, Defect> {
-    let (mut fork, mut decisions) = (working.fork(), Vec::new());
+    let (mut branch, mut decisions) = (working.branch(), Vec::new());
     let mut is_aborted = false;
     for place in places {
         let decision = if is_aborted {
             Decision::Error(CommandError::SetAborted)
         } else {
-            fork.decide(&set.commands[place.1])?
+            branch.decide(&set.commands[place.1])?
         };
         is_aborted |= set.is_atomic && !decision.is_accepted();
         decisions.push((place, decision));
     }
-    let changes = fork.into_changes();
+    let changes = branch.into_changes();
     if !is_aborted && !set.is_dry_run() {
         working.merge(changes);
         return Ok(decisions);
@@ -105,14 +105,14 @@ impl Working<'_> {
         }
     }
 
-    /// Copies the events of a dry run into its decision, because the dropped changes in `fork` are
+    /// Copies the events of a dry run into its decision, because the dropped changes in `branch` are
     /// their only other place.
-    fn detach(&self, command: &PreparedCommand, decision: &mut Decision, fork: &Changes) {
+    fn detach(&self, command: &PreparedCommand, decision: &mut Decision, branch: &Changes) {
         let Decision::Accepted { own, to } = decision else { return };
         for change in std::iter::once(own).chain(to) {
             if let ChangeEvents::InBatch(range) = &change.events {
                 let first = self.event_count();
-                let events = &fork.append.events[range.start - first..range.end - first];
+                let events = &branch.append.events[range.start - first..range.end - first];
                 change.events = ChangeEvents::DryRun(events.to_vec(), self.now(command));
             }
             if let Some(newest) = self.newest(change.account_id) {

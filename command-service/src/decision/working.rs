@@ -1,4 +1,4 @@
-//! The context of a batch as its decisions change it. A fork is merged or dropped, so nothing is
+//! The context of a batch as its decisions change it. A branch is merged or dropped, so nothing is
 //! undone. Pure.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::log::loaded::Loaded;
 use crate::log::prepared_command::PreparedCommand;
 use crate::outcome::CommandError;
 
-/// The changes by the decisions of a batch, or of a fork.
+/// The changes by the decisions of a batch, or of a branch.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) states: HashMap<Uuid, (Loaded, NewestEvent)>,
@@ -30,7 +30,7 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct Working<'c> {
     pub(crate) context: &'c DecisionContext,
-    /// The changes that a fork starts from.
+    /// The changes that a branch starts from.
     below: Option<&'c Changes>,
     changes: Changes,
 }
@@ -40,7 +40,7 @@ impl<'c> Working<'c> {
         Self { context, below: None, changes: Changes::default() }
     }
 
-    pub(crate) fn fork(&self) -> Working<'_> {
+    pub(crate) fn branch(&self) -> Working<'_> {
         Working { context: self.context, below: Some(&self.changes), changes: Changes::default() }
     }
 
@@ -48,7 +48,7 @@ impl<'c> Working<'c> {
         self.changes
     }
 
-    /// Takes over the changes of a fork.
+    /// Takes over the changes of a branch.
     pub(crate) fn merge(&mut self, changes: Changes) {
         let Changes { states, facts, append: Append { events, keys, asserted } } = changes;
         self.changes.states.extend(states);
@@ -183,7 +183,7 @@ impl<'c> Working<'c> {
         self.layers().map(|changes| changes.append.events.len()).sum()
     }
 
-    /// The changes of the fork and of what it starts from, the latest first.
+    /// The changes of the branch and of what it starts from, the latest first.
     fn layers(&self) -> impl Iterator<Item = &Changes> {
         std::iter::once(&self.changes).chain(self.below)
     }

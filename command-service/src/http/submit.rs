@@ -11,7 +11,7 @@ use crate::request::CommandRequest;
 
 /// Submits a command and answers with its outcome.
 ///
-/// The command runs to completion even if the client disconnects.
+/// Once a lane has taken the command, it completes even if the client disconnects.
 pub(super) async fn submit(
     state: &AppState,
     account_id: Uuid,

@@ -56,7 +56,7 @@ fn the_events_of_a_batch_count_at_their_effective_times() {
 }
 
 #[test]
-fn a_dropped_fork_leaves_the_timeline_as_it_was() {
+fn a_dropped_branch_leaves_the_timeline_as_it_was() {
     let batch = decide(
         &context_from(50),
         &[

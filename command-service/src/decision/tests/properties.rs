@@ -130,7 +130,7 @@ proptest! {
 
     /// Atomic or not, the same commands have the same effect if all are accepted.
     #[test]
-    fn a_merged_fork_is_what_its_commands_would_do_alone(wishes in wishes()) {
+    fn a_merged_branch_is_what_its_commands_would_do_alone(wishes in wishes()) {
         let alone: Vec<Wishes> =
             wishes.iter().map(|(_, is_dry, all)| (false, *is_dry, all.clone())).collect();
         let whole = decide(&opened(), &sets(&wishes));

@@ -69,7 +69,7 @@ fn an_entry_that_was_recorded_after_the_preparation_is_a_conflict() {
 }
 
 #[test]
-fn an_entry_of_a_fork_is_reversed_within_it_only() {
+fn an_entry_of_a_branch_is_reversed_within_it_only() {
     let batch = decide(
         &opened(),
         &[

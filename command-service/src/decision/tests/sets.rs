@@ -1,4 +1,4 @@
-//! Atomic sets and dry runs, which are decided on a fork.
+//! Atomic sets and dry runs, which are decided on a branch.
 
 use super::*;
 use crate::decision::change::NewestEvent;
@@ -51,7 +51,7 @@ fn an_atomic_set_is_merged_once_all_of_it_is_accepted() {
 }
 
 #[test]
-fn a_merged_fork_still_checks_the_state_of_a_command_without_events() {
+fn a_merged_branch_still_checks_the_state_of_a_command_without_events() {
     let set = set(true, vec![request(ADA, unfreeze()), request(BOB, deposit(1))]);
     let batch = decide(&opened(), &[set]);
     assert_eq!(described(&batch), ["v1", "v2"]);
