@@ -10,6 +10,7 @@ const VARIABLE: &str = "PASSBOOK_TEST_CONTAINERS";
 fn main() {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     println!("cargo::rustc-check-cfg=cfg(containers)");
+    #[expect(clippy::disallowed_methods, reason = "a build script has no options")]
     let containers = match std::env::var(VARIABLE).as_deref() {
         Ok("always") => true,
         Ok("never") => false,

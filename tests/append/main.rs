@@ -1,5 +1,6 @@
 //! Append at library level, on a real Postgres: an acknowledged command is in the log exactly once,
 //! numbers are dense, keys and versions are honoured, whatever races or breaks.
+#![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 /// Instances of the service.

@@ -5,6 +5,7 @@
 //!
 //! Most tests end with [`invariants`]: every acknowledged command is in the log exactly once,
 //! positions and versions are dense, and the views equal a fold of the log.
+#![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
 
 /// Databases, topic and services of one test.
 mod environment;

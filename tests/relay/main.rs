@@ -1,6 +1,7 @@
 //! Relay at library level, on a real Postgres and the in-process broker. The topic has a prefix of
 //! the log, whichever relays publish it and however often they restart. The end-to-end tests run
 //! the relay on Apache Kafka.
+#![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
 
 /// Logs that were restored from a backup.

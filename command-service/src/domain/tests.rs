@@ -1,5 +1,6 @@
 //! Rules of accounts as given / when / then, and random sequences of commands against a simple
 //! model.
+#![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
 
 mod closing;
 mod deposits;

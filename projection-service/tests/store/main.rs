@@ -1,5 +1,6 @@
 //! Storage of the views in a real Postgres: a batch is atomic, and past states can be queried.
 
+#![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,3 +1,5 @@
+#![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
+
 use passbook_shared::event::HoldStatus;
 use serde_json::{Value, json};
 
