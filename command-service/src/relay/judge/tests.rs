@@ -96,6 +96,9 @@ fn a_fork_reports_its_last_position_and_its_kind() {
     assert_eq!(later.first.map(|first| first.position), Some(2));
     let only_epoch = fork(3, &[(1, 1, 0), (2, 2, 1)]);
     assert_eq!((only_epoch.first, only_epoch.last), (None, 2));
+    // An epoch that left the log earlier comes last.
+    let two = fork(3, &[(1, 1, 0), (2, 2, 0), (3, 3, 0), (4, 94, 1), (2, 72, 2)]);
+    assert_eq!((two.why, two.last), (DivergenceKind::LaterEpoch(1), 4));
 }
 
 #[test]
