@@ -9,6 +9,8 @@ mod databases;
 mod directory;
 pub mod secrets;
 mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod user;
 
 use std::net::{Ipv4Addr, TcpListener};
