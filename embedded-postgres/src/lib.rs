@@ -142,3 +142,6 @@ fn free_port() -> anyhow::Result<u16> {
         .context("no port is free for the embedded Postgres")?;
     Ok(listener.local_addr()?.port())
 }
+
+#[cfg(test)]
+mod tests;
