@@ -11,12 +11,13 @@ use command_service::log::read::LogReader;
 use command_service::log::read::search::{Cursor, Search};
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::Snapshots;
+use embedded_postgres::testing::Database;
 use passbook_shared::partition::partition_of;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use postgres::Database;
+use postgres::empty_log;
 
 const PARTITIONS: i16 = 3;
 /// Number of events in each partition.
@@ -34,8 +35,8 @@ impl Log {
     /// Creates a log whose partitions advance at different speeds. It has many events of one
     /// moment, rare types, and every other event is undecodable.
     async fn start() -> Self {
-        let database = Database::create(Some(PARTITIONS)).await;
-        let owner = PgPool::connect(&database.owner_url).await.unwrap();
+        let (database, store) = empty_log(Some(PARTITIONS)).await;
+        let owner = PgPool::connect(&database.urls.owner).await.unwrap();
         sqlx::query(
             "INSERT INTO passbook.events (position, version, recorded_at, partition, schema_version,
                                           account_id, event_id, command_id, type, data)
@@ -56,9 +57,9 @@ impl Log {
         .execute(&owner)
         .await
         .unwrap();
-        let pool = PgPool::connect_lazy(&database.service_url).unwrap();
+        let pool = PgPool::connect_lazy(&database.urls.service).unwrap();
         let snapshots = Snapshots::only_read(SnapshotKey::random());
-        let reader = LogReader::new(pool.clone(), pool, database.store, snapshots);
+        let reader = LogReader::new(pool.clone(), pool, store, snapshots);
         Self { database, owner, reader }
     }
 
@@ -93,7 +94,7 @@ impl Log {
 
     async fn end(self) {
         self.owner.close().await;
-        self.database.drop().await;
+        self.database.drop().await.unwrap();
     }
 }
 

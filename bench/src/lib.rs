@@ -123,3 +123,6 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 fn both(one: Option<bool>, other: Option<bool>) -> Option<bool> {
     one.zip(other).map_or(one.or(other), |(one, other)| Some(one && other))
 }
+
+#[cfg(test)]
+mod tests;

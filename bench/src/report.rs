@@ -43,3 +43,6 @@ pub(crate) fn rounded(number: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "far below 2^52")]
     Value::from(number.round() as i64)
 }
+
+#[cfg(test)]
+mod tests;

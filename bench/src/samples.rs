@@ -36,3 +36,6 @@ impl Samples {
             .map_or(f64::NAN, |us| f64::from(*us) / 1000.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,3 +193,6 @@ fn cache() -> anyhow::Result<PathBuf> {
         None => bail!("neither XDG_CACHE_HOME nor HOME is set, so the download has no place"),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -14,6 +14,28 @@ pub(super) const PROJECTION: &str = "passbook_projection";
 /// Owner of the views' tables, used by migrations only.
 pub(super) const PROJECTION_OWNER: &str = "passbook_projection_owner";
 
+/// A service's database, and those who use it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServiceDatabase {
+    pub(super) name: &'static str,
+    pub(super) owner: &'static str,
+    /// Role of the service.
+    pub(super) role: &'static str,
+    /// Privileges of the role on the database.
+    privileges: &'static str,
+}
+
+/// Database of the log.
+pub(super) const LOG: ServiceDatabase =
+    ServiceDatabase { name: COMMAND, owner: OWNER, role: COMMAND, privileges: "CONNECT" };
+/// Database of the views. A rewind uses a temporary table.
+pub(super) const VIEWS: ServiceDatabase = ServiceDatabase {
+    name: PROJECTION,
+    owner: PROJECTION_OWNER,
+    role: PROJECTION,
+    privileges: "CONNECT, TEMPORARY",
+};
+
 pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(&cluster.admin_url("postgres")).await?;
     let secrets = &cluster.secrets;
@@ -32,24 +54,19 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
         // what matters.
         run(&mut connection, format!("ALTER ROLE {role} SET log_min_messages = 'log'")).await?;
     }
-    for (database, owner, user) in
-        [(COMMAND, OWNER, COMMAND), (PROJECTION, PROJECTION_OWNER, PROJECTION)]
-    {
+    for database in [LOG, VIEWS] {
+        let ServiceDatabase { name, owner, .. } = database;
         if !exists(
             &mut connection,
             "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)",
-            database,
+            name,
         )
         .await?
         {
-            run(
-                &mut connection,
-                format!("CREATE DATABASE {database} OWNER {owner} TEMPLATE template0"),
-            )
-            .await?;
+            let create = format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0");
+            run(&mut connection, create).await?;
         }
-        run(&mut connection, format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC")).await?;
-        run(&mut connection, format!("GRANT CONNECT ON DATABASE {database} TO {user}")).await?;
+        restrict(&mut connection, name, database).await?;
     }
     connection.close().await?;
     disown(cluster).await
@@ -62,13 +79,18 @@ async fn disown(cluster: &Cluster) -> anyhow::Result<()> {
     run(&mut connection, format!("ALTER DATABASE {PROJECTION} OWNER TO {PROJECTION_OWNER}"))
         .await?;
     run(&mut connection, format!("REASSIGN OWNED BY {PROJECTION} TO {PROJECTION_OWNER}")).await?;
-    // A rewind uses a temporary table.
-    run(
-        &mut connection,
-        format!("GRANT CONNECT, TEMPORARY ON DATABASE {PROJECTION} TO {PROJECTION}"),
-    )
-    .await?;
     Ok(connection.close().await?)
+}
+
+/// Closes the database `name` to all but the role that is to use it like `database`.
+pub(super) async fn restrict(
+    connection: &mut PgConnection,
+    name: &str,
+    database: ServiceDatabase,
+) -> sqlx::Result<()> {
+    let ServiceDatabase { role, privileges, .. } = database;
+    run(connection, format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")).await?;
+    run(connection, format!("GRANT {privileges} ON DATABASE {name} TO {role}")).await
 }
 
 async fn exists(
@@ -81,6 +103,6 @@ async fn exists(
 
 /// Runs a statement that cannot take parameters. Its variable parts are constants and hex digits,
 /// so nothing needs quoting.
-async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
+pub(super) async fn run(connection: &mut PgConnection, statement: String) -> sqlx::Result<()> {
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(connection).await.map(|_| ())
 }

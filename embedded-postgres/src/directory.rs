@@ -232,3 +232,6 @@ async fn remove_unfinished(unfinished: &Path) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod databases;
 mod directory;
 pub mod secrets;
 mod server;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod user;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -140,3 +142,6 @@ fn free_port() -> anyhow::Result<u16> {
         .context("no port is free for the embedded Postgres")?;
     Ok(listener.local_addr()?.port())
 }
+
+#[cfg(test)]
+mod tests;

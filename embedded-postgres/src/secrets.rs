@@ -100,3 +100,6 @@ pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

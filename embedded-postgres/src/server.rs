@@ -167,3 +167,6 @@ impl Drop for Server {
         self.signal(Signal::SIGINT);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,6 @@ impl User {
         command.uid(self.uid).gid(self.gid);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,3 +77,6 @@ impl Drop for Broker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,3 +71,6 @@ impl Drop for Port {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

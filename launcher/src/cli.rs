@@ -119,3 +119,6 @@ pub struct End {
     #[arg(long)]
     pub until_stdin_closes: bool,
 }
+
+#[cfg(test)]
+mod tests;

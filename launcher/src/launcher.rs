@@ -229,3 +229,6 @@ fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
         embedded: embedded(options),
     }
 }
+
+#[cfg(test)]
+mod tests;

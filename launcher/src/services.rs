@@ -216,3 +216,6 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         IpAddr::V4(_) | IpAddr::V6(_) => addr,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@
 mod address;
 mod kafka;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 use clap::{Args, ValueEnum};
 

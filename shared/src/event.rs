@@ -10,6 +10,8 @@ mod reversal;
 /// OpenAPI schemas of the payloads.
 pub mod schema;
 mod side_row;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use strum::{IntoStaticStr, VariantNames};
 

@@ -151,3 +151,6 @@ impl Part {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

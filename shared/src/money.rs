@@ -137,35 +137,4 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_positive_integers_up_to_2_to_the_53_minus_1() {
-        let parse = |text: &str| serde_json::from_str::<Amount>(text).map(Amount::get);
-        assert_eq!(parse("1").unwrap(), 1);
-        assert_eq!(parse("9007199254740991").unwrap(), MAX_AMOUNT);
-        for bad in [
-            "0",
-            "-1",
-            "9007199254740992",
-            "1.0",
-            "1e2",
-            "\"1\"",
-            "null",
-            "true",
-            "99999999999999999999999",
-        ] {
-            let error = parse(bad).unwrap_err().to_string();
-            assert!(error.contains("an integer of minor units from 1"), "{bad}: {error}");
-        }
-    }
-
-    #[test]
-    fn currencies_are_known_codes_in_capitals() {
-        assert_eq!("EUR".parse::<Currency>().unwrap().code(), "EUR");
-        for bad in ["eur", "EURO", "", "ZZZ"] {
-            assert!(bad.parse::<Currency>().is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -46,31 +46,4 @@ fn murmur2(data: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The vectors of Kafka's own `UtilsTest.testMurmur2`.
-    #[test]
-    fn murmur2_agrees_with_kafka() {
-        for (key, hash) in [
-            ("21", -973_932_308_i32),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-            ("abc", 479_470_107),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()), hash.cast_unsigned(), "{key}");
-        }
-    }
-
-    #[test]
-    fn accounts_spread_over_all_partitions_and_none_beyond() {
-        let mut seen = [0_u32; 12];
-        for n in 0..12_000_u128 {
-            let partition = partition_of(Uuid::from_u128(n), 12);
-            seen[usize::try_from(partition).unwrap()] += 1;
-        }
-        assert!(seen.iter().all(|n| (800..1200).contains(n)), "{seen:?}");
-    }
-}
+mod tests;

@@ -50,18 +50,4 @@ impl<'de> Deserialize<'de> for Position {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_survives_a_round_trip_as_text() {
-        let position = Position { partition: 3, number: 1042 };
-        assert_eq!(position.to_string(), "3-1042");
-        assert_eq!("3-1042".parse(), Ok(position));
-        for bad in
-            ["", "3", "3-", "-1042", "3-+1", "+3-1", "3-1-2", "40000-1", "3-99999999999999999999"]
-        {
-            assert!(bad.parse::<Position>().is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

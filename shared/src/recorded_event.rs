@@ -87,3 +87,6 @@ impl RecordedEvent {
         AccountEvent::decode(&self.event_type, self.schema_version, &self.data)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -143,3 +143,6 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,6 @@ impl StoreDescription {
         self.restores.iter().filter_map(kept).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

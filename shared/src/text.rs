@@ -110,23 +110,4 @@ impl<'de> de::Visitor<'de> for MetadataVisitor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_length_is_counted_in_characters_and_nul_is_refused() {
-        assert!(Owner::new("é".repeat(200)).is_ok());
-        assert!(Owner::new("é".repeat(201)).is_err());
-        assert!(Owner::new("").is_err());
-        assert!(Owner::new("a\0b").is_err());
-    }
-
-    #[test]
-    fn metadata_refuses_a_repeated_key_and_too_many_keys() {
-        let parse = serde_json::from_str::<Metadata>;
-        assert!(parse(r#"{"a":"1","b":"2"}"#).is_ok());
-        assert!(parse(r#"{"a":"1","a":"2"}"#).is_err());
-        let many: Vec<String> = (0..21).map(|n| format!("\"k{n}\":\"\"")).collect();
-        assert!(parse(&format!("{{{}}}", many.join(","))).is_err());
-    }
-}
+mod tests;

@@ -77,3 +77,6 @@ pub(crate) fn to_newest<'a>(
     }
     Ok(Cow::Owned(serde_json::value::to_raw_value(&object)?))
 }
+
+#[cfg(test)]
+mod tests;

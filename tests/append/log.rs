@@ -9,9 +9,10 @@ use command_service::log::clock::LogClock;
 use command_service::log::read::LogReader;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::{self, Snapshots};
-use command_service::log::store;
+use command_service::log::store::{self, Store};
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
+use embedded_postgres::testing::Database;
 use passbook_shared::health::Health;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use passbook_shared::timestamp::Timestamp;
@@ -21,25 +22,26 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::instance::Instance;
-use crate::postgres::Database;
+use crate::postgres::empty_log;
 
 /// Empty log in a database of its own.
 pub(crate) struct Log {
     database: Database,
+    store: Store,
     /// Connections as the owner of the tables. Instances have another role.
     pub(crate) pool: PgPool,
 }
 
 impl Log {
     pub(crate) async fn start() -> Self {
-        let database = Database::create(None).await;
-        let pool = PgPool::connect(&database.owner_url).await.unwrap();
-        Self { database, pool }
+        let (database, store) = empty_log(None).await;
+        let pool = PgPool::connect(&database.urls.owner).await.unwrap();
+        Self { database, store, pool }
     }
 
     /// Returns the options of connections as the owner of the tables.
     pub(crate) fn owner(&self) -> PgConnectOptions {
-        self.database.owner_url.parse().unwrap()
+        self.database.urls.owner.parse().unwrap()
     }
 
     /// Returns a pool of connections as the service's role.
@@ -49,17 +51,17 @@ impl Log {
 
     /// Returns the superuser's URL of the database.
     pub(crate) fn superuser_url(&self) -> &str {
-        &self.database.superuser_url
+        &self.database.urls.superuser
     }
 
     /// Returns the options of connections as the service's role.
     pub(crate) fn service(&self) -> PgConnectOptions {
-        self.database.service_url.parse().unwrap()
+        self.database.urls.service.parse().unwrap()
     }
 
     pub(crate) fn reader(&self) -> LogReader {
         let (pool, other_pool) = (self.service_pool(), self.service_pool());
-        LogReader::new(pool, other_pool, self.database.store, Snapshots::only_read(key()))
+        LogReader::new(pool, other_pool, self.store, Snapshots::only_read(key()))
     }
 
     pub(crate) fn instance(&self) -> Instance {
@@ -141,7 +143,7 @@ impl Log {
 
     pub(crate) async fn end(self) {
         self.pool.close().await;
-        self.database.drop().await;
+        self.database.drop().await.unwrap();
     }
 }
 

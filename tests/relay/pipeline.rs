@@ -8,6 +8,7 @@ use command_service::log::store::Store;
 use command_service::relay::{Relay, hand_over};
 use command_service::restore::desk::Desk;
 use command_service::restore::standing::Standing;
+use embedded_postgres::testing::Database;
 use in_process_broker::Broker;
 use passbook_shared::config::{KafkaConfig, KafkaOptions};
 use passbook_shared::health::Health;
@@ -19,7 +20,7 @@ use sqlx::{Connection, PgConnection, PgPool, SqlSafeStr};
 use uuid::Uuid;
 
 pub(crate) use self::running::Running;
-use crate::postgres::Database;
+use crate::postgres::empty_log;
 
 pub(crate) const TOPIC: &str = "passbook.events";
 
@@ -34,10 +35,10 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) async fn start() -> Self {
-        let database = Database::create(None).await;
+        let (database, store) = empty_log(None).await;
         let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
-        let pool = PgPool::connect(&database.owner_url).await.unwrap();
-        Self { store: database.store, database, broker, pool }
+        let pool = PgPool::connect(&database.urls.owner).await.unwrap();
+        Self { database, broker, store, pool }
     }
 
     pub(crate) fn kafka(&self) -> KafkaConfig {
@@ -54,7 +55,7 @@ impl Pipeline {
         let standing = Standing::new(health.clone());
         let relay = Relay {
             kafka: self.kafka(),
-            connect: self.database.service_url.parse().unwrap(),
+            connect: self.database.urls.service.parse().unwrap(),
             store: self.store,
             standing: standing.clone(),
             linger_ms: 1,
@@ -93,14 +94,14 @@ impl Pipeline {
             },
         };
         let rows = Append { events: (1..=count).map(event).collect(), ..Append::default() };
-        let mut connection = PgConnection::connect(&self.database.service_url).await.unwrap();
+        let mut connection = PgConnection::connect(&self.database.urls.service).await.unwrap();
         let appended = append(&mut connection, rows).await?;
         Ok(appended.iter().map(|event| RecordedEvent::clone(event)).collect())
     }
 
     /// Executes SQL as a superuser without triggers, as a restore of a backup does.
     pub(crate) async fn restore(&self, sql: impl SqlSafeStr) {
-        let mut connection = PgConnection::connect(&self.database.superuser_url).await.unwrap();
+        let mut connection = PgConnection::connect(&self.database.urls.superuser).await.unwrap();
         let mut transaction = connection.begin().await.unwrap();
         let without_triggers = "SET LOCAL session_replication_role = replica";
         sqlx::raw_sql(without_triggers).execute(&mut *transaction).await.unwrap();
@@ -110,12 +111,12 @@ impl Pipeline {
 
     /// Returns the desk that surveys and accepts restores.
     pub(crate) fn desk(&self, standing: &Standing) -> Desk {
-        let pool = PgPool::connect_lazy(&self.database.service_url).unwrap();
+        let pool = PgPool::connect_lazy(&self.database.urls.service).unwrap();
         Desk::new(self.kafka(), self.store, pool, standing.clone())
     }
 
     pub(crate) async fn end(self) {
         self.pool.close().await;
-        self.database.drop().await;
+        self.database.drop().await.unwrap();
     }
 }

@@ -1,70 +1,17 @@
 //! Retry and discard of quarantined events.
 
-use passbook_shared::cloud_event;
+mod records;
+
 use passbook_shared::partition::partition_of;
-use passbook_shared::position::Position;
-use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use projection_service::quarantine::{Resolution, Unresolved, discard, retry};
 use projection_service::store::apply::{QuarantinedRecord, apply};
 use projection_service::store::replay_target::ReplayTarget;
 use projection_service::store::{accounts, checkpoints, discarded, history, quarantine, replays};
 use sqlx::PgPool;
 
-use super::{PARTITION, at, batch, database, deposited, id, opened, write};
-
-const DEPOSITED: &str = r#"{"amount":25}"#;
-
-/// Returns the document of an event of account 1, whose versions equal its positions.
-fn document(version: i64, event_type: &str) -> Vec<u8> {
-    let event = RecordedEvent {
-        event_id: id(100 + u128::try_from(version).unwrap()),
-        account_id: id(1),
-        event_type: event_type.to_owned(),
-        version,
-        position: Position { partition: PARTITION, number: version },
-        schema_version: 1,
-        recorded_at: at(version),
-        data: serde_json::value::RawValue::from_string(DEPOSITED.to_owned()).unwrap(),
-        metadata: EventMetadata { command_id: id(4), context: CommandContext::default() },
-    };
-    let mut document = Vec::new();
-    cloud_event::encode(&event, id(9), 0, &mut document).unwrap();
-    document
-}
-
-fn set_aside(version: i64, event_type: &str, waits: bool) -> QuarantinedRecord {
-    QuarantinedRecord {
-        partition: PARTITION,
-        position: Some(version),
-        kafka_offset: Some(version - 1),
-        published_at: Some(at(version)),
-        account: Some((id(1), version)),
-        waits,
-        reason: if waits { "waits".to_owned() } else { "not known".to_owned() },
-        document: document(version, event_type),
-    }
-}
-
-/// Opens account 1 with 100, and quarantines further events of these types.
-async fn given(pool: &PgPool, types: &[&str]) {
-    let mut connection = pool.acquire().await.unwrap();
-    write(&mut connection, id(1), &[(opened("o"), at(1))]).await;
-    let mut batch = batch(1, id(1), &[]);
-    batch.checkpoints[0].to = 1 + i64::try_from(types.len()).unwrap();
-    batch.quarantine = types
-        .iter()
-        .zip(2..)
-        .map(|(event_type, version)| set_aside(version, event_type, version > 2))
-        .collect();
-    apply(&mut connection, &batch).await.unwrap();
-}
-
-/// Returns the number of the event that the others wait behind.
-async fn head(pool: &PgPool) -> i64 {
-    let found = quarantine::list(pool, 0, 10).await.unwrap();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found[0].id
-}
+use self::records::{document, given, head, quarantined};
+use crate::batches::{PARTITION, batch, database, rewind, write};
+use crate::events::{at, deposited, id, opened};
 
 async fn epoch(pool: &PgPool) -> i64 {
     checkpoints::all(pool).await.unwrap()[usize::try_from(PARTITION).unwrap()].epoch
@@ -83,10 +30,8 @@ async fn an_unknown_event_stays_quarantined_and_a_corrected_one_is_applied_with_
     let mut connection = pool.acquire().await.unwrap();
     let first = head(pool).await;
     let refused = retry(&mut connection, first).await.unwrap_err();
-    assert!(
-        matches!(&refused, Unresolved::StillUnapplicable(reason) if reason.contains("`MoneyBurnt`")),
-        "{refused}"
-    );
+    let Unresolved::StillUnapplicable(reason) = &refused else { panic!("{refused}") };
+    assert!(reason.contains("`MoneyBurnt`"), "{refused}");
     assert_eq!(epoch(pool).await, 0, "nothing of the views was changed");
     let kept = quarantine::find(pool, first).await.unwrap().unwrap();
     assert!(kept.reason.contains("`MoneyBurnt`") && kept.waiting == 3, "{kept:?}");
@@ -132,19 +77,19 @@ async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
     let pool = &database.pool;
     given(pool, &["MoneyBurnt", "MoneyDeposited", "MoneyDeposited"]).await;
     let mut connection = pool.acquire().await.unwrap();
-    let settled = discard(&mut connection, head(pool).await, "a test's").await.unwrap();
-    assert_eq!(settled, Resolution { applied: 2, left: 0 });
+    let resolution = discard(&mut connection, head(pool).await, "a test's").await.unwrap();
+    assert_eq!(resolution, Resolution { applied: 2, left: 0 });
     assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 3, 4], 1));
     let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
     assert_eq!(
         (account.state.balance, account.state.version, account.state.transaction_count),
         (150, 4, 3)
     );
-    let thrown = discarded::list(pool, i64::MAX, 10).await.unwrap();
-    assert_eq!(thrown.len(), 1);
-    assert_eq!((thrown[0].version, thrown[0].discard_reason.as_str()), (Some(2), "a test's"));
+    let list = discarded::list(pool, i64::MAX, 10).await.unwrap();
+    assert_eq!(list.len(), 1);
+    assert_eq!((list[0].version, list[0].discard_reason.as_str()), (Some(2), "a test's"));
     assert_eq!(
-        (thrown[0].reason.as_str(), thrown[0].document.clone()),
+        (list[0].reason.as_str(), list[0].document.clone()),
         ("not known", document(2, "MoneyBurnt"))
     );
 
@@ -165,8 +110,7 @@ async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
     );
 
     for (position, version, balance) in [(3, 3, 125), (2, 2, 100), (1, 1, 100)] {
-        let rewind = "SELECT projection.rewind($1, $2, 0)";
-        sqlx::query(rewind).bind(PARTITION).bind(i64::from(position)).execute(pool).await.unwrap();
+        rewind(pool, position).await;
         let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
         let found = (
             account.state.version,
@@ -174,7 +118,7 @@ async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
             account.state.balance,
             account.last_activity,
         );
-        assert_eq!(found, (version, position.into(), balance, at(version)), "back at {position}");
+        assert_eq!(found, (version, position, balance, at(version)), "back at {position}");
     }
 }
 
@@ -198,22 +142,22 @@ async fn the_last_event_of_an_account_can_be_discarded_and_the_opening_too() {
     let mut batch = batch(2, id(1), &[]);
     batch.checkpoints[0].epoch = 1;
     batch.checkpoints[0].to = 4;
-    let of_two = |set_aside: QuarantinedRecord| QuarantinedRecord {
-        document: String::from_utf8(set_aside.document)
+    let of_two = |record: QuarantinedRecord| QuarantinedRecord {
+        document: String::from_utf8(record.document)
             .unwrap()
             .replace(&id(1).to_string(), &id(2).to_string())
             .into(),
-        account: set_aside.account.map(|(_, version)| (id(2), version)),
-        ..set_aside
+        account: record.account.map(|(_, version)| (id(2), version)),
+        ..record
     };
     batch.quarantine = vec![
-        of_two(set_aside(3, "AccountMelted", false)),
-        of_two(set_aside(4, "MoneyDeposited", true)),
+        of_two(quarantined(3, "AccountMelted", false)),
+        of_two(quarantined(4, "MoneyDeposited", true)),
     ];
     apply(&mut connection, &batch).await.unwrap();
-    let settled = discard(&mut connection, head(pool).await, "x").await.unwrap();
+    let resolution = discard(&mut connection, head(pool).await, "x").await.unwrap();
     assert_eq!(
-        settled,
+        resolution,
         Resolution { applied: 0, left: 1 },
         "what follows has no account to be applied to"
     );
@@ -247,9 +191,8 @@ async fn an_applicable_event_is_not_discarded_and_none_is_during_a_replay() {
     }
     let replay =
         replays::ask(&mut connection, &ReplayTarget::Beginning, false).await.unwrap().unwrap();
-    assert!(
-        matches!(retry(&mut connection, number).await, Err(Unresolved::Replaying(id)) if id == replay.replay_id)
-    );
+    let refused = retry(&mut connection, number).await.unwrap_err();
+    assert!(matches!(refused, Unresolved::Replaying(id) if id == replay.replay_id), "{refused}");
     assert!(discarded::list(pool, i64::MAX, 10).await.unwrap().is_empty());
 }
 
@@ -268,7 +211,7 @@ async fn a_record_that_is_no_event_can_be_discarded() {
         position: None,
         account: None,
         document: b"\0\xff".to_vec(),
-        ..set_aside(2, "MoneyDeposited", false)
+        ..quarantined(2, "MoneyDeposited", false)
     }];
     apply(&mut connection, &batch).await.unwrap();
     let number = head(pool).await;

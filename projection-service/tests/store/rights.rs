@@ -90,7 +90,8 @@ async fn a_function_that_runs_as_the_owner_has_a_search_path_and_is_not_public()
         "SELECT p.oid::regprocedure::text FROM pg_proc AS p
           WHERE p.pronamespace = 'projection'::regnamespace
             AND (p.proacl IS NULL OR p.proacl::text ~ '[{,]='
-                 OR p.prosecdef AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(p.proconfig, '{}')))",
+                 OR p.prosecdef
+                    AND 'search_path=pg_catalog, pg_temp' <> ALL (coalesce(p.proconfig, '{}')))",
     )
     .fetch_all(&database.pool)
     .await

@@ -22,25 +22,3 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         text.to_socket_addrs().map_err(|error| format!("`{host}` can't be resolved: {error}"))?;
     found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| format!("`{host}` has no address"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_resolved_and_other_text_is_refused() {
-        assert_eq!(address("localhost:38380").unwrap().port(), 38_380);
-        assert!(address("localhost:38380").unwrap().ip().is_loopback());
-        assert_eq!(address("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
-        for (text, words) in [
-            ("8080", "host and a port"),
-            (":8080", "host and a port"),
-            ("localhost:http", "host and a port"),
-            ("localhost:70000", "host and a port"),
-            ("no-such-host.invalid:80", "can't be resolved"),
-        ] {
-            let said = address(text).unwrap_err();
-            assert!(said.contains(words), "{text}: {said}");
-        }
-    }
-}

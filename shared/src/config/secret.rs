@@ -102,40 +102,4 @@ pub fn with_password(database: PgConnectOptions, password: Option<&Secret>) -> P
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_parse_error_does_not_repeat_the_password() {
-        let option =
-            Arg::new("database-url").long("database-url").value_parser(Unrepeated(database_url));
-        let command = Command::new("test").arg(option);
-        let read =
-            |url: &str| command.clone().try_get_matches_from(["test", "--database-url", url]);
-        assert!(read("postgres://ada:secret@localhost:5432/log").is_ok());
-        for bad in [
-            "postgres://ada:secret@localhost:port/log",
-            "ada:secret@localhost",
-            "mysql://ada:secret@localhost",
-        ] {
-            let said = read(bad).unwrap_err().to_string();
-            assert!(said.contains("--database-url") && !said.contains("secret"), "{said}");
-        }
-        assert_eq!(format!("{:?}", Secret::of_text("secret").unwrap()), "Secret");
-    }
-
-    #[test]
-    fn a_password_in_a_file_may_end_with_a_newline() {
-        let path = std::env::temp_dir().join(format!("passbook-secret-{}", std::process::id()));
-        for (content, password) in
-            [("p@/#%\n", "p@/#%"), ("p@/#%\r\n", "p@/#%"), ("two\n\n", "two\n"), (" x ", " x ")]
-        {
-            std::fs::write(&path, content).unwrap();
-            assert_eq!(Secret::of_file(path.to_str().unwrap()).unwrap().0, password);
-        }
-        std::fs::write(&path, "\n").unwrap();
-        assert_eq!(Secret::of_file(path.to_str().unwrap()).unwrap_err(), "is empty");
-        std::fs::remove_file(&path).unwrap();
-        assert!(Secret::of_file(path.to_str().unwrap()).unwrap_err().contains("can't be read"));
-    }
-}
+mod tests;

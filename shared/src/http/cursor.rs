@@ -55,31 +55,4 @@ pub(crate) fn another_list() -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_is_valid_for_its_own_list_only() {
-        let read = |text: &str| text.parse::<i64>().ok();
-        let list = List::of("entries", &(1, Some("MoneySent")));
-        let cursor = list.cursor(7);
-        assert_eq!(list.place(&cursor, read).unwrap(), 7);
-        for other in
-            [List::of("entries", &(1, None::<&str>)), List::of("holds", &(1, Some("MoneySent")))]
-        {
-            let problem = other.place(&cursor, read).unwrap_err();
-            assert_eq!((problem.status, problem.errors[0].field.as_str()), (400, "cursor"));
-            assert_eq!(problem, another_list());
-        }
-        for bad in [
-            "",
-            "7",
-            "x-0000000000000000",
-            &cursor[1..],
-            &cursor.to_uppercase(),
-            &format!("{cursor}0"),
-        ] {
-            assert!(list.place(bad, read).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

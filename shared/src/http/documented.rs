@@ -54,3 +54,6 @@ fn of_one_status(problems: &[Problem]) -> RefOr<Response> {
     }
     response.build().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,3 +94,6 @@ fn field(path: &str, complaint: &str, whole: &str) -> String {
         (path, _) => path.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,3 +40,6 @@ async fn ask(addr: SocketAddr) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

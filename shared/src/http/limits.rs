@@ -190,3 +190,6 @@ pub fn too_many_answers() -> Problem {
         "this instance has no memory left for large response bodies; the request changed nothing";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after(1)
 }
+
+#[cfg(test)]
+mod tests;

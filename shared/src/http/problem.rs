@@ -168,28 +168,4 @@ fn cut(text: String, max: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_problem_quotes_only_a_part_of_a_long_request() {
-        let long = "ä".repeat(1_000_000);
-        for problem in [
-            Problem::malformed(long.clone(), "unknown field"),
-            Problem::malformed("type", format!("unknown variant `{long}`, expected `deposit`")),
-            Problem::malformed(long.clone(), long.clone()).within("commands[999]"),
-            Problem::not_found(long.clone()),
-        ] {
-            assert!(problem.detail.len() <= 1_024, "{}", problem.detail.len());
-            let body = serde_json::to_vec(&problem).unwrap();
-            assert!(body.len() < 2_500, "{}", body.len());
-        }
-        let problem =
-            Problem::malformed("type", format!("unknown variant `{long}`, expected `deposit`"));
-        assert!(
-            problem.detail.starts_with("`type`: unknown variant `ä")
-                && problem.detail.ends_with("expected `deposit`")
-        );
-        assert_eq!(Problem::malformed("a", "is short").detail, "`a`: is short");
-    }
-}
+mod tests;

@@ -1,0 +1,93 @@
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::*;
+
+const WAIT: Duration = Duration::from_secs(30);
+
+fn client(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address).set("group.id", "test");
+    config
+}
+
+/// Returns the number of partitions of a topic, by a client that knows only `address`.
+fn partitions(address: &str, topic: &str) -> usize {
+    let consumer: BaseConsumer = client(address).create().unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), WAIT).unwrap();
+    metadata.topics()[0].partitions().len()
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_broker_has_the_topics_with_their_partitions() {
+    let topics = ["one", "two"].map(str::to_owned);
+    let broker = Broker::start(&topics, 7, None).unwrap();
+    for topic in topics {
+        assert_eq!(partitions(broker.address(), &topic), 7, "{topic}");
+    }
+}
+
+#[test]
+fn two_brokers_have_different_ports() {
+    let topics = ["one".to_owned()];
+    let [one, two] = [1, 2].map(|count| Broker::start(&topics, count, None).unwrap());
+    assert_ne!(one.address(), two.address());
+    assert_eq!(partitions(one.address(), "one"), 1);
+    drop(one);
+    assert_eq!(partitions(two.address(), "one"), 2, "the other one runs on");
+}
+
+#[test]
+fn a_name_that_kafka_rejects_is_quoted() {
+    let topics = ["good".to_owned(), String::new()];
+    let error = Broker::start(&topics, 1, None).unwrap_err().to_string();
+    assert_eq!(error, "the in-process broker rejects the topic ``");
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_setting() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = Broker::start(&["one".to_owned()], 1, Some(port)).unwrap_err().to_string();
+    let words = format!("cannot listen on 127.0.0.1:{port}: choose another port with BROKER_PORT");
+    assert!(error.ends_with(&words), "{error}");
+}
+
+#[test]
+fn a_record_makes_its_way_through_a_fixed_port() {
+    let port = free_port();
+    let broker = Broker::start(&["one".to_owned()], 3, Some(port)).unwrap();
+    assert_eq!(broker.address(), format!("127.0.0.1:{port}"));
+    let producer: BaseProducer = client(broker.address()).create().unwrap();
+    let record = BaseRecord::to("one").partition(2).key("key").payload("payload");
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(WAIT).unwrap();
+
+    let consumer: BaseConsumer = client(broker.address()).create().unwrap();
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset("one", 2, Offset::Beginning).unwrap();
+    consumer.assign(&assignment).unwrap();
+    let record = consumer.poll(WAIT).unwrap().unwrap();
+    assert_eq!((record.partition(), record.offset()), (2, 0));
+    assert_eq!((record.key(), record.payload()), (Some(&b"key"[..]), Some(&b"payload"[..])));
+}
+
+#[test]
+fn a_fixed_port_is_free_again_after_the_broker() {
+    let port = free_port();
+    for count in [1, 2] {
+        let broker = Broker::start(&["one".to_owned()], count, Some(port)).unwrap();
+        assert_eq!(partitions(broker.address(), "one"), usize::from(count));
+    }
+    assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+}
