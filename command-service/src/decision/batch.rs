@@ -105,8 +105,8 @@ impl Working<'_> {
         }
     }
 
-    /// Copies the events of a dry run into its decision, because the dropped changes in `branch` are
-    /// their only other place.
+    /// Copies the events of a dry run into its decision, because the dropped changes in `branch`
+    /// are never appended.
     fn detach(&self, command: &PreparedCommand, decision: &mut Decision, branch: &Changes) {
         let Decision::Accepted { own, to } = decision else { return };
         for change in std::iter::once(own).chain(to) {
