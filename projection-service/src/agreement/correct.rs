@@ -28,8 +28,7 @@ pub(crate) struct Corrected {
     pub(crate) to: i64,
 }
 
-/// Corrects a partition of the live views, which differ from the log at every position above
-/// `upper`.
+/// Corrects a partition of the live views, whose last common position is at most `upper`.
 ///
 /// # Errors
 /// Postgres or the command-service is unreachable, or another writer has locked the partition. An
