@@ -1,6 +1,6 @@
 //! Agreement of the views with the log. Anyone with access to Kafka can write to the topic, and the
-//! log can be restored from a backup. Comparing applied events with the log detects both, and this
-//! module tells them apart.
+//! log can be restored from a backup. A comparison of applied events with the log detects both
+//! cases. This module distinguishes them.
 
 pub(crate) mod common;
 pub(crate) mod correct;

@@ -11,9 +11,9 @@ pub struct Checkpoint {
     pub partition: Partition,
     /// Position of the last event applied; 0 before the first.
     pub position: i64,
-    /// Number of changes made to the partition's views by others than the consumer.
+    /// Number of changes to the views of the partition by writers other than the consumer.
     pub epoch: i64,
-    /// Topic offset to resume from; absent before the first record was read there.
+    /// Topic offset to resume from; absent before the first record was read.
     pub kafka_offset: Option<i64>,
     /// Id of the last event applied.
     pub event_id: Option<Uuid>,

@@ -1,11 +1,13 @@
 //! Consumption of the topic: a thread reads and decodes records, a task orders, folds and applies
 //! them to the views.
 //!
-//! Two rules make it safe. **Accept only the next event**: an event is applied if and only if its
-//! position is the last position plus 1. A smaller position is a repeat; a larger one reveals a
-//! hole, which is filled from the log. Kafka's offsets play no part. **Start over from the
-//! checkpoints**: after any failure or rebalance, everything in memory is discarded and reading
-//! resumes from the checkpoints.
+//! Two rules prevent lost and repeated events:
+//!
+//! - **Accept only the next event.** An event is accepted only if its position is the last accepted
+//!   position plus 1. A smaller position is a repeat. A larger position reveals a gap, which is
+//!   filled from the log. Kafka's offsets are not considered.
+//! - **Restart from the checkpoints.** After a failure or a rebalance, everything in memory is
+//!   discarded, and reading resumes from the checkpoints.
 
 pub(crate) mod account_cache;
 mod applier;
@@ -63,7 +65,7 @@ pub struct Consumer {
     pub max_batch: usize,
     /// Minimum time between the starts of two transactions under load.
     pub pace: std::time::Duration,
-    /// How large a share of the events may fail.
+    /// Limit on the share of events that may fail.
     pub limit: Limit,
     /// Log of the command-service.
     pub feed: Feed,

@@ -1,4 +1,4 @@
-//! Client of the command-service, which serves the log. Holes of the topic are filled from here.
+//! Client of the command-service, which serves the log. Events that the topic lacks come from here.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl Feed {
     /// # Errors
     /// The HTTP client can't be set up.
     pub fn new(base: &Url) -> reqwest::Result<Self> {
-        // The services run next to each other: a proxy set in the environment is for other hosts.
+        // The services share a private network: a proxy in the environment is for other hosts.
         let client = Client::builder()
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -106,11 +106,11 @@ impl Feed {
         self.page(partition, after, Self::PAGE.into()).await
     }
 
-    /// Returns at most `limit` events of a partition after a position. Unlike other reads, it
-    /// accepts holes in the log.
+    /// Returns at most `limit` events of a partition after a position. Unlike other reads, this one
+    /// accepts gaps in the log.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn as_is(
         &self,
         partition: Partition,
@@ -132,7 +132,7 @@ impl Feed {
     /// Returns the event at a position, if the log has it.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn event_at(
         &self,
         partition: Partition,
@@ -144,9 +144,9 @@ impl Feed {
     /// Returns the event at a position with the store and its epoch. Position 0 has no event.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn at(&self, partition: Partition, position: i64) -> Result<At, FeedError> {
-        // No log reaches that position, and the command-service rejects larger numbers.
+        // No log reaches `MAX_AMOUNT`, and the command-service rejects larger numbers.
         let after = (position - 1).clamp(0, MAX_AMOUNT);
         let page = self.ask(partition, after, 1).await?;
         let event = page
@@ -160,7 +160,7 @@ impl Feed {
     /// Store and number of partitions.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn source(&self) -> Result<Source, FeedError> {
         Ok(self.page(0, 0, 1).await?.source)
     }

@@ -34,7 +34,8 @@ use crate::verify::jobs::Jobs;
 use crate::waiters::Waiters;
 use stats::Cache;
 
-/// State shared by the routes, behind one pointer because every request clones it several times.
+/// State shared by the routes. It is behind one pointer, because every request clones it several
+/// times.
 #[derive(Debug, Clone)]
 pub struct AppState(Arc<App>);
 
@@ -70,7 +71,7 @@ impl Deref for AppState {
     }
 }
 
-/// Origin of the views. Cheap to clone.
+/// Log and topic that the views are built from. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Log {
     /// Client of the command-service's log.

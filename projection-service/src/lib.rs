@@ -6,7 +6,7 @@
 mod agreement;
 /// Progress of the views in one partition.
 pub mod checkpoint;
-/// Reads records of the topic, orders them without holes, folds and applies them.
+/// Reads records of the topic, puts them in order without gaps, folds them and applies them.
 pub mod consumer;
 /// Client of the command-service's log, for events that the topic lacks.
 pub mod feed;

@@ -89,7 +89,7 @@ pub(crate) fn started_over() {
     counter!("passbook_projection_restarts_total").increment(1);
 }
 
-/// Counts a hole of the topic.
+/// Counts a gap in the topic.
 pub(crate) fn hole(partition: Partition) {
     counter!("passbook_projection_holes_total", "partition" => partition.to_string()).increment(1);
 }

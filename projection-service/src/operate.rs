@@ -25,7 +25,7 @@ fn bar() -> anyhow::Result<ProgressBar> {
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
         let per_second = state.per_sec() as u64;
-        // Only the terminal can fail here.
+        // Only an error of the terminal is possible here.
         let _ = write!(out, "{}/s", HumanCount(per_second));
     };
     Ok(ProgressBar::no_length()

@@ -29,8 +29,8 @@ pub struct AccountState {
     pub transaction_count: i64,
 }
 
-/// Returns the history entry of an event with `version`, applied to the state before it. That state
-/// is none for an account that does not exist yet.
+/// Returns the history entry of an event with `version`, applied to the state before it. The state
+/// is `None` if the account does not exist yet.
 ///
 /// # Errors
 /// The event cannot follow that state.

@@ -1,11 +1,11 @@
 //! Retry and discard of quarantined events, each in one transaction, with the partition's
 //! checkpoint locked.
 //!
-//! Both use the code of the consumer: the waiting events of the account are folded, in the order of
-//! the log, onto its current view until one cannot be applied. A discard skips the first of them.
-//! That leaves a gap in the versions and no entry in the history. The view's own version and
-//! position move past the gap, so that the next event follows and no reader sees the account go
-//! back.
+//! Both use the fold of the consumer. It applies the quarantined events of the account to the
+//! current view, in the order of the log, until one cannot be applied. A discard skips the first of
+//! these events, so the history has no entry for it. The version and position of the view still
+//! advance past that event. The next event can then be applied, and no reader sees the account at
+//! an earlier version.
 
 /// Readiness check of the quarantine.
 pub mod check;
@@ -41,7 +41,7 @@ pub enum Unresolved {
     /// Postgres refused, or cannot be reached.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// No event has this number, or it only waits behind another one.
+    /// No event has this number, or the event waits behind another one.
     #[error("no event that could not be applied has number {0} in the quarantine")]
     NotThere(i64),
     /// This version of the program cannot apply the event either.
@@ -50,16 +50,16 @@ pub enum Unresolved {
     /// This version of the program can apply the event, so it must not be discarded.
     #[error("the event can be applied by now: retry it")]
     Applicable,
-    /// A replay runs, which might miss the change.
+    /// A replay is running and might miss the change.
     #[error("replay {0} is still running")]
     Replaying(Uuid),
 }
 
-/// Retries a quarantined event, and then those that wait behind it. An event that still cannot be
-/// applied stays with its new reason, and those behind it keep waiting.
+/// Retries a quarantined event, and then the events that wait behind it. An event that still cannot
+/// be applied gets its new reason, and the events behind it keep waiting.
 ///
 /// # Errors
-/// The event still cannot be applied, or a replay runs.
+/// The event still cannot be applied, or a replay is running.
 pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Resolution, Unresolved> {
     let mut transaction = connection.begin().await?;
     let row = hold(&mut transaction, id).await?;
@@ -84,7 +84,7 @@ pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Resolution,
 /// Discards a quarantined event with a non-empty reason, and applies those that wait behind it.
 ///
 /// # Errors
-/// The event can be applied by now, or a replay runs.
+/// The event can be applied now, or a replay is running.
 pub async fn discard(
     connection: &mut PgConnection,
     id: i64,
@@ -106,8 +106,8 @@ pub async fn discard(
     commit(transaction, &row, account_id, attempt.applied).await
 }
 
-/// Retries all quarantined events of a generation without a writer: one that was kept while events
-/// of the live one were resolved.
+/// Retries all quarantined events of a kept generation, which has no writer. Events of the live
+/// generation may have been resolved since.
 pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
     for account_id in quarantine::accounts(&mut *connection).await? {
         let mut transaction = connection.begin().await?;
@@ -118,8 +118,9 @@ pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Returns a quarantined event of the live generation and locks its partition: until the
-/// transaction ends, no other writes there, starts a replay, or switches generations.
+/// Returns a quarantined event of the live generation and locks its partition. Until the
+/// transaction ends, no other writer changes the partition, starts a replay or switches
+/// generations.
 async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Unresolved> {
     if let Some(replay) = replays::hold_off(&mut *transaction).await? {
         return Err(Unresolved::Replaying(replay.replay_id));
@@ -127,7 +128,7 @@ async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Un
     generations::see_live(&mut *transaction).await?;
     let row = quarantine::find(&mut *transaction, id).await?.ok_or(Unresolved::NotThere(id))?;
     checkpoints::hold_one(&mut *transaction, row.partition).await?;
-    // Read again under the lock.
+    // The event is read again under the lock.
     quarantine::find(&mut *transaction, id).await?.ok_or(Unresolved::NotThere(id))
 }
 
@@ -143,7 +144,7 @@ async fn known(transaction: &mut PgConnection, account_id: Uuid) -> sqlx::Result
     Ok(known)
 }
 
-/// Returns the event if it cannot be applied, and so may be discarded.
+/// Returns the event if it cannot be applied. Only such an event may be discarded.
 async fn unapplicable(
     transaction: &mut PgConnection,
     row: &Quarantined,
@@ -157,7 +158,7 @@ async fn unapplicable(
     let record = record::of_account(account_id, &first.ok_or(Unresolved::NotThere(row.id))?);
     let event = match &record.content {
         Ok(event) => event,
-        // The document was changed: the event to skip is not the one stored here.
+        // The document was changed, so the event to skip is not the stored one.
         Err(unreadable) => return Err(Unresolved::StillUnapplicable(unreadable.reason.clone())),
     };
     let before = match known.get(account_id) {
@@ -176,7 +177,7 @@ async fn unapplicable(
 
 /// Progress of a retry.
 struct Attempt {
-    /// Number of events that left the quarantine: applied or discarded.
+    /// Number of events that were applied or discarded, and so left the quarantine.
     passed: usize,
     applied: usize,
     /// Reason why the next event cannot be applied, if there is one.

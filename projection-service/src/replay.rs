@@ -40,14 +40,15 @@ pub struct ReplayDeps {
 
 impl ReplayDeps {
     fn options(&self) -> PgConnectOptions {
-        // Replays run long statements by design: logging them as slow would be noise.
+        // Replays run long statements by design, so slow statements are not logged.
         self.database
             .clone()
             .application_name("passbook-projection-replay")
             .disable_statement_logging()
     }
 
-    /// Returns the log, after checking that it is the log of the views; empty views accept any.
+    /// Checks that the log is the one that the views were built from, and returns it. Empty views
+    /// accept any log.
     async fn log(&self) -> Result<OurLog, ReplayError> {
         let store = self.feed.store().await?;
         let found = Source { store_id: store.store_id, partitions: store.partitions };

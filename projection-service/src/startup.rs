@@ -58,8 +58,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     start(cli.config, shutdown).await?.tasks.wait().await
 }
 
-/// Starts the service. It answers at once; until Postgres and Kafka are reached, readiness names
-/// the missing one.
+/// Starts the service, which answers requests at once. Until Postgres and Kafka are reached,
+/// readiness names the missing one.
 ///
 /// # Errors
 /// A setting is invalid, or the address is in use.
@@ -191,8 +191,8 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
     }
 }
 
-/// Returns the state of the schema. A pool would retry and hide the reason of a failure, so this
-/// opens a connection of its own.
+/// Returns the state of the schema. Opens a separate connection, because a pool would retry and
+/// hide the reason of a failure.
 async fn standing(database: &PgConnectOptions) -> sqlx::Result<Standing> {
     let looking = async {
         let mut connection =

@@ -1,8 +1,8 @@
 //! Comparison of the views with the log: folds the whole log and compares every row of the live
 //! views with the result. The command-service checks the log itself against its rules.
 //!
-//! Reading and writing continue meanwhile. Each partition is read in one snapshot of the database,
-//! and the log is folded up to exactly the position of the snapshot's checkpoint.
+//! Queries and commands continue during the comparison. Each partition is read in one snapshot of
+//! the database, and the log is folded up to the position of the checkpoint in that snapshot.
 
 mod compare;
 mod error;
@@ -57,7 +57,7 @@ pub struct VerifyDeps {
 /// Runs requested verifications one after the other until the shutdown.
 ///
 /// # Errors
-/// Never: a failure is stored with its verification.
+/// Never fails. An error is stored with its verification.
 pub async fn run(
     deps: VerifyDeps,
     jobs: Arc<Jobs>,
@@ -71,7 +71,7 @@ pub async fn run(
         let id =
             tokio::select! { id = jobs.next() => id, () = shutdown.cancelled() => return Ok(()) };
         let progress = Progress::new(Arc::clone(&jobs), id);
-        // A task of its own, so that a panic does not end the service.
+        // A separate task, so that a panic does not end the service.
         let mut work = JoinSet::new();
         work.spawn(verify(deps.clone(), progress));
         let mut tick = tokio::time::interval(SAVE_INTERVAL);
@@ -130,7 +130,7 @@ async fn verify(deps: VerifyDeps, progress: Progress) -> Result<(), VerifyError>
         return Err(VerifyError::Foreign { views, log });
     }
     let mut orphans = outside(&mut snapshot, log, &progress).await?;
-    // An open snapshot would keep old row versions from being vacuumed.
+    // An open snapshot would prevent the removal of old row versions by vacuum.
     drop(snapshot);
 
     let mut waiting: VecDeque<Partition> = (0..log.partitions).collect();

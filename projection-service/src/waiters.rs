@@ -1,5 +1,5 @@
 //! Queries that wait until a version of an account or a position is applied. This instance wakes
-//! them for events it applies itself; events applied by other instances are seen in the database.
+//! them for the events that it applies. The queries find events of other instances in the database.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -43,8 +43,8 @@ pub enum On {
 }
 
 impl Waiters {
-    /// Registers a query. Must be called before checking the database, or a wake-up could be
-    /// missed.
+    /// Registers a query. Must be called before the database is checked; otherwise the query could
+    /// miss a wake-up.
     pub fn wait(self: &Arc<Self>, on: On) -> WaitHandle {
         let (wake, woken) = oneshot::channel();
         match on {
@@ -96,7 +96,8 @@ fn give_up<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: &K) {
 }
 
 impl WaitHandle {
-    /// Completes once, when this instance has applied the event; never if another instance does.
+    /// Completes once this instance has applied the event. Never completes if another instance
+    /// applies it.
     pub async fn woken(&mut self) {
         if let Some(woken) = &mut self.woken {
             let _ = woken.await;
@@ -109,7 +110,7 @@ impl WaitHandle {
 
 impl Drop for WaitHandle {
     fn drop(&mut self) {
-        // Closes the channel, by which `give_up` recognizes the waiter.
+        // Closes the channel. `give_up` recognizes the waiter by the closed channel.
         self.woken = None;
         match self.on {
             On::Account(id, _) => give_up(&self.waiting.accounts, &id),

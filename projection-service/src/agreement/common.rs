@@ -30,12 +30,12 @@ pub(crate) enum CompareError {
     Feed(#[from] FeedError),
 }
 
-/// Returns the last position of a partition, `upper` at most, up to which the views have what the
-/// log has.
+/// Returns the last position of a partition, at most `upper`, up to which the views equal the log.
 ///
-/// After a fork all events differ, so a binary search finds it in about log2(`upper`) look-ups.
-/// Forged records among genuine ones lie close together: so the page of the log before the result
-/// is compared in full, then the page before it, until a page has no difference.
+/// After a fork all events differ, so a binary search finds the fork in about log2(`upper`)
+/// look-ups. Forged records can lie between genuine ones, but close together. The page of the log
+/// before the result is therefore compared in full, then the page before it, until a page has no
+/// difference.
 ///
 /// # Errors
 /// Postgres or the command-service is unreachable.
@@ -46,7 +46,7 @@ pub(crate) async fn last_common(
     upper: i64,
 ) -> Result<i64, CompareError> {
     let (mut low, mut high) = (0, upper);
-    // Usually everything is common.
+    // Usually the views equal the log up to `upper`.
     let mut middle = upper;
     while low < high {
         let agrees = match feed.event_at(partition, middle).await? {
@@ -103,8 +103,8 @@ pub(crate) async fn difference_between(
     Ok(None)
 }
 
-/// Returns the position of the first of these events of the log that the views lack or have
-/// differently.
+/// Returns the position of the first of these events of the log that the views lack or that differs
+/// there.
 pub(crate) async fn first_difference(
     connection: &mut PgConnection,
     partition: Partition,
@@ -167,7 +167,7 @@ fn is_row_of(
             };
             FullRow::from(&row) == *found
         }
-        // The event before it was discarded and left no row to project from.
+        // The previous event was discarded, so there is no row to project from.
         Err(Inapplicable::Version { .. }) => {
             (found.position, found.recorded_at, found.event_type)
                 == (position, recorded_at, event_type)
@@ -203,7 +203,8 @@ async fn openings(
     .await
 }
 
-/// Accepts events that are in quarantine or were discarded from it.
+/// Marks events as equal if the quarantine has an event with the same id at the position, or if the
+/// event at the position was discarded.
 async fn quarantined(
     connection: &mut PgConnection,
     partition: Partition,

@@ -20,19 +20,19 @@ use crate::store::generations;
 /// Result of a partition's correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Corrected {
-    /// Position of the views before.
+    /// Position of the views before the correction.
     pub(crate) from: i64,
     /// Last common position.
     pub(crate) common: i64,
-    /// Position of the views after.
+    /// Position of the views after the correction.
     pub(crate) to: i64,
 }
 
-/// Corrects a partition of the live views, of which no position above `upper` is common.
+/// Corrects a partition of the live views, whose last common position is at most `upper`.
 ///
 /// # Errors
-/// Postgres or the command-service is unreachable, or another writer holds the partition. Nothing
-/// was changed then.
+/// Postgres or the command-service is unreachable, or another writer has locked the partition. An
+/// error changes nothing.
 pub(crate) async fn live(
     deps: &ReplayDeps,
     connection: &mut PgConnection,
@@ -53,7 +53,7 @@ pub(crate) async fn live(
 /// Corrects a partition of a generation that is being built.
 ///
 /// # Errors
-/// As [`live`].
+/// Same as for [`live`].
 pub(crate) async fn building(
     deps: &ReplayDeps,
     connection: &mut PgConnection,

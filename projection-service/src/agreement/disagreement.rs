@@ -11,8 +11,8 @@ use crate::store::source::Source;
 /// Disagreement of the views with the log that halts a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Disagreement {
-    /// The views have another event than the log, and the cause is not
-    /// known yet. Ends by itself.
+    /// The views have another event than the log, and the cause is not known yet. Ends without an
+    /// operator.
     Comparing {
         /// Position of the views.
         views: i64,
@@ -33,7 +33,7 @@ pub(super) enum Disagreement {
         /// Position of that event.
         confirmed: i64,
     },
-    /// The log is of an earlier epoch than the views.
+    /// The log is in an earlier epoch than the views.
     OldEpoch {
         /// Position of the views.
         views: i64,
@@ -42,9 +42,9 @@ pub(super) enum Disagreement {
         /// Epoch of the views.
         ours: Epoch,
     },
-    /// The log is of another store than the views.
+    /// The log belongs to another store than the views.
     Foreign {
-        /// The log alone.
+        /// Source of the log.
         log: Source,
         /// Source of the views.
         ours: Source,
@@ -52,7 +52,7 @@ pub(super) enum Disagreement {
 }
 
 impl Disagreement {
-    /// Returns whether it ends without an operator.
+    /// Returns whether the disagreement ends without an operator.
     pub(super) fn ends_by_itself(&self) -> bool {
         matches!(self, Self::Comparing { .. })
     }

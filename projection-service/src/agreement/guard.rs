@@ -1,19 +1,19 @@
-//! Periodic comparison of the last applied events with the log: every second for partitions that
-//! move, every ten seconds for idle ones, upon assignment, and at once when the topic has two
-//! events for one position.
+//! Periodic comparison of the last applied events with the log. It takes place every second for
+//! partitions that apply events, and every ten seconds for idle ones. It also takes place after an
+//! assignment, and at once if the topic has two events for one position.
 //!
-//! A difference has one of two causes. **A forged record was applied**: the log is right, and the
-//! views are corrected by it. **The log was changed**, for example restored from a backup: the
-//! views have events that the log lost, and only an operator may give them up. The guard tells the
-//! two apart:
+//! A difference has one of two causes. If **a forged record was applied**, the guard corrects the
+//! views from the log. If **the log was changed**, for example restored from a backup, the views
+//! have events that the log lost. Only an operator may give those up. The guard distinguishes the
+//! causes:
 //!
-//! - the relay found a fork (`GET /v1/store` names it): the log was changed;
-//! - the log lost an event that it had confirmed before: the log was changed;
-//! - neither, for longer than a relay needs to notice a restart of its database: the record was
-//! forged. At worst, the views give up events of the second before a restore that also lost the
-//! topic.
+//! - The log was changed if the relay found a fork, which `GET /v1/store` reports.
+//! - The log was changed if it lost an event that it had confirmed before.
+//! - Otherwise the record was forged. The guard decides so only after the time that a relay needs
+//!   to detect a restart of its database. If a restore also lost the topic, the views may lose
+//!   events of the second before it.
 //!
-//! An accepted restore raises the store's epoch. The views then follow the log in any case.
+//! An accepted restore raises the store's epoch. The views then follow the log in every case.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,13 +46,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 const CHECK: &str = "log";
 
-/// Guard of the live views, shared by reader, applier and its own task.
+/// Guard of the live views. The reader, the applier and its own task share it.
 #[derive(Debug)]
 pub(crate) struct Guard {
     deps: ReplayDeps,
     health: Health,
     ours: Mutex<BTreeSet<Partition>>,
-    /// Positions from which the views may differ from the log.
+    /// First position per partition at which the views may differ from the log.
     suspects: Mutex<BTreeMap<Partition, i64>>,
     /// Partitions whose events are not applied.
     halted: Mutex<BTreeMap<Partition, Disagreement>>,
@@ -102,7 +102,7 @@ impl Guard {
         self.changed.swap(false, Ordering::AcqRel)
     }
 
-    /// Marks a partition as possibly different from the log from `position` on, for the next round.
+    /// Requests the next round to compare a partition from `position` on.
     pub(crate) fn suspect(&self, partition: Partition, position: i64) {
         let mut suspects = self.suspects.lock();
         let suspect = suspects.entry(partition).or_insert(position);
@@ -117,7 +117,7 @@ impl Guard {
     /// Compares until the shutdown.
     ///
     /// # Errors
-    /// None: while Postgres or the log is unreachable, the last known state stays.
+    /// Never fails. While Postgres or the log is unreachable, the last known state remains.
     pub(crate) async fn run(
         self: std::sync::Arc<Self>,
         shutdown: CancellationToken,
@@ -150,7 +150,7 @@ impl Guard {
         if ours.is_empty() {
             return Ok(());
         }
-        // Taken out, so that it is not used again after an error or a cancellation.
+        // Taken, so that an error or a cancellation drops the connection.
         let mut connection = match looking.connection.take() {
             Some(connection) => connection,
             None => self.deps.connect().await?,
@@ -178,7 +178,7 @@ impl Guard {
             looking.looked_at.insert(partition, Instant::now());
             let since = self.comparing_since(partition);
             let look = Look { deps: &self.deps, source, checkpoint, confirmed, suspect, since };
-            // One partition's error does not keep the others from being compared.
+            // An error in one partition must not prevent the comparison of the others.
             if let Err(error) = self.compare(&look, &mut connection).await {
                 failed = failed.or(Some(error));
             }
@@ -191,7 +191,7 @@ impl Guard {
         Ok(())
     }
 
-    /// Compares one partition, and keeps its suspect position unless the comparison cleared it.
+    /// Compares one partition. Keeps its suspect position unless the comparison clears it.
     async fn compare(
         &self,
         look: &Look<'_>,

@@ -18,8 +18,8 @@ use crate::store::confirmed::{self, Confirmed};
 use crate::store::restores::{self, Accepted};
 use crate::store::source::Source;
 
-/// Minimum duration of a difference before the views are corrected. By then, a relay whose database
-/// was restarted has compared the topic with the log.
+/// Minimum duration of a difference before the views are corrected. Within this time, a relay whose
+/// database was restarted compares the topic with the log.
 const SETTLED: Duration = Duration::from_secs(3);
 
 /// A partition that is compared.
@@ -38,7 +38,7 @@ pub(super) struct Look<'a> {
 pub(super) enum Verdict {
     /// The views and the log have the same event.
     Agrees,
-    /// The views changed meanwhile; the next round decides.
+    /// The views changed during the comparison. The next round decides.
     Moved,
     /// The views differ, and the partition is halted.
     Disagrees(Disagreement),

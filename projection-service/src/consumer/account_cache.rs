@@ -1,5 +1,6 @@
-//! Cache of account states between batches. It is valid while no other writer applies events of the
-//! same partitions, which each batch verifies by the checkpoints; it is discarded otherwise.
+//! Cache of account states between batches. The cache is valid while no other writer applies events
+//! of the same partitions. Each batch checks that by the checkpoints, and a mismatch discards the
+//! cache.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,16 +20,15 @@ pub(crate) enum Known {
     Quarantined,
 }
 
-/// Cache of at least `CAPACITY` and at most twice as many recently used accounts, in two
-/// generations.
+/// Cache of the last `CAPACITY` accounts used, and of at most as many older ones.
 ///
-/// A general cache does not fit: it may evict an account of the current batch before the fold,
-/// which would take the account for absent. Here `CAPACITY` exceeds the accounts of a batch.
+/// A general-purpose cache could evict an account of the current batch before the fold, which would
+/// then treat the account as absent. `CAPACITY` exceeds the number of accounts in a batch.
 #[derive(Debug, Default)]
 pub(crate) struct AccountCache {
     young: HashMap<Uuid, Known>,
     old: HashMap<Uuid, Known>,
-    /// Discarded events of these accounts; few.
+    /// Positions of the discarded events of these accounts.
     discarded: HashSet<Position>,
 }
 

@@ -1,7 +1,7 @@
-//! Task that orders records, fills holes from the log and applies events in batches.
+//! Task that orders records, fills gaps from the log and applies events in batches.
 //!
-//! A single record is applied at once, without linger. Under load, transactions start at least a
-//! pace apart, and each applies all events accepted by then.
+//! A single record is applied at once. Under load, successive transactions start at least
+//! `Pace::least` apart, and each applies all events accepted before it starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct Pace {
     least: Duration,
 }
 
-/// Minimum time between transactions that store offsets alone, after repeats were read.
+/// Minimum time between transactions that store only offsets, after repeated records.
 const OFFSETS_PACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -61,19 +61,19 @@ pub(super) struct Applier {
     intake: Intake,
     /// Records that were skipped as unusable.
     unusable: Unusable,
-    /// Partitions with unusable records: when to compare each with the end of the log, and its
-    /// position when that was scheduled.
+    /// Partitions with unusable records. Each has the time at which to read the log, and the last
+    /// accepted position at the time of scheduling.
     to_look: BTreeMap<Partition, (Instant, i64)>,
     /// Partitions that stopped because too many of their events cannot be applied.
     stopped: BTreeMap<Partition, Failing>,
-    /// When to check whether stopped partitions may resume.
+    /// Time of the next check of the stopped partitions.
     look_again_at: Instant,
     /// Pages of the log being fetched, at most one per partition.
     pages: JoinSet<Brought>,
     asked: BTreeSet<Partition>,
     started: Instant,
     failures: u32,
-    /// True if a batch was refused and none was applied since.
+    /// True if Postgres refused a batch, or the log is foreign, and nothing was applied since.
     refused: bool,
 }
 
@@ -139,7 +139,7 @@ impl Applier {
         self.intake.is_full(self.pace.max_batch)
     }
 
-    /// Returns when the next transaction starts, if there is anything to write.
+    /// Returns the start of the next transaction, if there is anything to write.
     fn due(&self) -> Option<Instant> {
         if self.is_full() {
             Some(self.started)
@@ -163,7 +163,7 @@ impl Applier {
                 metrics::applied(written.events, self.started.elapsed());
                 metrics::quarantined(written.quarantined);
                 if written.quarantined > 0 {
-                    // The quarantined event may be right, and an event before it forged.
+                    // The quarantined event may be genuine, and an event before it forged.
                     for (partition, track) in self.intake.sequence().moved() {
                         self.guard.suspect(partition, track.applied);
                     }

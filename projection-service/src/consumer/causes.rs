@@ -7,7 +7,7 @@ use passbook_shared::partition::Partition;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::groups::GroupList;
 
-/// Age from which an error of the client explains nothing.
+/// Age at which an error of the client is no longer reported as a cause.
 const FRESH: Duration = Duration::from_secs(600);
 
 /// Known causes, shared by the Kafka clients and by readiness.
@@ -18,16 +18,16 @@ pub(super) struct Causes {
 }
 
 impl Causes {
-    /// Notes an error of the client, with the values of settings redacted.
+    /// Records an error of the client, with the values of settings redacted.
     pub(super) fn said(&self, error: &KafkaError, reason: &str) {
-        // Adds nothing to the error before it.
+        // This error only repeats the error before it.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             return;
         }
         self.say(if reason.is_empty() { explain(error) } else { reason.to_owned() });
     }
 
-    /// Notes a line of the client's log that gives a reason for a failure.
+    /// Records a line of the client's log that gives a reason for a failure.
     pub(super) fn logged(&self, facility: &str, message: &str) {
         if matches!(facility, "FAIL" | "ERROR") && !message.contains("brokers are down") {
             self.say(message.to_owned());

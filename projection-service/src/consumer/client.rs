@@ -19,14 +19,14 @@ use super::topic_lag::TopicLag;
 /// A consumer of the group.
 pub(super) type GroupConsumer = BaseConsumer<Changes>;
 
-/// Queue of assignment changes for the reader. The reader handles them, because an assignment waits
-/// for the checkpoints and a callback of the client must not block.
+/// Queue of assignment changes for the reader. Callbacks of the client only queue a change, because
+/// they must not block and an assignment waits for the checkpoints.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     ends: Arc<TopicLag>,
     kafka: Option<KafkaConfig>,
     queue: Mutex<VecDeque<Change>>,
-    /// True if the consumer is closing, so that no reader handles changes.
+    /// True if the consumer is closing. No reader handles changes then.
     closing: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl ConsumerContext for Changes {
     }
 }
 
-/// Context of a client outside the group: keeps its errors as causes, and reports none itself.
+/// Context of a client outside the group. Stores its errors as causes, and reports none itself.
 #[derive(Debug, Default)]
 pub(crate) struct SilentContext(pub(super) Option<(Arc<TopicLag>, KafkaConfig)>);
 
@@ -139,8 +139,8 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-/// Creates a consumer of the group. It fetches without delay, reads a bounded amount ahead, and
-/// never commits by itself.
+/// Creates a consumer of the group. The consumer fetches without delay, prefetches a bounded
+/// amount, and never commits offsets by itself.
 ///
 /// # Errors
 /// The client rejects a setting.
@@ -155,17 +155,18 @@ pub(super) fn group_consumer(
         ("group.id", group),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
-        // If an offset is gone, read from the beginning: repeats are skipped by their positions.
+        // An offset that no longer exists restarts at the beginning; repeats are skipped by
+        // position.
         ("auto.offset.reset", "earliest"),
         ("allow.auto.create.topics", "false"),
         ("partition.assignment.strategy", "range"),
         ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "1500"),
-        // Bounds the time to notice that a topic was created, deleted or created again.
+        // Bounds the time to detect that a topic was created, deleted or recreated.
         ("topic.metadata.refresh.interval.ms", "2000"),
         ("fetch.min.bytes", "1"),
         ("fetch.error.backoff.ms", "100"),
-        // A full queue is retried this soon; the default is one second.
+        // Pause before a fetch is retried after the queue was full; the default is one second.
         ("fetch.queue.backoff.ms", "20"),
         ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "32768"),

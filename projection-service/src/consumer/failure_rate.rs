@@ -5,7 +5,7 @@
 pub struct Limit {
     /// Maximum share, in percent.
     pub percent: i64,
-    /// Number of recent events over which the share is taken.
+    /// Number of recent events over which the share is computed.
     pub window: i64,
 }
 
@@ -13,8 +13,8 @@ pub struct Limit {
 const LEAST: usize = 50;
 
 impl Limit {
-    /// Returns whether any of the `new` failed positions exceeds the limit, together with those
-    /// `before`.
+    /// Returns whether the failures exceed the limit at any of the `new` positions. `before` has
+    /// the positions of earlier failures.
     pub(crate) fn is_exceeded(self, before: &[i64], new: &[i64]) -> bool {
         let mut places: Vec<i64> = before.iter().chain(new).copied().collect();
         places.sort_unstable();

@@ -128,8 +128,8 @@ impl<'e> Folding<'e, '_> {
         });
     }
 
-    /// Skips a discarded event. If it was next, the account's version moves past it, so that its
-    /// successor is next. It leaves no history, which remains a fold of the applied events.
+    /// Skips a discarded event. If the event has the next version, the account moves to that
+    /// version. The event gets no row of history.
     fn pass_over(&mut self, recorded: &RecordedEvent, before: Option<AccountState>) {
         if let Some(before) = before.filter(|before| recorded.version == before.version + 1) {
             self.change(recorded, AccountState { version: recorded.version, ..before });

@@ -11,10 +11,10 @@ use super::judging::OurLog;
 use super::record::Record;
 use crate::checkpoint::Checkpoint;
 
-/// Message from the reader to the applier, in order.
+/// Message from the reader to the applier. The order of messages is kept.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// Starts an epoch with the assigned partitions and their checkpoints.
+    /// Assigned partitions, from whose checkpoints reading starts.
     Assigned {
         /// Number of the assignment.
         epoch: u64,
@@ -25,14 +25,15 @@ pub(super) enum Message {
     },
     /// Records in the order in which they were read.
     Records {
-        /// Epoch in which they were read; records of a past epoch are ignored.
+        /// Number of the assignment under which they were read. Records of an earlier one are
+        /// ignored.
         epoch: u64,
         /// Records, ordered within each partition.
         records: Vec<Record>,
     },
-    /// The topic lost unread records of a partition, and may have none after them.
+    /// The topic lost unread records of a partition, and may have no later record.
     Trimmed {
-        /// Epoch in which the loss was noticed.
+        /// Number of the assignment under which the loss was detected.
         epoch: u64,
         /// Partition that lost records.
         partition: Partition,
@@ -59,39 +60,39 @@ pub(super) struct Handoff {
 }
 
 impl Handoff {
-    /// Returns the current epoch.
+    /// Returns the number of the current assignment. It is unrelated to the epoch of the store.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Starts a new epoch and returns it; records of earlier epochs are ignored.
+    /// Starts a new assignment and returns its number. Records of earlier assignments are ignored.
     pub(super) fn next_epoch(&self) -> u64 {
         *self.start_over_at.lock() = None;
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Makes the reader start over from the checkpoints after a pause.
+    /// Requests the reader to restart from the checkpoints after a pause.
     pub(super) fn start_over(&self, after: Duration) {
         *self.start_over_at.lock() = Some(Instant::now() + after);
     }
 
-    /// Returns whether a requested start-over is due.
+    /// Returns whether a requested restart is due.
     pub(super) fn is_to_start_over(&self) -> bool {
         let at = *self.start_over_at.lock();
         at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Notes applied progress.
+    /// Records applied progress.
     pub(super) fn note(&self, applied: impl IntoIterator<Item = (Partition, Applied)>) {
         self.applied.lock().extend(applied);
     }
 
-    /// Discards applied progress, because the partitions are assigned anew.
+    /// Discards applied progress, for a new assignment.
     pub(super) fn forget_applied(&self) {
         self.take_applied();
     }
 
-    /// Takes the progress noted since the last call.
+    /// Returns and clears the progress recorded since the last call.
     pub(super) fn take_applied(&self) -> BTreeMap<Partition, Applied> {
         std::mem::take(&mut *self.applied.lock())
     }

@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// Accepts the next event of each assigned partition and holds it until it is applied.
 ///
-/// The default accepts nothing: it has no log and no partitions.
+/// The default intake has no log and no partitions, and accepts nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Intake {
     log: Option<OurLog>,
@@ -35,15 +35,15 @@ pub(crate) struct Intake {
 pub(crate) enum Offer {
     /// The event is next and was accepted.
     Accepted,
-    /// The partition is not assigned, or the record lies behind a hole that is being filled.
+    /// The partition is not assigned, or the record follows a gap that is being filled.
     Skipped,
     /// The event was accepted before.
     Repeated,
-    /// The first record behind a hole, handed back: the log has the events in between.
+    /// The record is the first after a gap, and is returned. The log has the events of the gap.
     Hole(Hole, Box<Record>),
     /// Another event was accepted at the position. The log decides which of the two is right.
     Contradicting(Box<Record>),
-    /// The record is no event of this log; reading continues after it.
+    /// The record is not an event of this log and is skipped.
     Unusable(Flaw, String),
 }
 
@@ -88,7 +88,7 @@ impl Intake {
     /// Offers consecutive events of a partition of the log; those that are not next are skipped.
     ///
     /// # Errors
-    /// The events are of another store's log: none is accepted.
+    /// The events belong to the log of another store. None of them is accepted.
     pub(crate) fn offer_page(
         &mut self,
         partition: Partition,
@@ -121,12 +121,12 @@ impl Intake {
         &self.pending
     }
 
-    /// Returns how far each partition is.
+    /// Returns the progress of each partition.
     pub(crate) fn sequence(&self) -> &Sequence {
         &self.sequence
     }
 
-    /// Ends the hole of a partition whose log ends before it; see [`Sequence::log_ends`].
+    /// Ends the gap of a partition whose log ends before the gap. See [`Sequence::log_ends`].
     pub(crate) fn log_ends(&mut self, partition: Partition) -> Vec<i64> {
         self.sequence.log_ends(partition)
     }
@@ -134,7 +134,7 @@ impl Intake {
     /// Applies the accepted events, with the checkpoints, in the open transaction or in a new one.
     ///
     /// # Errors
-    /// Any error of Postgres. The intake must be discarded then: its accounts may be wrong.
+    /// Any error of Postgres. The caller must then discard the intake, whose accounts may be wrong.
     pub(crate) async fn write(&mut self, connection: &mut PgConnection) -> sqlx::Result<Written> {
         write(connection, &self.pending, &self.sequence, &mut self.accounts).await
     }

@@ -1,5 +1,5 @@
-//! Admission of records. Anyone with access to Kafka can write any record, so each record is judged
-//! before its position counts. Performs no I/O.
+//! Admission of records. Anyone with access to Kafka can write any record, so each record is
+//! checked before its position is considered. Performs no I/O.
 
 use passbook_shared::partition::partition_of;
 use thiserror::Error;
@@ -20,15 +20,15 @@ pub(crate) struct OurLog {
 /// Reason why a record of the topic is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
-    /// The record is no event. If it replaced one, the log has that event.
+    /// The record is not an event. If it replaced an event, the log has that event.
     Undecodable,
-    /// The event is of another store.
+    /// The event belongs to another store.
     ForeignStore,
     /// The account or the position belongs to another partition.
     WrongPartition,
-    /// The event was given up when a restore of the log was accepted.
+    /// An accepted restore of the log gave the event up.
     GivenUp,
-    /// The epoch is later than the store's, as far as known.
+    /// The epoch is later than the last known epoch of the store.
     UnknownEpoch,
     /// The position is beyond the end of the log.
     BeyondLog,
@@ -75,19 +75,19 @@ pub(crate) struct ForeignLog {
 }
 
 impl OurLog {
-    /// Returns the event of a record that claims to be of this log, in the right partition and in
-    /// an epoch that no restore gave up.
+    /// Returns the event of a record if the record names this store and the partition of the
+    /// account, and if no accepted restore gave the event up.
     ///
     /// # Errors
-    /// The record's flaw, and the reason in words.
+    /// The flaw of the record, and its description.
     pub(crate) fn admits<'r>(&self, record: &'r Record) -> Result<&'r Event, (Flaw, String)> {
         judge(record, self)
     }
 
-    /// Checks that a page of the log is of this store.
+    /// Checks that a page belongs to the log of this store.
     ///
     /// # Errors
-    /// The page is of another store, or of a log with another number of partitions.
+    /// The page belongs to another store, or to a log with another number of partitions.
     pub(crate) fn is_of(&self, found: Source) -> Result<(), ForeignLog> {
         let ours = self.source;
         if found == ours { Ok(()) } else { Err(ForeignLog { found, ours }) }

@@ -57,9 +57,9 @@ pub(super) struct Reader {
     epoch: u64,
     /// Partitions assigned by the group.
     given: Option<Vec<Partition>>,
-    /// When to start reading them; none once reading has begun.
+    /// Time at which to start reading them; `None` once reading has begun.
     start_at: Option<Instant>,
-    /// Assigned partitions that a rewind holds.
+    /// Assigned partitions that a rewind has locked.
     held_back: Vec<Partition>,
     looked_at: Instant,
     /// Records polled while the applier accepted no message.
@@ -141,7 +141,7 @@ impl Reader {
             Ok(records) => self.deliver(consumer, Message::Records { epoch: self.epoch, records }),
             Err(KafkaError::MessageConsumptionFatal(error)) => {
                 REPLACED.occurred(explain(&KafkaError::MessageConsumptionFatal(error)));
-                // For example, two instances have the same KAFKA_GROUP_INSTANCE.
+                // A possible cause is two instances with the same KAFKA_GROUP_INSTANCE.
                 std::thread::sleep(PATIENCE);
                 return false;
             }

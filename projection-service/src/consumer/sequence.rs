@@ -1,5 +1,5 @@
-//! Order of acceptance: the last accepted position of each partition, and the verdict on a record's
-//! position. Performs no I/O.
+//! Last accepted position of each partition, and the verdict on the position of a record. Performs
+//! no I/O.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use crate::checkpoint::Checkpoint;
 
-/// Number of accepted event ids kept per partition, to tell a repeat from a different event.
+/// Number of accepted event ids kept per partition, to distinguish repeats from other events.
 const REMEMBERED: usize = 1_024;
-/// Maximum number of records behind a hole that are remembered.
+/// Maximum number of records after a gap whose positions are kept.
 const PASSED_OVER: usize = 1_024;
 
 /// Tracks of the assigned partitions.
@@ -39,7 +39,7 @@ pub(crate) struct Track {
     filling: Option<Filling>,
 }
 
-/// A hole that is being filled. Records behind it are skipped, because the log has them too.
+/// Gap that is being filled. Records after it are skipped, because the log has them too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Filling {
     /// Largest position that was skipped.
@@ -48,7 +48,7 @@ struct Filling {
     offset: i64,
     /// Offset of the last record that was skipped.
     last: i64,
-    /// Skipped positions with their offsets. Those beyond the end of the log are no events.
+    /// Skipped positions with their offsets. Positions beyond the end of the log are not events.
     passed_over: Vec<(i64, i64)>,
 }
 
@@ -59,22 +59,22 @@ pub(crate) enum Verdict {
     Next,
     /// The log supplies the event too, or the partition is not assigned.
     Skip,
-    /// The event was accepted before, as far as known.
+    /// An event at the position was accepted before, and it is not known to be a different one.
     Repeat,
-    /// Events before it are missing and come from the log. Returned once per hole.
+    /// Events before the record are missing and come from the log. Returned once per gap.
     Hole(Hole),
     /// A different event was accepted at the position. The log decides which is right.
     Contradicts,
 }
 
-/// A hole of the topic, as far as known.
+/// Gap in the topic, up to the records read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hole {
-    /// Last accepted position before the hole.
+    /// Last accepted position before the gap.
     pub(crate) after: i64,
-    /// Largest position seen behind it. If the log ends earlier, that record is no event.
+    /// Largest position read after the gap. If the log ends before it, that record is not an event.
     pub(crate) target: i64,
-    /// Offset of the last record seen behind it.
+    /// Offset of the last record read after the gap.
     pub(crate) last: i64,
 }
 
@@ -143,7 +143,7 @@ impl Sequence {
         track.map(|track| track.read_up_to(offset + 1)).is_some()
     }
 
-    /// Returns the hole of a partition, if any.
+    /// Returns the gap of a partition, if any.
     pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
         let track = self.tracks.get(&partition)?;
         track.filling.as_ref().map(|filling| Hole {
@@ -153,8 +153,8 @@ impl Sequence {
         })
     }
 
-    /// Ends a hole whose records lie beyond the end of the log. Returns the offsets of those
-    /// records that are no events, as far as remembered.
+    /// Ends a gap at the end of the log. Returns the offsets of the skipped records beyond that
+    /// end, which are not events, as far as their positions were kept.
     pub(crate) fn log_ends(&mut self, partition: Partition) -> Vec<i64> {
         let Some(track) = self.tracks.get_mut(&partition) else { return Vec::new() };
         let Some(filling) = track.filling.take() else { return Vec::new() };
@@ -226,14 +226,14 @@ impl Track {
         }
     }
 
-    /// Returns the id of the event accepted at a position, if remembered.
+    /// Returns the id of the event accepted at a position, if it was kept.
     fn event_at(&self, position: i64) -> Option<Uuid> {
         let back = usize::try_from(self.accepted - position).ok()?;
         self.recent.iter().rev().nth(back).copied()
     }
 
-    /// Moves the resume offset. While a hole is filled, the checkpoint's offset stays before it,
-    /// because skipped records are not applied yet.
+    /// Moves the resume offset. While a gap is filled, the offset of the checkpoint stays before
+    /// the gap, because skipped records are not applied yet.
     fn read_up_to(&mut self, offset: i64) {
         match &mut self.filling {
             Some(filling) => filling.offset = offset,

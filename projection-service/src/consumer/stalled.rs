@@ -1,4 +1,4 @@
-//! Detection of partitions that do not move although there is an event to apply.
+//! Detection of partitions whose position does not change although there is an event to apply.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) struct Stalled {
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     position: i64,
-    /// When an event after the position was first seen.
+    /// Time at which an event after the position was first seen.
     since: Option<Instant>,
 }
 
@@ -43,8 +43,8 @@ impl Stalled {
         Self { limit, standing: BTreeMap::new(), waiting: None, asked_at: None }
     }
 
-    /// Returns the partitions that have stalled for longer than the limit. The log decides whether
-    /// there is an event to apply; the topic does while the log is unreachable.
+    /// Returns the partitions that have been stalled for longer than the limit. The log shows
+    /// whether there is an event to apply, or the topic if the log is unreachable.
     pub(super) async fn look(
         &mut self,
         checkpoints: &[Checkpoint],
@@ -68,8 +68,8 @@ impl Stalled {
         stalls
     }
 
-    /// Returns the partitions with a later event in the log. Partitions that moved since the last
-    /// round are not requested.
+    /// Returns the partitions with a later event in the log. Skips partitions whose position has
+    /// changed since the last round.
     async fn ask(&self, checkpoints: &[Checkpoint], feed: &Feed) -> Option<BTreeSet<Partition>> {
         let mut waiting = BTreeSet::new();
         for Checkpoint { partition, position, .. } in checkpoints {
@@ -143,7 +143,7 @@ mod tests {
         assert!(look(30, [5, 7, 5], &[0, 1]).is_empty());
         assert_eq!(look(40, [5, 8, 5], &[0, 1]), [(0, 5, 30)]);
         assert_eq!(look(60, [5, 8, 5], &[0, 1, 2]), [(0, 5, 50)]);
-        // It moves again, and partition 1 has stood since.
+        // Partition 0 moves; partitions 1 and 2 have been stalled since second 60.
         assert_eq!(look(95, [6, 8, 5], &[0, 1, 2]), [(1, 8, 35), (2, 5, 35)]);
         assert_eq!(look(100, [6, 9, 5], &[0, 1, 2]), [(2, 5, 40)]);
         assert!(look(200, [6, 9, 5], &[]).is_empty());

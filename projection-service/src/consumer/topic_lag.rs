@@ -9,7 +9,7 @@ use passbook_shared::partition::Partition;
 
 use super::causes::Causes;
 
-/// Maximum number of samples kept of a partition that lags; beyond it, every second one is dropped.
+/// Maximum number of samples of a lagging partition. Beyond it, every second sample is dropped.
 const SAMPLES: usize = 512;
 
 /// End of each partition of the topic, with the times at which it was seen.
@@ -83,7 +83,7 @@ impl TopicLag {
         for (partition, end) in ends {
             let samples = partitions.entry(partition).or_default();
             if samples.back().is_some_and(|last| last.end > end) {
-                // The topic was created again: its offsets start from 0.
+                // The topic was recreated, and its offsets start from 0.
                 samples.clear();
             }
             if samples.back().is_none_or(|last| last.end < end) {

@@ -1,5 +1,5 @@
-//! Watch of the topic's end: asks Kafka every second and reports Kafka's health. Each round also
-//! measures the views and looks for stalled partitions.
+//! Watch of the end of the topic. Every second, it asks Kafka for the ends of the partitions,
+//! reports the health of Kafka, measures the views and checks for stalled partitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub async fn watch(watched: Watched, shutdown: CancellationToken) -> anyhow::Res
         }
         tokio::select! { () = tokio::time::sleep(EVERY) => {}, () = shutdown.cancelled() => {} }
     }
-    // Dropping the client may block while Kafka is unreachable: not on a thread of the runtime.
+    // Dropping the client may block while Kafka is unreachable, so a blocking thread drops it.
     std::thread::spawn(move || drop(client));
     Ok(())
 }

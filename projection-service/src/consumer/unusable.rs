@@ -1,5 +1,5 @@
-//! Report of unusable records of the topic: each is counted, the first is reported at once, later
-//! ones together with their number.
+//! Report of unusable records of the topic. Each is counted. The first is reported at once, and
+//! later ones are reported together with their number.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const SHOWN: Duration = Duration::from_secs(60);
 /// Minimum time between two reports.
 const PACE: Duration = Duration::from_secs(5);
 
-/// Time within which an unknown epoch may turn out to be one that has just begun.
+/// Time during which an unknown epoch may be an epoch that has just begun.
 const DOUBTED: Duration = Duration::from_secs(3);
 
 const CHECK: &str = "topic";
@@ -57,7 +57,8 @@ impl Unusable {
         }
     }
 
-    /// Notes an unusable record. One of an unknown epoch counts only if the epoch stays unknown.
+    /// Adds an unusable record. A record of an unknown epoch counts only if the epoch stays
+    /// unknown.
     pub(super) fn note(
         &mut self,
         partition: Partition,
@@ -74,7 +75,7 @@ impl Unusable {
         }
     }
 
-    /// Drops the records of an unknown epoch: they are read again now that the epoch is known.
+    /// Drops the records of an unknown epoch. A new assignment reads them again.
     pub(super) fn trust(&mut self) {
         self.doubted = None;
     }
@@ -89,7 +90,7 @@ impl Unusable {
         }
     }
 
-    /// Returns when [`Unusable::look`] is due.
+    /// Returns the time at which [`Unusable::look`] is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
         let report = self.newest.as_ref().map(|newest| {
             self.reported_at

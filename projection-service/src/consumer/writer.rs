@@ -1,7 +1,7 @@
 //! Writer of batches to the live generation of the views, on a connection of its own.
 //!
-//! Its commits wait for the disk (`synchronous_commit`). Otherwise they would be about 5 % faster,
-//! but after a crash of Postgres a view could be older than one that a client has seen.
+//! Its commits wait for the disk (`synchronous_commit`). Asynchronous commits would be about 5 %
+//! faster, but a crash of Postgres could then revert a view that a client has already read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,13 +33,13 @@ pub(crate) struct Writer {
     limit: Limit,
 }
 
-/// Reason why a batch was not applied, or may not have been.
+/// Failure of a batch. Its transaction may have been committed.
 #[derive(Debug, Error)]
 pub(crate) enum WriteError {
     /// Postgres refused the batch or is unreachable.
     #[error(transparent)]
     Store(#[from] sqlx::Error),
-    /// Too many events of these partitions cannot be applied: nothing of the batch was applied.
+    /// Too many events of these partitions cannot be applied. Nothing was applied.
     #[error("too many events can't be applied")]
     TooManyFail(Vec<Failing>),
 }
@@ -70,7 +70,7 @@ impl Writer {
         Ok(still)
     }
 
-    /// Drops the connection: a transaction that was under way there may still commit.
+    /// Drops the connection. A pending transaction on it may still commit.
     pub(crate) fn forget(&mut self) {
         self.connection = None;
     }
@@ -78,7 +78,7 @@ impl Writer {
     /// Applies the accepted events, with the checkpoints, in one transaction.
     ///
     /// # Errors
-    /// Nothing was applied, or it is unknown whether: the intake must be discarded.
+    /// The batch was not applied, or its outcome is unknown. The caller must discard the intake.
     pub(crate) async fn write(&mut self, intake: &mut Intake) -> Result<Written, WriteError> {
         within(WRITE_TIMEOUT, self.write_for_long(intake)).await
     }

@@ -13,7 +13,7 @@ impl Feed {
     /// follow. The page is empty if the log has no such account.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn of_account(
         &self,
         account_id: Uuid,
@@ -25,7 +25,7 @@ impl Feed {
     /// Returns an account's event with a version, if the log has it.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn event_of(
         &self,
         account_id: Uuid,

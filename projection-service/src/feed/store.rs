@@ -19,7 +19,7 @@ impl Feed {
     /// Returns the store's description: epoch, accepted restores, forks.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn store(&self) -> Result<StoreDescription, FeedError> {
         Ok(self
             .client
@@ -35,7 +35,7 @@ impl Feed {
     /// then. Returns none for a moment in the future.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn settle(
         &self,
         partition: Partition,
@@ -58,7 +58,7 @@ impl Feed {
     /// Runs the next part of the command-service's check of a partition.
     ///
     /// # Errors
-    /// As [`Feed::events`].
+    /// Same as for [`Feed::events`].
     pub async fn check(
         &self,
         partition: Partition,

@@ -50,8 +50,8 @@ pub(super) struct Params {
     /// `next_cursor` of the previous page. The other parameters must be the same as for that page.
     #[param(pattern = "^[0-9a-f]{48}-[0-9a-f]{16}$")]
     cursor: Option<String>,
-    /// State as of this time, which must be in the past: exactly what was recorded by then. Pages
-    /// of one list with the same `as_of` show one moment.
+    /// Time in the past. The states include exactly the events recorded by then. Pages of one list
+    /// with the same `as_of` show one moment.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
     /// Wait until the views have reached this position.

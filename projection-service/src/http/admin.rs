@@ -22,11 +22,11 @@ pub(super) struct Projection {
     /// Generation that answers queries.
     #[schema(minimum = 1, examples(1))]
     generation: i32,
-    /// Status of each partition, whichever instance applies it.
+    /// Status of each partition, across all instances.
     partitions: Vec<PartitionView>,
     /// Running or queued replay.
     replay: Option<ReplayView>,
-    /// Number of events that could not be applied, or wait behind one that could not.
+    /// Number of events that could not be applied, or that wait behind such an event.
     #[schema(minimum = 0, examples(0))]
     quarantined: i64,
     /// The newest ten events that could not be applied.
@@ -48,10 +48,10 @@ struct PartitionView {
     /// End of the topic, at most one second old; null before Kafka is reached.
     #[schema(minimum = 0, examples(1042))]
     end_offset: Option<i64>,
-    /// Number of records of the topic that were not read yet.
+    /// Number of records of the topic that are not read yet.
     #[schema(minimum = 0, examples(0))]
     lag_events: Option<i64>,
-    /// Age of the oldest unread record, in milliseconds, to the second.
+    /// Age of the oldest unread record in milliseconds, accurate to one second.
     #[schema(minimum = 0, examples(0))]
     lag_ms: Option<i64>,
 }

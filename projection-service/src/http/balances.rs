@@ -119,7 +119,7 @@ pub(super) async fn list(
     };
     let begin = begin.map_or(account.opened_at, |begin| begin.min(account.opened_at));
     let from = params.from.map_or(begin, |from| from.max(begin));
-    // An event recorded later than now means that this machine's clock is behind.
+    // An event recorded after now shows that the clock of this machine is behind.
     let now = Timestamp::now().max(account.last_activity);
     let to = params.to.map_or(now, |to| if is_over { to } else { to.min(now) });
     let edges = edges(from, to, params.interval)?;

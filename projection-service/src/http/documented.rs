@@ -1,5 +1,5 @@
-//! Shared parts of the endpoints' documentation. The code that returns a problem also makes its
-//! example.
+//! Shared parts of the endpoints' documentation. The functions that create problems also create the
+//! examples.
 
 pub(super) use passbook_shared::http::documented::Responses;
 use passbook_shared::http::documented::responses;
@@ -35,7 +35,7 @@ use super::problems;
 )]
 pub(super) struct Document;
 
-/// Account id of the examples.
+/// Account id in the examples.
 pub(super) const ACCOUNT: Uuid = Uuid::from_u128(0x0199_0d2c_6f4a_7d3e_9b1a_5c8e_2f7a_4b60);
 
 /// Documents the problems of a query of one account that may wait for a version.
@@ -55,7 +55,7 @@ pub(super) fn list_problems() -> Responses {
     problems([problems::no_partition(99, 11), behind, problems::log_unavailable()])
 }
 
-/// Documents the problems of any query, in addition to its own.
+/// Documents the problems that every query can have, and those of one query.
 pub(super) fn problems(own: impl IntoIterator<Item = Problem>) -> Responses {
     responses(own.into_iter().chain([
         Problem::store_unavailable(passbook_shared::store_error::EXAMPLE),

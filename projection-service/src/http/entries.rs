@@ -32,21 +32,21 @@ pub(super) struct Params {
     #[serde(rename = "type")]
     #[param(schema_with = event_types)]
     event_type: Option<String>,
-    /// Time by which entries are ordered, and to which `from`, `to` and the balances refer: of
-    /// recording, or effective.
+    /// Time that orders the entries: time of recording, or effective time. `from`, `to` and the
+    /// balances refer to the same time.
     #[param(inline)]
     #[serde(default)]
     order: Order,
     /// Start of the period, inclusive.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// End of the period, exclusive. For a past period, the answer waits until all events recorded
-    /// in it are in the view, and never changes. In effective order, later entries may still become
-    /// effective in the period unless `as_of` is given.
+    /// End of the period, exclusive. For a past period, the answer waits until the view has all
+    /// events recorded in it. In recorded order, the answer then never changes. In effective order,
+    /// it changes if a later entry is effective in the period, unless `as_of` is given.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
-    /// State as known at this time: nothing recorded later. A statement with the same `as_of` never
-    /// changes. A recent `as_of` waits until all events recorded by then are in the view.
+    /// Events recorded after this time are ignored. A statement with the same `as_of` never changes.
+    /// With a recent `as_of`, the answer waits until the view has all events recorded by then.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
     /// Maximum number of entries.
@@ -75,7 +75,7 @@ pub(super) enum Order {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct Statement {
     data: Vec<EntryView>,
-    /// Balance before the period; 0 if that is before the opening.
+    /// Balance before the period; 0 if the period begins before the opening.
     #[schema(examples(100_000))]
     opening_balance: i64,
     /// Balance at the end of the period.
@@ -99,9 +99,9 @@ pub(super) struct Statement {
 
 /// The statement of an account, newest first
 ///
-/// `opening_balance` and `closing_balance` are of the whole period, regardless of page, type and
-/// metadata. With `order=effective` entries are ordered by value date, and each `balance` is the
-/// sum of all entries effective up to there.
+/// `opening_balance` and `closing_balance` cover the whole period, regardless of page, type and
+/// metadata. With `order=effective`, entries are ordered by effective time (value date). Each
+/// `balance` is then the sum of all entries up to and including that one, in effective order.
 #[utoipa::path(get, operation_id = "list_entries", path = "/v1/accounts/{id}/entries",
     tag = "accounts",
     params(("id" = Uuid, Path, description = "The account"), Params, LabelParameter, Wait),
@@ -185,12 +185,12 @@ async fn by_value_date(
     Ok((balances[0], balances[1], found))
 }
 
-/// Writes a place by value date as 32 hexadecimal digits.
+/// Formats a place in effective order as 32 hexadecimal digits.
 fn write_place((at, version): Place) -> String {
     format!("{:016x}{}", at.as_micros().cast_unsigned(), write_number(version))
 }
 
-/// Parses the place in a cursor. In recorded order, only the version counts.
+/// Parses the place in a cursor. A cursor of the recorded order has only a version.
 fn read_place(place: &str) -> Option<Place> {
     match place.split_at_checked(16) {
         Some((version, "")) => Some((Timestamp::LAST, read_number(version)?)),

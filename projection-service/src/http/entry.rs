@@ -1,4 +1,4 @@
-//! `GET /v1/accounts/{id}/entries/{version}`: one entry, from its command to the view.
+//! `GET /v1/accounts/{id}/entries/{version}`: one entry and its origin.
 
 use axum::Json;
 use axum::extract::State;
@@ -29,7 +29,7 @@ pub(super) struct Params {
     min_version: Option<i64>,
 }
 
-/// Origin of an entry, from its command to the view.
+/// Origin of an entry: its command, its event, and the time of each step.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = EntryTrail)]
 pub(super) struct EntryTrail {
@@ -50,17 +50,17 @@ pub(super) struct EntryTrail {
     /// Time at which the event was recorded.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
     recorded_at: Timestamp,
-    /// Time of publication to the topic, in milliseconds; null with `kafka`.
+    /// Time of publication to the topic, in whole milliseconds; null if `kafka` is null.
     #[schema(
         value_type = Option<String>,
         format = DateTime,
         examples("2026-11-24T12:00:00.004000Z")
     )]
     published_at: Option<Timestamp>,
-    /// Time at which the event was applied to the views; later after a replay.
+    /// Time at which the event was applied to the views; after a replay, the time of the replay.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.011532Z"))]
     applied_at: Timestamp,
-    /// Generation of the views; each replay from the beginning makes a new one.
+    /// Generation of the views. Each replay from the beginning builds a new one.
     #[schema(minimum = 1, examples(1))]
     generation: i32,
 }
@@ -143,7 +143,10 @@ pub(super) async fn get(
 }
 
 impl AppState {
-    /// Returns the event from the log, which must be the one that the views have.
+    /// Returns the event of an entry from the log.
+    ///
+    /// # Errors
+    /// 503 if the log is unreachable, or has no such event at the position that the views have.
     async fn logged(
         &self,
         account_id: Uuid,

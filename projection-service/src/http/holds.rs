@@ -45,7 +45,7 @@ pub(super) struct Params {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct HoldPage {
     data: Vec<HoldView>,
-    /// Version of the account that the page shows; also its `ETag`.
+    /// Version of the account that the page shows. It is also the `ETag`.
     #[schema(minimum = 1, examples(7))]
     version: i64,
     /// Time at which the first event of the account was quarantined. Later events are missing from
@@ -72,11 +72,11 @@ struct HoldView {
     /// Amount held when the hold was placed.
     #[schema(minimum = 1, examples(5_000))]
     amount: i64,
-    /// Amount captured; the rest was released.
+    /// Amount captured. The rest of the amount was released.
     #[schema(minimum = 0, examples(3_000))]
     captured: i64,
     status: HoldStatus,
-    /// Time of expiry, if any.
+    /// Time at which the hold expires, if it does.
     #[schema(
         value_type = Option<String>,
         format = DateTime,

@@ -25,7 +25,7 @@ pub(super) async fn query<T>(
     }
 }
 
-/// Logs the reason, which is not for clients, and returns 503 `log_unavailable`.
+/// Logs the reason, which clients must not see, and returns 503 `log_unavailable`.
 pub(super) fn unavailable(why: &str) -> Problem {
     UNASKED.occurred(why);
     problems::log_unavailable()

@@ -7,13 +7,13 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 
-/// Parses the JSON of the views; empty if absent.
+/// Parses the metadata of the views. Returns an empty map if it is absent.
 pub(super) fn parse_metadata(json: Option<&str>) -> BTreeMap<String, String> {
     json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }
 
-/// Query parameter `label` of lists that filter by metadata. Some client generators cannot express
-/// `metadata[…]`.
+/// Query parameter `label` of lists that filter by metadata. It exists because some client
+/// generators cannot express `metadata[…]`.
 #[derive(Debug)]
 pub(super) struct LabelParameter;
 

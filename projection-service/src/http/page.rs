@@ -15,7 +15,8 @@ pub(super) fn limit(requested: Option<i64>) -> Result<i64, Problem> {
     }
 }
 
-/// Cuts `found`, queried with one extra row, to the page. Returns whether there is a next page.
+/// Truncates `found`, which has one row more than the page if there is a next page. Returns whether
+/// there is one.
 pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let has_more = found.len() > limit;
@@ -23,7 +24,7 @@ pub(super) fn cut<T>(found: &mut Vec<T>, limit: i64) -> bool {
     has_more
 }
 
-/// Writes the place in a list ordered by version or number as 16 hexadecimal digits.
+/// Formats the place in a list ordered by version or number as 16 hexadecimal digits.
 pub(super) fn write_number(last: i64) -> String {
     format!("{last:016x}")
 }

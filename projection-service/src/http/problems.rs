@@ -1,4 +1,4 @@
-//! Problems of the endpoints, each made in one place.
+//! Problems of the endpoints, one function each.
 
 use axum::http::StatusCode;
 use passbook_shared::http::problem::Problem;

@@ -14,8 +14,8 @@ use super::{AppState, log_queries, problems};
 use crate::store::{accounts, checkpoints, discarded, quarantine};
 use crate::waiters::{On, WaitHandle};
 
-/// First and longest pause between two looks at what another instance may have applied. The pause
-/// grows, so that many long waits do not keep Postgres from other queries.
+/// First and longest pause between two queries for events that another instance may have applied.
+/// The pause grows, so that many long waits do not block other queries of Postgres.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(25), Duration::from_millis(400));
 
 impl AppState {
@@ -35,7 +35,7 @@ impl AppState {
         if found >= wanted {
             return Ok(());
         }
-        // A quarantined account stays behind until an operator retries or discards the event.
+        // A quarantined account does not advance until an operator retries or discards the event.
         let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
         let problem = match found {
             0 if since.is_none() && !self.may_exist(account_id).await? => {
@@ -46,8 +46,8 @@ impl AppState {
         Err(problems::with_quarantine(problem, since))
     }
 
-    /// Returns whether an account without a view may still get one. It may if the log cannot be
-    /// reached, and not if its opening was discarded.
+    /// Returns whether an account without a view may still get one. Returns true if the log is
+    /// unreachable, and false if the opening was discarded.
     async fn may_exist(&self, account_id: Uuid) -> sqlx::Result<bool> {
         if self.views.read(|pool| discarded::contains(pool, account_id, 1)).await? {
             return Ok(false);
@@ -65,7 +65,8 @@ impl AppState {
     ) -> Result<(), Problem> {
         let Some(wanted) = position else { return Ok(()) };
         let partition = wanted.partition;
-        // There are no checkpoints before the topic was first read; the partition may appear soon.
+        // Checkpoints exist only once the topic was read. Before that, any partition may appear
+        // soon.
         let checkpoints = self.views.read(checkpoints::all).await?;
         if let Some(last) = checkpoints.last()
             && !checkpoints.iter().any(|checkpoint| checkpoint.partition == partition)
@@ -81,9 +82,9 @@ impl AppState {
         Err(problems::views_behind(Position { partition, number }, wanted))
     }
 
-    /// Returns the number found once it reaches `wanted`, or at the deadline.
+    /// Returns the version or position once it reaches `wanted`, or as it is at the deadline.
     pub(super) async fn wait(&self, deadline: Instant, on: On, wanted: i64) -> sqlx::Result<i64> {
-        // Registered before the first look, so that nothing is applied unseen between the two.
+        // Registered before the first query, so that no event is missed between the two.
         let place = self.waiting.wait(on);
         look_again(deadline, Some(place), || self.look(on), |found| *found >= wanted).await
     }
@@ -102,8 +103,8 @@ impl AppState {
     }
 }
 
-/// Returns what `look` finds once it is as wanted, or at the deadline. Looks when `place` is woken,
-/// and at intervals.
+/// Calls `look` when `place` is woken, and at intervals. Returns its result once `is_wanted`
+/// accepts it, or at the deadline.
 pub(super) async fn look_again<T, Found>(
     deadline: Instant,
     mut place: Option<WaitHandle>,

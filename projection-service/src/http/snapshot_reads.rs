@@ -1,5 +1,5 @@
-//! Answers as of a time and of past periods. They never change: the log first guarantees that
-//! nothing more is recorded by that time.
+//! Answers as of a time, or for a past period. They never change, because the log first guarantees
+//! that no later append records an event at or before that time.
 
 use axum::http::HeaderMap;
 use futures_util::future::try_join_all;
@@ -21,8 +21,8 @@ impl AppState {
     /// request's wait.
     ///
     /// # Errors
-    /// 400 if the moment is in the future; 503 if the view does not get there in time, or the log
-    /// cannot be reached.
+    /// 400 if the moment is in the future. 503 if the view does not reach it in time, or the log is
+    /// unreachable.
     pub(super) async fn until_recorded(
         &self,
         headers: &HeaderMap,
@@ -37,11 +37,11 @@ impl AppState {
         }
     }
 
-    /// Waits as [`AppState::until_recorded`] does, for the end of a period. Returns whether the
-    /// period is over; one that is not is shown as far as the view has it.
+    /// Waits for the end of a period as [`AppState::until_recorded`] does. Returns whether the
+    /// period is over. Does not wait if the period is not over.
     ///
     /// # Errors
-    /// As [`AppState::until_recorded`], without the 400.
+    /// Same as for [`AppState::until_recorded`], except 400.
     pub(super) async fn until_over(
         &self,
         headers: &HeaderMap,
@@ -58,7 +58,7 @@ impl AppState {
     /// request's wait.
     ///
     /// # Errors
-    /// As [`AppState::until_recorded`].
+    /// Same as for [`AppState::until_recorded`].
     pub(super) async fn until_all_recorded(
         &self,
         headers: &HeaderMap,
@@ -76,8 +76,8 @@ impl AppState {
         }
     }
 
-    /// Returns whether the moment is past by the log's clock. If it is, the account's view shows
-    /// all events recorded by then, and no further ones follow.
+    /// Returns whether the moment is in the past by the log's clock. In that case, waits until the
+    /// view has all events recorded by that moment. No event is recorded at or before it later.
     async fn is_recorded(
         &self,
         headers: &HeaderMap,
@@ -90,7 +90,7 @@ impl AppState {
         self.is_recorded_in(deadline, &checkpoints, partition, moment).await
     }
 
-    /// Does the same for a partition.
+    /// Same as [`AppState::is_recorded`], for a partition.
     async fn is_recorded_in(
         &self,
         deadline: Instant,
@@ -98,7 +98,7 @@ impl AppState {
         partition: Partition,
         moment: Timestamp,
     ) -> Result<bool, Problem> {
-        // Times of recording ascend within a partition.
+        // Times of recording never decrease within a partition.
         let is_newer = |c: &Checkpoint| c.partition == partition && c.recorded_at > Some(moment);
         if checkpoints.iter().any(is_newer) {
             return Ok(true);
@@ -115,7 +115,7 @@ impl AppState {
         Ok(true)
     }
 
-    /// Returns the number of partitions. The log has it even before the topic was first read.
+    /// Returns the number of partitions. Asks the log if the topic was never read.
     async fn partitions(&self, checkpoints: &[Checkpoint]) -> Result<Partition, Problem> {
         match Partition::try_from(checkpoints.len()) {
             Ok(known) if known > 0 => Ok(known),

@@ -20,7 +20,7 @@ use crate::checkpoint::Checkpoint;
 use crate::store::accounts::{self, Total};
 use crate::store::checkpoints;
 
-/// Maximum age of cached sums: computing them reads every account.
+/// Maximum age of cached sums. They are cached because computing them reads every account.
 const FRESH: Duration = Duration::from_millis(500);
 
 /// Latest sums.
@@ -39,14 +39,14 @@ pub(super) struct Stats {
     accounts_by_status: ByStatus,
     /// Sums by currency.
     currencies: Vec<InCurrency>,
-    /// Number of positions of the log that the views have passed by now, whatever `as_of`.
+    /// Number of positions of the log that the views have reached now, regardless of `as_of`.
     #[schema(minimum = 0, examples(1_000_000))]
     events_applied: i64,
     /// The `as_of` of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false, format = DateTime)]
     as_of: Option<Timestamp>,
-    /// Position of each partition that the sums include at least.
+    /// Minimum position per partition that the sums include.
     #[serde(skip)]
     positions: Vec<Position>,
 }
@@ -88,7 +88,7 @@ struct InCurrency {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Params {
-    /// State as of this time, which must be in the past: exactly what was recorded by then.
+    /// Time in the past. The sums include exactly the events recorded by then.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
     /// Wait until the views have reached this position.
@@ -129,7 +129,7 @@ impl Cache {
         {
             return Ok(stats.clone());
         }
-        // Read before the sums, so that the sums include at least these positions.
+        // The positions are read before the sums, so the sums include at least these positions.
         let checkpoints = checkpoints::all(pool).await?;
         let mut stats = Stats::of(accounts::totals(pool, as_of).await?);
         stats.as_of = as_of;

@@ -55,7 +55,7 @@ pub(super) async fn get(
                 OtherLeg::Behind(found) => return Err(account_behind(account_id, found, wanted)),
                 OtherLeg::Quarantined(since) => (legs, Some(since)),
                 OtherLeg::Discarded => (legs, None),
-                // The other leg is there now, unless it was discarded.
+                // The other leg is applied now, unless it was discarded.
                 OtherLeg::Passed => (state.legs(transfer_id).await?, None),
             }
         }

@@ -36,7 +36,7 @@ pub(super) struct VerificationView {
     /// Number of accounts compared.
     #[schema(minimum = 0, examples(10_000))]
     accounts: i64,
-    /// Number of quarantined events. They are no differences if they should be quarantined.
+    /// Number of quarantined events. An event that belongs in the quarantine is not a difference.
     #[schema(minimum = 0, examples(0))]
     quarantined: i64,
     /// Number of differences so far.

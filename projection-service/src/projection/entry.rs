@@ -41,7 +41,7 @@ pub struct Transfer {
 /// A hold, as recorded in each of its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold {
-    /// Unique in the account.
+    /// Id of the hold, unique in the account.
     pub hold_id: Uuid,
     /// Total amount held in minor units, regardless of how much is captured.
     pub amount: i64,

@@ -24,7 +24,7 @@ pub struct QuarantineCheck {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Reasons why partitions have stopped, one each.
+    /// Reasons why partitions have stopped, one per stopped partition.
     stopped: Vec<String>,
     size: Option<QuarantineSize>,
 }
@@ -40,7 +40,7 @@ impl QuarantineCheck {
         self.health.clone()
     }
 
-    /// Sets the reasons why partitions have stopped; none if all run.
+    /// Replaces the reasons why partitions have stopped. An empty list means that none has.
     pub(crate) fn stopped(&self, reasons: Vec<String>) {
         self.tell(|known| known.stopped = reasons);
     }
@@ -74,8 +74,8 @@ fn explain(size: QuarantineSize) -> String {
     format!("{count}{is} in quarantine, the oldest for {age} s: GET /admin/quarantine lists {them}")
 }
 
-/// Warns of newly quarantined events: of the first one, then of their number at growing intervals.
-/// Events that only wait are not logged.
+/// Logs the first newly quarantined event, and then the number of further ones at growing
+/// intervals. Events that wait behind another one are not logged.
 pub(crate) fn warn(quarantined: &[QuarantinedRecord]) {
     for quarantined in quarantined.iter().filter(|quarantined| !quarantined.waits) {
         QUARANTINED.occurred(describe(quarantined));

@@ -18,17 +18,17 @@ use crate::metrics;
 /// Maximum number of events in a transaction.
 const BATCH: usize = 20_000;
 
-/// Brings a partition of the views up to a position, and no further.
+/// Applies the events of a partition up to a position.
 pub(crate) struct PartitionLoader<'a> {
     deps: &'a ReplayDeps,
     progress: &'a Progress,
-    /// Connection whose search path has the views that are written.
+    /// Connection whose search path selects the generation to write to.
     connection: &'a mut PgConnection,
     partition: Partition,
     intake: Intake,
     /// Last position to apply.
     target: i64,
-    /// True if the topic had two events for a position, so that one is not the log's.
+    /// True if the topic had two events for one position, at most one of which is in the log.
     contradicted: bool,
 }
 
@@ -52,12 +52,12 @@ impl<'a> PartitionLoader<'a> {
         }
     }
 
-    /// Reads the topic from an offset, then missing events from the log. Returns whether the topic
-    /// had two events for one position.
+    /// Reads the topic from an offset, and then the missing events from the log. Returns whether
+    /// the topic had two events for one position.
     pub(crate) async fn by_topic(mut self, offset: i64) -> Result<bool, ReplayError> {
         let mut chunks = topic::read(&self.deps.kafka, self.partition, offset);
         while !self.is_there()
-            // An error of Kafka ends the loop: the log supplies the rest.
+            // An error of Kafka ends the loop, and the log supplies the remaining events.
             && let Some(Ok(records)) = chunks.recv().await
         {
             for record in records {
@@ -71,7 +71,7 @@ impl<'a> PartitionLoader<'a> {
         Ok(self.contradicted)
     }
 
-    /// Reads the log alone, which has new events before the topic does.
+    /// Reads the log alone. The log has new events before the topic does.
     pub(crate) async fn by_log(mut self) -> Result<(), ReplayError> {
         while !self.is_there() {
             if self.page(self.target).await? == 0 {
@@ -81,7 +81,7 @@ impl<'a> PartitionLoader<'a> {
         self.write().await
     }
 
-    /// Reads the log alone, up to its end if that comes before the target.
+    /// Reads the log alone, up to the target or the end of the log.
     pub(crate) async fn by_log_to_its_end(mut self) -> Result<(), ReplayError> {
         while !self.is_there() && self.page(self.target).await? > 0 {}
         self.write().await

@@ -12,7 +12,7 @@ pub(crate) struct Progress {
     total: AtomicI64,
     from_log: AtomicI64,
     cancelled: AtomicBool,
-    /// Start of this run, and the number of events done by then.
+    /// Start of this run, and the number of events done before it.
     began: (Instant, i64),
 }
 

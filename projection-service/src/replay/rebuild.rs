@@ -2,8 +2,9 @@
 //! same positions, and switches queries to it. Until the switch, the live generation answers
 //! queries and follows the log.
 //!
-//! The topic is fast to read, but anyone with access to Kafka can write to it. So before the switch
-//! the log decides the last event of each partition and each account that differs.
+//! The topic is fast to read, but anyone with access to Kafka can write to it. Before the switch,
+//! the last event of each partition is therefore compared with the log. Each account that differs
+//! from the live generation is rebuilt from the log.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sqlx::{Connection, PgConnection};
@@ -23,14 +24,14 @@ use crate::store::replays::{self, Replay};
 mod comparison;
 mod switch;
 
-/// Maximum distance from the live views, in events, at which loading is finished under their lock.
+/// Maximum number of events that may be missing when the live views are locked for the last ones.
 const NEAR: i64 = 2_000;
-/// Maximum number of passes to get near the live views.
+/// Maximum number of passes that load events before the live views are locked.
 const PASSES: u32 = 10;
 /// Source from which events are loaded.
 #[derive(Debug, Clone, Copy)]
 enum By {
-    /// The topic, and the log where the topic lacks events.
+    /// The topic, and the log for events that the topic lacks.
     Topic,
     /// The log alone.
     Log,
@@ -48,7 +49,7 @@ pub(super) struct Rebuild<'a> {
     log: OurLog,
 }
 
-/// Returns the generation that a replay builds, created now unless an earlier run or the request
+/// Returns the generation that a replay builds. Creates it unless an earlier run or the request
 /// names one.
 pub(super) async fn generation(
     deps: &ReplayDeps,
@@ -94,7 +95,7 @@ impl<'a> Rebuild<'a> {
     /// Loads the generation from its checkpoints and makes it live.
     pub(super) async fn run(mut self) -> Result<(), ReplayError> {
         if generations::live(&mut self.connection).await? == self.generation {
-            // An earlier run made the switch and crashed before it noted that.
+            // An earlier run made the switch and crashed before it stored the result.
             return Ok(());
         }
         if matches!(self.replay.asked_for, ReplayTarget::Generation(_)) {
@@ -121,8 +122,8 @@ impl<'a> Rebuild<'a> {
         self.switch().await
     }
 
-    /// Loads until near the live views, which advance meanwhile, and creates the key of the
-    /// history.
+    /// Loads events until at most `NEAR` events are missing, while the live views advance. Creates
+    /// the indexes of the generation.
     async fn approach(&mut self, by: By) -> Result<(), ReplayError> {
         for pass in 1.. {
             let mut live = generations::connect_live(&self.deps.database).await?;
@@ -147,7 +148,7 @@ impl<'a> Rebuild<'a> {
             let mut transaction = self.building.begin().await?;
             generations::index(&mut transaction, self.generation).await?;
             transaction.commit().await?;
-            // After that many passes, events arrive as fast as they are loaded.
+            // After `PASSES` passes, events arrive as fast as they are loaded.
             if missing <= NEAR || pass == PASSES {
                 break;
             }

@@ -25,7 +25,7 @@ use crate::store::source::Source;
 /// Target of a partition's rewind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RewindPoint {
-    /// Position of the last event that stays applied.
+    /// Position of the last event that remains applied.
     position: i64,
     /// Offset of the topic to read from.
     offset: i64,
@@ -167,7 +167,7 @@ async fn connect(deps: &ReplayDeps) -> sqlx::Result<PgConnection> {
 }
 
 /// Returns, for each partition, the target before the first event recorded at `moment` or later.
-/// The binary search is valid because times never decrease from one position to the next.
+/// The binary search is valid because times of recording never decrease within a partition.
 pub(super) async fn to_time(
     deps: &ReplayDeps,
     moment: Timestamp,
@@ -188,15 +188,16 @@ pub(super) async fn to_time(
                 high = middle - 1;
             }
         }
-        // The topic has each position at least once, so none lies at a smaller offset than its
-        // number.
+        // The topic has each position at least once, from offset 0 on. The event after `low` is
+        // therefore at offset `low` or later.
         back.insert(checkpoint.partition, RewindPoint { position: low, offset: low });
     }
     Ok(back)
 }
 
-/// Returns the targets that correspond to offsets of the topic. If the topic lost an offset, its
-/// position is at most the offset, because the topic has each position at least once.
+/// Returns the targets that correspond to offsets of the topic. If the record at an offset is
+/// missing or unusable, the target is at most `offset`, because the topic has each position at
+/// least once.
 pub(super) async fn to_offsets(
     deps: &ReplayDeps,
     offsets: &BTreeMap<Partition, i64>,
@@ -204,7 +205,7 @@ pub(super) async fn to_offsets(
     let log = deps.log().await?;
     let mut back = BTreeMap::new();
     for (partition, offset) in offsets {
-        // No event follows the offset: there is nothing to rewind.
+        // No event of the log follows the offset, so there is nothing to rewind.
         let Some((found, position)) = first_of_log(deps, &log, *partition, *offset).await? else {
             continue;
         };
@@ -215,7 +216,8 @@ pub(super) async fn to_offsets(
     Ok(back)
 }
 
-/// Returns offset and position of the first record from an offset on whose event the log has.
+/// Returns the offset and the position of the first record whose event the log has, starting at an
+/// offset.
 async fn first_of_log(
     deps: &ReplayDeps,
     log: &OurLog,

@@ -1,5 +1,5 @@
-//! Task that runs replays. Every instance has one; a lock in the database lets one of them work,
-//! and another take over when that instance is gone.
+//! Task that runs replays. Every instance has one. A lock in the database lets one of them work at
+//! a time, and lets another take over when that instance ends.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const RETRY: Duration = Duration::from_secs(1);
 static UNSEEN: Fault = Fault::new("replays can't be found, or the open one can't continue");
 static WAITS: Fault = Fault::new("a replay waits");
 
-/// Runs replays until the shutdown. A replay under way then continues at the next start.
+/// Runs replays until the shutdown. An unfinished replay continues at the next start.
 pub async fn run(deps: ReplayDeps, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut connection = None;
     while !shutdown.is_cancelled() {
@@ -59,7 +59,8 @@ async fn look(deps: &ReplayDeps, kept: &mut Option<PgConnection>) -> sqlx::Resul
         none => none.insert(deps.connect().await?),
     };
     let Some(replay) = replays::next(&mut *connection).await? else { return Ok(()) };
-    // A connection of its own releases the lock however this ends, so that another can take over.
+    // The end of this separate connection always releases the lock, so another instance can take
+    // over.
     let mut lock = deps.connect().await?;
     if replays::try_run_alone(&mut lock).await? {
         work(deps, connection, &replay).await?;
@@ -78,7 +79,7 @@ async fn work(
     tracing::info!(replay.id = %id, from,  state = replay.state.as_str(), "replaying");
     let mut waits_for = None;
     let error = loop {
-        // Read again: an earlier attempt may have created its generation.
+        // An earlier attempt may have created the generation, so the replay is read again.
         let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
         if replay.cancel {
             break Some(ReplayError::Cancelled);
@@ -202,7 +203,7 @@ async fn tell(
     std::future::pending().await
 }
 
-/// Drops the generation built by a replay that failed; a generation named in the request stays.
+/// Drops the generation that a failed replay built. Keeps a generation that the request named.
 async fn discard(connection: &mut PgConnection, id: uuid::Uuid) -> sqlx::Result<()> {
     let Some(replay) = replays::find(&mut *connection, id).await? else { return Ok(()) };
     if let (ReplayTarget::Beginning, Some(generation)) = (replay.asked_for, replay.generation) {

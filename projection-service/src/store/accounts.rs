@@ -74,7 +74,7 @@ pub(crate) fn status(text: &str) -> sqlx::Result<AccountStatus> {
         .map_err(|_| sqlx::Error::Decode(format!("`{text}` is not a status of an account").into()))
 }
 
-/// Returns the states of those of the accounts that exist.
+/// Returns the states of the listed accounts that exist.
 pub async fn states(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],

@@ -1,6 +1,6 @@
 //! Application of a batch of events in one transaction: a single call of `projection.apply_batch`.
 //!
-//! During catch-up the history of a large batch goes by COPY, in the same transaction.
+//! During catch-up, COPY writes the history of a large batch in the same transaction.
 
 mod rows;
 
@@ -87,7 +87,7 @@ pub struct QuarantinedRecord {
     pub published_at: Option<Timestamp>,
     /// Account and version, if readable.
     pub account: Option<(Uuid, i64)>,
-    /// True if the event itself is valid and only waits behind another one.
+    /// True if the event waits behind another one and was not tried.
     pub waits: bool,
     /// Reason, for operators.
     pub reason: String,
@@ -98,7 +98,7 @@ pub struct QuarantinedRecord {
 /// Constraint that rejects a batch whose checkpoint another writer has moved.
 pub const OUTRUN: &str = "checkpoint_is_where_expected";
 
-/// Number of events from which history goes by COPY.
+/// Minimum number of events for which COPY writes the history.
 const MANY: usize = 5_000;
 
 /// Applies a batch atomically. A caller that cancels this must drop the connection too.
@@ -110,7 +110,8 @@ pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Re
         return change(connection, batch, &batch.history).await;
     }
     let mut transaction = connection.begin().await?;
-    // Checkpoints first: a writer that lost its partition fails before it sends the history.
+    // The checkpoints come first, so that a writer that lost its partition fails before it sends
+    // the history.
     change(&mut transaction, batch, &[]).await?;
     history::copy(&mut transaction, &batch.history).await?;
     transaction.commit().await

@@ -88,7 +88,7 @@ pub async fn hold(connection: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>
 /// Locks and returns the checkpoint of one partition, as [`hold`] does for all.
 ///
 /// # Errors
-/// As for [`hold`].
+/// Same as for [`hold`].
 pub async fn hold_one(
     connection: &mut PgConnection,
     partition: Partition,
@@ -120,7 +120,7 @@ pub async fn rewind(
         .map(drop)
 }
 
-/// Sets the event of a checkpoint that names none, after a rewind.
+/// Sets the event id of a checkpoint that has none after a rewind.
 pub async fn name(
     executor: impl PgExecutor<'_>,
     partition: Partition,

@@ -1,4 +1,4 @@
-//! Discarded events. They are kept for good, across all generations of the views.
+//! Discarded events. They are kept forever, and apply to all generations of the views.
 
 use std::collections::HashSet;
 
@@ -107,13 +107,12 @@ pub async fn contains(
 pub struct Event {
     /// Time at which the event was recorded.
     pub recorded_at: Timestamp,
-    /// True if the event's version is the next of its account, so that the history gets a gap
-    /// there.
+    /// True if the event has the next version of its account. The history then lacks that version.
     pub passed_over: bool,
 }
 
-/// Copies a quarantined row to the discarded ones, with a reason; `event` is absent for a record
-/// that is no event. The caller removes the row from the quarantine.
+/// Copies a quarantined row to the discarded ones, with a reason. `event` is absent if the record
+/// is not an event. The caller removes the row from the quarantine.
 pub async fn record(
     executor: impl PgExecutor<'_>,
     id: i64,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub struct Generation(pub i32);
 
 impl Generation {
-    /// Returns connection settings for this generation, whichever is live later.
+    /// Returns connection settings for this generation, independent of the live one.
     pub fn options(self, database: &PgConnectOptions) -> PgConnectOptions {
         seeing(database, self.schema())
     }
@@ -25,7 +25,7 @@ pub fn live_options(database: &PgConnectOptions) -> PgConnectOptions {
     seeing(database, "views".to_owned())
 }
 
-/// UTC, so that Postgres's arithmetic with days and months agrees with ours.
+/// Time zone UTC, so that Postgres's arithmetic with days and months agrees with ours.
 fn seeing(database: &PgConnectOptions, schema: String) -> PgConnectOptions {
     database.clone().options([("search_path", schema), ("TimeZone", "UTC".to_owned())])
 }
@@ -120,8 +120,8 @@ pub async fn discard(connection: &mut PgConnection, generation: Generation) -> s
         .map(drop)
 }
 
-/// Returns the number of live accounts whose events `other` has quarantined: a switch would move
-/// them back.
+/// Returns the number of live accounts whose events `other` has quarantined. A switch would return
+/// them to an earlier version.
 pub async fn behind(
     connection: &mut PgConnection,
     other: Generation,

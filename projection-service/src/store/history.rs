@@ -40,9 +40,9 @@ pub struct Row<'e> {
     pub published_at: Option<Timestamp>,
 }
 
-/// Inserts many rows by COPY, which costs Postgres a third less time per row than arrays do. The
-/// driver sends the data and its end separately, which over TCP can add up to 40 ms (Nagle's
-/// algorithm): not for few rows.
+/// Inserts many rows by COPY, which takes a third less time per row than arrays do. Unsuitable for
+/// few rows: the driver sends the data and its end separately, and Nagle's algorithm can then add
+/// 40 ms over TCP.
 pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Result<()> {
     let mut copy = connection
         .copy_in_raw(
@@ -115,7 +115,7 @@ pub struct Period {
     pub after: i64,
     /// Version at the end of the period.
     pub last: i64,
-    /// Version at `as_of`: later events are ignored.
+    /// Version at `as_of`. Later events are ignored.
     pub known: i64,
     /// Balance before the period, in minor units.
     pub opening_balance: i64,

@@ -30,7 +30,7 @@ pub enum ReplayTarget {
 pub struct Committed {
     /// Next offset to read.
     pub offset: i64,
-    /// True if the commit carries this service's metadata; tools that reset offsets write none.
+    /// True if the commit has this service's note. Tools that reset offsets write none.
     pub noted: bool,
     /// First offset of the partition.
     pub begin: i64,
@@ -51,7 +51,7 @@ pub fn by_offsets(
             .values()
             .all(|committed| !committed.noted && committed.offset <= committed.begin)
     {
-        // With nothing applied, reading starts at the beginning anyway.
+        // If nothing was applied, reading starts at the beginning in any case.
         return checkpoints
             .iter()
             .any(|checkpoint| checkpoint.position > 0)
@@ -62,7 +62,7 @@ pub fn by_offsets(
     };
     let back: BTreeMap<Partition, i64> = committed
         .iter()
-        // A reset forward skips nothing: the dense positions reveal the hole.
+        // A reset to a later offset skips no event, because the positions reveal the gap.
         .filter(|(partition, committed)| {
             !committed.noted
                 && applied(**partition).is_some_and(|applied| committed.offset < applied)

@@ -1,4 +1,4 @@
-//! Accepted restores of the store, as its log described them.
+//! Accepted restores of the store, copied from the description of its log.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Comparison of rows found with rows expected. Pure.
+//! Comparison of the rows found with the expected rows. Performs no I/O.
 
 use passbook_shared::cloud_event;
 use passbook_shared::partition::Partition;

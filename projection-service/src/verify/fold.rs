@@ -1,5 +1,5 @@
-//! Fold of one partition of the log to the rows that the views should hold. Pure. It keeps all
-//! accounts, but only the latest events.
+//! Fold of one partition of the log into the rows that the views should have. The fold keeps the
+//! states of all accounts, but only the ids of the latest events. Performs no I/O.
 
 mod account;
 
@@ -40,7 +40,7 @@ pub(super) struct Last {
     pub(super) recorded_at: Timestamp,
 }
 
-/// Row that the views should have of an event.
+/// Expected row of an event.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -103,7 +103,7 @@ impl Fold {
         match account.standing {
             Standing::Aside => return Step::Aside,
             Standing::Lost => return Step::Lost,
-            // A repeated event: the next one may still be valid.
+            // The event is a repeat. The next one may still be valid.
             Standing::Whole if version < expected => return Step::Lost,
             Standing::Whole => {}
         }

@@ -1,5 +1,5 @@
-//! Verifications of this instance, one at a time, kept in memory and stored for other instances. A
-//! result is of its moment; a new verification can be requested at any time.
+//! Verifications of this instance. They run one at a time, are kept in memory, and are stored for
+//! other instances.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,7 +24,7 @@ pub struct Job {
     pub state: State,
     /// Number of events folded.
     pub events: i64,
-    /// Total number of events to fold, as of the start; the log may grow.
+    /// Total number of events to fold, as of the start. The log may grow during the verification.
     pub events_total: Option<i64>,
     /// Number of accounts compared.
     pub accounts: i64,

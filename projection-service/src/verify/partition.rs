@@ -27,7 +27,7 @@ use crate::store::{accounts, discarded, generations, history, quarantine};
 const PAGE: usize = 5_000;
 /// Number of accounts whose surplus history is queried at once.
 const SOME_ACCOUNTS: usize = 1_000;
-/// Maximum time of a query: a connection may be dead without an error.
+/// Time limit of a query. A dead connection may report no error.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
 
 struct PartitionVerifier {
@@ -36,11 +36,11 @@ struct PartitionVerifier {
     snapshot: PgConnection,
     fold: Fold,
     progress: Progress,
-    /// Number of events that should be in quarantine, and are.
+    /// Number of quarantined events found that belong in the quarantine.
     quarantined: i64,
 }
 
-/// Compares a partition. `orphans` are accounts of it that have a history but no row.
+/// Compares a partition. `orphans` are its accounts that have a history but no row in `accounts`.
 pub(super) async fn verify(
     deps: VerifyDeps,
     log: Source,

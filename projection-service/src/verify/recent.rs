@@ -1,5 +1,5 @@
 //! Ids of the latest events, which reveal an event that is in the log twice. A repeat after more
-//! events has an older time of recording, which reveals it too.
+//! events is revealed by its earlier time of recording.
 
 use std::collections::HashSet;
 

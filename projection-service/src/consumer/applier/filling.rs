@@ -1,4 +1,4 @@
-//! Holes of the topic, filled from the log one page at a time. Other partitions continue meanwhile.
+//! Gaps in the topic, filled from the log one page at a time. Other partitions continue meanwhile.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use crate::consumer::sequence::Hole;
 use crate::feed::{Feed, Page};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Time without progress after which the log is read for events that an unusable record replaced.
+/// Time without progress after which the log is read for an event that an unusable record replaced.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// A page of the log that was fetched.
+/// Fetched page of the log.
 #[derive(Debug)]
 pub(super) struct Brought {
     partition: Partition,
-    /// The hole at the time of the request, if there was one.
+    /// Gap at the time of the request, if any.
     hole: Option<Hole>,
     page: Page,
 }
 
 impl Applier {
-    /// Fetches the first page of a hole, with retries until the log answers.
+    /// Fetches the first page of a gap. Retries until the log answers.
     pub(super) fn fill(&mut self, partition: Partition, hole: Hole) {
         self.ask(partition, hole.after, Some(hole));
     }
 
-    /// Fetches events of a partition that the topic may lack, unless a hole is being filled.
+    /// Fetches events that a partition of the topic may lack, unless a gap is being filled.
     pub(super) fn look_into_log(&mut self, partition: Partition) {
         if let Some(after) = self
             .intake
@@ -42,14 +42,14 @@ impl Applier {
         }
     }
 
-    /// Schedules [`Applier::look_into_log`] for when the topic yields no more events.
+    /// Schedules [`Applier::look_into_log`]. It runs once the topic yields no more events.
     pub(super) fn look_later(&mut self, partition: Partition) {
         if let Some(accepted) = self.intake.sequence().accepted(partition) {
             self.to_look.entry(partition).or_insert((Instant::now() + QUIET, accepted));
         }
     }
 
-    /// Returns when [`Applier::look`] is due.
+    /// Returns the time at which [`Applier::look`] is due.
     pub(super) fn next_look(&self) -> Option<Instant> {
         self.to_look.values().map(|(at, _)| *at).chain(self.unusable.next_look()).min()
     }
@@ -68,7 +68,7 @@ impl Applier {
         }
     }
 
-    /// Requests a page, unless a request for the partition is under way.
+    /// Requests a page, unless a request for the partition is pending.
     fn ask(&mut self, partition: Partition, after: i64, hole: Option<Hole>) {
         if self.asked.insert(partition) {
             let (feed, health) = (self.feed.clone(), self.health.clone());
@@ -79,7 +79,7 @@ impl Applier {
         }
     }
 
-    /// Accepts a page of the log and continues with the rest of its hole.
+    /// Accepts a page of the log and requests the rest of its gap.
     pub(super) fn take_page(&mut self, Brought { partition, hole: asked_for, page }: Brought) {
         self.asked.remove(&partition);
         self.health.ok("feed");
@@ -93,8 +93,9 @@ impl Applier {
         match self.intake.sequence().hole(partition) {
             None if page.has_more => self.look_into_log(partition),
             None => {}
-            // Events reach the log before the topic. So a record that was read before the log was
-            // asked, and that the log lacks, is no event. A record read since then may be one.
+            // The log has each event before the topic does. A record that was read before this page
+            // was requested, and that the log lacks, is therefore not an event. A record that was
+            // read after the request may be one.
             Some(hole)
                 if !page.has_more
                     && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) =>

@@ -1,4 +1,4 @@
-//! Messages of the reader: a new assignment, records, or a loss of records.
+//! Messages from the reader: an assignment, records, or a loss of records.
 
 use passbook_shared::partition::Partition;
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ impl Applier {
                 metrics::hole(partition);
                 self.fill(partition, hole);
             }
-            // One of the two events is not the log's: the guard finds out which.
+            // At most one of the two events is in the log. The guard compares them with the log.
             Offer::Contradicting(record) => {
                 let Ok(event) = &record.content else { return };
                 let position = event.recorded.position;
@@ -72,7 +72,7 @@ impl Applier {
     /// Skips a record. If it replaced an event, the log supplies that event.
     fn pass_over(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String) {
         if flaw == Flaw::UnknownEpoch {
-            // An accepted restore may not be known here yet.
+            // This service may not know an accepted restore yet.
             self.guard.suspect(partition, i64::MAX);
             self.guard.hurry();
         }

@@ -1,4 +1,5 @@
-//! Failures to apply: readiness reports the reason, and reading starts over from the checkpoints.
+//! Failures to apply a batch. Readiness reports the reason, and reading restarts from the
+//! checkpoints.
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use crate::consumer::writer::WriteError;
 use crate::metrics;
 use crate::store::apply::OUTRUN;
 
-/// Pause before starting over: after the first failure, and at most.
+/// First and longest pause before a restart from the checkpoints.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-/// Pause before reading again after a page of another store's log.
+/// Pause before a restart after a page from the log of another store.
 const FOREIGN_PAUSE: Duration = Duration::from_secs(5);
 
 impl Applier {
@@ -58,7 +59,7 @@ impl Applier {
         self.start_over(pause);
     }
 
-    /// Stops applying until the log is that of the views again.
+    /// Stops applying events until the command-service serves the log of these views.
     pub(super) fn refuse(&mut self, reason: String) {
         self.refused = true;
         self.health.failing("projection", reason);
@@ -68,7 +69,7 @@ impl Applier {
     pub(super) fn start_over(&mut self, pause: Duration) {
         metrics::started_over();
         self.forget();
-        // No assignment has number 0: records are ignored until the next assignment.
+        // No assignment has the number 0, so records are ignored until the next assignment.
         self.epoch = 0;
         self.handoff.start_over(pause);
     }

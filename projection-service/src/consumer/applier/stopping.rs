@@ -1,4 +1,4 @@
-//! Partitions that stop because too many of their events cannot be applied. The others continue.
+//! Stop of partitions in which too many events cannot be applied. Other partitions continue.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::Applier;
 use crate::checkpoint::Checkpoint;
 use crate::consumer::writer::Failing;
 
-/// Interval of checks whether a stopped partition may resume.
+/// Interval between checks of the stopped partitions.
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 
 impl Applier {
-    /// Stops partitions. The others start over without them.
+    /// Stops partitions. The caller restarts the others from their checkpoints.
     pub(super) fn stop(&mut self, failing: Vec<Failing>) {
         self.stopped.extend(failing.into_iter().map(|failing| (failing.partition, failing)));
         self.look_again_at = Instant::now() + LOOK_AGAIN;
@@ -30,7 +30,7 @@ impl Applier {
         checkpoints
     }
 
-    /// Resumes partitions whose quarantine has shrunk enough.
+    /// Resumes the partitions that no longer exceed the limit.
     pub(super) async fn look_again(&mut self) {
         self.look_again_at = Instant::now() + LOOK_AGAIN;
         match self.writer.still_failing(self.stopped.values()).await {

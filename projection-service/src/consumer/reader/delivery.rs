@@ -9,8 +9,8 @@ use crate::consumer::client::GroupConsumer;
 use crate::consumer::handoff::Message;
 
 impl Reader {
-    /// Delivers a message to the applier. While the applier accepts none, the partitions are paused
-    /// and polling continues, so that the group keeps this instance.
+    /// Delivers a message to the applier. While the applier accepts no message, the partitions are
+    /// paused and polling continues, so that the instance stays in the group.
     pub(super) fn deliver(&mut self, consumer: &GroupConsumer, message: Message) {
         let messages = self.messages.clone();
         let permit = self
@@ -22,7 +22,7 @@ impl Reader {
             }
             return;
         }
-        // The list must not outlive the client: so each block drops its own.
+        // The list must not outlive the client, so each block drops its own list.
         if let Ok(ours) = consumer.assignment() {
             let _ = consumer.pause(&ours);
         }
@@ -42,7 +42,7 @@ impl Reader {
                 let record = self.decode(&message);
                 held.extend(record);
             }
-            // Any change of the assignment starts over from the checkpoints.
+            // After a change of the assignment, reading restarts from the checkpoints.
             if consumer.context().has_news() {
                 return;
             }

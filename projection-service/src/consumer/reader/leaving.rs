@@ -38,9 +38,9 @@ impl Reader {
         }
     }
 
-    /// Waits until the client has stopped reading; must be called before each assignment and
-    /// unassignment. A second one while librdkafka stops a partition stops it twice, and an
-    /// assertion (`rktp_started`) ends the process.
+    /// Waits until the client has stopped reading. Must be called before each assignment and
+    /// unassignment. If librdkafka is still stopping a partition, another change stops the
+    /// partition twice, and an assertion (`rktp_started`) aborts the process.
     pub(super) fn let_stop(&mut self) {
         if let Some(rest) = self.assigned_at.and_then(|at| STOPPING.checked_sub(at.elapsed())) {
             std::thread::sleep(rest);
@@ -49,7 +49,7 @@ impl Reader {
     }
 }
 
-/// Leaves the group. A client that cannot, because Kafka is unreachable, is abandoned.
+/// Leaves the group. Abandons the client if Kafka is unreachable.
 pub(super) fn leave(consumer: GroupConsumer) {
     consumer.context().close();
     let (left, done) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! Offsets committed to Kafka, each with a note that tells them from offsets reset by a tool.
+//! Offsets committed to Kafka. A note distinguishes them from offsets that a tool has reset.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::Reader;
 use crate::consumer::client::GroupConsumer;
 
-/// Prefix of the note on a committed offset; an operator's tool leaves no note.
+/// Prefix of the note on a committed offset. Tools commit offsets without a note.
 pub(super) const NOTE: &str = "passbook:";
 
-/// Returns the note for an offset behind the event at `position`.
+/// Returns the note for the offset after the event at `position`.
 pub(super) fn note(position: i64) -> String {
     format!("{NOTE}position={position}")
 }

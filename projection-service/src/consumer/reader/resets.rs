@@ -1,7 +1,7 @@
-//! Replays requested by resetting the group's offsets with a tool. Offsets committed by this
-//! service carry a note, those of a tool do not. A reset is stored as a replay first; then the
-//! offsets get the note again, so that a crash in between loses nothing. A lock makes instances
-//! take turns, so that a reset is stored once.
+//! Replays requested by a reset of the group's offsets. Offsets that this service commits carry a
+//! note; offsets that a tool commits do not. The service first stores the replay, and then commits
+//! the offsets with the note. A crash in between therefore loses no request. A lock serializes the
+//! instances, so that a reset is stored once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::store::replays;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Reader {
-    /// Stores a replay for reset offsets, if there are any, and restores the note on all offsets.
+    /// Stores a replay if offsets were reset, and commits all offsets with the note.
     pub(super) fn heed_resets(
         &self,
         consumer: &GroupConsumer,

@@ -24,7 +24,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 const COMPARE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(500);
-/// Interval of checks whether a rewind has released its partitions.
+/// Interval between checks of partitions that a rewind has locked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Reader {
@@ -148,7 +148,7 @@ impl Reader {
     }
 }
 
-/// The topic is not that of the views' log: a permanent error.
+/// The topic does not belong to the log of the views. The error is permanent.
 #[derive(Debug, Error)]
 #[error("{0}")]
 struct Refused(String);
@@ -164,8 +164,8 @@ fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> 
         .with_context(|| format!("the topic {topic} has {partitions} partitions"))
 }
 
-/// Returns the source of the views. Before the first event the log names it, because the topic is
-/// not trusted.
+/// Returns the source of the views. Before the first event, the log supplies it, because the topic
+/// is not trusted.
 async fn load(
     database: &PgConnectOptions,
     feed: &Feed,

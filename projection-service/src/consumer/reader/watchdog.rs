@@ -53,7 +53,7 @@ impl Watchdog {
             checkpoints.iter().map(|c| (c.partition, progress(c.kafka_offset))).collect();
     }
 
-    /// Notes that a partition was read up to but not including `next`.
+    /// Records that a partition was read up to but not including `next`.
     pub(super) fn read(&mut self, partition: Partition, next: i64) {
         if let Some(progress) = self.partitions.get_mut(&partition) {
             *progress = Progress { next, since: Instant::now(), reported: false };
@@ -94,7 +94,7 @@ impl Watchdog {
                 return Some(Alarm::Trimmed(*partition));
             }
             if low >= high {
-                // Nothing to read: the topic is empty or was created again.
+                // There is nothing to read: the topic is empty or was recreated.
                 *progress =
                     Progress { next: high, since: Instant::now(), reported: progress.reported };
             } else if stood >= STUCK {

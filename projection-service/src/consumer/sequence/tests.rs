@@ -44,7 +44,7 @@ fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
         (hole, Some(5)),
         "a restart would read the hole again"
     );
-    // What may be of an event behind the hole is only what was passed over.
+    // A repeat or an unusable record does not count as a record after the gap.
     assert_eq!(sequence.of_topic(3, 5, id(5), 9), Verdict::Repeat);
     assert!(sequence.unusable(3, 10));
     assert_eq!(sequence.hole(3), hole);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::accounts::{Account, SortBy, SortKey};
 
-/// Sort key and id of the last row; 48 hexadecimal digits.
+/// Sort key and id of the last row of a page. Its text has 48 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) key: SortKey,
@@ -15,7 +15,7 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// Returns the cursor after this row.
+    /// Creates the cursor of the page after this row.
     pub(super) fn after(account: &Account, by: SortBy) -> Self {
         let key = match by {
             SortBy::OpenedAt => SortKey::Time(account.opened_at),
@@ -25,7 +25,7 @@ impl Cursor {
         Self { key, account_id: account.account_id }
     }
 
-    /// Parses a cursor of a list ordered by `by`.
+    /// Parses a cursor of a list ordered by `by`. Returns `None` for any other text.
     pub(super) fn read(text: &str, by: SortBy) -> Option<Self> {
         if text.len() != 48
             || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))

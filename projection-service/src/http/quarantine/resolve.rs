@@ -84,7 +84,8 @@ pub(in crate::http) async fn discard(
     resolve(state, number(&id)?, Some(params.reason)).await
 }
 
-/// Discards if there is a reason, else retries. Runs to its end even if the client disconnects.
+/// Discards the event if there is a reason, and retries it otherwise. Completes even if the client
+/// disconnects.
 async fn resolve(
     state: AppState,
     id: i64,

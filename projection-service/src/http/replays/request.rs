@@ -1,4 +1,5 @@
-//! Request for a replay. It is flat, so that every language has a type for it.
+//! Request for a replay. Its fields are flat, so that generated clients of every language can
+//! express it.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +76,7 @@ impl ReplayRequest {
     }
 
     /// # Errors
-    /// 400 that names the missing field, or the one that belongs to another `from`.
+    /// 400 if the field of `from` is missing, or if there is the field of another `from`.
     pub(super) fn place(self) -> Result<ReplayTarget, Problem> {
         let Self { from, time, partition_offsets, account_id, generation, keep: _ } = self;
         let given = [

@@ -53,7 +53,7 @@ pub(in crate::http) async fn stream(
             Some(replay) => replay,
             None => {
                 sleep(EVERY).await;
-                // Postgres may be unreachable: end the stream, and the client reconnects.
+                // Postgres may be unreachable. The stream ends, and the client reconnects.
                 find(&state, id).await.ok()?
             }
         };

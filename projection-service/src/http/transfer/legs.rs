@@ -12,14 +12,14 @@ use crate::waiters::On;
 
 /// State of a missing leg.
 pub(super) enum OtherLeg {
-    /// The account has passed the leg's version: the leg is there, or was discarded.
+    /// The account has reached the version of the leg. The leg was applied or discarded.
     Passed,
     /// The account is at this earlier version.
     Behind(i64),
-    /// Quarantined since this time, or waiting behind an event that is. Only an operator can end
-    /// that.
+    /// The leg, or an earlier event of its account, is quarantined since this time. Only an
+    /// operator can resolve that.
     Quarantined(Timestamp),
-    /// Discarded, with all of its account.
+    /// The leg was discarded, and its account has no view.
     Discarded,
 }
 
@@ -28,7 +28,7 @@ impl AppState {
         self.views.read(|pool| transfers::legs(pool, transfer_id)).await
     }
 
-    /// Returns the legs once the first one is there, or at the deadline.
+    /// Returns the legs once the first one is applied, or at the deadline.
     pub(super) async fn first_leg(
         &self,
         transfer_id: Uuid,
@@ -37,7 +37,7 @@ impl AppState {
         look_again(deadline, None, || self.legs(transfer_id), |legs| !legs.is_empty()).await
     }
 
-    /// Returns the state of the leg that an account has at a version, once that is reached, or at
+    /// Returns the state of the leg with this version once the account reaches the version, or at
     /// the deadline.
     pub(super) async fn other_leg(
         &self,
@@ -46,7 +46,7 @@ impl AppState {
         deadline: Instant,
     ) -> sqlx::Result<OtherLeg> {
         let since = || async { self.views.read(|pool| quarantine::since(pool, account_id)).await };
-        // A quarantined leg is not worth a wait.
+        // There is no point in waiting for a quarantined leg.
         let deadline = if since().await?.is_some() { Instant::now() } else { deadline };
         let found = self.wait(deadline, On::Account(account_id, version), version).await?;
         if found >= version {

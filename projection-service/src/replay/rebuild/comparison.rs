@@ -16,8 +16,8 @@ const SETTLED: usize = 1_000;
 const SAMPLES: i32 = 20;
 
 impl Rebuild<'_> {
-    /// Corrects partitions of the new views whose last event is not the log's: the topic may have
-    /// had events of a log that was given up, or forged ones.
+    /// Corrects partitions of the new views whose last event differs from the log. The topic may
+    /// have had forged events, or events that a restore gave up.
     pub(super) async fn end_as_log(&mut self) -> Result<(), ReplayError> {
         for checkpoint in
             checkpoints::all(&mut self.building).await?.iter().filter(|c| c.position > 0)
@@ -36,8 +36,8 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    /// Rebuilds from the log the accounts that differ from the live views; all accounts, if many
-    /// differ.
+    /// Rebuilds the accounts that differ from the live views, or all accounts if many differ. Reads
+    /// the log alone.
     pub(super) async fn settle_by_log(&mut self) -> Result<(), ReplayError> {
         let live = generations::live(&mut self.connection).await?;
         let differing =
@@ -75,7 +75,7 @@ impl Rebuild<'_> {
         let mut seeing = self.deps.connect().await?;
         let mut held = live.begin().await?;
         self.meet(&mut held).await?;
-        // This snapshot stays as it is once the lock on the live views is released.
+        // The snapshot does not change after the lock on the live views is released.
         let mut seeing =
             seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let before = generations::live(&mut *seeing).await?;

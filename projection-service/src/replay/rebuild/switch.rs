@@ -17,8 +17,8 @@ const SWITCH_AGAIN: Duration = Duration::from_millis(200);
 impl Rebuild<'_> {
     pub(super) async fn switch(&mut self) -> Result<(), ReplayError> {
         let mut tries = 1;
-        // A switch that waited for a long query would block all queries behind it: so each attempt
-        // gives up soon.
+        // A switch that waits for a long query blocks all later queries. Each attempt therefore has
+        // a short time limit.
         while let Err(error) = self.try_switch().await {
             if !error.may_pass() || tries == SWITCHES {
                 return Err(error);
@@ -44,7 +44,7 @@ impl Rebuild<'_> {
         Ok(held.commit().await?)
     }
 
-    /// Fails if the new views end with other events than the live views at the same positions.
+    /// Fails if the last events of the new views differ from those of the live views.
     async fn ends_as(&mut self, live: &mut PgConnection) -> Result<(), ReplayError> {
         let built = checkpoints::all(&mut self.building).await?;
         for live in checkpoints::all(live).await? {

@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use crate::store::metadata;
 
-/// Full row of an account. Text columns are as stored, even if someone changed them by hand.
+/// Full row of an account. Text columns are as stored, so that the comparison detects manual
+/// changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the table's definition documents its columns")]
 pub struct FullRow<'r> {
@@ -72,7 +73,7 @@ pub async fn each_of(
     Ok(())
 }
 
-/// Calls `each` with those of the accounts that exist.
+/// Calls `each` with every listed account that exists.
 pub async fn each_with(
     connection: &mut PgConnection,
     accounts: &[Uuid],

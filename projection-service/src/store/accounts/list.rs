@@ -25,7 +25,7 @@ pub struct Filter {
     pub max_balance: Option<i64>,
     /// Metadata entries, all of which must match.
     pub metadata: Metadata,
-    /// Time of recording up to which events count; absent for the current states.
+    /// Time up to which recorded events are included; absent for the current states.
     pub as_of: Option<Timestamp>,
 }
 

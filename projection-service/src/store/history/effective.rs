@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::entries::{Entry, Filter, entry_columns};
 use crate::store::metadata;
 
-/// Place in that order: effective time and version of an entry.
+/// Place of an entry in effective order: its effective time and version.
 pub type Place = (Timestamp, i64);
 
 /// Returns entries of an account that are effective in `from..to` and lie before a place, latest
@@ -64,8 +64,8 @@ pub async fn list(
     sql.build_query_as().fetch_all(pool).await
 }
 
-/// Adds the running balance of a `page`: the balance before its last row, plus the amounts from
-/// there on.
+/// Adds the running balance to the rows of `page`. It is the balance before the last row, plus the
+/// amounts from that row on.
 fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64) {
     sql.push(
         ", ends AS (
@@ -110,8 +110,8 @@ fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64)
     );
 }
 
-/// Returns the balance of an account, as known at a version, of all entries effective before each
-/// moment. The moments ascend; amounts are in minor units, 0 before the first entry.
+/// Returns, for each moment, the sum of all entries of an account that are effective before it, in
+/// minor units. Ignores entries above a version. The moments must ascend.
 pub async fn balances(
     pool: &PgPool,
     account_id: Uuid,

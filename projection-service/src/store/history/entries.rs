@@ -36,14 +36,13 @@ pub struct Entry {
     pub hold_id: Option<Uuid>,
     /// Version of the entry that this one reverses.
     pub reverses: Option<i64>,
-    /// Version of the entry that reverses this one, if known by the filter's version.
+    /// Version of the entry that reverses this one. In lists, absent if above [`Filter::known`].
     pub reversed_by: Option<i64>,
     /// Metadata of the sender, as JSON.
     pub metadata: Option<String>,
 }
 
-/// Columns of an entry, up to the condition on the reversal. A macro, so that queries stay
-/// literals.
+/// Columns of an entry, up to the condition on the reversal. A macro keeps the queries literals.
 macro_rules! entry_columns {
     () => {
         "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at,

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::projection::Entry;
 use crate::store::metadata;
 
-/// Full row of an event, except how it reached the views. Text columns are as stored, even if
-/// someone changed them by hand.
+/// Full row of an event, except the columns about its delivery. Text columns are as stored, so that
+/// the comparison detects manual changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the table's definition documents its columns")]
 pub struct FullRow<'r> {
@@ -107,7 +107,7 @@ pub async fn each_of(
     versions: &[i64],
     mut each: impl FnMut(usize, &FullRow<'_>) + Send,
 ) -> sqlx::Result<()> {
-    // `OFFSET 0` keeps Postgres from reading the whole table to find a small part of it.
+    // `OFFSET 0` prevents a scan of the whole table for a small part of it.
     let mut rows = sqlx::query(
         "SELECT k.number - 1, h.account_id, h.version, h.position, h.recorded_at, h.amount,
                 h.balance, h.held,

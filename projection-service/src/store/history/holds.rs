@@ -1,4 +1,4 @@
-//! Holds of an account. One event places a hold, and one other ends it.
+//! Holds of an account. One event places a hold, and another one ends it.
 
 use passbook_shared::event::HoldStatus;
 use passbook_shared::timestamp::Timestamp;

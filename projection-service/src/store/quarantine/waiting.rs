@@ -62,7 +62,7 @@ pub async fn waiting(
     .await
 }
 
-/// Returns those of the accounts that have quarantined events: their later events must wait.
+/// Returns the listed accounts that have quarantined events. Their later events must wait.
 pub async fn among(
     executor: impl PgExecutor<'_>,
     accounts: &[Uuid],

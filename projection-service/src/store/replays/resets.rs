@@ -1,5 +1,5 @@
-//! Replays that a reset of the consumer group's offsets requests: pending until the service has
-//! committed its own offsets again.
+//! Replays that a reset of the consumer group's offsets requests. Such a replay is pending until
+//! the service has committed its own offsets again.
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -28,7 +28,7 @@ pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Stores the replay that a reset of offsets requests, in place of an unconfirmed one.
+/// Stores the replay that a reset of offsets requests. Replaces a pending one.
 pub async fn notice(connection: &mut PgConnection, asked_for: &ReplayTarget) -> sqlx::Result<()> {
     sqlx::query(
         "WITH before AS (DELETE FROM projection.replays WHERE state = 'noticed')
@@ -41,7 +41,7 @@ pub async fn notice(connection: &mut PgConnection, asked_for: &ReplayTarget) -> 
     .map(drop)
 }
 
-/// Deletes a pending reset that was undone before it was confirmed.
+/// Deletes a pending replay whose reset was undone before the replay was queued.
 pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("DELETE FROM projection.replays WHERE state = 'noticed'")
         .execute(connection)
@@ -51,7 +51,8 @@ pub async fn forget(connection: &mut PgConnection) -> sqlx::Result<()> {
 
 /// Queues the pending replay, once the service's own offsets are committed again.
 pub async fn confirm(connection: &mut PgConnection) -> sqlx::Result<()> {
-    // Usually there is none, and the table may be locked by a retry or discard: read first.
+    // Usually no replay is pending, and a retry or discard may have locked the table. The read
+    // avoids that lock.
     let sql = "SELECT EXISTS (SELECT FROM projection.replays WHERE state = 'noticed')";
     if sqlx::query_scalar(sql).fetch_one(&mut *connection).await? {
         let sql = "UPDATE projection.replays SET state = 'waiting' WHERE state = 'noticed'";

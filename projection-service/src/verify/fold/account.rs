@@ -28,11 +28,12 @@ pub(in crate::verify) enum Standing {
     Whole,
     /// The views should have the events before the first quarantined one.
     Aside,
-    /// The account's log is broken, which is a difference already; the expected state is unknown.
+    /// The events of the account break the rules of the log, which was already reported. The
+    /// expected state is unknown.
     Lost,
 }
 
-/// State that the views should have of an account.
+/// Expected state of an account.
 #[derive(Debug)]
 pub(in crate::verify) struct Applied {
     pub(in crate::verify) state: AccountState,
@@ -45,10 +46,10 @@ pub(in crate::verify) struct Applied {
 }
 
 impl Folded {
-    /// Projects an event and applies it. Returns the row that the views should have of it.
+    /// Projects an event and applies it. Returns the expected row.
     ///
     /// # Errors
-    /// The reason for which the event can't be applied.
+    /// The reason why the event can't be applied.
     pub(super) fn project<'e>(
         &mut self,
         event: &'e RecordedEvent,
@@ -110,7 +111,8 @@ impl Folded {
         }
     }
 
-    /// Skips a discarded event. If it was the next one, the account's version moves past it.
+    /// Skips a discarded event. If the event has the next version, the account moves to that
+    /// version.
     pub(super) fn pass_over(&mut self, event: &RecordedEvent) {
         if let Some(applied) =
             self.applied.as_mut().filter(|applied| applied.state.version + 1 == event.version)
@@ -120,7 +122,7 @@ impl Folded {
         }
     }
 
-    /// Returns the version up to which there should be a history.
+    /// Returns the last version that the history should have.
     pub(in crate::verify) fn history(&self) -> i64 {
         match self.standing {
             Standing::Whole | Standing::Aside => {
