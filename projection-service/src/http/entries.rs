@@ -45,8 +45,9 @@ pub(super) struct Params {
     /// it changes if a later entry is effective in the period, unless `as_of` is given.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
-    /// Events recorded after this time are ignored. A statement with the same `as_of` never changes.
-    /// With a recent `as_of`, the answer waits until the view has all events recorded by then.
+    /// Events recorded after this time are ignored. A statement with the same `as_of` never
+    /// changes. With a recent `as_of`, the answer waits until the view has all events recorded by
+    /// then.
     #[param(value_type = Option<String>, format = DateTime)]
     as_of: Option<Timestamp>,
     /// Maximum number of entries.
