@@ -52,6 +52,7 @@ impl Lanes {
     pub fn start(deps: LaneDeps, config: &LaneConfig, tasks: &mut Tasks) -> Self {
         let turn = Arc::new(Semaphore::new(1));
         let caches = StateCaches::new(config.lanes, config.cache_bytes);
+        // With one lane, no command spans lanes: a further lane would have nothing to do.
         let across = usize::from(config.lanes > 1);
         let start = |n: usize| {
             let (queue, receiver) = Queue::new(n.to_string(), config.queue);
@@ -78,6 +79,7 @@ impl Lanes {
     /// # Errors
     /// See [`CommandError`]. Only `OutcomeUnknown` may leave anything in the log.
     pub async fn submit(&self, request: CommandRequest) -> CommandResult {
+        // The deadline is now: a client gets 503 at once instead of waiting for room.
         let mut results = self.send(vec![request], false, Instant::now()).await;
         results.pop().unwrap_or(Err(CommandError::Internal))
     }
@@ -89,6 +91,8 @@ impl Lanes {
         let deadline = Instant::now() + self.patience;
         let mut results = Vec::with_capacity(requests.len());
         if requests.iter().any(|request| needs_preparation(&request.command)) {
+            // Transfers run in another lane: only a common set keeps the order of the commands. A
+            // stretch repeats no key, as a set must not.
             for stretch in stretches(requests) {
                 results.extend(self.send(stretch, false, deadline).await);
             }
@@ -100,6 +104,7 @@ impl Lanes {
             let command = self.preparation.route(request);
             sent.push((name, self.enqueue(vec![command], false, deadline).await));
         }
+        // Awaited only after all are queued, so that they share appends.
         for (name, answer) in sent {
             results.extend(results_of(&[name], answer).await);
         }
@@ -158,5 +163,6 @@ fn needs_preparation(command: &Command) -> bool {
     let needs = command.needs();
     let is_backdated_debit =
         matches!(command, Command::Withdraw(_)) && needs.effective_at.is_some();
+    // A transfer reads nothing, but it needs the lane for two accounts and thus a common set.
     is_backdated_debit || needs.receiver.is_some() || needs.entry_version.is_some()
 }

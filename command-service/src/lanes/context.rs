@@ -49,9 +49,12 @@ impl DecisionContext {
         for some in sets.chunks(LOADED_AT_ONCE) {
             for id in self.load_states(log, some).await? {
                 let (partition, loaded) = &self.states[&id];
+                // Cached before the append: if this attempt times out, the next one continues from
+                // here.
                 log.caches.keep(Kind::Newest, id, *partition, loaded.clone());
             }
         }
+        // The unique key of `holds` refuses a hold whose id was used before.
         let ends_hold =
             |command: &&PreparedCommand| !matches!(command.request.command, Command::Hold(_));
         self.load_ended_holds(log, commands(sets).filter(ends_hold)).await?;
@@ -69,6 +72,7 @@ impl DecisionContext {
     ) -> Result<Self, Failure> {
         self.load_states(log, sets).await?;
         self.load_ended_holds(log, commands(sets)).await?;
+        // Read again under the locks: an entry may have been reversed since the preparation.
         let entries: Vec<_> = commands(sets).filter_map(PreparedCommand::entry).collect();
         if !entries.is_empty() {
             let found = past::entries(&mut *log.connection, &entries).await?;
@@ -108,6 +112,7 @@ impl DecisionContext {
                     self.states.insert(account_id, (partition, loaded));
                     loaded_ids.push(account_id);
                 }
+                // Only the commands on this account fail; the others are decided.
                 Err(error) => tracing::error!(%error, "an account can't be loaded"),
             }
         }
@@ -137,6 +142,7 @@ impl DecisionContext {
         let prepared = commands(sets).filter_map(|command| command.timelines.as_ref());
         for (account_id, timeline) in prepared.flat_map(|timelines| timelines.iter()) {
             let known = self.facts.timelines.get(&account_id).map(Timeline::from);
+            // The timeline that begins first serves all debits of the batch.
             if known.is_none_or(|from| from > timeline.from()) {
                 self.facts.timelines.insert(account_id, timeline.clone());
             }
@@ -144,9 +150,11 @@ impl DecisionContext {
         for (account_id, timeline) in &mut self.facts.timelines {
             let Some((partition, loaded)) = self.states.get(account_id) else { continue };
             let (partition, account_id, version) = (*partition, *account_id, loaded.version);
+            // The preparation has read events that the cached state lacks.
             if timeline.version() > version {
                 return Err(Failure::StaleState);
             }
+            // A cut timeline answers `TooFarBack`, whatever follows.
             if timeline.version() < version && !timeline.is_cut() {
                 let wanted = Wanted { partition, account_id, version };
                 let followed = follow(log.connection, timeline, wanted, MOST_SINCE_PREPARED).await;

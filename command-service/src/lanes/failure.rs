@@ -31,9 +31,12 @@ impl From<Defect> for Failure {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
+        // First, because any other violated constraint counts as a stale state.
         if violated_constraint(&error) == Some("log_is_not_forked") {
             Self::Forked
         } else if violated_constraint(&error).is_some() {
+            // Not a warning: the optimistic append relies on such refusals, and the batch is
+            // repeated.
             tracing::debug!(%error, "a batch was decided on a stale state");
             Self::StaleState
         } else if is_connection_lost(&error) {

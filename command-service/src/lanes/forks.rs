@@ -24,6 +24,7 @@ pub(super) fn refuse_forked(
     for submission in submissions {
         match standing.fork(submission.set.partitions()) {
             None => open.push(submission),
+            // An earlier attempt may have been appended before the fork was found.
             Some(_) if in_doubt => submission.fail(&CommandError::OutcomeUnknown),
             Some(fork) => submission.fail(&fork.into()),
         }

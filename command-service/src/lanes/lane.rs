@@ -35,12 +35,14 @@ impl Lane {
         let most = self.worker.config.max_batch;
         let mut waiting = Vec::with_capacity(most);
         while self.queue.recv_many(&mut waiting, most).await > 0 {
+            // Held until the batch is answered.
             let _turn = self.gather(&mut waiting).await;
             metrics::lane_queue(&self.name, self.queue.len());
             // Nothing of these is done yet: a sender that has gone away needs no service.
             waiting.retain(|submission| !submission.is_abandoned());
             self.work(&mut waiting).await;
             if self.worker.connection.is_down {
+                // They would wait for the same Postgres, one patience after another.
                 while let Ok(submission) = self.queue.try_recv() {
                     submission.fail(&self.worker.unavailable());
                 }
@@ -57,8 +59,11 @@ impl Lane {
         while waiting.len() < MANY {
             let room = self.worker.config.max_batch - waiting.len();
             tokio::select! {
+                // The turn first: otherwise a steady flow of commands would delay a free turn.
                 biased;
                 turn = &mut turn => return turn.ok()?.ok(),
+                // With a limit of 0, `recv_many` returns 0, which would pass for the end of the
+                // queue.
                 more = self.queue.recv_many(waiting, room), if room > 0 => if more == 0 { break },
             }
         }
@@ -81,9 +86,11 @@ impl Lane {
             return;
         };
         self.worker.work(first_uses, &mut caches, false, deadline).await;
+        // After the first uses: their outcomes are in the log now.
         while !repeats.is_empty() && !self.worker.connection.is_down {
             let count = repeats.len();
             repeats = self.worker.work(repeats, &mut caches, true, deadline).await;
+            // Each round decides at least one first use, so a round without progress is a defect.
             if repeats.len() == count {
                 tracing::error!(count, "commands can't be decided");
                 repeats.drain(..).for_each(|submission| submission.fail(&CommandError::Internal));

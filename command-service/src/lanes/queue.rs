@@ -18,6 +18,7 @@ use crate::request::FirstUses;
 pub(super) struct Submission {
     pub(super) set: CommandSet,
     reply: oneshot::Sender<Vec<CommandResult>>,
+    // Freed with the answer, so that commands count while the lane works on them.
     _room: OwnedSemaphorePermit,
 }
 
@@ -53,6 +54,7 @@ pub(super) struct Queue {
 impl Queue {
     /// Creates a queue for `size` commands.
     pub(super) fn new(name: String, size: usize) -> (Self, mpsc::UnboundedReceiver<Submission>) {
+        // Unbounded, because a channel counts sets and the semaphore counts commands.
         let (sender, receiver) = mpsc::unbounded_channel();
         let (room, size) = (Arc::new(Semaphore::new(size)), size.try_into().unwrap_or(u32::MAX));
         (Self { name, sender, room, size }, receiver)
@@ -71,10 +73,13 @@ impl Queue {
     ) -> Result<oneshot::Receiver<Vec<CommandResult>>, CommandError> {
         let wanted = u32::try_from(set.commands.len()).unwrap_or(u32::MAX).min(self.size);
         let room = match Arc::clone(&self.room).try_acquire_many_owned(wanted) {
+            // The usual case needs no timer.
             Ok(room) => room,
             Err(_) => {
                 let room = Arc::clone(&self.room).acquire_many_owned(wanted);
                 let Ok(Ok(room)) = timeout_at(deadline, room).await else {
+                    // The lane reports its queue only between batches, which would miss a long
+                    // batch.
                     metrics::lane_queue(&self.name, self.size as usize);
                     return Err(CommandError::Overloaded);
                 };

@@ -82,6 +82,7 @@ impl Finished {
     ) {
         let events = std::mem::take(&mut self.events);
         for event in &events {
+            // Postgres's clock may lead this one, but later decisions must not be before an event.
             deps.clock.recorded(event.position.partition, event.recorded_at);
         }
         if !events.is_empty() {
@@ -99,6 +100,7 @@ impl Finished {
     /// Answers the submissions of which all commands have a result. Returns the others.
     pub(super) fn answer(self, submissions: Vec<Submission>) -> Vec<Submission> {
         let mut results = self.results;
+        // Replayed results were added after the decided ones.
         results.sort_unstable_by_key(|(place, _)| *place);
         let mut results = results.into_iter().peekable();
         let mut undecided = Vec::new();
@@ -107,6 +109,7 @@ impl Finished {
             while let Some((_, result)) = results.next_if(|((of, _), _)| *of == index) {
                 own.push(result);
             }
+            // A set without all results repeats an identity of the batch, see `Prior::open`.
             if own.len() == submission.set.commands.len() {
                 submission.answer(own);
             } else {

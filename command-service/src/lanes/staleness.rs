@@ -52,6 +52,7 @@ pub(super) async fn is_stale(
     }
     let entries: Vec<_> = unchecked
         .iter()
+        // A reversal that the decision knew, from the log or the batch, makes nothing stale.
         .filter(|command| command.past.reversed_by.is_none())
         .filter_map(|command| command.entry())
         .filter(|(_, id, version)| !batch.changes.facts.reversals.contains_key(&(*id, *version)))
@@ -64,6 +65,7 @@ pub(super) async fn is_stale(
 }
 
 fn is_refusal_not_kept(decision: &Decision) -> bool {
+    // A kept refusal inserts its key: the unique key checks it.
     matches!(decision, Decision::Refused(refusal) if !Refusal::is_kept(refusal))
 }
 

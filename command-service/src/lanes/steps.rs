@@ -30,7 +30,9 @@ pub(super) async fn optimistic(
     let context = DecisionContext::new(most_holds).cached(log, sets).await?;
     let context = context.at_present(clock, sets);
     let all = sets.iter().copied().enumerate();
+    // No outcome is looked up: the unique key refuses one that exists.
     let mut batch = decide_batch(&context, all, |_| false)?;
+    // Before the append, which commits at once.
     if is_stale(log.connection, &context, &batch, sets).await? {
         return Err(Failure::StaleState);
     }
@@ -52,6 +54,7 @@ pub(super) async fn pessimistic(
     let mut touched: Vec<_> = sets.iter().flat_map(|set| set.partitions()).collect();
     touched.sort_unstable();
     touched.dedup();
+    // Locked before anything is read: other instances append to these partitions, too.
     lock_heads(&mut transaction, &touched).await?;
 
     let mut locked =
@@ -92,6 +95,8 @@ async fn append_batch(
     if rows.is_empty() {
         return Ok(Vec::new());
     }
+    // Noted before the append, whose answer may be lost. The first version stays, because any
+    // attempt may be the one that was appended.
     for (account_id, (_, loaded)) in &context.states {
         sent.entry(*account_id).or_insert(loaded.version);
     }

@@ -79,6 +79,7 @@ impl Worker {
             }
             let opened = self.connection.ensure(caches, progress.was_late, deadline).await;
             if let Err(reason) = opened {
+                // After the deadline there is no new reason, and the answer has the last one.
                 reason.into_iter().for_each(|reason| self.lose(reason));
                 break self.unavailable();
             }
@@ -115,6 +116,7 @@ impl Worker {
     ) -> Result<Finished, Failure> {
         let (partitions, snapshots) = (self.deps.partitions, &self.deps.snapshots);
         let connection = self.connection.open.as_mut();
+        // Never fails: `ensure` has opened the connection.
         let connection = connection.ok_or_else(|| Failure::Lost(String::new()))?;
         let mut log = LogAccess { connection, partitions, snapshots, caches };
         let sets: Vec<&CommandSet> = submissions.iter().map(|submission| &submission.set).collect();
@@ -129,6 +131,7 @@ impl Worker {
         let attempt = timeout(self.config.attempt(), attempt).await;
         // A pessimistic attempt caches no state for the next attempt.
         progress.was_late = attempt.is_err() && !progress.is_pessimistic;
+        // Lost, not unavailable: Postgres may still commit an append that was sent.
         attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".into())))
     }
 
@@ -147,17 +150,21 @@ impl Worker {
                 // lack them.
                 progress.in_doubt |= !progress.sent.is_empty();
                 progress.is_pessimistic |= progress.in_doubt;
+                // An append in doubt may have made the cached states stale.
                 progress.was_late &= !progress.in_doubt;
             }
             Failure::StaleState if progress.stale < MOST_STALE => {
                 discard_states(caches, submissions);
+                // Nothing of this attempt was appended, but an earlier one may have been.
                 if !progress.in_doubt {
                     progress.sent.clear();
                 }
+                // Bounded: even under the locks, another partition may append the same transfer id.
                 progress.stale += 1;
                 progress.is_pessimistic = true;
                 metrics::batch_outrun();
             }
+            // The next attempt leaves out the forked submissions and appends the others.
             Failure::Forked if self.learns_of_fork(submissions).await => {
                 if !progress.in_doubt {
                     progress.sent.clear();
