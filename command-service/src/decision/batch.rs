@@ -111,10 +111,12 @@ impl Working<'_> {
         let Decision::Accepted { own, to } = decision else { return };
         for change in std::iter::once(own).chain(to) {
             if let ChangeEvents::InBatch(range) = &change.events {
+                // The branch has numbered its events after those of the batch.
                 let first = self.event_count();
                 let events = &branch.append.events[range.start - first..range.end - first];
                 change.events = ChangeEvents::DryRun(events.to_vec(), self.now(command));
             }
+            // The event of a dry run is never in the log.
             if let Some(newest) = self.newest(change.account_id) {
                 change.newest = newest;
             }

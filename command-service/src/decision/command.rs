@@ -81,6 +81,7 @@ impl Working<'_> {
         let counterparty = other.map(|account_id| self.subject(account_id)).transpose()?;
         if let Some((debited, at)) = backdated_debit(account_id, &request.command, &past) {
             let timeline = self.timeline(debited).filter(|timeline| timeline.from() <= at);
+            // The preparation has read no timeline that reaches back to the debit's time.
             past.timeline = Some(Box::new(timeline.ok_or(CommandError::Conflict)?.clone()));
         }
         let decided = decide(own, &request.command, Given { counterparty, past: &past, now });
@@ -90,6 +91,7 @@ impl Working<'_> {
     /// Returns about the time at which the command's events would be recorded, or an earlier one.
     pub(crate) fn now(&self, command: &PreparedCommand) -> Timestamp {
         let times = command.accounts().filter_map(|(_, id)| self.context.times.get(&id));
+        // All events of an append are recorded at the latest time of its partitions.
         times.copied().max().unwrap_or(Timestamp::LAST)
     }
 

@@ -51,6 +51,7 @@ impl DecisionContext {
         let hold_id = command.request.command.needs().hold_id?;
         let may_have_ended = match &self.state(account_id)?.account {
             Account::Open(open) => !open.holds.contains_key(&hold_id),
+            // The domain refuses the command without a look at the hold.
             Account::Unopened | Account::Closed(_) => false,
         };
         may_have_ended.then_some((command.partition, account_id, hold_id))

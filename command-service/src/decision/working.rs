@@ -68,6 +68,7 @@ impl<'c> Working<'c> {
     /// Has the append check the versions of a command's accounts that the batch started from.
     pub(crate) fn assert_versions(&mut self, command: &PreparedCommand) {
         for (account_id, partition) in command.accounts() {
+            // From the context: the append checks before it inserts the batch's own events.
             if let Some(Loaded { version, .. }) = self.context.state(account_id) {
                 let asserted = AssertedVersion { partition, account_id, version: *version };
                 self.changes.append.asserted.push(asserted);
@@ -141,6 +142,7 @@ impl<'c> Working<'c> {
             self.changes.append.events.push(event_row.map_err(|_| Defect)?);
             self.learn(account_id, version, event);
             let (loaded, newest) = self.changed_state(account_id).ok_or(Defect)?;
+            // Taken, not cloned: `evolve` consumes the state.
             loaded.account = evolve(std::mem::take(&mut loaded.account), event);
             (loaded.version, *newest) = (version, NewestEvent::InBatch(index));
         }
