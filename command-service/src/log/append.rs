@@ -46,6 +46,8 @@ impl Append {
 
     /// Returns the partitions to write to, in ascending order.
     fn partitions(&self) -> Vec<Partition> {
+        // Not those of asserted versions: their accounts are only read, so their heads stay
+        // unlocked.
         let events = self.events.iter().map(|event| event.partition);
         let mut partitions: Vec<Partition> =
             events.chain(self.keys.iter().map(|key| key.partition)).collect();
@@ -79,6 +81,7 @@ pub async fn append(
         .iter()
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect::<Result<_, sqlx::Error>>()?;
+    // Guards the indexing below.
     if next.len() != partitions.len() {
         let (wanted, found) = (partitions.len(), next.len());
         let reason = format!("an append to {wanted} partitions was answered for {found}");
@@ -86,6 +89,7 @@ pub async fn append(
     }
     let recorded = append.events.into_iter().map(|event| {
         let (last, recorded_at) = &mut next[index_of(&partitions, event.partition)];
+        // As the function numbers them: from the position before the partition's first event.
         *last += 1;
         Arc::new(event.recorded(*last, *recorded_at))
     });

@@ -136,6 +136,7 @@ impl PageCheck {
             let enough = read >= limit && !is_last && cut_last_account(&mut chunk);
             let up_to = match chunk.last() {
                 Some(last) if !is_last => {
+                    // A page ends with a whole account, and so with all of its snapshots.
                     (last.account_id, if enough { i64::MAX } else { last.version })
                 }
                 _ => (Uuid::max(), i64::MAX),
@@ -184,6 +185,7 @@ impl PageCheck {
             }
         }
         for ((account_id, version), _) in snapshots {
+            // A lost fold has skipped events, which may be those of the snapshot.
             if folds.get(&account_id).is_none_or(|fold| !fold.is_lost()) {
                 let difference = self.difference(
                     DifferenceKind::SnapshotDiffers,

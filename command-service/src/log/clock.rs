@@ -55,6 +55,8 @@ impl LogClock {
         while shutdown.run_until_cancelled(sleep(EVERY)).await.is_some() {
             match shutdown.run_until_cancelled(postgres_time(&pool)).await {
                 Some(Ok(now)) => {
+                    // `elapsed` is read after the answer, so the clock may lag behind Postgres but
+                    // not lead.
                     self.0.base.store(now.as_micros() - self.elapsed(), Ordering::Relaxed)
                 }
                 Some(Err(error)) => tracing::debug!(%error, "Postgres's clock cannot be read"),
@@ -89,6 +91,7 @@ impl LogClock {
     /// Takes note of the time of an event of a partition.
     pub fn recorded(&self, partition: Partition, at: Timestamp) {
         if let Some(newest) = self.newest(partition) {
+            // Lanes report at once and in any order.
             newest.fetch_max(at.as_micros(), Ordering::Relaxed);
         }
     }

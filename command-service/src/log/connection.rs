@@ -46,8 +46,11 @@ impl LogConnection {
                     if !keeps_states {
                         caches.clear();
                     }
+                    // Caches that are not locked here are cleared when they are locked next.
                     caches.begin_era();
                 }
+                // While Postgres is known to be down, a batch fails at once instead of after its
+                // patience.
                 Ok(Err(_)) if !self.is_down && Instant::now() + RECONNECT_PAUSE < deadline => {
                     sleep(RECONNECT_PAUSE).await;
                 }

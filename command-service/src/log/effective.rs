@@ -62,6 +62,7 @@ pub async fn follow(
     .bind(account_id)
     .bind(timeline.version())
     .bind(version)
+    // One more than permitted shows that the timeline is to be cut.
     .bind(i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1))
     .fetch(connection);
     let mut taken = 0;

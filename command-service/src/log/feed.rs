@@ -33,6 +33,7 @@ pub async fn lock_partitions(
 
 /// Returns the last position of each partition, from partition 0 on.
 pub async fn heads(connection: &mut PgConnection) -> Result<Vec<i64>, sqlx::Error> {
+    // Partitions are numbered from 0 without gaps, so the index is the partition.
     let sql = "SELECT position FROM passbook.log_head ORDER BY partition";
     in_time(sqlx::query_scalar(sql).fetch_all(connection)).await
 }

@@ -110,6 +110,8 @@ pub async fn by_command(
     accounts: &[(Partition, Uuid, i64)],
 ) -> Result<Vec<(Uuid, CausedEvents)>, sqlx::Error> {
     let rows = sqlx::query(
+        // The events of a command have consecutive versions: the last one and the count name them
+        // all.
         "SELECT e.command_id, a.partition, a.account_id, max(e.version), count(*)
            FROM unnest($1, $2, $3) AS a (partition, account_id, after)
           CROSS JOIN LATERAL (

@@ -106,6 +106,8 @@ pub async fn due_holds(
     limit: usize,
 ) -> sqlx::Result<Vec<DueHold>> {
     sqlx::query_as(
+        // After a key, not an offset: expiries remove rows meanwhile. `statement_timestamp` is
+        // stable, so the index on `expires_at` can be used.
         "SELECT account_id, hold_id, expires_at FROM passbook.holds
           WHERE ended IS NULL AND expires_at <= statement_timestamp()
             AND (expires_at, account_id, hold_id) > (coalesce($1, '-infinity'::timestamptz), $2, $3)

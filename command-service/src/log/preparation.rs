@@ -73,6 +73,7 @@ impl Preparation {
         let debits = backdated_debits(&commands);
         if !debits.is_empty() {
             let read = Box::pin(self.read_timelines(debits, &mut commands));
+            // The wait for a permit counts.
             timeout(self.patience, read).await.unwrap_or_else(|_| {
                 let reason = "an account's past was not read in time";
                 Err(CommandError::StoreUnavailable(reason.into()))
@@ -123,6 +124,7 @@ impl Preparation {
                 }
                 Err(error @ LoadError::Unreadable { .. }) => {
                     tracing::error!(%error, "an account's past can't be read");
+                    // The log answers, so this is no outage: the lane fails these commands with `Internal`.
                     commands.iter_mut().for_each(|command| command.is_unreadable = true);
                     return Ok(());
                 }

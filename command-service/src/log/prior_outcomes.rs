@@ -55,6 +55,7 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
     ) -> Result<Self, sqlx::Error> {
         let (outcomes, keys) = (HashMap::new(), HashMap::new());
         let mut prior = Self { outcomes, keys, taken_ids: HashSet::new() };
+        // In this order: each search leaves out the commands that an earlier one has found.
         prior.find_by_key(log.connection, commands).await?;
         if !sent.is_empty() {
             prior.find_by_command(log.connection, commands, sent).await?;
@@ -203,6 +204,7 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
                     continue;
                 }
                 Ok((own, to)) => {
+                    // The transfer had another key or none: this key is kept for further repeats.
                     let key = command.new_key(events.version, 1, None);
                     self.keys.extend(key.map(|key| (place, key)));
                     Ok(Outcome::Accepted { replayed: true, own, to })

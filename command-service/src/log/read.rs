@@ -109,6 +109,7 @@ impl LogReader {
         .bind(one_more(limit))
         .fetch(&self.pool);
         let page = in_time(page(rows, limit)).await?;
+        // An empty page may also be the end of an existing account.
         let exists = !page.events.is_empty() || in_time(self.exists(partition, account_id)).await?;
         Ok(exists.then_some(page))
     }

@@ -33,6 +33,7 @@ pub struct SnapshotKey {
 
 impl std::fmt::Debug for SnapshotKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The secret must not get into logs.
         f.write_str("SnapshotKey")
     }
 }
@@ -46,6 +47,7 @@ impl SnapshotKey {
     pub fn new(secret: &[u8]) -> Self {
         let keyed =
             Hmac::<Sha256>::new_from_slice(secret).expect("HMAC accepts a secret of any length");
+        // A digest names the key without revealing the secret.
         let digest = keyed.clone().chain_update(b"passbook snapshot key").finalize().into_bytes();
         let mut id = [0; ID_BYTES];
         id.copy_from_slice(&digest[..ID_BYTES]);
@@ -70,6 +72,7 @@ impl SnapshotKey {
 
     /// Returns whether a snapshot was written by a service with this key.
     pub(super) fn is_genuine(&self, signed: Signed<'_>, mac: &[u8]) -> bool {
+        // `verify_slice` takes the same time for any MAC, so timing reveals nothing.
         mac.strip_prefix(&self.id)
             .is_some_and(|digest| self.keyed(signed).verify_slice(digest).is_ok())
     }

@@ -63,6 +63,7 @@ impl Snapshots {
     /// Enqueues a snapshot for writing; drops it if the queue is full.
     pub fn keep(&self, snapshot: Snapshot) {
         if let Some(queue) = &self.queue {
+            // Dropped, because a lane must not wait for snapshots.
             let _ = queue.try_send(snapshot);
         }
     }

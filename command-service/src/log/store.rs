@@ -44,6 +44,7 @@ pub async fn prepare(
 ) -> anyhow::Result<Store> {
     let mut connection = SCHEMA.own(owner).await?;
     SCHEMA.migrate(&mut connection).await?;
+    // Does nothing if there is a store, so the store is read in any case.
     make(&mut connection, partitions.unwrap_or(DEFAULT_PARTITIONS)).await?;
     let store = find(&mut connection).await?.context("the store has disappeared")?;
     if let Some(asked) = partitions.filter(|asked| *asked != store.partitions) {

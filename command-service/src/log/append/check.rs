@@ -39,6 +39,7 @@ pub async fn try_events(
         account_id,
         partition,
         version: version.into(),
+        // Never committed, so no reader meets this type.
         event_type: "WriteCheck",
         schema_version: 1,
         data: incompressible(bytes),

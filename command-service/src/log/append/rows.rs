@@ -125,6 +125,7 @@ impl<'a> EventRow<'a> {
     pub(super) fn new(event: &'a NewEvent, head: usize, number: i32) -> Self {
         let EventMetadata { command_id, context } = &event.metadata;
         Self {
+            // No array of SQL has an index 0: its partition would be NULL, which the table refuses.
             head: i32::try_from(head + 1).unwrap_or(0),
             number,
             account_id: event.account_id,

@@ -56,6 +56,7 @@ impl DerivedTables<'_> {
             if fold.as_ref().is_some_and(|fold| fold.is_lost()) {
                 continue;
             }
+            // Removed, so that the holds without a row remain.
             let expected = fold.and_then(|fold| fold.holds.remove(&hold_id));
             let status = ended.as_deref().unwrap_or(HoldStatus::Open.as_str());
             if expected
@@ -107,6 +108,7 @@ impl DerivedTables<'_> {
             if fold.as_ref().is_some_and(|fold| fold.is_lost()) {
                 continue;
             }
+            // Removed, so that the reversals without a row remain.
             let expected = fold.and_then(|fold| fold.reversals.remove(&version));
             if expected != Some(reversed_by) {
                 let (expected, found) = (row(expected), row(Some(reversed_by)));
@@ -188,6 +190,7 @@ pub(super) async fn transfers(
         let is_sent = match events.get(&(*account_id, *version)) {
             Some(Ok(AccountEvent::MoneySent(leg))) => leg.transfer_id == *transfer_id,
             Some(Ok(_)) | None => false,
+            // An undecodable event proves no difference; the fold of its account counts it.
             Some(Err(_)) => true,
         };
         if !is_sent {

@@ -65,6 +65,7 @@ impl Fold {
         findings: &mut Findings,
     ) {
         let expected = self.version + 1;
+        // Once per account: all of its events are in the partition that is read.
         if self.version == 0 && partition_of(self.account_id, partitions) != self.partition {
             let expected = json!({ "partition": partition_of(self.account_id, partitions) });
             self.forbidden(version, &expected, &Value::Null, findings);
@@ -165,6 +166,7 @@ impl Fold {
         match event.side_row() {
             Some(SideRow::HoldPlaced(placed)) => {
                 let hold = KeptHold { expires_at: placed.expires_at, status: HoldStatus::Open };
+                // The first row stays: the table's key permits no second one.
                 self.holds.entry(placed.hold_id).or_insert(hold);
             }
             Some(SideRow::HoldEnded(hold_id, status)) => {

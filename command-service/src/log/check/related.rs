@@ -32,8 +32,10 @@ impl RelatedEvents {
         let mut wanted = Vec::new();
         let mut leg = |account_id: Uuid, version: i64| {
             let partition = partition_of(account_id, partitions);
+            // Version 1 has the currency, which must be the same on both accounts.
             wanted.extend([(partition, account_id, version), (partition, account_id, 1)]);
         };
+        // Apart from `wanted`, which `leg` borrows.
         let mut undone = Vec::new();
         for event in events {
             match &event.event {

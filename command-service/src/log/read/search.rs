@@ -97,11 +97,13 @@ impl LogReader {
     /// Returns a page of a search. The result for a past `to` never changes.
     pub async fn search(&self, search: &Search<'_>) -> Result<SearchPage, sqlx::Error> {
         if let Some(to) = search.to {
+            // Before the stretches are read: afterwards, no event before `to` can be added.
             self.advance_watermarks(to).await?;
         }
         let stretches = in_time(self.stretches(search)).await?;
         let end = stretches.iter().filter_map(|stretch| stretch.end).min();
         let page = in_time(self.merge(search, &stretches, end)).await?;
+        // A full page ends at its last event, any other at the end of the shortest stretch.
         let last_shown = page.events.last().filter(|_| page.has_more);
         let next = last_shown
             .map(|event| Cursor { at: event.recorded_at, position: event.position })
@@ -115,6 +117,7 @@ impl LogReader {
             partitions.iter().map(|p| start(search, *p)).unzip();
         // Partitions share the budget, so that a page costs the same whatever their number.
         let share = (LOOKED_AT / i64::from(self.store().partitions)).max(1);
+        // Without a type every event matches, so a stretch needs no more than the page.
         let length =
             if search.event_type.is_some() { share } else { share.min(one_more(search.limit)) };
         let rows = sqlx::query(

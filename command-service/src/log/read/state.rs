@@ -60,6 +60,7 @@ impl LogReader {
         account_id: Uuid,
         moment: Timestamp,
     ) -> Result<i64, sqlx::Error> {
+        // The function excludes its bound, and timestamps are whole microseconds.
         let sql = "SELECT passbook.last_version_before($1, $2, $3 + interval '1 microsecond')";
         let partition = partition_of(account_id, self.store.partitions);
         in_time(
