@@ -124,7 +124,7 @@ impl Preparation {
                 }
                 Err(error @ LoadError::Unreadable { .. }) => {
                     tracing::error!(%error, "an account's past can't be read");
-                    // The log answers, so this is no outage: the lane fails these commands with `Internal`.
+                    // The log answers, so this is no outage: the lane answers `Internal`.
                     commands.iter_mut().for_each(|command| command.is_unreadable = true);
                     return Ok(());
                 }
