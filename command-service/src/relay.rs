@@ -82,13 +82,16 @@ impl Relay {
         mut handed: mpsc::Receiver<Appended>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
+        // Outlives the sessions, to notice a topic that was replaced between two of them.
         let mut ends = Ends::new();
         while let Err(error) = self.session(&mut handed, &mut ends).await {
             metrics::relay_reset();
             if let RelayError::EpochBegan { epoch } = error {
+                // Not a fault: no pause, and the health stays as it is.
                 tracing::info!(epoch, "restarting from the topic's tail: a restore was accepted");
                 continue;
             }
+            // The Kafka client's errors may quote options, which may be secret.
             let reason = self.kafka.redacted(&error.to_string());
             if error.is_refusal() {
                 self.health.failing("relay", reason);
@@ -124,6 +127,7 @@ impl Relay {
         let watch = Watch::start(&self.kafka)?;
         let mut session = Session::new(self, connection, since, tail, producer, watch);
         let ended = session.relay_all(handed, ends).await;
+        // Kept after an error, too: the next session compares the topic with them.
         ends.extend(session.ends());
         let Session { producer, watch, tail, .. } = session;
         // Dropping the clients joins their threads, which must not block the runtime.

@@ -67,6 +67,7 @@ impl DecisiveRecords {
         let mut highest: Option<usize> = None;
         for (index, record) in records.iter().enumerate() {
             if !self.is_in_log(record) {
+                // `judge` compares such a record with the largest common position before it.
                 kept.extend(highest);
                 kept.insert(index);
             } else if highest.is_none_or(|highest| records[highest].position <= record.position) {
@@ -74,6 +75,7 @@ impl DecisiveRecords {
             }
         }
         let common = || records.iter().enumerate().filter(|(_, record)| self.is_in_log(record));
+        // `judge` requires that the stretch begins with a record of the log.
         kept.extend(common().next().map(|(index, _)| index));
         // Record of the largest common position of each epoch.
         let mut newest = BTreeMap::new();

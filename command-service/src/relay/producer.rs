@@ -208,6 +208,7 @@ impl Producer {
             metrics::published((acknowledged - progress.0).unsigned_abs());
             *progress = (acknowledged, now);
         } else if acknowledged == sent.iter().sum::<i64>() {
+            // Nothing is outstanding, so there is no silence to measure.
             progress.1 = now;
         } else if now.duration_since(progress.1) > WATCHDOG {
             return Err(RelayError::Stalled);

@@ -79,6 +79,7 @@ impl Reader {
             .client("passbook-relay-tail")
             .set("group.id", "passbook-relay-tail")
             .set("enable.auto.commit", "false")
+            // The end of a partition ends a scan, which would otherwise wait out its silence.
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest")
             .set("allow.auto.create.topics", "false")

@@ -91,6 +91,7 @@ impl<'a> Session<'a> {
         self.take_partitions(ends).await?;
 
         let mut poll = interval(POLL);
+        // After a long publish, one look is enough for all missed ticks.
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -86,6 +86,7 @@ impl Tail {
             from = low.max(from - span);
             let stretch = self.stretch(partition, from, until, usize::MAX).await?;
             let positions: Vec<i64> = stretch.ours.iter().map(|ours| ours.position).collect();
+            // After the topic was read: a log that lost nothing has these events by now.
             let in_log = feed::event_ids(connection, partition, &positions).await?;
             decisive.put_before(stretch.ours, in_log);
             passed_over.add(&stretch.passed_over);
@@ -127,6 +128,7 @@ impl Tail {
             let mut beyond = 0;
             reader.scan(partition, from, until, &mut passed_over, |seen| {
                 match seen {
+                    // Accepted restores cannot lead that far ahead, so the record is forged.
                     Seen::Own(record, _) if record.epoch > latest => beyond += 1,
                     Seen::Own(record, _) if !restores.voided(record.epoch, record.position) => {
                         ours.push(record)

@@ -43,6 +43,7 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
         }
         Ordering::Less if found == 0 => create(kafka, expected).await,
         Ordering::Less => {
+            // First, because Kafka cannot remove partitions again.
             is_not_foreign(kafka.clone(), store.store_id, (0..expected).take(found).collect())
                 .await?;
             grow(kafka, found, expected).await
@@ -90,6 +91,8 @@ async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Resul
     let admin = admin(kafka)?;
     let kept = AlterConfig::new(ResourceSpecifier::Topic(topic));
     let kept = UNLIMITED_RETENTION.iter().fold(kept, |kept, (name, value)| kept.set(name, value));
+    // Before the partitions are added: a topic with the right number is left unchanged, so a
+    // failure in between would leave the old retention.
     for result in admin.alter_configs([&kept], &options()).await? {
         result.map_err(|(_, code)| RelayError::Topic {
             topic: topic.clone(),

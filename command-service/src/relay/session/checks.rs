@@ -40,6 +40,7 @@ impl Session<'_> {
         {
             self.event_lost(partition, position).await?;
         }
+        // Checked a second later: a restore that comes in between is then noticed, too.
         self.confirmed.clone_from(&self.sent);
         self.take_partitions(ends).await
     }

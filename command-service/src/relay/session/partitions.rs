@@ -45,6 +45,7 @@ impl Session<'_> {
                 metrics::relay_passed_over(&passed_over);
                 self.skipped.insert(partition, (judged.position, passed_over.summary()));
             }
+            // After the topic: only committed events are published, so the heads are not behind it.
             let heads = feed::heads(&mut self.connection).await?;
             let head = head_of(&heads, partition);
             self.heads = heads;
@@ -82,6 +83,7 @@ impl Session<'_> {
         self.all_acknowledged().await?;
         for TakenPartition { partition, position, offset } in taken_over {
             let (_, end) = self.tail.ends(partition).await?;
+            // Only the fence was added, so no earlier record was in flight.
             if end == offset + i64::from(position > 0) {
                 continue;
             }

@@ -71,6 +71,7 @@ impl Session<'_> {
         while !behind.is_empty() {
             for (partition, head) in behind {
                 let Some(sent) = self.sent.get(&partition) else { continue };
+                // A page of each partition in turn, so that none waits for the whole of another.
                 let up_to = head.min(sent.position + PAGE);
                 self.read_up_to(partition, up_to).await?;
             }
@@ -118,6 +119,7 @@ impl Session<'_> {
                 }
                 self.publish_next(&event).await?;
             }
+            // Without progress the loop would never end.
             if self.sent.get(&partition) == Some(&sent) {
                 return Err(RelayError::Gap { partition, position: sent.position + 1 });
             }
