@@ -104,6 +104,7 @@ impl Desk {
     /// Never fails.
     pub async fn finish(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         shutdown.cancelled().await;
+        // An acceptance holds the turn.
         drop(self.turn.lock().await);
         Ok(())
     }
@@ -146,6 +147,7 @@ impl Desk {
             found.forks.iter().map(|fork| (fork.fork.partition, fork.kept)).collect();
         let mut connection = self.pool.acquire().await?;
         if !restores::accept(&mut *connection, found.epoch, new_epoch, &kept).await? {
+            // The pool has one connection, which `look` needs.
             drop(connection);
             return Err(AcceptError::Changed(self.look(0).await?));
         }
@@ -153,6 +155,8 @@ impl Desk {
         let announced =
             announce(&self.kafka, self.store, new_epoch, &mut connection, &positions).await;
         if let Err(error) = announced {
+            // No failure of the acceptance, which is committed: the fence of the relay announces
+            // it, too.
             let error = self.kafka.redacted(&error.to_string());
             tracing::warn!(
                 error,

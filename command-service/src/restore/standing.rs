@@ -82,6 +82,7 @@ impl Standing {
         } else {
             self.health.failing("log", describe(known.forks.values()));
         }
+        // `send` would keep the old value while nobody subscribes.
         self.known.send_replace(known);
     }
 

@@ -104,6 +104,7 @@ pub(super) async fn survey(
         ends.insert(partition, end);
     }
     let mut forks = Vec::new();
+    // From the log, because other instances and earlier surveys note forks as well.
     for fork in restores::forks(&mut *connection).await? {
         let Some(end) = ends.get(&fork.partition) else { continue };
         forks.push(surveyed(connection, &tail, fork, end, most).await?);

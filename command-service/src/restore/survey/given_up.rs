@@ -35,6 +35,7 @@ pub(super) async fn given_up(
         feed::event_ids(connection, partition, &positions).await?.into_iter().collect();
     unlike.retain(|event| in_log.get(&event.position.number) != Some(&event.event_id));
     for event in unlike {
+        // Relays may have published an event more than once.
         if events.iter().all(|known| known.event_id != event.event_id) {
             events.push(event);
         }
