@@ -169,6 +169,7 @@ impl Config {
                 bail!("SNAPSHOT_KEY and SNAPSHOT_KEY_FILE are both set: omit one")
             }
         };
+        // A file usually ends with a newline.
         let secret = secret.trim();
         ensure!(
             secret.len() >= SHORTEST_SECRET,

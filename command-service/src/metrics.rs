@@ -82,6 +82,7 @@ pub(crate) fn command(command: &'static str, result: &CommandResult) {
         Err(CommandError::OutcomeUnknown) => "outcome_unknown",
         Err(CommandError::Conflict) => "conflict",
         Err(CommandError::KeyReused) => "key_reused",
+        // The code of the API, which is older than the name of the variant.
         Err(CommandError::SetAborted) => "held_back",
         Err(CommandError::Internal) => "internal_error",
     };

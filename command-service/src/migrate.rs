@@ -51,6 +51,7 @@ pub async fn migrate(
             prepared.context("MIGRATION_DATABASE_URL (--migration-database-url)")
         }
         None => match made(database).await {
+            // Without a change, so that the job also succeeds for a role that owns nothing.
             Some(store) if partitions.is_none_or(|asked| asked == store.partitions) => Ok(store),
             _ => {
                 let prepared = store::prepare(database, database.get_username(), *partitions).await;

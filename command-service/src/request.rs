@@ -101,6 +101,7 @@ pub(crate) fn stretches(requests: Vec<CommandRequest>) -> Vec<Vec<CommandRequest
 /// The hash must never change: kept keys are compared with it.
 fn fingerprint(command: &Command, expected_version: Option<i64>) -> i64 {
     let body = serde_json::to_vec(&(command, expected_version)).unwrap_or_default();
+    // UUIDv5 is specified; the standard library's hasher may change between releases.
     let (hash, _) = Uuid::new_v5(&Uuid::NAMESPACE_OID, &body).as_u64_pair();
     hash.cast_signed()
 }

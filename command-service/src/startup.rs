@@ -28,6 +28,7 @@ use crate::verify::verify;
 /// The failure that kept the program from starting, or ended it.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.action {
+        // These two only call a running service, and start no log of their own.
         Some(Action::Healthcheck) => return healthcheck(cli.config.command_addr).await,
         Some(Action::Restore(RestoreAction::Accept(options))) => {
             return operate::accept_restore(cli.config.command_addr, options).await;
@@ -60,6 +61,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let snapshot_key = snapshot_key(&config)?;
     telemetry::metrics();
     metrics::register();
+    // Before the store is found, so that health answers while the service waits for it.
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let health = Health::new("command");

@@ -62,6 +62,7 @@ impl Upkeep {
         }
         loop {
             let until = Instant::now() + EVERY;
+            // Before the sweep, which uses the rest of the interval.
             expiry::expire_due(&mut connection, &self.lanes).await?;
             sweep.advance(&mut connection, until).await?;
             STALLED.ended();

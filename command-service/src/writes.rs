@@ -74,6 +74,7 @@ impl Writes {
                     partition = (partition + 1) % partitions;
                 }
                 Err(error) => {
+                    // A check that timed out may still be running on it.
                     connection = None;
                     if let Some(silent) = streak.failed(Instant::now()) {
                         health.failing(CHECK, failing(partition, &error, silent));
@@ -95,6 +96,7 @@ impl Writes {
     ) -> sqlx::Result<()> {
         let connection = match connection {
             Some(connection) => connection,
+            // The lock's limit is shorter than the check's, so that Postgres names the reason.
             none => none.insert(
                 PgConnection::connect_with(&connect.clone().options([("lock_timeout", LOCK)]))
                     .await?,

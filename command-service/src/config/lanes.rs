@@ -46,6 +46,7 @@ impl From<&Config> for LaneConfig {
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
             ("jit", "off"),
+            // The locks of a lane that has vanished within a transaction must not stay.
             ("idle_in_transaction_session_timeout", "5s"),
             ("statement_timeout", &statement_timeout),
         ]);

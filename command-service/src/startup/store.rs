@@ -31,6 +31,7 @@ pub(super) async fn wait_for_store(
 ) -> anyhow::Result<(Store, TcpListener)> {
     let listener = listener.into_std()?;
     let until_found = shutdown.child_token();
+    // A clone, so that the socket stays open from one server to the next.
     let meanwhile = TcpListener::from_std(listener.try_clone()?)?;
     let app = passbook_shared::http::waiting("command", health.clone());
     let answering = tokio::spawn(server::serve(config.http, meanwhile, app, until_found.clone()));

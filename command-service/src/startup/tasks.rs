@@ -96,6 +96,7 @@ impl Startup {
 
     /// Starts the periodic refresh of epoch and forks.
     pub(super) fn start_checks(&mut self) {
+        // A pool of its own, so that readers cannot delay the news of a fork.
         let forks = self.standing.clone().keep(self.read_pool(1), self.shutdown.clone());
         self.tasks.spawn("the fork check", forks);
     }
