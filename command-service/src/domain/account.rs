@@ -193,6 +193,8 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
         AccountEvent::MoneySent(leg) => open.moved(-leg.amount.get()),
         AccountEvent::MoneyReceived(leg) => open.moved(leg.amount.get()),
         AccountEvent::HoldPlaced(placed) => {
+            // The decider permits no second hold with the id; `evolve` is total and replaces the
+            // first.
             open.end_hold(placed.hold_id);
             let hold = Hold { amount: placed.amount.get(), expires_at: placed.expires_at };
             open.held = open.held.saturating_add(hold.amount).min(MAX_AMOUNT);
@@ -223,6 +225,7 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
 impl OpenAccount {
     /// Changes the balance by an amount that the decider found to be within bounds.
     fn moved(&mut self, by: i64) {
+        // Within bounds even for an event that the decider would never permit.
         self.balance = self.balance.saturating_add(by).clamp(-MAX_AMOUNT, MAX_AMOUNT);
     }
 

@@ -58,6 +58,7 @@ pub struct Transfer {
     /// Metadata of the client.
     pub metadata: Metadata,
     /// Waives the availability check of a past effective time.
+    // Younger than the fingerprints: a request without it must keep its own.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_backdated_overdraft: bool,
 }
@@ -97,6 +98,7 @@ pub struct Reversal {
     /// Version of the entry to reverse.
     pub version: i64,
     /// Effective time; that of the entry if absent.
+    // Younger than the fingerprints: a request without it must keep its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective_at: Option<Timestamp>,
     /// Reason in the client's words.

@@ -87,6 +87,7 @@ pub fn decide(
     let given = Given { past: &past, ..given };
     let mut decided =
         decide_without_expiry(Subject { version, account: &account, ..subject }, command, given)?;
+    // First, because the command was decided on the account after them.
     decided.events.splice(0..0, expired);
     Ok(decided)
 }

@@ -25,6 +25,7 @@ pub(super) fn place(
         return Err(Refusal::ExpiryPassed);
     }
     money::may_go_out(account, hold.amount.get())?;
+    // An overdraft lets the sum of the holds exceed the balance, so it has a bound of its own.
     if account.held > MAX_AMOUNT - hold.amount.get() {
         return Err(Refusal::AmountOverflow);
     }
@@ -61,6 +62,7 @@ pub(super) fn release(
     now: Timestamp,
 ) -> Result<AccountEvent, Refusal> {
     let hold = open_hold(account, release.hold_id, past, now)?;
+    // Never fails: the amount of a placed hold is positive.
     let amount = Amount::new(hold.amount).ok_or(Refusal::HoldNotFound)?;
     let (hold_id, expires_at, reason) = (release.hold_id, hold.expires_at, release.reason.clone());
     Ok(AccountEvent::HoldReleased(HoldReleased { hold_id, amount, expires_at, reason }))

@@ -42,6 +42,7 @@ pub(super) fn may_have_gone_out(headroom: Option<Headroom>, amount: i64) -> Resu
         Some(Headroom::TooFarBack) => {
             Err(Refusal::TooFarBack { most_later_events: MOST_LATER_EVENTS })
         }
+        // Without a headroom, the debit is not backdated or waives the check.
         Some(Headroom::Lowest { .. }) | None => Ok(()),
     }
 }

@@ -89,6 +89,7 @@ fn leads_to(
     event: &AccountEvent,
 ) -> Result<Option<OtherLeg>, Forbidden> {
     let given = Given { counterparty, past, now: decided_at(event) };
+    // The log has each expiry as an event, which is checked on its own.
     let mut decided = decide_without_expiry(subject, command, given).map_err(Forbidden::Refused)?;
     if matches!(event, AccountEvent::EntryReversed(reversed) if reversed.effective_at.is_none()) {
         decided.events.iter_mut().chain(&mut decided.counterparty).for_each(forget_time);

@@ -13,6 +13,7 @@ pub(super) fn transfer(
     to: Option<Subject<'_>>,
     (past, headroom): (&Past, Option<Headroom>),
 ) -> Result<Decided, Refusal> {
+    // First: on one account, both legs would claim the same version.
     if transfer.to == from.account_id {
         return Err(Refusal::SameAccount);
     }
