@@ -84,6 +84,7 @@ pub(super) async fn account_state(
         }
         (Some(version), None) => version,
         (None, Some(moment)) => {
+            // Before the version is read: no event can be recorded by that time afterwards.
             let watermark = state
                 .read_turns
                 .wait_for(bounds.client, state.log.advance_watermark(partition, moment))
@@ -101,6 +102,7 @@ pub(super) async fn account_state(
     };
     let loaded = state.read_turns.wait_for(bounds.client, loading).await?.map_err(unreadable)?;
     let account = loaded.account.summary().ok_or_else(|| Problem::account_not_found(account_id))?;
+    // By effective time, the version is that of the last entry that counts.
     if query.effective_at.is_none() && asked.is_some_and(|asked| asked > loaded.version) {
         return Err(Problem::version_not_found(account_id, loaded.version));
     }

@@ -69,6 +69,7 @@ pub(super) async fn commands(
     let dry_run = headers.dry_run;
     let Set { atomic, mut requests } =
         parse::read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
+    // The requests own their parts: the body is not kept while the commands run.
     drop(body);
     // Committed commands must be answered, so the answer's memory is reserved before they run.
     let share =

@@ -47,6 +47,7 @@ impl FromRequestParts<AppState> for CommandHeaders {
         let headers = &parts.headers;
         let key = string_item(headers, IDEMPOTENCY_KEY, LONGEST_IDEMPOTENCY_KEY)?;
         let context = CommandContext { idempotency_key: key, ..context(headers)? };
+        // A dry run changes nothing, so its repeat needs no protection.
         if state.require_idempotency_key && !dry_run && context.idempotency_key.is_none() {
             return Err(key_missing(IDEMPOTENCY_KEY));
         }

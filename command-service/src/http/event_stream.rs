@@ -110,6 +110,7 @@ impl PageWriter {
     /// Returns the next piece, and whether it is the last.
     async fn next_piece(&mut self) -> Result<(Bytes, bool), Problem> {
         let Self { state, client, range, after, left } = self;
+        // Without a deadline: the status is sent, so the client could not learn of an overload.
         let page = range.turns(state).take(*client, slice(state, *range, *after, *left)).await?;
         let mut bytes = Vec::new();
         let is_last = self.write(&mut bytes, &page)?;

@@ -94,6 +94,7 @@ pub(super) async fn open_account(
     let [request] = request;
     let account_id = request.account_id;
     let mut response = submit_request(&state, request).await;
+    // A dry run has 200 and no account to point at.
     if response.status() == StatusCode::CREATED
         && let Ok(location) = HeaderValue::try_from(format!("/v1/accounts/{account_id}/state"))
     {

@@ -200,6 +200,7 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
         }
         CommandError::SetAborted => {
             let detail = "another command of the set failed; this command changed nothing";
+            // The code is part of the API, and older than the name of the variant.
             Problem::new(StatusCode::CONFLICT, "held_back", detail)
         }
         CommandError::Internal => Problem::internal(),

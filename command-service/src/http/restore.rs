@@ -120,6 +120,7 @@ impl From<&RecordedEvent> for GivenUp {
     fn from(event: &RecordedEvent) -> Self {
         #[derive(Deserialize)]
         struct About {
+            // The amount of an opening.
             #[serde(alias = "initial_deposit")]
             amount: Option<i64>,
         }

@@ -81,6 +81,7 @@ impl Turns {
             clients.retain(|_, queue| queue.strong_count() > 0);
         }
         let queue = Arc::new(Semaphore::new(self.at_once));
+        // Weak: the reads of the client keep its queue.
         clients.insert(client, Arc::downgrade(&queue));
         queue
     }

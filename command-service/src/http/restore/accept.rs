@@ -68,6 +68,7 @@ pub(in crate::http) async fn accept(
     Body(request): Body<AcceptRequest>,
 ) -> Result<Json<Restore>, Problem> {
     let AcceptRequest { forks, force, above_epoch } = request;
+    // Exclusive, because the new epoch is above it.
     if above_epoch.is_some_and(|above| !(0..LARGEST).contains(&above)) {
         return Err(Problem::malformed(
             "above_epoch",
