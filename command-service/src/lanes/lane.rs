@@ -59,7 +59,7 @@ impl Lane {
         while waiting.len() < MANY {
             let room = self.worker.config.max_batch - waiting.len();
             tokio::select! {
-                // The turn first: otherwise a steady flow of commands would delay a free turn.
+                // The turn first: a batch that need not wait for another lane starts at once.
                 biased;
                 turn = &mut turn => return turn.ok()?.ok(),
                 // With a limit of 0, `recv_many` returns 0, which would pass for the end of the
