@@ -124,6 +124,7 @@ impl Health {
     /// Returns true if there is a check and none is failing.
     pub fn is_ready(&self) -> bool {
         let parts = self.parts.lock();
+        // Without a check, no part has started yet.
         !parts.is_empty() && parts.values().all(|part| part.check.state != CheckState::Failing)
     }
 }

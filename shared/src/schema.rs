@@ -195,6 +195,7 @@ impl Schema {
             let role = format!("\"{}\"", role.replace('"', "\"\""));
             let functions = self.functions(owner).await?;
             sql += &format!(
+                // Revoked first: an earlier build may have granted more.
                 "REVOKE ALL ON SCHEMA {schema} FROM {role};
                  REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role};
                  REVOKE ALL ON ALL SEQUENCES IN SCHEMA {schema} FROM {role};
@@ -208,6 +209,7 @@ impl Schema {
                 further = further(&role)
             );
         }
+        // One transaction: a running service never sees its rights revoked and not granted again.
         let mut transaction = owner.begin().await?;
         // The quoted role is the only part of the statements that comes from outside.
         let granted = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await;

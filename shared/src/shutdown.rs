@@ -122,6 +122,7 @@ impl Tasks {
         });
         loop {
             let next = tokio::select! {
+                // An ended task first, so that the error counts only tasks that still run.
                 biased;
                 next = self.running.join_next() => next,
                 () = &mut late => {

@@ -27,6 +27,7 @@ pub async fn within<T, E: From<sqlx::Error>>(
 /// Returns true if the connection is lost. The outcome of the statement is unknown.
 pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     match error {
+        // After a protocol error or a timeout, too, nothing is known about the statement.
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)

@@ -68,6 +68,7 @@ pub(super) async fn limit(request: Request, bounds: Arc<Bounds>, next: Next) -> 
     let rest = std::mem::take(&mut state.lock().rest);
     let is_reusable = match rest {
         Rest::None => true,
+        // A client that waits for `100 Continue` has not sent its body.
         Rest::Unread(body) => !waits_for_continue && discard(body).await,
         Rest::Broken => false,
     };
@@ -188,6 +189,7 @@ pub(super) async fn read(request: Request) -> Result<Bytes, Problem> {
         .get::<Arc<Bounds>>()
         .map_or(Bounds::default().limits.body, |b| b.limits.body);
     let body = request.into_body();
+    // A declared length is refused before a byte is read.
     if body.size_hint().lower() > BODY_LIMIT as u64 {
         return Err(too_large());
     }

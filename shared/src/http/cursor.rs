@@ -16,6 +16,7 @@ impl List {
     /// and their order.
     pub fn of(name: &str, filters: &impl Serialize) -> Self {
         let text = serde_json::to_vec(&(name, filters)).unwrap_or_default();
+        // UUIDv5 is specified, so a cursor stays valid when the build changes between two pages.
         Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, &text).as_u64_pair().0)
     }
 

@@ -25,6 +25,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let query = parts.uri.query().unwrap_or_default();
+        // Only for its check: serde would take broken UTF-8 as replacement characters.
         drop(pairs(query)?);
         read(query).map(Self)
     }
@@ -63,6 +64,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         {
             return Ok(Self(value));
         }
+        // Read once more, because axum's error does not name the parameters.
         let Ok(given) = parts.extract::<RawPathParams>().await else {
             return Err(Problem::malformed("path", "is not UTF-8"));
         };

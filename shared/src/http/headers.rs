@@ -132,6 +132,7 @@ fn first_tag(list: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Returns the version that the tag denotes.
 fn version(tag: &[u8]) -> Option<i64> {
     let text = str::from_utf8(tag).ok()?.strip_prefix('"')?.strip_suffix('"')?;
+    // Tags are compared byte by byte, so `"07"` is not the tag of version 7.
     text.parse().ok().filter(|version| etag(*version).as_bytes() == tag)
 }
 

@@ -15,6 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// # Errors
 /// Fails if the service is not ready or does not answer within 3 s.
 pub async fn healthcheck(addr: SocketAddr) -> anyhow::Result<()> {
+    // An unspecified address can be listened on, but is no portable destination.
     let addr = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
         IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),

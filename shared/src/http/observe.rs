@@ -24,6 +24,7 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
         .map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
     let method = request.method().clone();
     let id = request_id.to_str().unwrap_or_default();
+    // At the highest level, so that no log level separates a message from its request.
     let span = tracing::error_span!("request", id, %method, route);
 
     let checked = host::check(request.version(), request.headers());
@@ -41,6 +42,7 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
         ("status", response.status().as_str().to_owned().into()),
     ];
     metrics::counter!("passbook_http_requests_total", &labels).increment(1);
+    // Without the status, which would multiply the buckets.
     metrics::histogram!("passbook_http_request_seconds", &labels[..3]).record(started.elapsed());
     response
 }

@@ -80,8 +80,10 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
+            // The shutdown first: no connection is accepted after it.
             biased;
             () = shutdown.cancelled() => break,
+            // The set keeps ended tasks until they are joined.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
@@ -95,6 +97,7 @@ pub async fn serve(
             }
         }
     }
+    // A client is refused at once instead of waiting for a server that accepts no more.
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.grace, all_ended).await.is_err() {
@@ -142,6 +145,7 @@ fn admit(
     stream: TcpStream,
     from: SocketAddr,
 ) {
+    // Only the latency depends on it, and a broken socket fails at its first read.
     let _ = stream.set_nodelay(true);
     for (context, admission) in admissions {
         if let Some(slot) = admission.admit(from.ip()) {

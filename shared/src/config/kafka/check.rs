@@ -16,6 +16,7 @@ impl KafkaConfig {
             ["password", "secret", "key", "username"].iter().any(|part| name.contains(part))
         };
         let may_be_secret = |(name, value): &(&str, &str)| {
+            // Very short values occur in many messages, which would become illegible.
             !value.is_empty()
                 && (is_secret(name) || value.len() > 3 && !matches!(*value, "true" | "false"))
         };
@@ -69,6 +70,7 @@ impl KafkaConfig {
         }
         // Only a real client checks options that depend on each other, and files that they name.
         let mut config = self.client("passbook-check");
+        // The error is returned, so the client need not log it, too.
         config.set_log_level(RDKafkaLogLevel::Emerg);
         config.create::<BaseProducer>().map(drop).map_err(|error| self.refused(&error))
     }

@@ -32,6 +32,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        // Read here, because `read` takes the request; an empty body needs no content type.
         let is_json = is_json(request.headers());
         let body = read(request).await?;
         if body.is_empty() {

@@ -50,6 +50,7 @@ impl Admission {
         let address = network(address);
         let mut admitted = self.admitted.lock();
         let of_address = admitted.by_address.get(&address).copied().unwrap_or_default();
+        // First, so that a client at its own maximum evicts no connection of another.
         if of_address >= self.max_per_address && !admitted.evict_one(Some(address), self.patience) {
             return None;
         }

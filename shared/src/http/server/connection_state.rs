@@ -87,6 +87,7 @@ impl ConnectionState {
     /// Notes the first byte of a next request.
     pub(super) fn begin_head(&self) {
         if self.phase() == Phase::Idle {
+            // Before the phase: the deadline of a head must not count from the idle time before it.
             self.since.store(now(), Release);
             self.transition(Phase::Idle, Phase::Head);
         }
@@ -139,6 +140,7 @@ impl ConnectionState {
     pub(super) fn unused_since(&self, patience: Duration) -> Option<u64> {
         match self.phase() {
             Phase::Idle | Phase::Head => Some(self.since.load(Acquire)),
+            // Before all others, because its responses are written.
             Phase::Closing => Some(0),
             Phase::Busy => {
                 Some(self.stalled.load(Acquire)).filter(|since| self.is_stalled(*since, patience))
@@ -159,6 +161,7 @@ impl ConnectionState {
             || (self.unused_since(patience).is_some()
                 && self.transition(Phase::Busy, Phase::Evicted));
         if is_evicted {
+            // Also reaches a task that does not wait yet: `Notify` keeps one permit.
             self.eviction.notify_one();
         }
         is_evicted
