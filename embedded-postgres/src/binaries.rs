@@ -53,6 +53,7 @@ impl Binaries {
         }
         let mut found: Vec<Self> =
             candidates().iter().filter_map(|directory| Self::at(directory)).collect();
+        // Stable: among programs of one version, those of packages stay first.
         found.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
         if let Some(fitting) = found
             .iter()

@@ -89,6 +89,7 @@ pub(super) async fn restrict(
     database: ServiceDatabase,
 ) -> sqlx::Result<()> {
     let ServiceDatabase { role, privileges, .. } = database;
+    // By default, every role may connect to every database.
     run(connection, format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC")).await?;
     run(connection, format!("GRANT {privileges} ON DATABASE {name} TO {role}")).await
 }

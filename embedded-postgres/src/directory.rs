@@ -93,6 +93,7 @@ impl Directory {
         initdb.args(["--username", secrets::ADMIN, "--auth", "scram-sha-256", "--data-checksums"]);
         initdb.args(["--encoding", "UTF8", "--locale", "C"]);
         let output = initdb.stdin(Stdio::null()).output().await.context("cannot run initdb")?;
+        // Before the check, so that a failed `initdb` leaves no password either.
         std::fs::remove_file(&password)?;
         ensure!(
             output.status.success(),
@@ -120,6 +121,7 @@ impl Directory {
             .arg(self.data());
         let output = stop.stdin(Stdio::null()).output().await.context("cannot run pg_ctl")?;
         ensure!(
+            // The server may have ended by itself, which `pg_ctl` reports as a failure.
             output.status.success() || !file.exists(),
             "the Postgres of an earlier run (pid {pid}) does not stop; stop it manually: {}",
             String::from_utf8_lossy(&output.stderr).trim()
@@ -143,6 +145,7 @@ fn lock(path: &Path) -> anyhow::Result<File> {
         .read(true)
         .write(true)
         .create(true)
+        // The file names the process that holds the lock.
         .truncate(false)
         .open(&file)
         .with_context(|| {
@@ -152,6 +155,7 @@ fn lock(path: &Path) -> anyhow::Result<File> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
+            // Only for the message.
             let _ = lock.read_to_string(&mut pid);
             bail!(
                 "{} is in use by another passbook (pid {}): stop it, or choose another directory \

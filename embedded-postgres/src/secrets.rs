@@ -48,6 +48,7 @@ impl Secrets {
             }
         };
         let text = serde_json::to_vec_pretty(&secrets)?;
+        // Also saves a password that the file of an earlier version lacked.
         if text != kept {
             write_private(&path, &text)?;
         }

@@ -144,6 +144,7 @@ impl Server {
 
     /// Requests a fast shutdown, then an immediate one, after which the next start recovers.
     pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        // Not SIGTERM, which lets Postgres wait until all clients have disconnected.
         for how in [Signal::SIGINT, Signal::SIGQUIT] {
             self.signal(how);
             if let Ok(ended) = timeout(STOP, self.child.wait()).await {
@@ -157,6 +158,7 @@ impl Server {
     fn signal(&self, signal: Signal) {
         // A server without an id has ended already.
         if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            // An error means that the server has ended meanwhile.
             let _ = kill(Pid::from_raw(pid), signal);
         }
     }
