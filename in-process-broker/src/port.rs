@@ -54,6 +54,7 @@ fn forward(client: TcpStream, broker: &str) -> io::Result<()> {
     let server = TcpStream::connect(broker)?;
     for (mut from, mut to) in [(client.try_clone()?, server.try_clone()?), (server, client)] {
         std::thread::Builder::new().name("broker-forward".to_owned()).spawn(move || {
+            // An error ends the connection like its normal end: a client reconnects.
             let _ = io::copy(&mut from, &mut to);
             let _ = to.shutdown(Shutdown::Write);
         })?;
