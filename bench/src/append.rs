@@ -24,6 +24,7 @@ pub(crate) async fn append(
     let accounts = library.open(ACCOUNTS).await?;
     let mut rows = Vec::new();
     for clients in CLIENTS {
+        // Not measured: lanes connect, and states get into the caches.
         library.deposits(clients, &accounts, Duration::from_secs(1)).await?;
         let (mut samples, seconds) = library.deposits(clients, &accounts, time).await?;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]

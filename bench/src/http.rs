@@ -42,6 +42,7 @@ pub(crate) async fn http(
     let mut rows = Vec::new();
     let mut at_64 = 0.0;
     for connections in CONNECTIONS {
+        // Not measured: the warm-up for this number of connections.
         load(command.addr, connections, &deposits, Duration::from_secs(1), None).await?;
         let before = cpu_seconds(&command, &projection)?;
         let (mut samples, seconds) = load(command.addr, connections, &deposits, time, None).await?;

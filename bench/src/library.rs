@@ -188,6 +188,7 @@ impl Library {
     /// Shuts the lanes down.
     pub(crate) async fn end(self) -> anyhow::Result<()> {
         let Self { lanes, pool, tasks } = self;
+        // First, because `wait` reports a task that ends before the shutdown.
         tasks.shutdown().cancel();
         drop(lanes);
         tasks.wait().await?;

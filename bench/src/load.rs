@@ -207,6 +207,7 @@ pub(crate) async fn load(
         tasks.push(tokio::spawn(async move {
             let mut samples = Samples::default();
             let mut turn = number;
+            // Spread over one interval, so that the connections do not send all at once.
             let mut due = started + pace.unwrap_or_default().mul_f64(fraction(number, connections));
             while !stop.load(Ordering::Relaxed) {
                 match pace {

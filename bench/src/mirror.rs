@@ -48,6 +48,7 @@ pub(crate) async fn mirror(
         command.stop().await?;
         events += write(&environment, REPLAYED - RELAYED).await?.0;
         command = Process::command(&environment).await?;
+        // The counter of a new process starts at 0.
         published(&command, events - RELAYED).await?;
         let started = Instant::now();
         let projection = Process::projection(&environment, &command).await?;

@@ -42,6 +42,7 @@ impl Process {
         addr_option: &str,
         mut options: Vec<(&str, String)>,
     ) -> anyhow::Result<Self> {
+        // The listener is dropped at once, so that the service can bind the free port.
         let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         options.push((addr_option, addr.to_string()));
         options.push(("--kafka-brokers", environment.kafka_brokers.clone()));

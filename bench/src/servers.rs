@@ -125,6 +125,7 @@ impl Environment {
     pub(crate) async fn drop_databases(self) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect(&self.admin_url).await?;
         for database in &self.databases {
+            // Without FORCE, an open connection would make the drop fail.
             let sql = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"));
             sqlx::query(sql).execute(&mut connection).await?;
         }
