@@ -93,6 +93,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     if let Some(postgres) = &postgres {
         steps.done(&format!("database (embedded Postgres, port {})", postgres.port()));
     }
+    // Not returned at once: the server must be stopped after a failure, too.
     let ended = serve(&options, postgres.as_mut(), &mut steps, &shutdown).await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;

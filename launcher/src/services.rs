@@ -182,6 +182,7 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
     let mut config = command_config(&given, settings.embedded)?;
+    // A random key would make the snapshots of earlier runs useless.
     if config.snapshot_key()?.is_none() {
         config.snapshot_key_file = Some(settings.snapshot_key_file.clone());
     }

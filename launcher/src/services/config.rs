@@ -38,6 +38,7 @@ struct Settable<C: Args> {
 
 /// Returns a service's configuration: `given`, or else its environment and defaults.
 pub(super) fn config<C: Args>(given: &[(&str, String)]) -> anyhow::Result<C> {
+    // One argument: a value that begins with a dash would otherwise pass for an option.
     let given = given.iter().map(|(name, value)| OsString::from(format!("{name}={value}")));
     // Clap's message ends with a hint at --help, which belongs to another program here.
     let first_line = |error: clap::Error| {
