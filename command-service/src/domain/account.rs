@@ -165,6 +165,7 @@ pub fn evolve(account: Account, event: &AccountEvent) -> Account {
             holds: Holds::default(),
         }),
         (Account::Open(open), event) => evolve_open(open, event),
+        // No `_` arm, so that the compiler asks for the effect of a new event.
         (
             account @ (Account::Unopened | Account::Closed(_)),
             AccountEvent::AccountOpened(_)
@@ -202,6 +203,7 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
         }
         AccountEvent::HoldCaptured(captured) => {
             open.end_hold(captured.hold_id);
+            // Only the captured part leaves the account; the whole hold has ended.
             open.moved(-captured.amount.get());
         }
         AccountEvent::HoldReleased(released) => open.end_hold(released.hold_id),
@@ -213,6 +215,7 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
         }
         AccountEvent::AccountUnfrozen(_) => open.freeze = None,
         AccountEvent::AccountClosed(_) => {
+            // Balance and holds go: the decider closes only an account without them.
             return Account::Closed(ClosedAccount {
                 currency: open.currency,
                 overdraft_limit: open.overdraft_limit,

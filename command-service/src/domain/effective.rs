@@ -125,6 +125,7 @@ impl Timeline {
 
     fn add(&mut self, at: Timestamp, change: Level) {
         if at <= self.from {
+            // Effective from the beginning on: it changes every level.
             self.start = self.start.plus(change);
         } else if change != Level::default() {
             let before = self.changes.get(&at).copied().unwrap_or_default();
@@ -149,6 +150,7 @@ impl Timeline {
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_) => return 0,
         };
+        // The difference, because levels are sums of changes.
         limit - std::mem::replace(&mut self.limit, limit)
     }
 }

@@ -97,6 +97,7 @@ fn open_hold(
     now: Timestamp,
 ) -> Result<Hold, Refusal> {
     match account.holds.get(&hold_id) {
+        // By its time, even if the expiry is not recorded yet.
         Some(hold) if hold.is_over(now) => {
             Err(Refusal::HoldNotOpen { status: HoldStatus::Expired })
         }

@@ -122,6 +122,7 @@ fn received(
     let (account_id, version) = (leg.counterparty, leg.counterparty_version - 1);
     let sender = Subject { account_id, version, account: &account };
     let command = Command::Transfer(transfer(leg, subject.account_id));
+    // The id of the transfer is checked with the sender's event.
     let past = Past::default();
     let given = Given { counterparty: Some(subject), past: &past, now: decided_at(event) };
     let Decided { mut events, counterparty } =
