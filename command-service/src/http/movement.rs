@@ -82,6 +82,7 @@ pub(super) fn not_in_the_future(
     effective_at: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(), Problem> {
+    // Reads by effective time rely on it: no entry is effective after its recording.
     match effective_at {
         Some(at) if at > now => Err(Problem::malformed(
             "effective_at",

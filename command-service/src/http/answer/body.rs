@@ -117,6 +117,7 @@ impl<'a> Body<'a> {
 }
 
 fn last_event(change: &AccountChange) -> Option<AccountEvent> {
+    // The command's own event: expiries of holds come before it.
     change.events.last()?.decode().ok()
 }
 

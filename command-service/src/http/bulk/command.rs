@@ -53,6 +53,7 @@ pub(super) struct Read {
 /// 400 `malformed_request` that names the field.
 pub(super) fn read(mut fields: Fields<'_>, now: Timestamp) -> Result<Read, Problem> {
     let command_type = fields.need("type")?;
+    // Null counts as absent, as in the other optional fields.
     let key: Option<IdempotencyKey> = fields.take("idempotency_key")?.flatten();
     let expected: Option<BodyInt<0, LARGEST>> = fields.take("expected_version")?.flatten();
     let idempotency_key = key.map(|IdempotencyKey(key)| key);

@@ -26,6 +26,7 @@ const COUNT: &str = "must be 1 to 1000 commands";
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct Bulk<'a> {
     atomic: Option<bool>,
+    // Raw, so that a problem can name the index of its command.
     #[serde(borrow)]
     commands: Elements<'a>,
 }
