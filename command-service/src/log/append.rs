@@ -111,6 +111,7 @@ async fn call(
             EventRow::new(event, head, counts[head])
         })
         .collect();
+    // Most batches have none of them, and the function then leaves out three tables.
     let indexed: Vec<&str> = INDEXED
         .into_iter()
         .filter(|indexed| events.iter().any(|event| event.event_type == *indexed))

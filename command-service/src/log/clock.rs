@@ -59,6 +59,7 @@ impl LogClock {
                     // not lead.
                     self.0.base.store(now.as_micros() - self.elapsed(), Ordering::Relaxed)
                 }
+                // The write check reports an unavailable Postgres.
                 Some(Err(error)) => tracing::debug!(%error, "Postgres's clock cannot be read"),
                 None => break,
             }

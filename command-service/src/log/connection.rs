@@ -42,6 +42,8 @@ impl LogConnection {
             match timeout_at(deadline, PgConnection::connect_with(&self.options)).await {
                 Ok(Ok(connection)) => {
                     self.open = Some(connection);
+                    // After the connect: a time that is too late only makes the relay read the log
+                    // once more.
                     (self.opened, self.is_down) = (Instant::now(), false);
                     if !keeps_states {
                         caches.clear();

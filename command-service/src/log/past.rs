@@ -129,6 +129,7 @@ pub async fn transfers(
     executor: impl PgExecutor<'_>,
     wanted: &[Uuid],
 ) -> sqlx::Result<HashMap<Uuid, (Uuid, i64)>> {
+    // Without a partition: the ids are unique in the whole store.
     let sql = "SELECT transfer_id, account_id, version FROM passbook.transfers
                 WHERE transfer_id = ANY ($1)";
     let rows = sqlx::query(sql).bind(wanted).fetch_all(executor).await?;

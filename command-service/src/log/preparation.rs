@@ -112,6 +112,7 @@ impl Preparation {
             .await
             .map_err(|_| CommandError::ShuttingDown)?;
         let (mut by_account, mut left) = (HashMap::new(), MOST_OF_REQUEST);
+        // One by one: each may read the events that the previous ones have left of the maximum.
         for (account_id, from) in debits {
             match in_time(self.read_timeline(account_id, from, left)).await {
                 Ok(timeline) => {

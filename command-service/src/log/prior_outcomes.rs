@@ -118,6 +118,7 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
         for ((place, command), used) in places.zip(by_key(connection, &keys).await?) {
             let Some(used) = used else { continue };
             let outcome = match used.outcome {
+                // First: another request must not see the outcome.
                 _ if !command.request.has_fingerprint(used.fingerprint) => {
                     PriorOutcome::Known(Err(CommandError::KeyReused))
                 }
@@ -153,6 +154,7 @@ impl<K: Copy + Eq + Hash> PriorOutcomes<K> {
         let mut accounts: Vec<(Partition, Uuid, i64)> = wanted
             .values()
             .filter_map(|(_, PreparedCommand { partition, request, .. })| {
+                // An account that no attempt has sent cannot have the events.
                 Some((*partition, request.account_id, *sent.get(&request.account_id)?))
             })
             .collect();

@@ -87,6 +87,7 @@ impl StateCaches {
         for index in indices {
             locked.insert(index, Arc::clone(&self.caches[index]).lock_owned().await);
         }
+        // Read under the locks: a cache of an earlier era may have states of another log.
         let era = self.era.load(Ordering::Acquire);
         locked.values_mut().filter(|cache| cache.era != era).for_each(|cache| cache.clear());
         locked.values_mut().for_each(|cache| cache.era = era);
