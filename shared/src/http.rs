@@ -84,6 +84,7 @@ fn layered(service: &'static str, router: Router) -> Router {
     // come last, where a response is not compressed yet and its size is known.
     router.layer((
         from_fn(move |request, next| observe::observe(service, request, next)),
+        // Within `observe`, so that a panic is counted and its response has a request id.
         CatchPanicLayer::custom(panicked),
         responses::compression(),
         from_fn(within_budgets),

@@ -121,6 +121,7 @@ impl Schema {
 
     /// Returns a table that the role cannot read, or a function that it cannot execute.
     async fn forbidden(&self, connection: &mut PgConnection) -> sqlx::Result<Option<String>> {
+        // Not trigger functions, which nobody calls directly.
         let sql = "SELECT 'table ' || c.oid::regclass FROM pg_class AS c
                     WHERE c.relnamespace = to_regnamespace($1) AND c.relkind = 'r'
                       AND NOT has_table_privilege(c.oid, 'SELECT')

@@ -70,6 +70,7 @@ impl Metadata {
     /// keys.
     pub fn insert(&mut self, key: &str, value: &str) -> Result<(), String> {
         let key = Text::new(key).map_err(|error| format!("the key: {error}"))?;
+        // A repeated key is reported as such, even at the maximum.
         if self.0.len() == Self::MAX_KEYS && !self.0.contains_key(&key) {
             return Err(format!("more than {} keys", Self::MAX_KEYS));
         }

@@ -28,6 +28,7 @@ impl Timestamp {
     /// Returns the current time by the machine's clock.
     #[expect(clippy::disallowed_methods, reason = "the only reader of the machine's clock")]
     pub fn now() -> Self {
+        // Postgres keeps microseconds: a finer time would differ from its stored value.
         Self(Utc::now().trunc_subsecs(6))
     }
 

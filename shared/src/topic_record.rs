@@ -40,6 +40,7 @@ pub fn published_at(record: &impl Message) -> Option<Timestamp> {
         None => record.timestamp().to_millis(),
     };
     milliseconds
+        // Kafka's timestamp is -1 if a record has none.
         .filter(|at: &i64| *at >= 0)
         .and_then(|at| Timestamp::from_micros(at.checked_mul(1_000)?))
 }

@@ -157,6 +157,7 @@ impl HttpBody for LimitedBody {
         };
         if counted.is_err() {
             self.body = None;
+            // The connection closes, so the rest need not be read.
             self.leave(Rest::Broken);
         }
         Poll::Ready(Some(counted))
@@ -173,6 +174,7 @@ impl HttpBody for LimitedBody {
 
 impl Drop for LimitedBody {
     fn drop(&mut self) {
+        // A handler that refuses a request drops the body unread.
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             self.leave(Rest::Unread(body));
         }
@@ -207,6 +209,7 @@ async fn collect(mut body: Body) -> Result<Bytes, axum::Error> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let Ok(data) = frame?.into_data() else { continue };
         if all.is_empty() {
+            // A body that arrived as one frame is not copied.
             if length == Some(data.len()) {
                 return Ok(data);
             }

@@ -25,6 +25,7 @@ impl<const MIN: i64, const MAX: i64> QueryInt<MIN, MAX> {
 impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for QueryInt<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
+        // `parse` alone would accept a sign.
         let digits =
             Some(&text).filter(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
         digits

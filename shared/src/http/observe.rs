@@ -21,6 +21,7 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     let route = request
         .extensions()
         .get::<MatchedPath>()
+        // All unknown paths have one value: clients must not create time series.
         .map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
     let method = request.method().clone();
     let id = request_id.to_str().unwrap_or_default();

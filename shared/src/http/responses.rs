@@ -28,6 +28,7 @@ pub(super) fn share(mut response: Response, bounds: &Bounds, is_get: bool) -> Re
         match bounds.answers.take(bytes) {
             Some(share) => drop(response.extensions_mut().insert(share)),
             None if is_get => return limits::too_many_answers().into_response(),
+            // The change is done, so its answer must not become an error.
             None => {}
         }
     }

@@ -80,6 +80,7 @@ pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: 
             unparsed::response(&error, &withheld, &read_buf)
         }
         End::Overdue(Overdue::Head) => Some(unparsed::too_slow(&context.limits)),
+        // No last response: there is no request, or the client does not read.
         End::Overdue(Overdue::Idle | Overdue::Stalled) | End::Evicted => return,
     };
     if last.is_some() || state.lingers() {
@@ -112,6 +113,7 @@ async fn respond(
     if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
         state.linger();
     }
+    // Kept by the body, because the memory is in use until it is written.
     let share = response.extensions_mut().remove::<Share>();
     Ok(response.map(|body: Body| ResponseBody::new(body, state, share)))
 }
