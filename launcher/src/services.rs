@@ -88,6 +88,7 @@ impl Services {
     pub async fn start(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Self> {
         let command =
             command(settings, shutdown).await.context("the command-service did not start")?;
+        // Known only now, if the operating system has chosen the port.
         let command_addr = reachable(command.local_addr);
         let projection = projection(settings, command_addr, shutdown)
             .await
