@@ -139,6 +139,7 @@ impl Work {
                 connection.deposit(accounts[turn % accounts.len()]).await.map(drop)
             }
             Self::Transfers(accounts) => {
+                // At least one step, because no account can send money to itself.
                 let (from, steps) =
                     (turn % accounts.len(), 1 + turn / accounts.len() % (accounts.len() - 1));
                 connection.transfer(accounts[from], accounts[(from + steps) % accounts.len()]).await
