@@ -28,7 +28,7 @@ impl Broker {
     /// Without a `port` of 127.0.0.1, the operating system chooses one.
     ///
     /// # Errors
-    /// The port is taken, or a topic's name is invalid.
+    /// The port is taken, or a topic is named twice.
     pub fn start(topics: &[String], partitions: u16, port: Option<u16>) -> anyhow::Result<Self> {
         let topics = topics.to_vec();
         let (started, start) = mpsc::channel();

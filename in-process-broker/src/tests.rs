@@ -48,10 +48,10 @@ fn two_brokers_have_different_ports() {
 }
 
 #[test]
-fn a_name_that_kafka_rejects_is_quoted() {
-    let topics = ["good".to_owned(), String::new()];
+fn a_topic_that_is_named_twice_is_rejected() {
+    let topics = ["one", "two", "one"].map(str::to_owned);
     let error = Broker::start(&topics, 1, None).unwrap_err().to_string();
-    assert_eq!(error, "the in-process broker rejects the topic ``");
+    assert_eq!(error, "the in-process broker rejects the topic `one`");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::*;
 use crate::epoch;
 use crate::recorded_event::RecordedEvent;
 use crate::recorded_event::tests::recorded;
+use crate::upcast::DecodeError;
 
 const STORE: Uuid = Uuid::from_u128(9);
 
@@ -183,8 +184,24 @@ fn text_tricks_of_a_document_are_read_or_refused() {
     assert!(decode(format!("{text} \n").as_bytes()).is_ok());
     assert!(decode(format!("{text} {{}}").as_bytes()).is_err(), "something behind the document");
     assert!(read("25000", "25000.00").unwrap().event.data.get().contains("25000.00"));
-    let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
-    assert!(read("25000", &deep).is_err(), "nested too deep");
     let nul = read("MoneyDeposited", "Money\\u0000").unwrap();
     assert_eq!(nul.event.event_type, "Money\0");
+}
+
+#[test]
+fn a_deeply_nested_payload_is_an_error_of_the_payload() {
+    let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    for (event_type, version, payload) in [
+        ("AccountOpened", 1, format!("{{\"owner\":{deep}}}")),
+        ("MoneyDeposited", 1, format!("{{\"amount\":{deep}}}")),
+        ("MoneyDeposited", 1, deep),
+    ] {
+        let document = String::from_utf8(document(|document| {
+            document["type"] = event_type.into();
+            document["schemaversion"] = version.into();
+        }));
+        let document = document.unwrap().replace(r#"{"amount":25000}"#, &payload);
+        let event = decode(document.as_bytes()).unwrap().event;
+        assert!(matches!(event.decode(), Err(DecodeError::Payload(_))), "{event_type}");
+    }
 }
