@@ -17,7 +17,7 @@ pub(crate) fn register() {
     describe_gauge!(
         "passbook_append_success_timestamp_seconds",
         Unit::Seconds,
-        "Unix time of the last successful append or write check."
+        "Unix time of the last successful write check."
     );
     describe_counter!(
         "passbook_append_outrun_total",
@@ -41,6 +41,10 @@ pub(crate) fn register() {
         "passbook_relay_passed_over_total",
         "Skipped records at the end of the topic, by kind."
     );
+    describe_counter!(
+        "passbook_snapshots_refused_total",
+        "Snapshots that another service, or a forger, has written."
+    );
     describe_counter!("passbook_holds_expired_total", "Holds ended by expiry.");
     describe_counter!(
         "passbook_idempotency_keys_forgotten_total",
@@ -56,6 +60,7 @@ fn register_counters() {
         "passbook_append_outrun_total",
         "passbook_relay_published_total",
         "passbook_relay_resets_total",
+        "passbook_snapshots_refused_total",
         "passbook_holds_expired_total",
         "passbook_idempotency_keys_forgotten_total",
     ] {

@@ -15,7 +15,7 @@ pub struct LogCheck {
     /// Number of events folded.
     #[schema(minimum = 0, examples(50_017))]
     pub events: u64,
-    /// Number of accounts checked only up to an unreadable event.
+    /// Number of events that this version cannot read. Their accounts are checked up to them.
     #[schema(minimum = 0, examples(0))]
     pub unreadable: u64,
     /// Number of differences found.

@@ -96,4 +96,13 @@ fn describe() {
         "Connections refused because too many were open."
     );
     counter!("passbook_http_connections_refused_total").absolute(0);
+    describe_counter!(
+        "passbook_http_connections_closed_for_others_total",
+        "Idle or stalled connections closed to make room for new ones."
+    );
+    counter!("passbook_http_connections_closed_for_others_total").absolute(0);
+    describe_counter!(
+        "passbook_http_unparsed_total",
+        "Requests refused before they were parsed, by status."
+    );
 }

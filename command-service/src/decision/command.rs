@@ -90,7 +90,8 @@ impl Working<'_> {
 
     /// Returns about the time at which the command's events would be recorded, or an earlier one.
     pub(crate) fn now(&self, command: &PreparedCommand) -> Timestamp {
-        let times = command.accounts().filter_map(|(_, id)| self.context.times.get(&id));
+        let times =
+            command.accounts().filter_map(|(_, partition)| self.context.times.get(&partition));
         // All events of an append are recorded at the latest time of its partitions.
         times.copied().max().unwrap_or(Timestamp::LAST)
     }
@@ -136,8 +137,8 @@ impl Working<'_> {
     ) -> Result<Decision, Defect> {
         let own = self.change(command.request.account_id, command, &decided.events)?;
         let mut to = None;
-        if let (Some(account_id), Some(event)) = (other, &decided.counterparty) {
-            let change = self.change(account_id, command, std::slice::from_ref(event))?;
+        if let Some(account_id) = other.filter(|_| !decided.counterparty.is_empty()) {
+            let change = self.change(account_id, command, &decided.counterparty)?;
             // The answer to a reversal has its own account only.
             to = Some(change).filter(|_| matches!(command.request.command, Command::Transfer(_)));
         }

@@ -46,8 +46,8 @@ pub struct Given<'a> {
 pub struct Decided {
     /// Events of the account, in order.
     pub events: Vec<AccountEvent>,
-    /// Event of the counterparty, in the same append.
-    pub counterparty: Option<AccountEvent>,
+    /// Events of the counterparty, in order, in the same append.
+    pub counterparty: Vec<AccountEvent>,
 }
 
 /// Returns the other account that a command touches, if any.
@@ -71,35 +71,46 @@ pub fn decide(
         decided => return decided,
     };
     // Expiries are recorded only if they matter, so that most commands append a single event.
-    let expired = holds::expire_all(subject.account, given.now);
+    let is_of_counterparty = matches!(refused, Refusal::Counterparty { .. });
+    let concerned = given.counterparty.filter(|_| is_of_counterparty).unwrap_or(subject);
+    let expired = holds::expire_all(concerned.account, given.now);
     if expired.is_empty() {
         return Err(refused);
     }
-    let account = expired.iter().fold(subject.account.clone(), evolve);
-    let version = subject.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
+    let account = expired.iter().fold(concerned.account.clone(), evolve);
+    let version = concerned.version + i64::try_from(expired.len()).unwrap_or(i64::MAX);
+    let after = Subject { version, account: &account, ..concerned };
     let mut past = given.past.clone();
-    // The timeline may be that of the counterparty, which these expiries do not concern.
-    let is_own = backdated_debit(subject.account_id, command, &past)
-        .is_some_and(|debit| debit.0 == subject.account_id);
-    if let Some(timeline) = past.timeline.as_mut().filter(|_| is_own) {
+    // The timeline is that of the account which the command debits.
+    let is_debited = backdated_debit(subject.account_id, command, &past)
+        .is_some_and(|(debited, _)| debited == concerned.account_id);
+    if let Some(timeline) = past.timeline.as_mut().filter(|_| is_debited) {
         expired.iter().for_each(|event| timeline.take(event, given.now));
     }
     let given = Given { past: &past, ..given };
-    let mut decided =
-        decide_without_expiry(Subject { version, account: &account, ..subject }, command, given)?;
+    // Decided as a whole again, because the other account may have expired holds too.
+    let mut decided = if is_of_counterparty {
+        decide(subject, command, Given { counterparty: Some(after), ..given })?
+    } else {
+        decide(after, command, given)?
+    };
     // First, because the command was decided on the account after them.
-    decided.events.splice(0..0, expired);
+    let events = if is_of_counterparty { &mut decided.counterparty } else { &mut decided.events };
+    events.splice(0..0, expired);
     Ok(decided)
 }
 
 /// Returns whether the refusal might be caused by holds.
 fn depends_on_holds(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
+    match refusal {
         Refusal::InsufficientFunds { .. }
-            | Refusal::HoldsOpen { .. }
-            | Refusal::OverdraftInUse { .. }
-    )
+        | Refusal::HoldsOpen { .. }
+        | Refusal::OverdraftInUse { .. }
+        // The sum of an account's holds has a limit.
+        | Refusal::AmountOverflow => true,
+        Refusal::Counterparty { refusal, .. } => depends_on_holds(refusal),
+        _ => false,
+    }
 }
 
 fn decide_without_expiry(
@@ -149,7 +160,7 @@ fn decide_without_expiry(
             opened(subject.account).and_then(|own| standing::close(own, reason)).map(one)
         }
     };
-    events.map(|events| Decided { events, counterparty: None })
+    events.map(|events| Decided { events, counterparty: Vec::new() })
 }
 
 fn opened(account: &Account) -> Result<&OpenAccount, Refusal> {

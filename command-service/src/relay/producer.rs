@@ -129,8 +129,9 @@ impl Producer {
     pub(super) fn start_at(&mut self, partition: Partition, position: i64, offset: i64) {
         let index = usize::from(partition.unsigned_abs());
         self.sent[index] = position;
-        self.progress.0 += position;
-        self.deliveries.acknowledged[index].store(position, Ordering::Release);
+        // The partition may have been this relay's before, up to another position.
+        let before = self.deliveries.acknowledged[index].swap(position, Ordering::AcqRel);
+        self.progress.0 += position - before;
         self.deliveries.ends[index].store(offset, Ordering::Release);
     }
 

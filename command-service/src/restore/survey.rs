@@ -24,6 +24,7 @@ use crate::relay::tail::{End, Tail};
 
 /// Maximum number of offsets that are read as a whole; longer stretches are bisected.
 const READ_WHOLE: i64 = 512;
+
 /// Forks that an operator has to decide on.
 #[derive(Debug)]
 pub struct Survey {

@@ -165,7 +165,8 @@ impl Reference {
             Err(refusal) => return refused(refusal),
         };
         let own = self.happen(*account_id, request, events);
-        let to = counterparty.map(|event| self.happen(other.unwrap().0, request, vec![event]));
+        let to = other.filter(|_| !counterparty.is_empty());
+        let to = to.map(|(account_id, _, _)| self.happen(account_id, request, counterparty));
         let to = to.filter(|_| matches!(command, Command::Transfer(_)));
         let outcome = Observed::Done { replayed: false, own, to };
         if let Command::Transfer(transfer) = command {

@@ -102,7 +102,7 @@ fn leads_to(
         version: version + 1,
         event,
     };
-    Ok(counterparty.zip(decided.counterparty).map(leg))
+    Ok(counterparty.zip(decided.counterparty.pop()).map(leg))
 }
 
 /// Older reversals have no effective time.
@@ -127,8 +127,8 @@ fn received(
     let given = Given { counterparty: Some(subject), past: &past, now: decided_at(event) };
     let Decided { mut events, counterparty } =
         decide_without_expiry(sender, &command, given).map_err(Forbidden::Refused)?;
-    if counterparty.as_ref() != Some(event) {
-        return Err(Forbidden::Other(counterparty.into_iter().collect()));
+    if counterparty.as_slice() != std::slice::from_ref(event) {
+        return Err(Forbidden::Other(counterparty));
     }
     Ok(events.pop().map(|event| OtherLeg { account_id, version: version + 1, event }))
 }

@@ -65,7 +65,7 @@ pub(super) fn reverse(
     let Some(leg) = leg else {
         return Ok(Decided {
             events: vec![reversed(reversal.version, entry, None)],
-            counterparty: None,
+            counterparty: Vec::new(),
         });
     };
     let (other, ()) = on_counterparty(counterparty, |other| {
@@ -77,11 +77,11 @@ pub(super) fn reverse(
     };
     Ok(Decided {
         events: vec![reversed(reversal.version, entry, transfer_to(other))],
-        counterparty: Some(reversed(
+        counterparty: vec![reversed(
             leg.counterparty_version,
             opposite(entry),
             transfer_to(subject),
-        )),
+        )],
     })
 }
 

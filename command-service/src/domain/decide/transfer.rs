@@ -31,7 +31,7 @@ pub(super) fn transfer(
     on_counterparty(Some(to), |receiver| money::may_come_in(receiver, amount))?;
     Ok(Decided {
         events: vec![AccountEvent::MoneySent(leg(transfer, to))],
-        counterparty: Some(AccountEvent::MoneyReceived(leg(transfer, from))),
+        counterparty: vec![AccountEvent::MoneyReceived(leg(transfer, from))],
     })
 }
 

@@ -1,4 +1,4 @@
-use passbook_shared::event::{AccountEvent, HoldCaptured, HoldReleased, HoldStatus};
+use passbook_shared::event::{AccountEvent, HoldCaptured, HoldExpired, HoldReleased, HoldStatus};
 use passbook_shared::money::MAX_AMOUNT;
 use uuid::Uuid;
 
@@ -162,4 +162,17 @@ fn an_expired_hold_does_not_block_commands() {
     empty().at(5).when(close()).then([expired(60, 5), closed()]);
     empty().at(4).when(set_limit(0)).then_refused(Refusal::OverdraftInUse { available: -60 });
     empty().at(5).when(set_limit(0)).then([expired(60, 5), limited(0)]);
+}
+
+#[test]
+fn an_expired_hold_does_not_count_towards_the_largest_sum_of_holds() {
+    let other = hold_of(UNKNOWN, MAX_AMOUNT, Some(at(5)));
+    let expired = AccountEvent::HoldExpired(HoldExpired {
+        hold_id: UNKNOWN,
+        amount: other.amount,
+        expires_at: at(5),
+    });
+    let full = [opened_with_overdraft(MAX_AMOUNT, MAX_AMOUNT), AccountEvent::HoldPlaced(other)];
+    given(full.clone()).at(4).when(hold(1)).then_refused(Refusal::AmountOverflow);
+    given(full).at(5).when(hold(1)).then([expired, held(1)]);
 }

@@ -110,20 +110,30 @@ impl Model {
     ) -> Result<(), Refusal> {
         self.accounts.values_mut().for_each(|account| account.times = (now, now));
         let refusal = match self.execute_without_expiry(account_id, command, now) {
-            Err(
-                refusal @ (Refusal::InsufficientFunds { .. }
-                | Refusal::HoldsOpen { .. }
-                | Refusal::OverdraftInUse { .. }),
-            ) => refusal,
-            result => return result,
+            Err(refusal) => refusal,
+            Ok(()) => return Ok(()),
         };
-        let Some(own) = self.accounts.get_mut(&account_id) else { return Err(refusal) };
-        let before = own.clone();
-        if !holds::expire_all(own, now) {
+        let (concerned, reason) = match &refusal {
+            Refusal::Counterparty { account_id, refusal } => (*account_id, &**refusal),
+            refusal => (account_id, refusal),
+        };
+        let may_be_due_to_holds = matches!(
+            reason,
+            Refusal::InsufficientFunds { .. }
+                | Refusal::HoldsOpen { .. }
+                | Refusal::OverdraftInUse { .. }
+                | Refusal::AmountOverflow
+        );
+        let Some(account) = self.accounts.get_mut(&concerned).filter(|_| may_be_due_to_holds)
+        else {
+            return Err(refusal);
+        };
+        let before = account.clone();
+        if !holds::expire_all(account, now) {
             return Err(refusal);
         }
-        self.execute_without_expiry(account_id, command, now).inspect_err(|_| {
-            self.accounts.insert(account_id, before);
+        self.execute(account_id, command, now).inspect_err(|_| {
+            self.accounts.insert(concerned, before);
         })
     }
 

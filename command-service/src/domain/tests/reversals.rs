@@ -145,3 +145,26 @@ fn entries_of_closed_accounts_cannot_be_reversed() {
         .when(reverse(2))
         .then_refused_by_other(Refusal::AccountClosed);
 }
+
+#[test]
+fn an_expired_hold_of_either_account_does_not_keep_a_transfer_from_being_reversed() {
+    let sender = || given([opened_with(100), sent(60, 2)]);
+    let spent = [opened_with(0), other_received(60, 2), held_until(60, Some(5))];
+    sender()
+        .and(OTHER, spent.clone())
+        .at(4)
+        .when(reverse(2))
+        .then_refused_by_other(Refusal::InsufficientFunds { available: 0, overdraft_limit: 0 });
+    sender().and(OTHER, spent).at(5).when(reverse(2)).then_each(
+        [leg_reversed(2, TransferSent, 60, (OTHER, 5))],
+        [expired(60, 5), leg_reversed(2, TransferReceived, 60, (ACCOUNT, 3))],
+    );
+    given([opened_with(0), received(60, 2), held_until(60, Some(5))])
+        .and(OTHER, [opened_with(100), other_sent(60, 2)])
+        .at(5)
+        .when(reverse(2))
+        .then_each(
+            [expired(60, 5), leg_reversed(2, TransferReceived, 60, (OTHER, 3))],
+            [leg_reversed(2, TransferSent, 60, (ACCOUNT, 5))],
+        );
+}

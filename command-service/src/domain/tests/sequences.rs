@@ -117,10 +117,12 @@ fn sequence(steps: &[Step]) -> Result<(), TestCaseError> {
         );
         let Ok(decided) = decided else { continue };
         let counterparty = decided.events.last().and_then(counterparty_of);
-        prop_assert_eq!(counterparty.is_some(), decided.counterparty.is_some());
+        prop_assert_eq!(counterparty.is_some(), !decided.counterparty.is_empty());
         let own = decided.events.into_iter().map(|event| (account_id, event));
         let mut legs = Vec::new();
-        for (account_id, event) in own.chain(counterparty.zip(decided.counterparty)) {
+        let other = decided.counterparty.into_iter();
+        let other = counterparty.into_iter().flat_map(|id| other.clone().map(move |e| (id, e)));
+        for (account_id, event) in own.chain(other) {
             net_inflow += from_outside(&event);
             let permitted = log.permits(account_id, &event);
             prop_assert!(

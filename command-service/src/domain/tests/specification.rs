@@ -92,14 +92,25 @@ impl When {
     pub(super) fn then(self, events: impl IntoIterator<Item = AccountEvent>) {
         assert_eq!(
             self.0,
-            Ok(Decided { events: events.into_iter().collect(), counterparty: None })
+            Ok(Decided { events: events.into_iter().collect(), counterparty: Vec::new() })
         );
     }
 
     /// Asserts one event on each account.
     #[track_caller]
     pub(super) fn then_on_both(self, own: AccountEvent, other: AccountEvent) {
-        assert_eq!(self.0, Ok(Decided { events: vec![own], counterparty: Some(other) }));
+        self.then_each([own], [other]);
+    }
+
+    /// Asserts the events of each account.
+    #[track_caller]
+    pub(super) fn then_each(
+        self,
+        own: impl IntoIterator<Item = AccountEvent>,
+        other: impl IntoIterator<Item = AccountEvent>,
+    ) {
+        let (events, counterparty) = (own.into_iter().collect(), other.into_iter().collect());
+        assert_eq!(self.0, Ok(Decided { events, counterparty }));
     }
 
     /// Asserts that the command is accepted without an event.
