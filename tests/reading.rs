@@ -12,14 +12,14 @@ use command_service::log::read::search::{Cursor, Search};
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::Snapshots;
 use embedded_postgres::testing::Database;
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{PartitionCount, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use postgres::empty_log;
 
-const PARTITIONS: i16 = 3;
+const PARTITIONS: PartitionCount = PartitionCount::new(3);
 /// Number of events in each partition.
 const EVENTS: i64 = 1_000;
 /// Account of all events of its partition. Each other event has an account of its own.
@@ -52,7 +52,7 @@ impl Log {
         )
         .bind(partition_of(ACCOUNT, PARTITIONS))
         .bind(ACCOUNT)
-        .bind(i32::from(PARTITIONS))
+        .bind(i32::from(PARTITIONS.get()))
         .bind(EVENTS)
         .execute(&owner)
         .await
@@ -128,7 +128,7 @@ async fn a_search_finds_each_event_once_and_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_and_an_account_are_read_to_their_ends() {
     let log = Log::start().await;
-    for partition in 0..PARTITIONS {
+    for partition in PARTITIONS.all() {
         let (mut after, mut has_more) = (0, true);
         while has_more {
             let page = log.reader.feed(partition, after, 300).await.unwrap();

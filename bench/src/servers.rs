@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use embedded_postgres::{Cluster, Settings};
 use in_process_broker::Broker;
+use passbook_shared::partition::PartitionCount;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Command;
@@ -83,7 +84,10 @@ impl Servers {
         };
         let broker = match &self.kafka_brokers {
             Some(_) => None,
-            None => Some(Arc::new(Broker::start(std::slice::from_ref(&name), PARTITIONS, None)?)),
+            None => {
+                let (topics, partitions) = (std::slice::from_ref(&name), PartitionCount::DEFAULT);
+                Some(Arc::new(Broker::start(topics, partitions.get(), None)?))
+            }
         };
         let own = || broker.as_ref().map_or_else(String::new, |broker| broker.address().to_owned());
         let (database_url, projection_database_url) = (url(&databases[0])?, url(&databases[1])?);
@@ -116,9 +120,6 @@ async fn migrate(service: &str, url_option: &str, url: &str) -> anyhow::Result<(
     ensure!(status.success(), "`{service} migrate` failed: {status}");
     Ok(())
 }
-
-/// Number of partitions of the topic and the log.
-const PARTITIONS: u16 = 12;
 
 impl Environment {
     /// Drops the databases.

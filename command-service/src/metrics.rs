@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use passbook_shared::partition::Partition;
+
 use crate::domain::NAMES;
 use crate::outcome::{CommandError, CommandResult, Outcome};
 use crate::relay::reader::PassedOver;
@@ -122,7 +124,7 @@ pub(crate) fn lane_queue(lane: &str, waiting: usize) {
 
 /// Sets the number of a partition's events that are not in the topic yet.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-pub(crate) fn relay_lag(partition: i16, events: i64) {
+pub(crate) fn relay_lag(partition: Partition, events: i64) {
     metrics::gauge!("passbook_relay_lag_events", "partition" => partition.to_string())
         .set(events as f64);
 }

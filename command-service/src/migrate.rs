@@ -4,7 +4,7 @@
 use anyhow::Context;
 use clap::Args;
 use passbook_shared::config::{Secret, Unrepeated, database_url, with_password};
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::schema::Standing;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -27,8 +27,8 @@ pub struct MigrateOptions {
         conflicts_with = "migration_database_password")]
     pub migration_database_password_file: Option<Secret>,
     /// Number of partitions of a new store (12 if not set); fixed once the store exists.
-    #[arg(long, env, value_parser = clap::value_parser!(i16).range(1..=1000))]
-    pub partitions: Option<Partition>,
+    #[arg(long, env)]
+    pub partitions: Option<PartitionCount>,
 }
 
 /// Migrates the schema, creates the store if there is none, and grants `database`'s role its

@@ -95,7 +95,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     tracing::info!(
         address = %local_addr,
         store.id = %store.store_id,
-        partitions = store.partitions,
+        partitions = store.partitions.get(),
         "command-service is up"
     );
     Ok(Service { local_addr, tasks })

@@ -23,7 +23,7 @@ pub(crate) async fn verify(database: &PgConnectOptions) -> anyhow::Result<()> {
         store::find(&mut connection).await?.context("there is no store yet")?;
     let checker = Checker::new(database.clone(), partitions);
     let (mut events, mut accounts, mut findings) = (0, 0, Findings::default());
-    for partition in 0..partitions {
+    for partition in partitions.all() {
         let mut cursor = None;
         loop {
             let page = checker.page(partition, cursor, PAGE).await?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use passbook_shared::fault::Fault;
 use passbook_shared::health::{Health, Streak};
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::store_error::{reason, violated_constraint, within};
 use sqlx::postgres::PgConnectOptions;
@@ -56,14 +56,14 @@ impl Writes {
     pub async fn check(
         self,
         connect: PgConnectOptions,
-        partitions: Partition,
+        partitions: PartitionCount,
         health: Health,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let mut connection = None;
         let mut streak = Streak::begin(Instant::now());
-        let mut partition = 0;
-        while !shutdown.is_cancelled() {
+        let mut turns = partitions.all().cycle().peekable();
+        while let Some(partition) = turns.peek().copied().filter(|_| !shutdown.is_cancelled()) {
             match within(PATIENCE, self.try_write(&mut connection, &connect, partition)).await {
                 Ok(()) => {
                     self.succeeded();
@@ -71,7 +71,7 @@ impl Writes {
                     metrics::write_succeeded();
                     health.ok(CHECK);
                     // Only a success moves on, so that a failing partition stays visible.
-                    partition = (partition + 1) % partitions;
+                    turns.next();
                 }
                 Err(error) => {
                     // A check that timed out may still be running on it.

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use command_service::operate::AcceptOptions;
 use embedded_postgres::ClusterOptions;
 use passbook_shared::config::address;
+use passbook_shared::partition::PartitionCount;
 use projection_service::operate::ReplayOptions;
 
 use crate::launcher;
@@ -69,8 +70,8 @@ pub struct BrokerOptions {
     #[arg(long = "topic", default_value = "passbook.events")]
     pub topics: Vec<String>,
     /// Number of partitions of each topic.
-    #[arg(long, env, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub partitions: u16,
+    #[arg(long, env, default_value_t = PartitionCount::DEFAULT)]
+    pub partitions: PartitionCount,
     /// Port on 127.0.0.1; by default the operating system chooses one.
     #[arg(long, env = "BROKER_PORT")]
     pub port: Option<u16>,

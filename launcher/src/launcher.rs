@@ -13,6 +13,7 @@ use embedded_postgres::{Cluster, ClusterOptions, secrets};
 use in_process_broker::Broker;
 use passbook_shared::config::{LogConfig, LogFormat, Unrepeated, address, database_url};
 use passbook_shared::http::server;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{self, CancellationToken};
 use passbook_shared::telemetry;
 
@@ -57,8 +58,8 @@ pub struct Options {
           value_parser = NonEmptyStringValueParser::new())]
     pub kafka_topic: String,
     /// Number of partitions of a new log, in Postgres and in Kafka (12 if not given).
-    #[arg(long, env, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub partitions: Option<u16>,
+    #[arg(long, env)]
+    pub partitions: Option<PartitionCount>,
     /// Level of the log on standard error, or levels by module:
     /// `info,command_service::relay=debug`.
     #[arg(long, env = "RUST_LOG", default_value = "warn")]
@@ -131,13 +132,13 @@ async fn serve(
     );
     // On a signal the migration stops half-way; the next start completes it.
     let Some(store) = shutdown.run_until_cancelled(migrating).await else { return Ok(()) };
-    let partitions = u16::try_from(store?.partitions)?;
+    let partitions = store?.partitions;
     steps.done("tables");
     let broker = match options.kafka_brokers {
         Some(_) => None,
         None => Some(Broker::start(
             std::slice::from_ref(&options.kafka_topic),
-            partitions,
+            partitions.get(),
             options.broker_port,
         )?),
     };

@@ -8,6 +8,7 @@ use anyhow::Context;
 use command_service::log::store::Store;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{CancellationToken, Service};
 use tokio::task::JoinHandle;
 
@@ -144,7 +145,7 @@ pub async fn migrate(
     database_url: &str,
     projection_database_url: &str,
     owners: Owners,
-    partitions: Option<u16>,
+    partitions: Option<PartitionCount>,
 ) -> anyhow::Result<Store> {
     let embedded = owners.embedded;
     let service =

@@ -41,7 +41,7 @@ pub async fn postgres(options: PostgresOptions) -> anyhow::Result<()> {
 /// # Errors
 /// [`Broker::start`] fails.
 pub async fn broker(options: BrokerOptions) -> anyhow::Result<()> {
-    let broker = Broker::start(&options.topics, options.partitions, options.port)?;
+    let broker = Broker::start(&options.topics, options.partitions.get(), options.port)?;
     print(broker.address())?;
     end(&options.end).await
 }

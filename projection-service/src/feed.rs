@@ -162,7 +162,7 @@ impl Feed {
     /// # Errors
     /// Same as for [`Feed::events`].
     pub async fn source(&self) -> Result<Source, FeedError> {
-        Ok(self.page(0, 0, 1).await?.source)
+        Ok(self.page(Partition::new(0), 0, 1).await?.source)
     }
 
     async fn page(

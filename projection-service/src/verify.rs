@@ -133,7 +133,7 @@ async fn verify(deps: VerifyDeps, progress: Progress) -> Result<(), VerifyError>
     // An open snapshot would prevent the removal of old row versions by vacuum.
     drop(snapshot);
 
-    let mut waiting: VecDeque<Partition> = (0..log.partitions).collect();
+    let mut waiting: VecDeque<Partition> = log.partitions.all().collect();
     let mut verifier = JoinSet::new();
     loop {
         while verifier.len() < AT_ONCE
@@ -162,7 +162,7 @@ async fn outside(
     log: Source,
     progress: &Progress,
 ) -> Result<BTreeMap<Partition, Vec<Uuid>>, VerifyError> {
-    let is_inside = |partition: Partition| (0..log.partitions).contains(&partition);
+    let is_inside = |partition: Partition| log.partitions.contains(partition);
     let nowhere = |what, partition, account_id, found: Value| Difference {
         found,
         ..Difference::new(what, partition, account_id, None)

@@ -129,13 +129,13 @@ mod tests {
         let account = Uuid::from_u128(1);
         let mut early = waiting.wait(On::Account(account, 2));
         let late = waiting.wait(On::Account(account, 9));
-        waiting.reached([(3, 10)].into_iter(), [(account, 3)].into_iter());
+        waiting.reached([(Partition::new(3), 10)].into_iter(), [(account, 3)].into_iter());
         early.woken().await;
         drop((early, late));
         assert!(waiting.accounts.lock().is_empty());
 
-        let mut place = waiting.wait(On::Partition(3, 10));
-        waiting.reached([(3, 10)].into_iter(), std::iter::empty());
+        let mut place = waiting.wait(On::Partition(Partition::new(3), 10));
+        waiting.reached([(Partition::new(3), 10)].into_iter(), std::iter::empty());
         place.woken().await;
         drop(place);
         assert!(waiting.partitions.lock().is_empty());

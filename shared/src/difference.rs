@@ -138,7 +138,7 @@ mod tests {
                 findings.add(|| {
                     Difference::new(
                         DifferenceKind::HistoryMissing,
-                        3,
+                        Partition::new(3),
                         None,
                         i64::try_from(number).ok(),
                     )
@@ -151,7 +151,8 @@ mod tests {
         assert_eq!((findings.count, findings.samples.len()), (45, 20));
         assert_eq!(findings.samples[15].version, Some(0));
         for _ in 0..2 {
-            findings.add(|| Difference::new(DifferenceKind::LogRule, 3, None, None));
+            findings
+                .add(|| Difference::new(DifferenceKind::LogRule, Partition::new(3), None, None));
         }
         assert_eq!((findings.count, findings.samples.len()), (47, 21), "the first of each kind");
     }

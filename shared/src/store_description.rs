@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::epoch::{Epoch, Restores};
-use crate::partition::Partition;
+use crate::partition::{Partition, PartitionCount};
 use crate::timestamp::Timestamp;
 
 /// Identity of a store, its accepted restores, and its forked partitions, where the topic does not
@@ -15,7 +15,7 @@ pub struct StoreDescription {
     pub store_id: Uuid,
     /// Number of partitions of the log.
     #[schema(value_type = i32, minimum = 1, maximum = 1000)]
-    pub partitions: Partition,
+    pub partitions: PartitionCount,
     /// Epoch, raised by each accepted restore; 0 without any.
     #[schema(value_type = i32, minimum = 0, maximum = 1_000_000)]
     pub epoch: Epoch,

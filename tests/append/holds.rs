@@ -5,12 +5,12 @@ use std::time::Duration;
 use command_service::domain::command::{Capture, Expire, Release};
 use command_service::domain::{Command, Refusal};
 use command_service::log::clock::LogClock;
-use command_service::log::store::DEFAULT_PARTITIONS;
 use command_service::outcome::Outcome;
 use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::event::{HoldPlaced, HoldStatus};
 use passbook_shared::money::Amount;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
@@ -122,7 +122,7 @@ async fn a_hold_past_its_expiry_can_only_expire_once() {
 
     // Instances for which the expiry has passed.
     let later = || {
-        let clock = LogClock::new(DEFAULT_PARTITIONS, expires_at);
+        let clock = LogClock::new(PartitionCount::DEFAULT, expires_at);
         log.instance_at(clock, Duration::from_secs(10))
     };
     let (here, there) = (later(), later());

@@ -9,11 +9,12 @@ use command_service::log::clock::LogClock;
 use command_service::log::read::LogReader;
 use command_service::log::snapshot_key::SnapshotKey;
 use command_service::log::snapshots::{self, Snapshots};
-use command_service::log::store::{self, Store};
+use command_service::log::store::Store;
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
 use embedded_postgres::testing::Database;
 use passbook_shared::health::Health;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -70,7 +71,7 @@ impl Log {
 
     /// Starts an instance whose commands wait for `patience` at most.
     pub(crate) fn instance_with(&self, patience: Duration) -> Instance {
-        self.instance_at(LogClock::new(store::DEFAULT_PARTITIONS, Timestamp::now()), patience)
+        self.instance_at(LogClock::new(PartitionCount::DEFAULT, Timestamp::now()), patience)
     }
 
     /// Starts an instance that takes the log's time from `clock`.
@@ -89,7 +90,7 @@ impl Log {
         let (to_relay, mut from_lanes) = mpsc::channel(16);
         let (to_snapshots, snapshots) = snapshots::queue(key());
         let deps = LaneDeps {
-            partitions: store::DEFAULT_PARTITIONS,
+            partitions: PartitionCount::DEFAULT,
             clock,
             pool: self.service_pool(),
             relay: to_relay,

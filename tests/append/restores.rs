@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use command_service::domain::Command;
 use command_service::log::restores;
-use command_service::log::store;
 use command_service::outcome::{CommandError, Outcome};
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use passbook_shared::store_description::{Fork, StoreDescription};
 use sqlx::Connection;
 use uuid::Uuid;
@@ -82,13 +81,17 @@ async fn only_commands_on_a_forked_partition_are_refused() {
     }
     let mut connection = sqlx::PgConnection::connect_with(&log.service()).await.unwrap();
     let fork = Fork {
-        partition: 3,
+        partition: Partition::new(3),
         log_position: 2,
         topic_position: 7,
         reason: "another event".to_owned(),
     };
     restores::note_fork(&mut connection, 0, &fork).await.unwrap();
-    let behind = CommandError::LogIsBehind { partition: 3, log_position: 2, topic_position: 7 };
+    let behind = CommandError::LogIsBehind {
+        partition: Partition::new(3),
+        log_position: 2,
+        topic_position: 7,
+    };
 
     // This instance does not know of the fork. All commands are in one batch.
     let each =
@@ -124,9 +127,10 @@ async fn only_commands_on_a_forked_partition_are_refused() {
 }
 
 /// Returns a new account id of a partition.
-fn account_in(partition: i16) -> Uuid {
-    let of_partition =
-        |account: &Uuid| partition_of(*account, store::DEFAULT_PARTITIONS) == partition;
+fn account_in(partition: u8) -> Uuid {
+    let of_partition = |account: &Uuid| {
+        partition_of(*account, PartitionCount::DEFAULT) == Partition::new(partition)
+    };
     std::iter::repeat_with(Uuid::new_v4).find(of_partition).unwrap()
 }
 
@@ -135,7 +139,7 @@ async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
-    let partition = partition_of(account, store::DEFAULT_PARTITIONS);
+    let partition = partition_of(account, PartitionCount::DEFAULT);
     for _ in 0..4 {
         accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
     }
@@ -169,10 +173,7 @@ async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
     let described = log.described().await;
     assert_eq!((described.epoch, described.forks.len(), described.restores.len()), (4, 0, 1));
     let restore = &described.restores[0];
-    assert_eq!(
-        (restore.epoch, restore.kept.len()),
-        (4, usize::from(store::DEFAULT_PARTITIONS.unsigned_abs()))
-    );
+    assert_eq!((restore.epoch, restore.kept.len()), (4, PartitionCount::DEFAULT.get().into()));
     assert!(
         restore
             .kept

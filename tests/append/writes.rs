@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use command_service::writes::Writes;
 use passbook_shared::health::{CheckState, Health};
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::CancellationToken;
 use tokio::time::{Instant, sleep};
 
@@ -17,7 +18,12 @@ struct Checked {
 impl Checked {
     fn start(log: &Log) -> Self {
         let (health, shutdown) = (Health::new("test"), CancellationToken::new());
-        let check = Writes::default().check(log.service(), 12, health.clone(), shutdown.clone());
+        let check = Writes::default().check(
+            log.service(),
+            PartitionCount::DEFAULT,
+            health.clone(),
+            shutdown.clone(),
+        );
         tokio::spawn(check);
         Self { health, shutdown }
     }

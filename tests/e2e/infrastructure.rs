@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
+use passbook_shared::partition::PartitionCount;
 use testcontainers::{ContainerAsync, GenericImage};
 
 pub(crate) use self::kafka::{Kafka, TOPICS};
@@ -17,7 +18,7 @@ pub(crate) use self::postgres::postgres;
 use crate::process::Process;
 
 /// Number of partitions of every topic.
-pub(crate) const PARTITIONS: u16 = 12;
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::DEFAULT;
 
 /// Returns whether the tests run on containers, and reports the choice once.
 ///

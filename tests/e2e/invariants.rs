@@ -44,7 +44,7 @@ pub(crate) async fn read_log(command: &Client) -> anyhow::Result<Log> {
         has_more: bool,
     }
     let mut log = Vec::new();
-    for partition in 0..PARTITIONS {
+    for partition in PARTITIONS.all() {
         let mut events: Vec<RecordedEvent> = Vec::new();
         loop {
             let after = events.last().map_or(0, |event| event.position.number);

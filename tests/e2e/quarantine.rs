@@ -15,7 +15,7 @@ use crate::infrastructure::PARTITIONS;
 use crate::process::eventually;
 
 fn partition_for(account: Uuid) -> Partition {
-    partition_of(account, PARTITIONS.cast_signed())
+    partition_of(account, PARTITIONS)
 }
 
 /// Waits until an event of the account is quarantined with `waiting` events behind it, and returns

@@ -12,11 +12,13 @@ mod seeds;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
+use passbook_shared::partition::partition_of;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::client::Client;
 use crate::environment::{Environment, Pair, Service};
+use crate::infrastructure::PARTITIONS;
 use crate::load::Load;
 use crate::process::{PASSBOOK, eventually};
 use backups::Backups;
@@ -83,7 +85,7 @@ async fn lost_events_are_noticed_even_if_new_events_have_their_positions() -> an
     command.set("kafka-brokers", &environment.kafka.brokers);
     command.start()?;
 
-    let partition = passbook_shared::partition::partition_of(account, 12);
+    let partition = partition_of(account, PARTITIONS);
     is_behind(
         &client,
         &[&format!("partition {partition} (the log ends at 6, the topic at 4)"), "restore accept"],

@@ -149,7 +149,7 @@ async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
         let (admin, options) = environment.admin()?;
         let topic = rdkafka::admin::NewTopic::new(
             &environment.topic,
-            PARTITIONS.into(),
+            PARTITIONS.get().into(),
             rdkafka::admin::TopicReplication::Fixed(1),
         );
         admin.create_topics([&topic], &options).await?;

@@ -26,7 +26,7 @@ async fn records_that_are_no_events_are_skipped() -> anyhow::Result<()> {
     let producer: FutureProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", &pair.environment.kafka.brokers)
         .create()?;
-    for partition in 0..PARTITIONS {
+    for partition in PARTITIONS.all() {
         for record in records {
             let record = FutureRecord::<str, _>::to(&pair.environment.topic)
                 .partition(partition.into())
@@ -41,7 +41,7 @@ async fn records_that_are_no_events_are_skipped() -> anyhow::Result<()> {
     let acknowledged = load.stop().await?;
     pair.assert_consistent(&acknowledged).await?;
 
-    let expected = usize::from(PARTITIONS) * records.len();
+    let expected = usize::from(PARTITIONS.get()) * records.len();
     let state = pair.projection()?.json("/admin/projection").await?;
     ensure!(state["quarantined"] == 0, "{state}");
     let metrics = pair.projection()?.get("/metrics").await?.text().await?;
@@ -57,7 +57,7 @@ async fn an_unknown_event_quarantines_its_account_and_no_other() -> anyhow::Resu
     let pair = Pair::start(Environment::new("unknown_event").await?, 1).await?;
     let (commands, views) = (pair.command()?, pair.projection()?);
     let account = open(&commands, Uuid::new_v4()).await?;
-    let partition = partition_of(account, PARTITIONS.cast_signed());
+    let partition = partition_of(account, PARTITIONS);
     let neighbour = open(&commands, in_partition(partition)).await?;
     for (version, event_type) in [(2, "MoneyBurnt"), (3, "MoneyDeposited")] {
         append(&pair.environment, account, version, event_type).await?;
@@ -90,7 +90,7 @@ pub(crate) async fn open(commands: &Client, id: Uuid) -> anyhow::Result<Uuid> {
 pub(crate) fn in_partition(partition: Partition) -> Uuid {
     loop {
         let id = Uuid::new_v4();
-        if partition_of(id, PARTITIONS.cast_signed()) == partition {
+        if partition_of(id, PARTITIONS) == partition {
             return id;
         }
     }
@@ -115,7 +115,7 @@ pub(crate) async fn append(
                 gen_random_uuid(), gen_random_uuid(), $4,
                 '{\"amount\": 1}' FROM head",
     )
-    .bind(partition_of(account, PARTITIONS.cast_signed()))
+    .bind(partition_of(account, PARTITIONS))
     .bind(version)
     .bind(account)
     .bind(event_type)

@@ -21,7 +21,7 @@ async fn a_deposit_reaches_the_view() -> anyhow::Result<()> {
 
     let view = pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
     ensure!(view["balance"] == 1_025_000 && view["version"] == 2, "{view}");
-    let partition = partition_of(account, PARTITIONS.cast_signed()).to_string();
+    let partition = partition_of(account, PARTITIONS).to_string();
     let position = answer["position"].as_str().context("no position")?;
     ensure!(
         view["position"] == position && position.split('-').next() == Some(&partition),

@@ -19,7 +19,10 @@ use uuid::Uuid;
 use crate::pipeline::{Pipeline, Running};
 use crate::tails::account_in;
 
-/// Deletes the last event of partition 3.
+/// Partition that the tests fork.
+const FORKED: Partition = Partition::new(3);
+
+/// Deletes its last event.
 const WITHOUT_THE_LAST: &str = "DELETE FROM passbook.events AS e USING passbook.log_head AS h
      WHERE e.partition = 3 AND h.partition = 3 AND e.position = h.position;
     UPDATE passbook.log_head SET position = position - 1 WHERE partition = 3";
@@ -86,7 +89,7 @@ impl Pipeline {
     /// Publishes three events of partition 3, deletes the last from the log, and appends `1 + more`
     /// others. Returns the account and the published events.
     async fn restored_and_written_to(&self, more: i64) -> (Uuid, Vec<RecordedEvent>) {
-        let account = account_in(3);
+        let account = account_in(FORKED);
         let events = self.append_to(account, 0, 3).await.unwrap();
         let relay = self.relay();
         self.mirrored().await;

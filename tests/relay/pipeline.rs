@@ -36,7 +36,7 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     pub(crate) async fn start() -> Self {
         let (database, store) = empty_log(None).await;
-        let broker = Broker::start(&[TOPIC.to_owned()], 12, None).unwrap();
+        let broker = Broker::start(&[TOPIC.to_owned()], store.partitions.get(), None).unwrap();
         let pool = PgPool::connect(&database.urls.owner).await.unwrap();
         Self { database, broker, store, pool }
     }

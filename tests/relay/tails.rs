@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use passbook_shared::health::CheckState;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
@@ -69,7 +69,7 @@ impl Written {
             }
             Self::LaterEpoch => pipeline.forge(partition, &events[0], ours, 7).await,
             Self::EpochFarAhead => pipeline.forge(partition, &events[0], ours, 999_999).await,
-            Self::WrongPartition => pipeline.forge((partition + 1) % 12, &at(1), ours, 0).await,
+            Self::WrongPartition => pipeline.forge(other_than(partition), &at(1), ours, 0).await,
         }
     }
 
@@ -89,7 +89,7 @@ async fn records_written_while_the_relay_is_down_are_skipped() {
     let pipeline = Pipeline::start().await;
     let mut accounts = Vec::new();
     // A partition for each kind.
-    for partition in 0..7 {
+    for partition in PartitionCount::DEFAULT.all().take(7) {
         accounts.push(pipeline.append_to(account_in(partition), 0, 5).await.unwrap());
     }
     let relay = pipeline.relay();
@@ -101,7 +101,7 @@ async fn records_written_while_the_relay_is_down_are_skipped() {
     }
     let started = Instant::now();
     let relay = pipeline.relay();
-    for (written, partition) in ALL.iter().zip(0..) {
+    for (written, partition) in ALL.iter().zip(PartitionCount::DEFAULT.all()) {
         pipeline.is_mirrored_by(partition, 8).await;
         println!("{written:?}: published again after {:?}", started.elapsed());
     }
@@ -136,17 +136,17 @@ async fn records_written_while_the_relay_is_up_are_skipped_then_and_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_followed_by_the_relays_own_is_no_fork_for_a_later_relay() {
     let pipeline = Pipeline::start().await;
-    for (written, number) in OVERRULED.into_iter().zip(0..) {
-        let mut events = pipeline.append_to(account_in(number), 0, 5).await.unwrap();
+    for (written, partition) in OVERRULED.into_iter().zip(PartitionCount::DEFAULT.all()) {
+        let mut events = pipeline.append_to(account_in(partition), 0, 5).await.unwrap();
         let relay = pipeline.relay();
         pipeline.mirrored().await;
         written.write(&pipeline, &events).await;
         events.extend(pipeline.append_to(events[0].account_id, 5, 3).await.unwrap());
-        pipeline.is_mirrored_by(number, 8).await;
+        pipeline.is_mirrored_by(partition, 8).await;
         relay.end().await;
         let relay = pipeline.relay();
         pipeline.append_to(events[0].account_id, 8, 1).await.unwrap();
-        pipeline.is_mirrored_by(number, 9).await;
+        pipeline.is_mirrored_by(partition, 9).await;
         assert!(!relay.has_forks(), "{written:?}: {:?}", relay.health.checks());
         relay.end().await;
     }
@@ -175,16 +175,21 @@ async fn skipped_records_are_reported_until_a_record_of_the_store_follows() {
     assert!(reason.contains("1 of another partition"), "{reason}");
     pipeline.append_to(events[0].account_id, 5, 1).await.unwrap();
     // An account in the partition that the misplaced record was written to.
-    let next = (events[0].position.partition + 1) % 12;
-    pipeline.append_to(account_in(next), 0, 1).await.unwrap();
+    let other = other_than(events[0].position.partition);
+    pipeline.append_to(account_in(other), 0, 1).await.unwrap();
     relay.reports("relay", |check| check.state == CheckState::Ok).await;
     relay.end().await;
     pipeline.end().await;
 }
 
+/// Returns another partition.
+fn other_than(partition: Partition) -> Partition {
+    PartitionCount::DEFAULT.all().find(|other| *other != partition).unwrap()
+}
+
 /// Returns a new account id of a partition.
 pub(crate) fn account_in(partition: Partition) -> Uuid {
     std::iter::repeat_with(Uuid::new_v4)
-        .find(|account| passbook_shared::partition::partition_of(*account, 12) == partition)
+        .find(|account| partition_of(*account, PartitionCount::DEFAULT) == partition)
         .unwrap_or_default()
 }

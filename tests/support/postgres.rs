@@ -2,12 +2,12 @@
 
 use command_service::log::store::{self, Store};
 use embedded_postgres::testing::{Database, Template};
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 
 /// Creates an empty log. The number of partitions is that of the first call.
-pub(crate) async fn empty_log(partitions: Option<Partition>) -> (Database, Store) {
+pub(crate) async fn empty_log(partitions: Option<PartitionCount>) -> (Database, Store) {
     static TEMPLATE: OnceCell<(Template, Store)> = OnceCell::const_new();
     let migrated = || async {
         let template = Template::log().await.unwrap();

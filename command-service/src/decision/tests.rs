@@ -10,6 +10,7 @@ mod sets;
 
 use std::collections::HashMap;
 
+use passbook_shared::partition::{PartitionCount, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -26,7 +27,7 @@ use crate::log::prepared_command::PreparedCommand;
 use crate::request::CommandRequest;
 use crate::request::tests::request;
 
-pub(crate) const PARTITIONS: i16 = 4;
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::new(4);
 pub(crate) const ADA: Uuid = Uuid::from_u128(1);
 pub(crate) const BOB: Uuid = Uuid::from_u128(2);
 
@@ -50,13 +51,13 @@ pub(crate) fn each(requests: Vec<CommandRequest>) -> Vec<CommandSet> {
 /// Creates the context of accounts that were never opened.
 pub(crate) fn context() -> DecisionContext {
     let states = [ADA, BOB].map(|account_id| {
-        let partition = passbook_shared::partition::partition_of(account_id, PARTITIONS);
+        let partition = partition_of(account_id, PARTITIONS);
         (account_id, (partition, Loaded::default()))
     });
     DecisionContext {
         states: HashMap::from(states),
         facts: Facts::default(),
-        times: (0..PARTITIONS).map(|partition| (partition, now())).collect(),
+        times: PARTITIONS.all().map(|partition| (partition, now())).collect(),
         most_holds: 2,
         new_id: Uuid::nil,
     }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::event::schema::EventData;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::topic_record::{CLOUD_EVENT, CONTENT_TYPE, PUBLISHED_AT};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -26,7 +26,7 @@ pub(super) async fn async_api(State(state): State<AppState>) -> Response {
 
 /// Returns the AsyncAPI 3 document of a topic. Each event type is a message whose example is
 /// encoded like a real record.
-pub fn topic_document(topic: &str, partitions: Partition) -> Value {
+pub fn topic_document(topic: &str, partitions: PartitionCount) -> Value {
     let refer = |kind: &str, name: &str| json!({"$ref": format!("#/{kind}/{name}")});
     let named = |kind: &str| -> Map<String, Value> {
         AccountEvent::TYPES.iter().map(|name| ((*name).to_owned(), refer(kind, name))).collect()
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_event_type_is_a_message_with_an_example() {
-        let document = topic_document("accounts", 12);
+        let document = topic_document("accounts", PartitionCount::DEFAULT);
         for &event_type in AccountEvent::TYPES {
             let message = &document["components"]["messages"][event_type];
             assert_eq!(message["examples"][0]["payload"]["type"], event_type, "{message}");

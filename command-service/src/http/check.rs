@@ -59,7 +59,7 @@ pub(super) async fn check(
     Query(query): Query<CheckQuery>,
 ) -> Result<(StoreHeaders, Json<LogCheck>), Problem> {
     let partitions = state.log.store().partitions;
-    if !(0..partitions).contains(&partition) {
+    if !partitions.contains(partition) {
         return Err(no_partition(partitions));
     }
     let cursor = query.cursor.as_deref().map(str::parse::<Cursor>).transpose();

@@ -8,6 +8,7 @@ pub(super) use passbook_shared::http::documented::Responses;
 use passbook_shared::http::documented::responses;
 use passbook_shared::http::limits::{self, Limits};
 use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
 use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -110,7 +111,11 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         CommandError::Overloaded,
         CommandError::OutcomeUnknown,
         CommandError::StoreUnavailable(passbook_shared::store_error::EXAMPLE.into()),
-        CommandError::LogIsBehind { partition: 3, log_position: 1_042, topic_position: 1_057 },
+        CommandError::LogIsBehind {
+            partition: Partition::new(3),
+            log_position: 1_042,
+            topic_position: 1_057,
+        },
         CommandError::Internal,
     ];
     let before = [Problem::malformed(malformed, detail), command_headers::key_missing(key)];

@@ -11,7 +11,7 @@ use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -104,7 +104,7 @@ pub(super) async fn events(
         usize::try_from(query.limit.map_or(DEFAULT_LIMIT, QueryInt::get)).unwrap_or(usize::MAX);
     if let Some(partition) = query.partition {
         only_with_partition(&query)?;
-        let partition = partition_number(partition, partitions)?;
+        let partition = partition_number(partition.get(), partitions)?;
         let after = query.after.map_or(0, QueryInt::get);
         let page = event_stream::page(
             state,
@@ -150,15 +150,14 @@ fn only_with_partition(query: &EventsQuery) -> Result<(), Problem> {
     })
 }
 
-fn partition_number(asked: QueryInt<0, 999>, partitions: Partition) -> Result<Partition, Problem> {
-    let partition =
-        Partition::try_from(asked.get()).ok().filter(|partition| *partition < partitions);
+fn partition_number(asked: i64, partitions: PartitionCount) -> Result<Partition, Problem> {
+    let partition = usize::try_from(asked).ok().and_then(|index| partitions.all().nth(index));
     partition.ok_or_else(|| no_partition(partitions))
 }
 
 /// Returns 400 for a partition that the log does not have.
-pub(super) fn no_partition(partitions: Partition) -> Problem {
-    Problem::malformed("partition", format!("the log has partitions 0 to {}", partitions - 1))
+pub(super) fn no_partition(partitions: PartitionCount) -> Problem {
+    Problem::malformed("partition", format!("the log has partitions 0 to {}", partitions.last()))
 }
 
 fn event_types() -> Object {
@@ -181,7 +180,7 @@ fn cursor() -> Object {
 }
 
 /// Adds the log's number of partitions to the OpenAPI document.
-pub(super) fn document_partitions(document: &mut OpenApi, partitions: Partition) {
+pub(super) fn document_partitions(document: &mut OpenApi, partitions: PartitionCount) {
     let parameters =
         document.paths.paths.get_mut(PATH).and_then(|path| path.get.as_mut()?.parameters.as_mut());
     for parameter in parameters.into_iter().flatten() {
@@ -189,7 +188,7 @@ pub(super) fn document_partitions(document: &mut OpenApi, partitions: Partition)
             parameter
             && name == "partition"
         {
-            schema.maximum = Some(i64::from(partitions - 1).into());
+            schema.maximum = Some((i64::from(partitions.get()) - 1).into());
         }
     }
 }

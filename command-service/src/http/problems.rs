@@ -178,7 +178,7 @@ pub(super) fn undecided(error: &CommandError) -> Problem {
                  operator must accept the restore first. This command changed nothing"
             );
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "log_is_behind", detail)
-                .with("partition", *partition)
+                .with("partition", partition.get())
                 .with("log_position", *log_position)
                 .with("topic_position", *topic_position)
                 .retry_after(LOG_IS_BEHIND_RETRY)

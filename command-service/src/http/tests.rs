@@ -10,7 +10,7 @@ use passbook_shared::config::{KafkaConfig, KafkaOptions};
 use passbook_shared::health::Health;
 use passbook_shared::http::limits::HttpConfig;
 use passbook_shared::http::server;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -33,7 +33,7 @@ use crate::restore::desk::Desk;
 use crate::restore::standing::tests::forked;
 use crate::writes::Writes;
 
-const PARTITIONS: Partition = 4;
+const PARTITIONS: PartitionCount = PartitionCount::new(4);
 const ACCOUNT: Uuid = Uuid::from_u128(1);
 /// Time that a command waits for Postgres.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ pub(crate) fn app(tasks: &mut Tasks, require_idempotency_key: bool) -> App {
     let connect: PgConnectOptions = "postgres://nobody@127.0.0.1:1/nothing".parse().unwrap();
     let pool = PgPoolOptions::new().acquire_timeout(PATIENCE).connect_lazy_with(connect.clone());
     let store = Store { store_id: Uuid::max(), partitions: PARTITIONS, opened_by_key_alone: false };
-    let (standing, clock) = (forked([3]), LogClock::new(PARTITIONS, at(0)));
+    let (standing, clock) = (forked([PARTITIONS.last()]), LogClock::new(PARTITIONS, at(0)));
     let snapshots = Snapshots::only_read(SnapshotKey::random());
     let deps = LaneDeps {
         partitions: PARTITIONS,

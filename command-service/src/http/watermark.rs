@@ -61,7 +61,7 @@ pub(super) async fn watermark(
     Body(request): Body<WatermarkRequest>,
 ) -> Result<(StoreHeaders, Json<Watermark>), Problem> {
     let partitions = state.log.store().partitions;
-    if !(0..partitions).contains(&partition) {
+    if !partitions.contains(partition) {
         return Err(no_partition(partitions));
     }
     let number = state

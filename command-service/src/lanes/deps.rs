@@ -1,6 +1,6 @@
 //! Parts of the service that lanes work with.
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 
@@ -14,7 +14,7 @@ use crate::writes::Writes;
 #[derive(Debug, Clone)]
 pub struct LaneDeps {
     /// Number of partitions of the log.
-    pub partitions: Partition,
+    pub partitions: PartitionCount,
     /// Time of the log.
     pub clock: LogClock,
     /// Connections for reading the log before a command queues.

@@ -1,6 +1,6 @@
 //! Access of one batch to the log.
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use sqlx::PgConnection;
 
 use super::snapshots::Snapshots;
@@ -11,7 +11,7 @@ use super::state_cache::CacheGuard;
 pub(crate) struct LogAccess<'a> {
     pub(crate) connection: &'a mut PgConnection,
     /// Number of partitions of the log.
-    pub(crate) partitions: Partition,
+    pub(crate) partitions: PartitionCount,
     pub(crate) snapshots: &'a Snapshots,
     pub(crate) caches: &'a mut CacheGuard,
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use passbook_shared::difference::{Difference, DifferenceKind, Findings};
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
@@ -49,13 +49,13 @@ pub struct CheckedPage {
 #[derive(Debug, Clone)]
 pub struct Checker {
     database: PgConnectOptions,
-    partitions: Partition,
+    partitions: PartitionCount,
     turn: Arc<Semaphore>,
 }
 
 impl Checker {
     /// Creates a checker of a log with the given number of partitions.
-    pub fn new(database: PgConnectOptions, partitions: Partition) -> Self {
+    pub fn new(database: PgConnectOptions, partitions: PartitionCount) -> Self {
         Self { database, partitions, turn: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
@@ -96,7 +96,7 @@ impl Checker {
 
 struct PageCheck {
     connection: PgConnection,
-    partitions: Partition,
+    partitions: PartitionCount,
     partition: Partition,
     result: CheckedPage,
 }
@@ -154,7 +154,7 @@ impl PageCheck {
         };
         tables.compare(&mut folds, from, to).await?;
         self.result.accounts += folds.len() as u64;
-        let transfers = Cursor::Transfer(self.transfers_from(self.partition));
+        let transfers = Cursor::Transfer(self.transfers_from(self.partition.index()));
         self.result.next = Some(next(to).map_or(transfers, Cursor::Account));
         Ok(())
     }
@@ -201,20 +201,19 @@ impl PageCheck {
         Ok(())
     }
 
-    /// Returns the first transfer id that is checked with a partition. Partitions have equal shares
-    /// of the id space.
-    fn transfers_from(&self, partition: Partition) -> Uuid {
-        let (partition, partitions) =
-            (i128::from(partition).unsigned_abs(), i128::from(self.partitions).unsigned_abs());
-        Uuid::from_u128(u128::MAX / partitions.max(1) * partition)
+    /// Returns the first transfer id that is checked with a partition, by its index. Partitions have
+    /// equal shares of the id space.
+    fn transfers_from(&self, index: usize) -> Uuid {
+        let share = u128::MAX / u128::from(self.partitions.get());
+        Uuid::from_u128(share * index as u128)
     }
 
     /// Checks that every transfer row has its event.
     async fn transfers(&mut self, from: Uuid, limit: usize) -> Result<(), sqlx::Error> {
-        let to = if self.partition + 1 == self.partitions {
+        let to = if self.partition == self.partitions.last() {
             Uuid::max()
         } else {
-            Uuid::from_u128(self.transfers_from(self.partition + 1).as_u128() - 1)
+            Uuid::from_u128(self.transfers_from(self.partition.index() + 1).as_u128() - 1)
         };
         let last = derived_tables::transfers(
             &mut self.connection,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -33,8 +33,8 @@ struct Readings {
 
 impl LogClock {
     /// Creates the clock of a log with the given number of partitions, set to `now`.
-    pub fn new(partitions: Partition, now: Timestamp) -> Self {
-        let newest = (0..partitions).map(|_| AtomicI64::new(i64::MIN)).collect();
+    pub fn new(partitions: PartitionCount, now: Timestamp) -> Self {
+        let newest = partitions.all().map(|_| AtomicI64::new(i64::MIN)).collect();
         Self(Arc::new(Readings {
             started: Instant::now(),
             base: AtomicI64::new(now.as_micros()),
@@ -43,7 +43,7 @@ impl LogClock {
     }
 
     /// Creates the clock, set to Postgres's time.
-    pub async fn read(pool: &PgPool, partitions: Partition) -> sqlx::Result<Self> {
+    pub async fn read(pool: &PgPool, partitions: PartitionCount) -> sqlx::Result<Self> {
         Ok(Self::new(partitions, postgres_time(pool).await?))
     }
 
@@ -103,7 +103,7 @@ impl LogClock {
     }
 
     fn newest(&self, partition: Partition) -> Option<&AtomicI64> {
-        self.0.newest.get(usize::try_from(partition).ok()?)
+        self.0.newest.get(partition.index())
     }
 
     fn elapsed(&self) -> i64 {
@@ -123,11 +123,11 @@ mod tests {
     fn a_partition_s_time_is_bounded_by_its_own_newest_event_only() {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let ahead: Timestamp = "2026-01-01T01:00:00Z".parse().unwrap();
-        let clock = LogClock::new(2, start);
-        clock.recorded(1, ahead);
-        clock.recorded(1, start);
-        clock.recorded(9, ahead);
-        assert!(clock.now_in(0) >= start && clock.now_in(0) < ahead);
-        assert_eq!((clock.now_in(1), clock.now()), (ahead, ahead));
+        let clock = LogClock::new(PartitionCount::new(2), start);
+        clock.recorded(Partition::new(1), ahead);
+        clock.recorded(Partition::new(1), start);
+        clock.recorded(Partition::new(9), ahead);
+        assert!((start..ahead).contains(&clock.now_in(Partition::new(0))));
+        assert_eq!((clock.now_in(Partition::new(1)), clock.now()), (ahead, ahead));
     }
 }

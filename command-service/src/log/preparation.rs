@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passbook_shared::fault::Fault;
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::{PartitionCount, partition_of};
 use passbook_shared::store_error;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
@@ -34,7 +34,7 @@ const AT_ONCE: usize = 16;
 /// The reader of what commands need from the log. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Preparation {
-    partitions: Partition,
+    partitions: PartitionCount,
     pool: PgPool,
     snapshots: Snapshots,
     patience: Duration,
@@ -44,7 +44,7 @@ pub(crate) struct Preparation {
 impl Preparation {
     /// Creates a reader for a log of `partitions` partitions, which gives up after `patience`.
     pub(crate) fn new(
-        partitions: Partition,
+        partitions: PartitionCount,
         pool: PgPool,
         snapshots: Snapshots,
         patience: Duration,

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ pub(crate) struct Timelines {
 }
 
 impl PreparedCommand {
-    pub(crate) fn new(request: CommandRequest, partitions: Partition) -> Self {
+    pub(crate) fn new(request: CommandRequest, partitions: PartitionCount) -> Self {
         let partition = partition_of(request.account_id, partitions);
         let receiver = request.command.needs().receiver;
         Self {

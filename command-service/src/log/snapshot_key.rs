@@ -81,7 +81,7 @@ impl SnapshotKey {
         let Signed { partition, account_id, version, position, state_version, state } = signed;
         // All parts but the last have a fixed length, so the concatenation is unambiguous.
         Hmac::clone(&self.keyed)
-            .chain_update(partition.to_be_bytes())
+            .chain_update(partition.get().to_be_bytes())
             .chain_update(account_id.as_bytes())
             .chain_update(version.to_be_bytes())
             .chain_update(position.to_be_bytes())
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn every_part_of_a_snapshot_is_authenticated() {
         let key = SnapshotKey::new(b"a secret");
-        let (partition, account_id) = (3, Uuid::from_u128(7));
+        let (partition, account_id) = (Partition::new(3), Uuid::from_u128(7));
         let signed = Signed {
             partition,
             account_id,
@@ -112,7 +112,7 @@ mod tests {
         );
         assert!(mac.starts_with(key.id()));
         let altered = [
-            Signed { partition: 4, ..signed },
+            Signed { partition: Partition::new(4), ..signed },
             Signed { account_id: Uuid::from_u128(8), ..signed },
             Signed { version: 501, ..signed },
             Signed { position: 901, ..signed },

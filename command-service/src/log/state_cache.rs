@@ -75,7 +75,7 @@ impl StateCaches {
 
     /// Returns the index of a partition's cache.
     pub(crate) fn index_of(&self, partition: Partition) -> usize {
-        usize::from(partition.unsigned_abs()) % self.caches.len()
+        partition.index() % self.caches.len()
     }
 
     /// Locks the caches of partitions.

@@ -1,7 +1,7 @@
 //! Identity of the store and its number of partitions. The owner of the schema creates the store.
 
 use anyhow::{Context, bail};
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use passbook_shared::schema::Schema;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{Connection, PgConnection, Row};
@@ -16,16 +16,13 @@ pub const SCHEMA: Schema = Schema {
     internal: &[],
 };
 
-/// Default number of partitions of a new store.
-pub const DEFAULT_PARTITIONS: Partition = 12;
-
 /// Description of a store, which never changes after its creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Store {
     /// Id of the store, contained in every record of the topic.
     pub store_id: Uuid,
     /// Number of partitions of the log and of the topic.
-    pub partitions: Partition,
+    pub partitions: PartitionCount,
     /// True if the store may have accounts whose ids an earlier build derived from the idempotency
     /// key alone.
     pub opened_by_key_alone: bool,
@@ -40,12 +37,12 @@ pub struct Store {
 pub async fn prepare(
     owner: &PgConnectOptions,
     role: &str,
-    partitions: Option<Partition>,
+    partitions: Option<PartitionCount>,
 ) -> anyhow::Result<Store> {
     let mut connection = SCHEMA.own(owner).await?;
     SCHEMA.migrate(&mut connection).await?;
     // Does nothing if there is a store, so the store is read in any case.
-    make(&mut connection, partitions.unwrap_or(DEFAULT_PARTITIONS)).await?;
+    make(&mut connection, partitions.unwrap_or(PartitionCount::DEFAULT)).await?;
     let store = find(&mut connection).await?.context("the store has disappeared")?;
     if let Some(asked) = partitions.filter(|asked| *asked != store.partitions) {
         bail!(
@@ -59,7 +56,7 @@ pub async fn prepare(
     Ok(store)
 }
 
-async fn make(owner: &mut PgConnection, partitions: Partition) -> anyhow::Result<()> {
+async fn make(owner: &mut PgConnection, partitions: PartitionCount) -> anyhow::Result<()> {
     // One statement inserts both, so that every store has its heads.
     sqlx::query(
         "WITH made AS (

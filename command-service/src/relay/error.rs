@@ -1,7 +1,7 @@
 //! Errors that end a session of the relay.
 
 use passbook_shared::epoch::Epoch;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use rdkafka::error::KafkaError;
 use thiserror::Error;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ pub(crate) enum RelayError {
         "topic `{topic}` has {found} partitions, the log has {expected}, and Kafka cannot remove \
          partitions. Nothing is published. Give this store its own topic (KAFKA_TOPIC)"
     )]
-    TooManyPartitions { topic: String, found: usize, expected: Partition },
+    TooManyPartitions { topic: String, found: usize, expected: PartitionCount },
     #[error("topic `{topic}` cannot be created or extended: {reason}")]
     Topic { topic: String, reason: String },
 }

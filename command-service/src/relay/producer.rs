@@ -94,8 +94,7 @@ impl Producer {
         epoch: Epoch,
         linger_ms: u32,
     ) -> Result<Self, RelayError> {
-        let partitions = usize::from(store.partitions.unsigned_abs());
-        let zeros = || (0..partitions).map(|_| AtomicI64::new(0)).collect();
+        let zeros = || store.partitions.all().map(|_| AtomicI64::new(0)).collect();
         let deliveries = Arc::new(Deliveries {
             acknowledged: zeros(),
             ends: zeros(),
@@ -119,7 +118,7 @@ impl Producer {
             store_id: store.store_id,
             epoch,
             document: Vec::with_capacity(1024),
-            sent: vec![0; partitions],
+            sent: vec![0; store.partitions.get().into()],
             progress: (0, Instant::now()),
         })
     }
@@ -127,7 +126,7 @@ impl Producer {
     /// Sets the position up to which the topic already holds a partition, and the offset at which
     /// it ends.
     pub(super) fn start_at(&mut self, partition: Partition, position: i64, offset: i64) {
-        let index = usize::from(partition.unsigned_abs());
+        let index = partition.index();
         self.sent[index] = position;
         // The partition may have been this relay's before, up to another position.
         let before = self.deliveries.acknowledged[index].swap(position, Ordering::AcqRel);
@@ -137,11 +136,11 @@ impl Producer {
 
     /// Returns the offset after the last known record of a partition.
     pub(super) fn end(&self, partition: Partition) -> i64 {
-        self.deliveries.ends[usize::from(partition.unsigned_abs())].load(Ordering::Acquire)
+        self.deliveries.ends[partition.index()].load(Ordering::Acquire)
     }
 
     pub(super) fn acknowledged(&self, partition: Partition) -> i64 {
-        self.deliveries.acknowledged[usize::from(partition.unsigned_abs())].load(Ordering::Acquire)
+        self.deliveries.acknowledged[partition.index()].load(Ordering::Acquire)
     }
 
     /// Enqueues an event in librdkafka; waits while the queue is full.
@@ -169,7 +168,7 @@ impl Producer {
             Self::check_progress(&self.deliveries, &self.sent, &mut self.progress)?;
             tokio::time::sleep(FULL_PAUSE).await;
         }
-        self.sent[usize::from(event.position.partition.unsigned_abs())] = event.position.number;
+        self.sent[event.position.partition.index()] = event.position.number;
         Ok(())
     }
 

@@ -156,7 +156,12 @@ impl Reader {
             }
             Err(error) => {
                 passed_over.unreadable += 1;
-                tracing::debug!(partition, offset, error, "a record of the topic is not an event");
+                tracing::debug!(
+                    partition = partition.get(),
+                    offset,
+                    error,
+                    "a record of the topic is not an event"
+                );
             }
         }
         Seen::Other

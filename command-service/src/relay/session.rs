@@ -120,5 +120,5 @@ impl<'a> Session<'a> {
 }
 
 fn head_of(heads: &[i64], partition: Partition) -> i64 {
-    heads.get(usize::from(partition.unsigned_abs())).copied().unwrap_or_default()
+    heads.get(partition.index()).copied().unwrap_or_default()
 }

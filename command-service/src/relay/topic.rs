@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use passbook_shared::config::KafkaConfig;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
     TopicReplication, TopicResult,
@@ -36,7 +36,7 @@ const UNLIMITED_RETENTION: [(&str, &str); 3] =
 pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), RelayError> {
     let expected = store.partitions;
     let found = count_partitions(kafka.clone()).await?;
-    match found.cmp(&usize::from(expected.unsigned_abs())) {
+    match found.cmp(&usize::from(expected.get())) {
         Ordering::Equal => Ok(()),
         Ordering::Greater => {
             Err(RelayError::TooManyPartitions { topic: kafka.kafka_topic.clone(), found, expected })
@@ -44,7 +44,7 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
         Ordering::Less if found == 0 => create(kafka, expected).await,
         Ordering::Less => {
             // First, because Kafka cannot remove partitions again.
-            is_not_foreign(kafka.clone(), store.store_id, (0..expected).take(found).collect())
+            is_not_foreign(kafka.clone(), store.store_id, expected.all().take(found).collect())
                 .await?;
             grow(kafka, found, expected).await
         }
@@ -77,17 +77,22 @@ async fn is_not_foreign(
     tokio::task::spawn_blocking(look).await?
 }
 
-async fn create(kafka: &KafkaConfig, partitions: Partition) -> Result<(), RelayError> {
+async fn create(kafka: &KafkaConfig, partitions: PartitionCount) -> Result<(), RelayError> {
     let topic = &kafka.kafka_topic;
-    tracing::info!(topic, partitions, "creating the topic");
-    let new = NewTopic::new(topic, partitions.into(), TopicReplication::Fixed(BROKER_DEFAULT));
+    tracing::info!(topic, partitions = partitions.get(), "creating the topic");
+    let new =
+        NewTopic::new(topic, partitions.get().into(), TopicReplication::Fixed(BROKER_DEFAULT));
     let new = UNLIMITED_RETENTION.iter().fold(new, |new, (name, value)| new.set(name, value));
     created(topic, admin(kafka)?.create_topics([&new], &options()).await?)
 }
 
-async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Result<(), RelayError> {
+async fn grow(
+    kafka: &KafkaConfig,
+    found: usize,
+    partitions: PartitionCount,
+) -> Result<(), RelayError> {
     let topic = &kafka.kafka_topic;
-    tracing::info!(topic, found, partitions, "adding partitions to the topic");
+    tracing::info!(topic, found, partitions = partitions.get(), "adding partitions to the topic");
     let admin = admin(kafka)?;
     let kept = AlterConfig::new(ResourceSpecifier::Topic(topic));
     let kept = UNLIMITED_RETENTION.iter().fold(kept, |kept, (name, value)| kept.set(name, value));
@@ -99,7 +104,7 @@ async fn grow(kafka: &KafkaConfig, found: usize, partitions: Partition) -> Resul
             reason: code.to_string(),
         })?;
     }
-    let wanted = usize::from(partitions.unsigned_abs());
+    let wanted = usize::from(partitions.get());
     created(topic, admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await?)
 }
 

@@ -87,14 +87,11 @@ pub(super) async fn survey(
         restores::restores_by_partition(&mut *connection).await?,
     )?;
     let (mut ends, mut latest) = (BTreeMap::new(), epoch);
-    for partition in 0..store.partitions {
+    for partition in store.partitions.all() {
         let end = tail.of(&mut *connection, partition).await?;
         latest = latest.max(end.judged.latest).max(end.judged.announced);
         if let Some(found) = &end.judged.fork {
-            let head = feed::heads(&mut *connection)
-                .await?
-                .get(usize::from(partition.unsigned_abs()))
-                .copied();
+            let head = feed::heads(&mut *connection).await?.get(partition.index()).copied();
             restores::note_fork(
                 &mut *connection,
                 epoch,

@@ -19,7 +19,8 @@ fn a_refused_batch_is_remembered_until_one_is_accepted() {
 
 #[test]
 fn a_failing_check_names_the_partition_the_reason_and_the_last_success() {
-    let reason = failing(3, &sqlx::Error::PoolTimedOut, Duration::from_millis(4_900));
+    let reason =
+        failing(Partition::new(3), &sqlx::Error::PoolTimedOut, Duration::from_millis(4_900));
     let expected = "events cannot be appended (checked on partition 3): Postgres does not \
                     answer in time. The last success was 4 s ago";
     assert_eq!(reason, expected);

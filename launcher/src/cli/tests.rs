@@ -101,7 +101,7 @@ fn the_broker_creates_the_given_topics() {
     let default = broker(&[]);
     assert_eq!(
         (default.topics.as_slice(), default.partitions),
-        (&["passbook.events".to_owned()][..], 12)
+        (&["passbook.events".to_owned()][..], PartitionCount::DEFAULT)
     );
     assert_eq!((default.port, default.end.until_stdin_closes), (None, false));
     let given = broker(&[
@@ -115,7 +115,7 @@ fn the_broker_creates_the_given_topics() {
         "--until-stdin-closes",
     ]);
     assert_eq!(given.topics, ["a", "b"]);
-    assert_eq!((given.partitions, given.port), (3, Some(9_092)));
+    assert_eq!((given.partitions, given.port), (PartitionCount::new(3), Some(9_092)));
     assert!(given.end.until_stdin_closes);
     for bad in ["0", "1001"] {
         assert!(parse(&["broker", "--partitions", bad]).is_err(), "{bad}");

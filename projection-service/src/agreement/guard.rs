@@ -165,9 +165,8 @@ impl Guard {
             if !ours.contains(&partition) {
                 continue;
             }
-            let confirmed = confirmed
-                .remove(&partition)
-                .unwrap_or(Confirmed { partition, ..Confirmed::default() });
+            let none = Confirmed { partition, position: 0, event_id: None, store_epoch: 0 };
+            let confirmed = confirmed.remove(&partition).unwrap_or(none);
             let suspect = self.suspects.lock().remove(&partition);
             let is_confirmed = checkpoint.position == confirmed.position
                 && checkpoint.event_id == confirmed.event_id;
@@ -231,7 +230,7 @@ impl Guard {
                 metrics::corrected(from - common);
                 if common < from {
                     tracing::warn!(
-                        partition,
+                        partition = partition.get(),
                         from,
                         common,
                         to,

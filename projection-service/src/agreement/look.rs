@@ -145,7 +145,7 @@ impl Look<'_> {
         let upper = kept.map(|kept| kept.position).min().map_or(views, |kept| kept.min(views));
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };
         tracing::info!(
-            partition,
+            partition = partition.get(),
             epoch = store.epoch,
             views,
             upper,

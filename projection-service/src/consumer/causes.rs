@@ -144,8 +144,8 @@ mod tests {
         );
         causes.said(&KafkaError::MessageConsumption(RDKafkaErrorCode::NotImplemented), "");
         assert!(causes.last().unwrap().contains("compression.type"));
-        assert!(!causes.is_given(3));
-        causes.give(Some(vec![3]));
-        assert!(causes.is_given(3) && !causes.is_given(4));
+        assert!(!causes.is_given(Partition::new(3)));
+        causes.give(Some(vec![Partition::new(3)]));
+        assert!(causes.is_given(Partition::new(3)) && !causes.is_given(Partition::new(4)));
     }
 }

@@ -137,7 +137,7 @@ fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, Strin
 #[cfg(test)]
 mod tests {
     use passbook_shared::cloud_event;
-    use passbook_shared::partition::Partition;
+    use passbook_shared::partition::{Partition, PartitionCount};
     use passbook_shared::position::Position;
     use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
     use serde_json::value::RawValue;
@@ -145,21 +145,16 @@ mod tests {
 
     use super::*;
 
-    const SOURCE: Source = Source { store_id: Uuid::from_u128(9), partitions: 12 };
+    const SOURCE: Source =
+        Source { store_id: Uuid::from_u128(9), partitions: PartitionCount::DEFAULT };
 
-    fn document(
-        store: u128,
-        partition: Partition,
-        account_id: Uuid,
-        number: i64,
-        epoch: i32,
-    ) -> Vec<u8> {
+    fn document(store: u128, partition: u8, account_id: Uuid, number: i64, epoch: i32) -> Vec<u8> {
         let event = RecordedEvent {
             event_id: Uuid::from_u128(1),
             account_id,
             event_type: "MoneyDeposited".to_owned(),
             version: 2,
-            position: Position { partition, number },
+            position: Position { partition: Partition::new(partition), number },
             schema_version: 1,
             recorded_at: "2026-11-24T12:00:00Z".parse().unwrap(),
             data: RawValue::from_string(r#"{"amount":1}"#.to_owned()).unwrap(),
@@ -173,16 +168,16 @@ mod tests {
         document
     }
 
-    fn account_of(partition: Partition) -> Uuid {
+    fn account_of(partition: u8) -> Uuid {
         (1..)
             .map(Uuid::from_u128)
-            .find(|id| partition_of(*id, SOURCE.partitions) == partition)
+            .find(|id| partition_of(*id, SOURCE.partitions) == Partition::new(partition))
             .unwrap()
     }
 
     fn flaw(document: &[u8], accepted: &Accepted) -> Option<Flaw> {
         let log = OurLog { source: SOURCE, accepted: accepted.clone() };
-        judge(&Record::read(3, Some(0), document), &log).err().map(|(flaw, _)| flaw)
+        judge(&Record::read(Partition::new(3), Some(0), document), &log).err().map(|(flaw, _)| flaw)
     }
 
     #[test]
@@ -210,7 +205,7 @@ mod tests {
     fn a_record_is_used_only_if_no_accepted_restore_gave_it_up() {
         let accepted = Accepted {
             epoch: 2,
-            by_partition: [(3, [(1, 6), (2, 8)].into_iter().collect())].into(),
+            by_partition: [(Partition::new(3), [(1, 6), (2, 8)].into_iter().collect())].into(),
         };
         let flaw = |number, epoch| flaw(&document(9, 3, account_of(3), number, epoch), &accepted);
         for (number, epoch) in [(6, 0), (8, 1), (9, 2)] {

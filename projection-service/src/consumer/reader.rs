@@ -215,7 +215,7 @@ impl Reader {
             None => true,
             Some(Alarm::Trimmed(partition)) => {
                 tracing::warn!(
-                    partition,
+                    partition = partition.get(),
                     "the topic lost unread records: reading them from the log"
                 );
                 self.deliver(consumer, Message::Trimmed { epoch: self.epoch, partition });

@@ -111,9 +111,9 @@ impl Stalled {
 mod tests {
     use super::*;
 
-    fn at(partition: Partition, position: i64) -> Checkpoint {
+    fn at(partition: u8, position: i64) -> Checkpoint {
         Checkpoint {
-            partition,
+            partition: Partition::new(partition),
             position,
             epoch: 0,
             kafka_offset: None,
@@ -126,15 +126,16 @@ mod tests {
     fn only_what_stands_with_something_to_apply_has_stalled() {
         let mut stalled = Stalled::new(Duration::from_secs(30));
         let begin = Instant::now();
-        let mut look = |seconds, positions: [i64; 3], behind: &[Partition]| {
+        let mut look = |seconds, positions: [i64; 3], behind: &[usize]| {
             let checkpoints: Vec<Checkpoint> =
                 (0..).zip(positions).map(|(p, position)| at(p, position)).collect();
             let now = begin + Duration::from_secs(seconds);
-            let stalls = stalled
-                .note(now, &checkpoints, |checkpoint| behind.contains(&checkpoint.partition));
+            let stalls = stalled.note(now, &checkpoints, |checkpoint| {
+                behind.contains(&checkpoint.partition.index())
+            });
             stalls
                 .iter()
-                .map(|stall| (stall.partition, stall.position, stall.age.as_secs()))
+                .map(|stall| (stall.partition.index(), stall.position, stall.age.as_secs()))
                 .collect::<Vec<_>>()
         };
         assert!(look(0, [5, 5, 5], &[]).is_empty());

@@ -149,7 +149,7 @@ mod tests {
         let health = Health::default();
         let mut unusable = Unusable::new(health.clone());
         let now = Instant::now();
-        unusable.note(3, 7, Flaw::UnknownEpoch, "of epoch 1".to_owned(), now);
+        unusable.note(Partition::new(3), 7, Flaw::UnknownEpoch, "of epoch 1".to_owned(), now);
         assert_eq!(
             (unusable.next_look(), health.checks()[CHECK].state),
             (Some(now + DOUBTED), CheckState::Ok)
@@ -157,7 +157,13 @@ mod tests {
         unusable.trust();
         assert_eq!(unusable.next_look(), None);
         for offset in 8..10 {
-            unusable.note(3, offset, Flaw::UnknownEpoch, "of epoch 9".to_owned(), now);
+            unusable.note(
+                Partition::new(3),
+                offset,
+                Flaw::UnknownEpoch,
+                "of epoch 9".to_owned(),
+                now,
+            );
         }
         unusable.look(now + DOUBTED);
         let reason = health.checks()[CHECK].reason.clone().unwrap_or_default();
@@ -171,7 +177,7 @@ mod tests {
         let reason = || health.checks()[CHECK].reason.clone().unwrap_or_default();
         let now = Instant::now();
         for offset in 0..1_000 {
-            unusable.note(3, offset, Flaw::Undecodable, "no JSON".to_owned(), now);
+            unusable.note(Partition::new(3), offset, Flaw::Undecodable, "no JSON".to_owned(), now);
         }
         assert!(
             reason().contains("undecodable 1)") && reason().contains("offset 0 of partition 3"),

@@ -4,6 +4,7 @@
 pub(super) use passbook_shared::http::documented::Responses;
 use passbook_shared::http::documented::responses;
 use passbook_shared::http::problem::{FieldError, Problem};
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
@@ -50,9 +51,13 @@ pub(super) fn account_problems(own: impl IntoIterator<Item = Problem>) -> Respon
 
 /// Documents the problems of a query of many accounts that may wait for a position.
 pub(super) fn list_problems() -> Responses {
-    let wanted = Position { partition: 3, number: 1042 };
+    let wanted = Position { partition: Partition::new(3), number: 1042 };
     let behind = problems::views_behind(Position { number: 1041, ..wanted }, wanted);
-    problems([problems::no_partition(99, 11), behind, problems::log_unavailable()])
+    problems([
+        problems::no_partition(Partition::new(99), Partition::new(11)),
+        behind,
+        problems::log_unavailable(),
+    ])
 }
 
 /// Documents the problems that every query can have, and those of one query.

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use futures_util::future::try_join_all;
 use passbook_shared::http::headers::prefer_wait;
 use passbook_shared::http::problem::Problem;
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::timestamp::Timestamp;
 use tokio::time::Instant;
@@ -67,8 +67,9 @@ impl AppState {
         let Some(moment) = moment else { return Ok(()) };
         let deadline = Instant::now() + prefer_wait(headers);
         let checkpoints = self.views.read(checkpoints::all).await?;
-        let partitions = 0..self.partitions(&checkpoints).await?;
+        let partitions = self.partitions(&checkpoints).await?;
         let recorded = partitions
+            .all()
             .map(|partition| self.is_recorded_in(deadline, &checkpoints, partition, moment));
         match try_join_all(recorded).await?.into_iter().all(|is_recorded| is_recorded) {
             true => Ok(()),
@@ -116,10 +117,10 @@ impl AppState {
     }
 
     /// Returns the number of partitions. Asks the log if the topic was never read.
-    async fn partitions(&self, checkpoints: &[Checkpoint]) -> Result<Partition, Problem> {
-        match Partition::try_from(checkpoints.len()) {
-            Ok(known) if known > 0 => Ok(known),
-            Ok(_) | Err(_) => Ok(log_queries::query(self.log.feed.source()).await?.partitions),
+    async fn partitions(&self, checkpoints: &[Checkpoint]) -> Result<PartitionCount, Problem> {
+        match PartitionCount::try_from(checkpoints.len()) {
+            Ok(known) => Ok(known),
+            Err(_) => Ok(log_queries::query(self.log.feed.source()).await?.partitions),
         }
     }
 }

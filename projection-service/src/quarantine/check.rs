@@ -100,6 +100,7 @@ fn describe(quarantined: &QuarantinedRecord) -> String {
 #[cfg(test)]
 mod tests {
     use passbook_shared::health::CheckState;
+    use passbook_shared::partition::Partition;
     use uuid::Uuid;
 
     use super::*;
@@ -129,7 +130,7 @@ mod tests {
     fn a_line_names_the_partition_the_offset_the_account_and_the_reason() {
         let account = Uuid::from_u128(7);
         let quarantined = QuarantinedRecord {
-            partition: 3,
+            partition: Partition::new(3),
             position: Some(17),
             kafka_offset: Some(21),
             published_at: None,

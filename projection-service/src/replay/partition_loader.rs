@@ -100,12 +100,17 @@ impl<'a> PartitionLoader<'a> {
     }
 
     async fn take(&mut self, record: Record) -> Result<(), ReplayError> {
-        let (partition, offset) = (self.partition, record.offset);
+        let offset = record.offset;
         match self.intake.offer_up_to(record, self.target) {
             Offer::Accepted | Offer::Skipped | Offer::Repeated => {}
             Offer::Unusable(flaw, reason) => {
                 metrics::unusable(flaw.as_str(), 1);
-                tracing::debug!(partition, offset, reason, "a record of the topic is unusable");
+                tracing::debug!(
+                    partition = self.partition.get(),
+                    offset,
+                    reason,
+                    "a record of the topic is unusable"
+                );
             }
             Offer::Contradicting(_) => self.contradicted = true,
             Offer::Hole(hole, record) => {

@@ -7,6 +7,7 @@
 //! from the live generation is rebuilt from the log.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use passbook_shared::partition::PartitionCount;
 use sqlx::{Connection, PgConnection};
 
 use super::error::ReplayError;
@@ -128,11 +129,9 @@ impl<'a> Rebuild<'a> {
         for pass in 1.. {
             let mut live = generations::connect_live(&self.deps.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
-            checkpoints::ensure(
-                &mut self.building,
-                i16::try_from(targets.len()).unwrap_or(i16::MAX),
-            )
-            .await?;
+            if let Ok(partitions) = PartitionCount::try_from(targets.len()) {
+                checkpoints::ensure(&mut self.building, partitions).await?;
+            }
             self.progress.set_total(targets.values().sum());
             let standing = checkpoints::all(&mut self.building).await?;
             let behind: Vec<(Checkpoint, i64)> = standing

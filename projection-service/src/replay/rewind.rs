@@ -47,7 +47,7 @@ pub(super) async fn partitions(
     for (partition, back) in back {
         if !one_partition(deps, progress, &mut live, &log, *partition, *back, false).await? {
             tracing::warn!(
-                partition,
+                partition = partition.get(),
                 "the topic has other events than the log: reading them from the log"
             );
             one_partition(deps, progress, &mut live, &log, *partition, *back, true).await?;
@@ -91,7 +91,7 @@ async fn one_partition(
     }
     transaction.commit().await?;
     tracing::info!(
-        partition,
+        partition = partition.get(),
         from = back.position,
         to = before.position,
         "events were applied again"

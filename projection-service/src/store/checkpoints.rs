@@ -1,19 +1,19 @@
 //! Progress of each partition.
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::recorded_event::RecordedEvent;
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::checkpoint::Checkpoint;
 
 /// Creates the missing checkpoints of a topic with `partitions` partitions.
-pub async fn ensure(connection: &mut PgConnection, partitions: Partition) -> sqlx::Result<()> {
+pub async fn ensure(connection: &mut PgConnection, partitions: PartitionCount) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO checkpoints (partition) SELECT p FROM generate_series(0, $1 - 1) AS p
          WHERE NOT EXISTS (SELECT FROM checkpoints AS c WHERE c.partition = p)
          ON CONFLICT DO NOTHING",
     )
-    .bind(i32::from(partitions))
+    .bind(i32::from(partitions.get()))
     .execute(connection)
     .await
     .map(drop)

@@ -8,7 +8,7 @@ use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
 /// Last event of a partition that the log has confirmed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Confirmed {
     /// Partition of the log.
     pub partition: Partition,

@@ -76,10 +76,10 @@ pub fn by_offsets(
 mod tests {
     use super::*;
 
-    fn checkpoint(partition: Partition, position: i64) -> Checkpoint {
+    fn checkpoint(partition: u8, position: i64) -> Checkpoint {
         let kafka_offset = (position > 0).then_some(position);
         Checkpoint {
-            partition,
+            partition: Partition::new(partition),
             position,
             epoch: 0,
             kafka_offset,
@@ -88,19 +88,23 @@ mod tests {
         }
     }
 
-    fn committed(offsets: &[(Partition, i64, bool)]) -> BTreeMap<Partition, Committed> {
+    fn committed(offsets: &[(u8, i64, bool)]) -> BTreeMap<Partition, Committed> {
         offsets
             .iter()
-            .map(|(p, offset, noted)| (*p, Committed { offset: *offset, noted: *noted, begin: 0 }))
+            .map(|(partition, offset, noted)| {
+                let committed = Committed { offset: *offset, noted: *noted, begin: 0 };
+                (Partition::new(*partition), committed)
+            })
             .collect()
     }
 
     #[test]
     fn only_offsets_without_our_metadata_request_a_replay() {
         let at = [checkpoint(0, 10), checkpoint(1, 20)];
-        let asked = |offsets: &[(Partition, i64, bool)]| by_offsets(&committed(offsets), &at);
-        let back = |offsets: &[(Partition, i64)]| {
-            Some(ReplayTarget::PartitionOffsets(offsets.iter().copied().collect()))
+        let asked = |offsets: &[(u8, i64, bool)]| by_offsets(&committed(offsets), &at);
+        let back = |partition, offset| {
+            let offsets = BTreeMap::from([(Partition::new(partition), offset)]);
+            Some(ReplayTarget::PartitionOffsets(offsets))
         };
 
         assert_eq!(asked(&[]), None, "a new group, or offsets that expired");
@@ -109,11 +113,11 @@ mod tests {
         assert_eq!(asked(&[(0, 0, false), (1, 0, false)]), Some(ReplayTarget::Beginning));
         assert_eq!(
             asked(&[(0, 0, false)]),
-            back(&[(0, 0)]),
+            back(0, 0),
             "the beginning of one partition is not that of all"
         );
-        assert_eq!(asked(&[(0, 0, false), (1, 20, true)]), back(&[(0, 0)]));
-        assert_eq!(asked(&[(0, 4, false), (1, 20, false)]), back(&[(0, 4)]));
+        assert_eq!(asked(&[(0, 0, false), (1, 20, true)]), back(0, 0));
+        assert_eq!(asked(&[(0, 4, false), (1, 20, false)]), back(0, 4));
         assert_eq!(asked(&[(0, 10, false), (1, 20, false)]), None, "the current offsets");
         assert_eq!(asked(&[(0, 12, false), (1, 25, false)]), None, "a reset forward skips nothing");
     }
@@ -128,11 +132,13 @@ mod tests {
     #[test]
     fn the_beginning_of_a_truncated_topic_is_its_first_offset() {
         let at = [checkpoint(0, 10)];
-        let offset = |offset| BTreeMap::from([(0, Committed { offset, noted: false, begin: 5 })]);
+        let first = Partition::new(0);
+        let offset =
+            |offset| BTreeMap::from([(first, Committed { offset, noted: false, begin: 5 })]);
         assert_eq!(by_offsets(&offset(5), &at), Some(ReplayTarget::Beginning));
         assert_eq!(
             by_offsets(&offset(6), &at),
-            Some(ReplayTarget::PartitionOffsets(BTreeMap::from([(0, 6)])))
+            Some(ReplayTarget::PartitionOffsets(BTreeMap::from([(first, 6)])))
         );
     }
 }

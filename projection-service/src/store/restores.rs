@@ -19,7 +19,7 @@ pub struct Accepted {
 impl From<&StoreDescription> for Accepted {
     fn from(store: &StoreDescription) -> Self {
         let of = |partition| (partition, store.restores_of(partition));
-        Self { epoch: store.epoch, by_partition: (0..store.partitions).map(of).collect() }
+        Self { epoch: store.epoch, by_partition: store.partitions.all().map(of).collect() }
     }
 }
 

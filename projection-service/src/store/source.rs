@@ -1,6 +1,6 @@
 //! Store that the views are built from.
 
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::PartitionCount;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ pub struct Source {
     /// Store id, which every record carries.
     pub store_id: Uuid,
     /// Number of partitions of the log and the topic.
-    pub partitions: Partition,
+    pub partitions: PartitionCount,
 }
 
 /// Stores the source of the views, before the first event is applied.

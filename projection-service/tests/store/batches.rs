@@ -1,6 +1,7 @@
 //! Batches of one partition.
 
 use passbook_shared::event::AccountEvent;
+use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::timestamp::Timestamp;
 use projection_service::projection::{AccountState, project};
 use projection_service::store::apply::{Batch, Changed, Move, Opened, apply};
@@ -11,12 +12,14 @@ use uuid::Uuid;
 
 use crate::postgres::Database;
 
-pub(crate) const PARTITION: i16 = 3;
+pub(crate) const PARTITION: Partition = Partition::new(3);
 
 /// Returns empty views with the checkpoints of twelve partitions.
 pub(crate) async fn database() -> Database {
     let database = Database::new().await;
-    checkpoints::ensure(&mut database.pool.acquire().await.unwrap(), 12).await.unwrap();
+    checkpoints::ensure(&mut database.pool.acquire().await.unwrap(), PartitionCount::DEFAULT)
+        .await
+        .unwrap();
     database
 }
 

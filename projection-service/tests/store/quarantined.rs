@@ -2,7 +2,7 @@
 
 mod records;
 
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{PartitionCount, partition_of};
 use projection_service::quarantine::{Resolution, Unresolved, discard, retry};
 use projection_service::store::apply::{QuarantinedRecord, apply};
 use projection_service::store::replay_target::ReplayTarget;
@@ -14,7 +14,7 @@ use crate::batches::{PARTITION, batch, database, rewind, write};
 use crate::events::{at, deposited, id, opened};
 
 async fn epoch(pool: &PgPool) -> i64 {
-    checkpoints::all(pool).await.unwrap()[usize::try_from(PARTITION).unwrap()].epoch
+    checkpoints::all(pool).await.unwrap()[PARTITION.index()].epoch
 }
 
 async fn versions(pool: &PgPool) -> Vec<i64> {
@@ -203,7 +203,10 @@ async fn a_record_that_is_no_event_can_be_discarded() {
     let database = database().await;
     let pool = &database.pool;
     let mut connection = pool.acquire().await.unwrap();
-    let other = (2..).map(id).find(|account| partition_of(*account, 12) == PARTITION).unwrap();
+    let other = (2..)
+        .map(id)
+        .find(|account| partition_of(*account, PartitionCount::DEFAULT) == PARTITION)
+        .unwrap();
     write(&mut connection, other, &[(opened("o"), at(1)), (deposited(1), at(2))]).await;
     let mut batch = batch(2, other, &[]);
     batch.checkpoints[0].to = 2;

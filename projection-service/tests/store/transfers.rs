@@ -4,7 +4,7 @@ use passbook_shared::text::Metadata;
 use projection_service::store::history;
 use projection_service::store::history::{entries, transfers};
 
-use crate::batches::{database, rewind, write};
+use crate::batches::{PARTITION, database, rewind, write};
 use crate::events::{
     at, deposited, id, opened, received, reversed_deposit, reversed_received, sent, timed,
 };
@@ -86,7 +86,7 @@ async fn an_entry_names_its_reversal_if_known_by_then() {
             undoing.partition,
             entries::find(pool, id(1), 2).await.unwrap().unwrap().entry.reversed_by
         ),
-        (3, Some(4))
+        (PARTITION, Some(4))
     );
     assert_eq!(entries::find(pool, id(1), 5).await.unwrap(), None);
     rewind(pool, 3).await;

@@ -3,7 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn position() -> impl Strategy<Value = Position> {
-    (0..=Partition::MAX, prop_oneof![0..3_i64, 0..=i64::MAX, Just(i64::MAX)])
+    let partition = (0..=32_767).prop_map(|number: i32| Partition::try_from(number).unwrap());
+    (partition, prop_oneof![0..3_i64, 0..=i64::MAX, Just(i64::MAX)])
         .prop_map(|(partition, number)| Position { partition, number })
 }
 
@@ -36,7 +37,7 @@ proptest! {
 
 #[test]
 fn a_text_that_is_no_position_is_quoted() {
-    assert_eq!("3-1042".parse(), Ok(Position { partition: 3, number: 1042 }));
+    assert_eq!("3-1042".parse(), Ok(Position { partition: Partition::new(3), number: 1042 }));
     for bad in [
         "",
         "-",

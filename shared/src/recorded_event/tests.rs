@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::event::tests::any;
+use crate::partition::Partition;
 
 fn context() -> impl Strategy<Value = CommandContext> {
     let text = || proptest::option::of(any::<String>());
@@ -20,7 +21,7 @@ fn context() -> impl Strategy<Value = CommandContext> {
 prop_compose! {
     /// Event of any type at any place, with any context.
     pub(crate) fn recorded()(
-        event in any::event(), ids: [u128; 3], version in 1..=i64::MAX, partition in 0..1_000_i16,
+        event in any::event(), ids: [u128; 3], version in 1..=i64::MAX, partition in 0..1_000_i32,
         number in 1..=i64::MAX, recorded_at in any::time(), context in context(),
     ) -> RecordedEvent {
         let [event_id, account_id, command_id] = ids.map(Uuid::from_u128);
@@ -29,7 +30,7 @@ prop_compose! {
             account_id,
             event_type: event.event_type().to_owned(),
             version,
-            position: Position { partition, number },
+            position: Position { partition: partition.try_into().unwrap(), number },
             schema_version: event.schema_version(),
             recorded_at,
             data: event.data().unwrap(),
@@ -75,7 +76,7 @@ fn an_event_of_the_feed_has_its_documented_names() {
         account_id: Uuid::from_u128(2),
         event_type: "MoneyDeposited".to_owned(),
         version: 7,
-        position: Position { partition: 3, number: 1042 },
+        position: Position { partition: Partition::new(3), number: 1042 },
         schema_version: 1,
         recorded_at: Timestamp::EPOCH,
         data: RawValue::from_string(r#"{"amount":1}"#.to_owned()).unwrap(),

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::AtomicBool;
 
+use passbook_shared::partition::{Partition, partition_of};
+
 use super::*;
+use crate::infrastructure::PARTITIONS;
 
 const READERS: usize = 32;
 const TIME: Duration = Duration::from_millis(1_500);
@@ -55,7 +58,7 @@ async fn percent_left(service: &Service, kind: &'static str, account: Uuid) -> a
 
 /// Reads until `stop` is set, and returns the number of bytes.
 async fn greedy(client: Client, kind: &'static str, account: Uuid, stop: Arc<AtomicBool>) -> usize {
-    let partition = passbook_shared::partition::partition_of(account, 12);
+    let partition = partition_of(account, PARTITIONS);
     let mut bytes = 0;
     while !stop.load(Ordering::Relaxed) {
         let Ok(mut response) = read(&client, kind, partition, account).await else { continue };
@@ -71,7 +74,7 @@ async fn greedy(client: Client, kind: &'static str, account: Uuid, stop: Arc<Ato
 async fn read(
     client: &Client,
     kind: &str,
-    partition: i16,
+    partition: Partition,
     account: Uuid,
 ) -> anyhow::Result<reqwest::Response> {
     let now = passbook_shared::timestamp::Timestamp::now();

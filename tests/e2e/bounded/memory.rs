@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
+use passbook_shared::partition::partition_of;
+
 use super::*;
+use crate::infrastructure::PARTITIONS;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_clients_use_little_memory_and_lock_no_one_out() -> anyhow::Result<()> {
@@ -120,7 +123,7 @@ async fn many_elements(service: &Service) -> anyhow::Result<()> {
 
 async fn readers_that_do_not_read(service: &Service, account: Uuid) -> anyhow::Result<()> {
     const COUNT: usize = 300;
-    let partition = passbook_shared::partition::partition_of(account, 12);
+    let partition = partition_of(account, PARTITIONS);
     let path = format!("/v1/events?partition={partition}&limit=5000");
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
     let peak = Peak::of(service)?;

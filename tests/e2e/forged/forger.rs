@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use passbook_shared::cloud_event;
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
@@ -38,7 +38,7 @@ impl Forger {
         Ok(Self { topic: environment.topic.clone(), producer, store })
     }
 
-    pub(super) async fn write(&self, partition: i16, document: &[u8]) -> anyhow::Result<()> {
+    pub(super) async fn write(&self, partition: Partition, document: &[u8]) -> anyhow::Result<()> {
         let record =
             FutureRecord::<str, _>::to(&self.topic).partition(partition.into()).payload(document);
         self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
@@ -48,7 +48,7 @@ impl Forger {
     /// Writes an event as the relay of the given store and epoch would.
     pub(super) async fn event(
         &self,
-        partition: i16,
+        partition: Partition,
         event: &RecordedEvent,
         store: Uuid,
         epoch: i32,
@@ -65,12 +65,9 @@ impl Forger {
         commands: &Client,
         account: Uuid,
     ) -> anyhow::Result<RecordedEvent> {
-        let partition = partition_of(account, PARTITIONS.cast_signed());
-        let newest = read_log(commands)
-            .await?
-            .swap_remove(usize::try_from(partition)?)
-            .pop()
-            .context("no event")?;
+        let partition = partition_of(account, PARTITIONS);
+        let newest =
+            read_log(commands).await?.swap_remove(partition.index()).pop().context("no event")?;
         eventually("the topic has the log's newest event", async || {
             let (topic, producer) = (self.topic.clone(), self.producer.clone());
             let ends = move || {

@@ -1,6 +1,6 @@
 //! Records that cannot be used: garbage, other stores' events, impossible positions.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use serde_json::Value;
@@ -24,7 +24,7 @@ async fn write_unusable(
     first: &RecordedEvent,
 ) -> anyhow::Result<()> {
     let partition = last.position.partition;
-    let other = (partition + 1) % PARTITIONS.cast_signed();
+    let other = PARTITIONS.all().find(|other| *other != partition).context("one partition")?;
     let other_store = Uuid::new_v4();
     let writes =
         (0..1_000).map(|n: u32| async move { forger.write(partition, &n.to_be_bytes()).await });

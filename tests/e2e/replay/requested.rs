@@ -18,7 +18,7 @@ async fn replays_from_a_time_offsets_an_account_and_a_kept_generation() -> anyho
     more(&pair, 300).await?;
     let log = pair.assert_consistent(&[]).await?;
     let account = log.iter().flatten().next().context("no events")?.account_id;
-    let offsets = json!({partition_of(account, PARTITIONS.cast_signed()).to_string(): 1});
+    let offsets = json!({partition_of(account, PARTITIONS).to_string(): 1});
     for from in [
         json!({"from": "time", "time": middle}),
         json!({"from": "partition_offsets", "partition_offsets": offsets}),

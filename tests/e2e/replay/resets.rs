@@ -66,7 +66,7 @@ fn now() -> String {
 /// Opens an account in each partition, so that a reset of any partition has events to replay.
 async fn open_in_every_partition(pair: &Pair) -> anyhow::Result<()> {
     let client = pair.command()?;
-    for partition in 0..PARTITIONS.cast_signed() {
+    for partition in PARTITIONS.all() {
         let body = json!({"account_id": in_partition(partition), "owner": "a", "currency": "EUR"});
         let response = client.post("/v1/accounts", None, &body).await?;
         ensure!(response.status() == 201, "{}", response.text().await?);
@@ -154,7 +154,7 @@ async fn two_instances_that_start_at_once_agree_on_a_reset() -> anyhow::Result<(
         let output = pair.environment.kafka.tool("kafka-consumer-groups.sh", &options).await?;
         // A heading, and a line for each partition.
         let lines = output.lines().filter(|line| line.split_whitespace().count() == 4).count();
-        ensure!(lines > usize::from(PARTITIONS), "{output}");
+        ensure!(lines > usize::from(PARTITIONS.get()), "{output}");
         for projection in &mut pair.projections {
             projection.start()?;
         }

@@ -45,9 +45,9 @@ impl Facts {
                     ORDER BY partition, position";
         let rows: Vec<(Partition, i64, Uuid)> =
             sqlx::query_as(sql).fetch_all(&mut self.connection).await?;
-        let mut log = vec![Vec::new(); PARTITIONS.into()];
+        let mut log = vec![Vec::new(); PARTITIONS.get().into()];
         for (partition, position, event_id) in rows {
-            let events = &mut log[usize::from(partition.unsigned_abs())];
+            let events = &mut log[partition.index()];
             events.push(event_id);
             let expected = i64::try_from(events.len())?;
             ensure!(position == expected, "{partition}-{position}, not {partition}-{expected}");
@@ -67,7 +67,7 @@ impl Facts {
         self.topic.read().await?;
         let (store, log) = (Self::store(client).await?, self.log().await?);
         let mut forked = BTreeSet::new();
-        for ((partition, records), log) in (0..).zip(&self.topic.records).zip(&log) {
+        for ((partition, records), log) in PARTITIONS.all().zip(&self.topic.records).zip(&log) {
             let restores = store.restores_of(partition);
             let is_fork = |&(epoch, position, event): &Record| {
                 let in_log = usize::try_from(position - 1).ok().and_then(|index| log.get(index));
@@ -84,7 +84,7 @@ impl Facts {
     /// Describes a partition as last compared: the records that contradict the log with those near
     /// them, and the last ones.
     pub(super) fn describe(&self, partition: Partition, store: &StoreDescription) -> String {
-        let index = usize::from(partition.unsigned_abs());
+        let index = partition.index();
         let (restores, log) = (store.restores_of(partition), &self.compared[index]);
         let records = &self.topic.records[index];
         let state = |&(epoch, position, event): &Record| {
@@ -120,7 +120,7 @@ impl Facts {
             let mut this = this.lock().await;
             this.topic.read().await?;
             let (store, log) = (Self::store(client).await?, this.log().await?);
-            let partitions = (0..).zip(&this.topic.records).zip(log.iter().zip(&due));
+            let partitions = PARTITIONS.all().zip(&this.topic.records).zip(log.iter().zip(&due));
             for ((partition, records), (log, due)) in partitions {
                 let restores = store.restores_of(partition);
                 let mut followed = Vec::new();

@@ -51,7 +51,7 @@ pub(super) async fn run(
     }
     let client = Client::new(&services.iter().map(|service| service.addr).collect::<Vec<_>>())?;
     let mut probes = Vec::new();
-    for partition in 0..PARTITIONS.cast_signed() {
+    for partition in PARTITIONS.all() {
         probes.push(open_in(&client, partition).await?);
     }
     let load = Load::start_with(&client, 3, 24, LOAD_PAUSE).await?;
@@ -146,7 +146,7 @@ async fn only_forked_partitions_refuse_commands(
         let client = service.client()?;
         let words = format!("partition {} (the log ends at", store.forks[0].partition);
         is_behind(&client, &[&words]).await?;
-        for (partition, probe) in (0..).zip(probes) {
+        for (partition, probe) in PARTITIONS.all().zip(probes) {
             let path = format!("/v1/accounts/{probe}/deposits");
             let is_forked = store.forks.iter().any(|fork| fork.partition == partition);
             let is_behind =
@@ -174,7 +174,8 @@ async fn accept(client: &Client, store: &StoreDescription) -> anyhow::Result<()>
     let mut named = Vec::new();
     for (fork, known) in forks.iter().zip(&store.forks) {
         ensure!(
-            fork["partition"] == known.partition && fork["topic_position"] == known.topic_position,
+            fork["partition"] == known.partition.get()
+                && fork["topic_position"] == known.topic_position,
             "{shown}"
         );
         named.push(json!({

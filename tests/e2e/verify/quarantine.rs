@@ -18,7 +18,7 @@ async fn verify_counts_quarantined_events_and_finds_missing_ones() -> anyhow::Re
     for (version, event_type) in [(2, "MoneyBurnt"), (3, "MoneyDeposited"), (4, "MoneyDeposited")] {
         append(&pair.environment, account, version, event_type).await?;
     }
-    let partition = partition_of(account, PARTITIONS.cast_signed());
+    let partition = partition_of(account, PARTITIONS);
     views.json(&format!("/v1/stats?at_least={partition}-4")).await?;
     let job = finds_nothing(&views).await?;
     ensure!(job["quarantined"] == 3 && job["events"] == 4 && job["accounts"] == 1, "{job}");

@@ -173,7 +173,7 @@ async fn a_partition_is_checked_page_by_page_in_whole_accounts() -> anyhow::Resu
     let (pair, _) = at_rest("verify_pages").await?;
     let client = pair.command()?;
     let (mut accounts, mut events) = (0, 0);
-    for partition in 0..crate::infrastructure::PARTITIONS {
+    for partition in crate::infrastructure::PARTITIONS.all() {
         let mut cursor = None;
         loop {
             let more = cursor.map(|cursor: String| format!("&cursor={cursor}")).unwrap_or_default();

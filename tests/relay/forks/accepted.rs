@@ -3,9 +3,10 @@
 use command_service::restore::desk::{AcceptError, ForkRef};
 use passbook_shared::epoch::Restores;
 use passbook_shared::health::CheckState;
+use passbook_shared::partition::Partition;
 use uuid::Uuid;
 
-use super::{reports_fork, shown};
+use super::{FORKED, reports_fork, shown};
 use crate::pipeline::Pipeline;
 use crate::tails::account_in;
 
@@ -20,16 +21,16 @@ async fn another_event_at_a_position_is_a_fork_until_an_operator_accepts() {
         reports_fork(&relay, &[&words, &events[2].event_id.to_string(), "restore accept"]).await;
         assert!(pipeline.is_forked(account, head).await);
         // Other partitions continue.
-        let other = pipeline.append_to(account_in(4), 0, 2).await.unwrap();
-        pipeline.is_mirrored_by(4, 2).await;
+        let other = pipeline.append_to(account_in(Partition::new(4)), 0, 2).await.unwrap();
+        pipeline.is_mirrored_by(Partition::new(4), 2).await;
         // A restart does not end the fork.
         relay.end().await;
         let relay = pipeline.relay();
         reports_fork(&relay, &[&words]).await;
         assert!(pipeline.is_forked(account, head).await);
         assert_eq!(
-            pipeline.topic().await[&3],
-            topic[&3],
+            pipeline.topic().await[&FORKED],
+            topic[&FORKED],
             "the relay published to a forked partition"
         );
 
@@ -37,12 +38,12 @@ async fn another_event_at_a_position_is_a_fork_until_an_operator_accepts() {
         let found = desk.survey(10).await.unwrap();
         assert_eq!(
             shown(&found.forks),
-            [ForkRef { partition: 3, log_position: head, topic_position: 3 }]
+            [ForkRef { partition: FORKED, log_position: head, topic_position: 3 }]
         );
         let fork = &found.forks[0];
         let given_up: Vec<Uuid> = fork.events.iter().map(|event| event.event_id).collect();
         assert_eq!((fork.kept, given_up, fork.has_more), (2, vec![events[2].event_id], false));
-        let wrong = ForkRef { partition: 3, log_position: head, topic_position: 4 };
+        let wrong = ForkRef { partition: FORKED, log_position: head, topic_position: 4 };
         assert!(matches!(
             desk.accept(vec![wrong], false, None).await,
             Err(AcceptError::Changed(_))
@@ -63,11 +64,11 @@ async fn another_event_at_a_position_is_a_fork_until_an_operator_accepts() {
         assert!(accepted.epoch == 1 && now.forks.is_empty());
         relay.reports("log", |check| check.state == CheckState::Ok).await;
         assert!(!pipeline.is_forked(account, head).await);
-        pipeline.is_mirrored_by(3, head + 1).await;
-        let restores = pipeline.restores(3).await;
-        assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+        pipeline.is_mirrored_by(FORKED, head + 1).await;
+        let restores = pipeline.restores(FORKED).await;
+        assert_eq!(pipeline.followed(FORKED, &restores).await, pipeline.in_log(FORKED).await);
         assert_eq!(
-            pipeline.followed(4, &Restores::default()).await,
+            pipeline.followed(Partition::new(4), &Restores::default()).await,
             [other[0].event_id, other[1].event_id]
         );
         assert!(matches!(
@@ -91,7 +92,7 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch(
     let found = desk.survey(10).await.unwrap();
     desk.accept(shown(&found.forks), false, None).await.unwrap();
     pipeline.append_to(account, 3, 2).await.unwrap();
-    pipeline.is_mirrored_by(3, 5).await;
+    pipeline.is_mirrored_by(FORKED, 5).await;
     relay.end().await;
 
     // The log of before: without the accepted restore and the events after it.
@@ -109,9 +110,9 @@ async fn a_log_from_before_an_accepted_restore_is_a_fork_and_gets_a_later_epoch(
     assert!(found.forks[0].events.iter().any(|event| event.event_id == events[2].event_id));
     assert_eq!(desk.accept(shown(&found.forks), false, None).await.unwrap().epoch, 2);
     pipeline.append_to(account, 2, 4).await.unwrap();
-    pipeline.is_mirrored_by(3, 6).await;
-    let restores = pipeline.restores(3).await;
-    assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+    pipeline.is_mirrored_by(FORKED, 6).await;
+    let restores = pipeline.restores(FORKED).await;
+    assert_eq!(pipeline.followed(FORKED, &restores).await, pipeline.in_log(FORKED).await);
     relay.end().await;
     pipeline.end().await;
 }
@@ -173,18 +174,18 @@ async fn an_epoch_does_not_begin_a_second_time_though_no_relay_has_published_in_
 async fn the_last_common_position_is_found_however_far_back_it_is() {
     const EVENTS: i64 = 6_000;
     let pipeline = Pipeline::start().await;
-    let account = account_in(3);
+    let account = account_in(FORKED);
     let mut events = Vec::new();
     for batch in 0..EVENTS / 1_000 {
         events.extend(pipeline.append_to(account, batch * 1_000, 1_000).await.unwrap());
     }
     let relay = pipeline.relay();
-    pipeline.is_mirrored_by(3, EVENTS).await;
+    pipeline.is_mirrored_by(FORKED, EVENTS).await;
     relay.end().await;
     pipeline.lose_after(777).await;
     pipeline.append_to(account, 777, 5).await.unwrap();
     // Garbage follows the records that decide.
-    pipeline.write(3, "garbage", b"{}").await;
+    pipeline.write(FORKED, "garbage", b"{}").await;
     let relay = pipeline.relay();
     reports_fork(&relay, &["the topic at 6000"]).await;
     let desk = pipeline.desk(&relay.standing);
@@ -199,9 +200,9 @@ async fn the_last_common_position_is_found_however_far_back_it_is() {
     );
     desk.accept(shown(&found.forks), false, None).await.unwrap();
     pipeline.append_to(account, 782, 1).await.unwrap();
-    pipeline.is_mirrored_by(3, 783).await;
-    let restores = pipeline.restores(3).await;
-    assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+    pipeline.is_mirrored_by(FORKED, 783).await;
+    let restores = pipeline.restores(FORKED).await;
+    assert_eq!(pipeline.followed(FORKED, &restores).await, pipeline.in_log(FORKED).await);
     relay.end().await;
     pipeline.end().await;
 }

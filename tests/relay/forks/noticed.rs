@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use passbook_shared::health::CheckState;
+use passbook_shared::partition::PartitionCount;
 use uuid::Uuid;
 
-use super::{WITHOUT_THE_LAST, reports_fork, shown};
+use super::{FORKED, WITHOUT_THE_LAST, reports_fork, shown};
 use crate::pipeline::Pipeline;
 use crate::tails::account_in;
 
@@ -14,7 +15,7 @@ use crate::tails::account_in;
 async fn a_relay_notices_a_log_restored_under_it() {
     for more in [0, 3] {
         let pipeline = Pipeline::start().await;
-        let account = account_in(3);
+        let account = account_in(FORKED);
         pipeline.append_to(account, 0, 3).await.unwrap();
         let relay = pipeline.relay();
         pipeline.mirrored().await;
@@ -36,7 +37,7 @@ async fn a_relay_notices_a_log_restored_under_it() {
 async fn a_late_record_of_an_earlier_relay_is_a_fork_if_it_precedes_the_fence() {
     let pipeline = Pipeline::start().await;
     let mut fenced = Vec::new();
-    for partition in 0..12 {
+    for (partition, delay) in PartitionCount::DEFAULT.all().zip((0..).step_by(10)) {
         let account = account_in(partition);
         let mut events = pipeline.append_to(account, 0, 3).await.unwrap();
         let relay = pipeline.relay();
@@ -45,7 +46,7 @@ async fn a_late_record_of_an_earlier_relay_is_a_fork_if_it_precedes_the_fence() 
         let mut late = events.pop().unwrap();
         (late.event_id, late.position.number, late.version) = (Uuid::new_v4(), 4, 4);
         let relay = pipeline.relay();
-        tokio::time::sleep(Duration::from_millis(u64::try_from(partition).unwrap() * 10)).await;
+        tokio::time::sleep(Duration::from_millis(delay)).await;
         pipeline.forge(partition, &late, pipeline.store.store_id, 0).await;
         relay.reports("relay", |_| true).await;
         let records = pipeline.records().await.remove(&partition).unwrap();
@@ -63,7 +64,7 @@ async fn a_late_record_of_an_earlier_relay_is_a_fork_if_it_precedes_the_fence() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_backup_ends_a_fork_for_the_relay_that_noticed_it() {
     let pipeline = Pipeline::start().await;
-    let account = account_in(3);
+    let account = account_in(FORKED);
     let relay = pipeline.relay();
     pipeline.append_to(account, 0, 3).await.unwrap();
     pipeline.mirrored().await;
@@ -79,7 +80,7 @@ async fn a_newer_backup_ends_a_fork_for_the_relay_that_noticed_it() {
     pipeline.restore(newer).await;
     relay.reports("log", |check| check.state == CheckState::Ok).await;
     pipeline.append_to(account, 3, 2).await.unwrap();
-    pipeline.is_mirrored_by(3, 5).await;
+    pipeline.is_mirrored_by(FORKED, 5).await;
     relay.end().await;
     pipeline.end().await;
 }
@@ -87,13 +88,13 @@ async fn a_newer_backup_ends_a_fork_for_the_relay_that_noticed_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_old_records_do_not_hide_a_fork() {
     let pipeline = Pipeline::start().await;
-    let account = account_in(3);
+    let account = account_in(FORKED);
     let events = pipeline.append_to(account, 0, 12).await.unwrap();
     let relay = pipeline.relay();
     pipeline.mirrored().await;
     relay.end().await;
     pipeline.lose_after(10).await;
-    pipeline.repeat(3, events[..10].iter().cycle().take(1_500)).await;
+    pipeline.repeat(FORKED, events[..10].iter().cycle().take(1_500)).await;
     let relay = pipeline.relay();
     reports_fork(&relay, &["partition 3 (the log ends at 10, the topic at 12)"]).await;
     assert!(pipeline.is_forked(account, 10).await);
@@ -106,9 +107,9 @@ async fn repeated_old_records_do_not_hide_a_fork() {
     );
     desk.accept(shown(&found.forks), false, None).await.unwrap();
     pipeline.append_to(account, 10, 3).await.unwrap();
-    pipeline.is_mirrored_by(3, 13).await;
-    let restores = pipeline.restores(3).await;
-    assert_eq!(pipeline.followed(3, &restores).await, pipeline.in_log(3).await);
+    pipeline.is_mirrored_by(FORKED, 13).await;
+    let restores = pipeline.restores(FORKED).await;
+    assert_eq!(pipeline.followed(FORKED, &restores).await, pipeline.in_log(FORKED).await);
     relay.end().await;
     pipeline.end().await;
 }

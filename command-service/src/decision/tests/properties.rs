@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use passbook_shared::event::AccountEvent;
+use passbook_shared::partition::Partition;
 use proptest::prelude::*;
 
 use super::*;
@@ -50,7 +51,7 @@ fn sets(wishes: &[Wishes]) -> Vec<CommandSet> {
 
 /// Folds the events of a batch over the states that it started from.
 fn folded(context: &DecisionContext, batch: &DecidedBatch) -> BTreeMap<Uuid, (i64, Account)> {
-    let start = |(id, (_, loaded)): (&Uuid, &(i16, Loaded))| {
+    let start = |(id, (_, loaded)): (&Uuid, &(Partition, Loaded))| {
         (*id, (loaded.version, loaded.account.clone()))
     };
     let mut states: BTreeMap<Uuid, (i64, Account)> = context.states.iter().map(start).collect();

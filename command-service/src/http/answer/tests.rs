@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::body::to_bytes;
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use serde_json::{Value, json};
@@ -21,7 +22,8 @@ fn change(
     let request = request(account_id, deposit(1));
     let recorded = |(version, event)| -> Arc<RecordedEvent> {
         let id = Uuid::from_u128(u128::from(i64::unsigned_abs(version)));
-        let new = NewEvent::new(event, id, (3, account_id), version, &request).unwrap();
+        let new =
+            NewEvent::new(event, id, (Partition::new(3), account_id), version, &request).unwrap();
         Arc::new(new.recorded(100 + version, at(version)))
     };
     let events: Vec<_> = (1..).zip(history).map(recorded).collect();
@@ -29,7 +31,7 @@ fn change(
     AccountChange {
         account_id,
         version,
-        position: Position { partition: 3, number: 100 + version },
+        position: Position { partition: Partition::new(3), number: 100 + version },
         account: history.iter().fold(Account::default(), evolve).summary().unwrap(),
         events: events[events.len() - last..].to_vec(),
     }

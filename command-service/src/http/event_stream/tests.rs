@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use passbook_shared::cloud_event;
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use serde_json::Value;
@@ -15,7 +16,7 @@ fn events(versions: impl IntoIterator<Item = i64>) -> Vec<RecordedEvent> {
     let event = cloud_event::decode(record.to_string().as_bytes()).unwrap().event;
     let at_version = |version| RecordedEvent {
         version,
-        position: Position { partition: 3, number: 10 * version },
+        position: Position { partition: Partition::new(3), number: 10 * version },
         ..event.clone()
     };
     versions.into_iter().map(at_version).collect()
@@ -51,7 +52,7 @@ async fn slices_add_up_to_one_page() {
     let account = EventRange::Account(Uuid::from_u128(1));
     let slices = vec![page(1..=3, true), page(4..=5, true), page(6..=6, false)];
     assert_eq!(written(account, 100, slices), (vec![1, 2, 3, 4, 5, 6], false, vec![3, 5, 6]));
-    let partition = EventRange::Partition(3);
+    let partition = EventRange::Partition(Partition::new(3));
     let slices = vec![page(1..=3, true), page(4..=5, true)];
     assert_eq!(written(partition, 5, slices), (vec![1, 2, 3, 4, 5], true, vec![30, 50]));
 }

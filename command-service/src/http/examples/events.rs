@@ -5,6 +5,7 @@ use passbook_shared::event::{
     HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversibleEntry, TransferLeg,
 };
 use passbook_shared::money::{Amount, Currency};
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::text::{Metadata, Owner, Reference};
@@ -162,7 +163,7 @@ pub(super) fn recorded(
         account_id,
         event_type: event.event_type().to_owned(),
         version,
-        position: Position { partition: 3, number: 1040 + version },
+        position: Position { partition: Partition::new(3), number: 1040 + version },
         schema_version: event.schema_version(),
         recorded_at: "2026-11-24T12:00:00Z".parse::<Timestamp>().ok()?,
         data: event.data().ok()?,

@@ -1,6 +1,7 @@
 #![expect(clippy::too_many_lines, reason = "a test tells its story from start to end")]
 
 use passbook_shared::event::HoldStatus;
+use passbook_shared::partition::Partition;
 use serde_json::{Value, json};
 
 use super::*;
@@ -132,7 +133,11 @@ fn a_stored_refusal_has_the_same_problem_after_it_is_read() {
 
 #[test]
 fn an_error_of_the_lanes_has_its_status_code_and_time_to_retry() {
-    let behind = CommandError::LogIsBehind { partition: 3, log_position: 10, topic_position: 12 };
+    let behind = CommandError::LogIsBehind {
+        partition: Partition::new(3),
+        log_position: 10,
+        topic_position: 12,
+    };
     let positions = json!({"partition": 3, "log_position": 10, "topic_position": 12});
     for (error, status, code, retry_after, facts) in [
         (CommandError::Overloaded, 503, "overloaded", Some(1), json!({})),

@@ -130,7 +130,8 @@ struct Problems;
 
 impl utoipa::IntoResponses for Problems {
     fn responses() -> Responses {
-        let shown = ForkRef { partition: 3, log_position: 1_042, topic_position: 1_058 };
+        let shown =
+            ForkRef { partition: Partition::new(3), log_position: 1_042, topic_position: 1_058 };
         let own = [
             changed(&[shown]),
             nothing_to_accept(),

@@ -127,7 +127,10 @@ async fn a_bulk_request_does_not_take_the_headers_of_single_commands() {
 #[tokio::test]
 async fn a_command_on_a_forked_partition_is_refused_before_postgres_is_asked() {
     let service = Service::start(false).await;
-    let forked = (1..).map(Uuid::from_u128).find(|id| partition_of(*id, PARTITIONS) == 3).unwrap();
+    let forked = (1..)
+        .map(Uuid::from_u128)
+        .find(|id| partition_of(*id, PARTITIONS) == PARTITIONS.last())
+        .unwrap();
     let deposit = service.post(&format!("/v1/accounts/{forked}/deposits"), &json!({"amount": 5}));
     let response = deposit.send().await.unwrap();
     assert_eq!(response.headers()["retry-after"], "30");

@@ -20,7 +20,7 @@ fn sets() -> Vec<CommandSet> {
 async fn submissions_on_a_fork_are_refused_and_others_go_on() {
     let standing = forked([partition_of(ADA, PARTITIONS)]);
     for (in_doubt, expected) in
-        [(false, CommandError::from(fork(1))), (true, CommandError::OutcomeUnknown)]
+        [(false, CommandError::from(fork(PARTITIONS.last()))), (true, CommandError::OutcomeUnknown)]
     {
         let (submissions, mut answers) = submissions(sets());
         assert!(has_fork(&standing, &submissions));
@@ -45,7 +45,8 @@ async fn submissions_on_a_fork_are_refused_and_others_go_on() {
 
 #[test]
 fn without_a_fork_of_theirs_all_submissions_go_on() {
-    let other = (0..PARTITIONS)
+    let other = PARTITIONS
+        .all()
         .find(|partition| [ADA, BOB].iter().all(|id| partition_of(*id, PARTITIONS) != *partition));
     for standing in [forked([]), forked(other)] {
         let (submissions, _answers) = submissions(sets());

@@ -19,7 +19,7 @@ fn failed(error: CommandError) -> PriorOutcome {
 }
 
 fn accepted() -> PriorOutcome {
-    let (partition, account_id): (Partition, Uuid) = (0, ADA);
+    let (partition, account_id) = (Partition::new(0), ADA);
     let events = CausedEvents { partition, account_id, version: 2, count: 1 };
     PriorOutcome::Accepted { events, command_id: ADA, replayed: true }
 }

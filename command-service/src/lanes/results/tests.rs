@@ -20,9 +20,9 @@ use crate::writes::Writes;
 /// Decides a batch on opened accounts, and numbers its events from 51 on in every partition.
 fn finished(context: DecisionContext, sets: &[CommandSet]) -> Finished {
     let mut batch = decide(&context, sets);
-    let mut next = [50; PARTITIONS as usize];
+    let mut next = vec![50; PARTITIONS.get().into()];
     let events = std::mem::take(&mut batch.changes.append.events).into_iter().map(|event| {
-        let number = &mut next[usize::try_from(event.partition).unwrap()];
+        let number = &mut next[event.partition.index()];
         *number += 1;
         let number = *number;
         Arc::new(event.recorded(number, at(number)))
@@ -163,7 +163,7 @@ fn deps() -> (LaneDeps, mpsc::Receiver<crate::log::append::Appended>, ToWrite) {
 async fn a_batch_is_handed_to_the_relay_the_snapshots_and_the_caches() {
     let (deps, mut relayed, mut to_write) = deps();
     let caches = StateCaches::new(1, 1 << 20);
-    let mut guard = caches.lock(0..PARTITIONS).await;
+    let mut guard = caches.lock(PARTITIONS.all()).await;
     let connected = Instant::now();
     let mut handed = finished(opened(), &each(vec![request(ADA, deposit(1))]));
     let partition = accepted(&handed, 0).0.position.partition;
@@ -190,7 +190,7 @@ async fn a_batch_is_handed_to_the_relay_the_snapshots_and_the_caches() {
 #[tokio::test]
 async fn a_full_relay_does_not_stop_a_lane() {
     let (deps, mut relayed, _to_write) = deps();
-    let mut guard = StateCaches::new(1, 1 << 20).lock(0..PARTITIONS).await;
+    let mut guard = StateCaches::new(1, 1 << 20).lock(PARTITIONS.all()).await;
     for _ in 0..3 {
         let mut handed = finished(opened(), &each(vec![request(ADA, deposit(1))]));
         handed.hand_over(&deps, 500, &mut guard, Instant::now());
@@ -201,10 +201,10 @@ async fn a_full_relay_does_not_stop_a_lane() {
 #[tokio::test]
 async fn an_account_that_was_never_opened_is_not_cached() {
     let (deps, _relayed, _to_write) = deps();
-    let mut guard = StateCaches::new(1, 1 << 20).lock(0..PARTITIONS).await;
+    let mut guard = StateCaches::new(1, 1 << 20).lock(PARTITIONS.all()).await;
     let mut refused = finished(context(), &each(vec![request(ADA, deposit(1))]));
     let unopened = |state: &FinalState| state.loaded.account == Account::Unopened;
     assert!(refused.states.iter().all(unopened));
     refused.hand_over(&deps, 2, &mut guard, Instant::now());
-    assert!((0..PARTITIONS).all(|partition| guard.get(Kind::Newest, ADA, partition).is_none()));
+    assert!(PARTITIONS.all().all(|partition| guard.get(Kind::Newest, ADA, partition).is_none()));
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use passbook_shared::event::{AccountEvent, HoldStatus};
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -169,7 +169,7 @@ impl DerivedTables<'_> {
 /// may follow.
 pub(super) async fn transfers(
     connection: &mut PgConnection,
-    partitions: Partition,
+    partitions: PartitionCount,
     (from, to): (Uuid, Uuid),
     limit: usize,
     findings: &mut Findings,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use passbook_shared::difference::{Difference, DifferenceKind, Findings};
 use passbook_shared::event::{AccountEvent, HoldStatus, SideRow};
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::upcast::DecodeError;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ impl Fold {
         version: i64,
         event: Result<AccountEvent, DecodeError>,
         related: &RelatedEvents,
-        partitions: Partition,
+        partitions: PartitionCount,
         findings: &mut Findings,
     ) {
         let expected = self.version + 1;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use passbook_shared::event::AccountEvent;
 use passbook_shared::money::Currency;
-use passbook_shared::partition::{Partition, partition_of};
+use passbook_shared::partition::{Partition, PartitionCount, partition_of};
 use passbook_shared::upcast::DecodeError;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -25,7 +25,7 @@ impl RelatedEvents {
     /// Loads the events that `events` refer to.
     pub(super) async fn of(
         connection: &mut PgConnection,
-        partitions: Partition,
+        partitions: PartitionCount,
         partition: Partition,
         events: &[StoredEvent],
     ) -> sqlx::Result<Self> {

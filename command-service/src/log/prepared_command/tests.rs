@@ -6,7 +6,7 @@ use crate::domain::tests::specification::{
 };
 use crate::request::tests::{dry, request, with_key};
 
-const PARTITIONS: Partition = 4;
+const PARTITIONS: PartitionCount = PartitionCount::new(4);
 
 fn prepared(request: CommandRequest) -> PreparedCommand {
     PreparedCommand::new(request, PARTITIONS)

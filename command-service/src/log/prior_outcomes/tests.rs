@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use passbook_shared::event::AccountEvent;
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 
 use super::*;
+use crate::decision::tests::PARTITIONS;
 use crate::domain::tests::specification::{
     ACCOUNT, OTHER, TRANSFER, at, deposit, leg, opened_with, send, transfer,
 };
@@ -15,18 +17,19 @@ use crate::request::tests::request;
 pub(crate) fn recorded(leg: TransferLeg) -> AccountChange {
     let event = AccountEvent::MoneySent(leg);
     let of_deposit = request(ACCOUNT, deposit(1));
-    let new = NewEvent::new(&event, Uuid::nil(), (3, ACCOUNT), 2, &of_deposit).unwrap();
+    let new =
+        NewEvent::new(&event, Uuid::nil(), (Partition::new(3), ACCOUNT), 2, &of_deposit).unwrap();
     AccountChange {
         account_id: ACCOUNT,
         version: 2,
-        position: Position { partition: 3, number: 7 },
+        position: Position { partition: Partition::new(3), number: 7 },
         account: evolve(Account::Unopened, &opened_with(5)).summary().unwrap(),
         events: vec![Arc::new(new.recorded(7, at(0)))],
     }
 }
 
 fn is_same(account_id: Uuid, command: Command) -> bool {
-    let command = PreparedCommand::new(request(account_id, command), 4);
+    let command = PreparedCommand::new(request(account_id, command), PARTITIONS);
     is_same_transfer(&command, &recorded(leg(TRANSFER, 30, OTHER, 5)))
 }
 
@@ -54,7 +57,7 @@ fn a_transfer_with_all_of_its_content_is_the_same_one() {
 
 fn kept_key(place: u8) -> (u8, NewKey) {
     let keyed = crate::request::tests::with_key(request(ACCOUNT, send(30)), "k");
-    (place, PreparedCommand::new(keyed, 4).new_key(2, 1, None).unwrap())
+    (place, PreparedCommand::new(keyed, PARTITIONS).new_key(2, 1, None).unwrap())
 }
 
 #[test]

@@ -112,11 +112,11 @@ impl LogReader {
     }
 
     async fn stretches(&self, search: &Search<'_>) -> Result<Vec<Stretch>, sqlx::Error> {
-        let partitions: Vec<Partition> = (0..self.store().partitions).collect();
+        let partitions: Vec<Partition> = self.store().partitions.all().collect();
         let (floors, moments): (Vec<i64>, Vec<_>) =
             partitions.iter().map(|p| start(search, *p)).unzip();
         // Partitions share the budget, so that a page costs the same whatever their number.
-        let share = (LOOKED_AT / i64::from(self.store().partitions)).max(1);
+        let share = (LOOKED_AT / i64::from(self.store().partitions.get())).max(1);
         // Without a type every event matches, so a stretch needs no more than the page.
         let length =
             if search.event_type.is_some() { share } else { share.min(one_more(search.limit)) };

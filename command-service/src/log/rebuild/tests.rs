@@ -1,3 +1,4 @@
+use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 
 use super::*;
@@ -9,12 +10,13 @@ use crate::log::append::NewEvent;
 use crate::request::tests::request;
 
 fn caused(account_id: Uuid, version: i64, count: i64) -> CausedEvents {
-    CausedEvents { partition: 3, account_id, version, count }
+    CausedEvents { partition: Partition::new(3), account_id, version, count }
 }
 
 fn recorded(event: &AccountEvent, version: i64) -> Arc<RecordedEvent> {
     let request = request(ACCOUNT, deposit(1));
-    let new = NewEvent::new(event, Uuid::nil(), (3, ACCOUNT), version, &request).unwrap();
+    let new =
+        NewEvent::new(event, Uuid::nil(), (Partition::new(3), ACCOUNT), version, &request).unwrap();
     let recorded_at: Timestamp = at(version);
     Arc::new(new.recorded(100 + version, recorded_at))
 }
@@ -45,7 +47,10 @@ fn an_answer_is_rebuilt_from_the_state_at_its_version() {
     let events = vec![recorded(&deposited(1), 4)];
     let own = change(caused(ACCOUNT, 4, 1), &opened(4), events).unwrap();
     assert_eq!((own.account_id, own.version, own.account.balance), (ACCOUNT, 4, 5));
-    assert_eq!((own.position.partition, own.position.number, own.events.len()), (3, 104, 1));
+    assert_eq!(
+        (own.position.partition, own.position.number, own.events.len()),
+        (Partition::new(3), 104, 1)
+    );
     let missing = |version, loaded: Loaded| {
         matches!(
             change(caused(ACCOUNT, version, 1), &loaded, Vec::new()),

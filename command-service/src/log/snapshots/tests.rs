@@ -24,13 +24,10 @@ fn loaded(version: i64, holds: u128) -> Loaded {
 /// Returns whether a batch from one version to another is due for a snapshot.
 fn is_due(before: i64, after: i64, holds: u128, every: i64) -> bool {
     let (snapshots, mut queued) = queue(SnapshotKey::random());
-    let account = (3, Uuid::from_u128(1));
+    let account = (Partition::new(3), Uuid::from_u128(1));
     snapshots.keep_if_due(account, &loaded(after, holds), before, every);
     let Some(kept) = queued.next() else { return false };
-    assert_eq!(
-        (kept.partition, kept.account_id, kept.loaded),
-        (3, account.1, loaded(after, holds))
-    );
+    assert_eq!(((kept.partition, kept.account_id), kept.loaded), (account, loaded(after, holds)));
     assert!(queued.next().is_none());
     true
 }
@@ -59,10 +56,10 @@ fn an_account_with_many_holds_has_fewer_snapshots() {
 #[test]
 fn a_handle_that_only_reads_keeps_nothing_and_a_full_queue_drops() {
     let only_read = Snapshots::only_read(SnapshotKey::random());
-    only_read.keep_if_due((0, Uuid::nil()), &loaded(10, 0), 0, 10);
+    only_read.keep_if_due((Partition::new(0), Uuid::nil()), &loaded(10, 0), 0, 10);
     let (snapshots, mut queued) = queue(SnapshotKey::random());
     for _ in 0..QUEUE + 5 {
-        snapshots.keep_if_due((0, Uuid::nil()), &loaded(10, 0), 0, 10);
+        snapshots.keep_if_due((Partition::new(0), Uuid::nil()), &loaded(10, 0), 0, 10);
     }
     assert_eq!(std::iter::from_fn(|| queued.next()).count(), QUEUE);
 }

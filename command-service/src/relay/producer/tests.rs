@@ -1,8 +1,14 @@
+use passbook_shared::partition::{Partition, PartitionCount};
+
 use super::*;
 use crate::relay::reader::tests::nowhere;
 
 fn producer() -> Producer {
-    let store = Store { store_id: Uuid::nil(), partitions: 3, opened_by_key_alone: false };
+    let store = Store {
+        store_id: Uuid::nil(),
+        partitions: PartitionCount::new(3),
+        opened_by_key_alone: false,
+    };
     Producer::start(&nowhere(), store, 0, 0).unwrap()
 }
 
@@ -13,10 +19,13 @@ fn acknowledge(producer: &Producer, partition: usize, position: i64) {
 #[test]
 fn positions_that_the_topic_has_at_the_start_are_not_counted_again() {
     let mut producer = producer();
-    producer.start_at(0, 999, 2_000);
-    producer.start_at(2, 10, 30);
-    assert_eq!((producer.acknowledged(0), producer.end(0)), (999, 2_000));
-    assert_eq!((producer.acknowledged(1), producer.end(1)), (0, 0));
+    producer.start_at(Partition::new(0), 999, 2_000);
+    producer.start_at(Partition::new(2), 10, 30);
+    assert_eq!(
+        (producer.acknowledged(Partition::new(0)), producer.end(Partition::new(0))),
+        (999, 2_000)
+    );
+    assert_eq!((producer.acknowledged(Partition::new(1)), producer.end(Partition::new(1))), (0, 0));
     let begun = producer.progress;
     assert_eq!(begun.0, 1_009);
     producer.check().unwrap();
@@ -31,7 +40,7 @@ fn positions_that_the_topic_has_at_the_start_are_not_counted_again() {
 fn a_producer_is_stalled_only_while_events_are_outstanding() {
     let mut producer = producer();
     let long_ago = Instant::now().checked_sub(WATCHDOG + Duration::from_secs(1)).unwrap();
-    producer.start_at(1, 5, 5);
+    producer.start_at(Partition::new(1), 5, 5);
     producer.progress.1 = long_ago;
     producer.check().unwrap();
     assert!(producer.progress.1 > long_ago, "nothing is outstanding: the time begins anew");
@@ -57,9 +66,13 @@ fn a_failed_delivery_ends_the_session_once() {
 #[tokio::test]
 async fn an_acknowledged_position_is_not_waited_for() {
     let mut producer = producer();
-    producer.start_at(0, 5, 5);
-    producer.acknowledges([(0, 5), (1, 0)].into_iter()).await.unwrap();
+    producer.start_at(Partition::new(0), 5, 5);
+    producer
+        .acknowledges([(Partition::new(0), 5), (Partition::new(1), 0)].into_iter())
+        .await
+        .unwrap();
     *producer.deliveries.failure.lock() = Some(KafkaError::Canceled);
-    let waited = producer.acknowledges([(0, 5), (1, 1)].into_iter()).await;
+    let waited =
+        producer.acknowledges([(Partition::new(0), 5), (Partition::new(1), 1)].into_iter()).await;
     assert!(matches!(waited, Err(RelayError::Kafka(KafkaError::Canceled))));
 }

@@ -18,13 +18,13 @@ pub(in crate::relay) fn nowhere() -> KafkaConfig {
     }
 }
 
-fn document(store: Uuid, partition: Partition, number: i64, epoch: Epoch) -> Vec<u8> {
+fn document(store: Uuid, partition: u8, number: i64, epoch: Epoch) -> Vec<u8> {
     let event = RecordedEvent {
         event_id: Uuid::from_u128(number.unsigned_abs().into()),
         account_id: ACCOUNT,
         event_type: "AccountUnfrozen".to_owned(),
         version: 1,
-        position: Position { partition, number },
+        position: Position { partition: Partition::new(partition), number },
         schema_version: 1,
         recorded_at: at(0),
         data: RawValue::from_string("{}".to_owned()).unwrap(),
@@ -39,7 +39,8 @@ fn document(store: Uuid, partition: Partition, number: i64, epoch: Epoch) -> Vec
 fn a_record_of_this_store_and_partition_is_seen_and_others_are_counted() {
     let reader = Reader::new(&nowhere(), STORE).unwrap();
     let mut passed_over = PassedOver::default();
-    let mut look = |value: &[u8]| match reader.look(3, 70, value, &mut passed_over) {
+    let mut look = |value: &[u8]| match reader.look(Partition::new(3), 70, value, &mut passed_over)
+    {
         Seen::Own(record, read) => Some((record, read.event.account_id)),
         Seen::Other => None,
     };
@@ -70,7 +71,8 @@ fn an_empty_stretch_is_read_without_kafka() {
     let reader = Reader::new(&nowhere(), STORE).unwrap();
     let mut passed_over = PassedOver::default();
     for (from, until) in [(5, 5), (6, 5)] {
-        let read = reader.scan(0, from, until, &mut passed_over, |_| unreachable!());
+        let read =
+            reader.scan(Partition::new(0), from, until, &mut passed_over, |_| unreachable!());
         assert!(read.is_ok());
     }
 }

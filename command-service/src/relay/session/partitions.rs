@@ -26,7 +26,7 @@ impl Session<'_> {
     pub(super) async fn take_partitions(&mut self, ends: &Ends) -> Result<(), RelayError> {
         let is_ours = |p: &Partition| self.sent.contains_key(p) || self.forked.contains(p);
         let wanted: Vec<Partition> =
-            (0..self.relay.store.partitions).filter(|p| !is_ours(p)).collect();
+            self.relay.store.partitions.all().filter(|p| !is_ours(p)).collect();
         let taken = if wanted.is_empty() {
             wanted
         } else {

@@ -27,7 +27,7 @@ fn counts_of_stretches_add_up() {
 
 #[test]
 fn a_fork_describes_its_divergence() {
-    let fork = |why| Divergence { first: None, last: 12, why }.fork(3, 10, 1);
+    let fork = |why| Divergence { first: None, last: 12, why }.fork(Partition::new(3), 10, 1);
     let [topic, log] = [Uuid::from_u128(1), Uuid::from_u128(2)];
     for (why, reason) in [
         (DivergenceKind::Ahead, "the topic ends at position 12, the log at 10".to_owned()),
@@ -42,15 +42,18 @@ fn a_fork_describes_its_divergence() {
                 .to_owned(),
         ),
     ] {
-        let expected = Fork { partition: 3, log_position: 10, topic_position: 12, reason };
+        let partition = Partition::new(3);
+        let expected = Fork { partition, log_position: 10, topic_position: 12, reason };
         assert_eq!(fork(why), expected);
     }
 }
 
 #[test]
 fn a_partition_without_accepted_restores_has_voided_nothing() {
-    let restores = BTreeMap::from([(2, Restores::from_iter([(1, 7)]))]);
+    let [restored, other] = [2, 3].map(Partition::new);
+    let restores = BTreeMap::from([(restored, Restores::from_iter([(1, 7)]))]);
     let tail = Tail::new(&nowhere(), Uuid::nil(), 1, restores).unwrap();
-    assert!(tail.restores_of(2).voided(0, 8) && !tail.restores_of(2).voided(0, 7));
-    assert_eq!(tail.restores_of(3), Restores::default());
+    let restores = tail.restores_of(restored);
+    assert!(restores.voided(0, 8) && !restores.voided(0, 7));
+    assert_eq!(tail.restores_of(other), Restores::default());
 }

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::restore::survey::SurveyedFork;
 
-fn surveyed(partition: Partition, kept: i64) -> SurveyedFork {
+fn surveyed(partition: u8, kept: i64) -> SurveyedFork {
     let reason = "for a reason".to_owned();
+    let partition = Partition::new(partition);
     let fork = Fork { partition, log_position: 20, topic_position: 30, reason };
     SurveyedFork { fork, kept, events: Vec::new(), has_more: false }
 }
@@ -14,14 +15,16 @@ pub(crate) fn survey(epoch: Epoch, forks: Vec<SurveyedFork>) -> Survey {
     Survey { epoch, latest: epoch, forks, in_topic: BTreeMap::new() }
 }
 
-fn survey_of(forks: &[(Partition, i64)], in_topic: &[(Partition, i64)]) -> Survey {
+fn survey_of(forks: &[(u8, i64)], in_topic: &[(u8, i64)]) -> Survey {
     let forks = forks.iter().map(|(partition, kept)| surveyed(*partition, *kept)).collect();
-    Survey { in_topic: in_topic.iter().copied().collect(), ..survey(0, forks) }
+    let in_topic = in_topic.iter().map(|(partition, end)| (Partition::new(*partition), *end));
+    Survey { in_topic: in_topic.collect(), ..survey(0, forks) }
 }
 
-fn announced(survey: &Survey) -> Vec<(Partition, i64)> {
+fn announced(survey: &Survey) -> Vec<(usize, i64)> {
     let kept = survey.forks.iter().map(|fork| (fork.fork.partition, fork.kept)).collect();
-    announced_positions(survey, &kept).into_iter().collect()
+    let announced = announced_positions(survey, &kept).into_iter();
+    announced.map(|(partition, position)| (partition.index(), position)).collect()
 }
 
 #[test]
@@ -53,7 +56,11 @@ fn a_new_epoch_is_later_than_all_that_are_known_and_not_much_later() {
 #[test]
 fn a_fork_is_accepted_by_its_positions() {
     let survey = survey_of(&[(1, 10), (4, 0)], &[]);
-    let reference = |partition| ForkRef { partition, log_position: 20, topic_position: 30 };
+    let reference = |partition| ForkRef {
+        partition: Partition::new(partition),
+        log_position: 20,
+        topic_position: 30,
+    };
     assert_eq!(survey.fork_refs(), [reference(1), reference(4)]);
 }
 
@@ -62,26 +69,26 @@ proptest! {
     #[test]
     fn an_announcement_neither_leaves_a_hole_nor_goes_beyond_what_is_kept(
         partitions in prop::collection::btree_map(
-            0..6_i16,
+            0..6_u8,
             (any::<bool>(), 0..9_i64, 0..9_i64),
             0..6,
         ),
     ) {
-        let in_topic: Vec<(Partition, i64)> =
+        let in_topic: Vec<(u8, i64)> =
             partitions.iter().map(|(partition, (_, _, there))| (*partition, *there)).collect();
-        let forks: Vec<(Partition, i64)> = partitions
+        let forks: Vec<(u8, i64)> = partitions
             .iter()
             .filter(|(_, (is_forked, _, _))| *is_forked)
             .map(|(partition, (_, kept, _))| (*partition, *kept))
             .collect();
         let announced = announced(&survey_of(&forks, &in_topic));
         if !forks.is_empty() {
-            let forked: Vec<Partition> = forks.iter().map(|fork| fork.0).collect();
-            let chosen: Vec<Partition> = announced.iter().map(|position| position.0).collect();
+            let forked: Vec<usize> = forks.iter().map(|fork| fork.0.into()).collect();
+            let chosen: Vec<usize> = announced.iter().map(|position| position.0).collect();
             prop_assert_eq!(chosen, forked);
         }
         for (partition, position) in announced {
-            let (is_forked, kept, there) = partitions[&partition];
+            let (is_forked, kept, there) = partitions[&u8::try_from(partition).unwrap()];
             prop_assert!((1..=there.max(1)).contains(&position));
             prop_assert!(!is_forked || position <= kept.max(1));
         }

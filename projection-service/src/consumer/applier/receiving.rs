@@ -49,7 +49,7 @@ impl Applier {
             Offer::Hole(hole, _) => {
                 let (found, after) = (hole.target, hole.after);
                 tracing::warn!(
-                    partition,
+                    partition = partition.get(),
                     after,
                     found,
                     "the topic has a hole, which is filled from the log"

@@ -7,6 +7,7 @@ use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::consumer::sequence::Verdict;
 
+const PARTITION: Partition = Partition::new(3);
 const EVENT: Uuid = Uuid::from_u128(9);
 const OPENED: &str =
     r#"{"owner":"customer-4711","currency":"EUR","initial_deposit":100,"overdraft_limit":0}"#;
@@ -18,7 +19,7 @@ fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str)
         account_id: Uuid::from_u128(account),
         event_type: event_type.to_owned(),
         version,
-        position: Position { partition: 3, number },
+        position: Position { partition: PARTITION, number },
         schema_version: if event_type == "AccountOpened" { 2 } else { 1 },
         recorded_at: "2026-11-24T12:00:00Z".parse().unwrap(),
         data: RawValue::from_string(data.to_owned()).unwrap(),
@@ -29,12 +30,12 @@ fn event(account: u128, version: i64, number: i64, event_type: &str, data: &str)
     };
     let mut document = Vec::new();
     passbook_shared::cloud_event::encode(&recorded, Uuid::from_u128(1), 0, &mut document).unwrap();
-    Record::read(3, Some(number - 1), &document)
+    Record::read(PARTITION, Some(number - 1), &document)
 }
 
 fn folded(records: &[Record], known: &mut AccountCache) -> (Sequence, Vec<usize>) {
     let mut sequence = Sequence::new(&[Checkpoint {
-        partition: 3 as Partition,
+        partition: PARTITION,
         position: 0,
         epoch: 7,
         kafka_offset: None,
@@ -44,8 +45,10 @@ fn folded(records: &[Record], known: &mut AccountCache) -> (Sequence, Vec<usize>
     for record in records {
         let number = record.content.as_ref().map_or(0, |event| event.recorded.position.number);
         let accepted = match number {
-            0 => sequence.unusable(3, record.offset.unwrap()),
-            number => sequence.of_topic(3, number, EVENT, record.offset.unwrap()) == Verdict::Next,
+            0 => sequence.unusable(PARTITION, record.offset.unwrap()),
+            number => {
+                sequence.of_topic(PARTITION, number, EVENT, record.offset.unwrap()) == Verdict::Next
+            }
         };
         assert!(accepted, "{record:?}");
     }
@@ -75,7 +78,7 @@ fn events_of_an_account_become_one_row_of_it_and_a_row_each_of_history() {
     assert_eq!(history, [(1, 100), (2, 125), (4, 150), (3, 100)], "in the order of the key");
     let recorded_at = Some("2026-11-24T12:00:00Z".parse().unwrap());
     let moved = Move {
-        partition: 3,
+        partition: PARTITION,
         epoch: 7,
         from: 0,
         to: 4,
@@ -97,7 +100,7 @@ fn an_inapplicable_event_is_quarantined_and_blocks_only_its_own_account() {
         event(1, 3, 3, "MoneyDeposited", DEPOSITED),
         event(2, 1, 4, "AccountOpened", OPENED),
         event(3, 7, 5, "MoneyDeposited", DEPOSITED),
-        Record::read(3, Some(5), b"not \0 json"),
+        Record::read(PARTITION, Some(5), b"not \0 json"),
     ];
     let mut known = AccountCache::default();
     let (sequence, sizes) = folded(&records, &mut known);
@@ -177,7 +180,7 @@ fn what_waits_is_kept_as_the_topic_carries_it() {
     known.set(Uuid::from_u128(1), Known::Quarantined);
     let sequence = Sequence::default();
     let batch = fold(&records, &sequence, &mut known);
-    let read = Record::read(3, Some(0), &batch.quarantine[0].document);
+    let read = Record::read(PARTITION, Some(0), &batch.quarantine[0].document);
     let (read, was) = (read.content.unwrap(), records[0].content.as_ref().unwrap());
     assert_eq!(read.store_id, was.store_id);
     assert_eq!(
@@ -197,7 +200,9 @@ fn a_discarded_event_is_passed_over_if_it_still_can_not_be_applied() {
     ];
     let discarded = |numbers: &[i64]| {
         let mut known = AccountCache::default();
-        known.discard(numbers.iter().map(|number| Position { partition: 3, number: *number }));
+        known.discard(
+            numbers.iter().map(|number| Position { partition: PARTITION, number: *number }),
+        );
         known
     };
     let mut known = discarded(&[2, 3, 4, 5]);

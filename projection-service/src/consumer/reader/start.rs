@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use sqlx::PgConnection;
@@ -153,14 +153,14 @@ impl Reader {
 #[error("{0}")]
 struct Refused(String);
 
-fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> {
+fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<PartitionCount> {
     let metadata =
         consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT).context("Kafka does not answer")?;
     let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
     if partitions == 0 {
         bail!("the topic {topic} does not exist");
     }
-    Partition::try_from(partitions)
+    PartitionCount::try_from(partitions)
         .with_context(|| format!("the topic {topic} has {partitions} partitions"))
 }
 
@@ -169,7 +169,7 @@ fn of_topic(consumer: &GroupConsumer, topic: &str) -> anyhow::Result<Partition> 
 async fn load(
     database: &PgConnectOptions,
     feed: &Feed,
-    partitions: Partition,
+    partitions: PartitionCount,
 ) -> anyhow::Result<(PgConnection, Source)> {
     let database = database.clone().application_name("passbook-projection-start");
     let mut connection = generations::connect_live(&database).await?;

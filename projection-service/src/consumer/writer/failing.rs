@@ -11,7 +11,7 @@ use crate::store::apply::QuarantinedRecord;
 use crate::store::quarantine;
 
 /// A partition that exceeds the limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failing {
     pub(crate) partition: Partition,
     /// Positions of inapplicable events that are not yet quarantined.
@@ -28,8 +28,11 @@ pub(super) async fn find(
 ) -> sqlx::Result<Vec<Failing>> {
     let mut partitions = BTreeMap::<Partition, Failing>::new();
     for failure in quarantined.iter().filter(|quarantined| !quarantined.waits) {
-        let failing = partitions.entry(failure.partition).or_default();
-        failing.partition = failure.partition;
+        let failing = partitions.entry(failure.partition).or_insert_with(|| Failing {
+            partition: failure.partition,
+            positions: Vec::new(),
+            reason: String::new(),
+        });
         failing.positions.extend(failure.position);
         failing.reason.clone_from(&failure.reason);
     }

@@ -27,7 +27,7 @@ impl Rebuild<'_> {
                 let corrected =
                     correct::building(self.deps, &mut self.building, &self.log, checkpoint).await?;
                 tracing::warn!(
-                    partition = checkpoint.partition,
+                    partition = checkpoint.partition.get(),
                     ?corrected,
                     "the new views had other events than the log"
                 );

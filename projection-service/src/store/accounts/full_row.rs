@@ -1,7 +1,7 @@
 //! Full rows of `accounts`, for comparisons with the log.
 
 use futures_util::TryStreamExt;
-use passbook_shared::partition::Partition;
+use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::timestamp::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -96,7 +96,7 @@ pub async fn each_with(
 /// Returns accounts whose partition a log of `partitions` partitions does not have.
 pub async fn outside(
     connection: &mut PgConnection,
-    partitions: Partition,
+    partitions: PartitionCount,
 ) -> sqlx::Result<Vec<(Uuid, Partition)>> {
     sqlx::query_as(
         "SELECT account_id, partition FROM accounts WHERE partition < 0 OR partition >= $1",

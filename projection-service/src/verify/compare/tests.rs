@@ -4,6 +4,7 @@ use passbook_shared::timestamp::Timestamp;
 use super::*;
 use crate::projection::AccountState;
 
+const PARTITION: Partition = Partition::new(3);
 const ID: Uuid = Uuid::from_u128(7);
 
 fn at(seconds: i64) -> Timestamp {
@@ -40,8 +41,8 @@ fn found(compare: impl FnOnce(&mut Findings)) -> Vec<Difference> {
 #[test]
 fn every_column_of_an_account_is_compared() {
     let folded = folded(Standing::Whole);
-    let right = row(3, ID, folded.applied.as_ref().unwrap());
-    assert_eq!(found(|findings| account(3, Some(&folded), &right, findings)), []);
+    let right = row(PARTITION, ID, folded.applied.as_ref().unwrap());
+    assert_eq!(found(|findings| account(PARTITION, Some(&folded), &right, findings)), []);
     let wrong = [
         Account { opened_at: at(2), ..right.clone() },
         Account { last_activity: at(5), ..right.clone() },
@@ -51,7 +52,7 @@ fn every_column_of_an_account_is_compared() {
         Account { held: 1, ..right.clone() },
         Account { overdraft_limit: 1, ..right.clone() },
         Account { transaction_count: 5, ..right.clone() },
-        Account { partition: 4, ..right.clone() },
+        Account { partition: Partition::new(4), ..right.clone() },
         Account { status: "melted", ..right.clone() },
         Account { currency: "JPY", ..right.clone() },
         Account { owner: "somebody", ..right.clone() },
@@ -59,7 +60,7 @@ fn every_column_of_an_account_is_compared() {
         Account { metadata: Some(json!({"branch": "south"})), ..right.clone() },
     ];
     for wrong in wrong {
-        let differences = found(|findings| account(3, Some(&folded), &wrong, findings));
+        let differences = found(|findings| account(PARTITION, Some(&folded), &wrong, findings));
         let [Difference { what: DifferenceKind::AccountDiffers, expected, found, .. }] =
             &differences[..]
         else {
@@ -74,26 +75,29 @@ fn every_column_of_an_account_is_compared() {
 #[test]
 fn surplus_and_missing_accounts_are_found_and_lost_ones_are_skipped() {
     let whole = folded(Standing::Whole);
-    let there = row(3, ID, whole.applied.as_ref().unwrap());
+    let there = row(PARTITION, ID, whole.applied.as_ref().unwrap());
     let what =
         |differences: Vec<Difference>| differences.into_iter().map(|d| d.what).collect::<Vec<_>>();
     assert_eq!(
-        what(found(|findings| account(3, None, &there, findings))),
+        what(found(|findings| account(PARTITION, None, &there, findings))),
         [DifferenceKind::AccountTooMany]
     );
     let unopened = Folded { applied: None, ..folded(Standing::Aside) };
     assert_eq!(
-        what(found(|findings| account(3, Some(&unopened), &there, findings))),
+        what(found(|findings| account(PARTITION, Some(&unopened), &there, findings))),
         [DifferenceKind::AccountTooMany]
     );
     for (standing, missing) in [(Standing::Whole, 1), (Standing::Aside, 1), (Standing::Lost, 0)] {
         assert_eq!(
-            found(|findings| account_missing(3, ID, &folded(standing), findings)).len(),
+            found(|findings| account_missing(PARTITION, ID, &folded(standing), findings)).len(),
             missing
         );
     }
     let other = Account { balance: 1, ..there };
-    assert_eq!(found(|findings| account(3, Some(&folded(Standing::Lost)), &other, findings)), []);
+    assert_eq!(
+        found(|findings| account(PARTITION, Some(&folded(Standing::Lost)), &other, findings)),
+        []
+    );
 }
 
 #[test]
@@ -121,9 +125,9 @@ fn every_column_of_a_history_row_is_compared() {
         reference: Some("r"),
         metadata: None,
     };
-    assert_eq!(found(|findings| entry(3, &right, Some(&right), findings)), []);
+    assert_eq!(found(|findings| entry(PARTITION, &right, Some(&right), findings)), []);
     let wrong = Entry { amount: Some(26), reference: None, ..right.clone() };
-    let differences = found(|findings| entry(3, &right, Some(&wrong), findings));
+    let differences = found(|findings| entry(PARTITION, &right, Some(&wrong), findings));
     assert_eq!(
         (differences[0].what, differences[0].version),
         (DifferenceKind::HistoryDiffers, Some(4))
@@ -131,7 +135,7 @@ fn every_column_of_a_history_row_is_compared() {
     assert_eq!(differences[0].expected, json!({"amount": 25, "reference": "r"}));
     assert_eq!(differences[0].found, json!({"amount": 26, "reference": null}));
     assert_eq!(
-        found(|findings| entry(3, &right, None, findings))[0].what,
+        found(|findings| entry(PARTITION, &right, None, findings))[0].what,
         DifferenceKind::HistoryMissing
     );
 
@@ -145,7 +149,7 @@ fn every_column_of_a_history_row_is_compared() {
         Entry { counterparty_version: Some(3), ..right.clone() },
     ];
     for wrong in wrong {
-        let differences = found(|findings| entry(3, &right, Some(&wrong), findings));
+        let differences = found(|findings| entry(PARTITION, &right, Some(&wrong), findings));
         assert_eq!(differences[0].found.as_object().unwrap().len(), 1, "{differences:?}");
     }
 }
@@ -154,7 +158,7 @@ fn every_column_of_a_history_row_is_compared() {
 fn a_checkpoint_must_name_the_event_at_its_position() {
     let last = Last { position: 9, event_id: ID, recorded_at: at(4) };
     let right = Checkpoint {
-        partition: 3,
+        partition: PARTITION,
         position: 9,
         epoch: 1,
         kafka_offset: None,

@@ -15,7 +15,7 @@ fn event(number: i64, account: u128, version: i64, event_type: &str) -> Recorded
         account_id: Uuid::from_u128(account),
         event_type: event_type.to_owned(),
         version,
-        position: Position { partition: 3, number },
+        position: Position { partition: Partition::new(3), number },
         schema_version: if event_type == "AccountOpened" { 2 } else { 1 },
         recorded_at: Timestamp::from_micros(number * 1_000_000).unwrap(),
         data: RawValue::from_string(data(event_type).to_owned()).unwrap(),
@@ -45,8 +45,10 @@ fn fold_without(
     events: &[RecordedEvent],
 ) -> (Fold, String, Vec<DifferenceKind>) {
     let aside = aside.iter().map(|(account, position)| (Uuid::from_u128(*account), *position));
-    let (mut fold, mut findings) =
-        (Fold::new(3, aside.collect(), discarded.iter().copied().collect()), Findings::default());
+    let (mut fold, mut findings) = (
+        Fold::new(Partition::new(3), aside.collect(), discarded.iter().copied().collect()),
+        Findings::default(),
+    );
     let steps = events.iter().map(|event| match fold.take(event, &event.decode(), &mut findings) {
         Step::Row(_) => 'R',
         Step::Aside => 'A',

@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery};
 use axum::routing::{get, put};
 use passbook_shared::health::Health;
 use passbook_shared::http::app;
+use passbook_shared::partition::Partition;
 use projection_service::feed::Feed;
 use projection_service::http::{AppState, Log, routes};
 use projection_service::store::Views;
@@ -68,7 +69,7 @@ pub(crate) async fn command_service() -> String {
         axum::Json(json!({"data": [event], "has_more": false}))
     };
     // The log has nothing that the views lack.
-    let complete = async |Path(partition): Path<i16>| {
+    let complete = async |Path(partition): Path<Partition>| {
         axum::Json(json!({"position": format!("{partition}-0")}))
     };
     let router = Router::new().route("/v1/accounts/{id}/events", get(events));

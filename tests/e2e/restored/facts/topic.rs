@@ -32,7 +32,7 @@ impl Topic {
             .set("enable.auto.commit", "false")
             .set("fetch.wait.max.ms", "10")
             .create()?;
-        let records = vec![Vec::new(); PARTITIONS.into()];
+        let records = vec![Vec::new(); PARTITIONS.get().into()];
         Ok(Self { consumer: Arc::new(consumer), name: environment.topic.clone(), records })
     }
 

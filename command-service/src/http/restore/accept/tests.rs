@@ -1,4 +1,5 @@
 use passbook_shared::cloud_event;
+use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_description::Fork;
 use serde_json::json;
@@ -57,7 +58,7 @@ fn each_reason_for_no_acceptance_is_a_problem_of_its_own() {
 
 fn preview() -> Survey {
     let reason = "the topic is ahead".to_owned();
-    let fork = Fork { partition: 3, log_position: 10, topic_position: 12, reason };
+    let fork = Fork { partition: Partition::new(3), log_position: 10, topic_position: 12, reason };
     let (_, record) = examples::records().nth(1).unwrap();
     let mut event = recorded(&record);
     event.recorded_at = at(0);
