@@ -6,31 +6,34 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::Load;
 use crate::library::Library;
+use crate::processes::Cpu;
 use crate::report::{Report, rounded};
 use crate::servers::Servers;
 
-const ACCOUNTS: usize = 10_000;
-const CLIENTS: [usize; 4] = [1, 8, 64, 256];
+const CLIENTS: [usize; 5] = [1, 8, 16, 64, 256];
 
 /// Measures deposits per second, each with an idempotency key.
 pub(crate) async fn append(
     servers: &Servers,
-    time: Duration,
+    Load { time, accounts }: Load,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let environment = servers.environment().await?;
     let library = Library::start(&environment).await?;
-    let accounts = library.open(ACCOUNTS).await?;
+    let accounts = library.open(accounts).await?;
     let mut rows = Vec::new();
     for clients in CLIENTS {
         // Not measured: lanes connect, and states get into the caches.
         library.deposits(clients, &accounts, Duration::from_secs(1)).await?;
+        let before = Cpu::read(&[])?;
         let (mut samples, seconds) = library.deposits(clients, &accounts, time).await?;
+        let cpu = before.per_command(&Cpu::read(&[])?, samples.len());
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         let per_second = samples.len() as f64 / seconds;
         rows.push(json!({"clients": clients, "per_second": rounded(per_second),
-            "p50_ms": samples.quantile(0.5), "p99_ms": samples.quantile(0.99)}));
+            "p50_ms": samples.quantile(0.5), "p99_ms": samples.quantile(0.99), "cpu_us": cpu}));
         report.line(&format!("append, {clients} clients"), rows.last());
     }
     report.put("append", Value::Array(rows));

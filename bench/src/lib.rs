@@ -1,11 +1,13 @@
 //! Throughput and latency on this machine, followed by a check that the views equal the log.
 
 mod append;
+mod compare;
 mod http;
 mod library;
 mod load;
 mod mirror;
 mod money;
+mod pair;
 mod processes;
 mod report;
 mod samples;
@@ -16,21 +18,45 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use embedded_postgres::ClusterOptions;
+use passbook_shared::partition::PartitionCount;
 use report::Report;
 use servers::Servers;
 
 /// Options of the benchmark.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Options {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    measuring: Measuring,
+}
+
+/// Other actions than measuring.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Compares two builds, by running their benchmarks in turn
+    Compare(compare::Options),
+}
+
+/// Options of the measurements.
+#[derive(Debug, Args)]
+struct Measuring {
     /// Benchmarks to run; by default all.
     #[arg(value_enum)]
     names: Vec<Name>,
     /// Duration of each measurement, in seconds.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// Number of accounts of `append` and `http`.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    accounts: u64,
+    /// Number of partitions of the log and the topic.
+    #[arg(long, env, default_value_t = PartitionCount::DEFAULT)]
+    partitions: PartitionCount,
     /// File for the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -48,13 +74,13 @@ pub struct Options {
 /// Benchmarks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// Appends without HTTP by 1, 8, 64 and 256 clients, and the size of the stored rows
+    /// Appends without HTTP by 1, 8, 16, 64 and 256 clients, and the size of the stored rows
     Append,
     /// Size of an event and an idempotency key in Postgres (runs `append`)
     Size,
     /// Load of an account of 100,000 events, compared with one of 10
     Long,
-    /// Commands over HTTP by 1, 16, 64 and 256 connections, with relay and projection
+    /// Commands over HTTP by 1, 8, 16, 64 and 256 connections, with relay and projection
     Http,
     /// Latency from commit to view at half the load (runs `http`)
     Latency,
@@ -75,18 +101,33 @@ enum Name {
     Verify,
 }
 
-/// Runs the benchmarks.
+/// Duration and breadth of a load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) time: Duration,
+    pub(crate) accounts: usize,
+}
+
+/// Runs the benchmarks, or compares two builds.
 ///
 /// # Errors
 /// A part does not start, a command fails, or the views differ from the log.
 pub async fn run(options: Options) -> anyhow::Result<()> {
+    match options.action {
+        Some(Action::Compare(options)) => compare::compare(&options).await,
+        None => measure(options.measuring).await,
+    }
+}
+
+async fn measure(options: Measuring) -> anyhow::Result<()> {
     let names = if options.names.is_empty() { Name::value_variants() } else { &options.names };
     let time = Duration::from_secs(options.seconds);
+    let load = Load { time, accounts: options.accounts.try_into()? };
     let servers = Servers::prepare(&options).await?;
     tracing::info!("measuring on {}", servers.describe().await?);
     let mut report = Report::default();
     if names.contains(&Name::Append) || names.contains(&Name::Size) {
-        append::append(&servers, time, &mut report).await?;
+        append::append(&servers, load, &mut report).await?;
     }
     if names.contains(&Name::Long) {
         append::long(&servers, time, &mut report).await?;
@@ -95,7 +136,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut verified = None;
     if names.contains(&Name::Http) || names.contains(&Name::Latency) {
         verified =
-            Some(http::http(&servers, time, names.contains(&Name::Latency), &mut report).await?);
+            Some(http::http(&servers, load, names.contains(&Name::Latency), &mut report).await?);
     }
     if [Name::Transfers, Name::Bulk, Name::Holds].iter().any(|name| names.contains(name)) {
         verified = both(verified, Some(money::money(&servers, names, time, &mut report).await?));

@@ -1,6 +1,5 @@
 //! Load over HTTP on persistent connections, one request at a time on each.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +18,10 @@ use crate::samples::Samples;
 
 /// Maximum size of a response, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// Connections that open accounts.
+const OPENERS: usize = 16;
+/// Commands in a bulk request.
+pub(crate) const BULK: usize = 100;
 
 /// A persistent HTTP connection.
 pub(crate) struct Connection {
@@ -98,18 +101,11 @@ impl Connection {
             .map(drop)
     }
 
-    /// Deposits to each account in one request, with an idempotency key each.
-    async fn bulk(&mut self, accounts: impl ExactSizeIterator<Item = Uuid>) -> anyhow::Result<()> {
+    /// Sends commands in one request.
+    async fn bulk(&mut self, commands: Vec<serde_json::Value>) -> anyhow::Result<()> {
         const DONE: &[u8] = br#""status":201,"#;
-        let count = accounts.len();
-        let mut body = String::from(r#"{"commands":["#);
-        for (n, account) in accounts.enumerate() {
-            let (comma, key) = (if n == 0 { "" } else { "," }, Uuid::new_v4());
-            write!(body, r#"{comma}{{"type":"deposit","account_id":"{account}","#)?;
-            write!(body, r#""idempotency_key":"{key}","#)?;
-            body.push_str(r#""amount":1250,"reference":"invoice 2026-0001"}"#);
-        }
-        body.push_str("]}");
+        let count = commands.len();
+        let body = serde_json::json!({ "commands": commands }).to_string();
         let (status, answer) = self.send(Method::POST, "/v1/commands", Some(body), None).await?;
         let done = answer.windows(DONE.len()).filter(|part| *part == DONE).count();
         if status != StatusCode::OK || done != count {
@@ -133,6 +129,15 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// Number of commands in the time of one sample.
+    pub(crate) fn commands_per_sample(&self) -> usize {
+        match self {
+            Self::Deposits(_) | Self::Transfers(_) => 1,
+            Self::Holds(_) => 2,
+            Self::Bulk(_, size) => *size,
+        }
+    }
+
     async fn once(&self, connection: &mut Connection, turn: usize) -> anyhow::Result<()> {
         match self {
             Self::Deposits(accounts) => {
@@ -148,40 +153,48 @@ impl Work {
                 connection.hold_and_capture(accounts[turn % accounts.len()]).await
             }
             Self::Bulk(accounts, size) => {
-                connection
-                    .bulk((0..*size).map(|n| accounts[(turn * size + n) % accounts.len()]))
-                    .await
+                let deposit = |n| {
+                    serde_json::json!({
+                        "type": "deposit",
+                        "account_id": accounts[(turn * size + n) % accounts.len()],
+                        "idempotency_key": Uuid::new_v4(),
+                        "amount": 1250,
+                        "reference": "invoice 2026-0001",
+                    })
+                };
+                connection.bulk((0..*size).map(deposit).collect()).await
             }
         }
     }
 }
 
-/// Opens `count` accounts over 64 connections, each with `deposit` minor units.
+/// Opens `count` accounts with `deposit` minor units each.
 pub(crate) async fn open_accounts(
     addr: SocketAddr,
     count: usize,
     deposit: i64,
 ) -> anyhow::Result<Arc<[Uuid]>> {
     let accounts: Arc<[Uuid]> = (0..count).map(|_| Uuid::new_v4()).collect();
-    let tasks: Vec<_> = accounts
-        .chunks(count.div_ceil(64))
-        .map(|some| {
-            let some = some.to_vec();
-            tokio::spawn(async move {
-                let mut connection = Connection::open(addr).await?;
-                for account in some {
-                    let body = serde_json::json!({
+    let mut tasks = Vec::new();
+    for some in accounts.chunks(count.div_ceil(OPENERS)) {
+        let some = some.to_vec();
+        tasks.push(tokio::spawn(async move {
+            let mut connection = Connection::open(addr).await?;
+            for accounts in some.chunks(BULK) {
+                let openings = accounts.iter().map(|account| {
+                    serde_json::json!({
+                        "type": "open",
                         "account_id": account,
                         "owner": "bench",
                         "currency": "EUR",
                         "initial_deposit": deposit,
-                    });
-                    connection.created("/v1/accounts", body.to_string()).await?;
-                }
-                anyhow::Ok(())
-            })
-        })
-        .collect();
+                    })
+                });
+                connection.bulk(openings.collect()).await?;
+            }
+            anyhow::Ok(())
+        }));
+    }
     for task in tasks {
         task.await??;
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use passbook_shared::http::healthcheck::healthcheck;
+use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use crate::report::rounded;
 use crate::servers::Environment;
 
 /// A service in a separate process, killed on drop.
@@ -96,11 +98,30 @@ impl Process {
     }
 }
 
-/// Returns the processor seconds used so far: by each service, by every Postgres and Kafka of the
-/// machine, and by this process.
-pub(crate) fn cpu_seconds(
-    command: &Process,
-    projection: &Process,
+/// Processor seconds used so far: by each service, by every Postgres and Kafka of the machine, and
+/// by this process.
+pub(crate) struct Cpu(BTreeMap<&'static str, f64>);
+
+impl Cpu {
+    /// Reads the seconds. Without services, as for the lanes in this process, `services` is empty.
+    pub(crate) fn read(services: &[(&'static str, &Process)]) -> anyhow::Result<Self> {
+        cpu_seconds(services).map(Self)
+    }
+
+    /// Returns the microseconds of each program for one of `commands` commands since this reading.
+    pub(crate) fn per_command(&self, later: &Self, commands: usize) -> Value {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let commands = commands.max(1) as f64;
+        let used = later.0.iter().map(|(program, seconds)| {
+            let used = seconds - self.0.get(program).copied().unwrap_or_default();
+            ((*program).to_owned(), rounded(used * 1e6 / commands))
+        });
+        Value::Object(used.collect())
+    }
+}
+
+fn cpu_seconds(
+    services: &[(&'static str, &Process)],
 ) -> anyhow::Result<BTreeMap<&'static str, f64>> {
     let mut seconds = BTreeMap::new();
     for entry in std::fs::read_dir("/proc")? {
@@ -110,10 +131,10 @@ pub(crate) fn cpu_seconds(
         };
         let read =
             |file: &str| std::fs::read_to_string(entry.path().join(file)).unwrap_or_default();
-        let program = match id {
-            id if Some(id) == command.id() => "command",
-            id if Some(id) == projection.id() => "projection",
-            id if id == std::process::id() => "load",
+        let service = services.iter().find(|(_, process)| process.id() == Some(id));
+        let program = match service {
+            Some((name, _)) => *name,
+            None if id == std::process::id() => "load",
             _ if read("comm").trim() == "postgres" => "postgres",
             _ if read("cmdline").contains("kafka.Kafka") => "kafka",
             _ => continue,

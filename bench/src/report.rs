@@ -32,9 +32,17 @@ impl Report {
 }
 
 fn shown(value: &Value) -> String {
-    match value.as_f64() {
-        Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
-        Some(_) | None => value.to_string(),
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
+            Some(_) | None => number.to_string(),
+        },
+        Value::Object(parts) => {
+            let parts: Vec<String> =
+                parts.iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
+            format!("({})", parts.join(", "))
+        }
+        _ => value.to_string(),
     }
 }
 

@@ -11,13 +11,14 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::process::Command;
 use uuid::Uuid;
 
-use crate::Options;
+use crate::Measuring;
 
 /// A Postgres and a Kafka, given or started here.
 pub(crate) struct Servers {
     database_url: String,
     kafka_brokers: Option<String>,
     cluster: Option<Cluster>,
+    partitions: PartitionCount,
 }
 
 /// Fresh databases and a fresh topic for one benchmark, dropped by [`Environment::drop_databases`].
@@ -34,10 +35,11 @@ pub(crate) struct Environment {
 
 impl Servers {
     /// Connects to the given servers and starts missing ones.
-    pub(crate) async fn prepare(options: &Options) -> anyhow::Result<Self> {
-        let kafka_brokers = options.kafka_brokers.clone();
+    pub(crate) async fn prepare(options: &Measuring) -> anyhow::Result<Self> {
+        let (kafka_brokers, partitions) = (options.kafka_brokers.clone(), options.partitions);
         if let Some(url) = &options.database_url {
-            return Ok(Self { database_url: url.clone(), kafka_brokers, cluster: None });
+            let database_url = url.clone();
+            return Ok(Self { database_url, kafka_brokers, cluster: None, partitions });
         }
         let settings = Settings {
             data_dir: options.cluster.data_dir.join("bench"),
@@ -49,6 +51,7 @@ impl Servers {
             database_url: cluster.admin_url("postgres"),
             kafka_brokers,
             cluster: Some(cluster),
+            partitions,
         })
     }
 
@@ -84,16 +87,22 @@ impl Servers {
         };
         let broker = match &self.kafka_brokers {
             Some(_) => None,
-            None => {
-                let (topics, partitions) = (std::slice::from_ref(&name), PartitionCount::DEFAULT);
-                Some(Arc::new(Broker::start(topics, partitions.get(), None)?))
-            }
+            None => Some(Arc::new(Broker::start(
+                std::slice::from_ref(&name),
+                self.partitions.get(),
+                None,
+            )?)),
         };
         let own = || broker.as_ref().map_or_else(String::new, |broker| broker.address().to_owned());
         let (database_url, projection_database_url) = (url(&databases[0])?, url(&databases[1])?);
-        migrate("command-service", "--database-url", &database_url).await?;
-        let views = &projection_database_url;
-        migrate("projection-service", "--projection-database-url", views).await?;
+        let partitions = self.partitions.to_string();
+        let log = ["command-service", "--database-url", &database_url];
+        migrate(&log, &["--partitions", &partitions]).await?;
+        migrate(
+            &["projection-service", "--projection-database-url", &projection_database_url],
+            &[],
+        )
+        .await?;
         Ok(Environment {
             database_url,
             projection_database_url,
@@ -113,11 +122,12 @@ impl Servers {
     }
 }
 
-/// Creates the tables of `service` in the database at `url`.
-async fn migrate(service: &str, url_option: &str, url: &str) -> anyhow::Result<()> {
-    let migrate = [service, url_option, url, "--log-level", "warn", "migrate"];
-    let status = Command::new(std::env::current_exe()?).args(migrate).status().await?;
-    ensure!(status.success(), "`{service} migrate` failed: {status}");
+/// Creates the tables of a service.
+async fn migrate(service: &[&str], options: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(service).args(["--log-level", "warn", "migrate"]).args(options);
+    let status = command.status().await?;
+    ensure!(status.success(), "`{} migrate` failed: {status}", service[0]);
     Ok(())
 }
 

@@ -13,8 +13,13 @@ use crate::load::Connection;
 /// Timeout until the projection has caught up.
 const CATCH_UP: Duration = Duration::from_secs(300);
 
+/// Returns the number of events that the views have applied.
+pub(crate) async fn applied(projection: SocketAddr) -> anyhow::Result<i64> {
+    Ok(positions(projection).await?.iter().sum())
+}
+
 /// Returns the last applied position of each partition.
-pub(crate) async fn applied(projection: SocketAddr) -> anyhow::Result<Vec<i64>> {
+async fn positions(projection: SocketAddr) -> anyhow::Result<Vec<i64>> {
     let answer = Connection::open(projection).await?.get("/admin/projection").await?;
     let partitions = answer["partitions"].as_array().context("no partitions")?;
     Ok(partitions
@@ -28,7 +33,7 @@ pub(crate) async fn caught_up(command: SocketAddr, projection: SocketAddr) -> an
     let deadline = Instant::now() + CATCH_UP;
     let mut commands = Connection::open(command).await?;
     loop {
-        let applied = applied(projection).await?;
+        let applied = positions(projection).await?;
         let mut behind = false;
         for (partition, position) in applied.iter().enumerate() {
             let next = commands
