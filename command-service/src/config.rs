@@ -87,7 +87,8 @@ pub struct Config {
     /// Settings of Kafka.
     #[command(flatten)]
     pub kafka: KafkaConfig,
-    /// Time the relay's producer waits for a batch to fill, in milliseconds.
+    /// Minimum time between two publications to Kafka, in milliseconds. An event after a pause is
+    /// published at once; under load, this pause makes batches.
     #[arg(long, env, default_value_t = 4)]
     pub relay_linger_ms: u32,
     /// Refuses changes without an Idempotency-Key.

@@ -66,8 +66,8 @@ pub struct Relay {
     pub connect: PgConnectOptions,
     /// Mirrored store.
     pub store: Store,
-    /// Time the producer waits for a batch to fill, in milliseconds.
-    pub linger_ms: u32,
+    /// Minimum time between two publications. An event after a pause is published at once.
+    pub linger: Duration,
     /// Epoch and forks of the store.
     pub standing: Standing,
     /// Health in which the relay reports its state.
@@ -123,7 +123,7 @@ impl Relay {
         let restores = restores::restores_by_partition(&mut connection).await?;
         topic::ensure(&self.kafka, self.store).await?;
         let tail = Tail::new(&self.kafka, self.store.store_id, epoch, restores)?;
-        let producer = Producer::start(&self.kafka, self.store, epoch, self.linger_ms)?;
+        let producer = Producer::start(&self.kafka, self.store, epoch)?;
         let watch = Watch::start(&self.kafka)?;
         let mut session = Session::new(self, connection, since, tail, producer, watch);
         let ended = session.relay_all(handed, ends).await;

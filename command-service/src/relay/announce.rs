@@ -25,8 +25,7 @@ pub(crate) async fn announce(
     connection: &mut PgConnection,
     positions: &BTreeMap<Partition, i64>,
 ) -> Result<(), RelayError> {
-    // No linger: one record per partition fills no batch.
-    let mut producer = Producer::start(kafka, store, epoch, 0)?;
+    let mut producer = Producer::start(kafka, store, epoch)?;
     let announced = publish(&mut producer, connection, positions).await;
     // Dropping the producer waits for its thread.
     let _ = tokio::task::spawn_blocking(move || drop(producer)).await;

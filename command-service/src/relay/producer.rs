@@ -92,7 +92,6 @@ impl Producer {
         kafka: &KafkaConfig,
         store: Store,
         epoch: Epoch,
-        linger_ms: u32,
     ) -> Result<Self, RelayError> {
         let zeros = || store.partitions.all().map(|_| AtomicI64::new(0)).collect();
         let deliveries = Arc::new(Deliveries {
@@ -106,7 +105,8 @@ impl Producer {
             .set("acks", "all")
             // A message that times out would be dropped and leave a hole.
             .set("message.timeout.ms", "0")
-            .set("linger.ms", linger_ms.to_string())
+            // The session gathers the events. What it publishes at one moment goes out together.
+            .set("linger.ms", "0.5")
             .set("batch.num.messages", "10000")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072")

@@ -10,7 +10,7 @@ use std::time::Duration;
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
 use super::error::RelayError;
@@ -20,8 +20,12 @@ use super::watch::{self, Watch};
 use super::{Ends, Relay};
 use crate::log::append::Appended;
 
-/// Interval of reading events that other instances have appended.
+/// Interval of reading events that other instances have appended, while events are appended.
 const POLL: Duration = Duration::from_millis(25);
+/// Longest interval of reading them: each poll that finds the log unchanged doubles the interval.
+const IDLE_POLL: Duration = Duration::from_millis(200);
+/// Maximum number of batches that the session gathers before it publishes them.
+const MOST_GATHERED: usize = 256;
 /// Interval of checks of the log. Each check also tries to take over the partitions of relays that
 /// have ended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -90,23 +94,37 @@ impl<'a> Session<'a> {
     ) -> Result<(), RelayError> {
         self.take_partitions(ends).await?;
 
-        let mut poll = interval(POLL);
-        // After a long publish, one look is enough for all missed ticks.
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut poll, mut poll_at) = (POLL, Instant::now());
         let mut look = interval(LOOK_EVERY);
+        // After a long publish, one look is enough for all missed ticks.
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look_at_topic = interval(watch::EVERY);
         look_at_topic.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Batches that await publication, and the time of the next one. An event after a pause is
+        // published at once. Under load the events of some milliseconds go out together: a request
+        // for each partition costs Kafka more than its records.
+        let (mut gathered, mut due) = (Vec::new(), Instant::now());
         loop {
             tokio::select! {
                 // Events from the lanes come first, because a delay would make the relay read them
                 // from the log.
                 biased;
-                batch = handed.recv() => match batch {
-                    Some(appended) => self.take(&appended).await?,
-                    None => return self.finish().await,
+                batch = handed.recv(), if gathered.len() < MOST_GATHERED => match batch {
+                    Some(appended) => gathered.push(appended),
+                    None => {
+                        self.take(&mut gathered).await?;
+                        return self.finish().await;
+                    }
                 },
-                _ = poll.tick() => self.catch_up().await?,
+                () = sleep_until(due), if !gathered.is_empty() => {
+                    due = Instant::now() + self.relay.linger;
+                    self.take(&mut gathered).await?;
+                }
+                () = sleep_until(poll_at) => {
+                    let has_grown = self.catch_up().await?;
+                    poll = if has_grown { POLL } else { (2 * poll).min(IDLE_POLL) };
+                    poll_at = Instant::now() + poll;
+                }
                 _ = look.tick() => self.look_at_log(ends).await?,
                 _ = look_at_topic.tick() => self.look_at_topic().await?,
             }

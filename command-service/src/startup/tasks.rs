@@ -69,7 +69,7 @@ impl Startup {
             connect: limited(&lane_config.connect, "passbook-relay"),
             store: self.store,
             standing: self.standing.clone(),
-            linger_ms: self.config.relay_linger_ms,
+            linger: std::time::Duration::from_millis(self.config.relay_linger_ms.into()),
             health: self.health.clone(),
         };
         self.tasks.spawn("the relay", relay.run(from_lanes, self.shutdown.clone()));

@@ -9,7 +9,7 @@ fn producer() -> Producer {
         partitions: PartitionCount::new(3),
         opened_by_key_alone: false,
     };
-    Producer::start(&nowhere(), store, 0, 0).unwrap()
+    Producer::start(&nowhere(), store, 0).unwrap()
 }
 
 fn acknowledge(producer: &Producer, partition: usize, position: i64) {

@@ -19,11 +19,14 @@ impl Session<'_> {
     /// Publishes events that were just appended. If their connection is newer than the store's last
     /// answer here, they may belong to another log than the one that this session reads. The log is
     /// then read first.
-    pub(super) async fn take(&mut self, appended: &Appended) -> Result<(), RelayError> {
-        if appended.connected >= self.answered {
-            self.catch_up().await?;
+    pub(super) async fn take(&mut self, gathered: &mut Vec<Appended>) -> Result<(), RelayError> {
+        for Appended { events, connected } in gathered.drain(..) {
+            if connected >= self.answered {
+                self.catch_up().await?;
+            }
+            self.publish(&events).await?;
         }
-        self.publish(&appended.events).await
+        Ok(())
     }
 
     /// Publishes events, and first the ones between them and the last published event.
@@ -54,8 +57,8 @@ impl Session<'_> {
     }
 
     /// Publishes the events up to the heads of the previous call that were not handed over. This
-    /// gives the hand-over time for recent events.
-    pub(super) async fn catch_up(&mut self) -> Result<(), RelayError> {
+    /// gives the hand-over time for recent events. Returns whether the log has grown since then.
+    pub(super) async fn catch_up(&mut self) -> Result<bool, RelayError> {
         let asked = Instant::now();
         let heads = feed::heads(&mut self.connection).await?;
         self.answered = asked;
@@ -67,6 +70,7 @@ impl Session<'_> {
             self.event_lost(partition, position).await?;
         }
         let before = std::mem::replace(&mut self.heads, heads);
+        let has_grown = before != self.heads;
         let mut behind: Vec<(Partition, i64)> = self.behind(&before);
         while !behind.is_empty() {
             for (partition, head) in behind {
@@ -85,7 +89,8 @@ impl Session<'_> {
                 head.max(sent.position) - self.producer.acknowledged(*partition),
             );
         }
-        self.producer.check()
+        self.producer.check()?;
+        Ok(has_grown)
     }
 
     fn behind(&self, heads: &[i64]) -> Vec<(Partition, i64)> {
