@@ -26,7 +26,7 @@ pub struct MigrateOptions {
     #[arg(long, env, value_parser = Unrepeated(Secret::of_file),
         conflicts_with = "migration_database_password")]
     pub migration_database_password_file: Option<Secret>,
-    /// Number of partitions of a new store (12 if not set); fixed once the store exists.
+    /// Number of partitions of a new store (4 if not set); fixed once the store exists.
     #[arg(long, env)]
     pub partitions: Option<PartitionCount>,
 }

@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long, env, default_value = "passbook.events",
           value_parser = NonEmptyStringValueParser::new())]
     pub kafka_topic: String,
-    /// Number of partitions of a new log, in Postgres and in Kafka (12 if not given).
+    /// Number of partitions of a new log, in Postgres and in Kafka (4 if not given).
     #[arg(long, env)]
     pub partitions: Option<PartitionCount>,
     /// Level of the log on standard error, or levels by module:

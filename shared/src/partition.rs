@@ -43,8 +43,10 @@ impl Partition {
 pub struct PartitionCount(i16);
 
 impl PartitionCount {
-    /// Number of partitions of a new log for which none is given.
-    pub const DEFAULT: Self = Self(12);
+    /// Number of partitions of a new log for which none is given: as many instances of the
+    /// projection-service can share the work. Each partition more costs processor time with every
+    /// batch (docs/BENCHMARK.md), and the number is fixed once the log exists.
+    pub const DEFAULT: Self = Self(4);
     /// Bounds of the number of partitions of a new log.
     const BOUNDS: RangeInclusive<i64> = 1..=1_000;
 

@@ -10,12 +10,12 @@ use command_service::request::CommandRequest;
 use futures_util::future::join_all;
 use passbook_shared::event::{HoldPlaced, HoldStatus};
 use passbook_shared::money::Amount;
-use passbook_shared::partition::PartitionCount;
 use passbook_shared::text::Metadata;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::log::Log;
+use crate::log::PARTITIONS;
 use crate::requests::{accepted, refused, request};
 
 /// One hour in microseconds.
@@ -122,7 +122,7 @@ async fn a_hold_past_its_expiry_can_only_expire_once() {
 
     // Instances for which the expiry has passed.
     let later = || {
-        let clock = LogClock::new(PartitionCount::DEFAULT, expires_at);
+        let clock = LogClock::new(PARTITIONS, expires_at);
         log.instance_at(clock, Duration::from_secs(10))
     };
     let (here, there) = (later(), later());

@@ -25,6 +25,9 @@ use uuid::Uuid;
 use crate::instance::Instance;
 use crate::postgres::empty_log;
 
+/// More than the default, so that accounts are in many partitions.
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::new(12);
+
 /// Empty log in a database of its own.
 pub(crate) struct Log {
     database: Database,
@@ -35,7 +38,7 @@ pub(crate) struct Log {
 
 impl Log {
     pub(crate) async fn start() -> Self {
-        let (database, store) = empty_log(None).await;
+        let (database, store) = empty_log(Some(PARTITIONS)).await;
         let pool = PgPool::connect(&database.urls.owner).await.unwrap();
         Self { database, store, pool }
     }
@@ -71,7 +74,7 @@ impl Log {
 
     /// Starts an instance whose commands wait for `patience` at most.
     pub(crate) fn instance_with(&self, patience: Duration) -> Instance {
-        self.instance_at(LogClock::new(PartitionCount::DEFAULT, Timestamp::now()), patience)
+        self.instance_at(LogClock::new(PARTITIONS, Timestamp::now()), patience)
     }
 
     /// Starts an instance that takes the log's time from `clock`.
@@ -90,7 +93,7 @@ impl Log {
         let (to_relay, mut from_lanes) = mpsc::channel(16);
         let (to_snapshots, snapshots) = snapshots::queue(key());
         let deps = LaneDeps {
-            partitions: PartitionCount::DEFAULT,
+            partitions: PARTITIONS,
             clock,
             pool: self.service_pool(),
             relay: to_relay,

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use command_service::domain::Command;
 use command_service::log::restores;
 use command_service::outcome::{CommandError, Outcome};
-use passbook_shared::partition::{Partition, PartitionCount, partition_of};
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::store_description::{Fork, StoreDescription};
 use sqlx::Connection;
 use uuid::Uuid;
 
 use crate::log::Log;
+use crate::log::PARTITIONS;
 use crate::requests::{accepted, money, opening, request, transfer, transferred, with_key};
 
 impl Log {
@@ -128,9 +129,8 @@ async fn only_commands_on_a_forked_partition_are_refused() {
 
 /// Returns a new account id of a partition.
 fn account_in(partition: u8) -> Uuid {
-    let of_partition = |account: &Uuid| {
-        partition_of(*account, PartitionCount::DEFAULT) == Partition::new(partition)
-    };
+    let of_partition =
+        |account: &Uuid| partition_of(*account, PARTITIONS) == Partition::new(partition);
     std::iter::repeat_with(Uuid::new_v4).find(of_partition).unwrap()
 }
 
@@ -139,7 +139,7 @@ async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
     let log = Log::start().await;
     let instance = log.instance();
     let account = instance.open().await;
-    let partition = partition_of(account, PartitionCount::DEFAULT);
+    let partition = partition_of(account, PARTITIONS);
     for _ in 0..4 {
         accepted(instance.send(request(account, Command::Deposit(money(1)))).await);
     }
@@ -173,7 +173,7 @@ async fn a_fork_is_kept_until_an_accepted_restore_begins_an_epoch() {
     let described = log.described().await;
     assert_eq!((described.epoch, described.forks.len(), described.restores.len()), (4, 0, 1));
     let restore = &described.restores[0];
-    assert_eq!((restore.epoch, restore.kept.len()), (4, PartitionCount::DEFAULT.get().into()));
+    assert_eq!((restore.epoch, restore.kept.len()), (4, PARTITIONS.get().into()));
     assert!(
         restore
             .kept

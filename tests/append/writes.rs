@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use command_service::writes::Writes;
 use passbook_shared::health::{CheckState, Health};
-use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::CancellationToken;
 use tokio::time::{Instant, sleep};
 
 use crate::log::Log;
+use crate::log::PARTITIONS;
 
 struct Checked {
     health: Health,
@@ -18,12 +18,8 @@ struct Checked {
 impl Checked {
     fn start(log: &Log) -> Self {
         let (health, shutdown) = (Health::new("test"), CancellationToken::new());
-        let check = Writes::default().check(
-            log.service(),
-            PartitionCount::DEFAULT,
-            health.clone(),
-            shutdown.clone(),
-        );
+        let check =
+            Writes::default().check(log.service(), PARTITIONS, health.clone(), shutdown.clone());
         tokio::spawn(check);
         Self { health, shutdown }
     }

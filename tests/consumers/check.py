@@ -60,13 +60,14 @@ def python(work):
 
 def read_log(command):
     """Returns the log's events by id, and the store's id."""
-    events, store = {}, None
-    for partition in range(12):
+    events, store, partition, partitions = {}, None, 0, 1
+    while partition < partitions:
         status, headers, text = request(command, "GET", f"/v1/events?partition={partition}&after=0&limit=1000")
         page = json.loads(text)
         if status != 200 or page["has_more"]:
             raise SystemExit(f"partition {partition} of the log: {status}: {text[:1000]}")
-        store = headers["x-store-id"]
+        store, partitions = headers["x-store-id"], int(headers["x-partitions"])
+        partition += 1
         events.update((event["event_id"], event) for event in page["data"])
     return events, store
 

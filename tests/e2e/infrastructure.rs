@@ -18,7 +18,7 @@ pub(crate) use self::postgres::postgres;
 use crate::process::Process;
 
 /// Number of partitions of every topic.
-pub(crate) const PARTITIONS: PartitionCount = PartitionCount::DEFAULT;
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::new(12);
 
 /// Returns whether the tests run on containers, and reports the choice once.
 ///

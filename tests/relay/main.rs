@@ -19,11 +19,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use in_process_broker::Broker;
-use passbook_shared::partition::{Partition, PartitionCount, partition_of};
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::timestamp::Timestamp;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use uuid::Uuid;
 
+use crate::pipeline::PARTITIONS;
 use pipeline::{Pipeline, TOPIC};
 
 /// Checks that each partition has a prefix of the log, with repeats.
@@ -124,7 +125,7 @@ async fn two_relays_share_the_work_and_one_takes_over_from_the_other() {
 /// Compares with librdkafka's `murmur2` partitioner, which is the default of the Java client.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_in_the_partition_that_any_kafka_client_chooses() {
-    let broker = Broker::start(&[TOPIC.to_owned()], PartitionCount::DEFAULT.get(), None).unwrap();
+    let broker = Broker::start(&[TOPIC.to_owned()], PARTITIONS.get(), None).unwrap();
     let producer: FutureProducer = rdkafka::ClientConfig::new()
         .set("bootstrap.servers", broker.address())
         .set("partitioner", "murmur2")
@@ -135,10 +136,6 @@ async fn an_account_is_in_the_partition_that_any_kafka_client_chooses() {
         let key = account.to_string();
         let record = FutureRecord::to(TOPIC).key(&key).payload("");
         let delivered = producer.send(record, Duration::from_secs(10)).await.unwrap();
-        assert_eq!(
-            delivered.partition,
-            i32::from(partition_of(account, PartitionCount::DEFAULT)),
-            "{account}"
-        );
+        assert_eq!(delivered.partition, i32::from(partition_of(account, PARTITIONS)), "{account}");
     }
 }

@@ -3,6 +3,8 @@
 mod running;
 mod topic;
 
+use std::time::Duration;
+
 use command_service::log::append::{Append, NewEvent, append};
 use command_service::log::store::Store;
 use command_service::relay::{Relay, hand_over};
@@ -12,7 +14,7 @@ use embedded_postgres::testing::Database;
 use in_process_broker::Broker;
 use passbook_shared::config::{KafkaConfig, KafkaOptions};
 use passbook_shared::health::Health;
-use passbook_shared::partition::partition_of;
+use passbook_shared::partition::{PartitionCount, partition_of};
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::shutdown::CancellationToken;
 use serde_json::value::RawValue;
@@ -23,6 +25,8 @@ pub(crate) use self::running::Running;
 use crate::postgres::empty_log;
 
 pub(crate) const TOPIC: &str = "passbook.events";
+/// More than the default, so that each kind of record has a partition of its own.
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::new(12);
 
 /// Log, broker, and the relays that a test starts between them.
 pub(crate) struct Pipeline {
@@ -35,7 +39,7 @@ pub(crate) struct Pipeline {
 
 impl Pipeline {
     pub(crate) async fn start() -> Self {
-        let (database, store) = empty_log(None).await;
+        let (database, store) = empty_log(Some(PARTITIONS)).await;
         let broker = Broker::start(&[TOPIC.to_owned()], store.partitions.get(), None).unwrap();
         let pool = PgPool::connect(&database.urls.owner).await.unwrap();
         Self { database, broker, store, pool }
@@ -58,7 +62,7 @@ impl Pipeline {
             connect: self.database.urls.service.parse().unwrap(),
             store: self.store,
             standing: standing.clone(),
-            linger_ms: 1,
+            linger: Duration::from_millis(1),
             health: health.clone(),
         };
         let (handed, from_lanes) = hand_over();

@@ -4,11 +4,12 @@
 use std::time::Instant;
 
 use passbook_shared::health::CheckState;
-use passbook_shared::partition::{Partition, PartitionCount, partition_of};
+use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use uuid::Uuid;
 
+use crate::pipeline::PARTITIONS;
 use crate::pipeline::{Pipeline, Running};
 
 /// Kind of record that no relay has written.
@@ -89,7 +90,7 @@ async fn records_written_while_the_relay_is_down_are_skipped() {
     let pipeline = Pipeline::start().await;
     let mut accounts = Vec::new();
     // A partition for each kind.
-    for partition in PartitionCount::DEFAULT.all().take(7) {
+    for partition in PARTITIONS.all().take(7) {
         accounts.push(pipeline.append_to(account_in(partition), 0, 5).await.unwrap());
     }
     let relay = pipeline.relay();
@@ -101,7 +102,7 @@ async fn records_written_while_the_relay_is_down_are_skipped() {
     }
     let started = Instant::now();
     let relay = pipeline.relay();
-    for (written, partition) in ALL.iter().zip(PartitionCount::DEFAULT.all()) {
+    for (written, partition) in ALL.iter().zip(PARTITIONS.all()) {
         pipeline.is_mirrored_by(partition, 8).await;
         println!("{written:?}: published again after {:?}", started.elapsed());
     }
@@ -136,7 +137,7 @@ async fn records_written_while_the_relay_is_up_are_skipped_then_and_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_followed_by_the_relays_own_is_no_fork_for_a_later_relay() {
     let pipeline = Pipeline::start().await;
-    for (written, partition) in OVERRULED.into_iter().zip(PartitionCount::DEFAULT.all()) {
+    for (written, partition) in OVERRULED.into_iter().zip(PARTITIONS.all()) {
         let mut events = pipeline.append_to(account_in(partition), 0, 5).await.unwrap();
         let relay = pipeline.relay();
         pipeline.mirrored().await;
@@ -184,12 +185,12 @@ async fn skipped_records_are_reported_until_a_record_of_the_store_follows() {
 
 /// Returns another partition.
 fn other_than(partition: Partition) -> Partition {
-    PartitionCount::DEFAULT.all().find(|other| *other != partition).unwrap()
+    PARTITIONS.all().find(|other| *other != partition).unwrap()
 }
 
 /// Returns a new account id of a partition.
 pub(crate) fn account_in(partition: Partition) -> Uuid {
     std::iter::repeat_with(Uuid::new_v4)
-        .find(|account| partition_of(*account, PartitionCount::DEFAULT) == partition)
+        .find(|account| partition_of(*account, PARTITIONS) == partition)
         .unwrap_or_default()
 }

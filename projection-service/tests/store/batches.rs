@@ -17,7 +17,7 @@ pub(crate) const PARTITION: Partition = Partition::new(3);
 /// Returns empty views with the checkpoints of twelve partitions.
 pub(crate) async fn database() -> Database {
     let database = Database::new().await;
-    checkpoints::ensure(&mut database.pool.acquire().await.unwrap(), PartitionCount::DEFAULT)
+    checkpoints::ensure(&mut database.pool.acquire().await.unwrap(), PartitionCount::new(12))
         .await
         .unwrap();
     database

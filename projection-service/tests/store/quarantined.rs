@@ -205,7 +205,7 @@ async fn a_record_that_is_no_event_can_be_discarded() {
     let mut connection = pool.acquire().await.unwrap();
     let other = (2..)
         .map(id)
-        .find(|account| partition_of(*account, PartitionCount::DEFAULT) == PARTITION)
+        .find(|account| partition_of(*account, PartitionCount::new(12)) == PARTITION)
         .unwrap();
     write(&mut connection, other, &[(opened("o"), at(1)), (deposited(1), at(2))]).await;
     let mut batch = batch(2, other, &[]);

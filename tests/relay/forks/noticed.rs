@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use passbook_shared::health::CheckState;
-use passbook_shared::partition::PartitionCount;
 use uuid::Uuid;
 
 use super::{FORKED, WITHOUT_THE_LAST, reports_fork, shown};
+use crate::pipeline::PARTITIONS;
 use crate::pipeline::Pipeline;
 use crate::tails::account_in;
 
@@ -37,7 +37,7 @@ async fn a_relay_notices_a_log_restored_under_it() {
 async fn a_late_record_of_an_earlier_relay_is_a_fork_if_it_precedes_the_fence() {
     let pipeline = Pipeline::start().await;
     let mut fenced = Vec::new();
-    for (partition, delay) in PartitionCount::DEFAULT.all().zip((0..).step_by(10)) {
+    for (partition, delay) in PARTITIONS.all().zip((0..).step_by(10)) {
         let account = account_in(partition);
         let mut events = pipeline.append_to(account, 0, 3).await.unwrap();
         let relay = pipeline.relay();

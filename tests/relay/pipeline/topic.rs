@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use passbook_shared::cloud_event::{self, Decoded};
-use passbook_shared::partition::{Partition, PartitionCount};
+use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
@@ -15,6 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
 use super::{Pipeline, TOPIC};
+use crate::pipeline::PARTITIONS;
 
 /// Header of records that no relay has written.
 const FORGED: &str = "forged";
@@ -29,7 +30,7 @@ impl Pipeline {
             let consumer: BaseConsumer = config.create().unwrap();
             let mut all = TopicPartitionList::new();
             let mut due = 0;
-            for partition in PartitionCount::DEFAULT.all().map(i32::from) {
+            for partition in PARTITIONS.all().map(i32::from) {
                 let (low, high) =
                     consumer.fetch_watermarks(TOPIC, partition, Duration::from_secs(5)).unwrap();
                 due += high - low;
