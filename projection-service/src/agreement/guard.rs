@@ -168,6 +168,7 @@ impl Guard {
             let confirmed = confirmed
                 .remove(&partition)
                 .unwrap_or(Confirmed { partition, ..Confirmed::default() });
+            // A suspicion that arises during the comparison must survive it.
             let suspect = self.suspects.lock().remove(&partition);
             let is_confirmed = checkpoint.position == confirmed.position
                 && checkpoint.event_id == confirmed.event_id;
