@@ -86,7 +86,9 @@ const CHUNKS: usize = 16;
 
 /// Starts consuming.
 pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
+    // A counter that starts at zero lets a rate include its first increment.
     metrics::register_unusable(judging::Flaw::ALL.map(judging::Flaw::as_str));
+    // The bound slows the reader down to the speed of the applier.
     let (sender, messages) = mpsc::channel(CHUNKS);
     let handoff = Arc::new(Handoff::default());
     let applier = Applier::new(&consumer, messages, Arc::clone(&handoff));
@@ -98,12 +100,15 @@ pub fn spawn(consumer: Consumer, tasks: &mut Tasks) {
     });
 
     let reader =
+        // The reader runs outside the runtime and needs a handle for its queries.
         Reader::new(consumer, handoff, sender, tokio::runtime::Handle::current(), tasks.shutdown());
     tasks.spawn("consumer", async move {
         let (ended, end) = oneshot::channel();
+        // The Kafka client blocks while it is polled, so the reader has its own thread.
         std::thread::Builder::new()
             .name("consumer".to_owned())
             .spawn(move || ended.send(reader.run()))?;
+        // A panic of the thread drops `ended`, and this task then fails.
         end.await?
     });
 }

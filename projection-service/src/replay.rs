@@ -64,6 +64,7 @@ impl ReplayDeps {
     }
 
     async fn connect_to(&self, generation: Generation) -> sqlx::Result<PgConnection> {
+        // After a crash, the load continues from the checkpoints and repeats lost commits.
         generation.options(&self.options().options([("synchronous_commit", "off")])).connect().await
     }
 }

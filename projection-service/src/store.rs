@@ -65,6 +65,7 @@ impl Views {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // The ping below replaces this test, which would cost a round trip per query.
             .test_before_acquire(false)
             .before_acquire(|connection, about| {
                 Box::pin(async move {
@@ -74,6 +75,7 @@ impl Views {
                     Ok(true)
                 })
             })
+            // The service starts while Postgres is still unreachable.
             .connect_lazy_with(queries(database));
         // A second call would open the same pool: keep the first.
         let _ = self.pool.set(pool);

@@ -51,6 +51,7 @@ pub(crate) async fn last_common(
     while low < high {
         let agrees = match feed.event_at(partition, middle).await? {
             Some(event) => first_difference(connection, partition, &[event]).await?.is_none(),
+            // The log ends before this position.
             None => false,
         };
         if agrees {
@@ -90,6 +91,7 @@ pub(crate) async fn difference_between(
     after: i64,
     up_to: i64,
 ) -> Result<Option<i64>, CompareError> {
+    // The page before a small position begins below 0.
     let mut after = after.max(0);
     while after < up_to {
         let mut events = feed.events(partition, after).await?.events;
@@ -112,6 +114,7 @@ pub(crate) async fn first_difference(
 ) -> sqlx::Result<Option<i64>> {
     let accounts: Vec<Uuid> = events.iter().map(|event| event.account_id).collect();
     let versions: Vec<i64> = events.iter().map(|event| event.version).collect();
+    // The row before gives the state to project from.
     let versions_before: Vec<i64> = versions.iter().map(|version| version - 1).collect();
     let decoded: Vec<_> = events.iter().map(RecordedEvent::decode).collect();
 
@@ -150,11 +153,13 @@ fn is_row_of(
     before: Option<&AccountState>,
     found: &FullRow<'_>,
 ) -> bool {
+    // An undecodable event has no row; the quarantine is compared afterwards.
     let Ok(decoded) = decoded else { return false };
     let RecordedEvent { account_id, recorded_at, .. } = *event;
     let (position, event_type) = (event.position.number, decoded.event_type());
     match project(before, event.version, decoded) {
         Ok(entry) => {
+            // A full row has no columns about the delivery, so these values are not compared.
             let (kafka_offset, published_at) = (None, None);
             let row = Row {
                 account_id,
@@ -211,6 +216,7 @@ async fn quarantined(
     events: &[RecordedEvent],
     agrees: &mut [bool],
 ) -> sqlx::Result<()> {
+    // Usually nothing is missing, and the queries are saved.
     if agrees.iter().all(|agrees| *agrees) {
         return Ok(());
     }

@@ -41,6 +41,7 @@ pub(crate) async fn live(
     upper: i64,
 ) -> Result<Corrected, ReplayError> {
     let mut transaction = connection.begin().await?;
+    // A switch may have made another generation live since the comparison.
     generations::see_live(&mut transaction).await?;
     let before = checkpoints::hold_one(&mut transaction, partition).await?;
     let (corrected, now) = in_transaction(deps, &mut transaction, log, &before, upper).await?;
@@ -70,6 +71,7 @@ pub(crate) async fn building(
 /// Returns the confirmation of a checkpoint whose event the log has.
 pub(super) fn confirmed_at(checkpoint: &Checkpoint, store_epoch: Epoch) -> Confirmed {
     let Checkpoint { partition, position, event_id, .. } = *checkpoint;
+    // A position without an event id cannot be compared, so it confirms nothing.
     let position = if event_id.is_some() { position } else { 0 };
     Confirmed { partition, position, event_id, store_epoch }
 }
@@ -85,13 +87,16 @@ async fn in_transaction(
     let common = last_common(&deps.feed, transaction, partition, upper.min(from)).await?;
     if common < from {
         checkpoints::rewind(&mut *transaction, partition, common, kafka_offset).await?;
+        // The rewind raised the epoch, so the checkpoint is read again.
         let back = checkpoints::hold_one(transaction, partition).await?;
         let progress = Progress::new(0, 0);
         PartitionLoader::new(deps, &progress, transaction, log, &back, from)
+            // A restored log may end before the position of the views.
             .by_log_to_its_end()
             .await?;
     }
     let mut now = checkpoints::hold_one(transaction, partition).await?;
+    // The rewind clears the id, and no later event of the log has set one.
     if now.position > 0
         && now.event_id.is_none()
         && let Some(event) = deps.feed.event_at(partition, now.position).await?

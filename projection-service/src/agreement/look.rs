@@ -69,6 +69,7 @@ impl Look<'_> {
             return self.disagree(connection, upper).await;
         }
         let confirmed = confirmed_at(&self.checkpoint, ours);
+        // Most rounds find the same event, which needs no write.
         if confirmed.position > 0 && confirmed != self.confirmed {
             confirmed::set(connection, confirmed).await?;
         }
@@ -82,10 +83,12 @@ impl Look<'_> {
         at: &At,
     ) -> Result<Option<i64>, ReplayError> {
         let Checkpoint { partition, position, event_id, .. } = self.checkpoint;
+        // Views without events agree with every log.
         if position == 0 {
             return Ok(None);
         }
         let Some(event) = &at.event else { return Ok(Some(position - 1)) };
+        // A forged record can copy the id, so the rows are compared as well.
         if event_id.is_some_and(|applied| applied != event.event_id)
             || first_difference(connection, partition, std::slice::from_ref(event)).await?.is_some()
         {
@@ -107,15 +110,18 @@ impl Look<'_> {
         upper: i64,
     ) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, epoch, .. } = self.checkpoint;
+        // The views may have moved since the log was read, which alone makes a difference.
         let now = checkpoints::find(&mut *connection, partition).await?;
         if now.is_none_or(|now| (now.position, now.epoch) != (views, epoch)) {
             return Ok(Verdict::Moved);
         }
         let store = self.deps.feed.store().await?;
+        // Only an operator may give up the events that the log has lost.
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
         }
         let Confirmed { position: confirmed, event_id, .. } = self.confirmed;
+        // A confirmed event that the log lacks now shows that the log was changed.
         if confirmed > 0 {
             let there = self.deps.feed.event_at(partition, confirmed).await?;
             if there.map(|event| event.event_id) != event_id {
@@ -134,6 +140,7 @@ impl Look<'_> {
     async fn follow(&self, connection: &mut PgConnection) -> Result<Verdict, ReplayError> {
         let Checkpoint { partition, position: views, .. } = self.checkpoint;
         let store = self.deps.feed.store().await?;
+        // The next start of the consumer reads these rows to admit records of the new epoch.
         restores::remember(&mut *connection, &store).await?;
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));
@@ -142,6 +149,7 @@ impl Look<'_> {
             store.restores.iter().filter(|restore| restore.epoch > self.confirmed.store_epoch);
         let kept =
             later.flat_map(|restore| &restore.kept).filter(|kept| kept.partition == partition);
+        // Several restores may have been accepted; the smallest position is common to all.
         let upper = kept.map(|kept| kept.position).min().map_or(views, |kept| kept.min(views));
         let log = OurLog { source: self.source, accepted: Accepted::from(&store) };
         tracing::info!(

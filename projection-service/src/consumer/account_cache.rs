@@ -40,6 +40,7 @@ impl AccountCache {
         if let Some(known) = self.young.get(&account_id) {
             return Some(*known);
         }
+        // An account in use moves to the young half, so the next rotation keeps it.
         let known = self.old.remove(&account_id)?;
         self.set(account_id, known);
         Some(known)
@@ -49,6 +50,7 @@ impl AccountCache {
     pub(crate) fn set(&mut self, account_id: Uuid, known: Known) {
         self.young.insert(account_id, known);
         if self.young.len() > CAPACITY {
+            // The accounts in `old` were not used since the last rotation and are dropped.
             self.old = std::mem::take(&mut self.young);
         }
     }

@@ -112,14 +112,17 @@ impl Applier {
     pub(super) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             let full = self.is_full();
+            // `select!` evaluates a disabled branch too, so the time needs some value.
             let due = sleep_until(self.due().unwrap_or(self.started));
             let is_due = self.due().is_some();
             let look = self.next_look();
             let has_stopped = !self.stopped.is_empty();
             tokio::select! {
+                // The order matters: available input fills the batch before the batch is applied.
                 biased;
                 () = shutdown.cancelled() => return,
                 () = sleep_until(self.look_again_at), if has_stopped => self.look_again().await,
+                // A full batch accepts no more input, which slows down the reader.
                 Some(brought) = self.pages.join_next(), if !full => {
                     if let Ok(brought) = brought {
                         self.take_page(brought);
@@ -127,6 +130,7 @@ impl Applier {
                 }
                 message = self.messages.recv(), if !full => match message {
                     Some(message) => self.take(message),
+                    // The reader has ended.
                     None => return,
                 },
                 () = due, if is_due => self.apply().await,
@@ -142,6 +146,7 @@ impl Applier {
     /// Returns the start of the next transaction, if there is anything to write.
     fn due(&self) -> Option<Instant> {
         if self.is_full() {
+            // This time has passed, so a full batch is due at once.
             Some(self.started)
         } else if !self.intake.is_empty() {
             Some(self.started + self.pace.least)
@@ -151,8 +156,11 @@ impl Applier {
     }
 
     async fn apply(&mut self) {
+        // The lock would otherwise borrow `self` during the whole transaction.
         let applying = Arc::clone(&self.handoff);
+        // The reader waits for this lock before it releases partitions.
         let _applying = applying.applying.lock().await;
+        // The assignment may have changed while this task waited for the lock.
         if self.handoff.epoch() != self.epoch {
             self.forget();
             return;
@@ -190,6 +198,7 @@ impl Applier {
         if let Some(Ok(event)) = pending.last().map(|record| &record.content) {
             metrics::delay(Timestamp::now().as_micros() - event.recorded.recorded_at.as_micros());
         }
+        // The intake is cleared last, because the reports above read it.
         self.intake.applied();
         self.failures = 0;
         self.refused = false;
@@ -197,8 +206,10 @@ impl Applier {
     }
 
     fn forget(&mut self) {
+        // The next connection goes to the generation that is live by then.
         self.writer.forget();
         self.intake = Intake::default();
+        // Dropping the set aborts the requests of the previous assignment.
         self.pages = JoinSet::new();
         self.asked.clear();
         self.to_look.clear();

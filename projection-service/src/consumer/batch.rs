@@ -38,6 +38,7 @@ pub(super) async fn write_batch(
     batch: &Batch<'_>,
 ) -> sqlx::Result<Written> {
     apply(connection, batch).await?;
+    // The warning comes last, because a refused batch quarantines nothing.
     check::warn(&batch.quarantine);
     Ok(Written { events: batch.history.len(), quarantined: batch.quarantine.len() })
 }
@@ -50,8 +51,10 @@ pub(super) async fn load(
 ) -> sqlx::Result<()> {
     let ids = records
         .iter()
+        // An undecodable record names no account.
         .filter_map(|record| record.content.as_ref().ok())
         .map(|event| event.recorded.account_id);
+    // `get` also moves a known account to the young half, which this batch does not evict.
     let mut unknown: Vec<Uuid> = ids.filter(|id| known.get(*id).is_none()).collect();
     if unknown.is_empty() {
         return Ok(());
@@ -60,9 +63,11 @@ pub(super) async fn load(
     unknown.dedup();
     let states = accounts::states(&mut *connection, &unknown).await?;
     let waiting = quarantine::among(&mut *connection, &unknown).await?;
+    // A replay reads discarded events again, and the fold must recognise them.
     known.discard(discarded::among(&mut *connection, &unknown).await?);
     for id in unknown {
         let state = states.get(&id).map_or(Known::Absent, |state| Known::State(*state));
+        // A quarantined account also has a state, but its later events must wait.
         known.set(id, if waiting.contains(&id) { Known::Quarantined } else { state });
     }
     Ok(())

@@ -29,6 +29,7 @@ impl Causes {
 
     /// Records a line of the client's log that gives a reason for a failure.
     pub(super) fn logged(&self, facility: &str, message: &str) {
+        // These facilities of the client report failed connections and errors.
         if matches!(facility, "FAIL" | "ERROR") && !message.contains("brokers are down") {
             self.say(message.to_owned());
         }
@@ -83,6 +84,7 @@ pub(super) fn holder(groups: &GroupList, topic: &str, partition: Partition) -> O
         assigned.is_some_and(|partitions| partitions.contains(&i32::from(partition)))
     });
     holding.next().map(|member| {
+        // Kafka writes a host as `/10.0.0.1`.
         format!("`{}` at {}", member.client_id(), member.client_host().trim_start_matches('/'))
     })
 }

@@ -75,6 +75,7 @@ impl ConsumerContext for Changes {
         error: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        // A failed rebalance leaves no partition assigned, as a revocation does.
         let change = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             let numbers = partitions
                 .elements()
@@ -86,6 +87,7 @@ impl ConsumerContext for Changes {
             Change::Taken
         };
         if self.closing.load(Ordering::Acquire) {
+            // Closing waits for this call. A failure has no remedy, because the client ends.
             let _ = consumer.unassign();
         } else {
             self.queue.lock().push_back(change);
@@ -153,13 +155,16 @@ pub(super) fn group_consumer(
     let mut config = kafka.client("passbook-projection");
     let settings = [
         ("group.id", group),
+        // The reader commits offsets itself: after the events are applied, and with a note.
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         // An offset that no longer exists restarts at the beginning; repeats are skipped by
         // position.
         ("auto.offset.reset", "earliest"),
         ("allow.auto.create.topics", "false"),
+        // An eager strategy revokes all partitions at once, as `Change::Taken` assumes.
         ("partition.assignment.strategy", "range"),
+        // The minimum that brokers accept by default, for a quick takeover after a crash.
         ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "1500"),
         // Bounds the time to detect that a topic was created, deleted or recreated.
@@ -170,12 +175,14 @@ pub(super) fn group_consumer(
         ("fetch.queue.backoff.ms", "20"),
         ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "32768"),
+        // The default of 10 s would delay the recovery after an outage.
         ("reconnect.backoff.max.ms", "2000"),
     ];
     for (name, value) in settings {
         set_unless_given(&mut config, kafka, name, value);
     }
     if let Some(instance) = instance {
+        // A static member keeps its partitions during a short restart.
         config.set("group.instance.id", instance);
     }
     let context =

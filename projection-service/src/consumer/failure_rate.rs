@@ -18,10 +18,12 @@ impl Limit {
     pub(crate) fn is_exceeded(self, before: &[i64], new: &[i64]) -> bool {
         let mut places: Vec<i64> = before.iter().chain(new).copied().collect();
         places.sort_unstable();
+        // Earlier failures alone never stop a partition.
         new.iter().any(|at| {
             let up_to = |place: i64| places.partition_point(|failed| *failed <= place);
             let failed = up_to(*at) - up_to(*at - self.window);
             let share = i64::try_from(failed).unwrap_or(i64::MAX).saturating_mul(100);
+            // The first events of a partition are a window of their own.
             failed >= LEAST && share > self.percent * self.window.min(*at)
         })
     }

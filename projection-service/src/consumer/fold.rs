@@ -37,6 +37,8 @@ pub(crate) fn fold<'e>(
     for record in records {
         match &record.content {
             Ok(event) => {
+                // The checkpoint gets the time of the last event, which overwrites the earlier
+                // ones.
                 recorded_at.insert(record.partition, event.recorded.recorded_at);
                 folding.event(record, event);
             }
@@ -44,9 +46,11 @@ pub(crate) fn fold<'e>(
         }
     }
     let mut batch = folding.batch;
+    // A partition that only skipped records also moves, by its offset.
     batch.checkpoints.extend(sequence.moved().map(|(partition, track)| Move {
         partition,
         epoch: track.epoch,
+        // Postgres refuses the batch if another writer has moved the checkpoint.
         from: track.applied,
         to: track.accepted,
         kafka_offset: track.offset,
@@ -87,10 +91,12 @@ impl<'e> Folding<'e, '_> {
             },
             Err(unreadable) => unreadable.clone(),
         };
+        // The check comes after `project`: a build that can apply a discarded event applies it.
         if self.known.is_discarded(event.recorded.position) {
             self.pass_over(&event.recorded, before);
             return;
         }
+        // Later events of the account in this batch must wait as well.
         self.known.set(event.recorded.account_id, Known::Quarantined);
         self.quarantine(record, Some(event), quarantined);
     }
@@ -143,6 +149,7 @@ impl<'e> Folding<'e, '_> {
             Changed { account_id, last_activity: recorded.recorded_at, position, state: after };
         let accounts = &mut self.batch.accounts;
         match self.rows.entry(account_id) {
+            // `accounts` needs only the last state of a batch; `history` has all of them.
             Occupied(row) => accounts[*row.get()] = changed,
             Vacant(row) => {
                 row.insert(accounts.len());

@@ -67,6 +67,7 @@ impl Handoff {
 
     /// Starts a new assignment and returns its number. Records of earlier assignments are ignored.
     pub(super) fn next_epoch(&self) -> u64 {
+        // A new assignment starts from the checkpoints in any case.
         *self.start_over_at.lock() = None;
         self.epoch.fetch_add(1, Ordering::AcqRel) + 1
     }

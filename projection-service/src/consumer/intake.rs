@@ -62,14 +62,17 @@ impl Intake {
     pub(crate) fn offer_up_to(&mut self, record: Record, last: i64) -> Offer {
         let (partition, offset) = (record.partition, record.offset.unwrap_or_default());
         let Some(log) = &self.log else { return Offer::Skipped };
+        // The admission comes first: a forged record must not use up a position.
         let recorded = match log.admits(&record) {
             Ok(event) => &event.recorded,
+            // The offset moves past the record, so a restart does not read it again.
             Err((flaw, reason)) if self.sequence.unusable(partition, offset) => {
                 return Offer::Unusable(flaw, reason);
             }
             Err(_) => return Offer::Skipped,
         };
         let position = recorded.position.number;
+        // `of_topic` would accept the event, or report a gap before it.
         if position > last {
             return Offer::Skipped;
         }

@@ -101,6 +101,7 @@ fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, Strin
     };
     let OurLog { source, accepted } = log;
     let Event { recorded, store_id, epoch, .. } = event;
+    // Another store may have another number of partitions, so its id is checked first.
     if *store_id != source.store_id {
         return Err((
             Flaw::ForeignStore,
@@ -110,6 +111,7 @@ fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, Strin
     if recorded.position.partition != record.partition {
         return Err((Flaw::WrongPartition, format!("an event at {}", recorded.position)));
     }
+    // The claimed partition may be forged; an account has events in one partition only.
     let partition = partition_of(recorded.account_id, source.partitions);
     if partition != record.partition {
         let account_id = recorded.account_id;
@@ -118,6 +120,7 @@ fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, Strin
             format!("account {account_id} is in partition {partition} of the log"),
         ));
     }
+    // A restore may have just been accepted. The applier then makes the guard look for it.
     if *epoch > accepted.epoch {
         return Err((
             Flaw::UnknownEpoch,

@@ -102,6 +102,7 @@ impl Reader {
     /// The client rejects a setting.
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         while !self.shutdown.is_cancelled() {
+            // Each round has a new client, because the last one could not continue.
             let Consumer { kafka, group, group_instance, ends, .. } = &self.settings;
             let consumer = group_consumer(kafka, group, group_instance.as_deref(), ends)?;
             consumer.subscribe(&[&kafka.kafka_topic])?;
@@ -116,10 +117,12 @@ impl Reader {
 
     /// Handles pending work, then reads records. Returns whether the client can still be used.
     fn turn(&mut self, consumer: &GroupConsumer) -> bool {
+        // Changes come first, so that all other work sees the current assignment.
         while let Some(change) = consumer.context().next() {
             self.change(consumer, change);
         }
         if self.given.is_some()
+            // `|` instead of `||`: the flag of the guard is reset in either case.
             && (self.handoff.is_to_start_over() | self.settings.guard.take_changed())
         {
             self.epoch = self.handoff.next_epoch();
@@ -135,6 +138,7 @@ impl Reader {
         if !self.watch(consumer) {
             return false;
         }
+        // Records polled during a delivery precede those that the client has now.
         let records = std::mem::take(&mut self.held);
         match self.read(consumer, records) {
             Ok(records) if records.is_empty() => {}
@@ -145,6 +149,7 @@ impl Reader {
                 std::thread::sleep(PATIENCE);
                 return false;
             }
+            // The client retries transient errors, and `topic_watch` reports an outage.
             Err(error) => tracing::debug!(%error, "records could not be read"),
         }
         true
@@ -158,6 +163,7 @@ impl Reader {
     ) -> Result<Vec<Record>, KafkaError> {
         let (most, most_bytes) = CHUNK;
         let mut bytes = 0;
+        // Held records are delivered without waiting for more.
         let mut wait = if records.is_empty() { POLL } else { Duration::ZERO };
         while records.len() < most && bytes < most_bytes {
             match consumer.poll(wait) {

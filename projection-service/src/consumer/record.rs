@@ -57,6 +57,7 @@ impl Record {
     /// Decodes a message of the topic.
     pub(crate) fn of_topic(partition: Partition, message: &impl Message) -> Self {
         Self {
+            // A record without a value is judged like one with an empty value.
             published_at: topic_record::published_at(message),
             ..Self::read(partition, Some(message.offset()), message.payload().unwrap_or_default())
         }
@@ -80,6 +81,7 @@ impl Record {
         const FIXED: usize = 512;
         FIXED
             + match &self.content {
+                // The payload exists twice: as JSON and decoded.
                 Ok(event) => event.recorded.data.get().len() * 2,
                 Err(unreadable) => unreadable.document.len(),
             }

@@ -200,6 +200,7 @@ impl Track {
             self.recent.pop_front();
         }
         self.recent.push_back(event_id);
+        // The log has supplied the events of all records before this offset.
         if let Some(filling) = self.filling.take_if(|filling| position >= filling.target) {
             self.offset = Some(filling.offset);
         }

@@ -51,11 +51,13 @@ impl Stalled {
         ends: &TopicLag,
         feed: &Feed,
     ) -> Vec<Stall> {
+        // A short limit needs several answers of the log within it.
         let every = ASK_EVERY.min(self.limit / 3);
         if self.asked_at.is_none_or(|at| at.elapsed() >= every) {
             self.waiting = self.ask(checkpoints, feed).await;
             self.asked_at = Some(Instant::now());
         }
+        // `note` changes `self` while `behind` reads this set.
         let waiting = self.waiting.take();
         let behind = |checkpoint: &Checkpoint| match &waiting {
             Some(waiting) => waiting.contains(&checkpoint.partition),
@@ -74,6 +76,7 @@ impl Stalled {
         let mut waiting = BTreeSet::new();
         for Checkpoint { partition, position, .. } in checkpoints {
             if self.standing.get(partition).is_some_and(|standing| standing.position == *position)
+                // After one failed request, the topic decides for all partitions.
                 && feed.event_at(*partition, position + 1).await.ok()?.is_some()
             {
                 waiting.insert(*partition);

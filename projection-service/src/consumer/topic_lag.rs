@@ -51,6 +51,7 @@ impl TopicLag {
         let samples = partitions.get_mut(&partition)?;
         let end = samples.back()?.end;
         let offset = offset.unwrap_or(0);
+        // The last sample stays, because it holds the end.
         while samples.len() > 1 && samples.front().is_some_and(|sample| sample.end <= offset) {
             samples.pop_front();
         }
@@ -91,6 +92,7 @@ impl TopicLag {
             }
             if samples.len() > SAMPLES {
                 let mut nth = 0_usize;
+                // The first sample is kept, because it determines the age of the lag.
                 samples.retain(|_| {
                     nth += 1;
                     nth % 2 == 1

@@ -79,6 +79,7 @@ impl Watched {
         client: &Arc<BaseConsumer<SilentContext>>,
     ) -> anyhow::Result<Option<String>> {
         let (asking, topic) = (Arc::clone(client), self.kafka.kafka_topic.clone());
+        // The calls of the Kafka client block.
         let asked = tokio::task::spawn_blocking(move || ask(&asking, &topic)).await?;
         Ok(match asked {
             Ok(found) => {
@@ -86,12 +87,14 @@ impl Watched {
                 if self.ends.is_started() {
                     self.health.ok("kafka");
                 } else {
+                    // Reading has never begun, so the views may be arbitrarily old: not ready.
                     let yet = "the consumer group has not assigned its partitions yet".to_owned();
                     self.health.failing("kafka", self.with_cause(yet));
                 }
                 None
             }
             Err(error) => {
+                // Queries still have answers while Kafka is down, so the service stays ready.
                 let reason = self.with_cause(self.kafka.redacted(&format!("{error:#}")));
                 self.health.degraded("kafka", reason.clone());
                 Some(reason)
@@ -111,7 +114,9 @@ impl Watched {
 fn client(watched: &Watched) -> anyhow::Result<BaseConsumer<SilentContext>> {
     let kafka = &watched.kafka;
     let mut config = kafka.client("passbook-projection-ends");
+    // The command-service creates the topic, with the partitions of its log.
     set_unless_given(&mut config, kafka, "allow.auto.create.topics", "false");
+    // The default of 10 s would delay the recovery after an outage.
     set_unless_given(&mut config, kafka, "reconnect.backoff.max.ms", "2000");
     let context = SilentContext(Some((Arc::clone(&watched.ends), kafka.clone())));
     config.create_with_context(context).map_err(|error| kafka.refused(&error))
@@ -135,6 +140,7 @@ fn ask_once(
     topic: &str,
 ) -> anyhow::Result<BTreeMap<Partition, i64>> {
     let metadata = client.fetch_metadata(Some(topic), TIMEOUT).context("Kafka does not answer")?;
+    // A missing topic is reported below, together with its remedy.
     if let Some(error) =
         metadata.topics().first().and_then(|topic| topic.error()).map(RDKafkaErrorCode::from)
         && error != RDKafkaErrorCode::UnknownTopicOrPartition
@@ -143,11 +149,13 @@ fn ask_once(
     }
     let mut asked = TopicPartitionList::new();
     for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+        // In a lookup by time, `End` stands for the end of the partition.
         asked.add_partition_offset(topic, partition.id(), Offset::End)?;
     }
     if asked.count() == 0 {
         bail!("the topic {topic} does not exist yet: the command-service creates it");
     }
+    // One lookup by time covers all partitions; `fetch_watermarks` asks for one at a time.
     let ends = client
         .offsets_for_times(asked, TIMEOUT)
         .context("Kafka does not report where the topic ends")?;

@@ -69,6 +69,7 @@ impl Unusable {
     ) {
         let newest = Newest { at, partition, offset, flaw, reason };
         if flaw == Flaw::UnknownEpoch {
+            // The first record starts the time of the doubt, so later ones do not prolong it.
             self.doubted.get_or_insert((0, newest)).0 += 1;
         } else {
             self.count(1, newest, at);
@@ -122,6 +123,7 @@ impl Unusable {
         let Some(Newest { partition, offset, flaw, reason, .. }) = &self.newest else { return };
         let counts: Vec<_> =
             self.counts.iter().map(|(flaw, count)| format!("{} {count}", flaw.as_str())).collect();
+        // A foreign record can make its reason arbitrarily long.
         let reason = reason.chars().take(200).collect::<String>();
         self.health.degraded(
             CHECK,

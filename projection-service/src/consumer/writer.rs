@@ -80,6 +80,7 @@ impl Writer {
     /// # Errors
     /// The batch was not applied, or its outcome is unknown. The caller must discard the intake.
     pub(crate) async fn write(&mut self, intake: &mut Intake) -> Result<Written, WriteError> {
+        // After a timeout the caller drops the connection, which may be within a transaction.
         within(WRITE_TIMEOUT, self.write_for_long(intake)).await
     }
 
@@ -89,8 +90,10 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(connect(&self.database).await?),
         };
+        // A read before the transaction is safe: a moved checkpoint refuses the batch.
         load(connection, pending, accounts).await?;
         let batch = fold(pending, sequence, accounts);
+        // The check comes before the write, so that these events do not reach the quarantine.
         let failing = failing::find(connection, self.limit, &batch.quarantine).await?;
         if !failing.is_empty() {
             return Err(WriteError::TooManyFail(failing));

@@ -60,8 +60,10 @@ impl ReplayError {
             Self::Store(error) => {
                 is_connection_lost(error)
                     || is_unavailable(error)
+                    // Another writer moved the checkpoint, and the next attempt starts from it.
                     || violated_constraint(error) == Some(OUTRUN)
             }
+            // The other side may return, or another reading may find other records.
             Self::Feed(FeedError::Request(_)) | Self::Kafka(_) | Self::Differs { .. } => true,
             Self::Feed(FeedError::Nameless | FeedError::OutOfOrder { .. })
             | Self::LogEnds { .. }

@@ -65,6 +65,7 @@ impl<'a> PartitionLoader<'a> {
             }
             self.write_if_full().await?;
         }
+        // The drop stops the reader of the topic, which may be ahead of the target.
         drop(chunks);
         self.fill(self.target).await?;
         self.write().await?;
@@ -114,6 +115,7 @@ impl<'a> PartitionLoader<'a> {
             }
             Offer::Contradicting(_) => self.contradicted = true,
             Offer::Hole(hole, record) => {
+                // The record after the gap is here already, so the log is read up to it only.
                 self.fill(hole.target - 1).await?;
                 self.intake.offer_up_to(*record, self.target);
             }
@@ -138,6 +140,7 @@ impl<'a> PartitionLoader<'a> {
     async fn page(&mut self, up_to: i64) -> Result<usize, ReplayError> {
         let after = self.accepted();
         let page = self.deps.feed.events(self.partition, after).await?;
+        // A page may go beyond the target, at which the views are compared.
         let wanted = |event: &RecordedEvent| event.position.number <= up_to;
         let events: Vec<RecordedEvent> = page.events.into_iter().filter(wanted).collect();
         let count = events.len();
@@ -151,6 +154,7 @@ impl<'a> PartitionLoader<'a> {
     }
 
     async fn write(&mut self) -> Result<(), ReplayError> {
+        // A cancellation ends the load between two batches.
         self.progress.go_on()?;
         if self.intake.sequence().has_moved() {
             self.intake.write(self.connection).await?;

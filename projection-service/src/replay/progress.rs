@@ -52,11 +52,13 @@ impl Progress {
 
     pub(crate) fn figures(&self) -> Figures {
         let done = self.done.load(Ordering::Relaxed);
+        // The events of earlier runs would distort the rate of this one.
         let (at, before) = self.began;
         #[expect(clippy::cast_precision_loss, reason = "an approximate rate for display")]
         let per_second = (done - before) as f64 / at.elapsed().as_secs_f64().max(0.001);
         Figures {
             done,
+            // The live views advance, so more events than planned may be done.
             total: self.total.load(Ordering::Relaxed).max(done),
             from_log: self.from_log.load(Ordering::Relaxed),
             per_second,

@@ -75,6 +75,7 @@ pub(super) async fn generation(
         }
     }
     let generation = generations::create(&mut transaction).await?;
+    // The same transaction stores the number, so a crash leaves no generation without a replay.
     replays::begin(&mut *transaction, replay.replay_id, generation).await?;
     transaction.commit().await?;
     Ok(generation)
@@ -100,14 +101,17 @@ impl<'a> Rebuild<'a> {
             return Ok(());
         }
         if matches!(self.replay.asked_for, ReplayTarget::Generation(_)) {
+            // A kept generation has no writer, so its quarantine may be out of date.
             quarantine::retry_all(&mut self.building).await?;
         }
+        // The topic is faster to read; `end_as_log` and the comparison find its forged events.
         self.approach(By::Topic).await?;
         self.end_as_log().await?;
         replays::compare(&mut self.connection, self.replay.replay_id).await?;
         let (mut differences, mut samples) = self.compare().await?;
         if differences > 0 {
             self.settle_by_log().await?;
+            // The log has decided, so the differences that remain are those of the live views.
             (differences, samples) = self.compare().await?;
         }
         replays::compared(&mut self.connection, self.replay.replay_id, differences, &samples)
@@ -119,6 +123,7 @@ impl<'a> Rebuild<'a> {
                 "the new views differ from the live views"
             );
         }
+        // The comparison took time, and the lock of the switch must be short.
         self.approach(By::Log).await?;
         self.switch().await
     }
@@ -127,6 +132,7 @@ impl<'a> Rebuild<'a> {
     /// the indexes of the generation.
     async fn approach(&mut self, by: By) -> Result<(), ReplayError> {
         for pass in 1.. {
+            // The targets are read in each pass, because the live views advance.
             let mut live = generations::connect_live(&self.deps.database).await?;
             let targets = positions(&checkpoints::all(&mut live).await?);
             if let Ok(partitions) = PartitionCount::try_from(targets.len()) {
@@ -145,6 +151,7 @@ impl<'a> Rebuild<'a> {
                 behind.iter().map(|(checkpoint, target)| target - checkpoint.position).sum();
             self.load(behind, by).await?;
             let mut transaction = self.building.begin().await?;
+            // The indexes follow the first pass, because a load without them is faster.
             generations::index(&mut transaction, self.generation).await?;
             transaction.commit().await?;
             // After `PASSES` passes, events arrive as fast as they are loaded.
@@ -157,6 +164,7 @@ impl<'a> Rebuild<'a> {
 
     async fn load(&self, behind: Vec<(Checkpoint, i64)>, by: By) -> Result<(), ReplayError> {
         let load = |(checkpoint, target): (Checkpoint, i64)| async move {
+            // Each partition has its own connection, because they are loaded concurrently.
             let mut connection = self.deps.connect_to(self.generation).await?;
             let loading = PartitionLoader::new(
                 self.deps,

@@ -68,12 +68,15 @@ async fn one_partition(
     by_log: bool,
 ) -> Result<bool, ReplayError> {
     let mut transaction = live.begin().await?;
+    // The lock keeps the consumer from writing until the commit.
     let before = checkpoints::hold_one(&mut transaction, partition).await?;
+    // The views do not have the first event to replay yet.
     if back.position >= before.position {
         return Ok(true);
     }
     let (_, quarantined) = quarantine::counts(&mut *transaction, partition).await?;
     checkpoints::rewind(&mut *transaction, partition, back.position, Some(back.offset)).await?;
+    // The rewind raised the epoch, so the checkpoint is read again.
     let from = checkpoints::hold_one(&mut transaction, partition).await?;
     let loading =
         PartitionLoader::new(deps, progress, &mut transaction, log, &from, before.position);
@@ -86,6 +89,7 @@ async fn one_partition(
         return Ok(false);
     }
     let (_, quarantined_now) = quarantine::counts(&mut *transaction, partition).await?;
+    // This build cannot apply events that another build has applied.
     if quarantined_now > quarantined {
         return Err(ReplayError::WouldGoBack(quarantined_now - quarantined));
     }
@@ -125,6 +129,7 @@ pub(super) async fn account(
     account_by_log(deps, progress, &mut transaction, source, account_id, checkpoint.position)
         .await?;
     let quarantined_now = quarantine::count_of(&mut *transaction, account_id).await?;
+    // The error drops the transaction, so the views stay as they were.
     if quarantined_now > quarantined {
         return Err(ReplayError::WouldGoBack(quarantined_now - quarantined));
     }
@@ -150,6 +155,7 @@ pub(super) async fn account_by_log(
     let (mut known, mut after, mut has_more) = (AccountCache::default(), 0, true);
     while has_more {
         let (mut events, more) = deps.feed.of_account(account_id, after).await?;
+        // Positions ascend with versions, so an event beyond `up_to` ends the account.
         has_more = more && events.iter().all(|event| event.position.number <= up_to);
         events.retain(|event| event.position.number <= up_to);
         after += i64::try_from(events.len()).unwrap_or_default();
@@ -176,6 +182,7 @@ pub(super) async fn to_time(
     for checkpoint in checkpoints::all(&mut connect(deps).await?).await? {
         let (mut low, mut high) = (0, checkpoint.position);
         while low < high {
+            // Rounded up, so that `low = middle` always makes progress.
             let middle = low + (high - low + 1) / 2;
             let event = deps.feed.event_at(checkpoint.partition, middle).await?;
             let event = event.ok_or(ReplayError::LogEnds {
@@ -229,6 +236,7 @@ async fn first_of_log(
         for record in records? {
             let Ok(event) = log.admits(&record) else { continue };
             let number = event.recorded.position.number;
+            // A forged record could claim any position, so the log confirms it.
             let of_log = deps.feed.event_at(partition, number).await?;
             if of_log.is_some_and(|of_log| of_log.event_id == event.recorded.event_id) {
                 return Ok(record.offset.map(|offset| (offset, number)));

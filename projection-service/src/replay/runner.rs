@@ -107,6 +107,8 @@ async fn work(
         }
     };
     if error.is_some() {
+        // The drop precedes the final state, so a crash leaves no generation without an open
+        // replay.
         discard(connection, id).await?;
     }
     let (state, text) = match &error {
@@ -180,6 +182,7 @@ async fn tell(
     waits_for: Option<&str>,
 ) -> sqlx::Error {
     let mut ticks = interval(TELL_EVERY);
+    // After a slow query, missed ticks would otherwise follow at once.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for n in 0_u32.. {
         ticks.tick().await;

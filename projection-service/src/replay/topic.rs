@@ -31,12 +31,14 @@ pub(super) fn read(
 ) -> mpsc::Receiver<Result<Vec<Record>, KafkaError>> {
     let (sender, records) = mpsc::channel(CHUNKS);
     let kafka = kafka.clone();
+    // The Kafka client blocks while it is polled.
     tokio::task::spawn_blocking(move || {
         if let Err(error) = read_to_end(&kafka, partition, from, &sender) {
             UNREAD.occurred(format_args!(
                 "partition {partition}: {}",
                 kafka.redacted(&error.to_string())
             ));
+            // The receiver may have left, because the target was reached.
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -65,11 +67,14 @@ fn read_to_end(
             }
             Some(Err(KafkaError::PartitionEOF(_))) => Ok(true),
             Some(Err(error)) if heard.elapsed() > SILENCE => Err(error),
+            // The client retries transient errors by itself.
             Some(Err(_)) => Ok(false),
             None if heard.elapsed() > SILENCE => Err(KafkaError::Canceled),
+            // Without records, no send would notice that the receiver was dropped.
             None if sender.is_closed() => return Ok(()),
             None => Ok(false),
         };
+        // At the end or after an error, the records read so far are sent first.
         if records.len() >= most || bytes >= most_bytes || ended != Ok(false) {
             bytes = 0;
             if sender
@@ -88,9 +93,11 @@ fn read_to_end(
 fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<SilentContext>, KafkaError> {
     let mut config = kafka.client("passbook-projection-replay");
     let settings = [
+        // The client requires a group id, but `assign` does not join the group.
         ("group.id", "passbook-projection-replay"),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
+        // Without this event, the end of the partition would look like silence.
         ("enable.partition.eof", "true"),
         ("auto.offset.reset", "earliest"),
         ("allow.auto.create.topics", "false"),

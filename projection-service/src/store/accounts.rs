@@ -122,6 +122,7 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
         return;
     };
     sql.push(
+        // An account without later events needs no look at its history.
         " FROM (SELECT c.account_id, c.owner, c.currency, c.opened_at, c.partition, c.metadata, s.*
                   FROM accounts AS c CROSS JOIN LATERAL (
                        SELECT c.last_activity, c.version, c.position, c.status, c.balance,
@@ -164,6 +165,7 @@ pub struct Total {
 /// Returns the sums by currency and status, current or as of a time. Reads every account.
 pub async fn totals(pool: &PgPool, as_of: Option<Timestamp>) -> sqlx::Result<Vec<Total>> {
     let mut sql = QueryBuilder::<Postgres>::new(
+        // The sum of bigints is a numeric, for which the driver has no type here.
         "SELECT currency, status, count(*), sum(balance)::text, sum(held)::text",
     );
     from_accounts(&mut sql, as_of);

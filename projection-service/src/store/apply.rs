@@ -107,8 +107,10 @@ const MANY: usize = 5_000;
 /// A violation of [`OUTRUN`] if another writer has moved a checkpoint.
 pub async fn apply(connection: &mut PgConnection, batch: &Batch<'_>) -> sqlx::Result<()> {
     if batch.history.len() < MANY {
+        // One statement is a transaction of its own, or a part of the open one.
         return change(connection, batch, &batch.history).await;
     }
+    // Two statements need a transaction; within an open one, this is a savepoint.
     let mut transaction = connection.begin().await?;
     // The checkpoints come first, so that a writer that lost its partition fails before it sends
     // the history.
@@ -122,6 +124,7 @@ async fn change(
     batch: &Batch<'_>,
     history: &[Row<'_>],
 ) -> sqlx::Result<()> {
+    // The history is a parameter, because `apply` may copy it separately.
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
     sqlx::query("SELECT projection.apply_batch($1, $2, $3, $4, $5)")
         .bind(checkpoints)

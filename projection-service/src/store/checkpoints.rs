@@ -9,6 +9,7 @@ use crate::checkpoint::Checkpoint;
 /// Creates the missing checkpoints of a topic with `partitions` partitions.
 pub async fn ensure(connection: &mut PgConnection, partitions: PartitionCount) -> sqlx::Result<()> {
     sqlx::query(
+        // Another instance may insert the same rows at the same time.
         "INSERT INTO checkpoints (partition) SELECT p FROM generate_series(0, $1 - 1) AS p
          WHERE NOT EXISTS (SELECT FROM checkpoints AS c WHERE c.partition = p)
          ON CONFLICT DO NOTHING",
@@ -32,6 +33,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Checkpoint>>
 /// Locks and returns the checkpoints that no other transaction has locked. Replays hold the locks
 /// of the others.
 pub async fn free(connection: &mut PgConnection) -> sqlx::Result<Vec<Partition>> {
+    // Outside of a transaction, the locks end with the statement, which then only tests them.
     sqlx::query_scalar("SELECT partition FROM checkpoints FOR UPDATE SKIP LOCKED")
         .fetch_all(connection)
         .await
@@ -75,6 +77,7 @@ pub async fn raise_epoch(executor: impl PgExecutor<'_>, partition: Partition) ->
 /// # Errors
 /// `lock_not_available` if another transaction holds a lock for more than 2 s.
 pub async fn hold(connection: &mut PgConnection) -> sqlx::Result<Vec<Checkpoint>> {
+    // A rewind may hold the lock for long, so the caller gives up soon.
     sqlx::query("SET LOCAL lock_timeout = '2s'").execute(&mut *connection).await?;
     sqlx::query_as(
         "SELECT partition, position, epoch, kafka_offset, event_id, recorded_at
@@ -111,6 +114,7 @@ pub async fn rewind(
     position: i64,
     read_from: Option<i64>,
 ) -> sqlx::Result<()> {
+    // The function also raises the epoch, so the consumer restarts from the checkpoint.
     sqlx::query("SELECT projection.rewind($1, $2, $3)")
         .bind(partition)
         .bind(position)

@@ -45,6 +45,7 @@ pub async fn list(
     limit: i64,
 ) -> sqlx::Result<Vec<Discarded>> {
     sqlx::query_as(
+        // Postgres breaks base64 into lines, which `translate` removes.
         "SELECT discarded_id, account_id, partition, position, kafka_offset, version, reason,
                 since, discard_reason,
                 discarded_at, document, translate(encode(document, 'base64'), chr(10),

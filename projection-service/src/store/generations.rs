@@ -42,6 +42,7 @@ pub async fn connect_live(database: &PgConnectOptions) -> sqlx::Result<PgConnect
 
 /// Points a connection to the currently live generation.
 pub async fn point_to_live(connection: &mut PgConnection) -> sqlx::Result<()> {
+    // A writer stays with this generation. A switch raises its epochs, which refuses later batches.
     let schema = live(&mut *connection).await?.schema();
     sqlx::query("SELECT set_config('search_path', $1, false)")
         .bind(schema)
@@ -66,6 +67,7 @@ pub async fn see_live(transaction: &mut PgConnection) -> sqlx::Result<Generation
 /// Postgres cannot be reached, or refuses.
 pub async fn snapshot_live(database: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     let mut connection = database.clone().options([("TimeZone", "UTC")]).connect().await?;
+    // The live generation is read within the snapshot, so a switch cannot come between.
     sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         .execute(&mut connection)
         .await?;
@@ -152,6 +154,7 @@ pub async fn differing(
 /// Empties the generation of a connection. Requires a transaction.
 pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql(
+        // The role may delete rows but not truncate tables.
         "DELETE FROM quarantine; DELETE FROM history; DELETE FROM accounts;
          UPDATE checkpoints SET position = 0, event_id = NULL, recorded_at = NULL,
              epoch = epoch + 1",
@@ -163,6 +166,7 @@ pub async fn empty(transaction: &mut PgConnection) -> sqlx::Result<()> {
 
 /// Makes a generation live, atomically for all queries.
 pub async fn make_live(connection: &mut PgConnection, generation: Generation) -> sqlx::Result<()> {
+    // Later queries queue behind a switch that waits for its lock.
     sqlx::query("SET LOCAL lock_timeout = '200ms'").execute(&mut *connection).await?;
     sqlx::query("SELECT projection.switch_to($1)")
         .bind(generation.0)

@@ -65,6 +65,7 @@ pub async fn at_version(
     account_id: Uuid,
     version: i64,
 ) -> sqlx::Result<Option<Account>> {
+    // A discarded event has no row, so the query takes the highest version up to this one.
     sqlx::query_as(
         "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
                 h.version, h.position,
@@ -135,6 +136,7 @@ pub async fn period(
     as_of: Option<Timestamp>,
 ) -> sqlx::Result<Option<Period>> {
     sqlx::query_as(
+        // Postgres keeps microseconds, so one less turns "before a time" into "up to a time".
         "SELECT v.partition, least(v.after, v.last) AS after, v.last, v.known,
                 coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = $1 AND h.version = least(v.after, v.last)),
@@ -167,6 +169,7 @@ pub async fn balances(
     account_id: Uuid,
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
+    // The ordinality keeps the balances in the order of the moments.
     sqlx::query_scalar(
         "SELECT coalesce((
                     SELECT h.balance FROM history AS h

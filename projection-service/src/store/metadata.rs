@@ -14,6 +14,7 @@ pub(super) fn text(metadata: Option<&Metadata>) -> Option<String> {
 /// Restricts a query with a `WHERE` clause to rows whose `column` contains all of `wanted`.
 pub(super) fn restrict(sql: &mut QueryBuilder<Postgres>, column: &'static str, wanted: &Metadata) {
     if let Some(wanted) = text(Some(wanted)) {
+        // The text is bound and cast, so the values of clients never become SQL.
         sql.push(" AND ").push(column).push(" @> ").push_bind(wanted).push("::jsonb");
     }
 }

@@ -82,6 +82,7 @@ pub struct Document {
 /// Returns the value of the record with this number.
 pub async fn document(executor: impl PgExecutor<'_>, id: i64) -> sqlx::Result<Option<Document>> {
     sqlx::query_as(
+        // Postgres breaks base64 into lines, which `translate` removes.
         "SELECT document AS raw, translate(encode(document, 'base64'), chr(10), '') AS base64,
                 published_at
            FROM quarantine WHERE id = $1",
@@ -173,6 +174,7 @@ pub async fn documents(
     positions: &[i64],
 ) -> sqlx::Result<HashMap<i64, (Uuid, i64, Vec<u8>)>> {
     let rows = sqlx::query(
+        // The account is part of the join, because the index begins with it.
         "SELECT q.position, q.account_id, q.version, q.document
            FROM quarantine AS q JOIN unnest($2::uuid[], $3::bigint[]) AS k (account_id, position)
                 ON q.account_id = k.account_id AND q.position = k.position

@@ -44,11 +44,13 @@ pub fn by_offsets(
     if committed.values().all(|committed| committed.noted) {
         return None;
     }
+    // An offset may be missing because it expired, which is no reset.
     let everywhere =
         checkpoints.iter().all(|checkpoint| committed.contains_key(&checkpoint.partition));
     if everywhere
         && committed
             .values()
+            // A truncated topic begins after offset 0.
             .all(|committed| !committed.noted && committed.offset <= committed.begin)
     {
         // If nothing was applied, reading starts at the beginning in any case.

@@ -81,10 +81,12 @@ pub async fn ask(
     keep: bool,
 ) -> sqlx::Result<Result<Replay, Replay>> {
     let mut transaction = sqlx::Connection::begin(connection).await?;
+    // Two requests at once must not both find that no replay is open.
     sqlx::query("LOCK TABLE projection.replays IN SHARE ROW EXCLUSIVE MODE")
         .execute(&mut *transaction)
         .await?;
     if let Some(open) = next(&mut *transaction).await? {
+        // The dropped transaction releases the table lock.
         return Ok(Err(open));
     }
     let id = Uuid::now_v7();
@@ -116,6 +118,7 @@ pub async fn hold_off(transaction: &mut PgConnection) -> sqlx::Result<Option<Rep
 
 /// Returns the running or next replay.
 pub async fn next(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<Replay>> {
+    // A `noticed` replay is not open: the offsets do not have the note yet.
     let sql =
         select!("WHERE state IN ('waiting', 'running', 'comparing') ORDER BY asked_at LIMIT 1");
     sqlx::query_as(sql).fetch_optional(executor).await

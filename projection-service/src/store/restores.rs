@@ -30,6 +30,7 @@ pub async fn all(executor: impl PgExecutor<'_>) -> sqlx::Result<Accepted> {
     let rows: Vec<(Partition, Epoch, i64)> = sqlx::query_as(sql).fetch_all(executor).await?;
     let of = |rows: &[(Partition, Epoch, i64)]| rows.iter().map(|row| (row.1, row.2)).collect();
     Ok(Accepted {
+        // The last accepted restore began the current epoch.
         epoch: rows.iter().map(|row| row.1).max().unwrap_or_default(),
         by_partition: rows.chunk_by(|a, b| a.0 == b.0).map(|rows| (rows[0].0, of(rows))).collect(),
     })
@@ -45,6 +46,7 @@ pub async fn remember(executor: impl PgExecutor<'_>, store: &StoreDescription) -
         })
         .collect();
     sqlx::query(
+        // Each instance stores the restores, so the rows may exist.
         "INSERT INTO projection.restores (epoch, partition, position) SELECT * FROM unnest($1,
                 $2, $3)
          ON CONFLICT (epoch, partition) DO UPDATE SET position = excluded.position",

@@ -36,6 +36,7 @@ pub async fn prepare(owner: &PgConnectOptions, role: &str) -> anyhow::Result<()>
 /// Returns the grants that the service needs in addition to reads and function calls.
 fn rights(role: &str) -> String {
     format!(
+        // Changes of tables are functions of the owner, so the role needs no rights to them.
         "GRANT INSERT, UPDATE, DELETE ON projection.replays, projection.verifications TO {role};
          GRANT INSERT ON projection.discarded TO {role};
          GRANT INSERT, UPDATE ON projection.source, projection.confirmed,

@@ -16,6 +16,7 @@ pub struct Source {
 /// Stores the source of the views, before the first event is applied.
 pub async fn remember(connection: &mut PgConnection, log: Source) -> sqlx::Result<()> {
     sqlx::query(
+        // The condition avoids a write at each start, because the source rarely changes.
         "INSERT INTO projection.source (store_id, partitions) VALUES ($1, $2)
          ON CONFLICT (only_one) DO UPDATE SET store_id = excluded.store_id,
              partitions = excluded.partitions

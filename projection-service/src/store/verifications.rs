@@ -34,6 +34,7 @@ pub async fn save(
     .bind(id)
     .bind(running)
     .bind(body)
+    // Ids of version 7 ascend by time, so the query deletes the oldest rows.
     .bind(KEPT)
     .execute(executor)
     .await
@@ -46,6 +47,7 @@ pub async fn find(
     id: Uuid,
 ) -> sqlx::Result<Option<StoredVerification>> {
     sqlx::query_as(
+        // Postgres supplies both times, so the clocks of the instances need not agree.
         "SELECT body, running AND told_at < clock_timestamp() - interval '30 seconds' AS is_lost
            FROM projection.verifications WHERE verify_id = $1",
     )

@@ -26,6 +26,7 @@ impl Guard {
             }
             named
         };
+        // A comparison ends by itself within seconds, so the service stays ready.
         match halted.values().all(Disagreement::ends_by_itself) {
             true => self.health.degraded(CHECK, reason),
             false => self.health.failing(CHECK, reason),

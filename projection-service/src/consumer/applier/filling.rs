@@ -63,6 +63,7 @@ impl Applier {
         for (partition, (_, accepted)) in due {
             match self.intake.sequence().accepted(partition) == Some(accepted) {
                 true => self.look_into_log(partition),
+                // The topic still supplies events, so the log is not needed yet.
                 false => self.look_later(partition),
             }
         }
@@ -81,6 +82,7 @@ impl Applier {
 
     /// Accepts a page of the log and requests the rest of its gap.
     pub(super) fn take_page(&mut self, Brought { partition, hole: asked_for, page }: Brought) {
+        // The removal comes first, because the next page may be requested below.
         self.asked.remove(&partition);
         self.health.ok("feed");
         if let Err(foreign) = self.intake.offer_page(partition, page.source, page.events) {
@@ -91,6 +93,7 @@ impl Applier {
             return;
         }
         match self.intake.sequence().hole(partition) {
+            // The log is read to its end, because the topic may lack these events too.
             None if page.has_more => self.look_into_log(partition),
             None => {}
             // The log has each event before the topic does. A record that was read before this page
@@ -119,6 +122,7 @@ impl Applier {
 
 /// Returns the page of the log after position `after`; retries until the log answers.
 async fn insist(feed: &Feed, health: &Health, partition: Partition, after: i64) -> Page {
+    // No limit on the retries: a new assignment aborts this task.
     let (mut pause, longest) = BACKOFF;
     loop {
         match feed.events(partition, after).await {

@@ -14,6 +14,7 @@ impl Applier {
     pub(super) fn take(&mut self, message: Message) {
         match message {
             Message::Assigned { epoch, checkpoints, log } => {
+                // Nothing of the previous assignment may be applied under the new one.
                 self.forget();
                 self.epoch = epoch;
                 self.unusable.trust();
@@ -23,7 +24,9 @@ impl Applier {
                 // The previous assignment may have skipped records that are usable now, such as
                 // those of an epoch that was unknown then.
                 partitions.into_iter().for_each(|partition| self.look_later(partition));
+                // The requests that reported a failure ended with the previous assignment.
                 self.health.ok("feed");
+                // After a refusal, only an applied batch restores readiness.
                 if !self.refused {
                     self.health.ok("projection");
                 }
@@ -36,6 +39,7 @@ impl Applier {
             Message::Trimmed { epoch, partition } if epoch == self.epoch => {
                 self.look_into_log(partition)
             }
+            // The reader sent these under an earlier assignment.
             Message::Records { .. } | Message::Trimmed { .. } => {}
         }
     }
@@ -73,6 +77,7 @@ impl Applier {
     fn pass_over(&mut self, partition: Partition, offset: i64, flaw: Flaw, reason: String) {
         if flaw == Flaw::UnknownEpoch {
             // This service may not know an accepted restore yet.
+            // `MAX` requests a comparison without a doubt about any position.
             self.guard.suspect(partition, i64::MAX);
             self.guard.hurry();
         }

@@ -28,6 +28,8 @@ impl Applier {
                 tracing::info!(
                     "another writer changed the views: starting over from the checkpoints"
                 );
+                // Only the first restart is immediate, so that two writers do not conflict in a
+                // tight loop.
                 if self.failures == 1 {
                     pause = Duration::ZERO;
                 }
@@ -46,11 +48,13 @@ impl Applier {
                 );
             }
             WriteError::Store(error) => {
+                // Postgres refuses this batch itself, so waiting may not help: not ready.
                 self.refused = true;
                 self.health
                     .failing("projection", format!("events can't be applied: {}", reason(&error)));
             }
             WriteError::TooManyFail(failing) => {
+                // Postgres works, so the other partitions restart at once.
                 self.failures = 0;
                 pause = Duration::ZERO;
                 self.stop(failing);

@@ -22,6 +22,7 @@ impl Applier {
     /// Returns the checkpoints of the assigned partitions that are not stopped. A stopped partition
     /// is treated as if it were not assigned.
     pub(super) fn running(&mut self, mut checkpoints: Vec<Checkpoint>) -> Vec<Checkpoint> {
+        // Another instance now reports the partitions that this one has lost.
         self.stopped.retain(|partition, _| {
             checkpoints.iter().any(|checkpoint| checkpoint.partition == *partition)
         });
@@ -37,9 +38,11 @@ impl Applier {
             Ok(still) if still.len() < self.stopped.len() => {
                 self.stopped.retain(|partition, _| still.contains(partition));
                 self.tell_stopped();
+                // Only a restart from the checkpoints reads the records that were skipped.
                 self.start_over(Duration::ZERO);
             }
             Ok(_) => {}
+            // Readiness already reports the stop, and the next check follows soon.
             Err(error) => {
                 tracing::debug!(%error, "stopped partitions can't be checked")
             }

@@ -12,11 +12,13 @@ impl Reader {
     /// Delivers a message to the applier. While the applier accepts no message, the partitions are
     /// paused and polling continues, so that the instance stays in the group.
     pub(super) fn deliver(&mut self, consumer: &GroupConsumer, message: Message) {
+        // A permit of the clone leaves `self` free for decoding.
         let messages = self.messages.clone();
         let permit = self
             .runtime
             .block_on(async { tokio::time::timeout(PATIENCE, messages.reserve()).await });
         if let Ok(permit) = permit {
+            // The channel is closed only if the applier has ended.
             if let Ok(permit) = permit {
                 permit.send(message);
             }
@@ -24,6 +26,7 @@ impl Reader {
         }
         // The list must not outlive the client, so each block drops its own list.
         if let Ok(ours) = consumer.assignment() {
+            // Without the pause, more records are held here; none is lost.
             let _ = consumer.pause(&ours);
         }
         let mut held = Vec::new();

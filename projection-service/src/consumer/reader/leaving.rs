@@ -18,6 +18,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 impl Reader {
     /// Releases all partitions, after the batch under way ends and its offsets are committed.
     pub(super) fn release(&mut self, consumer: &GroupConsumer) {
+        // The new number comes first, so that the applier starts no other batch.
         self.epoch = self.handoff.next_epoch();
         self.given = None;
         self.settings.ends.causes.give(None);
@@ -26,6 +27,7 @@ impl Reader {
         self.start_at = None;
         self.held.clear();
         self.watchdog = Watchdog::default();
+        // The applier holds this lock while it applies a batch.
         let settle =
             async { tokio::time::timeout(SETTLE, self.handoff.applying.lock()).await.is_ok() };
         let settled = self.runtime.block_on(settle);
@@ -51,12 +53,16 @@ impl Reader {
 
 /// Leaves the group. Abandons the client if Kafka is unreachable.
 pub(super) fn leave(consumer: GroupConsumer) {
+    // From here on no reader handles changes, so the callback unassigns by itself.
     consumer.context().close();
     let (left, done) = std::sync::mpsc::channel();
     let leaving = std::thread::Builder::new().name("leave-group".to_owned()).spawn(move || {
+        // Dropping the client waits for Kafka, without a limit of its own.
         drop(consumer);
+        // After `LEAVE`, nobody waits for this message.
         let _ = left.send(());
     });
+    // Without a thread, the failed spawn has already dropped the client.
     if leaving.is_ok() && done.recv_timeout(LEAVE).is_err() {
         tracing::warn!("the consumer group could not be left in {LEAVE:?}");
     }

@@ -31,11 +31,13 @@ impl Reader {
     ) -> anyhow::Result<()> {
         let topic = &self.settings.kafka.kafka_topic;
         if !self.in_time(replays::try_notice_alone(connection))? {
+            // The start is tried again, and the lock ends with the connection of its holder.
             bail!("another instance is checking whether the group's offsets were reset");
         }
         // Read under the lock: another instance may have restored the notes.
         let committed = committed(consumer, topic, checkpoints)?;
         if committed.is_empty() {
+            // Expired or deleted offsets are no reset, and they withdraw a pending one.
             self.in_time(replays::forget(connection))?;
         } else if committed.values().any(|committed| !committed.noted) {
             match by_offsets(&committed, checkpoints) {
@@ -54,6 +56,7 @@ impl Reader {
             }
             note(consumer, topic, checkpoints)?;
         }
+        // This also queues a replay that a crash after `note` left pending.
         self.in_time(replays::confirm(connection))?;
         self.in_time(replays::notice_done(connection))
     }
@@ -79,6 +82,7 @@ fn committed(
         else {
             continue;
         };
+        // The first offset costs a request, and only a reset offset is compared with it.
         let noted = element.metadata().starts_with(NOTE);
         let begin = match noted {
             true => 0,
@@ -97,5 +101,6 @@ fn note(consumer: &GroupConsumer, topic: &str, checkpoints: &[Checkpoint]) -> an
         offset.set_offset(Offset::Offset(checkpoint.kafka_offset.unwrap_or(0)))?;
         offset.set_metadata(note_of(checkpoint.position));
     }
+    // The replay may be queued only once Kafka has the notes.
     consumer.commit(&offsets, CommitMode::Sync).context("offsets can't be committed to Kafka")
 }

@@ -44,6 +44,7 @@ impl Reader {
             Err(error) => {
                 let reason = format!("reading can't begin: {error:#}");
                 match error.is::<Refused>() {
+                    // A wrong configuration does not pass by itself: not ready.
                     true => self.settings.health.failing("consumer", reason),
                     false => self.settings.health.degraded("consumer", reason),
                 }
@@ -62,6 +63,7 @@ impl Reader {
         let feed = &self.settings.feed;
         let (mut connection, source) =
             self.in_time(load(&self.settings.database, feed, partitions))?;
+        // A correction moves checkpoints, so they are read after it.
         self.compare(given);
         let accepted = self.in_time(restores::all(&mut connection))?;
         let mut checkpoints = self.in_time(checkpoints::all(&mut connection))?;
@@ -114,6 +116,7 @@ impl Reader {
             }
             Err(_) => tracing::debug!("the log does not answer in time"),
         }
+        // This start follows the comparison, so its changes need no other start.
         guard.take_changed();
     }
 
@@ -128,6 +131,7 @@ impl Reader {
             let mut connection = generations::connect_live(&database).await?;
             checkpoints::free(&mut connection).await
         });
+        // After an error, the partitions remain held back until the next check.
         if free.is_ok_and(|free| self.held_back.iter().any(|partition| free.contains(partition))) {
             self.epoch = self.handoff.next_epoch();
             self.start_at = Some(Instant::now());
@@ -177,7 +181,9 @@ async fn load(
     let is_empty =
         checkpoints::all(&mut connection).await?.iter().all(|checkpoint| checkpoint.position == 0);
     let log = match (remembered, feed.source().await) {
+        // Views with events keep their store; the guard reports a log of another one.
         (Some(ours), _) if !is_empty => ours,
+        // Empty views accept any log.
         (_, Ok(log)) => log,
         (Some(ours), Err(_)) => ours,
         (None, Err(error)) => {
@@ -192,6 +198,7 @@ async fn load(
             log.partitions
         )));
     }
+    // The check comes first, so that a wrong topic creates no checkpoints.
     source::remember(&mut connection, log).await?;
     checkpoints::ensure(&mut connection, partitions).await?;
     Ok((connection, log))

@@ -78,6 +78,7 @@ impl Watchdog {
         self.looked_at = Some(Instant::now());
         for (partition, progress) in &mut self.partitions {
             let Some(end) = ends.end(*partition) else { continue };
+            // A partition that was read to its end is not stuck.
             if end == progress.next {
                 progress.since = Instant::now();
             }
@@ -88,8 +89,10 @@ impl Watchdog {
             // While Kafka is unreachable, further requests would only take time.
             let (low, high) =
                 consumer.fetch_watermarks(topic, (*partition).into(), TIMEOUT).ok()?;
+            // The second case is a partition that has lost all of its records.
             let trimmed = low > progress.next || (low >= high && low > 0);
             if trimmed && !progress.reported {
+                // One report suffices, because the applier then reads the log to its end.
                 progress.reported = true;
                 return Some(Alarm::Trimmed(*partition));
             }

@@ -24,6 +24,7 @@ impl Watched {
             return Ok(());
         };
         let cause = match kafka {
+            // An unreachable Kafka explains the stall and cannot name a holder.
             Some(reason) => reason,
             None => self.cause(client, first.partition).await?,
         };
@@ -49,12 +50,14 @@ impl Watched {
         client: &Arc<BaseConsumer<SilentContext>>,
         partition: Partition,
     ) -> anyhow::Result<String> {
+        // This instance holds the partition, so the group has no other explanation.
         if self.ends.causes.is_given(partition) {
             let words = self.ends.causes.last();
             return Ok(words.unwrap_or_else(|| "the other checks may say why".to_owned()));
         }
         let (asking, group, topic) =
             (Arc::clone(client), self.group.clone(), self.kafka.kafka_topic.clone());
+        // The request of the Kafka client blocks.
         let holder = tokio::task::spawn_blocking(move || {
             let groups = asking.fetch_group_list(Some(&group), TIMEOUT)?;
             Ok(holder(&groups, &topic, partition))

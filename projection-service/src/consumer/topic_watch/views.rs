@@ -31,6 +31,7 @@ impl Watched {
                 metrics::lag(checkpoint.partition, lag.events, lag.millis);
             }
         }
+        // The size is only a measure, and the next round reads it again.
         if let Ok(held) = self.views.read(quarantine::size).await {
             metrics::in_quarantine(held.number);
             self.quarantine.holds(held);

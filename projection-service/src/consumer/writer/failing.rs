@@ -27,6 +27,7 @@ pub(super) async fn find(
     quarantined: &[QuarantinedRecord],
 ) -> sqlx::Result<Vec<Failing>> {
     let mut partitions = BTreeMap::<Partition, Failing>::new();
+    // A waiting event was not tried, so only the event before it has failed.
     for failure in quarantined.iter().filter(|quarantined| !quarantined.waits) {
         let failing = partitions.entry(failure.partition).or_insert_with(|| Failing {
             partition: failure.partition,
@@ -53,6 +54,7 @@ impl Failing {
         limit: Limit,
     ) -> sqlx::Result<bool> {
         let Some(first) = self.positions.first() else { return Ok(false) };
+        // No new failure has an earlier one in its window.
         let before = quarantine::failures(connection, self.partition, first - limit.window).await?;
         Ok(limit.is_exceeded(&before, &self.positions))
     }

@@ -40,6 +40,7 @@ impl Rebuild<'_> {
     /// the log alone.
     pub(super) async fn settle_by_log(&mut self) -> Result<(), ReplayError> {
         let live = generations::live(&mut self.connection).await?;
+        // One more than the limit shows that there are too many.
         let differing =
             generations::differing(&mut self.connection, self.generation, live, SETTLED + 1)
                 .await?;
@@ -53,6 +54,7 @@ impl Rebuild<'_> {
         let standing = positions(&checkpoints::all(&mut self.building).await?);
         for account_id in differing {
             let partition = partition_of(account_id, self.log.source.partitions);
+            // The account must not be ahead of the checkpoint of its partition.
             let up_to = standing.get(&partition).copied().unwrap_or_default();
             let mut transaction = self.building.begin().await?;
             let Self { deps, progress, log, .. } = self;
@@ -74,10 +76,12 @@ impl Rebuild<'_> {
         let mut live = generations::connect_live(&self.deps.database).await?;
         let mut seeing = self.deps.connect().await?;
         let mut held = live.begin().await?;
+        // The lock keeps both generations at the same positions until the snapshot begins.
         self.meet(&mut held).await?;
         // The snapshot does not change after the lock on the live views is released.
         let mut seeing =
             seeing.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        // The first query takes the snapshot, so it runs before the lock is released.
         let before = generations::live(&mut *seeing).await?;
         held.rollback().await?;
         let row =

@@ -35,6 +35,7 @@ impl Rebuild<'_> {
         let before = generations::live(&mut live).await?;
         let mut held = live.begin().await?;
         self.meet(&mut held).await?;
+        // The consumer is locked out, so these last events are final.
         self.ends_as(&mut held).await?;
         let behind = generations::behind(&mut held, self.generation, before).await?;
         if behind > 0 {
@@ -67,6 +68,7 @@ impl Rebuild<'_> {
         let targets = positions(&checkpoints::hold(live).await?);
         for checkpoint in checkpoints::all(&mut *building).await? {
             let target = targets.get(&checkpoint.partition).copied().unwrap_or_default();
+            // The log alone: while the live views are locked, it must not wait for the topic.
             PartitionLoader::new(deps, progress, building, log, &checkpoint, target)
                 .by_log()
                 .await?;

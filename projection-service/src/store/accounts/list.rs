@@ -84,6 +84,7 @@ pub async fn list(
     from_accounts(&mut sql, filter.as_of);
     restrict(&mut sql, filter);
     if let Some((key, account_id)) = after {
+        // A comparison of rows continues after the last row, also among equal keys.
         sql.push(format_args!(" AND ({column}, account_id) {behind} ("));
         match key {
             SortKey::Time(time) => sql.push_bind(time),

@@ -146,6 +146,7 @@ impl<'e> From<&'e QuarantinedRecord> for QuarantinedRow<'e> {
             position: record.position,
             kafka_offset: record.kafka_offset,
             published_at: record.published_at,
+            // A row has both values or neither, so they come from one option.
             account_id: record.account.map(|(account_id, _)| account_id),
             version: record.account.map(|(_, version)| version),
             waits: record.waits,

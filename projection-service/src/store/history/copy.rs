@@ -17,6 +17,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const JSONB: u8 = 1;
 
 pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
+    // An estimate of the size of a row; the buffer grows if it is exceeded.
     let mut out = Vec::with_capacity(HEADER.len() + rows.len() * 256);
     out.extend_from_slice(HEADER);
     for row in rows {
@@ -47,6 +48,7 @@ pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
 }
 
 fn hold(out: &mut Vec<u8>, hold: Option<Hold>) {
+    // A row has the same number of fields with and without a hold.
     let Some(hold) = hold else { return absent::<3>(out) };
     number(out, hold.amount);
     optional(out, hold.expires_at, time);
@@ -75,6 +77,7 @@ fn bytes(out: &mut Vec<u8>, value: &[u8]) {
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that `optional` expects")]
 fn jsonb(out: &mut Vec<u8>, text: String) {
+    // The length includes the version byte.
     length(out, text.len() + 1);
     out.push(JSONB);
     out.extend_from_slice(text.as_bytes());

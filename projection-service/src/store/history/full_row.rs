@@ -131,6 +131,7 @@ pub async fn each_of(
     .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let place: i64 = row.try_get(0)?;
+        // The rows may come in any order, so each carries its place in the list.
         each(usize::try_from(place).unwrap_or_default(), &FullRow::read(&row)?);
     }
     Ok(())
@@ -160,6 +161,7 @@ pub fn beyond<'c>(
 /// Returns accounts that have a history but no row in `accounts`. Reads one row per account.
 pub async fn without_account(connection: &mut PgConnection) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar(
+        // A skip scan of the index: `DISTINCT` would read the row of each event.
         "WITH RECURSIVE ids AS (
             (SELECT h.account_id FROM history AS h ORDER BY h.account_id LIMIT 1)
              UNION ALL

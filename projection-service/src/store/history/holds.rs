@@ -62,6 +62,7 @@ fn end(status: HoldStatus) -> Option<&'static str> {
 }
 
 fn ended_by(event_type: Option<&str>) -> sqlx::Result<HoldStatus> {
+    // The inverse of `end`, which therefore has the only list of event types.
     let status = HoldStatus::ALL.into_iter().find(|status| end(*status) == event_type);
     status.ok_or_else(|| {
         sqlx::Error::Decode(format!("event type {event_type:?} does not end a hold").into())

@@ -31,6 +31,7 @@ pub async fn notice_done(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// Stores the replay that a reset of offsets requests. Replaces a pending one.
 pub async fn notice(connection: &mut PgConnection, asked_for: &ReplayTarget) -> sqlx::Result<()> {
     sqlx::query(
+        // One statement replaces the pending replay, so a crash cannot lose both.
         "WITH before AS (DELETE FROM projection.replays WHERE state = 'noticed')
          INSERT INTO projection.replays (replay_id, asked_for, state) VALUES ($1, $2, 'noticed')",
     )
