@@ -1,5 +1,6 @@
 //! Throughput and latency on this machine, followed by a check that the views equal the log.
 
+mod accounts;
 mod append;
 mod compare;
 mod http;

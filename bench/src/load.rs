@@ -18,8 +18,6 @@ use crate::samples::Samples;
 
 /// Maximum size of a response, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
-/// Connections that open accounts.
-const OPENERS: usize = 16;
 /// Commands in a bulk request.
 pub(crate) const BULK: usize = 100;
 
@@ -102,7 +100,7 @@ impl Connection {
     }
 
     /// Sends commands in one request.
-    async fn bulk(&mut self, commands: Vec<serde_json::Value>) -> anyhow::Result<()> {
+    pub(crate) async fn bulk(&mut self, commands: Vec<serde_json::Value>) -> anyhow::Result<()> {
         const DONE: &[u8] = br#""status":201,"#;
         let count = commands.len();
         let body = serde_json::json!({ "commands": commands }).to_string();
@@ -166,39 +164,6 @@ impl Work {
             }
         }
     }
-}
-
-/// Opens `count` accounts with `deposit` minor units each.
-pub(crate) async fn open_accounts(
-    addr: SocketAddr,
-    count: usize,
-    deposit: i64,
-) -> anyhow::Result<Arc<[Uuid]>> {
-    let accounts: Arc<[Uuid]> = (0..count).map(|_| Uuid::new_v4()).collect();
-    let mut tasks = Vec::new();
-    for some in accounts.chunks(count.div_ceil(OPENERS)) {
-        let some = some.to_vec();
-        tasks.push(tokio::spawn(async move {
-            let mut connection = Connection::open(addr).await?;
-            for accounts in some.chunks(BULK) {
-                let openings = accounts.iter().map(|account| {
-                    serde_json::json!({
-                        "type": "open",
-                        "account_id": account,
-                        "owner": "bench",
-                        "currency": "EUR",
-                        "initial_deposit": deposit,
-                    })
-                });
-                connection.bulk(openings.collect()).await?;
-            }
-            anyhow::Ok(())
-        }));
-    }
-    for task in tasks {
-        task.await??;
-    }
-    Ok(accounts)
 }
 
 /// Sends commands over `connections` connections for `time`, at `rate` a second or else as fast as

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::load::{Work, load, open_accounts};
+use crate::accounts::open_accounts;
+use crate::load::{Work, load};
 use crate::processes::{Cpu, Process};
 use crate::report::rounded;
 use crate::servers::{Environment, Servers};

@@ -201,8 +201,8 @@ impl PageCheck {
         Ok(())
     }
 
-    /// Returns the first transfer id that is checked with a partition, by its index. Partitions have
-    /// equal shares of the id space.
+    /// Returns the first transfer id that is checked with a partition, by its index. Partitions
+    /// have equal shares of the id space.
     fn transfers_from(&self, index: usize) -> Uuid {
         let share = u128::MAX / u128::from(self.partitions.get());
         Uuid::from_u128(share * index as u128)

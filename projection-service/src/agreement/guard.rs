@@ -165,9 +165,8 @@ impl Guard {
             if !ours.contains(&partition) {
                 continue;
             }
-            let confirmed = confirmed
-                .remove(&partition)
-                .unwrap_or(Confirmed { partition, ..Confirmed::default() });
+            let none = Confirmed { partition, position: 0, event_id: None, store_epoch: 0 };
+            let confirmed = confirmed.remove(&partition).unwrap_or(none);
             // A suspicion that arises during the comparison must survive it.
             let suspect = self.suspects.lock().remove(&partition);
             let is_confirmed = checkpoint.position == confirmed.position
