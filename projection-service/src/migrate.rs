@@ -41,7 +41,7 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
             prepared
                 .context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
         }
-        // A role that cannot change the tables must still be able to start on a current schema.
+        // A role that cannot change the tables can still run the job on a current schema.
         None if is_usable(database).await => Ok(()),
         None => prepare(database, database.get_username()).await.context(
             "PROJECTION_MIGRATION_DATABASE_URL is not set, so PROJECTION_DATABASE_URL's role owns \

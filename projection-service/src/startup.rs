@@ -141,7 +141,7 @@ impl Consumption {
             prepared = prepare(database.clone(), health.clone()) => prepared?,
             () = shutdown.clone().cancelled_owned() => return Ok(()),
         }
-        // The pool exists before readiness no longer names Postgres.
+        // Readiness stops naming Postgres only once queries have a pool.
         views.open(&database, config.projection_connections);
         health.ok("postgres");
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);

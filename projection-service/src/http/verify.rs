@@ -116,8 +116,7 @@ pub(super) async fn get(
     Path(id): Path<Uuid>,
 ) -> Result<Json<VerificationView>, Problem> {
     let job = match state.verifications.find(id) {
-        // This instance knows its own verification better than the database, which is updated
-        // later.
+        // The state in memory is newer than the stored one, which is updated once a second.
         Some(job) => job,
         None => of_another_instance(&state, id).await?.ok_or_else(|| verify_not_found(id))?,
     };
