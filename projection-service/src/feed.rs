@@ -172,6 +172,7 @@ impl Feed {
         limit: usize,
     ) -> Result<Page, FeedError> {
         let page = self.ask(partition, after, limit).await?;
+        // Positions have no gaps, so a page has exactly one right order.
         for (event, number) in page.events.iter().zip(after + 1..) {
             if event.position.partition != partition || event.position.number != number {
                 let expected = format!("{partition}-{number}");

@@ -41,6 +41,7 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
             prepared
                 .context("PROJECTION_MIGRATION_DATABASE_URL (--projection-migration-database-url)")
         }
+        // A role that cannot change the tables can still run the job on a current schema.
         None if is_usable(database).await => Ok(()),
         None => prepare(database, database.get_username()).await.context(
             "PROJECTION_MIGRATION_DATABASE_URL is not set, so PROJECTION_DATABASE_URL's role owns \
@@ -53,6 +54,7 @@ pub async fn migrate(database: &PgConnectOptions, options: &MigrateOptions) -> a
 async fn is_usable(database: &PgConnectOptions) -> bool {
     let Ok(mut connection) = database.connect().await else { return false };
     let standing = SCHEMA.standing(&mut connection).await;
+    // The state is known already, and the connection is not used again.
     let _ = connection.close().await;
     matches!(standing, Ok(Standing::Usable))
 }

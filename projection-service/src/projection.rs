@@ -142,6 +142,7 @@ fn place(before: AccountState, placed: &HoldPlaced) -> Result<Entry<'_>, Inappli
 }
 
 fn capture(before: AccountState, captured: &HoldCaptured) -> Result<Entry<'_>, Inapplicable> {
+    // A capture ends the hold, so the rest of the held amount is released.
     let amount = captured.amount.get() + captured.released;
     Ok(Entry {
         reference: captured.reference.as_deref(),
@@ -188,6 +189,7 @@ impl AccountState {
 
     /// Returns the state with `more` held.
     fn holding(self, more: i64) -> Result<Self, Inapplicable> {
+        // A saturated sum is out of range as well.
         let held = self.held.saturating_add(more);
         if !(0..=MAX_AMOUNT).contains(&held) {
             return Err(Inapplicable::Held { would_be: held });

@@ -74,6 +74,7 @@ pub async fn retry(connection: &mut PgConnection, id: i64) -> Result<Resolution,
     let attempt = apply_in_order(&mut transaction, account_id, &mut known).await?;
     match attempt {
         Attempt { passed: 0, refused: Some(reason), .. } => {
+            // The new reason of the event is kept.
             transaction.commit().await?;
             Err(Unresolved::StillUnapplicable(reason))
         }
@@ -101,6 +102,7 @@ pub async fn discard(
     let mut known = known(&mut transaction, account_id).await?;
     let event = unapplicable(&mut transaction, &row, account_id, &mut known).await?;
     discarded::record(&mut *transaction, id, Some(event), reason).await?;
+    // The test changed the cache, and the event counts as discarded only now.
     let mut known = self::known(&mut transaction, account_id).await?;
     let attempt = apply_in_order(&mut transaction, account_id, &mut known).await?;
     commit(transaction, &row, account_id, attempt.applied).await
@@ -122,6 +124,7 @@ pub async fn retry_all(connection: &mut PgConnection) -> sqlx::Result<()> {
 /// transaction ends, no other writer changes the partition, starts a replay or switches
 /// generations.
 async fn hold(transaction: &mut PgConnection, id: i64) -> Result<Quarantined, Unresolved> {
+    // The lock also prevents the start of a replay, which might miss the change.
     if let Some(replay) = replays::hold_off(&mut *transaction).await? {
         return Err(Unresolved::Replaying(replay.replay_id));
     }
@@ -197,11 +200,13 @@ async fn apply_in_order(
         let mut records: Vec<Record> =
             waiting.iter().map(|event| record::of_account(account_id, event)).collect();
         if let Some(unreadable) = records.iter().position(|record| record.content.is_err()) {
+            // The fold gets the unreadable record last and returns its reason.
             records.truncate(unreadable + 1);
         }
         if records.is_empty() {
             break;
         }
+        // No checkpoint moves, because the consumer has already passed these positions.
         let mut batch = fold(&records, &Sequence::default(), known);
         // All events from the first failure on are quarantined already.
         let quarantined = std::mem::take(&mut batch.quarantine);
@@ -228,6 +233,7 @@ async fn commit(
     applied: usize,
 ) -> Result<Resolution, Unresolved> {
     let left = quarantine::count_of(&mut *transaction, account_id).await?;
+    // The consumer may have the account in its cache, so it must restart.
     checkpoints::raise_epoch(&mut *transaction, row.partition).await?;
     transaction.commit().await?;
     tracing::info!(

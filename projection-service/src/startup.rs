@@ -70,6 +70,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     telemetry::metrics();
     metrics::register();
     let addr = config.projection_addr;
+    // An address in use ends the start before any task runs.
     let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
 
@@ -140,6 +141,7 @@ impl Consumption {
             prepared = prepare(database.clone(), health.clone()) => prepared?,
             () = shutdown.clone().cancelled_owned() => return Ok(()),
         }
+        // Readiness stops naming Postgres only once queries have a pool.
         views.open(&database, config.projection_connections);
         health.ok("postgres");
         let at_once = std::thread::available_parallelism().map_or(1, usize::from);
@@ -179,10 +181,12 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
         match standing(&database).await {
             Ok(Standing::Usable) => return Ok(()),
             Ok(Standing::Waiting(why)) => health.failing("postgres", why),
+            // No wait makes this build fit the newer schema.
             Ok(Standing::TooNew(why)) => bail!("PROJECTION_DATABASE_URL: {why}"),
             Err(error) if is_connection_lost(&error) => {
                 health.failing("postgres", store_error::reason(&error));
             }
+            // Any other refusal, such as a wrong password, needs an operator.
             Err(error) => {
                 return Err(error).context("PROJECTION_DATABASE_URL: Postgres cannot be used");
             }

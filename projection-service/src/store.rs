@@ -75,7 +75,6 @@ impl Views {
                     Ok(true)
                 })
             })
-            // The service starts while Postgres is still unreachable.
             .connect_lazy_with(queries(database));
         // A second call would open the same pool: keep the first.
         let _ = self.pool.set(pool);

@@ -65,6 +65,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
+        // A save must not delay the next one.
         .acquire_timeout(SAVE_INTERVAL)
         .connect_lazy_with(deps.options());
     loop {
@@ -79,6 +80,7 @@ pub async fn run(
             tokio::select! {
                 ended = work.join_next() => break ended,
                 _ = tick.tick() => if let Some(job) = jobs.find(id) { save(&pool, &job).await },
+                // Dropping `work` aborts the comparison.
                 () = shutdown.cancelled() => return Ok(()),
             }
         };

@@ -73,12 +73,14 @@ fn add<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, key: K, waiter: Waiter) {
 
 fn wake<K: Eq + Hash>(waiters: &Mutex<ByKey<K>>, reached: impl Iterator<Item = (K, i64)>) {
     let mut waiters = waiters.lock();
+    // Usually no query waits, and the events of the batch need no look-up.
     if waiters.is_empty() {
         return;
     }
     for (key, number) in reached {
         if let Some(of_key) = waiters.get_mut(&key) {
             for waiter in of_key.extract_if(.., |waiter| waiter.number <= number) {
+                // The query may have ended already.
                 let _ = waiter.wake.send(());
             }
         }

@@ -102,7 +102,7 @@ impl Reader {
     /// The client rejects a setting.
     pub(super) fn run(mut self) -> anyhow::Result<()> {
         while !self.shutdown.is_cancelled() {
-            // Each round has a new client, because the last one could not continue.
+            // Each further round has a new client, because the last one could not continue.
             let Consumer { kafka, group, group_instance, ends, .. } = &self.settings;
             let consumer = group_consumer(kafka, group, group_instance.as_deref(), ends)?;
             consumer.subscribe(&[&kafka.kafka_topic])?;

@@ -57,8 +57,8 @@ impl Record {
     /// Decodes a message of the topic.
     pub(crate) fn of_topic(partition: Partition, message: &impl Message) -> Self {
         Self {
-            // A record without a value is judged like one with an empty value.
             published_at: topic_record::published_at(message),
+            // A record without a value is judged like one with an empty value.
             ..Self::read(partition, Some(message.offset()), message.payload().unwrap_or_default())
         }
     }

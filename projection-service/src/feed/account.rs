@@ -43,6 +43,7 @@ impl Feed {
         let asked = [("after_version", after.to_string()), ("limit", limit.to_string())];
         let url = self.url(&format!("v1/accounts/{account_id}/events"), &asked);
         let response = self.client.get(url).send().await?;
+        // The log answers 404 for an account that it lacks, which is no failure.
         if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok((Vec::new(), false));
         }

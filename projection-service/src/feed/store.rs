@@ -48,6 +48,7 @@ impl Feed {
         let url = self.url(&format!("v1/partitions/{partition}/settled"), &[]);
         let asked = self.client.put(url).json(&serde_json::json!({ "as_of": moment }));
         let response = asked.send().await?;
+        // The request is well-formed, so only a moment in the future is refused.
         if response.status() == reqwest::StatusCode::BAD_REQUEST {
             return Ok(None);
         }
@@ -67,6 +68,7 @@ impl Feed {
         let asked: Vec<_> =
             cursor.map(|cursor| ("cursor", cursor.to_owned())).into_iter().collect();
         let url = self.url(&format!("v1/partitions/{partition}/check"), &asked);
+        // The time limit of the client is far too short for a check.
         let (source, _, check) = self.answer(self.client.get(url).timeout(CHECK_TIMEOUT)).await?;
         Ok((source, check))
     }

@@ -150,6 +150,7 @@ pub(super) async fn list(
         as_of: params.as_of,
     };
     let after = after.map(|cursor| (cursor.key, cursor.account_id));
+    // One more row than the page shows whether there is a next page.
     let mut found =
         state.views.read(|pool| accounts::list(pool, &filter, sort, after, limit + 1)).await?;
     let has_more = cut(&mut found, limit);

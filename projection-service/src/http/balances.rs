@@ -154,6 +154,7 @@ fn edges(from: Timestamp, to: Timestamp, interval: Interval) -> Result<Vec<Times
     let mut next = interval.after(from.to_utc());
     while let Some(moment) = next.filter(|moment| *moment < to.to_utc()) {
         edges.extend(Timestamp::from_micros(moment.timestamp_micros()));
+        // The loop stops at the limit, because a long period has any number of intervals.
         if edges.len() > MOST {
             return Err(Problem::malformed(
                 "interval",

@@ -31,6 +31,7 @@ pub(super) fn write_number(last: i64) -> String {
 
 /// Parses the number in a cursor, after which the list continues.
 pub(super) fn read_number(place: &str) -> Option<i64> {
+    // `from_str_radix` alone would accept a sign and capital letters.
     let digits = place.len() == 16
         && place.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     i64::from_str_radix(place, 16).ok().filter(|_| digits)

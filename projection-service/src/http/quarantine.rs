@@ -181,6 +181,7 @@ pub(super) async fn get(
         .views
         .read(|pool| quarantine::document(pool, id))
         .await?
+        // The event may have been resolved since the first query.
         .ok_or_else(|| not_there(id))?;
     let waiting = match row.account_id {
         Some(account_id) => {

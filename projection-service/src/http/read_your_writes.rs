@@ -49,11 +49,13 @@ impl AppState {
     /// Returns whether an account without a view may still get one. Returns true if the log is
     /// unreachable, and false if the opening was discarded.
     async fn may_exist(&self, account_id: Uuid) -> sqlx::Result<bool> {
+        // The views will never have an account whose opening was discarded.
         if self.views.read(|pool| discarded::contains(pool, account_id, 1)).await? {
             return Ok(false);
         }
         Ok(log_queries::query(self.log.feed.event_of(account_id, 1))
             .await
+            // Without an answer of the log, the account may exist.
             .map_or(true, |opening| opening.is_some()))
     }
 
@@ -117,11 +119,13 @@ where
     let (mut pause, longest) = LOOK_AGAIN;
     loop {
         let found = look().await?;
+        // The deadline is checked after the look, so the last look covers the whole wait.
         if is_wanted(&found) || Instant::now() >= deadline {
             return Ok(found);
         }
         let next = (Instant::now() + pause).min(deadline);
         match &mut place {
+            // After a wake-up or a timeout, the database is read again in any case.
             Some(place) => drop(timeout_at(next, place.woken()).await),
             None => sleep_until(next).await,
         }

@@ -65,6 +65,7 @@ impl AppState {
         moment: Option<Timestamp>,
     ) -> Result<(), Problem> {
         let Some(moment) = moment else { return Ok(()) };
+        // One deadline for all partitions, because the client waits for the whole answer.
         let deadline = Instant::now() + prefer_wait(headers);
         let checkpoints = self.views.read(checkpoints::all).await?;
         let partitions = self.partitions(&checkpoints).await?;
@@ -106,6 +107,7 @@ impl AppState {
         }
         let Some(wanted) = log_queries::query(self.log.feed.settle(partition, moment)).await?
         else {
+            // By its own clock, the log refuses a time in the future.
             return Ok(false);
         };
         let number =

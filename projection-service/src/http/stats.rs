@@ -125,6 +125,7 @@ impl Cache {
         if as_of.is_none()
             && let Some((at, stats)) = &*last
             && at.elapsed() < FRESH
+            // The cached sums may be older than the client's own write.
             && at_least.is_none_or(|wanted| stats.has(wanted))
         {
             return Ok(stats.clone());
@@ -136,6 +137,7 @@ impl Cache {
         stats.events_applied = checkpoints.iter().map(|checkpoint| checkpoint.position).sum();
         let position = |c: &Checkpoint| Position { partition: c.partition, number: c.position };
         stats.positions = checkpoints.iter().map(position).collect();
+        // Sums of the past depend on the request, so only the current ones are cached.
         if as_of.is_none() {
             *last = Some((Instant::now(), stats.clone()));
         }

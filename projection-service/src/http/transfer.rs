@@ -46,6 +46,7 @@ pub(super) async fn get(
 ) -> Result<Json<TransferView>, Problem> {
     state.until_position(&headers, params.at_least).await?;
     let now = Instant::now();
+    // Without a stated wait, an unknown transfer gets 404 at once.
     let legs =
         state.first_leg(transfer_id, now + preferred_wait(&headers).unwrap_or_default()).await?;
     let (legs, since) = match &legs[..] {

@@ -116,6 +116,7 @@ pub(super) async fn get(
     Path(id): Path<Uuid>,
 ) -> Result<Json<VerificationView>, Problem> {
     let job = match state.verifications.find(id) {
+        // The state in memory is newer than the stored one, which is updated once a second.
         Some(job) => job,
         None => of_another_instance(&state, id).await?.ok_or_else(|| verify_not_found(id))?,
     };
@@ -135,6 +136,7 @@ async fn of_another_instance(state: &AppState, id: Uuid) -> Result<Option<Job>, 
         );
         Problem::internal()
     })?;
+    // An instance that was killed could not store the end.
     if stored.is_lost {
         job.state = Standing::Failed;
         job.error = Some("the instance that ran the verification has ended".to_owned());

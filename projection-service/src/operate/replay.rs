@@ -66,6 +66,7 @@ impl Place {
             let offsets: BTreeMap<Partition, i64> = self.to_offset.iter().copied().collect();
             return Ok(ReplayTarget::PartitionOffsets(offsets));
         }
+        // The argument group allows only one of these options.
         let given = (self.to_time.map(ReplayTarget::Time))
             .or(self.account.map(ReplayTarget::AccountId))
             .or(self.to_generation.map(ReplayTarget::Generation));

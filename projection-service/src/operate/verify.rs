@@ -36,6 +36,7 @@ pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
     let bar = bar()?;
     while job.state == "running" {
         if let Some(total) = job.events_total {
+            // The log may have grown since the total was counted.
             bar.set_length(total.max(job.events));
         }
         bar.set_position(job.events);

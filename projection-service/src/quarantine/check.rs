@@ -67,6 +67,7 @@ impl QuarantineCheck {
 
 fn explain(size: QuarantineSize) -> String {
     let QuarantineSize { number, oldest } = size;
+    // The clock of Postgres may be ahead of this one.
     let age = oldest
         .map_or(0, |oldest| (Timestamp::now().as_micros() - oldest.as_micros()).max(0) / 1_000_000);
     let (is, them) = if number == 1 { ("1 event is", "it") } else { ("events are", "them") };

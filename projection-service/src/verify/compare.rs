@@ -83,6 +83,7 @@ pub(super) fn account(
     findings: &mut Findings,
 ) {
     let of = |what| Difference::new(what, partition, Some(found.account_id), None);
+    // The broken rule was reported with its event, and the expected row is unknown.
     if folded.is_some_and(|folded| folded.standing == Standing::Lost) {
         return;
     }

@@ -85,6 +85,7 @@ impl Jobs {
             asked_at: Timestamp::now(),
             ended_at: None,
         };
+        // The oldest has ended, because none is running.
         if kept.len() == KEPT {
             kept.pop_front();
         }
@@ -101,6 +102,7 @@ impl Jobs {
     /// Waits for the next verification to start.
     pub(super) async fn next(&self) -> Uuid {
         loop {
+            // The notification names no verification, but at most one is running.
             self.asked.notified().await;
             let running =
                 self.kept().iter().find(|job| job.state == State::Running).map(|job| job.id);

@@ -49,6 +49,7 @@ pub(super) async fn verify(
     progress: Progress,
 ) -> Result<(), VerifyError> {
     let mut snapshot = in_time(generations::snapshot_live(&deps.options())).await?;
+    // A partition without a checkpoint should have no rows.
     let none = Checkpoint {
         partition,
         position: 0,
@@ -74,6 +75,7 @@ pub(super) async fn verify(
         let Some(last) = page.events.last() else { break };
         after = last.position.number;
         let mut events = page.events;
+        // The log may be ahead of the snapshot.
         events.retain(|event| event.position.number <= checkpoint.position);
         verifier.events(&events).await?;
     }
@@ -86,6 +88,7 @@ impl PartitionVerifier {
     /// Compares the history of the next events.
     async fn events(&mut self, events: &[RecordedEvent]) -> Result<(), VerifyError> {
         let mut findings = Findings::default();
+        // The expected rows borrow from the decoded events.
         let decoded: Vec<_> = events.iter().map(RecordedEvent::decode).collect();
         let (mut rows, mut aside) = (Vec::new(), Vec::new());
         for (event, decoded) in events.iter().zip(&decoded) {
@@ -167,6 +170,7 @@ impl PartitionVerifier {
         }
         let (quarantined, events) =
             in_time(quarantine::counts(&mut self.snapshot, partition)).await?;
+        // Missing events were reported one by one; surplus ones can only be counted.
         if events > self.quarantined {
             findings.add(|| Difference {
                 expected: json!({ "events": self.quarantined }),

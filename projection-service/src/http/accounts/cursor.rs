@@ -27,6 +27,7 @@ impl Cursor {
 
     /// Parses a cursor of a list ordered by `by`. Returns `None` for any other text.
     pub(super) fn read(text: &str, by: SortBy) -> Option<Self> {
+        // With these bytes only, the slices below are on character boundaries.
         if text.len() != 48
             || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         {

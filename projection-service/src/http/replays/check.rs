@@ -15,6 +15,7 @@ pub(super) async fn account_exists(
 ) -> Result<(), Problem> {
     let accounts = [account_id];
     let known = state.views.read(|_| accounts::states(connection, &accounts)).await?;
+    // An account that the views lack can be built from the log.
     if known.is_empty()
         && log_queries::query(state.log.feed.event_of(account_id, 1)).await?.is_none()
     {
@@ -45,6 +46,7 @@ pub(super) async fn target(
                     .find(|c| c.partition == *partition)
                     .and_then(|c| c.kafka_offset)
                     .unwrap_or(0);
+                // From a later offset, nothing was applied that could be applied again.
                 if !(0..=read).contains(offset) {
                     let detail = format!("must be from 0 to {read}, the next offset to read");
                     return Err(Problem::malformed(

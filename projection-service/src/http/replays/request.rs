@@ -102,6 +102,7 @@ impl ReplayRequest {
                 (false, None) => {}
             }
         }
+        // Every `from` has set a place or was refused above.
         place.ok_or_else(Problem::internal)
     }
 }

@@ -46,6 +46,7 @@ pub(in crate::http) async fn stream(
     State(state): State<AppState>,
     Path(id): Path<Uuid>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    // The first look precedes the stream, so an unknown id still gets 404.
     let first = find(&state, id).await?;
     let events = stream::unfold(Some((state, Some(first))), move |next| async move {
         let (state, replay) = next?;

@@ -52,6 +52,7 @@ impl AppState {
         if found >= version {
             return Ok(OtherLeg::Passed);
         }
+        // The event may have been quarantined during the wait.
         if let Some(since) = since().await? {
             return Ok(OtherLeg::Quarantined(since));
         }

@@ -74,6 +74,7 @@ impl TransferView {
         mut legs: Vec<Leg>,
         quarantined_since: Option<Timestamp>,
     ) -> Option<Self> {
+        // The leg of the sender, which has the negative amount, comes first.
         legs.sort_unstable_by_key(|leg| leg.amount);
         let one = legs.first()?;
         let leg = |sent: bool| legs.iter().find(|leg| (leg.amount < 0) == sent).map(LegView::from);

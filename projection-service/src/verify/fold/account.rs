@@ -87,6 +87,7 @@ impl Folded {
                     last_activity,
                     currency: opened.currency,
                     owner: (*opened.owner).into(),
+                    // All accounts are in memory, so empty metadata takes no allocation.
                     metadata: (!opened.metadata.is_empty())
                         .then(|| Box::new(opened.metadata.clone())),
                 });
@@ -128,6 +129,7 @@ impl Folded {
             Standing::Whole | Standing::Aside => {
                 self.applied.as_ref().map_or(0, |applied| applied.state.version)
             }
+            // The expected end is unknown, so only rows beyond the newest event are surplus.
             Standing::Lost => self.version,
         }
     }
