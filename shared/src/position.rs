@@ -27,7 +27,7 @@ impl FromStr for Position {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // `parse` alone would accept a sign.
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         text.split_once('-')
             .filter(|(partition, number)| digits(partition) && digits(number))
             .and_then(|(partition, number)| {

@@ -141,7 +141,10 @@ fn printable_ascii_has_a_least_and_a_greatest_length() {
 fn if_match_yields_the_versions_of_its_strong_tags() {
     assert_eq!(expected(&[]), Ok(None));
     assert_eq!(expected(&["*"]), Ok(None));
-    assert_eq!(expected(&["\"7\"", "*"]), Ok(None));
+    for among_others in [vec!["\"7\", *"], vec!["*, \"7\""], vec!["\"7\"", "*"], vec!["*", "\"7\""]]
+    {
+        assert_eq!(expected(&among_others), Ok(None), "{among_others:?}");
+    }
     for (values, versions) in [
         (vec!["\"7\""], vec![7]),
         (vec!["\"7\", \"8\",\"9\""], vec![7, 8, 9]),

@@ -125,7 +125,7 @@ fn merged_problems_name_all_fields() {
     let all = Problem::all_malformed([vec![one], more.to_vec()].concat()).unwrap();
     assert_eq!(fields(&all), [("a", "is wrong"), ("b", "is missing"), ("c", "is missing")]);
     assert_eq!(all.detail, "`a`: is wrong; and 2 more in `errors`");
-    let long = Problem::malformed("a", "x".repeat(10_000));
+    let long = Problem::malformed("a".repeat(1_000), "x".repeat(10_000));
     let all = Problem::all_malformed(vec![long.clone(), long]).unwrap();
     assert!(all.detail.len() <= MAX_DETAIL, "{}", all.detail.len());
     assert!(all.detail.ends_with("; and 1 more in `errors`"), "{}", all.detail);
