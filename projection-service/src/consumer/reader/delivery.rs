@@ -45,9 +45,11 @@ impl Reader {
                 let record = self.decode(&message);
                 held.extend(record);
             }
-            // After a change of the assignment, reading restarts from the checkpoints.
+            // After a change of the assignment, reading restarts from the checkpoints. The client
+            // keeps the pause of a partition that stays assigned, so it is resumed all the same.
             if consumer.context().has_news() {
-                return;
+                held.clear();
+                break;
             }
         }
         self.held.extend(held);
