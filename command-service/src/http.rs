@@ -29,6 +29,7 @@ mod hold;
 mod movement;
 mod open_account;
 mod overdraft_limit;
+mod owner;
 mod reason;
 mod release;
 pub(crate) mod restore;
@@ -162,6 +163,7 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(release::release))
         .routes(routes!(reverse::reverse))
         .routes(routes!(overdraft_limit::set_overdraft_limit))
+        .routes(routes!(owner::change_owner))
         .routes(routes!(freeze::freeze))
         .routes(routes!(unfreeze::unfreeze))
         .routes(routes!(close::close))

@@ -4,8 +4,8 @@ mod entry;
 mod inapplicable;
 
 use passbook_shared::event::{
-    AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, Reason,
-    TransferLeg,
+    AccountEvent, AccountStatus, EntryReversed, HoldCaptured, HoldPlaced, MoneyMoved, OwnerChanged,
+    Reason, TransferLeg,
 };
 use passbook_shared::money::MAX_AMOUNT;
 
@@ -71,6 +71,7 @@ pub fn project<'e>(
         AccountEvent::OverdraftLimitSet(set) => {
             Ok(Entry::of(AccountState { overdraft_limit: set.limit, ..after }))
         }
+        AccountEvent::OwnerChanged(changed) => Ok(change_owner(after, changed)),
         AccountEvent::AccountFrozen(frozen) => {
             Ok(change(after, AccountStatus::Frozen, frozen.reason.as_deref()))
         }
@@ -169,6 +170,11 @@ fn reverse(before: AccountState, reversed: &EntryReversed) -> Result<Entry<'_>, 
         reverses: Some(reversed.version),
         ..before.moving(reversed.movement())?
     })
+}
+
+fn change_owner(before: AccountState, changed: &OwnerChanged) -> Entry<'_> {
+    let reference = changed.reason.as_deref();
+    Entry { reference, owner: Some(&changed.owner), ..Entry::of(before) }
 }
 
 fn change(before: AccountState, status: AccountStatus, reason: Option<&str>) -> Entry<'_> {

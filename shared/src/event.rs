@@ -17,7 +17,9 @@ use strum::{IntoStaticStr, VariantNames};
 
 use crate::timestamp::Timestamp;
 
-pub use self::account::{AccountFrozen, AccountOpened, AccountStatus, OverdraftLimitSet, Reason};
+pub use self::account::{
+    AccountFrozen, AccountOpened, AccountStatus, OverdraftLimitSet, OwnerChanged, Reason,
+};
 pub use self::hold::{HoldCaptured, HoldExpired, HoldPlaced, HoldReleased, HoldStatus};
 pub use self::movement::{MoneyMoved, TransferLeg};
 pub use self::reversal::{EntryReversed, ReversedTransfer, ReversibleEntry};
@@ -49,6 +51,8 @@ pub enum AccountEvent {
     EntryReversed(EntryReversed),
     /// The overdraft limit changed.
     OverdraftLimitSet(OverdraftLimitSet),
+    /// The account has another owner.
+    OwnerChanged(OwnerChanged),
     /// The account was frozen. A frozen account refuses debits. It also refuses credits if the
     /// freeze blocks them.
     AccountFrozen(AccountFrozen),
@@ -79,6 +83,7 @@ impl AccountEvent {
             | Self::HoldReleased(_)
             | Self::HoldExpired(_)
             | Self::OverdraftLimitSet(_)
+            | Self::OwnerChanged(_)
             | Self::AccountFrozen(_)
             | Self::AccountUnfrozen(_)
             | Self::AccountClosed(_) => None,

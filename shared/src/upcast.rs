@@ -38,7 +38,8 @@ fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
         // Version 2 added `allow_backdated_overdraft`, and `effective_at` of a reversal.
         "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "EntryReversed" => Some(&[None]),
         "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired"
-        | "OverdraftLimitSet" | "AccountFrozen" | "AccountUnfrozen" | "AccountClosed" => Some(&[]),
+        | "OverdraftLimitSet" | "OwnerChanged" | "AccountFrozen" | "AccountUnfrozen"
+        | "AccountClosed" => Some(&[]),
         _ => None,
     }
 }

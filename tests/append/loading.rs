@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use command_service::domain::Command;
+use passbook_shared::event::OwnerChanged;
+use passbook_shared::text::Owner;
 use sqlx::Row;
 
 use crate::log::Log;
@@ -34,6 +36,36 @@ async fn snapshots_are_only_a_cache() {
         let mut trial = request(account, Command::Withdraw(money(100)));
         trial.dry_run = true;
         assert_eq!(accepted(instance.send(trial).await).account.balance, 0, "{damage}");
+        instance.end().await;
+    }
+    log.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_is_loaded_from_snapshots_and_from_events() {
+    let log = Log::start().await;
+    let instance = log.instance();
+    let account = instance.open().await;
+    let change_owner = |owner: &str| {
+        let owner = Owner::new(owner).unwrap();
+        request(account, Command::ChangeOwner(OwnerChanged { owner, reason: None }))
+    };
+    assert_eq!(accepted(instance.send(change_owner("else")).await).version, 2);
+    for _ in 0..30 {
+        accepted(instance.send(request(account, Command::Deposit(money(2)))).await);
+    }
+    instance.end().await;
+    let owner: String =
+        sqlx::query_scalar("SELECT state #>> '{open,owner}' FROM passbook.snapshots")
+            .fetch_one(&log.pool)
+            .await
+            .unwrap();
+    assert_eq!(owner, "else");
+    for snapshots in ["SELECT 1", "DELETE FROM passbook.snapshots"] {
+        sqlx::query(snapshots).execute(&log.pool).await.unwrap();
+        let instance = log.instance();
+        let unchanged = accepted(instance.send(change_owner("else")).await);
+        assert_eq!((unchanged.version, unchanged.events.len()), (32, 0), "{snapshots}");
         instance.end().await;
     }
     log.end().await;

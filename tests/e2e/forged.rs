@@ -46,8 +46,10 @@ async fn a_forged_event_is_corrected_and_no_replay_restores_it() -> anyhow::Resu
     let (commands, views) = (pair.command()?, pair.projection()?);
     let forger = Forger::new(&pair.environment).await?;
     let account = commands.open().await?;
+    let owner = json!({"owner": "eve"});
+    commands.post(&format!("/v1/accounts/{account}/owner"), None, &owner).await?;
     commands.deposit(account, None, 5).await?;
-    views.json(&format!("/v1/accounts/{account}?min_version=2")).await?;
+    views.json(&format!("/v1/accounts/{account}?min_version=3")).await?;
 
     // The log has no event at that position, and gets none.
     let forged = forger.next(&forger.newest(&commands, account).await?, 777).await?;
@@ -61,6 +63,8 @@ async fn a_forged_event_is_corrected_and_no_replay_restores_it() -> anyhow::Resu
     })
     .await?;
     converges_to(&views, account, 1_000_005).await?;
+    // The correction begins at the first of the two forged events.
+    ensure!(metric(&views, "passbook_projection_corrected_events_total").await? <= 2);
     pair.projections[0].ready().await?;
 
     // The log gets other events at these positions.

@@ -6,6 +6,7 @@ mod effective;
 mod explained;
 mod holds;
 mod moments;
+mod owner;
 mod periods;
 mod reversed;
 mod value_dates;

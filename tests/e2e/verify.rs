@@ -96,6 +96,7 @@ async fn at_rest(name: &'static str) -> anyhow::Result<Pair> {
             json!({"amount": 600, "effective_at": "2026-01-02T03:04:05.678901Z",
                 "allow_backdated_overdraft": true}),
         ),
+        ("/owner", json!({"owner": "customer-4712"})),
         ("/freeze", json!({"reason": "a question"})),
         ("/unfreeze", json!({})),
         (

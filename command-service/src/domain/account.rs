@@ -2,6 +2,7 @@
 
 use passbook_shared::event::{AccountEvent, AccountStatus};
 use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::text::Owner;
 use passbook_shared::timestamp::Timestamp;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 /// Version of [`Account`] in snapshots. Must be raised with every change of its shape or of
 /// [`evolve`]. Snapshots of other versions are ignored.
-pub const STATE_VERSION: i16 = 2;
+pub const STATE_VERSION: i16 = 3;
 
 /// Account after its events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,8 @@ pub enum Account {
 /// Account between opening and closing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAccount {
+    /// Owner, an opaque reference.
+    pub owner: Owner,
     /// Currency of all amounts.
     pub currency: Currency,
     /// Balance in minor units.
@@ -157,6 +160,7 @@ impl Account {
 pub fn evolve(account: Account, event: &AccountEvent) -> Account {
     match (account, event) {
         (Account::Unopened, AccountEvent::AccountOpened(opened)) => Account::Open(OpenAccount {
+            owner: opened.owner.clone(),
             currency: opened.currency,
             balance: opened.initial_deposit,
             held: 0,
@@ -179,6 +183,7 @@ pub fn evolve(account: Account, event: &AccountEvent) -> Account {
             | AccountEvent::HoldExpired(_)
             | AccountEvent::EntryReversed(_)
             | AccountEvent::OverdraftLimitSet(_)
+            | AccountEvent::OwnerChanged(_)
             | AccountEvent::AccountFrozen(_)
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_),
@@ -210,6 +215,7 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
         AccountEvent::HoldExpired(expired) => open.end_hold(expired.hold_id),
         AccountEvent::EntryReversed(reversed) => open.moved(reversed.movement()),
         AccountEvent::OverdraftLimitSet(set) => open.overdraft_limit = set.limit,
+        AccountEvent::OwnerChanged(changed) => open.owner = changed.owner.clone(),
         AccountEvent::AccountFrozen(frozen) => {
             open.freeze = Some(Freeze { block_credits: frozen.block_credits })
         }

@@ -1,7 +1,7 @@
 //! Commands on accounts. Most payloads are those of the resulting events.
 
 use passbook_shared::event::{
-    AccountFrozen, AccountOpened, HoldPlaced, MoneyMoved, OverdraftLimitSet, Reason,
+    AccountFrozen, AccountOpened, HoldPlaced, MoneyMoved, OverdraftLimitSet, OwnerChanged, Reason,
 };
 use passbook_shared::money::Amount;
 use passbook_shared::text::{Metadata, Reference};
@@ -34,6 +34,8 @@ pub enum Command {
     Reverse(Reversal),
     /// Set the overdraft limit.
     SetOverdraftLimit(OverdraftLimitSet),
+    /// Change the owner.
+    ChangeOwner(OwnerChanged),
     /// Freeze the account.
     Freeze(AccountFrozen),
     /// End a freeze.
@@ -124,6 +126,7 @@ impl Command {
             Self::Expire(_) => "expire",
             Self::Reverse(_) => "reverse",
             Self::SetOverdraftLimit(_) => "set_overdraft_limit",
+            Self::ChangeOwner(_) => "change_owner",
             Self::Freeze(_) => "freeze",
             Self::Unfreeze(_) => "unfreeze",
             Self::Close(_) => "close",
@@ -132,7 +135,7 @@ impl Command {
 }
 
 /// All names that [`Command::name`] returns.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 14] = [
     "open",
     "deposit",
     "withdraw",
@@ -143,6 +146,7 @@ pub const NAMES: [&str; 13] = [
     "expire",
     "reverse",
     "set_overdraft_limit",
+    "change_owner",
     "freeze",
     "unfreeze",
     "close",

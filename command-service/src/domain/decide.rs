@@ -152,6 +152,7 @@ fn decide_without_expiry(
         Command::SetOverdraftLimit(set) => {
             opened(subject.account).and_then(|own| standing::set_limit(own, *set))
         }
+        Command::ChangeOwner(to) => opened(subject.account).map(|own| standing::set_owner(own, to)),
         Command::Freeze(freeze) => opened(subject.account).map(|own| standing::freeze(own, freeze)),
         Command::Unfreeze(reason) => {
             opened(subject.account).map(|own| standing::unfreeze(own, reason))

@@ -146,6 +146,7 @@ impl Timeline {
             | AccountEvent::HoldReleased(_)
             | AccountEvent::HoldExpired(_)
             | AccountEvent::EntryReversed(_)
+            | AccountEvent::OwnerChanged(_)
             | AccountEvent::AccountFrozen(_)
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_) => return 0,
@@ -181,6 +182,7 @@ fn available_change(event: &AccountEvent) -> i64 {
         AccountEvent::HoldExpired(expired) => expired.amount.get(),
         AccountEvent::EntryReversed(reversed) => reversed.movement(),
         AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => 0,

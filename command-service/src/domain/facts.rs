@@ -41,6 +41,7 @@ impl Facts {
             | AccountEvent::MoneyReceived(_)
             | AccountEvent::HoldPlaced(_)
             | AccountEvent::OverdraftLimitSet(_)
+            | AccountEvent::OwnerChanged(_)
             | AccountEvent::AccountFrozen(_)
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_) => return,

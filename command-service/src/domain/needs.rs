@@ -46,6 +46,7 @@ impl Command {
             Self::Expire(_)
             | Self::Open(_)
             | Self::SetOverdraftLimit(_)
+            | Self::ChangeOwner(_)
             | Self::Freeze(_)
             | Self::Unfreeze(_)
             | Self::Close(_) => Needs::default(),

@@ -11,6 +11,7 @@ mod log;
 mod model;
 mod opening;
 mod overdraft_limit;
+mod owner;
 mod permits;
 mod reversals;
 mod sequences;

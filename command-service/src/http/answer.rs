@@ -44,6 +44,7 @@ impl Form {
                 Self { shape: Shape::Hold, ..Self::ENTRY }
             }
             Command::SetOverdraftLimit(_)
+            | Command::ChangeOwner(_)
             | Command::Freeze(_)
             | Command::Unfreeze(_)
             | Command::Close(_) => Self { status: StatusCode::OK, ..Self::ENTRY },

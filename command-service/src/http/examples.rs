@@ -67,6 +67,11 @@ pub(super) fn overdraft_limit() -> Option<Value> {
     answer(Shape::Account, [events::opened()?, events::limited()])
 }
 
+/// Returns the answer to a change of the owner.
+pub(super) fn owner() -> Option<Value> {
+    answer(Shape::Account, [events::opened()?, events::owner_changed()?])
+}
+
 /// Returns the answer to a freeze.
 pub(super) fn freeze() -> Option<Value> {
     answer(Shape::Account, [events::opened()?, events::frozen()])
@@ -137,6 +142,7 @@ mod tests {
             release(),
             reversal(),
             overdraft_limit(),
+            owner(),
         ];
         for example in answers.into_iter().chain([freeze(), page(), state()]) {
             assert!(example.is_some());

@@ -73,7 +73,7 @@ impl OpenAccountRequest {
 
 /// Open an account
 ///
-/// Opens an account for one owner in one currency; both are permanent. Without an `account_id`, the
+/// Opens an account for one owner in one permanent currency. Without an `account_id`, the
 /// service generates one.
 ///
 /// For an account migrated from another system, a past `effective_at` dates the `initial_deposit`.

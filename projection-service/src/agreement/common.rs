@@ -181,7 +181,7 @@ fn is_row_of(
     }
 }
 
-/// Compares owner, currency and metadata of opened accounts, which are not in the history.
+/// Compares the opening's owner, currency and metadata, which are not in the history.
 async fn openings(
     connection: &mut PgConnection,
     events: &[RecordedEvent],
@@ -200,7 +200,7 @@ async fn openings(
     let ids: Vec<Uuid> = opened.keys().copied().collect();
     accounts::full_row::each_with(connection, &ids, |found| {
         if let Some((place, account)) = opened.get(&found.account_id) {
-            agrees[*place] = found.owner == &*account.owner
+            agrees[*place] = found.opening_owner.unwrap_or(found.owner) == &*account.owner
                 && found.currency == account.currency.code()
                 && found.metadata == metadata::value(Some(&account.metadata));
         }

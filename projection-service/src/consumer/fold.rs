@@ -120,7 +120,7 @@ impl<'e> Folding<'e, '_> {
                 account,
             });
         }
-        self.change(recorded, entry.after);
+        self.change(recorded, entry.after, entry.owner);
         let event_type = decoded.event_type();
         let Record { offset: kafka_offset, published_at, .. } = *record;
         self.batch.history.push(Row {
@@ -138,19 +138,22 @@ impl<'e> Folding<'e, '_> {
     /// version. The event gets no row of history.
     fn pass_over(&mut self, recorded: &RecordedEvent, before: Option<AccountState>) {
         if let Some(before) = before.filter(|before| recorded.version == before.version + 1) {
-            self.change(recorded, AccountState { version: recorded.version, ..before });
+            self.change(recorded, AccountState { version: recorded.version, ..before }, None);
         }
     }
 
-    fn change(&mut self, recorded: &RecordedEvent, after: AccountState) {
+    fn change(&mut self, recorded: &RecordedEvent, after: AccountState, owner: Option<&'e str>) {
         let (account_id, position) = (recorded.account_id, recorded.position.number);
         self.known.set(account_id, Known::State(after));
-        let changed =
-            Changed { account_id, last_activity: recorded.recorded_at, position, state: after };
+        let last_activity = recorded.recorded_at;
+        let changed = Changed { account_id, last_activity, position, state: after, owner };
         let accounts = &mut self.batch.accounts;
         match self.rows.entry(account_id) {
-            // `accounts` needs only the last state of a batch; `history` has all of them.
-            Occupied(row) => accounts[*row.get()] = changed,
+            // `accounts` needs only the last state and owner of a batch; `history` has all of them.
+            Occupied(row) => {
+                let account = &mut accounts[*row.get()];
+                *account = Changed { owner: owner.or(account.owner), ..changed };
+            }
             Vacant(row) => {
                 row.insert(accounts.len());
                 accounts.push(changed);

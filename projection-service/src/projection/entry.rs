@@ -25,6 +25,8 @@ pub struct Entry<'e> {
     pub reverses: Option<i64>,
     /// Hold that begins or ends with the event.
     pub hold: Option<Hold>,
+    /// New owner of the account, if the event changes it.
+    pub owner: Option<&'e str>,
 }
 
 /// A transfer, as seen from one of its two accounts.
@@ -61,6 +63,7 @@ impl Entry<'_> {
             transfer: None,
             reverses: None,
             hold: None,
+            owner: None,
         }
     }
 }

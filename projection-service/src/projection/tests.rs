@@ -1,6 +1,6 @@
 use passbook_shared::event::{
-    AccountFrozen, AccountOpened, HoldExpired, HoldReleased, OverdraftLimitSet, ReversedTransfer,
-    ReversibleEntry,
+    AccountFrozen, AccountOpened, HoldExpired, HoldReleased, OverdraftLimitSet, OwnerChanged,
+    ReversedTransfer, ReversibleEntry,
 };
 use passbook_shared::money::Amount;
 use passbook_shared::text::{Metadata, Text};
@@ -165,6 +165,20 @@ fn an_overdraft_limit_is_set_and_moves_nothing() {
         (entry.amount, entry.after.overdraft_limit, entry.after.transaction_count),
         (None, 70_000, 1)
     );
+}
+
+#[test]
+fn a_change_of_the_owner_names_the_new_one_and_moves_nothing() {
+    let event = AccountEvent::OwnerChanged(OwnerChanged {
+        owner: Text::new("customer-4712").unwrap(),
+        reason: Some(Text::new("inherited").unwrap()),
+    });
+    let before = given(&[opened(700), frozen()]);
+    let entry = before.when(&event).unwrap();
+    assert_eq!((entry.owner, entry.reference), (Some("customer-4712"), Some("inherited")));
+    assert_eq!(entry.amount, None);
+    assert_eq!(entry.after, AccountState { version: 3, ..before.state.unwrap() });
+    assert_eq!(given(&[]).when(&opened(700)).unwrap().owner, None, "only changes");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use list::{Filter, Sort, SortBy, SortKey, list};
 pub struct Account {
     /// Account id.
     pub account_id: Uuid,
-    /// Owner, an opaque reference.
+    /// Owner at that time, an opaque reference.
     pub owner: String,
     /// ISO 4217 code.
     pub currency: String,
@@ -123,7 +123,11 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
     };
     sql.push(
         // An account without later events needs no look at its history.
-        " FROM (SELECT c.account_id, c.owner, c.currency, c.opened_at, c.partition, c.metadata, s.*
+        " FROM (SELECT c.account_id,
+                       projection.owner_at(c.account_id, s.version, c.owner, c.opening_owner)
+                           AS owner,
+                       c.owner AS current_owner, c.opening_owner,
+                       c.currency, c.opened_at, c.partition, c.metadata, s.*
                   FROM accounts AS c CROSS JOIN LATERAL (
                        SELECT c.last_activity, c.version, c.position, c.status, c.balance,
                            c.held, c.overdraft_limit,

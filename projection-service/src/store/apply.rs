@@ -22,7 +22,7 @@ pub struct Batch<'e> {
     /// New accounts.
     pub opened: Vec<Opened<'e>>,
     /// States after the batch, new accounts included, one per account.
-    pub accounts: Vec<Changed>,
+    pub accounts: Vec<Changed<'e>>,
     /// Applied events.
     pub history: Vec<Row<'e>>,
     /// Quarantined events.
@@ -48,7 +48,7 @@ pub struct Move {
     pub recorded_at: Option<Timestamp>,
 }
 
-/// Immutable part of a new account.
+/// Part of a new account that its opening states.
 #[derive(Debug, Clone, Copy)]
 pub struct Opened<'e> {
     /// Account id.
@@ -63,7 +63,7 @@ pub struct Opened<'e> {
 
 /// State of an account after a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Changed {
+pub struct Changed<'e> {
     /// Account id.
     pub account_id: Uuid,
     /// Time at which the newest event was recorded.
@@ -72,6 +72,8 @@ pub struct Changed {
     pub position: i64,
     /// State after the newest event.
     pub state: AccountState,
+    /// New owner, if the batch changes it.
+    pub owner: Option<&'e str>,
 }
 
 /// Event to quarantine.
@@ -129,7 +131,7 @@ async fn change(
     sqlx::query("SELECT projection.apply_batch($1, $2, $3, $4, $5)")
         .bind(checkpoints)
         .bind(rows::<OpenedRow<'_>, _>(opened))
-        .bind(rows::<ChangedRow, _>(accounts))
+        .bind(rows::<ChangedRow<'_>, _>(accounts))
         .bind(rows::<EntryRow<'_>, _>(history))
         .bind(rows::<QuarantinedRow<'_>, _>(quarantine))
         .execute(connection)

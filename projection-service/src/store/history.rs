@@ -50,7 +50,7 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
                            overdraft_limit, transaction_count, effective_at, status, type,
                            reference, metadata, reverses, hold_amount, expires_at, hold_id,
                            transfer_id, counterparty, counterparty_version, kafka_offset,
-                           published_at)
+                           published_at, owner)
              FROM STDIN (FORMAT binary)",
         )
         .await?;
@@ -67,7 +67,9 @@ pub async fn at_version(
 ) -> sqlx::Result<Option<Account>> {
     // A discarded event has no row, so the query takes the highest version up to this one.
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
+        "SELECT a.account_id,
+                projection.owner_at(a.account_id, h.version, a.owner, a.opening_owner) AS owner,
+                a.currency, a.opened_at, h.recorded_at AS last_activity,
                 h.version, h.position,
                 a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
                     a.metadata::text AS metadata,
@@ -90,7 +92,9 @@ pub async fn as_of(
     moment: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, h.recorded_at AS last_activity,
+        "SELECT a.account_id,
+                projection.owner_at(a.account_id, h.version, a.owner, a.opening_owner) AS owner,
+                a.currency, a.opened_at, h.recorded_at AS last_activity,
                 h.version, h.position,
                 a.partition, h.status, h.balance, h.held, h.overdraft_limit, h.transaction_count,
                     a.metadata::text AS metadata,

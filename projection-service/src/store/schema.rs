@@ -11,7 +11,13 @@ pub const SCHEMA: Schema = Schema {
     migrations,
     applied: "projection.migrations",
     job: "projection-service migrate",
-    internal: &["create_generation", "index_generation", "make_live", "grant_generation"],
+    internal: &[
+        "create_generation",
+        "index_generation",
+        "make_live",
+        "grant_generation",
+        "add_owners",
+    ],
 };
 
 fn migrations() -> Migrator {

@@ -137,6 +137,7 @@ fn row(partition: Partition, account_id: Uuid, applied: &Applied) -> Account<'_>
         status: state.status.as_str(),
         currency: applied.currency.code(),
         owner: &applied.owner,
+        opening_owner: applied.opening_owner.as_deref(),
         metadata: metadata::value(applied.metadata.as_deref()),
     }
 }

@@ -21,7 +21,7 @@ async fn an_entry_is_traced_from_its_command_to_the_view() {
     let entry = json!({
         "version": 3, "position": "3-3", "type": "MoneySent", "amount": -40, "balance": 60,
         "recorded_at": at(20), "effective_at": at(20), "reference": "rent", "counterparty": id(2),
-        "transfer_id": id(7), "hold_id": null, "reverses": null, "reversed_by": null,
+        "transfer_id": id(7), "hold_id": null, "owner": null, "reverses": null, "reversed_by": null,
         "metadata": {"till": "3"},
     });
     let way = json!({

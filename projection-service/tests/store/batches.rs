@@ -61,8 +61,13 @@ pub(crate) fn batch(
             kafka_offset: Some(position - 1),
             published_at: Some(*recorded_at),
         });
-        batch.accounts =
-            vec![Changed { account_id, last_activity: *recorded_at, position, state: entry.after }];
+        batch.accounts = vec![Changed {
+            account_id,
+            last_activity: *recorded_at,
+            position,
+            state: entry.after,
+            owner: entry.owner.or(batch.accounts.first().and_then(|account| account.owner)),
+        }];
         state = Some(entry.after);
     }
     let to = from + i64::try_from(events.len()).unwrap();

@@ -98,6 +98,10 @@ pub(crate) fn expired(hold: u128) -> AccountEvent {
     event("HoldExpired", json!({"hold_id": id(hold), "amount": 50, "expires_at": at(900)}))
 }
 
+pub(crate) fn owner_changed(owner: &str) -> AccountEvent {
+    event("OwnerChanged", json!({"owner": owner, "reason": "inherited"}))
+}
+
 /// One event per second.
 pub(crate) fn timed(events: Vec<AccountEvent>) -> Vec<(AccountEvent, Timestamp)> {
     events.into_iter().zip(0..).map(|(event, second)| (event, at(second))).collect()

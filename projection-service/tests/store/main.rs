@@ -16,6 +16,7 @@ mod answers;
 mod generations;
 mod holds;
 mod lists;
+mod owner;
 mod quarantined;
 mod rights;
 mod transfers;

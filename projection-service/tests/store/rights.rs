@@ -50,6 +50,7 @@ async fn the_role_of_the_service_changes_no_object() {
         "SELECT projection.index_generation(1)",
         "SELECT projection.make_live(1)",
         "SELECT projection.grant_generation(1)",
+        "SELECT projection.add_owners(1)",
     ] {
         is_refused(&database.pool, sql).await;
     }

@@ -8,7 +8,9 @@ use projection_service::store::history::entries;
 use projection_service::store::{accounts, checkpoints, history, quarantine};
 
 use crate::batches::{PARTITION, batch, database, write};
-use crate::events::{at, captured, deposited, id, opened, placed, received, reversed_received};
+use crate::events::{
+    at, captured, deposited, id, opened, owner_changed, placed, received, reversed_received,
+};
 
 #[tokio::test]
 async fn a_batch_appears_in_every_view() {
@@ -111,6 +113,7 @@ async fn a_large_batch_is_stored_like_a_small_one() {
         (placed(1), at(17)),
         (captured(1), at(18)),
         (reversed_received(4, id(7), id(5), 9), at(19)),
+        (owner_changed("p"), at(19)),
     ];
     let many: Vec<_> =
         few.iter().cloned().chain((0..6_000).map(|n| (deposited(1), at(20 + n)))).collect();
@@ -120,11 +123,11 @@ async fn a_large_batch_is_stored_like_a_small_one() {
     let rows = "SELECT version, recorded_at, amount, balance, held, overdraft_limit,
                        transaction_count, effective_at, status, type, reference, metadata, reverses,
                        hold_amount, expires_at, hold_id, transfer_id, counterparty,
-                       counterparty_version, kafka_offset - position, published_at
+                       counterparty_version, kafka_offset - position, published_at, owner
                   FROM history";
     let different = format!(
         "SELECT count(*) FROM ({rows} WHERE account_id = $1
-                               EXCEPT {rows} WHERE account_id = $2 AND version <= 7) AS d"
+                               EXCEPT {rows} WHERE account_id = $2 AND version <= 8) AS d"
     );
     let different: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(different))
         .bind(id(1))

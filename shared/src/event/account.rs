@@ -42,6 +42,18 @@ pub struct OverdraftLimitSet {
     pub limit: i64,
 }
 
+/// Payload of [`AccountEvent::OwnerChanged`](super::AccountEvent::OwnerChanged).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct OwnerChanged {
+    /// New owner of the account: an opaque reference.
+    #[schema(value_type = String)]
+    pub owner: Owner,
+    /// Reason that the sender gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub reason: Option<Reference>,
+}
+
 /// Payload of [`AccountEvent::AccountFrozen`](super::AccountEvent::AccountFrozen).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AccountFrozen {

@@ -25,6 +25,7 @@ impl AccountEvent {
             | Self::HoldReleased(_)
             | Self::HoldExpired(_)
             | Self::OverdraftLimitSet(_)
+            | Self::OwnerChanged(_)
             | Self::AccountFrozen(_)
             | Self::AccountUnfrozen(_)
             | Self::AccountClosed(_) => 1,
@@ -46,6 +47,7 @@ impl AccountEvent {
             Self::HoldExpired(data) => to_raw_value(data),
             Self::EntryReversed(data) => to_raw_value(data),
             Self::OverdraftLimitSet(data) => to_raw_value(data),
+            Self::OwnerChanged(data) => to_raw_value(data),
             Self::AccountFrozen(data) => to_raw_value(data),
             Self::AccountUnfrozen(data) | Self::AccountClosed(data) => to_raw_value(data),
         }
@@ -75,6 +77,7 @@ impl AccountEvent {
             "HoldExpired" => Self::HoldExpired(serde_json::from_str(data)?),
             "EntryReversed" => Self::EntryReversed(serde_json::from_str(data)?),
             "OverdraftLimitSet" => Self::OverdraftLimitSet(serde_json::from_str(data)?),
+            "OwnerChanged" => Self::OwnerChanged(serde_json::from_str(data)?),
             "AccountFrozen" => Self::AccountFrozen(serde_json::from_str(data)?),
             "AccountUnfrozen" => Self::AccountUnfrozen(serde_json::from_str(data)?),
             "AccountClosed" => Self::AccountClosed(serde_json::from_str(data)?),

@@ -9,8 +9,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::{
     AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired, HoldPlaced,
-    HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversedTransfer, ReversibleEntry,
-    TransferLeg,
+    HoldReleased, MoneyMoved, OverdraftLimitSet, OwnerChanged, Reason, ReversedTransfer,
+    ReversibleEntry, TransferLeg,
 };
 use crate::money::Currency;
 
@@ -19,7 +19,7 @@ use crate::money::Currency;
 pub struct EventData;
 
 /// Returns the schema of each event type's payload.
-fn by_type() -> [(&'static str, RefOr<Schema>); 14] {
+fn by_type() -> [(&'static str, RefOr<Schema>); 15] {
     [
         ("AccountOpened", AccountOpened::schema()),
         ("MoneyDeposited", MoneyMoved::schema()),
@@ -32,6 +32,7 @@ fn by_type() -> [(&'static str, RefOr<Schema>); 14] {
         ("HoldExpired", HoldExpired::schema()),
         ("EntryReversed", EntryReversed::schema()),
         ("OverdraftLimitSet", OverdraftLimitSet::schema()),
+        ("OwnerChanged", OwnerChanged::schema()),
         ("AccountFrozen", AccountFrozen::schema()),
         ("AccountUnfrozen", Reason::schema()),
         ("AccountClosed", Reason::schema()),

@@ -38,6 +38,7 @@ impl AccountEvent {
             | Self::MoneyWithdrawn(_)
             | Self::MoneyReceived(_)
             | Self::OverdraftLimitSet(_)
+            | Self::OwnerChanged(_)
             | Self::AccountFrozen(_)
             | Self::AccountUnfrozen(_)
             | Self::AccountClosed(_) => None,

@@ -8,9 +8,11 @@ use super::steps::Way;
 use crate::requests::{money, opening, request as new_request, with_key};
 use command_service::domain::command::{Capture, Expire, Release, Reversal, Transfer};
 use command_service::request::CommandRequest;
-use passbook_shared::event::{AccountEvent, AccountFrozen, HoldPlaced, OverdraftLimitSet, Reason};
+use passbook_shared::event::{
+    AccountEvent, AccountFrozen, HoldPlaced, OverdraftLimitSet, OwnerChanged, Reason,
+};
 use passbook_shared::money::Amount;
-use passbook_shared::text::Metadata;
+use passbook_shared::text::{Metadata, Owner};
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -28,6 +30,7 @@ pub(super) enum Kind {
     Expire,
     Reverse,
     SetOverdraftLimit,
+    ChangeOwner,
     Freeze,
     Unfreeze,
     Close,
@@ -174,6 +177,11 @@ impl Round {
             }
             Kind::SetOverdraftLimit => Command::SetOverdraftLimit(OverdraftLimitSet {
                 limit: if choice.is_multiple_of(3) { 0 } else { wish.amount },
+            }),
+            Kind::ChangeOwner => Command::ChangeOwner(OwnerChanged {
+                owner: Owner::new(["somebody", "else"][usize::from(choice.is_multiple_of(2))])
+                    .unwrap(),
+                reason: reference_text,
             }),
             Kind::Freeze => Command::Freeze(AccountFrozen {
                 reason: None,

@@ -46,6 +46,7 @@ const KINDS: &[Kind] = &[
     Kind::Transfer, Kind::Transfer, Kind::Transfer, Kind::Transfer,
     Kind::Hold, Kind::Hold, Kind::Hold, Kind::Capture, Kind::Capture, Kind::Release, Kind::Expire,
     Kind::Reverse, Kind::Reverse, Kind::Reverse, Kind::SetOverdraftLimit,
+    Kind::ChangeOwner, Kind::ChangeOwner,
     Kind::Freeze, Kind::Unfreeze, Kind::Unfreeze, Kind::Close,
     Kind::Repeat, Kind::Repeat, Kind::Repeat, Kind::Repeat,
 ];

@@ -10,10 +10,10 @@ use crate::environment::{Environment, Pair};
 use crate::process::eventually;
 
 /// First words of operation ids, which become method names of generated clients.
-const VERBS: [&str; 20] = [
-    "accept", "cancel", "capture", "check", "close", "create", "discard", "execute", "freeze",
-    "get", "list", "open", "place", "release", "retry", "set", "settle", "start", "stream",
-    "unfreeze",
+const VERBS: [&str; 21] = [
+    "accept", "cancel", "capture", "change", "check", "close", "create", "discard", "execute",
+    "freeze", "get", "list", "open", "place", "release", "retry", "set", "settle", "start",
+    "stream", "unfreeze",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

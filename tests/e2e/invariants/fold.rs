@@ -70,6 +70,10 @@ impl Folded {
                 self.view["overdraft_limit"] = set.limit.into();
                 (None, 0, json!({}))
             }
+            AccountEvent::OwnerChanged(changed) => {
+                self.view["owner"] = json!(changed.owner);
+                (None, 0, json!({}))
+            }
             AccountEvent::AccountFrozen(_)
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_) => (None, 0, json!({})),

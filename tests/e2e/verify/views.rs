@@ -50,13 +50,16 @@ async fn verify_finds_every_tampered_row_of_the_views() -> anyhow::Result<()> {
     ] {
         cases.push((set("accounts", change), 1, &["account_differs"]));
     }
-    cases.push((set("accounts", "owner = owner || ' '"), 1, &["account_differs"]));
+    for change in ["owner = owner || ' '", "opening_owner = owner"] {
+        cases.push((set("accounts", change), 1, &["account_differs"]));
+    }
     for change in [
         "recorded_at = now()",
         "effective_at = now()",
         "amount = NULL",
         "type = 'x'",
         "reference = NULL",
+        "owner = 'x'",
     ] {
         cases.push((set("history", change), 1, &["history_differs"]));
     }

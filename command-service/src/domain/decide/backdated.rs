@@ -34,6 +34,7 @@ pub fn backdated_debit(
         | Command::Release(_)
         | Command::Expire(_)
         | Command::SetOverdraftLimit(_)
+        | Command::ChangeOwner(_)
         | Command::Freeze(_)
         | Command::Unfreeze(_)
         | Command::Close(_) => None,

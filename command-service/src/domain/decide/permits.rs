@@ -2,7 +2,7 @@
 //! again on the previous state.
 
 use passbook_shared::event::{AccountEvent, TransferLeg};
-use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::money::MAX_AMOUNT;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ pub fn permits(
     match event {
         AccountEvent::MoneyReceived(leg) => received(subject, event, leg),
         AccountEvent::MoneySent(leg) => {
-            let account = lenient(currency(subject)?);
+            let account = lenient(open(subject)?);
             let to = Subject {
                 account_id: leg.counterparty,
                 version: leg.counterparty_version - 1,
@@ -57,7 +57,7 @@ pub fn permits(
             leads_to(subject, &command(event), Some(to), past, event)
         }
         AccountEvent::EntryReversed(reversed) => {
-            let account = lenient(currency(subject)?);
+            let account = lenient(open(subject)?);
             let version = reversed.transfer.map_or(0, |transfer| transfer.counterparty_version - 1);
             let other = |account_id| Subject { account_id, version, account: &account };
             // The event has its own effective time.
@@ -75,6 +75,7 @@ pub fn permits(
         | AccountEvent::HoldReleased(_)
         | AccountEvent::HoldExpired(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => leads_to(subject, &command(event), None, past, event),
@@ -118,7 +119,7 @@ fn received(
     event: &AccountEvent,
     leg: &TransferLeg,
 ) -> Result<Option<OtherLeg>, Forbidden> {
-    let account = lenient(currency(subject)?);
+    let account = lenient(open(subject)?);
     let (account_id, version) = (leg.counterparty, leg.counterparty_version - 1);
     let sender = Subject { account_id, version, account: &account };
     let command = Command::Transfer(transfer(leg, subject.account_id));
@@ -161,6 +162,7 @@ fn command(event: &AccountEvent) -> Command {
             allow_backdated_overdraft: reversed.allow_backdated_overdraft,
         }),
         AccountEvent::OverdraftLimitSet(set) => Command::SetOverdraftLimit(*set),
+        AccountEvent::OwnerChanged(change) => Command::ChangeOwner(change.clone()),
         AccountEvent::AccountFrozen(frozen) => Command::Freeze(frozen.clone()),
         AccountEvent::AccountUnfrozen(reason) => Command::Unfreeze(reason.clone()),
         AccountEvent::AccountClosed(reason) => Command::Close(reason.clone()),
@@ -193,6 +195,7 @@ fn without_effective_time(entry: &AccountEvent) -> AccountEvent {
         | AccountEvent::HoldExpired(_)
         | AccountEvent::EntryReversed(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => {}
@@ -215,21 +218,23 @@ fn decided_at(event: &AccountEvent) -> Timestamp {
         | AccountEvent::HoldReleased(_)
         | AccountEvent::EntryReversed(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => Timestamp::EPOCH,
     }
 }
 
-fn currency(subject: Subject<'_>) -> Result<Currency, Forbidden> {
-    opened(subject.account).map(|own| own.currency).map_err(Forbidden::Refused)
+fn open(subject: Subject<'_>) -> Result<&OpenAccount, Forbidden> {
+    opened(subject.account).map_err(Forbidden::Refused)
 }
 
-/// Returns an account that can send and receive any amount. The other account's rules are checked
-/// with its own event.
-fn lenient(currency: Currency) -> Account {
+/// Returns an account like this one that can send and receive any amount. The other account's rules
+/// are checked with its own event.
+fn lenient(own: &OpenAccount) -> Account {
     Account::Open(OpenAccount {
-        currency,
+        owner: own.owner.clone(),
+        currency: own.currency,
         balance: 0,
         held: 0,
         overdraft_limit: MAX_AMOUNT,

@@ -105,6 +105,7 @@ fn reversible(entry: &AccountEvent) -> Option<(ReversibleEntry, Amount, Option<&
         | AccountEvent::HoldExpired(_)
         | AccountEvent::EntryReversed(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => None,

@@ -1,7 +1,7 @@
-//! Status of an account: opening, overdraft limit, freeze, closing.
+//! Status of an account: opening, overdraft limit, owner, freeze, closing.
 
 use passbook_shared::event::{
-    AccountEvent, AccountFrozen, AccountOpened, OverdraftLimitSet, Reason,
+    AccountEvent, AccountFrozen, AccountOpened, OverdraftLimitSet, OwnerChanged, Reason,
 };
 
 use crate::domain::account::{Account, Freeze, OpenAccount};
@@ -25,6 +25,13 @@ pub(super) fn set_limit(
         return Err(Refusal::OverdraftInUse { available: account.available() });
     }
     Ok(vec![AccountEvent::OverdraftLimitSet(set)])
+}
+
+pub(super) fn set_owner(account: &OpenAccount, to: &OwnerChanged) -> Vec<AccountEvent> {
+    if account.owner == to.owner {
+        return Vec::new();
+    }
+    vec![AccountEvent::OwnerChanged(to.clone())]
 }
 
 pub(super) fn freeze(account: &OpenAccount, freeze: &AccountFrozen) -> Vec<AccountEvent> {

@@ -155,6 +155,7 @@ impl Log {
             | Command::Deposit(_)
             | Command::Withdraw(_)
             | Command::SetOverdraftLimit(_)
+            | Command::ChangeOwner(_)
             | Command::Freeze(_)
             | Command::Unfreeze(_)
             | Command::Close(_) => Past::default(),
@@ -187,6 +188,7 @@ fn ended(event: &AccountEvent, of: Uuid) -> Option<HoldStatus> {
         | AccountEvent::HoldPlaced(_)
         | AccountEvent::EntryReversed(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => None,

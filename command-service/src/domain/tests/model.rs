@@ -26,6 +26,7 @@ pub(super) struct Model {
 /// Account that was opened.
 #[derive(Debug, Clone)]
 pub(super) struct ModelAccount {
+    pub(super) owner: String,
     pub(super) closed: bool,
     currency: Currency,
     pub(super) no_money_out: bool,
@@ -156,6 +157,7 @@ impl Model {
                 let currency = opening.currency;
                 let (before, times) = ((0, 0), (now, opening.effective_at.unwrap_or(now)));
                 let mut account = ModelAccount {
+                    owner: opening.owner.to_string(),
                     closed,
                     currency,
                     no_money_out,
@@ -191,6 +193,7 @@ impl Model {
                 holds::execute(self.open(account_id)?, command, now)?;
             }
             Command::SetOverdraftLimit(_)
+            | Command::ChangeOwner(_)
             | Command::Freeze(_)
             | Command::Unfreeze(_)
             | Command::Close(_) => {

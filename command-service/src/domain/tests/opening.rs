@@ -1,8 +1,9 @@
 use passbook_shared::money::MAX_AMOUNT;
+use serde_json::json;
 
 use super::specification::*;
-use crate::domain::account::{Holds, OpenAccount};
-use crate::domain::{Account, Command, Refusal};
+use crate::domain::account::{Holds, OpenAccount, STATE_VERSION};
+use crate::domain::{Account, Command, Refusal, evolve};
 
 #[test]
 fn an_opening_records_all_requested_fields() {
@@ -21,6 +22,7 @@ fn the_initial_deposit_may_be_zero_or_the_maximum() {
 #[test]
 fn the_initial_deposit_is_the_first_balance() {
     let account = OpenAccount {
+        owner: opening(0, 0).owner,
         currency: "EUR".parse().unwrap(),
         balance: 10_000,
         held: 0,
@@ -29,6 +31,25 @@ fn the_initial_deposit_is_the_first_balance() {
         holds: Holds::default(),
     };
     given([opened_with_overdraft(10_000, 5_000)]).then_it_is(&Account::Open(account));
+}
+
+/// A failure means that [`STATE_VERSION`] must be raised.
+#[test]
+fn a_snapshot_has_the_shape_of_its_version() {
+    let account = [opened_with(100), held_until(40, Some(0)), frozen()]
+        .iter()
+        .fold(Account::default(), evolve);
+    let snapshot = serde_json::to_value(&account).unwrap();
+    let expected = json!({"open": {
+        "owner": "customer-4711",
+        "currency": "EUR",
+        "balance": 100,
+        "held": 40,
+        "overdraft_limit": 0,
+        "freeze": {"block_credits": false},
+        "holds": {HOLD.to_string(): {"amount": 40, "expires_at": at(0)}},
+    }});
+    assert_eq!((STATE_VERSION, snapshot), (3, expected));
 }
 
 #[test]
@@ -58,7 +79,13 @@ fn an_unopened_account_accepts_only_an_opening() {
         release(HOLD),
         expire(HOLD),
     ];
-    let standing = [set_limit(1), Command::Freeze(freeze(false)), unfreeze(), close()];
+    let standing = [
+        set_limit(1),
+        change_owner("customer-4712"),
+        Command::Freeze(freeze(false)),
+        unfreeze(),
+        close(),
+    ];
     for command in money.into_iter().chain(standing) {
         given([]).when(command).then_refused(Refusal::AccountNotFound);
     }

@@ -41,6 +41,8 @@ fn an_event_that_breaks_a_rule_is_forbidden() {
         // Limit in use, or already set.
         &[opened_with_overdraft(0, 50), withdrawn(50), limited(49)],
         &[opened_with_overdraft(0, 50), limited(50)],
+        // Owner already.
+        &[opened(), owned_by("customer-4711")],
         // Frozen account.
         &[opened(), frozen(), withdrawn(1)],
         &[opened(), frozen(), sent(1, 2)],

@@ -20,8 +20,8 @@ use crate::domain::account::OpenAccount;
 use crate::domain::{Account, evolve};
 
 use Kind::{
-    Capture, Close, Deposit, Expire, Freeze, Hold, Open, Release, Reverse, SetOverdraftLimit,
-    Transfer, Unfreeze, Withdraw,
+    Capture, ChangeOwner, Close, Deposit, Expire, Freeze, Hold, Open, Release, Reverse,
+    SetOverdraftLimit, Transfer, Unfreeze, Withdraw,
 };
 
 const ALL: &[Kind] = &[
@@ -42,6 +42,7 @@ const ALL: &[Kind] = &[
     Reverse,
     Reverse,
     SetOverdraftLimit,
+    ChangeOwner,
     Freeze,
     Unfreeze,
     Unfreeze,
@@ -181,6 +182,7 @@ fn accounts_match(log: &Log, model: &Model) -> Result<(), TestCaseError> {
             summary.balance.abs() <= MAX_AMOUNT && (0..=MAX_AMOUNT).contains(&summary.held)
         );
         if let Account::Open(open) = log.account(account_id) {
+            prop_assert_eq!(&*open.owner, &kept.owner);
             holds_match(open, kept)?;
         }
     }

@@ -66,6 +66,7 @@ impl AnsweredHold {
             | AccountEvent::MoneyReceived(_)
             | AccountEvent::EntryReversed(_)
             | AccountEvent::OverdraftLimitSet(_)
+            | AccountEvent::OwnerChanged(_)
             | AccountEvent::AccountFrozen(_)
             | AccountEvent::AccountUnfrozen(_)
             | AccountEvent::AccountClosed(_) => None,

@@ -16,6 +16,7 @@ use crate::http::hold::HoldRequest;
 use crate::http::movement::{MovementRequest, WithdrawalRequest};
 use crate::http::open_account::OpenAccountRequest;
 use crate::http::overdraft_limit::OverdraftLimitRequest;
+use crate::http::owner::OwnerRequest;
 use crate::http::reason::ReasonRequest;
 use crate::http::reverse::ReversalRequest;
 use crate::http::transfer::TransferRequest;
@@ -33,6 +34,7 @@ pub(super) enum CommandType {
     Release,
     Reverse,
     SetOverdraftLimit,
+    ChangeOwner,
     Freeze,
     Unfreeze,
     Close,
@@ -93,6 +95,9 @@ fn command(
         CommandType::SetOverdraftLimit => on_account(fields, |_, fields| {
             Ok(fields.rest::<OverdraftLimitRequest>()?.into_command())
         }),
+        CommandType::ChangeOwner => {
+            on_account(fields, |_, fields| Ok(fields.rest::<OwnerRequest>()?.into_command()))
+        }
         CommandType::Freeze => {
             on_account(fields, |_, fields| Ok(fields.rest::<FreezeRequest>()?.into_command()))
         }

@@ -21,6 +21,7 @@ use crate::http::hold::HoldRequest;
 use crate::http::movement::{MovementRequest, WithdrawalRequest};
 use crate::http::open_account::OpenAccountRequest;
 use crate::http::overdraft_limit::OverdraftLimitRequest;
+use crate::http::owner::OwnerRequest;
 use crate::http::reason::ReasonRequest;
 use crate::http::reverse::ReversalRequest;
 use crate::http::transfer::TransferRequest;
@@ -88,6 +89,7 @@ fn commands() -> impl Iterator<Item = (String, String, Object)> {
         (CommandType::Release, ReasonRequest::schema(), hold),
         (CommandType::Reverse, ReversalRequest::schema(), account),
         (CommandType::SetOverdraftLimit, OverdraftLimitRequest::schema(), account),
+        (CommandType::ChangeOwner, OwnerRequest::schema(), account),
         (CommandType::Freeze, FreezeRequest::schema(), account),
         (CommandType::Unfreeze, ReasonRequest::schema(), account),
         (CommandType::Close, ReasonRequest::schema(), account),
@@ -229,7 +231,7 @@ mod tests {
         BulkRequest::schemas(&mut schemas);
         BulkAnswer::schemas(&mut schemas);
         let names: Vec<&str> = schemas.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names.len(), 2 + 12 + RESULTS.len(), "{names:?}");
+        assert_eq!(names.len(), 2 + 13 + RESULTS.len(), "{names:?}");
         let hold =
             serde_json::to_value(&schemas.iter().find(|(name, _)| name == "HoldResult").unwrap().1)
                 .unwrap();

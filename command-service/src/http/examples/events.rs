@@ -2,7 +2,8 @@
 
 use passbook_shared::event::{
     AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired,
-    HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversibleEntry, TransferLeg,
+    HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, OwnerChanged, Reason, ReversibleEntry,
+    TransferLeg,
 };
 use passbook_shared::money::{Amount, Currency};
 use passbook_shared::partition::Partition;
@@ -30,6 +31,7 @@ pub(super) fn every() -> [Option<AccountEvent>; AccountEvent::TYPES.len()] {
         expired(),
         reversed(),
         Some(limited()),
+        owner_changed(),
         Some(frozen()),
         Some(AccountEvent::AccountUnfrozen(reason())),
         Some(AccountEvent::AccountClosed(reason())),
@@ -120,6 +122,13 @@ pub(super) fn reversed() -> Option<AccountEvent> {
 
 pub(super) fn limited() -> AccountEvent {
     AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit: 50_000 })
+}
+
+pub(super) fn owner_changed() -> Option<AccountEvent> {
+    Some(AccountEvent::OwnerChanged(OwnerChanged {
+        owner: Owner::new("customer-4712").ok()?,
+        reason: Reference::new("inherited").ok(),
+    }))
 }
 
 pub(super) fn frozen() -> AccountEvent {

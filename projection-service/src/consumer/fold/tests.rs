@@ -118,6 +118,23 @@ fn an_inapplicable_event_is_quarantined_and_blocks_only_its_own_account() {
     assert_eq!(known.get(Uuid::from_u128(1)), Some(Known::Quarantined));
 }
 
+#[test]
+fn the_last_change_of_the_owner_in_a_batch_counts() {
+    let records = [
+        event(1, 1, 1, "AccountOpened", OPENED),
+        event(1, 2, 2, "OwnerChanged", r#"{"owner":"customer-4712"}"#),
+        event(1, 3, 3, "OwnerChanged", r#"{"owner":"customer-4713"}"#),
+        event(1, 4, 4, "MoneyDeposited", DEPOSITED),
+        event(2, 1, 5, "AccountOpened", OPENED),
+    ];
+    let batch = fold(&records, &Sequence::default(), &mut AccountCache::default());
+    let accounts: Vec<_> =
+        batch.accounts.iter().map(|account| (account.state.version, account.owner)).collect();
+    assert_eq!(accounts, [(4, Some("customer-4713")), (1, None)]);
+    let history: Vec<_> = batch.history.iter().map(|row| row.entry.owner).collect();
+    assert_eq!(history, [None, Some("customer-4712"), Some("customer-4713"), None, None]);
+}
+
 const HOLD: &str = "00000000-0000-0000-0000-0000000000a1";
 
 #[test]

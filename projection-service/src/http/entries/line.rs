@@ -46,6 +46,9 @@ pub(in crate::http) struct EntryView {
     transfer_id: Option<Uuid>,
     /// Hold that the entry places or ends.
     hold_id: Option<Uuid>,
+    /// New owner of the account; null if the entry does not change it.
+    #[schema(examples("customer-4712"))]
+    owner: Option<String>,
     /// Version of the entry that this one reverses.
     #[schema(examples(5))]
     reverses: Option<i64>,
@@ -71,6 +74,7 @@ impl EntryView {
             counterparty: entry.counterparty,
             transfer_id: entry.transfer_id,
             hold_id: entry.hold_id,
+            owner: entry.owner,
             reverses: entry.reverses,
             reversed_by: entry.reversed_by,
             metadata: parse_metadata(entry.metadata.as_deref()),

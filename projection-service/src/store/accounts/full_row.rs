@@ -29,6 +29,7 @@ pub struct FullRow<'r> {
     pub status: &'r str,
     pub currency: &'r str,
     pub owner: &'r str,
+    pub opening_owner: Option<&'r str>,
     pub metadata: Option<Value>,
 }
 
@@ -48,7 +49,8 @@ impl<'r> FullRow<'r> {
             status: row.try_get(10)?,
             currency: row.try_get(11)?,
             owner: row.try_get(12)?,
-            metadata: metadata::read(row.try_get(13)?)?,
+            opening_owner: row.try_get(13)?,
+            metadata: metadata::read(row.try_get(14)?)?,
         })
     }
 }
@@ -62,7 +64,8 @@ pub async fn each_of(
     let mut rows = sqlx::query(
         "SELECT account_id, opened_at, last_activity, version, position, balance, held,
                 overdraft_limit,
-                transaction_count, partition, status, currency, owner, metadata::text
+                transaction_count, partition, status, currency, owner, opening_owner,
+                metadata::text
            FROM accounts WHERE partition = $1",
     )
     .bind(partition)
@@ -82,7 +85,8 @@ pub async fn each_with(
     let mut rows = sqlx::query(
         "SELECT account_id, opened_at, last_activity, version, position, balance, held,
                 overdraft_limit,
-                transaction_count, partition, status, currency, owner, metadata::text
+                transaction_count, partition, status, currency, owner, opening_owner,
+                metadata::text
            FROM accounts WHERE account_id = ANY ($1)",
     )
     .bind(accounts)

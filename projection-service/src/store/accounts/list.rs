@@ -100,6 +100,11 @@ pub async fn list(
 fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(owner) = &filter.owner {
         sql.push(" AND owner = ").push_bind(owner.clone());
+        if filter.as_of.is_some() {
+            // Implied by the owner at that time, and found by indexes.
+            sql.push(" AND (current_owner = ").push_bind(owner.clone());
+            sql.push(" OR opening_owner IS NOT NULL)");
+        }
     }
     if let Some(currency) = filter.currency {
         sql.push(" AND currency = ").push_bind(currency.code());

@@ -11,8 +11,8 @@ use crate::store::metadata;
 
 composite_type!(Move, "projection.checkpoint_move");
 composite_type!(OpenedRow<'_>, "projection.opened_account");
-composite_type!(ChangedRow, "projection.changed_account");
-composite_type!(EntryRow<'_>, "projection.entry");
+composite_type!(ChangedRow<'_>, "projection.account_after");
+composite_type!(EntryRow<'_>, "projection.history_entry");
 composite_type!(QuarantinedRow<'_>, "projection.quarantined_record");
 
 #[derive(sqlx::Encode)]
@@ -39,7 +39,7 @@ impl<'e> From<&'e Opened<'_>> for OpenedRow<'e> {
 }
 
 #[derive(sqlx::Encode)]
-pub(super) struct ChangedRow {
+pub(super) struct ChangedRow<'e> {
     account_id: Uuid,
     last_activity: Timestamp,
     version: i64,
@@ -49,10 +49,11 @@ pub(super) struct ChangedRow {
     overdraft_limit: i64,
     transaction_count: i64,
     status: &'static str,
+    owner: Option<&'e str>,
 }
 
-impl From<&Changed> for ChangedRow {
-    fn from(Changed { account_id, last_activity, position, state }: &Changed) -> Self {
+impl<'e> From<&Changed<'e>> for ChangedRow<'e> {
+    fn from(Changed { account_id, last_activity, position, state, owner }: &Changed<'e>) -> Self {
         Self {
             account_id: *account_id,
             last_activity: *last_activity,
@@ -63,6 +64,7 @@ impl From<&Changed> for ChangedRow {
             overdraft_limit: state.overdraft_limit,
             transaction_count: state.transaction_count,
             status: state.status.as_str(),
+            owner: *owner,
         }
     }
 }
@@ -92,6 +94,7 @@ pub(super) struct EntryRow<'e> {
     counterparty_version: Option<i64>,
     kafka_offset: Option<i64>,
     published_at: Option<Timestamp>,
+    owner: Option<&'e str>,
 }
 
 impl<'e> From<&Row<'e>> for EntryRow<'e> {
@@ -122,6 +125,7 @@ impl<'e> From<&Row<'e>> for EntryRow<'e> {
             counterparty_version: transfer.map(|transfer| transfer.counterparty_version),
             kafka_offset: row.kafka_offset,
             published_at: row.published_at,
+            owner: entry.owner,
         }
     }
 }

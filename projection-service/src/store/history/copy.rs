@@ -9,7 +9,7 @@ use crate::projection::{Hold, Transfer};
 use crate::store::metadata;
 
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-const FIELDS: i16 = 23;
+const FIELDS: i16 = 24;
 const ABSENT: i32 = -1;
 /// Postgres counts microseconds from 2000-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -42,6 +42,7 @@ pub(super) fn encode(rows: &[Row<'_>]) -> Vec<u8> {
         transfer(&mut out, row.entry.transfer);
         optional(&mut out, row.kafka_offset, number);
         optional(&mut out, row.published_at, time);
+        optional(&mut out, row.entry.owner.map(str::as_bytes), bytes);
     }
     out.extend_from_slice(&(-1_i16).to_be_bytes());
     out

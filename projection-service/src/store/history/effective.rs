@@ -103,7 +103,8 @@ fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64)
               FROM moves AS m)
          SELECT p.version, p.position, p.type, p.amount, r.balance::bigint AS balance,
              p.recorded_at, p.effective_at,
-                p.reference, p.counterparty, p.transfer_id, p.hold_id, p.reverses, p.metadata,
+                p.reference, p.counterparty, p.transfer_id, p.hold_id, p.owner, p.reverses,
+                p.metadata,
                     p.reversed_by
            FROM page AS p JOIN running AS r USING (version) ORDER BY p.counts_at DESC,
                p.version DESC",

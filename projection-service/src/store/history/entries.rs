@@ -34,6 +34,8 @@ pub struct Entry {
     pub transfer_id: Option<Uuid>,
     /// Hold of the entry.
     pub hold_id: Option<Uuid>,
+    /// New owner of the account.
+    pub owner: Option<String>,
     /// Version of the entry that this one reverses.
     pub reverses: Option<i64>,
     /// Version of the entry that reverses this one. In lists, absent if above [`Filter::known`].
@@ -47,7 +49,8 @@ macro_rules! entry_columns {
     () => {
         "SELECT h.version, h.position, h.type, h.amount, h.balance, h.recorded_at,
                 h.effective_at, h.reference,
-                h.counterparty, h.transfer_id, h.hold_id, h.reverses, h.metadata::text AS metadata,
+                h.counterparty, h.transfer_id, h.hold_id, h.owner, h.reverses,
+                h.metadata::text AS metadata,
                 (SELECT min(r.version) FROM history AS r WHERE r.account_id = h.account_id
                     AND r.reverses = h.version"
     };

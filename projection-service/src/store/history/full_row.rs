@@ -38,13 +38,23 @@ pub struct FullRow<'r> {
     #[serde(rename = "type")]
     pub event_type: &'r str,
     pub reference: Option<&'r str>,
+    pub owner: Option<&'r str>,
     pub metadata: Option<Value>,
 }
 
 impl<'e> From<&super::Row<'e>> for FullRow<'e> {
     fn from(row: &super::Row<'e>) -> Self {
-        let Entry { after, amount, reference, effective_at, metadata, transfer, reverses, hold } =
-            row.entry;
+        let Entry {
+            after,
+            amount,
+            reference,
+            effective_at,
+            metadata,
+            transfer,
+            reverses,
+            hold,
+            owner,
+        } = row.entry;
         Self {
             account_id: row.account_id,
             version: after.version,
@@ -66,6 +76,7 @@ impl<'e> From<&super::Row<'e>> for FullRow<'e> {
             status: after.status.as_str(),
             event_type: row.event_type,
             reference,
+            owner,
             metadata: metadata::value(metadata),
         }
     }
@@ -95,7 +106,8 @@ impl<'r> FullRow<'r> {
             status: row.try_get(18)?,
             event_type: row.try_get(19)?,
             reference: row.try_get(20)?,
-            metadata: metadata::read(row.try_get(21)?)?,
+            owner: row.try_get(21)?,
+            metadata: metadata::read(row.try_get(22)?)?,
         })
     }
 }
@@ -115,14 +127,15 @@ pub async fn each_of(
                     h.hold_amount, h.expires_at,
                 h.hold_id, h.transfer_id, h.counterparty, h.counterparty_version, h.status,
                     h.type, h.reference,
-                h.metadata::text
+                h.owner, h.metadata::text
            FROM unnest($1::uuid[], $2::bigint[]) WITH ORDINALITY AS k (account_id, version, number)
           CROSS JOIN LATERAL (
                 SELECT account_id, version, position, recorded_at, amount, balance, held,
                     overdraft_limit,
                        transaction_count, effective_at, reverses, hold_amount, expires_at,
                            hold_id, transfer_id,
-                       counterparty, counterparty_version, status, type, reference, metadata
+                       counterparty, counterparty_version, status, type, reference, owner,
+                           metadata
                   FROM history WHERE account_id = k.account_id
                       AND version = k.version OFFSET 0) AS h",
     )

@@ -27,6 +27,7 @@ fn folded(standing: Standing) -> Folded {
         last_activity: at(4),
         currency: "EUR".parse().unwrap(),
         owner: "customer-4711".into(),
+        opening_owner: None,
         metadata: Some(Box::new(serde_json::from_str(r#"{"branch":"north"}"#).unwrap())),
     };
     Folded { version: 4, standing, applied: Some(applied) }
@@ -56,6 +57,7 @@ fn every_column_of_an_account_is_compared() {
         Account { status: "melted", ..right.clone() },
         Account { currency: "JPY", ..right.clone() },
         Account { owner: "somebody", ..right.clone() },
+        Account { opening_owner: Some("somebody"), ..right.clone() },
         Account { metadata: None, ..right.clone() },
         Account { metadata: Some(json!({"branch": "south"})), ..right.clone() },
     ];
@@ -123,6 +125,7 @@ fn every_column_of_a_history_row_is_compared() {
         status: "open",
         event_type: "MoneyDeposited",
         reference: Some("r"),
+        owner: None,
         metadata: None,
     };
     assert_eq!(found(|findings| entry(PARTITION, &right, Some(&right), findings)), []);
@@ -147,6 +150,7 @@ fn every_column_of_a_history_row_is_compared() {
         Entry { transfer_id: None, ..right.clone() },
         Entry { counterparty: Some(Uuid::nil()), ..right.clone() },
         Entry { counterparty_version: Some(3), ..right.clone() },
+        Entry { owner: Some("somebody"), ..right.clone() },
     ];
     for wrong in wrong {
         let differences = found(|findings| entry(PARTITION, &right, Some(&wrong), findings));

@@ -42,6 +42,8 @@ pub(in crate::verify) struct Applied {
     pub(in crate::verify) last_activity: Timestamp,
     pub(in crate::verify) currency: Currency,
     pub(in crate::verify) owner: Box<str>,
+    /// Owner at the opening, if the owner has changed.
+    pub(in crate::verify) opening_owner: Option<Box<str>>,
     pub(in crate::verify) metadata: Option<Box<Metadata>>,
 }
 
@@ -77,7 +79,11 @@ impl Folded {
         match (&mut self.applied, decoded) {
             (Some(applied), _) => {
                 (applied.state, applied.position, applied.last_activity) =
-                    (state, position, last_activity)
+                    (state, position, last_activity);
+                if let AccountEvent::OwnerChanged(changed) = decoded {
+                    let before = std::mem::replace(&mut applied.owner, (*changed.owner).into());
+                    applied.opening_owner.get_or_insert(before);
+                }
             }
             (none, AccountEvent::AccountOpened(opened)) => {
                 *none = Some(Applied {
@@ -87,6 +93,7 @@ impl Folded {
                     last_activity,
                     currency: opened.currency,
                     owner: (*opened.owner).into(),
+                    opening_owner: None,
                     // All accounts are in memory, so empty metadata takes no allocation.
                     metadata: (!opened.metadata.is_empty())
                         .then(|| Box::new(opened.metadata.clone())),
@@ -105,6 +112,7 @@ impl Folded {
                 | AccountEvent::HoldExpired(_)
                 | AccountEvent::EntryReversed(_)
                 | AccountEvent::OverdraftLimitSet(_)
+                | AccountEvent::OwnerChanged(_)
                 | AccountEvent::AccountFrozen(_)
                 | AccountEvent::AccountUnfrozen(_)
                 | AccountEvent::AccountClosed(_),

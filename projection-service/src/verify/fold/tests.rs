@@ -29,6 +29,7 @@ fn data(event_type: &str) -> &'static str {
         "HoldPlaced" => r#"{"hold_id":"00000000-0000-0000-0000-0000000000a1","amount":30}"#,
         "HoldReleased" => r#"{"hold_id":"00000000-0000-0000-0000-0000000000a1","amount":31}"#,
         "EntryReversed" => r#"{"version":2,"entry":"deposit","amount":25}"#,
+        "OwnerChanged" => r#"{"owner":"customer-4712"}"#,
         _ => DEPOSITED,
     }
 }
@@ -79,6 +80,23 @@ fn an_intact_log_gives_one_row_per_event_and_no_difference() {
         (125, 3, "customer-4711")
     );
     assert_eq!((fold.last.unwrap().position, history(&fold, 2)), (4, 2));
+}
+
+#[test]
+fn the_owner_of_the_opening_is_kept_from_the_first_change_on() {
+    let types = ["AccountOpened", "OwnerChanged", "MoneyDeposited", "OwnerChanged"];
+    let events: Vec<_> =
+        types.into_iter().zip(1..).map(|(event_type, n)| event(n, 1, n, event_type)).collect();
+    for (events, owner, opening_owner) in [
+        (&events[..1], "customer-4711", None),
+        (&events[..3], "customer-4712", Some("customer-4711")),
+        (&events[..], "customer-4712", Some("customer-4711")),
+    ] {
+        let (fold, _, found) = fold(&[], events);
+        let applied = fold.accounts[&Uuid::from_u128(1)].applied.as_ref().unwrap();
+        assert_eq!((&*applied.owner, applied.opening_owner.as_deref()), (owner, opening_owner));
+        assert_eq!(found, []);
+    }
 }
 
 #[test]

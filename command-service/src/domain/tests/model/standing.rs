@@ -1,4 +1,4 @@
-//! Limit, freeze and closing.
+//! Limit, owner, freeze and closing.
 
 use passbook_shared::event::HoldStatus;
 
@@ -14,6 +14,11 @@ pub(super) fn execute(own: &mut ModelAccount, command: &Command) -> Result<(), R
         Command::SetOverdraftLimit(set) => {
             own.limit = set.limit.into();
             own.note("OverdraftLimitSet");
+        }
+        Command::ChangeOwner(change) if own.owner == *change.owner => {}
+        Command::ChangeOwner(change) => {
+            own.owner = change.owner.to_string();
+            own.note("OwnerChanged");
         }
         Command::Freeze(freeze) if own.no_money_out && own.no_money_in == freeze.block_credits => {}
         Command::Freeze(freeze) => {

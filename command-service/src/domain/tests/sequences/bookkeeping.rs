@@ -26,6 +26,7 @@ pub(super) fn from_outside(event: &AccountEvent) -> i128 {
         | AccountEvent::HoldReleased(_)
         | AccountEvent::HoldExpired(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => 0,
@@ -48,6 +49,7 @@ pub(super) fn counterparty_of(event: &AccountEvent) -> Option<Uuid> {
         | AccountEvent::HoldReleased(_)
         | AccountEvent::HoldExpired(_)
         | AccountEvent::OverdraftLimitSet(_)
+        | AccountEvent::OwnerChanged(_)
         | AccountEvent::AccountFrozen(_)
         | AccountEvent::AccountUnfrozen(_)
         | AccountEvent::AccountClosed(_) => None,

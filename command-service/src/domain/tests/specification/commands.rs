@@ -1,8 +1,8 @@
 //! Short names for commands. Amounts are in minor units.
 
-use passbook_shared::event::OverdraftLimitSet;
+use passbook_shared::event::{OverdraftLimitSet, OwnerChanged};
 use passbook_shared::money::Amount;
-use passbook_shared::text::Metadata;
+use passbook_shared::text::{Metadata, Owner};
 use uuid::Uuid;
 
 use super::OTHER;
@@ -28,6 +28,11 @@ pub(crate) fn close() -> Command {
 
 pub(crate) fn set_limit(limit: i64) -> Command {
     Command::SetOverdraftLimit(OverdraftLimitSet { limit })
+}
+
+pub(crate) fn change_owner(owner: &str) -> Command {
+    let reason = reference("inherited");
+    Command::ChangeOwner(OwnerChanged { owner: Owner::new(owner).unwrap(), reason })
 }
 
 pub(crate) fn send(minor_units: i64) -> Command {

@@ -2,8 +2,8 @@
 
 use passbook_shared::event::{
     AccountEvent, AccountFrozen, AccountOpened, EntryReversed, HoldCaptured, HoldExpired,
-    HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, Reason, ReversedTransfer,
-    ReversibleEntry, TransferLeg,
+    HoldPlaced, HoldReleased, MoneyMoved, OverdraftLimitSet, OwnerChanged, Reason,
+    ReversedTransfer, ReversibleEntry, TransferLeg,
 };
 use passbook_shared::money::Amount;
 use passbook_shared::text::{Metadata, Owner, Reference};
@@ -87,6 +87,11 @@ pub(crate) fn closed() -> AccountEvent {
 
 pub(crate) fn limited(limit: i64) -> AccountEvent {
     AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit })
+}
+
+pub(in super::super) fn owned_by(owner: &str) -> AccountEvent {
+    let reason = reference("inherited");
+    AccountEvent::OwnerChanged(OwnerChanged { owner: Owner::new(owner).unwrap(), reason })
 }
 
 /// Leg of [`TRANSFER`] to or from [`OTHER`], whose leg has that version.
