@@ -26,6 +26,11 @@ pub(crate) fn register() {
         "Batches decided again because an account's state was stale."
     );
     describe_gauge!("passbook_lane_queue_commands", "Commands waiting in a lane.");
+    describe_histogram!(
+        "passbook_lane_wait_seconds",
+        Unit::Seconds,
+        "Time that a request waits for its lane, before its batch begins."
+    );
     describe_gauge!(
         "passbook_relay_lag_events",
         "Events in the log and not yet in the topic, by partition."
@@ -120,6 +125,11 @@ pub(crate) fn batch_outrun() {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 pub(crate) fn lane_queue(lane: &str, waiting: usize) {
     metrics::gauge!("passbook_lane_queue_commands", "lane" => lane.to_owned()).set(waiting as f64);
+}
+
+/// Records the time that a request has waited for its lane.
+pub(crate) fn lane_wait(waited: Duration) {
+    metrics::histogram!("passbook_lane_wait_seconds").record(waited);
 }
 
 /// Sets the number of a partition's events that are not in the topic yet.

@@ -40,6 +40,7 @@ impl Lane {
             metrics::lane_queue(&self.name, self.queue.len());
             // Nothing of these is done yet: a sender that has gone away needs no service.
             waiting.retain(|submission| !submission.is_abandoned());
+            waiting.iter().for_each(Submission::taken);
             self.work(&mut waiting).await;
             if self.worker.connection.is_down {
                 // They would wait for the same Postgres, one patience after another.

@@ -17,6 +17,8 @@ use crate::request::FirstUses;
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) set: CommandSet,
+    /// Time from which the sender waits, for room in the queue at first.
+    sent_at: Instant,
     reply: oneshot::Sender<Vec<CommandResult>>,
     // Freed with the answer, so that commands count while the lane works on them.
     _room: OwnedSemaphorePermit,
@@ -26,6 +28,11 @@ impl Submission {
     /// Returns true if no sender waits for an answer.
     pub(super) fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    /// Records how long the submission has waited for its batch.
+    pub(super) fn taken(&self) {
+        metrics::lane_wait(self.sent_at.elapsed());
     }
 
     pub(super) fn answer(self, results: Vec<CommandResult>) {
@@ -71,6 +78,7 @@ impl Queue {
         set: CommandSet,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Vec<CommandResult>>, CommandError> {
+        let sent_at = Instant::now();
         let wanted = u32::try_from(set.commands.len()).unwrap_or(u32::MAX).min(self.size);
         let room = match Arc::clone(&self.room).try_acquire_many_owned(wanted) {
             // The usual case needs no timer.
@@ -87,7 +95,7 @@ impl Queue {
             }
         };
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { set, reply, _room: room };
+        let submission = Submission { set, sent_at, reply, _room: room };
         self.sender.send(submission).map_err(|_| CommandError::ShuttingDown)?;
         Ok(answer)
     }

@@ -23,6 +23,7 @@ async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
     pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
     let counted = [
         (pair.command()?, "passbook_commands_total{command=\"open\",outcome=\"accepted\"} 1"),
+        (pair.command()?, "passbook_lane_wait_seconds_bucket{le=\"+Inf\"} 1"),
         (pair.projection()?, "passbook_projection_events_total 1"),
     ];
     for (service, counted) in counted {
