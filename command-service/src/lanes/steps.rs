@@ -37,7 +37,7 @@ pub(super) async fn optimistic(
         return Err(Failure::StaleState);
     }
     let append = std::mem::take(&mut batch.changes.append);
-    let events = append_batch(log.connection, append, &context, sets.len(), sent).await?;
+    let events = append_batch(log.connection, append, &context, sets, sent).await?;
     Ok(Finished::new(context, batch, events))
 }
 
@@ -66,12 +66,11 @@ pub(super) async fn pessimistic(
     let context = DecisionContext::new(most_holds);
     let context = context.locked(&mut locked, &undecided, taken_ids).await?;
     let context = context.at_present(clock, &undecided);
-    let count = open.len();
     let mut batch = decide_batch(&context, open.into_iter(), |place| prior.has(place))?;
     batch.aborted.iter().for_each(|index| prior.abort_known(*index));
     let mut append = std::mem::take(&mut batch.changes.append);
     append.keys.extend(prior.outcomes.take_keys());
-    let events = append_batch(&mut transaction, append, &context, count, sent).await?;
+    let events = append_batch(&mut transaction, append, &context, &undecided, sent).await?;
     // Replayed answers wait for the commit as well: the standbys have what they are built from
     // then.
     transaction.commit().await?;
@@ -89,7 +88,7 @@ async fn append_batch(
     connection: &mut PgConnection,
     rows: Append,
     context: &DecisionContext,
-    sets: usize,
+    sets: &[&CommandSet],
     sent: &mut SentVersions,
 ) -> Result<Vec<Arc<RecordedEvent>>, Failure> {
     if rows.is_empty() {
@@ -102,6 +101,7 @@ async fn append_batch(
     }
     let started = Instant::now();
     let events = append(connection, rows).await?;
-    metrics::appended(events.len(), sets, started.elapsed());
+    let commands = sets.iter().map(|set| set.commands.len()).sum();
+    metrics::appended(events.len(), commands, started.elapsed());
     Ok(events)
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context, ensure};
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::environment::{Environment, Pair};
 use crate::process::eventually;
@@ -20,11 +20,15 @@ const VERBS: [&str; 21] = [
 async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
     let pair = Pair::start(Environment::new("documents").await?, 1).await?;
     let account = pair.command()?.open().await?;
-    pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=1")).await?;
+    let deposit = json!({"type": "deposit", "account_id": account, "amount": 1});
+    let both = json!({"atomic": true, "commands": [deposit, deposit]});
+    pair.command()?.post("/v1/commands", None, &both).await?;
+    pair.projection()?.json(&format!("/v1/accounts/{account}?min_version=3")).await?;
     let counted = [
         (pair.command()?, "passbook_commands_total{command=\"open\",outcome=\"accepted\"} 1"),
-        (pair.command()?, "passbook_lane_wait_seconds_bucket{le=\"+Inf\"} 1"),
-        (pair.projection()?, "passbook_projection_events_total 1"),
+        (pair.command()?, "passbook_lane_wait_seconds_bucket{le=\"+Inf\"} 2"),
+        (pair.command()?, "passbook_append_commands_size_sum 3"),
+        (pair.projection()?, "passbook_projection_events_total 3"),
     ];
     for (service, counted) in counted {
         let document = service.json("/openapi.json").await?;
