@@ -40,6 +40,12 @@ pub(super) struct Params {
     min_balance: Option<i64>,
     /// Maximum balance, in minor units.
     max_balance: Option<i64>,
+    /// Only accounts whose opening was recorded at this time or later.
+    #[param(value_type = Option<String>, format = DateTime)]
+    opened_since: Option<Timestamp>,
+    /// Only accounts whose opening was recorded before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    opened_until: Option<Timestamp>,
     /// Order; `-` puts the newest or largest first. Accounts with equal keys are ordered by id.
     #[param(inline)]
     #[serde(default)]
@@ -94,10 +100,12 @@ impl Params {
     /// Returns the list that this page belongs to.
     fn list(&self, metadata: &Metadata) -> List {
         let Self { owner, currency, status, min_balance, max_balance, sort, as_of, .. } = self;
-        List::of(
-            "accounts",
-            &(owner, currency, status, min_balance, max_balance, sort, as_of, metadata),
-        )
+        let filters = (owner, currency, status, min_balance, max_balance, sort, as_of, metadata);
+        match (self.opened_since, self.opened_until) {
+            // Cursors of builds without these parameters stay valid.
+            (None, None) => List::of("accounts", &filters),
+            opened => List::of("accounts", &(filters, opened)),
+        }
     }
 }
 
@@ -135,6 +143,9 @@ pub(super) async fn list(
     if params.min_balance.zip(params.max_balance).is_some_and(|(least, most)| least > most) {
         return Err(Problem::malformed("min_balance", "must not be more than `max_balance`"));
     }
+    if params.opened_since.zip(params.opened_until).is_some_and(|(since, until)| since > until) {
+        return Err(Problem::malformed("opened_since", "must not be after `opened_until`"));
+    }
     let pages = params.list(&metadata);
     let read = |place: &str| Cursor::read(place, sort.by);
     let after = params.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
@@ -146,6 +157,8 @@ pub(super) async fn list(
         status: params.status,
         min_balance: params.min_balance,
         max_balance: params.max_balance,
+        opened_since: params.opened_since,
+        opened_until: params.opened_until,
         metadata,
         as_of: params.as_of,
     };

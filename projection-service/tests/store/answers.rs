@@ -1,5 +1,6 @@
 //! Answers of the HTTP queries, with a command-service that has the log.
 
+mod opened;
 mod service;
 mod transfers;
 

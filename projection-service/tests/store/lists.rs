@@ -74,6 +74,8 @@ async fn pages_show_every_account_once_in_any_order_even_with_equal_keys() {
         status: Some(AccountStatus::Open),
         min_balance: Some(101),
         max_balance: Some(110),
+        opened_since: Some(at(0)),
+        opened_until: Some(at(3)),
         metadata: serde_json::from_str(r#"{"branch":"north"}"#).unwrap(),
         as_of: None,
     };

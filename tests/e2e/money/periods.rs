@@ -131,6 +131,7 @@ async fn a_cursor_is_accepted_only_by_its_own_list() -> anyhow::Result<()> {
     }
     for path in [
         "/v1/accounts?min_balance=2&max_balance=1",
+        "/v1/accounts?opened_since=2026-01-02T00:00:00Z&opened_until=2026-01-01T00:00:00Z",
         &format!("{entries}from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z"),
     ] {
         let response = views.get(path).await?;

@@ -23,6 +23,10 @@ pub struct Filter {
     pub min_balance: Option<i64>,
     /// Maximum balance, in minor units.
     pub max_balance: Option<i64>,
+    /// Earliest time of the opening's recording.
+    pub opened_since: Option<Timestamp>,
+    /// Exclusive end of the times of the opening's recording.
+    pub opened_until: Option<Timestamp>,
     /// Metadata entries, all of which must match.
     pub metadata: Metadata,
     /// Time up to which recorded events are included; absent for the current states.
@@ -117,6 +121,12 @@ fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
     }
     if let Some(most) = filter.max_balance {
         sql.push(" AND balance <= ").push_bind(most);
+    }
+    if let Some(since) = filter.opened_since {
+        sql.push(" AND opened_at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.opened_until {
+        sql.push(" AND opened_at < ").push_bind(until);
     }
     metadata::restrict(sql, "metadata", &filter.metadata);
 }
