@@ -11,8 +11,8 @@ use crate::store::metadata;
 
 composite_type!(Move, "projection.checkpoint_move");
 composite_type!(OpenedRow<'_>, "projection.opened_account");
-composite_type!(ChangedRow<'_>, "projection.account_after");
-composite_type!(EntryRow<'_>, "projection.history_entry");
+composite_type!(ChangedRow<'_>, "projection.changed_account");
+composite_type!(EntryRow<'_>, "projection.entry");
 composite_type!(QuarantinedRow<'_>, "projection.quarantined_record");
 
 #[derive(sqlx::Encode)]

@@ -76,11 +76,32 @@ BEGIN
                       ORDER BY h.version DESC LIMIT 1), opening_owner);
 END $$;
 
--- Rows of a batch have owners. The types without, and the function that takes them, stay for builds that know no other:
--- an attribute more would refuse their rows.
+-- The application of a batch takes rows instead of columns. `projection.apply`, with an array for each column, stays for
+-- builds that know no other.
+
+-- The advance of a checkpoint: the epoch and the position that it must have, and what it becomes.
+CREATE TYPE projection.checkpoint_move AS (
+    partition smallint,
+    epoch bigint,
+    expected bigint,
+    position bigint,
+    kafka_offset bigint,
+    event_id uuid,
+    recorded_at timestamptz
+);
+
+-- The part of a new account that never changes.
+CREATE TYPE projection.opened_account AS (
+    account_id uuid,
+    opened_at timestamptz,
+    partition smallint,
+    currency text,
+    owner text,
+    metadata text
+);
 
 -- An account as a batch leaves it. `owner` is the new one; absent if the batch does not change it.
-CREATE TYPE projection.account_after AS (
+CREATE TYPE projection.changed_account AS (
     account_id uuid,
     last_activity timestamptz,
     version bigint,
@@ -94,7 +115,7 @@ CREATE TYPE projection.account_after AS (
 );
 
 -- A row of `history`.
-CREATE TYPE projection.history_entry AS (
+CREATE TYPE projection.entry AS (
     account_id uuid,
     version bigint,
     position bigint,
@@ -121,11 +142,24 @@ CREATE TYPE projection.history_entry AS (
     owner text
 );
 
+-- A row of `quarantine`.
+CREATE TYPE projection.quarantined_record AS (
+    partition smallint,
+    position bigint,
+    kafka_offset bigint,
+    published_at timestamptz,
+    account_id uuid,
+    version bigint,
+    waits boolean,
+    reason text,
+    document bytea
+);
+
 -- Applies a batch of events to the generation in the `search_path`, as a whole or not at all: the checkpoints move from the
 -- epochs and positions expected, or nothing happens.
 CREATE FUNCTION projection.apply_batch(
-    moves projection.checkpoint_move[], opened projection.opened_account[], changed projection.account_after[],
-    entries projection.history_entry[], quarantined projection.quarantined_record[]
+    moves projection.checkpoint_move[], opened projection.opened_account[], changed projection.changed_account[],
+    entries projection.entry[], quarantined projection.quarantined_record[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     moved integer;
