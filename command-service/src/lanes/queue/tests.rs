@@ -19,7 +19,7 @@ pub(in crate::lanes) fn submissions(sets: Vec<CommandSet>) -> (Vec<Submission>, 
     let submission = |set| {
         let (reply, answer) = oneshot::channel();
         let room = Arc::clone(&room).try_acquire_owned().unwrap();
-        (Submission { set, reply, _room: room }, answer)
+        (Submission { set, sent_at: Instant::now(), reply, _room: room }, answer)
     };
     sets.into_iter().map(submission).unzip()
 }
