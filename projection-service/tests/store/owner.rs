@@ -97,18 +97,21 @@ async fn a_rewind_takes_the_owner_back() {
     }
 }
 
-/// During an upgrade, the previous build calls its own function on the new schema.
+/// During an upgrade, the services of the previous release apply batches on the new schema.
 #[tokio::test]
-async fn the_previous_build_can_apply_batches() {
+async fn the_previous_release_can_apply_batches() {
     let database = database().await;
     let pool = &database.pool;
     given(pool).await;
     sqlx::query(
-        "SELECT projection.apply_batch(
-            ARRAY[ROW(3, 0, 6, 7, NULL, NULL, NULL)::projection.checkpoint_move],
-            '{}'::projection.opened_account[],
-            ARRAY[ROW($1, now(), 5, 7, 101, 0, 0, 3, 'open')::projection.changed_account],
-            '{}'::projection.entry[], '{}'::projection.quarantined_record[])",
+        "SELECT projection.apply(
+            '{3}', '{0}', '{6}', '{7}', '{NULL}', '{NULL}', '{NULL}',
+            '{}', '{}', '{}', '{}', '{}', '{}',
+            ARRAY[$1], ARRAY[now()], '{5}', '{7}', '{101}', '{0}', '{0}', '{3}', '{open}',
+            ARRAY[$1], '{5}', '{7}', ARRAY[now()], '{NULL}', '{101}', '{0}', '{0}', '{3}', '{NULL}',
+            '{open}', '{MoneyDeposited}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}',
+            '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}', '{NULL}',
+            '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')",
     )
     .bind(id(1))
     .execute(pool)

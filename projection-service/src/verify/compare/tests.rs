@@ -102,9 +102,8 @@ fn surplus_and_missing_accounts_are_found_and_lost_ones_are_skipped() {
     );
 }
 
-#[test]
-fn every_column_of_a_history_row_is_compared() {
-    let right = Entry {
+fn deposited() -> Entry<'static> {
+    Entry {
         account_id: ID,
         version: 4,
         position: 9,
@@ -127,7 +126,12 @@ fn every_column_of_a_history_row_is_compared() {
         reference: Some("r"),
         owner: None,
         metadata: None,
-    };
+    }
+}
+
+#[test]
+fn every_column_of_a_history_row_is_compared() {
+    let right = deposited();
     assert_eq!(found(|findings| entry(PARTITION, &right, Some(&right), findings)), []);
     let wrong = Entry { amount: Some(26), reference: None, ..right.clone() };
     let differences = found(|findings| entry(PARTITION, &right, Some(&wrong), findings));
