@@ -66,10 +66,13 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
             let create = format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0");
             run(&mut connection, create).await?;
         }
-        restrict(&mut connection, name, database).await?;
     }
-    connection.close().await?;
-    disown(cluster).await
+    disown(cluster).await?;
+    // Last, because a new owner of a database takes over the privileges of the old one.
+    for database in [LOG, VIEWS] {
+        restrict(&mut connection, database.name, database).await?;
+    }
+    Ok(connection.close().await?)
 }
 
 /// Transfers what the projection-service's role owns to the owner: earlier versions had one role

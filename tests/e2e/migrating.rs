@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::client::Client;
 use crate::environment::{Environment, Pair, Service};
-use crate::infrastructure::Kafka;
+use crate::infrastructure::{Kafka, PARTITIONS};
 use crate::process::{Process, eventually};
 
 /// Waits until the service is not ready for a reason with these words.
@@ -27,13 +27,14 @@ fn job(environment: &Environment, part: &str, log: &str) -> anyhow::Result<Proce
     let log = std::env::temp_dir().join(format!("{}-{part}-{log}.log", environment.name));
     let _ = std::fs::remove_file(&log);
     let arguments = match part {
-        "command-service" => [
+        "command-service" => vec![
             part.to_owned(),
             format!("--database-url={}", environment.command_role_url),
             "migrate".to_owned(),
             format!("--migration-database-url={}", environment.database_url),
+            format!("--partitions={PARTITIONS}"),
         ],
-        _ => [
+        _ => vec![
             part.to_owned(),
             format!("--projection-database-url={}", environment.projection_role_url),
             "migrate".to_owned(),
