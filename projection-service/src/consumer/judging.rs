@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     const SOURCE: Source =
-        Source { store_id: Uuid::from_u128(9), partitions: PartitionCount::DEFAULT };
+        Source { store_id: Uuid::from_u128(9), partitions: PartitionCount::new(12) };
 
     fn document(store: u128, partition: u8, account_id: Uuid, number: i64, epoch: i32) -> Vec<u8> {
         let event = RecordedEvent {

@@ -14,7 +14,7 @@ use crate::upcast::DecodeError;
 const ID: Uuid = Uuid::from_u128(11);
 
 /// Returns a payload of each type without any optional field, and its schema version.
-fn shortest() -> [(&'static str, i16, Value); 14] {
+fn shortest() -> [(&'static str, i16, Value); 15] {
     let leg = json!({
         "transfer_id": ID, "counterparty": ID, "counterparty_version": 3, "amount": 1,
     });
@@ -34,6 +34,7 @@ fn shortest() -> [(&'static str, i16, Value); 14] {
         ("HoldExpired", 1, json!({"hold_id": ID, "amount": 1, "expires_at": expires_at})),
         ("EntryReversed", 1, json!({"version": 2, "entry": "deposit", "amount": 1})),
         ("OverdraftLimitSet", 1, json!({"limit": 0})),
+        ("OwnerChanged", 1, json!({"owner": "o"})),
         ("AccountFrozen", 1, json!({"block_credits": false})),
         ("AccountUnfrozen", 1, json!({})),
         ("AccountClosed", 1, json!({})),
@@ -87,7 +88,7 @@ proptest! {
     }
 
     #[test]
-    fn no_payload_panics(data in any::json(), version in any::<i16>(), n in 0..14_usize) {
+    fn no_payload_panics(data in any::json(), version in any::<i16>(), n in 0..15_usize) {
         let _ = decode(AccountEvent::TYPES[n], version, &data);
     }
 }

@@ -64,15 +64,15 @@ fn a_log_without_partitions_is_a_defect() {
 #[test]
 fn a_number_of_partitions_is_at_least_one() {
     let parsed = |text: &str| text.parse::<PartitionCount>();
-    assert_eq!(parsed("12"), Ok(PartitionCount::DEFAULT));
+    assert_eq!(parsed("12"), Ok(PartitionCount::new(12)));
     assert_eq!(parsed("1000").map(PartitionCount::get), Ok(1_000));
     assert_eq!(parsed("0"), Err("0 is not in 1..=1000".to_owned()));
     assert_eq!(parsed("65548"), Err("65548 is not in 1..=1000".to_owned()));
     assert_eq!(parsed("many"), Err("invalid digit found in string".to_owned()));
     let read = serde_json::from_str::<PartitionCount>;
-    assert_eq!(read("12").unwrap(), PartitionCount::DEFAULT);
+    assert_eq!(read("12").unwrap(), PartitionCount::new(12));
     assert!(read("0").is_err() && read("-1").is_err());
-    assert_eq!(PartitionCount::try_from(12_usize), Ok(PartitionCount::DEFAULT));
+    assert_eq!(PartitionCount::try_from(12_usize), Ok(PartitionCount::new(12)));
     assert!([0, 65_548_usize].iter().all(|count| PartitionCount::try_from(*count).is_err()));
 }
 

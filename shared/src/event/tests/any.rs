@@ -153,6 +153,9 @@ pub(crate) fn event() -> impl Strategy<Value = AccountEvent> {
         reversed().prop_map(AccountEvent::EntryReversed),
         amount_or_zero()
             .prop_map(|limit| AccountEvent::OverdraftLimitSet(OverdraftLimitSet { limit })),
+        (text(5), reason()).prop_map(|(owner, Reason { reason })| {
+            AccountEvent::OwnerChanged(OwnerChanged { owner, reason })
+        }),
         (reason(), any::<bool>()).prop_map(|(Reason { reason }, block_credits)| {
             AccountEvent::AccountFrozen(AccountFrozen { reason, block_credits })
         }),

@@ -47,7 +47,7 @@ fn a_side_row_follows_from_holds_sent_transfers_and_reversals_only() {
             (Some(SideRow::HoldEnded(..)), _) => assert!(event_type.starts_with("Hold")),
             (row, _) => {
                 assert_eq!(row, None, "{event_type}");
-                let rowless = ["Account", "MoneyD", "MoneyW", "MoneyR", "Overdraft"];
+                let rowless = ["Account", "MoneyD", "MoneyW", "MoneyR", "Overdraft", "Owner"];
                 assert!(rowless.iter().any(|start| event_type.starts_with(start)), "{event_type}");
             }
         }
