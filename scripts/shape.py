@@ -28,6 +28,12 @@ RANKS = [
 ]
 RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}
 
+# Decisions and projections are functions of their arguments: no I/O, no clock and no randomness.
+PURE = re.compile(r"(command-service/src/(domain|decision)|projection-service/src/projection)(/|\.rs)")
+IMPURE = re.compile(
+    r"\b(?:Utc|Instant|SystemTime|Timestamp)::now\b|\bUuid::(?:now_v7|new_v4)\b|\bLogClock\b|\b(?:sqlx|tokio|rdkafka)::|\basync\b"
+)
+
 RIDDLE = re.compile(r"(What|How|Where|Whether|Of)\b")
 BANNED = re.compile(
     r"(?<![.`/\w-])(told|beside|made anew|so many|given free|taken back|gone on with|bears|come to be|"
@@ -303,6 +309,13 @@ def imports(production, find):
     yield "upward imports", len(upward), "0"
 
 
+def purity(production, find):
+    impure = [(s, m) for s in production if PURE.match(s.name) for m in IMPURE.finditer(s.code)]
+    for s, match in impure:
+        find(s.name, s.line_of(match.start()), f"`{match.group()}` in a pure module")
+    yield "I/O, clocks and randomness in pure modules", len(impure), "0"
+
+
 def measure(root):
     """Returns rows of (name, value, limit), and the findings beyond the limits."""
     elsewhere = {"target", "clients", "consumers", "peers"}
@@ -319,6 +332,7 @@ def measure(root):
         *densities(production),
         *language(sources, root, find),
         *imports(production, find),
+        *purity(production, find),
     ]
     return rows, findings
 

@@ -2,7 +2,7 @@
 
 import unittest
 
-from shape import BANNED, RIDDLE, Modules, Source, sentences
+from shape import BANNED, RIDDLE, Modules, Source, purity, sentences
 
 
 class Parsing(unittest.TestCase):
@@ -47,6 +47,15 @@ class Imports(unittest.TestCase):
     def test_an_import_that_runs_up_is_found(self):
         modules = self.crate(store="\nuse crate::http::App;", http="use crate::store;", domain="")
         self.assertEqual(list(modules.upward()), [("a/src/store.rs", 2, "imports http, which is above it")])
+
+
+class Purity(unittest.TestCase):
+    def test_a_pure_module_reads_no_clock_and_makes_no_id(self):
+        text = "/// Not Timestamp::now.\nfn one() {\n    two(Uuid::now_v7, \"Uuid::new_v4\")\n}\n"
+        found = []
+        for name in ["command-service/src/decision/context.rs", "command-service/src/lanes/context.rs"]:
+            list(purity([Source(name, text)], lambda *finding: found.append(finding)))
+        self.assertEqual(found, [("command-service/src/decision/context.rs", 3, "`Uuid::now_v7` in a pure module")])
 
 
 if __name__ == "__main__":

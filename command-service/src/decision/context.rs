@@ -6,10 +6,8 @@ use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use uuid::Uuid;
 
-use super::command_set::CommandSet;
 use crate::domain::Account;
 use crate::domain::facts::Facts;
-use crate::log::clock::LogClock;
 use crate::log::loaded::Loaded;
 use crate::log::past::HoldId;
 use crate::log::prepared_command::PreparedCommand;
@@ -28,18 +26,6 @@ pub(crate) struct DecisionContext {
 }
 
 impl DecisionContext {
-    /// Creates a context without states and times.
-    pub(crate) fn new(most_holds: usize) -> Self {
-        let (states, facts) = (HashMap::new(), Facts::default());
-        Self { states, facts, times: BTreeMap::new(), most_holds, new_id: Uuid::now_v7 }
-    }
-
-    /// Reads the times of the partitions of `sets`. The states must be loaded before: an event that
-    /// another instance has recorded is not later then.
-    pub(crate) fn at_present(self, clock: &LogClock, sets: &[&CommandSet]) -> Self {
-        Self { times: clock.times(sets.iter().flat_map(|set| set.partitions())), ..self }
-    }
-
     pub(crate) fn state(&self, account_id: Uuid) -> Option<&Loaded> {
         self.states.get(&account_id).map(|(_, loaded)| loaded)
     }

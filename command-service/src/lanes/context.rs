@@ -1,7 +1,7 @@
 //! The first step: loading what the decisions of a batch rest on. An optimistic batch starts from
 //! cached states; a pessimistic one reads all of them under the locks of their partitions.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -10,7 +10,9 @@ use crate::decision::command_set::CommandSet;
 use crate::decision::context::DecisionContext;
 use crate::domain::Command;
 use crate::domain::effective::Timeline;
+use crate::domain::facts::Facts;
 use crate::log::access::LogAccess;
+use crate::log::clock::LogClock;
 use crate::log::effective::follow;
 use crate::log::load::{LoadError, Wanted, load};
 use crate::log::loaded::Loaded;
@@ -26,6 +28,18 @@ const LOADED_AT_ONCE: usize = 64;
 const MOST_SINCE_PREPARED: usize = 2_000;
 
 impl DecisionContext {
+    /// Creates a context without states and times.
+    pub(super) fn new(most_holds: usize) -> Self {
+        let (states, facts) = (HashMap::new(), Facts::default());
+        Self { states, facts, times: BTreeMap::new(), most_holds, new_id: Uuid::now_v7 }
+    }
+
+    /// Reads the times of the partitions of `sets`. The states must be loaded before: an event that
+    /// another instance has recorded is not later then.
+    pub(super) fn at_present(self, clock: &LogClock, sets: &[&CommandSet]) -> Self {
+        Self { times: clock.times(sets.iter().flat_map(|set| set.partitions())), ..self }
+    }
+
     /// Loads the context of an optimistic batch. The unique keys of the log refuse most of what is
     /// stale in it.
     pub(super) async fn cached(
