@@ -10,6 +10,7 @@ mod failure;
 mod forks;
 mod lane;
 mod prior;
+mod progress;
 mod queue;
 mod results;
 mod staleness;

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use super::deps::LaneDeps;
 use super::failure::Failure;
 use super::forks::{has_fork, refuse_forked};
+use super::progress::Progress;
 use super::queue::Submission;
 use super::results::Finished;
 use super::steps::{optimistic, pessimistic};
@@ -15,7 +16,6 @@ use crate::config::lanes::LaneConfig;
 use crate::decision::command_set::CommandSet;
 use crate::log::access::LogAccess;
 use crate::log::connection::LogConnection;
-use crate::log::prior_outcomes::SentVersions;
 use crate::log::state_cache::CacheGuard;
 use crate::metrics;
 use crate::outcome::CommandError;
@@ -35,22 +35,6 @@ pub(super) struct Worker {
     /// True if most results of the last batch were replays, as in a repeated import. The next batch
     /// then begins with a pessimistic attempt.
     expects_replays: bool,
-}
-
-/// Progress of a batch through its attempts.
-#[derive(Debug, Default)]
-struct Progress {
-    is_pessimistic: bool,
-    /// Versions of accounts before the first append that was sent to Postgres.
-    sent: SentVersions,
-    /// True if an append was sent and the connection broke before the answer. The log may contain
-    /// the append.
-    in_doubt: bool,
-    /// Number of attempts that failed because of a stale state.
-    stale: u32,
-    /// True if the last attempt timed out before it sent an append. The next attempt then keeps the
-    /// cached states.
-    was_late: bool,
 }
 
 impl Worker {
