@@ -1,7 +1,7 @@
 //! Relay: mirrors the log into the topic. The log is its outbox and the topic's tail is its cursor.
 //! At its start and after any error, the relay reads where each topic partition ends and publishes
 //! the events after that. A topic partition therefore holds a prefix of its log partition, possibly
-//! with repeats, never with a hole.
+//! with repeats, never with a gap.
 
 pub(crate) mod announce;
 mod decisive;

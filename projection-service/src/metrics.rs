@@ -17,7 +17,7 @@ const COUNTERS: [(&str, &str); 4] = [
 
 /// Counters whose series begin with the first event.
 const RARE_COUNTERS: [(&str, &str); 5] = [
-    ("passbook_projection_holes_total", "Holes of the topic, filled from the log, by partition."),
+    ("passbook_projection_holes_total", "Gaps of the topic, filled from the log, by partition."),
     ("passbook_topic_unusable_records_total", "Unusable records of the topic, by kind."),
     ("passbook_topic_repeated_records_total", "Repeated records of the topic."),
     ("passbook_projection_corrections_total", "Corrections of views that differed from the log."),
@@ -90,7 +90,7 @@ pub(crate) fn started_over() {
 }
 
 /// Counts a gap in the topic.
-pub(crate) fn hole(partition: Partition) {
+pub(crate) fn gap(partition: Partition) {
     counter!("passbook_projection_holes_total", "partition" => partition.to_string()).increment(1);
 }
 

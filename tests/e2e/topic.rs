@@ -1,4 +1,4 @@
-//! Topics that are deleted, trimmed, or have a hole. The projection fetches missing events from the
+//! Topics that are deleted, trimmed, or have a gap. The projection fetches missing events from the
 //! log.
 
 use std::collections::BTreeSet;
@@ -123,18 +123,18 @@ async fn topic_trimmed(name: &'static str, instances: usize) -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hole_in_the_topic_is_filled_from_the_log() -> anyhow::Result<()> {
-    hole("topic_with_hole_1", 1).await
+async fn a_gap_in_the_topic_is_filled_from_the_log() -> anyhow::Result<()> {
+    gap("topic_with_hole_1", 1).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hole_in_the_topic_is_filled_from_the_log_with_two_of_each() -> anyhow::Result<()> {
-    hole("topic_with_hole_2", 2).await
+async fn a_gap_in_the_topic_is_filled_from_the_log_with_two_of_each() -> anyhow::Result<()> {
+    gap("topic_with_hole_2", 2).await
 }
 
 /// Begins each partition of a new topic with the log's newest event, so that all earlier ones are
 /// missing.
-async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
+async fn gap(name: &'static str, instances: usize) -> anyhow::Result<()> {
     let mut environment = Environment::new(name).await?;
     let mut command = environment.command("command").await?;
     let load = Load::start(&command.client()?, 8, 40).await?;
@@ -183,12 +183,12 @@ async fn hole(name: &'static str, instances: usize) -> anyhow::Result<()> {
     let mut filled = BTreeSet::new();
     for projection in &pair.projections {
         let metrics = projection.client()?.get("/metrics").await?.text().await?;
-        let holes =
+        let gaps =
             metrics.lines().filter_map(|line| line.strip_prefix("passbook_projection_holes_total"));
-        filled.extend(holes.filter_map(|labels| Some(labels.split_once('}')?.0.to_owned())));
+        filled.extend(gaps.filter_map(|labels| Some(labels.split_once('}')?.0.to_owned())));
     }
     let filled = filled.len();
-    let holes = log.iter().filter(|events| events.len() > 1).count();
-    ensure!(filled == holes && holes > 0, "{filled} of {holes} holes were noticed");
+    let gaps = log.iter().filter(|events| events.len() > 1).count();
+    ensure!(filled == gaps && gaps > 0, "{filled} of {gaps} gaps were noticed");
     Ok(())
 }

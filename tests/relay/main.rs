@@ -33,7 +33,7 @@ fn assert_prefix_with_repeats(topic: &BTreeMap<Partition, Vec<i64>>) {
     for (partition, positions) in topic {
         let mut last = 0;
         for position in positions {
-            assert!(*position <= last + 1, "a hole in partition {partition}: {positions:?}");
+            assert!(*position <= last + 1, "a gap in partition {partition}: {positions:?}");
             last = last.max(*position);
         }
     }
@@ -88,7 +88,7 @@ async fn a_record_is_never_ahead_of_the_clock_though_its_event_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_relay_killed_again_and_again_leaves_no_hole() {
+async fn a_relay_killed_again_and_again_leaves_no_gap() {
     let pipeline = Pipeline::start().await;
     for round in 0..8_u64 {
         let relay = pipeline.relay();

@@ -1,5 +1,5 @@
 //! Producer of the relay: idempotent, with acknowledgements of all replicas and explicit
-//! partitions. It has no message timeout, because dropped messages would leave holes. A failed
+//! partitions. It has no message timeout, because dropped messages would leave gaps. A failed
 //! delivery, or none for some time, ends the session.
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ impl Producer {
             .client("passbook-relay")
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            // A message that times out would be dropped and leave a hole.
+            // A message that times out would be dropped and leave a gap.
             .set("message.timeout.ms", "0")
             // The session gathers the events. What it publishes at one moment goes out together.
             .set("linger.ms", "0.5")

@@ -185,7 +185,7 @@ fn new_epoch(latest: Epoch, above: Epoch) -> Result<Epoch, AcceptError> {
 }
 
 /// Returns the events to publish once more: of each forked partition the last one that is kept and
-/// that the topic has, so that the topic gets no hole; without forks, that of any partition.
+/// that the topic has, so that the topic gets no gap; without forks, that of any partition.
 fn announced_positions(
     found: &Survey,
     kept: &BTreeMap<Partition, i64>,

@@ -105,7 +105,7 @@ impl Startup {
     pub(super) fn app(&mut self, lanes: Lanes, snapshot_key: SnapshotKey) -> App {
         let desk = self.start_desk();
         let Self { config, store, standing, clock, pool, .. } = &*self;
-        // A pool of its own, so that searches never keep the projection from filling holes.
+        // A pool of its own, so that searches never keep the projection from filling gaps.
         let feed = self.read_pool(FEED_CONNECTIONS);
         let snapshots = Snapshots::only_read(snapshot_key);
         let verify = limited(&config.database_url, "passbook-verify");

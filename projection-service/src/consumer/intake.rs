@@ -9,7 +9,7 @@ use super::account_cache::AccountCache;
 use super::batch::{Written, write};
 use super::judging::{Flaw, ForeignLog, OurLog};
 use super::record::Record;
-use super::sequence::{Hole, Sequence, Verdict};
+use super::sequence::{Gap, Sequence, Verdict};
 use crate::checkpoint::Checkpoint;
 use crate::store::source::Source;
 
@@ -40,7 +40,7 @@ pub(crate) enum Offer {
     /// The event was accepted before.
     Repeated,
     /// The record is the first after a gap, and is returned. The log has the events of the gap.
-    Hole(Hole, Box<Record>),
+    Gap(Gap, Box<Record>),
     /// Another event was accepted at the position. The log decides which of the two is right.
     Contradicting(Box<Record>),
     /// The record is not an event of this log and is skipped.
@@ -83,7 +83,7 @@ impl Intake {
             }
             Verdict::Skip => Offer::Skipped,
             Verdict::Repeat => Offer::Repeated,
-            Verdict::Hole(hole) => Offer::Hole(hole, Box::new(record)),
+            Verdict::Gap(gap) => Offer::Gap(gap, Box::new(record)),
             Verdict::Contradicts => Offer::Contradicting(Box::new(record)),
         }
     }

@@ -62,14 +62,14 @@ pub(crate) enum Verdict {
     /// An event at the position was accepted before, and it is not known to be a different one.
     Repeat,
     /// Events before the record are missing and come from the log. Returned once per gap.
-    Hole(Hole),
+    Gap(Gap),
     /// A different event was accepted at the position. The log decides which is right.
     Contradicts,
 }
 
 /// Gap in the topic, up to the records read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hole {
+pub(crate) struct Gap {
     /// Last accepted position before the gap.
     pub(crate) after: i64,
     /// Largest position read after the gap. If the log ends before it, that record is not an event.
@@ -144,9 +144,9 @@ impl Sequence {
     }
 
     /// Returns the gap of a partition, if any.
-    pub(crate) fn hole(&self, partition: Partition) -> Option<Hole> {
+    pub(crate) fn gap(&self, partition: Partition) -> Option<Gap> {
         let track = self.tracks.get(&partition)?;
-        track.filling.as_ref().map(|filling| Hole {
+        track.filling.as_ref().map(|filling| Gap {
             after: track.accepted,
             target: filling.target,
             last: filling.last,
@@ -221,7 +221,7 @@ impl Track {
             filling.passed_over.push((position, offset));
         }
         if first {
-            Verdict::Hole(Hole { after: self.accepted, target: position, last: offset })
+            Verdict::Gap(Gap { after: self.accepted, target: position, last: offset })
         } else {
             Verdict::Skip
         }

@@ -114,9 +114,9 @@ impl<'a> PartitionLoader<'a> {
                 );
             }
             Offer::Contradicting(_) => self.contradicted = true,
-            Offer::Hole(hole, record) => {
+            Offer::Gap(gap, record) => {
                 // The record after the gap is here already, so the log is read up to it only.
-                self.fill(hole.target - 1).await?;
+                self.fill(gap.target - 1).await?;
                 self.intake.offer_up_to(*record, self.target);
             }
         }

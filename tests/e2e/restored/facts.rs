@@ -55,8 +55,8 @@ impl Facts {
         let sql = "SELECT count(*) FROM (
                        SELECT version, row_number() OVER (PARTITION BY account_id ORDER BY version)
                            AS n FROM passbook.events) AS e WHERE version <> n";
-        let holes: i64 = sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?;
-        ensure!(holes == 0, "versions are not dense");
+        let gaps: i64 = sqlx::query_scalar(sql).fetch_one(&mut self.connection).await?;
+        ensure!(gaps == 0, "versions are not dense");
         Ok(log)
     }
 

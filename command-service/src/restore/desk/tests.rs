@@ -65,7 +65,7 @@ fn a_fork_is_accepted_by_its_positions() {
 }
 
 proptest! {
-    /// A hole or an event beyond what is kept would make the announcement a fork itself.
+    /// A gap or an event beyond what is kept would make the announcement a fork itself.
     #[test]
     fn an_announcement_neither_leaves_a_hole_nor_goes_beyond_what_is_kept(
         partitions in prop::collection::btree_map(

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Applier;
 use crate::consumer::judging::Flaw;
-use crate::consumer::sequence::Hole;
+use crate::consumer::sequence::Gap;
 use crate::feed::{Feed, Page};
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -20,14 +20,14 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) struct Brought {
     partition: Partition,
     /// Gap at the time of the request, if any.
-    hole: Option<Hole>,
+    gap: Option<Gap>,
     page: Page,
 }
 
 impl Applier {
     /// Fetches the first page of a gap. Retries until the log answers.
-    pub(super) fn fill(&mut self, partition: Partition, hole: Hole) {
-        self.ask(partition, hole.after, Some(hole));
+    pub(super) fn fill(&mut self, partition: Partition, gap: Gap) {
+        self.ask(partition, gap.after, Some(gap));
     }
 
     /// Fetches events that a partition of the topic may lack, unless a gap is being filled.
@@ -36,7 +36,7 @@ impl Applier {
             .intake
             .sequence()
             .accepted(partition)
-            .filter(|_| self.intake.sequence().hole(partition).is_none())
+            .filter(|_| self.intake.sequence().gap(partition).is_none())
         {
             self.ask(partition, after, None);
         }
@@ -70,18 +70,18 @@ impl Applier {
     }
 
     /// Requests a page, unless a request for the partition is pending.
-    fn ask(&mut self, partition: Partition, after: i64, hole: Option<Hole>) {
+    fn ask(&mut self, partition: Partition, after: i64, gap: Option<Gap>) {
         if self.asked.insert(partition) {
             let (feed, health) = (self.feed.clone(), self.health.clone());
             self.pages.spawn(async move {
                 let page = insist(&feed, &health, partition, after).await;
-                Brought { partition, hole, page }
+                Brought { partition, gap, page }
             });
         }
     }
 
     /// Accepts a page of the log and requests the rest of its gap.
-    pub(super) fn take_page(&mut self, Brought { partition, hole: asked_for, page }: Brought) {
+    pub(super) fn take_page(&mut self, Brought { partition, gap: asked_for, page }: Brought) {
         // The removal comes first, because the next page may be requested below.
         self.asked.remove(&partition);
         self.health.ok("feed");
@@ -92,28 +92,28 @@ impl Applier {
             ));
             return;
         }
-        match self.intake.sequence().hole(partition) {
+        match self.intake.sequence().gap(partition) {
             // The log is read to its end, because the topic may lack these events too.
             None if page.has_more => self.look_into_log(partition),
             None => {}
             // The log has each event before the topic does. A record that was read before this page
             // was requested, and that the log lacks, is therefore not an event. A record that was
             // read after the request may be one.
-            Some(hole)
+            Some(gap)
                 if !page.has_more
-                    && asked_for.is_some_and(|asked_for| asked_for.last == hole.last) =>
+                    && asked_for.is_some_and(|asked_for| asked_for.last == gap.last) =>
             {
-                self.log_ends(partition, hole);
+                self.log_ends(partition, gap);
             }
-            Some(hole) => self.fill(partition, hole),
+            Some(gap) => self.fill(partition, gap),
         }
     }
 
-    fn log_ends(&mut self, partition: Partition, hole: Hole) {
+    fn log_ends(&mut self, partition: Partition, gap: Gap) {
         for offset in self.intake.log_ends(partition) {
             let reason = format!(
                 "it claims a position up to {partition}-{}, the log ends before it",
-                hole.target
+                gap.target
             );
             self.unusable.note(partition, offset, Flaw::BeyondLog, reason, Instant::now());
         }

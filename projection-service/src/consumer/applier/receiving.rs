@@ -50,16 +50,16 @@ impl Applier {
             Offer::Accepted | Offer::Skipped => {}
             Offer::Repeated => metrics::repeated(),
             Offer::Unusable(flaw, reason) => self.pass_over(partition, offset, flaw, reason),
-            Offer::Hole(hole, _) => {
-                let (found, after) = (hole.target, hole.after);
+            Offer::Gap(gap, _) => {
+                let (found, after) = (gap.target, gap.after);
                 tracing::warn!(
                     partition = partition.get(),
                     after,
                     found,
-                    "the topic has a hole, which is filled from the log"
+                    "the topic has a gap, which is filled from the log"
                 );
-                metrics::hole(partition);
-                self.fill(partition, hole);
+                metrics::gap(partition);
+                self.fill(partition, gap);
             }
             // At most one of the two events is in the log. The guard compares them with the log.
             Offer::Contradicting(record) => {

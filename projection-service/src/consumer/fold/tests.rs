@@ -237,6 +237,6 @@ fn a_discarded_event_is_passed_over_if_it_still_can_not_be_applied() {
     assert_eq!(
         (account.state.version, account.state.balance, account.position),
         (2, 100, 2),
-        "past the hole"
+        "past the gap"
     );
 }

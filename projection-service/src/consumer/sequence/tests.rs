@@ -37,27 +37,27 @@ fn only_what_is_next_is_accepted_and_repeats_are_skipped() {
 }
 
 #[test]
-fn a_hole_is_named_once_and_what_is_behind_it_comes_from_the_log() {
+fn a_gap_is_named_once_and_what_is_behind_it_comes_from_the_log() {
     let mut sequence = at(5, Some(5));
     assert_eq!(
         sequence.of_topic(OURS, 8, id(8), 7),
-        Verdict::Hole(Hole { after: 5, target: 8, last: 7 })
+        Verdict::Gap(Gap { after: 5, target: 8, last: 7 })
     );
     assert_eq!(sequence.of_topic(OURS, 9, id(9), 8), Verdict::Skip);
-    let hole = Some(Hole { after: 5, target: 9, last: 8 });
+    let gap = Some(Gap { after: 5, target: 9, last: 8 });
     assert_eq!(
-        (sequence.hole(OURS), offset(&sequence)),
-        (hole, Some(5)),
-        "a restart would read the hole again"
+        (sequence.gap(OURS), offset(&sequence)),
+        (gap, Some(5)),
+        "a restart would read the gap again"
     );
     // A repeat or an unusable record does not count as a record after the gap.
     assert_eq!(sequence.of_topic(OURS, 5, id(5), 9), Verdict::Repeat);
     assert!(sequence.unusable(OURS, 10));
-    assert_eq!(sequence.hole(OURS), hole);
+    assert_eq!(sequence.gap(OURS), gap);
     for position in 6..=9 {
         assert_eq!(sequence.of_log(OURS, position, id(position)), Verdict::Next);
     }
-    assert_eq!((sequence.hole(OURS), offset(&sequence)), (None, Some(11)));
+    assert_eq!((sequence.gap(OURS), offset(&sequence)), (None, Some(11)));
     assert_eq!(sequence.of_topic(OURS, 10, id(10), 11), Verdict::Next);
 }
 
@@ -66,7 +66,7 @@ fn a_log_that_is_ahead_of_the_topic_makes_its_records_repeats() {
     let mut sequence = at(5, Some(5));
     assert_eq!(
         sequence.of_topic(OURS, 7, id(7), 6),
-        Verdict::Hole(Hole { after: 5, target: 7, last: 6 })
+        Verdict::Gap(Gap { after: 5, target: 7, last: 6 })
     );
     for position in 6..=20 {
         sequence.of_log(OURS, position, id(position));
@@ -99,7 +99,7 @@ fn a_record_beyond_the_end_of_the_log_holds_nothing_up() {
     let mut sequence = at(5, Some(5));
     assert_eq!(
         sequence.of_topic(OURS, i64::MAX, id(1), 5),
-        Verdict::Hole(Hole { after: 5, target: i64::MAX, last: 5 })
+        Verdict::Gap(Gap { after: 5, target: i64::MAX, last: 5 })
     );
     assert_eq!(
         sequence.of_topic(OURS, 6, id(6), 6),
@@ -109,7 +109,7 @@ fn a_record_beyond_the_end_of_the_log_holds_nothing_up() {
     assert_eq!(sequence.of_topic(OURS, 900, id(2), 7), Verdict::Skip);
     assert_eq!(sequence.log_ends(OURS), [5, 7], "two records are of no event");
     assert_eq!(
-        (sequence.hole(OURS), offset(&sequence)),
+        (sequence.gap(OURS), offset(&sequence)),
         (None, Some(8)),
         "a restart does not read them again"
     );
