@@ -11,6 +11,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::databases::{self, LOG, ServiceDatabase, VIEWS};
+use crate::secrets::Secrets;
 use crate::{Cluster, Settings};
 
 /// Maximum number of copies in use. Each takes about a dozen of the cluster's 100 connections.
@@ -25,6 +26,9 @@ const CLEAN_UP: &str = r#"
     rm -rf "$0"
 "#;
 
+/// Returns the passwords of a database's owner and of its service's role.
+type Passwords = fn(&Secrets) -> (&str, &str);
+
 /// A service's database in a cluster of its own, to be migrated once and then copied.
 ///
 /// The cluster ends with this process, even if the template is in a static and never dropped.
@@ -32,7 +36,7 @@ const CLEAN_UP: &str = r#"
 pub struct Template {
     cluster: Cluster,
     database: ServiceDatabase,
-    urls: fn(&Cluster, &str) -> Urls,
+    passwords: Passwords,
     permits: Arc<Semaphore>,
     copies: AtomicUsize,
     // Its standard input closes with this process.
@@ -66,12 +70,7 @@ impl Template {
     /// # Errors
     /// The cluster does not start.
     pub async fn log() -> anyhow::Result<Self> {
-        let urls = |cluster: &Cluster, database: &str| Urls {
-            owner: cluster.url(LOG.owner, &cluster.secrets.owner, database),
-            service: cluster.url(LOG.role, &cluster.secrets.command, database),
-            superuser: cluster.admin_url(database),
-        };
-        Self::start(LOG, urls).await
+        Self::start(LOG, |secrets| (&secrets.owner, &secrets.command)).await
     }
 
     /// Starts a cluster whose template is an empty database of views.
@@ -79,18 +78,10 @@ impl Template {
     /// # Errors
     /// The cluster does not start.
     pub async fn views() -> anyhow::Result<Self> {
-        let urls = |cluster: &Cluster, database: &str| Urls {
-            owner: cluster.url(VIEWS.owner, &cluster.secrets.projection_owner, database),
-            service: cluster.url(VIEWS.role, &cluster.secrets.projection, database),
-            superuser: cluster.admin_url(database),
-        };
-        Self::start(VIEWS, urls).await
+        Self::start(VIEWS, |secrets| (&secrets.projection_owner, &secrets.projection)).await
     }
 
-    async fn start(
-        database: ServiceDatabase,
-        urls: fn(&Cluster, &str) -> Urls,
-    ) -> anyhow::Result<Self> {
+    async fn start(database: ServiceDatabase, passwords: Passwords) -> anyhow::Result<Self> {
         let data_dir = std::env::temp_dir().join(format!("passbook-tests-{}", std::process::id()));
         let mut clean_up = Command::new("sh");
         clean_up.args(["-c", CLEAN_UP]).arg(&data_dir).stdin(Stdio::piped());
@@ -100,7 +91,7 @@ impl Template {
         Ok(Self {
             cluster,
             database,
-            urls,
+            passwords,
             permits: Arc::new(Semaphore::new(MOST_COPIES)),
             copies: AtomicUsize::new(0),
             _clean_up: clean_up,
@@ -109,7 +100,17 @@ impl Template {
 
     /// Returns the URLs of the template itself.
     pub fn urls(&self) -> Urls {
-        (self.urls)(&self.cluster, self.database.name)
+        self.urls_of(self.database.name)
+    }
+
+    fn urls_of(&self, name: &str) -> Urls {
+        let (cluster, ServiceDatabase { owner, role, .. }) = (&self.cluster, self.database);
+        let (of_owner, of_role) = (self.passwords)(&cluster.secrets);
+        Urls {
+            owner: cluster.url(owner, of_owner, name),
+            service: cluster.url(role, of_role, name),
+            superuser: cluster.admin_url(name),
+        }
     }
 
     /// Copies the template, to which no connection may be open. Waits while too many copies are in
@@ -127,7 +128,7 @@ impl Template {
         databases::run(&mut superuser, create).await?;
         databases::restrict(&mut superuser, &name, self.database).await?;
         superuser.close().await?;
-        let urls = (self.urls)(&self.cluster, &name);
+        let urls = self.urls_of(&name);
         Ok(Database { urls, name, maintenance_url, _permit: permit })
     }
 }

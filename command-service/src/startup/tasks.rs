@@ -1,6 +1,7 @@
 //! Wiring of the service's tasks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use passbook_shared::health::Health;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
@@ -69,7 +70,7 @@ impl Startup {
             connect: limited(&lane_config.connect, "passbook-relay"),
             store: self.store,
             standing: self.standing.clone(),
-            linger: std::time::Duration::from_millis(self.config.relay_linger_ms.into()),
+            linger: Duration::from_millis(self.config.relay_linger_ms.into()),
             health: self.health.clone(),
         };
         self.tasks.spawn("the relay", relay.run(from_lanes, self.shutdown.clone()));

@@ -113,9 +113,7 @@ impl Applier {
         loop {
             let full = self.is_full();
             // `select!` evaluates a disabled branch too, so the time needs some value.
-            let due = sleep_until(self.due().unwrap_or(self.started));
-            let is_due = self.due().is_some();
-            let look = self.next_look();
+            let (due, look, started) = (self.due(), self.next_look(), self.started);
             let has_stopped = !self.stopped.is_empty();
             tokio::select! {
                 // The order matters: available input fills the batch before the batch is applied.
@@ -133,8 +131,8 @@ impl Applier {
                     // The reader has ended.
                     None => return,
                 },
-                () = due, if is_due => self.apply().await,
-                () = sleep_until(look.unwrap_or(self.started)), if look.is_some() => self.look(),
+                () = sleep_until(due.unwrap_or(started)), if due.is_some() => self.apply().await,
+                () = sleep_until(look.unwrap_or(started)), if look.is_some() => self.look(),
             }
         }
     }

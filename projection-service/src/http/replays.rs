@@ -45,7 +45,7 @@ pub(super) struct Replays {
         AskProblems,
     ))]
 pub(super) async fn ask(
-    axum::extract::State(state): State<AppState>,
+    State(state): State<AppState>,
     Body(params): Body<ReplayRequest>,
 ) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<ReplayView>), Problem> {
     let mut connection = state.views.read(|pool| pool.acquire()).await?;
@@ -68,9 +68,7 @@ pub(super) async fn ask(
 /// Returns at most 100, newest first, including those that a reset of the consumer group started.
 #[utoipa::path(get, operation_id = "list_replays", path = "/admin/replays", tag = "operations",
     responses((status = 200, description = "The replays", body = Replays), Problems))]
-pub(super) async fn list(
-    axum::extract::State(state): State<AppState>,
-) -> Result<Json<Replays>, Problem> {
+pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Replays>, Problem> {
     let found = state.views.read(replays::newest).await?;
     Ok(Json(Replays { data: found.into_iter().map(ReplayView::of).collect() }))
 }
@@ -83,7 +81,7 @@ pub(super) async fn list(
     params(("replay_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = ReplayView), OneProblems))]
 pub(super) async fn get(
-    axum::extract::State(state): State<AppState>,
+    State(state): State<AppState>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<ReplayView>, Problem> {
     find(&state, id).await.map(Json)
@@ -100,7 +98,7 @@ pub(super) async fn get(
         (status = 202, description = "Cancelled, or about to be", body = ReplayView),
         OneProblems))]
 pub(super) async fn cancel(
-    axum::extract::State(state): State<AppState>,
+    State(state): State<AppState>,
     Path(id): Path<Uuid>,
 ) -> Result<(StatusCode, Json<ReplayView>), Problem> {
     state.views.read(|pool| replays::cancel(pool, id)).await?;
