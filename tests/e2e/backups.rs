@@ -62,6 +62,25 @@ async fn positions(views: &Client) -> anyhow::Result<Vec<i64>> {
     Ok(partitions.iter().filter_map(|partition| partition["position"].as_i64()).collect())
 }
 
+/// Waits until the log has confirmed the last event of every partition of the views.
+async fn confirmed(pair: &Pair) -> anyhow::Result<()> {
+    eventually("the log has confirmed the views", async || {
+        let views = &pair.environment.projection_database_url;
+        let mut connection = PgConnection::connect(views).await?;
+        let unconfirmed: i64 = sqlx::query_scalar(
+            "SELECT count(*)
+               FROM views_1.checkpoints
+               LEFT JOIN projection.confirmed USING (partition, position, event_id)
+              WHERE position > 0 AND confirmed_at IS NULL",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        ensure!(unconfirmed == 0, "{unconfirmed} partitions are not confirmed");
+        Ok(connection.close().await?)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn older_views_catch_up() -> anyhow::Result<()> {
     let mut pair = Pair::start(Environment::new("views_older").await?, 1).await?;
@@ -98,6 +117,8 @@ async fn newer_views_discard_nothing_until_an_operator_accepts_the_restore() -> 
     load.further(100).await?;
     let lost = load.stop().await?;
     pair.assert_consistent(&lost).await?;
+    // Only events that the log confirmed, which it does every second, are known as lost.
+    confirmed(&pair).await?;
     let before = positions(&views).await?;
 
     pair.commands[0].stop().await?;
