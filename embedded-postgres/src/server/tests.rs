@@ -74,8 +74,10 @@ async fn a_server_is_asked_to_end_by_a_fast_shutdown() {
     let parent = tempfile::tempdir().unwrap();
     let ready = parent.path().join("ready");
     let script = r#"trap 'exit 7' INT; : >"$0"; while :; do sleep 0.01; done"#;
-    let mut shell = tokio::process::Command::new("sh");
-    let child = shell.args(["-c", script]).arg(&ready).spawn().unwrap();
+    // A shell cannot trap a signal that it inherits as ignored, as in a background job.
+    let mut shell = tokio::process::Command::new("env");
+    shell.args(["--default-signal=INT", "sh", "-c", script]).arg(&ready);
+    let child = shell.spawn().unwrap();
     let mut server = Server { child, port: 1, log: parent.path().join("log"), log_start: 0 };
     while !ready.exists() {
         sleep(Duration::from_millis(1)).await;
