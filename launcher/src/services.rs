@@ -206,7 +206,7 @@ async fn projection(
     let mut config = projection_config(&given, settings.embedded)?;
     if settings.in_process_broker {
         // The broker answers a fetch only after the whole wait, even if records arrive earlier.
-        config.kafka.set_unless_given("fetch.wait.max.ms", "10");
+        config.kafka.set_unless_given("fetch.wait.max.ms", "20");
     }
     projection_service::start(config, shutdown.clone()).await
 }

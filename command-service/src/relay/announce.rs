@@ -27,7 +27,7 @@ pub(crate) async fn announce(
 ) -> Result<(), RelayError> {
     let mut producer = Producer::start(kafka, store, epoch)?;
     let announced = publish(&mut producer, connection, positions).await;
-    // Dropping the producer waits for its thread.
+    // Dropping the producer waits for its threads.
     let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
     announced
 }
@@ -42,10 +42,11 @@ async fn publish(
         // The positions before it were published by others.
         producer.start_at(*partition, position - 1, 0);
         for event in feed::after(connection, *partition, position - 1, 1).await? {
-            producer.publish(&event).await?;
+            producer.add(&event)?;
             published.push(event.position);
         }
     }
+    producer.send().await?;
     let sent = published.iter().map(|sent: &Position| (sent.partition, sent.number));
     producer.acknowledges(sent).await
 }

@@ -6,7 +6,7 @@
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -14,13 +14,14 @@ use passbook_shared::cloud_event;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
+use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use uuid::Uuid;
 
 use super::error::RelayError;
@@ -29,14 +30,19 @@ use crate::metrics;
 
 /// Maximum time without an acknowledgement while events are outstanding.
 const WATCHDOG: Duration = Duration::from_secs(10);
+/// Total size of the added records, in bytes, from which on they are sent without waiting for more.
+const FULL: usize = 1 << 20;
+/// Pause while librdkafka's queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Maximum time until Kafka must have acknowledged what is waited for.
 const FLUSH: Duration = Duration::from_secs(5);
 const FLUSH_PAUSE: Duration = Duration::from_millis(5);
 
-/// Acknowledgements of Kafka, shared with librdkafka's thread.
+/// Acknowledgements of Kafka.
 #[derive(Debug)]
 struct Deliveries {
+    /// Number of records that were acknowledged or failed.
+    handled: AtomicU64,
     /// Last acknowledged position, by partition.
     acknowledged: Vec<AtomicI64>,
     /// Offset after the last acknowledged record, by partition.
@@ -53,6 +59,7 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, position: usize) {
+        self.0.handled.fetch_add(1, Ordering::Relaxed);
         match result {
             Ok(record) => {
                 let partition = usize::try_from(record.partition()).ok();
@@ -75,16 +82,29 @@ impl ProducerContext for Context {
 }
 
 pub(super) struct Producer {
-    producer: ThreadedProducer<Context>,
+    /// Polled by [`Producer::check`]. A thread that polls would wake for each acknowledgement, and
+    /// rdkafka's own one spins for the last millisecond of each tenth of a second.
+    producer: BaseProducer<Context>,
     deliveries: Arc<Deliveries>,
     topic: String,
     store_id: Uuid,
     epoch: Epoch,
-    document: Vec<u8>,
+    /// Records to send, and their values one after another.
+    records: Vec<Record>,
+    values: Vec<u8>,
     /// Last position enqueued in librdkafka, by partition.
     sent: Vec<i64>,
     /// Sum of the acknowledged positions, and the time at which it last grew.
     progress: (i64, Instant),
+}
+
+/// Record that is not yet enqueued in librdkafka.
+struct Record {
+    position: Position,
+    account_id: Uuid,
+    recorded_at: Timestamp,
+    /// End of its value in `values`.
+    end: usize,
 }
 
 impl Producer {
@@ -95,6 +115,7 @@ impl Producer {
     ) -> Result<Self, RelayError> {
         let zeros = || store.partitions.all().map(|_| AtomicI64::new(0)).collect();
         let deliveries = Arc::new(Deliveries {
+            handled: AtomicU64::new(0),
             acknowledged: zeros(),
             ends: zeros(),
             failure: Mutex::new(None),
@@ -105,8 +126,8 @@ impl Producer {
             .set("acks", "all")
             // A message that times out would be dropped and leave a gap.
             .set("message.timeout.ms", "0")
-            // The session gathers the events. What it publishes at one moment goes out together.
-            .set("linger.ms", "0.5")
+            // The session gathers the events, and `send` enqueues them at one moment.
+            .set("linger.ms", "0")
             .set("batch.num.messages", "10000")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072")
@@ -117,7 +138,8 @@ impl Producer {
             topic: kafka.kafka_topic.clone(),
             store_id: store.store_id,
             epoch,
-            document: Vec::with_capacity(1024),
+            records: Vec::new(),
+            values: Vec::new(),
             sent: vec![0; store.partitions.get().into()],
             progress: (0, Instant::now()),
         })
@@ -143,32 +165,52 @@ impl Producer {
         self.deliveries.acknowledged[partition.index()].load(Ordering::Acquire)
     }
 
-    /// Enqueues an event in librdkafka; waits while the queue is full.
-    pub(super) async fn publish(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
-        self.document.clear();
-        cloud_event::encode(event, self.store_id, self.epoch, &mut self.document)?;
-        let mut key = [0; 36];
-        let key: &str = event.account_id.hyphenated().encode_lower(&mut key);
-        let position = usize::try_from(event.position.number).unwrap_or_default();
-        let now = Timestamp::now();
-        let mut record = BaseRecord::with_opaque_to(&self.topic, position)
-            .partition(event.position.partition.into())
-            .timestamp(topic_record::timestamp(event.recorded_at, now))
-            .headers(topic_record::headers(now))
-            .key(key)
-            .payload(&self.document);
-        loop {
-            record = match self.producer.send(record) {
-                Ok(()) => break,
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    refused
-                }
-                Err((error, _)) => return Err(error.into()),
-            };
-            Self::check_progress(&self.deliveries, &self.sent, &mut self.progress)?;
-            tokio::time::sleep(FULL_PAUSE).await;
+    /// Adds an event to the records that [`Producer::send`] sends.
+    pub(super) fn add(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
+        cloud_event::encode(event, self.store_id, self.epoch, &mut self.values)?;
+        let RecordedEvent { position, account_id, recorded_at, .. } = *event;
+        self.records.push(Record { position, account_id, recorded_at, end: self.values.len() });
+        Ok(())
+    }
+
+    /// Returns true if the added records are large enough for requests of their own.
+    pub(super) fn is_full(&self) -> bool {
+        self.values.len() >= FULL
+    }
+
+    /// Enqueues the added records in librdkafka; waits while the queue is full. Its thread sends
+    /// what it finds, so that records that are enqueued one right after another go out together.
+    pub(super) async fn send(&mut self) -> Result<(), RelayError> {
+        // No record may follow one that Kafka has refused.
+        self.check()?;
+        let published_at = Timestamp::now();
+        let mut start = 0;
+        for Record { position, account_id, recorded_at, end } in self.records.drain(..) {
+            let mut key = [0; 36];
+            let key: &str = account_id.hyphenated().encode_lower(&mut key);
+            let opaque = usize::try_from(position.number).unwrap_or_default();
+            let mut record = BaseRecord::with_opaque_to(&self.topic, opaque)
+                .partition(position.partition.into())
+                .timestamp(topic_record::timestamp(recorded_at, published_at))
+                .headers(topic_record::headers(published_at))
+                .key(key)
+                .payload(&self.values[start..end]);
+            loop {
+                record = match self.producer.send(record) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
+                        refused
+                    }
+                    Err((error, _)) => return Err(error.into()),
+                };
+                let (producer, deliveries) = (&self.producer, &self.deliveries);
+                Self::check_progress(producer, deliveries, &self.sent, &mut self.progress)?;
+                tokio::time::sleep(FULL_PAUSE).await;
+            }
+            self.sent[position.partition.index()] = position.number;
+            start = end;
         }
-        self.sent[event.position.partition.index()] = event.position.number;
+        self.values.clear();
         Ok(())
     }
 
@@ -190,14 +232,21 @@ impl Producer {
 
     /// Checks the deliveries since the last call.
     pub(super) fn check(&mut self) -> Result<(), RelayError> {
-        Self::check_progress(&self.deliveries, &self.sent, &mut self.progress)
+        Self::check_progress(&self.producer, &self.deliveries, &self.sent, &mut self.progress)
     }
 
     fn check_progress(
+        producer: &BaseProducer<Context>,
         deliveries: &Deliveries,
         sent: &[i64],
         progress: &mut (i64, Instant),
     ) -> Result<(), RelayError> {
+        let mut handled = None;
+        // A call handles one event of librdkafka, which has the results of a request.
+        while handled != Some(deliveries.handled.load(Ordering::Relaxed)) {
+            handled = Some(deliveries.handled.load(Ordering::Relaxed));
+            producer.poll(Duration::ZERO);
+        }
         if let Some(error) = deliveries.failure.lock().take() {
             return Err(error.into());
         }

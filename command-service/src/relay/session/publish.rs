@@ -25,33 +25,34 @@ impl Session<'_> {
                 self.catch_up().await?;
             }
             self.publish(&events).await?;
+            if self.producer.is_full() {
+                self.producer.send().await?;
+            }
         }
-        Ok(())
+        self.producer.send().await
     }
 
     /// Publishes events, and first the ones between them and the last published event.
     async fn publish(&mut self, events: &[Arc<RecordedEvent>]) -> Result<(), RelayError> {
-        // No record may follow one that Kafka has refused.
-        self.producer.check()?;
         for event in events {
             let partition = event.position.partition;
             let Some(sent) = self.sent.get(&partition).copied() else { continue };
             if event.position.number > sent.position + 1 {
                 self.read_up_to(partition, event.position.number - 1).await?;
             }
-            self.publish_next(event).await?;
+            self.publish_next(event)?;
         }
         Ok(())
     }
 
-    /// Publishes an event if it is the next one of its partition.
-    async fn publish_next(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
+    /// Gives an event to the producer if it is the next one of its partition.
+    fn publish_next(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
         let partition = event.position.partition;
         if let Some(sent) =
             self.sent.get_mut(&partition).filter(|sent| sent.position + 1 == event.position.number)
         {
             *sent = Published { position: event.position.number, event_id: Some(event.event_id) };
-            self.producer.publish(event).await?;
+            self.producer.add(event)?;
         }
         Ok(())
     }
@@ -122,8 +123,9 @@ impl Session<'_> {
                 if event.position.number != self.sent[&partition].position + 1 {
                     break;
                 }
-                self.publish_next(&event).await?;
+                self.publish_next(&event)?;
             }
+            self.producer.send().await?;
             // Without progress the loop would never end.
             if self.sent.get(&partition) == Some(&sent) {
                 return Err(RelayError::Gap { partition, position: sent.position + 1 });
