@@ -89,7 +89,7 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// Minimum time between two publications to Kafka, in milliseconds. An event after a pause is
     /// published at once; under load, this pause makes batches.
-    #[arg(long, env, default_value_t = 4)]
+    #[arg(long, env, default_value_t = 2)]
     pub relay_linger_ms: u32,
     /// Refuses changes without an Idempotency-Key.
     #[arg(long, env, action = ArgAction::SetTrue, value_parser = BoolishValueParser::new())]
@@ -118,7 +118,7 @@ pub struct Config {
         value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub store_patience_ms: u64,
     /// Number of events of an account between two snapshots.
-    #[arg(long, env, default_value_t = 500,
+    #[arg(long, env, default_value_t = 200,
         value_parser = clap::value_parser!(i64).range(10..=1_000_000))]
     pub snapshot_every: i64,
     /// Secret that authenticates snapshots, at least 32 characters, the same for all instances.

@@ -100,7 +100,7 @@ pub struct Config {
     pub apply_batch: u32,
     /// Minimum time between the starts of two transactions, in milliseconds, unless a full batch is
     /// waiting. A single event is applied at once; under load this pause makes batches.
-    #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    #[arg(long, env, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub apply_pace_ms: u64,
     /// Maximum share of a partition's recent events that may be quarantined, in percent. If more
     /// fail, and at least 50, the partition stops and readiness reports the reason. 100 disables
