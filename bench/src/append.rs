@@ -60,7 +60,7 @@ async fn size(pool: &PgPool) -> anyhow::Result<Value> {
 
 const LONG: usize = 100_000;
 /// Events after the newest snapshot: half the distance of two snapshots.
-const SINCE_SNAPSHOT: usize = 250;
+const SINCE_SNAPSHOT: usize = 100;
 const SHORT: usize = 10;
 
 /// Compares the first command after a start on an account of 100,000 events with one of 10.
