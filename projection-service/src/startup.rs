@@ -144,7 +144,8 @@ impl Consumption {
         // Readiness stops naming Postgres only once queries have a pool.
         views.open(&database, config.projection_connections);
         health.ok("postgres");
-        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        // One more than processors: a partition waits for Postgres while another is decoded.
+        let at_once = 1 + std::thread::available_parallelism().map_or(1, usize::from);
         let deps = ReplayDeps {
             kafka: config.kafka.clone(),
             database: database.clone(),

@@ -16,7 +16,7 @@ use crate::consumer::record::Record;
 use crate::metrics;
 
 /// Maximum number of events in a transaction.
-const BATCH: usize = 20_000;
+const BATCH: usize = 50_000;
 
 /// Applies the events of a partition up to a position.
 pub(crate) struct PartitionLoader<'a> {
