@@ -94,7 +94,7 @@ fn code(error: &sqlx::Error) -> Option<String> {
 }
 
 /// Returns true if a table or schema of the statement does not exist.
-pub(crate) fn is_missing(error: &sqlx::Error) -> bool {
+pub fn is_missing(error: &sqlx::Error) -> bool {
     has_code(error, &["42P01", "3F000"])
 }
 

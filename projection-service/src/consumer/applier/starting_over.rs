@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use passbook_shared::store_error::{
-    is_connection_lost, is_unavailable, reason, violated_constraint,
+    is_connection_lost, is_missing, is_unavailable, reason, violated_constraint,
 };
 
 use super::Applier;
@@ -24,7 +24,11 @@ impl Applier {
             first.saturating_mul(2_u32.saturating_pow(self.failures.min(8))).min(longest);
         self.failures += 1;
         match error {
-            WriteError::Store(error) if violated_constraint(&error) == Some(OUTRUN) => {
+            // Also after a switch whose former generation has been dropped since the last batch.
+            WriteError::Store(error)
+                if violated_constraint(&error) == Some(OUTRUN)
+                    || self.failures == 1 && is_missing(&error) =>
+            {
                 tracing::info!(
                     "another writer changed the views: starting over from the checkpoints"
                 );
