@@ -3,6 +3,7 @@
 mod accounts;
 mod append;
 mod compare;
+mod copy;
 mod http;
 mod library;
 mod load;
@@ -23,6 +24,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use embedded_postgres::ClusterOptions;
 use passbook_shared::partition::PartitionCount;
+use passbook_shared::shutdown::on_signal;
 use report::Report;
 use servers::Servers;
 
@@ -95,8 +97,8 @@ enum Name {
     Relay,
     /// Replay of 1,000,000 events of the topic into empty views (runs `relay`)
     Replay,
-    /// Rebuild of the same views as a new generation: alone, and during 1,000 commands a second
-    /// (runs `replay`)
+    /// Rebuild of the same views as a new generation: alone, and during 1,000 commands a second;
+    /// and the limit that Postgres sets, by COPY of the same rows (runs `replay`)
     Rebuild,
     /// Comparison of the same views with the log (runs `replay`)
     Verify,
@@ -112,11 +114,20 @@ pub(crate) struct Load {
 /// Runs the benchmarks, or compares two builds.
 ///
 /// # Errors
-/// A part does not start, a command fails, or the views differ from the log.
+/// A part does not start, a command fails, the views differ from the log, or SIGINT or SIGTERM
+/// interrupts.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    match options.action {
-        Some(Action::Compare(options)) => compare::compare(&options).await,
-        None => measure(options.measuring).await,
+    let interrupted = on_signal()?;
+    let run = async {
+        match options.action {
+            Some(Action::Compare(options)) => compare::compare(&options).await,
+            None => measure(options.measuring).await,
+        }
+    };
+    // Dropping the run ends its services and servers.
+    tokio::select! {
+        result = run => result,
+        () = interrupted.cancelled() => anyhow::bail!("interrupted"),
     }
 }
 

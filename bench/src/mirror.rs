@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::Name;
 use crate::http::latency;
 use crate::library::Library;
 use crate::load::Connection;
 use crate::processes::Process;
 use crate::report::{Report, rounded};
 use crate::servers::{Environment, Servers};
-use crate::verify;
+use crate::{Name, copy, verify};
 
 /// Timeout of the relay.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -58,7 +57,9 @@ pub(crate) async fn mirror(
         report.line("replay", Some(&value));
         report.put("replay", value);
         if names.contains(&Name::Rebuild) {
-            let value = rebuild(&command, &projection, &accounts, time).await?;
+            let mut value = rebuild(&command, &projection, &accounts, time).await?;
+            let limit = copy::limit(&environment.projection_database_url).await?;
+            value["limit_per_second"] = per_second(events, limit);
             report.line("rebuild", Some(&value));
             report.put("rebuild", value);
         }

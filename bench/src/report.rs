@@ -1,5 +1,7 @@
 //! Figures: one line each as they arrive, and all of them as JSON.
 
+use std::io::Write as _;
+
 use serde_json::{Map, Value};
 
 /// Figures by the name of the benchmark.
@@ -22,12 +24,12 @@ impl Report {
     }
 
     /// Prints one row of the table.
-    #[expect(clippy::print_stdout, reason = "the table is the output of the benchmark")]
     pub(crate) fn line(&self, name: &str, row: Option<&Value>) {
         let Some(Value::Object(row)) = row else { return };
         let cells: Vec<String> =
             row.iter().map(|(name, value)| format!("{name} {}", shown(value))).collect();
-        println!("{name:24} {}", cells.join("   "));
+        // A reader that left early, such as `head`, must not end the measurements.
+        let _ = writeln!(std::io::stdout(), "{name:24} {}", cells.join("   "));
     }
 }
 
