@@ -15,9 +15,12 @@ use crate::outcome::CommandError;
 
 /// Number of submissions from which on a lane appends while another one does. Waiting with fewer is
 /// worth a tenth of the throughput of 64 clients over HTTP.
-const MANY: usize = 24;
+pub(super) const MANY: usize = 24;
 /// Maximum time that fewer submissions wait.
 const LONGEST_GATHERING: Duration = Duration::from_millis(5);
+
+/// Time after an answer in which its sender is likely to send the next command.
+const RETURN: Duration = Duration::from_micros(100);
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -34,14 +37,18 @@ impl Lane {
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let most = self.worker.config.max_batch;
         let mut waiting = Vec::with_capacity(most);
+        let (mut answered, mut at) = (0, Instant::now());
         while self.queue.recv_many(&mut waiting, most).await > 0 {
+            self.wait_for_return(&mut waiting, answered, at).await;
             // Held until the batch is answered.
             let _turn = self.gather(&mut waiting).await;
             metrics::lane_queue(&self.name, self.queue.len());
             // Nothing of these is done yet: a sender that has gone away needs no service.
             waiting.retain(|submission| !submission.is_abandoned());
             waiting.iter().for_each(Submission::taken);
+            answered = waiting.len();
             self.work(&mut waiting).await;
+            at = Instant::now();
             if self.worker.connection.is_down {
                 // They would wait for the same Postgres, one patience after another.
                 while let Ok(submission) = self.queue.try_recv() {
@@ -50,6 +57,26 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Waits briefly for the senders that got their answers at `at`, so that they share a commit
+    /// with those that sent meanwhile. Otherwise the two groups would alternate.
+    async fn wait_for_return(
+        &mut self,
+        waiting: &mut Vec<Submission>,
+        answered: usize,
+        at: Instant,
+    ) {
+        while waiting.len() < answered.min(MANY) && at.elapsed() < RETURN {
+            // Not a timer, which would take at least a millisecond.
+            tokio::task::yield_now().await;
+            let most = self.worker.config.max_batch;
+            while waiting.len() < most
+                && let Ok(submission) = self.queue.try_recv()
+            {
+                waiting.push(submission);
+            }
+        }
     }
 
     /// Lets a few submissions wait while another lane appends, so that more join them: two small

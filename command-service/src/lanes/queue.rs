@@ -68,7 +68,12 @@ impl Queue {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.room.available_permits() >= self.size as usize
+        self.taken() == 0
+    }
+
+    /// Number of commands that wait or are being worked on.
+    pub(super) fn taken(&self) -> usize {
+        (self.size as usize).saturating_sub(self.room.available_permits())
     }
 
     /// Sends commands once there is room for them. Commands that need more than all of the room
