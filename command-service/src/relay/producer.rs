@@ -230,6 +230,14 @@ impl Producer {
         Ok(())
     }
 
+    /// Returns true while Kafka has not acknowledged all records. The next ones are better gathered
+    /// meanwhile: librdkafka sends one request per partition and five at a time, and its thread
+    /// spins while more wait.
+    pub(super) fn is_busy(&mut self) -> Result<bool, RelayError> {
+        self.check()?;
+        Ok(self.progress.0 < self.sent.iter().sum())
+    }
+
     /// Checks the deliveries since the last call.
     pub(super) fn check(&mut self) -> Result<(), RelayError> {
         Self::check_progress(&self.producer, &self.deliveries, &self.sent, &mut self.progress)

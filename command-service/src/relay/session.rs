@@ -24,6 +24,8 @@ use crate::log::append::Appended;
 const POLL: Duration = Duration::from_millis(25);
 /// Longest interval of reading them: each poll that finds the log unchanged doubles the interval.
 const IDLE_POLL: Duration = Duration::from_millis(200);
+/// Pause before another attempt to publish while Kafka handles the previous publication.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// Maximum number of batches that the session gathers before it publishes them.
 const MOST_GATHERED: usize = 256;
 /// Interval of checks of the log. Each check also tries to take over the partitions of relays that
@@ -117,8 +119,12 @@ impl<'a> Session<'a> {
                     }
                 },
                 () = sleep_until(due), if !gathered.is_empty() => {
-                    due = Instant::now() + self.relay.linger;
-                    self.take(&mut gathered).await?;
+                    if self.producer.is_busy()? {
+                        due = Instant::now() + BUSY_PAUSE;
+                    } else {
+                        due = Instant::now() + self.relay.linger;
+                        self.take(&mut gathered).await?;
+                    }
                 }
                 () = sleep_until(poll_at) => {
                     let has_grown = self.catch_up().await?;
