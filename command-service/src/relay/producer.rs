@@ -2,14 +2,14 @@
 //! partitions. It has no message timeout, because dropped messages would leave gaps. A failed
 //! delivery, or none for some time, ends the session.
 
+mod deliveries;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use passbook_shared::cloud_event;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
@@ -18,15 +18,14 @@ use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
-use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord};
 use uuid::Uuid;
 
 use super::error::RelayError;
 use crate::log::store::Store;
 use crate::metrics;
+use deliveries::{Context, Deliveries};
 
 /// Maximum time without an acknowledgement while events are outstanding.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -37,49 +36,6 @@ const FULL_PAUSE: Duration = Duration::from_millis(2);
 /// Maximum time until Kafka must have acknowledged what is waited for.
 const FLUSH: Duration = Duration::from_secs(5);
 const FLUSH_PAUSE: Duration = Duration::from_millis(5);
-
-/// Acknowledgements of Kafka.
-#[derive(Debug)]
-struct Deliveries {
-    /// Number of records that were acknowledged or failed.
-    handled: AtomicU64,
-    /// Last acknowledged position, by partition.
-    acknowledged: Vec<AtomicI64>,
-    /// Offset after the last acknowledged record, by partition.
-    ends: Vec<AtomicI64>,
-    failure: Mutex<Option<KafkaError>>,
-}
-
-#[derive(Debug, Clone)]
-struct Context(Arc<Deliveries>);
-
-impl ClientContext for Context {}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, position: usize) {
-        self.0.handled.fetch_add(1, Ordering::Relaxed);
-        match result {
-            Ok(record) => {
-                let partition = usize::try_from(record.partition()).ok();
-                if let Some(acknowledged) = partition.and_then(|p| self.0.acknowledged.get(p)) {
-                    acknowledged
-                        .store(i64::try_from(position).unwrap_or_default(), Ordering::Release);
-                }
-                // Deliveries of one partition arrive in order, but the first value comes from the
-                // topic's tail.
-                if let Some(end) = partition.and_then(|p| self.0.ends.get(p)) {
-                    end.fetch_max(record.offset() + 1, Ordering::Release);
-                }
-            }
-            Err((error, _)) => {
-                let mut failure = self.0.failure.lock();
-                failure.get_or_insert_with(|| error.clone());
-            }
-        }
-    }
-}
 
 pub(super) struct Producer {
     /// Polled by [`Producer::check`]. A thread that polls would wake for each acknowledgement, and
@@ -113,13 +69,7 @@ impl Producer {
         store: Store,
         epoch: Epoch,
     ) -> Result<Self, RelayError> {
-        let zeros = || store.partitions.all().map(|_| AtomicI64::new(0)).collect();
-        let deliveries = Arc::new(Deliveries {
-            handled: AtomicU64::new(0),
-            acknowledged: zeros(),
-            ends: zeros(),
-            failure: Mutex::new(None),
-        });
+        let deliveries = Arc::new(Deliveries::new(store.partitions));
         let producer = kafka
             .client("passbook-relay")
             .set("enable.idempotence", "true")
@@ -249,18 +199,11 @@ impl Producer {
         sent: &[i64],
         progress: &mut (i64, Instant),
     ) -> Result<(), RelayError> {
-        let mut handled = None;
-        // A call handles one event of librdkafka, which has the results of a request.
-        while handled != Some(deliveries.handled.load(Ordering::Relaxed)) {
-            handled = Some(deliveries.handled.load(Ordering::Relaxed));
-            producer.poll(Duration::ZERO);
-        }
+        deliveries.poll(producer);
         if let Some(error) = deliveries.failure.lock().take() {
             return Err(error.into());
         }
-        let acknowledged: i64 =
-            deliveries.acknowledged.iter().map(|position| position.load(Ordering::Acquire)).sum();
-        let now = Instant::now();
+        let (acknowledged, now) = (deliveries.total(), Instant::now());
         if acknowledged != progress.0 {
             metrics::published((acknowledged - progress.0).unsigned_abs());
             *progress = (acknowledged, now);
