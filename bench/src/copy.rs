@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use axum::body::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::time::Instant;
 
 /// Number of connections that copy at the same time: one for each processor of a small machine.
@@ -22,52 +22,67 @@ pub(crate) async fn limit(database_url: &str) -> anyhow::Result<Duration> {
         .await?;
     let live = format!("views_{live}");
     run(&mut connection, "CREATE SCHEMA copied").await?;
-    let (mut rows, mut indexes) = (Vec::new(), Vec::new());
+    let (mut parts, mut indexes) = (Vec::new(), Vec::new());
     for table in TABLES {
-        run(
-            &mut connection,
-            &format!("CREATE TABLE copied.{table} (LIKE {live}.{table} INCLUDING STORAGE)"),
-        )
-        .await?;
+        let copied = format!("CREATE TABLE copied.{table} (LIKE {live}.{table} INCLUDING STORAGE)");
+        run(&mut connection, &copied).await?;
         for part in 0..CONNECTIONS {
-            let sql = format!(
-                "COPY (SELECT * FROM {live}.{table} \
-                 WHERE uuid_hash(account_id) & {mask} = {part}) TO STDOUT (FORMAT binary)",
-                mask = CONNECTIONS - 1
-            );
-            let copied: Vec<Bytes> = connection.copy_out_raw(&sql).await?.try_collect().await?;
-            rows.push((table, copied));
+            parts.push((table, unload(&mut connection, &live, table, part).await?));
         }
-        let defined = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename = $2";
-        let defined =
-            sqlx::query(defined).bind(&live).bind(table).fetch_all(&mut connection).await?;
-        for index in defined {
-            let index: String = index.try_get(0)?;
-            let on_copy = index.replace(&format!(" ON {live}."), " ON copied.");
-            ensure!(on_copy != index, "an index of another table: {index}");
-            indexes.push(on_copy);
-        }
+        indexes.extend(indexes_of_copy(&mut connection, &live, table).await?);
     }
     let started = Instant::now();
-    let copies = futures_util::stream::iter(rows)
-        .map(async |(table, rows)| {
-            let mut connection = PgConnection::connect(database_url).await?;
-            let sql = format!("COPY copied.{table} FROM STDIN (FORMAT binary)");
-            let mut copy = connection.copy_in_raw(&sql).await?;
-            for chunk in rows {
-                copy.send(chunk).await?;
-            }
-            copy.finish().await?;
-            anyhow::Ok(())
-        })
-        .buffer_unordered(CONNECTIONS);
-    copies.try_collect::<()>().await?;
+    let loads = parts.into_iter().map(|(table, rows)| load(database_url, table, rows));
+    futures_util::stream::iter(loads).buffer_unordered(CONNECTIONS).try_collect::<()>().await?;
     for index in indexes {
         run(&mut connection, &index).await?;
     }
     let took = started.elapsed();
     run(&mut connection, "DROP SCHEMA copied CASCADE").await?;
     Ok(took)
+}
+
+/// Returns one of `CONNECTIONS` parts of a table, in the binary format of COPY.
+async fn unload(
+    connection: &mut PgConnection,
+    live: &str,
+    table: &str,
+    part: usize,
+) -> sqlx::Result<Vec<Bytes>> {
+    let mask = CONNECTIONS - 1;
+    let sql = format!(
+        "COPY (SELECT * FROM {live}.{table} WHERE uuid_hash(account_id) & {mask} = {part}) \
+         TO STDOUT (FORMAT binary)"
+    );
+    connection.copy_out_raw(&sql).await?.try_collect().await
+}
+
+async fn load(database_url: &str, table: &str, rows: Vec<Bytes>) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(database_url).await?;
+    let sql = format!("COPY copied.{table} FROM STDIN (FORMAT binary)");
+    let mut copy = connection.copy_in_raw(&sql).await?;
+    for chunk in rows {
+        copy.send(chunk).await?;
+    }
+    copy.finish().await?;
+    Ok(connection.close().await?)
+}
+
+/// Returns the statements that create a table's indexes on its copy.
+async fn indexes_of_copy(
+    connection: &mut PgConnection,
+    live: &str,
+    table: &str,
+) -> anyhow::Result<Vec<String>> {
+    let sql = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 AND tablename = $2";
+    let defined: Vec<String> =
+        sqlx::query_scalar(sql).bind(live).bind(table).fetch_all(connection).await?;
+    let on_copy = |index: String| {
+        let on_copy = index.replace(&format!(" ON {live}."), " ON copied.");
+        ensure!(on_copy != index, "an index of another table: {index}");
+        Ok(on_copy)
+    };
+    defined.into_iter().map(on_copy).collect()
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> sqlx::Result<()> {

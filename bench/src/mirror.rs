@@ -57,9 +57,7 @@ pub(crate) async fn mirror(
         report.line("replay", Some(&value));
         report.put("replay", value);
         if names.contains(&Name::Rebuild) {
-            let mut value = rebuild(&command, &projection, &accounts, time).await?;
-            let limit = copy::limit(&environment.projection_database_url).await?;
-            value["limit_per_second"] = per_second(events, limit);
+            let value = rebuild(&environment, &command, &projection, &accounts, time).await?;
             report.line("rebuild", Some(&value));
             report.put("rebuild", value);
         }
@@ -80,8 +78,10 @@ pub(crate) async fn mirror(
     Ok(verified)
 }
 
-/// Measures a rebuild alone, and another one under load with its effect on the latency of views.
+/// Measures a rebuild alone, another one under load with its effect on the latency of views, and
+/// the limit that Postgres sets.
 async fn rebuild(
+    environment: &Environment,
     command: &Process,
     projection: &Process,
     accounts: &Arc<[Uuid]>,
@@ -91,10 +91,12 @@ async fn rebuild(
     let load = latency(command.addr, projection.addr, accounts, time + alone, LIVE_LOAD);
     let (under_load, load) = tokio::join!(full_replay(projection), load);
     let ((_, under_load), load) = (under_load?, load?);
+    let limit = copy::limit(&environment.projection_database_url).await?;
     Ok(json!({
         "events": events,
         "events_per_second": per_second(events, alone),
-        "beside_load_per_second": per_second(events, under_load),
+        "limit_per_second": per_second(events, limit),
+        "during_load_per_second": per_second(events, under_load),
         "load_per_second": load["per_second"],
         "view_p50_ms": load["p50_ms"],
         "view_p99_ms": load["p99_ms"],
