@@ -124,9 +124,28 @@ async fn a_time_is_found_in_a_topic_that_was_filled_again() -> anyhow::Result<()
     lose_topic(&mut pair).await?;
     more(&pair, 20).await?;
     pair.assert_consistent(&[]).await?;
+    filled_and_read(&pair).await?;
     let topic = pair.environment.topic.clone();
     let options = ["--reset-offsets", "--execute", "--topic", &topic, "--to-datetime", &middle];
     reset(&mut pair, &options, Effect::Rewind).await
+}
+
+/// Waits until the topic has all events and the projection has read them. The views may have been
+/// complete before, from the log.
+async fn filled_and_read(pair: &Pair) -> anyhow::Result<()> {
+    let views = pair.projection()?;
+    eventually("the topic is filled again and read", async || {
+        let state = views.json("/admin/projection").await?;
+        let partitions = state["partitions"].as_array().context("no partitions")?;
+        let is_read = |partition: &serde_json::Value| {
+            let offset = partition["offset"].as_i64();
+            offset == partition["end_offset"].as_i64()
+                && offset.unwrap_or(0) >= partition["position"].as_i64().unwrap_or(0)
+        };
+        ensure!(partitions.iter().all(is_read), "{state}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
