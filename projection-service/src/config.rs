@@ -98,9 +98,10 @@ pub struct Config {
         value_parser = clap::value_parser!(u32).range(1..=50_000)
     )]
     pub apply_batch: u32,
-    /// Minimum time between the starts of two transactions, in milliseconds, unless a full batch is
-    /// waiting. A single event is applied at once; under load this pause makes batches.
-    #[arg(long, env, default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    /// Longest time between the starts of two transactions, in milliseconds, unless a full batch
+    /// is waiting. Below 12,000 events per second the time is half of it; from 24,000 on, all of
+    /// it. A single event is applied at once.
+    #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=1000))]
     pub apply_pace_ms: u64,
     /// Maximum share of a partition's recent events that may be quarantined, in percent. If more
     /// fail, and at least 50, the partition stops and readiness reports the reason. 100 disables

@@ -40,6 +40,8 @@ pub mod fault;
 pub mod health;
 /// HTTP server, extractors, problems and API documentation.
 pub mod http;
+/// Pauses between batches that follow the rate of events.
+pub mod pace;
 /// Process from its runtime to its exit code.
 pub mod process;
 /// Migration, check and grants of a database schema.

@@ -23,7 +23,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert!(cli.action.is_none());
     let config = cli.config;
     assert_eq!(config.command_addr.to_string(), "127.0.0.1:8080");
-    assert_eq!((config.relay_linger_ms, config.require_idempotency_key), (2, false));
+    assert_eq!((config.relay_linger_ms, config.require_idempotency_key), (4, false));
     assert_eq!((config.lanes, config.lane_queue, config.lane_batch), (2, 4_096, 1_024));
     assert_eq!((config.lane_cache_mib, config.snapshot_every), (64, 200));
     assert_eq!((config.max_open_holds, config.read_connections), (10_000, 4));

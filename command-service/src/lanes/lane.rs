@@ -20,7 +20,7 @@ pub(super) const MANY: usize = 24;
 const LONGEST_GATHERING: Duration = Duration::from_millis(5);
 
 /// Time after an answer in which its sender is likely to send the next command.
-const RETURN: Duration = Duration::from_micros(100);
+const RETURN: Duration = Duration::from_micros(40);
 
 #[derive(Debug)]
 pub(super) struct Lane {

@@ -7,6 +7,7 @@ mod publish;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use passbook_shared::pace::Pace;
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 use tokio::sync::mpsc;
@@ -105,7 +106,8 @@ impl<'a> Session<'a> {
         // Batches that await publication, and the time of the next one. An event after a pause is
         // published at once. Under load the events of some milliseconds go out together: a request
         // for each partition costs Kafka more than its records.
-        let (mut gathered, mut due) = (Vec::new(), Instant::now());
+        let (mut gathered, mut due) = (Vec::<Appended>::new(), Instant::now());
+        let mut pace = Pace::new(self.relay.linger);
         loop {
             tokio::select! {
                 // Events from the lanes come first, because a delay would make the relay read them
@@ -122,7 +124,7 @@ impl<'a> Session<'a> {
                     if self.producer.is_busy()? {
                         due = Instant::now() + BUSY_PAUSE;
                     } else {
-                        due = Instant::now() + self.relay.linger;
+                        due = pace.start(gathered.iter().map(|batch| batch.events.len()).sum());
                         self.take(&mut gathered).await?;
                     }
                 }

@@ -1,13 +1,14 @@
 //! Task that orders records, fills gaps from the log and applies events in batches.
 //!
-//! A single record is applied at once. Under load, successive transactions start at least
-//! `Pace::least` apart, and each applies all events accepted before it starts.
+//! A single record is applied at once. Under load, a [`Pace`] separates the starts of transactions,
+//! and each applies all events accepted before it starts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use passbook_shared::health::Health;
+use passbook_shared::pace::Pace;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
@@ -32,21 +33,16 @@ mod receiving;
 mod starting_over;
 mod stopping;
 
-/// Limits of a batch.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// Maximum number of events in a transaction.
-    max_batch: usize,
-    /// Minimum time between the starts of two transactions.
-    least: Duration,
-}
-
 /// Minimum time between transactions that store only offsets, after repeated records.
 const OFFSETS_PACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(super) struct Applier {
+    /// Maximum number of events in a transaction.
+    max_batch: usize,
     pace: Pace,
+    /// Earliest start of the next transaction, unless a full batch is waiting.
+    next_at: Instant,
     writer: Writer,
     messages: mpsc::Receiver<Message>,
     handoff: Arc<Handoff>,
@@ -85,7 +81,9 @@ impl Applier {
     ) -> Self {
         let quarantine = consumer.quarantine.clone();
         Self {
-            pace: Pace { max_batch: consumer.max_batch, least: consumer.pace },
+            max_batch: consumer.max_batch,
+            pace: Pace::new(consumer.pace),
+            next_at: Instant::now(),
             writer: Writer::new(consumer.database.clone(), consumer.limit),
             messages,
             handoff,
@@ -138,7 +136,7 @@ impl Applier {
     }
 
     fn is_full(&self) -> bool {
-        self.intake.is_full(self.pace.max_batch)
+        self.intake.is_full(self.max_batch)
     }
 
     /// Returns the start of the next transaction, if there is anything to write.
@@ -147,7 +145,7 @@ impl Applier {
             // This time has passed, so a full batch is due at once.
             Some(self.started)
         } else if !self.intake.is_empty() {
-            Some(self.started + self.pace.least)
+            Some(self.next_at)
         } else {
             self.intake.sequence().has_moved().then(|| self.started + OFFSETS_PACE)
         }
@@ -164,6 +162,7 @@ impl Applier {
             return;
         }
         self.started = Instant::now();
+        self.next_at = self.pace.start(self.intake.pending().len());
         match self.writer.write(&mut self.intake).await {
             Ok(written) => {
                 metrics::applied(written.events, self.started.elapsed());
