@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::Name;
 
@@ -59,18 +61,33 @@ pub(crate) async fn compare(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A benchmark that ends its services and servers when the comparison is interrupted.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // A child that has ended has no id.
+        if let Some(id) = self.0.id() {
+            let _ = kill(Pid::from_raw(id.cast_signed()), Signal::SIGTERM);
+        }
+    }
+}
+
 /// Runs the benchmarks of a build.
 async fn run(program: &Path, options: &Options, file: &Path) -> anyhow::Result<Figures> {
     let names = options.names.iter().filter_map(clap::ValueEnum::to_possible_value);
-    let status = Command::new(program)
-        .arg("bench")
-        .args(names.map(|name| name.get_name().to_owned()))
-        .args(&options.options)
-        .arg("--json")
-        .arg(file)
-        .status()
-        .await
-        .with_context(|| format!("cannot run {}", program.display()))?;
+    let mut bench = Command::new(program);
+    let mut bench = Ending(
+        bench
+            .arg("bench")
+            .args(names.map(|name| name.get_name().to_owned()))
+            .args(&options.options)
+            .arg("--json")
+            .arg(file)
+            .spawn()
+            .with_context(|| format!("cannot run {}", program.display()))?,
+    );
+    let status = bench.0.wait().await?;
     ensure!(status.success(), "{} bench: {status}", program.display());
     let mut figures = Figures::new();
     flatten("", &serde_json::from_slice(&std::fs::read(file)?)?, &mut figures);

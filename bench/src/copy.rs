@@ -13,9 +13,9 @@ use tokio::time::Instant;
 const CONNECTIONS: usize = 2;
 const TABLES: [&str; 2] = ["accounts", "history"];
 
-/// Copies the live views' tables, and returns the duration of the copy with its indexes. Reading
-/// the rows is not part of it.
-pub(crate) async fn limit(database_url: &str) -> anyhow::Result<Duration> {
+/// Copies the live views' tables. Returns the number of events, and the duration of the copy with
+/// its indexes. Reading the rows is not part of it.
+pub(crate) async fn limit(database_url: &str) -> anyhow::Result<(usize, Duration)> {
     let mut connection = PgConnection::connect(database_url).await?;
     let live: i32 = sqlx::query_scalar("SELECT generation FROM projection.generations WHERE live")
         .fetch_one(&mut connection)
@@ -38,8 +38,11 @@ pub(crate) async fn limit(database_url: &str) -> anyhow::Result<Duration> {
         run(&mut connection, &index).await?;
     }
     let took = started.elapsed();
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM copied.history")
+        .fetch_one(&mut connection)
+        .await?;
     run(&mut connection, "DROP SCHEMA copied CASCADE").await?;
-    Ok(took)
+    Ok((events.try_into()?, took))
 }
 
 /// Returns one of `CONNECTIONS` parts of a table, in the binary format of COPY.

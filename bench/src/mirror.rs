@@ -91,11 +91,11 @@ async fn rebuild(
     let load = latency(command.addr, projection.addr, accounts, time + alone, LIVE_LOAD);
     let (under_load, load) = tokio::join!(full_replay(projection), load);
     let ((_, under_load), load) = (under_load?, load?);
-    let limit = copy::limit(&environment.projection_database_url).await?;
+    let (copied, limit) = copy::limit(&environment.projection_database_url).await?;
     Ok(json!({
         "events": events,
         "events_per_second": per_second(events, alone),
-        "limit_per_second": per_second(events, limit),
+        "limit_per_second": per_second(copied, limit),
         "during_load_per_second": per_second(events, under_load),
         "load_per_second": load["per_second"],
         "view_p50_ms": load["p50_ms"],

@@ -159,8 +159,11 @@ impl Lanes {
         self.queues[lane].send(CommandSet { commands, is_atomic }, deadline).await
     }
 
+    /// Returns true if one lane should take all single commands. A full queue takes none, so that
+    /// a small `LANE_QUEUE` refuses no more commands than before.
     fn are_few(&self) -> bool {
         self.queues.iter().map(Queue::taken).sum::<usize>() < MANY
+            && !self.queues[self.last()].is_full()
     }
 
     fn last(&self) -> usize {

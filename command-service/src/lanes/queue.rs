@@ -71,6 +71,10 @@ impl Queue {
         self.taken() == 0
     }
 
+    pub(super) fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
+    }
+
     /// Number of commands that wait or are being worked on.
     pub(super) fn taken(&self) -> usize {
         (self.size as usize).saturating_sub(self.room.available_permits())

@@ -6,6 +6,7 @@ mod deliveries;
 #[cfg(test)]
 mod tests;
 
+use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -133,9 +134,10 @@ impl Producer {
     pub(super) async fn send(&mut self) -> Result<(), RelayError> {
         // No record may follow one that Kafka has refused.
         self.check()?;
-        let published_at = Timestamp::now();
-        let mut start = 0;
-        for Record { position, account_id, recorded_at, end } in self.records.drain(..) {
+        let (published_at, mut start) = (Timestamp::now(), 0);
+        // Taken, so that records and values stay together after an error.
+        let (mut records, mut values) = (take(&mut self.records), take(&mut self.values));
+        for Record { position, account_id, recorded_at, end } in records.drain(..) {
             let mut key = [0; 36];
             let key: &str = account_id.hyphenated().encode_lower(&mut key);
             let opaque = usize::try_from(position.number).unwrap_or_default();
@@ -144,7 +146,7 @@ impl Producer {
                 .timestamp(topic_record::timestamp(recorded_at, published_at))
                 .headers(topic_record::headers(published_at))
                 .key(key)
-                .payload(&self.values[start..end]);
+                .payload(&values[start..end]);
             loop {
                 record = match self.producer.send(record) {
                     Ok(()) => break,
@@ -160,7 +162,9 @@ impl Producer {
             self.sent[position.partition.index()] = position.number;
             start = end;
         }
-        self.values.clear();
+        values.clear();
+        // Their memory is used again.
+        (self.records, self.values) = (records, values);
         Ok(())
     }
 

@@ -129,6 +129,8 @@ impl<'a> Session<'a> {
                     }
                 }
                 () = sleep_until(poll_at) => {
+                    // The poll would read from the log what is here already.
+                    self.take(&mut gathered).await?;
                     let has_grown = self.catch_up().await?;
                     poll = if has_grown { POLL } else { (2 * poll).min(IDLE_POLL) };
                     poll_at = Instant::now() + poll;
@@ -140,7 +142,9 @@ impl<'a> Session<'a> {
     }
 
     /// Returns the offset after the last known record of each partition that this relay publishes.
-    pub(super) fn ends(&self) -> Ends {
+    pub(super) fn ends(&mut self) -> Ends {
+        // An error of the session has been reported already.
+        let _ = self.producer.check();
         self.sent.keys().map(|partition| (*partition, self.producer.end(*partition))).collect()
     }
 }

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 /// Acknowledgements that have arrived.
 #[derive(Debug)]
 pub(super) struct Deliveries {
-    /// Number of records that were acknowledged or failed.
+    /// Number of records that were acknowledged or failed, and of other events.
     handled: AtomicU64,
     /// Last acknowledged position, by partition.
     pub(super) acknowledged: Vec<AtomicI64>,
@@ -54,7 +54,16 @@ impl Deliveries {
 #[derive(Debug, Clone)]
 pub(super) struct Context(pub(super) Arc<Deliveries>);
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.handled.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(%error, reason, "the producer reported an error");
+    }
+
+    fn stats_raw(&self, _: &[u8]) {
+        self.0.handled.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = usize;

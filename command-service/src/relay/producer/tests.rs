@@ -43,7 +43,7 @@ fn a_producer_is_stalled_only_while_events_are_outstanding() {
     producer.start_at(Partition::new(1), 5, 5);
     producer.progress.1 = long_ago;
     producer.check().unwrap();
-    assert!(producer.progress.1 > long_ago, "nothing is outstanding: the time begins anew");
+    assert!(producer.progress.1 > long_ago, "nothing is outstanding: the time starts again");
     producer.sent[1] = 7;
     producer.check().unwrap();
     producer.progress.1 = long_ago;

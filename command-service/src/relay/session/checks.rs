@@ -61,6 +61,7 @@ impl Session<'_> {
 
     /// Ends the session if the topic has lost acknowledged records.
     pub(super) async fn look_at_topic(&mut self) -> Result<(), RelayError> {
-        self.watch.check(self.ends().into_iter().collect()).await
+        let ends = self.ends().into_iter().collect();
+        self.watch.check(ends).await
     }
 }

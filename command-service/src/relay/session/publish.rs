@@ -22,6 +22,8 @@ impl Session<'_> {
     pub(super) async fn take(&mut self, gathered: &mut Vec<Appended>) -> Result<(), RelayError> {
         for Appended { events, connected } in gathered.drain(..) {
             if connected >= self.answered {
+                // A fork that the log shows now must not precede records that were added before.
+                self.producer.send().await?;
                 self.catch_up().await?;
             }
             self.publish(&events).await?;
@@ -45,7 +47,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Gives an event to the producer if it is the next one of its partition.
+    /// Adds an event to the producer's records if it is the next one of its partition.
     fn publish_next(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
         let partition = event.position.partition;
         if let Some(sent) =
@@ -83,6 +85,7 @@ impl Session<'_> {
             self.producer.check()?;
             behind = self.behind(&before);
         }
+        self.producer.check()?;
         for (partition, sent) in &self.sent {
             let head = head_of(&self.heads, *partition);
             metrics::relay_lag(
@@ -90,7 +93,6 @@ impl Session<'_> {
                 head.max(sent.position) - self.producer.acknowledged(*partition),
             );
         }
-        self.producer.check()?;
         Ok(has_grown)
     }
 
@@ -124,6 +126,9 @@ impl Session<'_> {
                     break;
                 }
                 self.publish_next(&event)?;
+                if self.producer.is_full() {
+                    self.producer.send().await?;
+                }
             }
             self.producer.send().await?;
             // Without progress the loop would never end.
