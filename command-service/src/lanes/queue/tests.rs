@@ -41,10 +41,12 @@ async fn commands_take_room_until_their_submission_is_gone() {
     let (queue, mut receiver) = Queue::new("0".to_owned(), 3);
     assert!(queue.is_idle());
     queue.send(deposits(2), soon()).await.unwrap();
-    assert!(!queue.is_idle());
+    assert!(!queue.is_idle() && !queue.is_full());
+    assert_eq!(queue.taken(), 2);
     let full = queue.send(deposits(2), Instant::now()).await.unwrap_err();
     assert_eq!(full, CommandError::Overloaded);
     queue.send(deposits(1), Instant::now()).await.unwrap();
+    assert!(queue.is_full());
     drop(receiver.recv().await.unwrap());
     assert!(!queue.is_idle());
     queue.send(deposits(2), Instant::now()).await.unwrap();
