@@ -197,6 +197,11 @@ class Newcomer:
     def bench(self, script):
         self.run(f"{script.strip()} append --seconds 1 >/dev/null")
 
+    def compare(self, script):
+        # The program with itself, and the shortest of the benchmarks.
+        script = script.strip().replace("OLD NEW http latency --rounds 3", f"{self.passbook} {self.passbook} append --rounds 1")
+        self.run(script.replace("--seconds 5", "--seconds 1") + " >/dev/null")
+
     # Methods that run a block which contains the text; any other block is run as it is.
     RULES = {
         "cargo run --release\n": launch,
@@ -208,6 +213,7 @@ class Newcomer:
         "/admin/quarantine/7/": quarantine,
         "restore accept": restore,
         "cargo run --release -- bench\n": bench,
+        "passbook bench compare ": compare,
     }
 
 
