@@ -83,16 +83,8 @@ impl Lanes {
     /// See [`CommandError`]. Only `OutcomeUnknown` may leave anything in the log.
     pub async fn submit(&self, request: CommandRequest) -> CommandResult {
         // The deadline is now: a client gets 503 at once instead of waiting for room.
-        let (names, deadline) = ([request.command.name()], Instant::now());
-        let answer = match self.preparation.prepare(vec![request]).await {
-            Ok(commands) => {
-                // Nothing orders this command after others of its sender, so any lane may take it.
-                let lane = if self.are_few() { self.last() } else { self.lane_of(&commands) };
-                self.queues[lane].send(CommandSet { commands, is_atomic: false }, deadline).await
-            }
-            Err(error) => Err(error),
-        };
-        results_of(&names, answer).await.pop().unwrap_or(Err(CommandError::Internal))
+        let mut results = self.send(vec![request], false, Instant::now()).await;
+        results.pop().unwrap_or(Err(CommandError::Internal))
     }
 
     /// Decides and appends many commands, each alone, and waits for room in the queues. Returns the
@@ -113,7 +105,9 @@ impl Lanes {
         for request in requests {
             let name = request.command.name();
             let command = self.preparation.route(request);
-            sent.push((name, self.enqueue(vec![command], false, deadline).await));
+            let command = vec![command];
+            let lane = self.lane_of(&command);
+            sent.push((name, self.enqueue(lane, command, false, deadline).await));
         }
         // Awaited only after all are queued, so that they share appends.
         for (name, answer) in sent {
@@ -143,7 +137,12 @@ impl Lanes {
         let names: Vec<&'static str> =
             requests.iter().map(|request| request.command.name()).collect();
         let answer = match self.preparation.prepare(requests).await {
-            Ok(commands) => self.enqueue(commands, is_atomic, deadline).await,
+            Ok(commands) => {
+                // Its results are awaited here, so no other lane can have commands before it.
+                let is_single = commands.len() == 1 && self.are_few();
+                let lane = if is_single { self.last() } else { self.lane_of(&commands) };
+                self.enqueue(lane, commands, is_atomic, deadline).await
+            }
             Err(error) => Err(error),
         };
         results_of(&names, answer).await
@@ -151,11 +150,11 @@ impl Lanes {
 
     async fn enqueue(
         &self,
+        lane: usize,
         commands: Vec<PreparedCommand>,
         is_atomic: bool,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Vec<CommandResult>>, CommandError> {
-        let lane = self.lane_of(&commands);
         self.queues[lane].send(CommandSet { commands, is_atomic }, deadline).await
     }
 
