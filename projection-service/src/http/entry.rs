@@ -45,7 +45,8 @@ pub(super) struct EntryTrail {
     event: LoggedEvent,
     /// Command that caused the event.
     command: EventMetadata,
-    /// Place in Kafka; null if the topic lacked the event and it came from the log.
+    /// Place in Kafka; null if the event came from the log, which is read where the topic lacks
+    /// events and once after a start.
     kafka: Option<KafkaPlace>,
     /// Time at which the event was recorded.
     #[schema(value_type = String, format = DateTime, examples("2026-11-24T12:00:00.000000Z"))]
