@@ -7,13 +7,14 @@ use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
 use sqlx::PgConnection;
 
-use super::READ_WHOLE;
 use crate::log::feed;
 use crate::relay::error::RelayError;
 use crate::relay::judge::{InLog, judge};
 use crate::relay::reader::OwnRecord;
 use crate::relay::tail::Tail;
 
+/// Maximum number of offsets between the ends of the bisection.
+const NEAR: i64 = 512;
 /// Number of records that decide on which side of the fork an offset is. More than one, because any
 /// one may be forged.
 const WITNESSES: usize = 3;
@@ -29,7 +30,7 @@ pub(super) async fn first_of_epoch(
     until: i64,
 ) -> Result<i64, RelayError> {
     let (mut before, mut after) = (from, until);
-    while after - before > READ_WHOLE {
+    while after - before > NEAR {
         let middle = before + (after - before) / 2;
         let next = tail.stretch(partition, middle, after, 1).await?.ours;
         match next.first() {
@@ -51,7 +52,7 @@ pub(super) async fn first_beyond(
     until: i64,
 ) -> Result<Option<OwnRecord>, RelayError> {
     let (mut common, mut beyond) = (from, until);
-    while beyond - common > READ_WHOLE {
+    while beyond - common > NEAR {
         // Invariant: records before `common` are in the log, records from `beyond` on are not.
         let middle = common + (beyond - common) / 2;
         let next = tail.stretch(partition, middle, beyond, WITNESSES).await?.ours;
