@@ -22,12 +22,13 @@ done
 cd "$work"
 # Most requests are for an existing account with money and a hold on it.
 account=01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60 hold=0f8e5d80-6c1d-4f5b-8f0e-3a1f1c9b7e11
-ask() { curl --silent --show-error --fail --output /dev/null --json "$2" "http://127.0.0.1:20480$1"; }
+key="$work/data/auth" header=$(cat "$work/data/auth")
+ask() { curl -H "@$key" --silent --show-error --fail --output /dev/null --json "$2" "http://127.0.0.1:20480$1"; }
 ask /v1/accounts "{\"account_id\":\"$account\",\"owner\":\"fuzz\",\"currency\":\"EUR\",\"initial_deposit\":900719925474099}"
 ask "/v1/accounts/$account/holds" "{\"hold_id\":\"$hold\",\"amount\":9007199254740}"
 # The replay must have ended, because schemathesis reads its stream to the end.
-replay=$(curl --silent --show-error --fail --json '{"from":"beginning"}' http://127.0.0.1:20481/admin/replays | grep -o '[0-9a-f-]\{36\}' | head -1)
-until curl --silent "http://127.0.0.1:20481/admin/replays/$replay" | grep -q '"state":"done"'; do sleep 0.2; done
+replay=$(curl -H "@$key" --silent --show-error --fail --json '{"from":"beginning"}' http://127.0.0.1:20481/admin/replays | grep -o '[0-9a-f-]\{36\}' | head -1)
+until curl -H "@$key" --silent "http://127.0.0.1:20481/admin/replays/$replay" | grep -q '"state":"done"'; do sleep 0.2; done
 {
   printf '[parameters]\n"path.id" = "%s"\n"path.hold_id" = "%s"\n' "$account" "$hold"
   printf '"path.version" = [1, 2, 3, 99]\n"path.replay_id" = "%s"\n' "$replay"
@@ -35,11 +36,11 @@ until curl --silent "http://127.0.0.1:20481/admin/replays/$replay" | grep -q '"s
 : >anywhere.toml
 for config in there anywhere; do
   for port in 20480 20481; do
-    "$work/python/bin/schemathesis" --config-file "$config.toml" run "http://127.0.0.1:$port/openapi.json" --max-examples "$examples" --no-color \
+    "$work/python/bin/schemathesis" --config-file "$config.toml" run "http://127.0.0.1:$port/openapi.json" --header "$header" --max-examples "$examples" --no-color \
       --generation-database none --phases examples,coverage,fuzzing \
       --checks status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
     # A 503 is a documented answer, a 500 is a defect.
-    if curl --silent "http://127.0.0.1:$port/metrics" | grep 'status="500"'; then exit 1; fi
+    if curl -H "@$key" --silent "http://127.0.0.1:$port/metrics" | grep 'status="500"'; then exit 1; fi
   done
 done
 if grep -i panicked "$work/log"; then exit 1; fi

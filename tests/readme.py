@@ -48,6 +48,7 @@ class Newcomer:
         for service in ("command-service", "projection-service"):
             self.program(programs / service, f'exec docker compose exec -T {service} {service} "$@"')
         self.program(programs / "cargo", 'while [ "$1" != -- ]; do shift; done; shift; exec passbook "$@"')
+        os.environ["PASSBOOK_KEY_FILE"] = f"{self.work}/data/auth"
         self.environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -65,7 +66,8 @@ class Newcomer:
         path.chmod(0o755)
 
     def here(self, text):
-        """Returns the text with the ports of this run."""
+        """Returns the text with the ports and the directory of this run."""
+        text = text.replace(".passbook", f"{self.work}/data")
         return text.replace("127.0.0.1:8080", f"127.0.0.1:{self.command}").replace(
             "127.0.0.1:8081", f"127.0.0.1:{self.projection}"
         )

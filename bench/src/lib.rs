@@ -5,6 +5,7 @@ mod append;
 mod compare;
 mod copy;
 mod http;
+mod keys;
 mod library;
 mod load;
 mod mirror;
@@ -23,6 +24,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
 use embedded_postgres::ClusterOptions;
+use passbook_shared::config::Auth;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::on_signal;
 use report::Report;
@@ -60,6 +62,9 @@ struct Measuring {
     /// Number of partitions of the log and the topic.
     #[arg(long, env, default_value_t = PartitionCount::DEFAULT)]
     partitions: PartitionCount,
+    /// Authentication of the measured services.
+    #[arg(long, value_enum, default_value = "keys")]
+    auth: Auth,
     /// File for the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -135,6 +140,7 @@ async fn measure(options: Measuring) -> anyhow::Result<()> {
     let names = if options.names.is_empty() { Name::value_variants() } else { &options.names };
     let time = Duration::from_secs(options.seconds);
     let load = Load { time, accounts: options.accounts.try_into()? };
+    let _keys = keys::create(options.auth)?;
     let servers = Servers::prepare(&options).await?;
     tracing::info!("measuring on {}", servers.describe().await?);
     let mut report = Report::default();

@@ -8,12 +8,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::body::{Body, Bytes};
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::keys;
 use crate::samples::Samples;
 
 /// Maximum size of a response, in bytes.
@@ -45,6 +47,9 @@ impl Connection {
         key: Option<Uuid>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
         let mut request = Request::builder().method(method).uri(path).header("host", &self.host);
+        if let Some(key) = keys::operator() {
+            request = request.header(AUTHORIZATION, key.header());
+        }
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }

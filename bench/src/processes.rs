@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use crate::keys;
 use crate::report::rounded;
 use crate::servers::Environment;
 
@@ -50,6 +51,7 @@ impl Process {
         options.push(("--kafka-brokers", environment.kafka_brokers.clone()));
         options.push(("--kafka-topic", environment.kafka_topic.clone()));
         options.push(("--log-level", "warn".to_owned()));
+        options.extend(keys::options(part));
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg(part)
@@ -64,7 +66,7 @@ impl Process {
             .context("cannot start a service")?;
         let process = Self { addr, child };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = healthcheck(addr).await {
+        while let Err(error) = healthcheck(addr, keys::operator()).await {
             if Instant::now() > deadline {
                 return Err(error.context(format!("the {part} was not ready within 60 s")));
             }

@@ -12,8 +12,10 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use passbook_shared::access::client_key::ClientOptions;
+use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::{
-    KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
+    AccessConfig, KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
 };
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
@@ -44,20 +46,22 @@ pub struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Checks whether the service on COMMAND_ADDR is ready; exit code 0 if so.
-    Healthcheck,
+    Healthcheck(ClientOptions),
     /// Creates or migrates the tables of the log and grants DATABASE_URL's role its privileges. The
     /// service waits for this.
     Migrate(Box<MigrateOptions>),
     /// Checks the log against its rules and the derived tables against the log; exit code 0 if
     /// there are no differences.
     Verify,
+    /// Changes the file of API keys.
+    Keys(KeysOptions),
     /// Handles a log that was restored from a backup.
     #[command(subcommand)]
     Restore(RestoreAction),
 }
 
 /// Actions on a restored log.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum RestoreAction {
     /// Shows what the restore gives up and, after a confirmation, accepts the log on the service at
     /// COMMAND_ADDR.
@@ -70,6 +74,9 @@ pub struct Config {
     /// Address of the HTTP server, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = address)]
     pub command_addr: SocketAddr,
+    /// Clients that may send requests.
+    #[command(flatten)]
+    pub access: AccessConfig,
     /// Limits on clients.
     #[command(flatten)]
     pub http: HttpConfig,

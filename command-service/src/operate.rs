@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use passbook_shared::access::client_key::{self, ClientOptions};
 use passbook_shared::http::problem::Problem;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -20,10 +21,11 @@ struct Service {
 }
 
 impl Service {
-    fn at(addr: SocketAddr) -> anyhow::Result<Self> {
+    fn at(addr: SocketAddr, client: &ClientOptions) -> anyhow::Result<Self> {
         // The service is local or in the same network, so proxy settings do not apply.
         let client = Client::builder()
             .no_proxy()
+            .default_headers(client_key::headers(client.key_file.as_ref()))
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(300));
         Ok(Self { client: client.build()?, base: format!("http://{addr}") })

@@ -4,6 +4,7 @@ mod store;
 mod tasks;
 
 use anyhow::Context;
+use passbook_shared::access::commands;
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
@@ -28,11 +29,14 @@ use crate::verify::verify;
 /// The failure that kept the program from starting, or ended it.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.action {
-        // These two only call a running service, and start no log of their own.
-        Some(Action::Healthcheck) => return healthcheck(cli.config.command_addr).await,
+        // These start no log of their own.
+        Some(Action::Healthcheck(client)) => {
+            return healthcheck(cli.config.command_addr, client.key_file.as_ref()).await;
+        }
         Some(Action::Restore(RestoreAction::Accept(options))) => {
             return operate::accept_restore(cli.config.command_addr, options).await;
         }
+        Some(Action::Keys(options)) => return commands::run(&options),
         Some(Action::Migrate(_) | Action::Verify) | None => {}
     }
     telemetry::start_log(&cli.log)?;
@@ -59,6 +63,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
+    let access = config.access.open(config.command_addr)?;
     telemetry::metrics();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.
@@ -89,8 +94,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     startup.start_upkeep(&lanes);
     startup.start_checks();
     let routes = http::routes(startup.app(lanes, snapshot_key).into());
-    let app = passbook_shared::http::app("command", routes, health);
     let mut tasks = startup.tasks;
+    access.watch(&mut tasks, &health);
+    let app = passbook_shared::http::app("command", routes, health, access)?;
     tasks.spawn("the HTTP server", server::serve(http_config, listener, app, shutdown));
     tracing::info!(
         address = %local_addr,

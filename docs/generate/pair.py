@@ -30,6 +30,7 @@ class Pair:
         self.work = Path(tempfile.mkdtemp())
         self.work.chmod(0o755)
         self.data = self.work / "data"
+        os.environ["PASSBOOK_KEY_FILE"] = str(self.data / "auth")
         addresses = {"COMMAND_ADDR": self.commands, "PROJECTION_ADDR": self.views}
         self.environment = {**os.environ, **addresses, "PASSBOOK_DATA_DIR": str(self.data)}
         self.process = subprocess.Popen(
@@ -49,7 +50,8 @@ class Pair:
         return request(f"http://{address}", "GET", "/health/ready")[0] == 200
 
     def here(self, text):
-        """Replaces the addresses of the pages by those of this run."""
+        """Replaces the addresses and the directory of the pages by those of this run."""
+        text = text.replace(".passbook/", f"{self.data}/")
         return text.replace(COMMANDS, self.commands).replace(VIEWS, self.views)
 
     def there(self, text):

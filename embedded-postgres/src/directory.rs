@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use passbook_shared::private_file;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -84,7 +85,7 @@ impl Directory {
         let unfinished = self.home.join("data.new");
         remove_unfinished(&unfinished).await?;
         let password = self.home.join("password");
-        secrets::write_private(&password, secrets.admin.as_bytes())?;
+        private_file::write(&password, secrets.admin.as_bytes())?;
         if let Some(user) = &self.user {
             user.own(&password)?;
         }

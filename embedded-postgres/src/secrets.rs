@@ -1,11 +1,10 @@
 //! Secrets of the data directory: random, generated once, readable by its owner only.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use passbook_shared::private_file;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -50,7 +49,7 @@ impl Secrets {
         let text = serde_json::to_vec_pretty(&secrets)?;
         // Also saves a password that the file of an earlier version lacked.
         if text != kept {
-            write_private(&path, &text)?;
+            private_file::write(&path, &text)?;
         }
         Ok(secrets)
     }
@@ -75,7 +74,7 @@ pub fn snapshot_key_file(data_dir: &Path) -> anyhow::Result<PathBuf> {
     if !path.exists() {
         std::fs::create_dir_all(data_dir)
             .with_context(|| format!("cannot create {}", data_dir.display()))?;
-        write_private(&path, format!("{}{}\n", random(), random()).as_bytes())?;
+        private_file::write(&path, format!("{}{}\n", random(), random()).as_bytes())?;
     }
     Ok(path)
 }
@@ -83,23 +82,6 @@ pub fn snapshot_key_file(data_dir: &Path) -> anyhow::Result<PathBuf> {
 /// Returns 122 random bits as hex digits, which need no quoting in SQL or a URL.
 fn random() -> String {
     Uuid::new_v4().simple().to_string()
-}
-
-/// Writes a file atomically, readable by its owner only.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let unfinished = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use clap::{Args, Parser, Subcommand};
 use command_service::operate::AcceptOptions;
 use embedded_postgres::ClusterOptions;
+use passbook_shared::access::client_key::{ClientKey, ClientOptions};
+use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::address;
 use passbook_shared::partition::PartitionCount;
 use projection_service::operate::ReplayOptions;
@@ -41,10 +43,19 @@ pub enum Part {
     /// Replay past events in the running Passbook, and follow the progress
     Replay(ReplayPart),
     /// Compare the views of the running Passbook with the log; exits with 0 if they are equal
-    Verify(Running),
+    Verify {
+        /// Passbook that owns the views.
+        #[command(flatten)]
+        running: Running,
+        /// Caller of the service.
+        #[command(flatten)]
+        client: ClientOptions,
+    },
     /// Decide on a log that was restored from a backup
     #[command(subcommand)]
     Restore(RestorePart),
+    /// Add, list, rotate and revoke API keys
+    Keys(KeysOptions),
     /// Measure throughput and latency on this machine
     Bench(Box<passbook_bench::Options>),
 }
@@ -100,6 +111,17 @@ pub struct Running {
     /// Address of the projection-service.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
+}
+
+/// File with the operator's key, which the launcher creates in its default directory.
+const OPERATOR: &str = ".passbook/auth";
+
+/// Returns the options with the key of this directory's Passbook, unless another one is given.
+#[must_use]
+pub fn with_operator_key(client: ClientOptions) -> ClientOptions {
+    // Without authentication there is no such file.
+    let key_file = client.key_file.or_else(|| ClientKey::of_file(OPERATOR).ok());
+    ClientOptions { key_file }
 }
 
 /// Options of `passbook replay`.

@@ -11,6 +11,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use embedded_postgres::{Cluster, ClusterOptions, secrets};
 use in_process_broker::Broker;
+use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::config::{LogConfig, LogFormat, Unrepeated, address, database_url};
 use passbook_shared::http::server;
 use passbook_shared::partition::PartitionCount;
@@ -202,6 +203,9 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<ser
         kafka_topic: options.kafka_topic.clone(),
         embedded: embedded(options),
         snapshot_key_file: secrets::snapshot_key_file(&options.cluster.data_dir)?,
+        keys: services::need_local_keys()?
+            .then(|| LocalKeys::of(&options.cluster.data_dir))
+            .transpose()?,
     })
 }
 

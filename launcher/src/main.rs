@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use passbook::cli::{Cli, Part, RestorePart};
+use passbook::cli::{Cli, Part, ReplayPart, RestorePart, with_operator_key};
 use passbook::{launcher, standalone};
+use passbook_shared::access::commands;
 use passbook_shared::process;
 use projection_service::operate;
 
@@ -21,13 +22,18 @@ fn main() -> ExitCode {
             Some(Part::ProjectionService(cli)) => projection_service::run(*cli).await,
             Some(Part::Postgres(options)) => standalone::postgres(options).await,
             Some(Part::Broker(options)) => standalone::broker(options).await,
-            Some(Part::Replay(part)) => {
-                operate::replay(part.running.projection_addr, &part.replay).await
+            Some(Part::Replay(ReplayPart { running, mut replay })) => {
+                replay.client = with_operator_key(replay.client);
+                operate::replay(running.projection_addr, &replay).await
             }
-            Some(Part::Verify(running)) => operate::verify(running.projection_addr).await,
-            Some(Part::Restore(RestorePart::Accept { command_addr, options })) => {
+            Some(Part::Verify { running, client }) => {
+                operate::verify(running.projection_addr, &with_operator_key(client)).await
+            }
+            Some(Part::Restore(RestorePart::Accept { command_addr, mut options })) => {
+                options.client = with_operator_key(options.client);
                 command_service::operate::accept_restore(command_addr, options).await
             }
+            Some(Part::Keys(options)) => commands::run(&options),
             Some(Part::Bench(options)) => passbook_bench::run(*options).await,
         }
     })

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_service::log::store::Store;
-use passbook_shared::config::KafkaConfig;
+use passbook_shared::access::client_key::ClientKey;
+use passbook_shared::access::local_keys::LocalKeys;
+use passbook_shared::config::{AccessConfig, Auth, KafkaConfig};
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{CancellationToken, Service};
@@ -38,6 +40,8 @@ pub struct Settings {
     pub kafka_topic: String,
     /// File of the snapshot key, used unless the environment has a key.
     pub snapshot_key_file: PathBuf,
+    /// API keys of the pair, used unless the environment has a file of keys.
+    pub keys: Option<LocalKeys>,
     /// Databases in the embedded Postgres.
     pub embedded: Embedded,
 }
@@ -70,6 +74,16 @@ pub fn check_settings() -> anyhow::Result<()> {
     config::<KafkaConfig>(&[])?.check()
 }
 
+/// Returns whether the services authenticate with keys of the launcher: not if authentication is
+/// off, or the environment has a file of keys.
+///
+/// # Errors
+/// A variable is invalid.
+pub fn need_local_keys() -> anyhow::Result<bool> {
+    let AccessConfig { auth, keys_file, .. } = config(&[])?;
+    Ok(auth == Auth::Keys && keys_file.is_none())
+}
+
 /// Both services, running in this process.
 #[derive(Debug)]
 pub struct Services {
@@ -77,6 +91,8 @@ pub struct Services {
     pub command_addr: SocketAddr,
     /// Reachable address of the projection-service.
     pub projection_addr: SocketAddr,
+    /// Key with which readiness names its reasons.
+    operator: Option<ClientKey>,
     services: [(&'static str, JoinHandle<anyhow::Result<()>>); 2],
 }
 
@@ -97,6 +113,7 @@ impl Services {
         Ok(Self {
             command_addr,
             projection_addr: reachable(projection.local_addr),
+            operator: settings.keys.as_ref().map(LocalKeys::operator_key).transpose()?,
             services: [
                 ("command-service", tokio::spawn(command.tasks.wait())),
                 ("projection-service", tokio::spawn(projection.tasks.wait())),
@@ -112,7 +129,7 @@ impl Services {
         let deadline = tokio::time::Instant::now() + READY;
         for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr])
         {
-            while let Err(error) = healthcheck(addr).await {
+            while let Err(error) = healthcheck(addr, self.operator.as_ref()).await {
                 if tokio::time::Instant::now() > deadline {
                     return Err(error.context(format!("the {name} was not ready within {READY:?}")));
                 }
@@ -188,6 +205,9 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
     if config.snapshot_key()?.is_none() {
         config.snapshot_key_file = Some(settings.snapshot_key_file.clone());
     }
+    if let Some(keys) = &settings.keys {
+        config.access.keys_file = Some(keys.keys_file.clone());
+    }
     command_service::start(config, shutdown.clone()).await
 }
 
@@ -204,6 +224,10 @@ async fn projection(
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
     let mut config = projection_config(&given, settings.embedded)?;
+    if let Some(keys) = &settings.keys {
+        config.access.keys_file = Some(keys.keys_file.clone());
+        config.command_service_key_file = Some(keys.projection_key()?);
+    }
     if settings.in_process_broker {
         // The broker answers a fetch only after the whole wait, even if records arrive earlier.
         config.kafka.set_unless_given("fetch.wait.max.ms", "20");

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
+use passbook_shared::access::client_key::{ClientKey, ClientOptions};
 use passbook_shared::config::{
-    KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
+    AccessConfig, KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
 };
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
@@ -33,7 +34,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Check whether the service on PROJECTION_ADDR is ready; the exit code is 0 if it is.
-    Healthcheck,
+    Healthcheck(ClientOptions),
     /// Create or upgrade the tables of the views, and grant the role of PROJECTION_DATABASE_URL its
     /// rights. The service waits for this job.
     Migrate(Box<MigrateOptions>),
@@ -41,7 +42,7 @@ pub enum Action {
     Replay(ReplayOptions),
     /// Compare the views of the service on PROJECTION_ADDR with the log; the exit code is 0 if
     /// there is no difference.
-    Verify,
+    Verify(ClientOptions),
 }
 
 /// Settings of the service.
@@ -50,6 +51,9 @@ pub struct Config {
     /// Address of the HTTP server, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
+    /// Clients that may send requests.
+    #[command(flatten)]
+    pub access: AccessConfig,
     /// Limits of the HTTP server.
     #[command(flatten)]
     pub http: HttpConfig,
@@ -72,6 +76,9 @@ pub struct Config {
     /// URL of the command-service, which has the events that the topic lacks.
     #[arg(long, env, default_value = "http://127.0.0.1:8080")]
     pub command_service_url: String,
+    /// File with the API key for the command-service, which needs the scope `log:read`.
+    #[arg(long, env, value_parser = Unrepeated(ClientKey::of_file))]
+    pub command_service_key_file: Option<ClientKey>,
     /// Settings of the Kafka client.
     #[command(flatten)]
     pub kafka: KafkaConfig,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use passbook_shared::access::client_key::{self, ClientKey};
 use passbook_shared::epoch::Epoch;
 use passbook_shared::http::headers;
 use passbook_shared::money::MAX_AMOUNT;
@@ -84,14 +85,15 @@ impl Feed {
     /// Number of events per page.
     pub const PAGE: u16 = 2_000;
 
-    /// Creates a client of the command-service at `base`.
+    /// Creates a client of the command-service at `base`, which permits the key to read the log.
     ///
     /// # Errors
     /// The HTTP client can't be set up.
-    pub fn new(base: &Url) -> reqwest::Result<Self> {
+    pub fn new(base: &Url, key: Option<&ClientKey>) -> reqwest::Result<Self> {
         // The services share a private network: a proxy in the environment is for other hosts.
         let client = Client::builder()
             .no_proxy()
+            .default_headers(client_key::headers(key))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .build()?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use passbook_shared::access::client_key::{self, ClientOptions};
 use passbook_shared::http::problem::Problem;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -40,10 +41,14 @@ struct Service {
 }
 
 impl Service {
-    fn at(addr: SocketAddr) -> anyhow::Result<Self> {
+    fn at(addr: SocketAddr, client: &ClientOptions) -> anyhow::Result<Self> {
         let (connect, whole) = (Duration::from_secs(5), Duration::from_secs(30));
-        let client =
-            Client::builder().no_proxy().connect_timeout(connect).timeout(whole).build()?;
+        let client = Client::builder()
+            .no_proxy()
+            .default_headers(client_key::headers(client.key_file.as_ref()))
+            .connect_timeout(connect)
+            .timeout(whole)
+            .build()?;
         Ok(Self { client, base: format!("http://{addr}") })
     }
 

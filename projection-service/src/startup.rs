@@ -44,11 +44,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.action {
         None | Some(Action::Migrate(_)) => {}
-        Some(Action::Healthcheck) => return healthcheck(cli.config.projection_addr).await,
+        Some(Action::Healthcheck(client)) => {
+            return healthcheck(cli.config.projection_addr, client.key_file.as_ref()).await;
+        }
         Some(Action::Replay(options)) => {
             return operate::replay(cli.config.projection_addr, options).await;
         }
-        Some(Action::Verify) => return operate::verify(cli.config.projection_addr).await,
+        Some(Action::Verify(client)) => {
+            return operate::verify(cli.config.projection_addr, client).await;
+        }
     }
     telemetry::start_log(&cli.log)?;
     if let Some(Action::Migrate(options)) = &cli.action {
@@ -66,7 +70,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
-    let feed = Feed::new(&config.command_service()?).context("failed to set up the HTTP client")?;
+    let access = config.access.open(config.projection_addr)?;
+    let feed = feed(&config)?;
     telemetry::metrics();
     metrics::register();
     let addr = config.projection_addr;
@@ -82,7 +87,8 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
-    let router = shared_http::app("projection", http::routes(state), health.clone());
+    access.watch(&mut tasks, &health);
+    let router = shared_http::app("projection", http::routes(state), health.clone(), access)?;
     tasks.spawn("http", server::serve(config.http, listener, router, tasks.shutdown()));
     let watched = Watched {
         kafka: config.kafka.clone(),
@@ -112,6 +118,11 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
 
     tracing::info!(addr = %local_addr, "projection-service is listening");
     Ok(Service { local_addr, tasks })
+}
+
+fn feed(config: &Config) -> anyhow::Result<Feed> {
+    Feed::new(&config.command_service()?, config.command_service_key_file.as_ref())
+        .context("failed to set up the HTTP client")
 }
 
 fn unready() -> Health {

@@ -1,6 +1,7 @@
 //! Settings that both services have. Each is an option and an environment variable, read once at
 //! start-up.
 
+mod access;
 mod address;
 mod kafka;
 mod secret;
@@ -9,8 +10,10 @@ mod tests;
 
 use clap::{Args, ValueEnum};
 
+pub use access::{AccessConfig, Auth};
 pub use address::address;
 pub use kafka::{KafkaConfig, KafkaOptions};
+pub(crate) use secret::read as secret_file;
 pub use secret::{Secret, Unrepeated, database_url, with_password};
 
 /// Format of the process's log.

@@ -15,6 +15,8 @@ mod document;
 pub mod documented;
 /// Extractors of bodies, queries and paths, whose rejections are problems.
 pub mod extract;
+/// Authentication and authorization of requests.
+pub mod gate;
 /// `ETag`, `If-Match`, `If-None-Match`, `Prefer`.
 pub mod headers;
 /// `healthcheck` subcommand.
@@ -34,13 +36,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
 
 use crate::health::Health;
+use gate::{Access, Gate};
 use limits::Bounds;
 use problem::Problem;
 
@@ -49,18 +54,34 @@ const STARTING: &str = "the service has started and has not reached it yet";
 
 /// Builds the application of a service from its `routes`. Metrics call it `service`, as in
 /// `command`.
-pub fn app(service: &'static str, routes: OpenApiRouter, health: Health) -> Router {
+///
+/// # Errors
+/// A route declares no scope in its OpenAPI description.
+pub fn app(
+    service: &'static str,
+    routes: OpenApiRouter,
+    health: Health,
+    access: Access,
+) -> anyhow::Result<Router> {
     let (router, document) = routes.merge(operations::routes(health)).split_for_parts();
+    let gate = Arc::new(Gate::new(access, &document)?);
+    let docs = SwaggerUi::new("/docs").url("/openapi.json", document::complete(document));
     let router = router
-        .merge(
-            utoipa_swagger_ui::SwaggerUi::new("/docs")
-                .url("/openapi.json", document::complete(document)),
-        )
+        .merge(Router::from(docs).layer(map_response(keep_from_frames)))
         .fallback(|| async {
             Problem::not_found("no such route; GET /docs lists them").into_response()
         })
         .method_not_allowed_fallback(other_method);
-    layered(service, router)
+    Ok(layered(service, Some(gate), router))
+}
+
+/// Restricts the documentation's page to its own scripts, and forbids other pages to embed it.
+async fn keep_from_frames(mut response: Response) -> Response {
+    const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
+        img-src 'self' data:; frame-ancestors 'none'";
+    let policy = HeaderValue::from_static(POLICY);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 /// Responds to a method for which the route has no handler. axum adds `Allow`.
@@ -75,15 +96,15 @@ async fn other_method(method: Method) -> Response {
 /// work.
 pub fn waiting(service: &'static str, health: Health) -> Router {
     let (router, _) = OpenApiRouter::new().merge(operations::routes(health)).split_for_parts();
-    layered(service, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
+    layered(service, None, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
 }
 
 /// Adds the middleware of all routes.
-fn layered(service: &'static str, router: Router) -> Router {
+fn layered(service: &'static str, gate: Option<Arc<Gate>>, router: Router) -> Router {
     // One call, because each `Router::layer` makes every request copy all layers below it. Budgets
     // come last, where a response is not compressed yet and its size is known.
     router.layer((
-        from_fn(move |request, next| observe::observe(service, request, next)),
+        from_fn(move |request, next| observe::observe(service, gate.clone(), request, next)),
         // Within `observe`, so that a panic is counted and its response has a request id.
         CatchPanicLayer::custom(panicked),
         responses::compression(),

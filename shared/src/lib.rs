@@ -30,6 +30,8 @@ pub mod topic_record;
 /// Conversion of stored payloads to their newest schema version.
 pub mod upcast;
 
+/// API keys, principals and scopes.
+pub mod access;
 mod composite_type;
 /// Settings that both services have.
 pub mod config;
@@ -42,6 +44,8 @@ pub mod health;
 pub mod http;
 /// Pauses between batches that follow the rate of events.
 pub mod pace;
+/// Files with secrets.
+pub mod private_file;
 /// Process from its runtime to its exit code.
 pub mod process;
 /// Migration, check and grants of a database schema.

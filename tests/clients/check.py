@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "fixtures"))
-from every_event import request  # noqa: E402
+from every_event import authorization, request  # noqa: E402
 from running import Passbook, kafka  # noqa: E402
 
 GENERATOR = "7.25.0"
@@ -105,13 +105,14 @@ def main(passbook):
         run("mvn", "-q", "-B", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={work}", "-Dmdep.stripVersion=true")
         os.rename(f"{work}/openapi-generator-cli.jar", f"{work}/generator.jar")
         running = stack.enter_context(Passbook(passbook, work, stack.enter_context(kafka())))
+        key = authorization()["Authorization"].removeprefix("Bearer ")
         urls = [running.command, running.projection]
         for service, url in zip(SERVICES, urls):
             Path(f"{work}/{service}.json").write_text(request(url, "GET", "/openapi.json")[2])
         Path(f"{work}/asyncapi.json").write_text(request(running.command, "GET", "/asyncapi.json")[2])
         with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
             for language, tour in zip(languages, pool.map(lambda language: language(work), languages)):
-                run(*tour, *urls)
+                run(*tour, *urls, PASSBOOK_KEY=key)
                 print(f"{language.__name__}: generated, compiled, and the tour was made", flush=True)
     print(f"{len(languages)} passed, 0 failed")
 

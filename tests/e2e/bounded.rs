@@ -23,9 +23,10 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::environment::{Environment, Service};
+use crate::infrastructure::authorization;
 
 const MIB: u64 = 1024 * 1024;
-const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n";
+const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// Sampler of a process's resident memory, until dropped.
 struct Peak {
@@ -85,12 +86,17 @@ async fn exchange(addr: SocketAddr, last: u8, request: &str) -> anyhow::Result<S
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
 
-fn post(path: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: \
+/// Returns the headers `Host` and `Authorization` of a request.
+fn known() -> anyhow::Result<String> {
+    Ok(format!("host: localhost\r\nauthorization: {}\r\n", authorization()?))
+}
+
+fn post(path: &str, body: &str) -> anyhow::Result<String> {
+    let (length, known) = (body.len(), known()?);
+    Ok(format!(
+        "POST {path} HTTP/1.1\r\n{known}content-type: application/json\r\ncontent-length: \
         {length}\r\n\r\n{body}"
-    )
+    ))
 }
 
 /// Makes 5,000 deposits on one account, of some 750 bytes each in the feed. Returns the account.

@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use passbook_shared::access::client_key;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
+
+use crate::infrastructure::keys;
 
 /// Longest time that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,7 +32,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(instances: &[SocketAddr]) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        let headers = client_key::headers(Some(&keys()?.operator_key()?));
+        let http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers).build()?;
         Ok(Self { http, instances: instances.into(), turn: Arc::default() })
     }
 

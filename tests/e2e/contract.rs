@@ -11,6 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::environment::Service;
+use crate::infrastructure::authorization;
 
 /// Sends a request with a JSON body and returns status, headers and body of the answer.
 async fn send(
@@ -22,6 +23,9 @@ async fn send(
 ) -> anyhow::Result<(StatusCode, HeaderMap, Value)> {
     let mut request =
         reqwest::Client::new().request(method, format!("http://{}{path}", service.addr));
+    if !headers.iter().any(|(name, _)| *name == "authorization") {
+        request = request.header("authorization", authorization()?);
+    }
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         request = request.header("content-type", "application/json");
     }

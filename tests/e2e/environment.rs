@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 pub(crate) use self::pair::Pair;
 pub(crate) use self::service::Service;
-use crate::infrastructure::{self, Kafka, TOPICS};
+use crate::infrastructure::{self, Kafka, TOPICS, keys};
 use crate::process::free_address;
 
 /// Databases, topic and consumer group of one test.
@@ -116,7 +116,10 @@ impl Environment {
         name: &str,
         more: &[(&str, String)],
     ) -> anyhow::Result<Service> {
-        let options = [("database-url", self.command_role_url.clone())];
+        // A random key would make every restart fold each account from its beginning.
+        let snapshot_key = self.name.repeat(32);
+        let options =
+            [("database-url", self.command_role_url.clone()), ("snapshot-key", snapshot_key)];
         self.service("command-service", name, "command-addr", &[&options[..], more].concat())
     }
 
@@ -142,6 +145,7 @@ impl Environment {
             ("command-service-url", format!("http://{}", command.addr)),
             ("kafka-group", self.name.to_owned()),
             ("kafka-group-instance", name.to_owned()),
+            ("command-service-key-file", keys()?.projection.display().to_string()),
         ];
         self.service("projection-service", name, "projection-addr", &options)
     }
@@ -159,6 +163,7 @@ impl Environment {
             service.set(option, value);
         }
         service.set(addr_option, &addr.to_string());
+        service.set("keys-file", &keys()?.keys_file.display().to_string());
         service.set("kafka-brokers", &self.kafka.brokers);
         service.set("kafka-topic", &self.topic);
         service.start()?;

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
+use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::partition::PartitionCount;
 use testcontainers::{ContainerAsync, GenericImage};
 
@@ -52,6 +53,21 @@ pub(crate) fn directory() -> anyhow::Result<PathBuf> {
         .get_or_init(|| std::env::temp_dir().join(format!("passbook-e2e-{}", std::process::id())));
     std::fs::create_dir_all(path)?;
     Ok(path.clone())
+}
+
+/// Returns the API keys of all services of this run.
+pub(crate) fn keys() -> anyhow::Result<LocalKeys> {
+    static KEYS: OnceLock<LocalKeys> = OnceLock::new();
+    if let Some(keys) = KEYS.get() {
+        return Ok(keys.clone());
+    }
+    let keys = LocalKeys::of(&directory()?.join("keys"))?;
+    Ok(KEYS.get_or_init(|| keys).clone())
+}
+
+/// Returns the value of `Authorization` that permits everything.
+pub(crate) fn authorization() -> anyhow::Result<String> {
+    Ok(keys()?.operator_key()?.header().to_str()?.to_owned())
 }
 
 /// Waits for a process to print `count` lines and returns them.

@@ -21,6 +21,7 @@ mod invariants;
 /// Many clients that write at once.
 mod load;
 
+mod access;
 mod backups;
 mod bounded;
 mod cancelled;

@@ -15,6 +15,8 @@ use nix::unistd::Pid;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::infrastructure::keys;
+
 /// Longest time that a test waits for anything.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -50,6 +52,7 @@ impl Process {
         }
         let mut child = command
             .args(arguments)
+            .env("PASSBOOK_KEY_FILE", keys()?.operator)
             .envs(set.iter().copied())
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)

@@ -126,7 +126,7 @@ fn lanes_have_the_settings_in_their_own_units() {
 #[test]
 fn an_action_is_a_subcommand_with_its_own_options() {
     let action = |options: &[&str]| parse(options).unwrap().action.unwrap();
-    assert!(matches!(action(&["healthcheck"]), Action::Healthcheck));
+    assert!(matches!(action(&["healthcheck"]), Action::Healthcheck(_)));
     assert!(matches!(action(&["verify"]), Action::Verify));
     let Action::Restore(RestoreAction::Accept(accept)) =
         action(&["restore", "accept", "--yes", "--above-epoch=999999"])

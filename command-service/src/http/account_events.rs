@@ -38,6 +38,7 @@ pub(super) struct AccountEventsQuery {
 /// Returns the recorded events, oldest first. `after_version` selects the next page.
 #[utoipa::path(get, operation_id = "list_account_events", path = "/v1/accounts/{id}/events",
     tag = "log",
+    security(("api_key" = ["accounts:read"]), ("api_key" = ["log:read"])),
     params(("id" = Uuid, Path, description = "The account"), AccountEventsQuery),
     responses((status = 200, description = "A page of events", body = EventPage,
         headers(

@@ -59,6 +59,7 @@ pub(super) struct StateAnswer {
 /// effective time.
 #[utoipa::path(get, operation_id = "get_account_state", path = "/v1/accounts/{id}/state",
     tag = "log",
+    security(("api_key" = ["accounts:read"])),
     params(("id" = Uuid, Path, description = "The account"), StateQuery,
         ("If-None-Match" = Option<String>, Header, description = "`\"7\"`: 304 if the account is \
             still at that version")),

@@ -18,6 +18,7 @@ use super::{AppState, examples};
 /// Describes the Kafka topic for consumers: a message and a schema for each event type.
 #[utoipa::path(get, operation_id = "get_topic_document", path = "/asyncapi.json",
     tag = "operations",
+    security(("api_key" = ["log:read"])),
     responses((status = 200, description = "The AsyncAPI document", body = Object,
     example = json!({"asyncapi": "3.0.0"}))))]
 pub(super) async fn async_api(State(state): State<AppState>) -> Response {

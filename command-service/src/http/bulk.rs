@@ -16,11 +16,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use passbook_shared::http::documented::responses;
 use passbook_shared::http::extract::JsonText;
+use passbook_shared::http::gate::Caller;
 use passbook_shared::http::limits::{self, Bounds};
 use passbook_shared::http::problem::Problem;
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use uuid::Uuid;
 
+use self::command::operation_id;
 use self::parse::Set;
 pub(super) use self::schema::{BulkAnswer, BulkRequest};
 use super::AppState;
@@ -58,17 +60,26 @@ impl ResultForm {
 /// `idempotency_key` and `expected_version`. A reversal can only name an entry that was committed
 /// by an earlier request. 503 means that no command was decided.
 #[utoipa::path(post, operation_id = "execute_commands", path = "/v1/commands", tag = "commands",
+    security(
+        ("api_key" = ["accounts:open"]),
+        ("api_key" = ["accounts:manage"]),
+        ("api_key" = ["money:move"]),
+        ("api_key" = ["money:hold"]),
+        ("api_key" = ["money:reverse"]),
+    ),
     params(BulkHeaders),
     request_body = BulkRequest, responses(Success, Problems))]
 pub(super) async fn commands(
     State(state): State<AppState>,
     Extension(bounds): Extension<Arc<Bounds>>,
+    Extension(caller): Extension<Caller>,
     headers: BulkHeaders,
     JsonText(body): JsonText,
 ) -> Result<Response, Problem> {
     let dry_run = headers.dry_run;
     let Set { atomic, mut requests } =
         parse::read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
+    permit(&caller, &requests)?;
     // The requests own their parts: the body is not kept while the commands run.
     drop(body);
     // Committed commands must be answered, so the answer's memory is reserved before they run.
@@ -90,6 +101,15 @@ pub(super) async fn commands(
     }
     let body = results::write(&forms, &results)?;
     Ok(([(CONTENT_TYPE, "application/json")], Extension(share), body).into_response())
+}
+
+/// Checks that the caller may send each command alone. The first that is forbidden refuses all, as
+/// a malformed one does.
+fn permit(caller: &Caller, requests: &[CommandRequest]) -> Result<(), Problem> {
+    requests.iter().enumerate().try_for_each(|(index, request)| {
+        let permitted = caller.may(operation_id(&request.command));
+        permitted.map_err(|problem| problem.with("index", index))
+    })
 }
 
 struct Success;

@@ -46,6 +46,7 @@ impl CaptureRequest {
 /// Pays out `amount`, or the whole hold if absent. Ends the hold and releases the rest.
 #[utoipa::path(post, operation_id = "capture_hold",
     path = "/v1/accounts/{id}/holds/{hold_id}/capture", tag = "commands",
+    security(("api_key" = ["money:hold"])),
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("hold_id" = Uuid, Path, description = "The hold"),

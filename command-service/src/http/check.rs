@@ -45,6 +45,7 @@ impl From<CheckedPage> for LogCheck {
 /// that differs from its events. `verify` runs this check on every partition.
 #[utoipa::path(get, operation_id = "check_partition", path = "/v1/partitions/{partition}/check",
     tag = "log",
+    security(("api_key" = ["log:read"])),
     params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition"),
     CheckQuery),
     responses((status = 200, description = "Result for one part of the partition", body = LogCheck,

@@ -17,6 +17,7 @@ use crate::domain::{Command, Refusal};
 /// Closes the account for good. Its balance must be 0 and it must have no open holds.
 #[utoipa::path(post, operation_id = "close_account", path = "/v1/accounts/{id}/close",
     tag = "commands",
+    security(("api_key" = ["accounts:manage"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<ReasonRequest>, responses(Changed, Problems))]
 pub(super) async fn close(

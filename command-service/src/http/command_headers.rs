@@ -8,6 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use passbook_shared::http::extract::Query;
+use passbook_shared::http::gate::Caller;
 use passbook_shared::http::headers::{if_match, is_printable_ascii, string_item, visible_ascii};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
@@ -46,7 +47,7 @@ impl FromRequestParts<AppState> for CommandHeaders {
         let Query(CommandQuery { dry_run }) = Query::from_request_parts(parts, state).await?;
         let headers = &parts.headers;
         let key = string_item(headers, IDEMPOTENCY_KEY, LONGEST_IDEMPOTENCY_KEY)?;
-        let context = CommandContext { idempotency_key: key, ..context(headers)? };
+        let context = CommandContext { idempotency_key: key, ..context(parts)? };
         // A dry run changes nothing, so its repeat needs no protection.
         if state.require_idempotency_key && !dry_run && context.idempotency_key.is_none() {
             return Err(key_missing(IDEMPOTENCY_KEY));
@@ -80,18 +81,19 @@ impl FromRequestParts<AppState> for BulkHeaders {
                 return Err(Problem::malformed(name, detail));
             }
         }
-        Ok(Self { dry_run, context: context(&parts.headers)? })
+        Ok(Self { dry_run, context: context(parts)? })
     }
 }
 
-/// Reads the events' metadata from the headers, without the idempotency key.
-fn context(headers: &HeaderMap) -> Result<CommandContext, Problem> {
+/// Reads the events' metadata from the head of a request, without the idempotency key.
+fn context(parts: &Parts) -> Result<CommandContext, Problem> {
+    let headers = &parts.headers;
     Ok(CommandContext {
         idempotency_key: None,
         correlation_id: visible_ascii(headers, CORRELATION_ID, LONGEST_CORRELATION_ID)?
             .map(str::to_owned),
         causation_id: None,
-        actor: None,
+        actor: parts.extensions.get().and_then(Caller::actor).map(str::to_owned),
         traceparent: traceparent(headers).map(str::to_owned),
     })
 }

@@ -18,6 +18,7 @@ use crate::domain::{Command, Refusal};
 /// Increases the balance. A frozen account accepts deposits unless the freeze blocks credits.
 #[utoipa::path(post, operation_id = "create_deposit", path = "/v1/accounts/{id}/deposits",
     tag = "commands",
+    security(("api_key" = ["money:move"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = MovementRequest, responses(Entered, Problems))]
 pub(super) async fn deposit(

@@ -83,6 +83,7 @@ impl EventPage {
 /// `partition`, searches all partitions by type and time, oldest first. To follow the log, read its
 /// partitions; the search is for interactive use.
 #[utoipa::path(get, operation_id = "list_events", path = "/v1/events", tag = "log",
+    security(("api_key" = ["log:read"])),
     params(EventsQuery),
     responses(
         (status = 200, description = "A page of events", body = EventPage,

@@ -38,6 +38,7 @@ impl FreezeRequest {
 /// current one.
 #[utoipa::path(post, operation_id = "freeze_account", path = "/v1/accounts/{id}/freeze",
     tag = "commands",
+    security(("api_key" = ["accounts:manage"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<FreezeRequest>, responses(Changed, Problems))]
 pub(super) async fn freeze(

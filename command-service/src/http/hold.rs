@@ -53,6 +53,7 @@ impl HoldRequest {
 /// release or expiry.
 #[utoipa::path(post, operation_id = "place_hold", path = "/v1/accounts/{id}/holds",
     tag = "commands",
+    security(("api_key" = ["money:hold"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = HoldRequest, responses(Success, Problems))]
 pub(super) async fn hold(

@@ -79,6 +79,7 @@ impl OpenAccountRequest {
 /// For an account migrated from another system, a past `effective_at` dates the `initial_deposit`.
 /// The `overdraft_limit` then also applies to any earlier time.
 #[utoipa::path(post, operation_id = "open_account", path = "/v1/accounts", tag = "commands",
+    security(("api_key" = ["accounts:open"])),
     params(CommandHeaders),
     request_body = OpenAccountRequest, responses(Created, Problems))]
 pub(super) async fn open_account(

@@ -36,6 +36,7 @@ impl OverdraftLimitRequest {
 /// with `overdraft_in_use`.
 #[utoipa::path(put, operation_id = "set_overdraft_limit",
     path = "/v1/accounts/{id}/overdraft-limit", tag = "commands",
+    security(("api_key" = ["accounts:manage"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = OverdraftLimitRequest, responses(Success, Problems))]
 pub(super) async fn set_overdraft_limit(

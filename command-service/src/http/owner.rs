@@ -37,6 +37,7 @@ impl OwnerRequest {
 /// Applies to frozen accounts, too. The current owner as the new one changes nothing.
 #[utoipa::path(post, operation_id = "change_owner", path = "/v1/accounts/{id}/owner",
     tag = "commands",
+    security(("api_key" = ["accounts:manage"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = OwnerRequest, responses(Success, Problems))]
 pub(super) async fn change_owner(

@@ -27,6 +27,7 @@ impl ReasonRequest {
 /// Makes the held money available again; the balance stays.
 #[utoipa::path(post, operation_id = "release_hold",
     path = "/v1/accounts/{id}/holds/{hold_id}/release", tag = "commands",
+    security(("api_key" = ["money:hold"])),
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("hold_id" = Uuid, Path, description = "The hold"),

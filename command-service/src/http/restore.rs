@@ -142,6 +142,7 @@ impl From<&RecordedEvent> for GivenUp {
 /// lacks mean that the log was restored from a backup. The answer shows these events and the last
 /// common position.
 #[utoipa::path(get, operation_id = "get_restore", path = "/admin/restore", tag = "operations",
+    security(("api_key" = ["ops:restore"])),
     params(RestoreQuery),
     responses((status = 200, description = "The forks, if any", body = RestorePreview), Problems))]
 pub(super) async fn restore(

@@ -63,6 +63,7 @@ impl ReversalRequest {
 /// that goes out again must have been available at that time and ever since.
 #[utoipa::path(post, operation_id = "create_reversal", path = "/v1/accounts/{id}/reversals",
     tag = "commands",
+    security(("api_key" = ["money:reverse"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = ReversalRequest, responses(Success, Problems))]
 pub(super) async fn reverse(

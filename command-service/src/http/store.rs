@@ -16,6 +16,7 @@ use super::documented::{Responses, read_problems};
 /// In a forked partition the topic holds events that the log lacks. Commands on it get 503
 /// `log_is_behind` until an operator resolves the fork.
 #[utoipa::path(get, operation_id = "get_store", path = "/v1/store", tag = "log",
+    security(("api_key" = ["log:read"])),
     responses((status = 200, description = "The current store", body = StoreDescription),
     Problems))]
 pub(super) async fn store(

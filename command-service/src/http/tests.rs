@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use passbook_shared::config::{KafkaConfig, KafkaOptions};
 use passbook_shared::health::Health;
+use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::HttpConfig;
 use passbook_shared::http::server;
 use passbook_shared::partition::PartitionCount;
@@ -97,7 +98,13 @@ impl Service {
     async fn start(require_idempotency_key: bool) -> Self {
         let mut tasks = Tasks::new(CancellationToken::new());
         let state = AppState::from(app(&mut tasks, require_idempotency_key));
-        let app = passbook_shared::http::app("command", routes(state), Health::default());
+        let app = passbook_shared::http::app(
+            "command",
+            routes(state),
+            Health::default(),
+            Access::unrestricted(),
+        )
+        .unwrap();
         let listener =
             server::listen("127.0.0.1:0".parse().unwrap(), "COMMAND_ADDR").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -81,6 +81,7 @@ impl TransferRequest {
 /// Changes both accounts atomically. A refusal that concerns the receiving account carries its
 /// `account_id`.
 #[utoipa::path(post, operation_id = "create_transfer", path = "/v1/transfers", tag = "commands",
+    security(("api_key" = ["money:move"])),
     params(CommandHeaders),
     request_body = TransferRequest, responses(Success, Problems))]
 pub(super) async fn transfer(

@@ -17,6 +17,7 @@ use crate::domain::{Command, Refusal};
 /// Ends a freeze. An account that is not frozen stays unchanged.
 #[utoipa::path(post, operation_id = "unfreeze_account", path = "/v1/accounts/{id}/unfreeze",
     tag = "commands",
+    security(("api_key" = ["accounts:manage"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = Option<ReasonRequest>, responses(Changed, Problems))]
 pub(super) async fn unfreeze(

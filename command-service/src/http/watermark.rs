@@ -46,6 +46,7 @@ pub(super) struct Watermark {
 /// for.
 #[utoipa::path(put, operation_id = "settle_partition", path = "/v1/partitions/{partition}/settled",
     tag = "log",
+    security(("api_key" = ["log:read"])),
     params(("partition" = i16, Path, minimum = 0, maximum = 999, description = "The partition")),
     request_body = WatermarkRequest,
     responses((status = 200, description = "The watermark has reached `as_of`", body = Watermark,

@@ -20,6 +20,7 @@ use crate::domain::{Command, Refusal};
 /// time and ever since.
 #[utoipa::path(post, operation_id = "create_withdrawal", path = "/v1/accounts/{id}/withdrawals",
     tag = "commands",
+    security(("api_key" = ["money:move"])),
     params(("id" = Uuid, Path, description = "The account"), CommandHeaders),
     request_body = WithdrawalRequest, responses(Entered, Problems))]
 pub(super) async fn withdraw(

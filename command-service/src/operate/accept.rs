@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use clap::Args;
+use passbook_shared::access::client_key::ClientOptions;
 use passbook_shared::epoch::Epoch;
 use passbook_shared::store_description::Restore;
 
@@ -12,7 +13,7 @@ use super::Service;
 use crate::http::restore::{AcceptRequest, ForkPreview, ForkReference, RestorePreview};
 
 /// Options of `restore accept`.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct AcceptOptions {
     /// Skips the confirmation.
     #[arg(long)]
@@ -25,6 +26,9 @@ pub struct AcceptOptions {
     /// not.
     #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(i32).range(0..1_000_000))]
     pub above_epoch: Option<Epoch>,
+    /// Caller of the service.
+    #[command(flatten)]
+    pub client: ClientOptions,
 }
 
 /// Shows the survey of the service at `addr` and accepts the restore after a confirmation.
@@ -33,7 +37,7 @@ pub struct AcceptOptions {
 /// The service does not answer or refuses, or the operator declines.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow::Result<()> {
-    let service = Service::at(addr)?;
+    let service = Service::at(addr, &options.client)?;
     let shown: RestorePreview =
         service.send(service.client.get(service.url("/admin/restore?limit=20"))).await?;
     if shown.forks.is_empty() && !options.force {

@@ -79,18 +79,3 @@ fn the_snapshot_key_is_generated_once_with_its_directory() {
     let below_a_file = snapshot_key_file(&file.join("c")).unwrap_err().to_string();
     assert!(below_a_file.starts_with("cannot create "), "{below_a_file}");
 }
-
-#[test]
-fn a_private_file_is_replaced_as_a_whole() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("password");
-    std::fs::write(directory.path().join("password.new"), "left by a crash, and longer").unwrap();
-    for content in ["first, the longer one", "second"] {
-        write_private(&file, content.as_bytes()).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), content);
-    }
-    assert!(!directory.path().join("password.new").exists());
-    let missing = directory.path().join("missing/password");
-    let error = write_private(&missing, b"").unwrap_err().to_string();
-    assert_eq!(error, format!("cannot write {}", missing.display()));
-}

@@ -22,6 +22,8 @@ pub(super) fn print(
     let broker = if options.kafka_brokers.is_some() { "" } else { "  (in this process)" };
     let account = Uuid::new_v4();
     let body = json!({"account_id": account, "owner": "ada", "currency": "EUR"});
+    let key = settings.keys.as_ref();
+    let key = key.map(|keys| format!("-H @{} ", keys.operator.display())).unwrap_or_default();
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -34,9 +36,9 @@ Passbook is ready. The data is {kept}; Ctrl-C stops it.
 
 Open an account, deposit 250.00 EUR, and query it:
 
-  curl --json '{body}' http://{command}/v1/accounts
-  curl --json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
-  curl 'http://{projection}/v1/accounts/{account}?min_version=2'
+  curl {key}--json '{body}' http://{command}/v1/accounts
+  curl {key}--json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
+  curl {key}'http://{projection}/v1/accounts/{account}?min_version=2'
 ",
         brokers = settings.kafka_brokers,
         topic = settings.kafka_topic,

@@ -13,6 +13,7 @@ fn services(
     Services {
         command_addr: nowhere,
         projection_addr: nowhere,
+        operator: None,
         services: [("command-service", command), ("projection-service", projection)],
     }
 }

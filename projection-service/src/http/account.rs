@@ -117,6 +117,7 @@ pub(super) struct Params {
 /// time in `Prefer: wait`, so that clients read their own writes. An account that the views have
 /// not seen yet is 503 `view_behind`; it is 404 only if the log does not have it either.
 #[utoipa::path(get, operation_id = "get_account", path = "/v1/accounts/{id}", tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(
         ("id" = Uuid, Path, description = "The account"),
         Params,

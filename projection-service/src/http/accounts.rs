@@ -131,6 +131,7 @@ pub(super) struct AccountPage {
 /// account whose balance changes may appear on two pages or on none, and one leg of a transfer
 /// before the other.
 #[utoipa::path(get, operation_id = "list_accounts", path = "/v1/accounts", tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(Params, LabelParameter, Wait),
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
 pub(super) async fn list(

@@ -60,6 +60,7 @@ struct PartitionView {
 ///
 /// Shows the live generation, and the progress of the views and the topic in each partition.
 #[utoipa::path(get, operation_id = "get_projection", path = "/admin/projection", tag = "operations",
+    security(("api_key" = ["ops:read"])),
     responses((status = 200, description = "The status", body = Projection), Problems))]
 pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Projection>, Problem> {
     let checkpoints = state.views.read(checkpoints::all).await?;

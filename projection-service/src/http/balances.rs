@@ -95,6 +95,7 @@ struct Bucket {
 /// `to` in the past, the answer in recorded order never changes.
 #[utoipa::path(get, operation_id = "list_balances", path = "/v1/accounts/{id}/balances",
     tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(("id" = Uuid, Path, description = "The account"), Params, Wait),
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(

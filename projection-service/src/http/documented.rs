@@ -95,7 +95,7 @@ mod tests {
 
     fn document() -> Value {
         let log = Log {
-            feed: Feed::new(&"http://localhost".parse().unwrap()).unwrap(),
+            feed: Feed::new(&"http://localhost".parse().unwrap(), None).unwrap(),
             topic: "topic".into(),
         };
         let state = AppState::new(

@@ -105,6 +105,7 @@ pub(super) struct Statement {
 /// `balance` is then the sum of all entries up to and including that one, in effective order.
 #[utoipa::path(get, operation_id = "list_entries", path = "/v1/accounts/{id}/entries",
     tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(("id" = Uuid, Path, description = "The account"), Params, LabelParameter, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(

@@ -99,6 +99,7 @@ struct KafkaPlace {
 /// Requires the command-service.
 #[utoipa::path(get, operation_id = "get_entry", path = "/v1/accounts/{id}/entries/{version}",
     tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(
         ("id" = Uuid, Path, description = "The account"),
         ("version" = i64, Path, minimum = 1, description = "Version of the entry"),

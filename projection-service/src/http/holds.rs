@@ -129,6 +129,7 @@ impl From<Hold> for HoldView {
 ///
 /// A hold past its expiry stays open until the log records that it has expired.
 #[utoipa::path(get, operation_id = "list_holds", path = "/v1/accounts/{id}/holds", tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(("id" = Uuid, Path, description = "The account"), Params, Wait,
         ("If-None-Match" = Option<String>, Header,
             description = "`\"7\"`: 304 if that is still the version")),

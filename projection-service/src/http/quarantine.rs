@@ -97,6 +97,7 @@ pub(super) struct Params {
 /// behind it, in order; other accounts are not affected.
 #[utoipa::path(get, operation_id = "list_quarantined", path = "/admin/quarantine",
     tag = "operations",
+    security(("api_key" = ["ops:read"])),
     params(Params),
     responses((status = 200, description = "The page", body = QuarantinePage), ListProblems))]
 pub(super) async fn list(
@@ -168,6 +169,7 @@ struct WaitingView {
 /// Includes the events that wait behind it, in order.
 #[utoipa::path(get, operation_id = "get_quarantined", path = "/admin/quarantine/{id}",
     tag = "operations",
+    security(("api_key" = ["ops:read"])),
     params(("id" = i64, Path)),
     responses((status = 200, description = "The event", body = WholeView), OneProblems))]
 pub(super) async fn get(

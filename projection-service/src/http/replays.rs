@@ -38,6 +38,7 @@ pub(super) struct Replays {
 /// and then makes it live. Any other replay rewinds the live views and applies the events again, in
 /// one transaction per partition. Queries are answered throughout. Only one replay runs at a time.
 #[utoipa::path(post, operation_id = "start_replay", path = "/admin/replays", tag = "operations",
+    security(("api_key" = ["ops:replay"])),
     request_body = ReplayRequest,
     responses(
         (status = 202, description = "Started", body = ReplayView,
@@ -67,6 +68,7 @@ pub(super) async fn ask(
 ///
 /// Returns at most 100, newest first, including those that a reset of the consumer group started.
 #[utoipa::path(get, operation_id = "list_replays", path = "/admin/replays", tag = "operations",
+    security(("api_key" = ["ops:read"])),
     responses((status = 200, description = "The replays", body = Replays), Problems))]
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Replays>, Problem> {
     let found = state.views.read(replays::newest).await?;
@@ -78,6 +80,7 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Replays>,
 /// Shows the state of the replay, its progress and its result.
 #[utoipa::path(get, operation_id = "get_replay", path = "/admin/replays/{replay_id}",
     tag = "operations",
+    security(("api_key" = ["ops:read"])),
     params(("replay_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = ReplayView), OneProblems))]
 pub(super) async fn get(
@@ -93,6 +96,7 @@ pub(super) async fn get(
 /// stays as it is.
 #[utoipa::path(delete, operation_id = "cancel_replay", path = "/admin/replays/{replay_id}",
     tag = "operations",
+    security(("api_key" = ["ops:replay"])),
     params(("replay_id" = Uuid, Path)),
     responses(
         (status = 202, description = "Cancelled, or about to be", body = ReplayView),

@@ -101,6 +101,7 @@ pub(super) struct Params {
 /// The sums are at most half a second old, and never older than `at_least`. With `as_of` they show
 /// one moment; without it, they may include one leg of a transfer before the other.
 #[utoipa::path(get, operation_id = "get_stats", path = "/v1/stats", tag = "accounts",
+    security(("api_key" = ["ops:read"])),
     params(Params, Wait),
     responses((status = 200, description = "The sums", body = Stats), Problems))]
 pub(super) async fn get(

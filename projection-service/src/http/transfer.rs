@@ -36,6 +36,7 @@ pub(super) struct Params {
 /// `Prefer: wait` says. With that header, it also waits for the first. A leg that could not be
 /// applied is null.
 #[utoipa::path(get, operation_id = "get_transfer", path = "/v1/transfers/{id}", tag = "accounts",
+    security(("api_key" = ["accounts:read"])),
     params(("id" = Uuid, Path, description = "The transfer"), Params, Wait),
     responses((status = 200, description = "The transfer", body = TransferView), Problems))]
 pub(super) async fn get(

@@ -87,6 +87,7 @@ impl From<Job> for VerificationView {
 /// snapshot. Only one verification runs at a time.
 #[utoipa::path(post, operation_id = "start_verification", path = "/admin/verify",
     tag = "operations",
+    security(("api_key" = ["ops:verify"])),
     responses(
         (status = 202, description = "Started", body = VerificationView,
             headers(("Location" = String, description = "Where to poll the status"))),
@@ -109,6 +110,7 @@ pub(super) async fn ask(
 /// The last 20 of all instances are kept.
 #[utoipa::path(get, operation_id = "get_verification", path = "/admin/verify/{verify_id}",
     tag = "operations",
+    security(("api_key" = ["ops:read"])),
     params(("verify_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = VerificationView), OneProblems))]
 pub(super) async fn get(

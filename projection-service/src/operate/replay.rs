@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use clap::Args;
+use passbook_shared::access::client_key::ClientOptions;
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
@@ -27,6 +28,9 @@ pub struct ReplayOptions {
     /// Keep generations of the views that are not live. By default, a new generation drops them.
     #[arg(long)]
     pub keep: bool,
+    /// Caller of the service.
+    #[command(flatten)]
+    pub client: ClientOptions,
 }
 
 /// Start of a replay.
@@ -101,12 +105,12 @@ struct Replay {
 /// The service does not answer or refuses, or the replay fails or is cancelled.
 #[expect(clippy::print_stdout, reason = "prints its result")]
 pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result<()> {
-    let service = Service::at(addr)?;
+    let service = Service::at(addr, &options.client)?;
     let asked = ReplayRequest::of(options.from.from()?, options.keep);
     let mut replay: Replay =
         service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;
     let path = format!("/admin/replays/{}", replay.id);
-    println!("replay {}; cancel it with: curl -X DELETE {}", replay.id, service.url(&path));
+    println!("replay {}; cancel it with DELETE {}", replay.id, service.url(&path));
     let bar = bar()?;
     let mut silent = 0;
     while replay.ended_at.is_none() {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::bail;
+use passbook_shared::access::client_key::ClientOptions;
 use passbook_shared::difference::Difference;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -27,8 +28,8 @@ struct Verification {
 /// # Errors
 /// The service does not answer or refuses, the comparison ends early, or there are differences.
 #[expect(clippy::print_stdout, reason = "prints its result")]
-pub async fn verify(addr: SocketAddr) -> anyhow::Result<()> {
-    let service = Service::at(addr)?;
+pub async fn verify(addr: SocketAddr, client: &ClientOptions) -> anyhow::Result<()> {
+    let service = Service::at(addr, client)?;
     let mut job: Verification =
         service.send(service.client.post(service.url("/admin/verify"))).await?;
     let path = format!("/admin/verify/{}", job.id);

@@ -64,7 +64,7 @@ impl Secret {
 }
 
 /// Returns the text of a file that a setting names.
-pub(super) fn read(path: &str) -> Result<String, String> {
+pub(crate) fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(Path::new(path))
         .map_err(|error| format!("names a file that can't be read: {error}"))
 }

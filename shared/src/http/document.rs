@@ -1,6 +1,7 @@
 //! Completion of the OpenAPI document with parts that can be derived from the rest of it.
 
 mod examples;
+mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ const PROBLEM: &str = "application/problem+json";
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document.servers =
         Some(vec![ServerBuilder::new().url("/").description(Some("This service")).build()]);
+    security::complete(&mut document);
     let components = json!(document.components);
     let mut problems = BTreeMap::new();
     for operation in document.paths.paths.values_mut().flat_map(operations) {

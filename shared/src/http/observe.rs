@@ -1,21 +1,29 @@
 //! Id, span and metrics of every request.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::{CACHE_CONTROL, ETAG};
+use axum::http::header::{CACHE_CONTROL, ETAG, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::gate::Gate;
+use super::problem::Problem;
 use super::{host, limits};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
 
-pub(super) async fn observe(service: &'static str, request: Request, next: Next) -> Response {
+pub(super) async fn observe(
+    service: &'static str,
+    gate: Option<Arc<Gate>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let request_id = request_id(request.headers());
     let route = request
@@ -28,13 +36,13 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     // At the highest level, so that no log level separates a message from its request.
     let span = tracing::error_span!("request", id, %method, route);
 
-    let checked = host::check(request.version(), request.headers());
-    let mut response = match checked.and_then(|()| limits::check_headers(request.headers())) {
+    let mut response = match check(gate.as_deref(), &mut request) {
         Ok(()) => next.run(request).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
 
     response.headers_mut().insert(REQUEST_ID, request_id);
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     keep_from_caches(&method, &mut response);
     let labels = [
         ("service", metrics::SharedString::const_str(service)),
@@ -46,6 +54,13 @@ pub(super) async fn observe(service: &'static str, request: Request, next: Next)
     // Without the status, which would multiply the buckets.
     metrics::histogram!("passbook_http_request_seconds", &labels[..3]).record(started.elapsed());
     response
+}
+
+/// Checks the head of a request. Before the service has reached its store, there is no gate.
+fn check(gate: Option<&Gate>, request: &mut Request) -> Result<(), Problem> {
+    host::check(request.version(), request.headers())?;
+    limits::check_headers(request.headers())?;
+    gate.map_or(Ok(()), |gate| gate.admit(request))
 }
 
 /// Forbids caches to store account data. A client may store a tagged response, but must revalidate

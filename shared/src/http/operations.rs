@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::gate::Caller;
+use crate::access::Scope;
 use crate::health::{Check, Health};
 use crate::telemetry;
 
@@ -34,6 +36,7 @@ struct Readiness {
 ///
 /// Depends on nothing else. Restart a process that does not respond.
 #[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations",
+    security(()),
     responses((status = 200, description = "The process runs", body = String, example = "alive")))]
 async fn live() -> &'static str {
     "alive"
@@ -42,22 +45,29 @@ async fn live() -> &'static str {
 /// Check that the service is ready
 ///
 /// Returns the state of each part. A failing part makes the service unready; a degraded part does
-/// not.
+/// not. The reasons need a key with the scope `ops:read`.
 #[utoipa::path(get, operation_id = "get_readiness", path = "/health/ready", tag = "operations",
-    responses(
+    security(()), responses(
     (status = 200, description = "Ready; degraded parts have a reason", body = Readiness),
     (status = 503, description = "Not ready; failing parts have a reason", body = Readiness),
 ))]
-async fn ready(State(health): State<Health>) -> impl IntoResponse {
-    let ready = health.is_ready();
+async fn ready(
+    State(health): State<Health>,
+    caller: Option<Extension<Caller>>,
+) -> impl IntoResponse {
+    let (ready, mut checks) = (health.is_ready(), health.checks());
+    if !caller.is_some_and(|Extension(caller)| caller.has(Scope::OpsRead)) {
+        checks.values_mut().for_each(|check| check.reason = None);
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, checks: health.checks() }))
+    (status, Json(Readiness { ready, checks }))
 }
 
 /// Read metrics in Prometheus's text format
 ///
 /// Counters start at 0 with the process.
-#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations", responses(
+#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations",
+    security(("api_key" = ["ops:read"])), responses(
     (status = 200, description = "Metrics of the process", body = String,
      example = "passbook_health_check_state{service=\"command\",check=\"relay\"} 0\n")))]
 async fn metrics() -> impl IntoResponse {

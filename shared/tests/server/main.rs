@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use passbook_shared::health::Health;
 use passbook_shared::http;
 use passbook_shared::http::extract::Json;
+use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::{HEADERS_LIMIT, Limits};
 use passbook_shared::http::server::serve;
 use passbook_shared::shutdown::CancellationToken;
@@ -84,7 +85,7 @@ async fn start(limits: Limits) -> Server {
         .route("/never", get(std::future::pending::<()>))
         .route("/slow", get(async || sleep(SLOW).await))
         .route("/large", get(async || vec![b'x'; LARGE]));
-    let app = http::app("test", routes, Health::default());
+    let app = http::app("test", routes, Health::default(), Access::unrestricted()).unwrap();
     let app = app.layer(from_fn(move |request: Request, next: Next| {
         arrived.add_permits(1);
         next.run(request)

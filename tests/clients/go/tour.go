@@ -27,7 +27,8 @@ func must[T any](value T, _ any, err error) T {
 }
 
 func main() {
-	ctx := context.Background()
+	ctx := context.WithValue(context.Background(), command.ContextAccessToken, os.Getenv("PASSBOOK_KEY"))
+	viewsCtx := context.WithValue(ctx, projection.ContextAccessToken, os.Getenv("PASSBOOK_KEY"))
 	configuration := command.NewConfiguration()
 	configuration.Servers[0].URL = os.Args[1]
 	service := command.NewAPIClient(configuration)
@@ -74,9 +75,9 @@ func main() {
 	expect(results[1].HoldResult.Hold.Status, command.HOLDSTATUS_OPEN)
 	expect(results[2].ProblemResult.Code, "insufficient_funds")
 
-	view := must(accounts.GetAccount(ctx, one).MinVersion(captured.Version).Prefer("wait=10").Execute())
+	view := must(accounts.GetAccount(viewsCtx, one).MinVersion(captured.Version).Prefer("wait=10").Execute())
 	expect(view.Balance, int64(11_200))
-	statement := must(accounts.ListEntries(ctx, one).Label([]string{"order:7"}).Execute())
+	statement := must(accounts.ListEntries(viewsCtx, one).Label([]string{"order:7"}).Execute())
 	expect(len(statement.Data), 1)
 	expect(statement.Data[0].Amount, int64(2_500))
 	events := must(service.LogAPI.ListAccountEvents(ctx, one).Execute()).Data

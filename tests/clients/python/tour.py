@@ -1,14 +1,16 @@
 """The tour with the Python client. Usage: tour.py COMMAND_URL PROJECTION_URL"""
 
+import os
 import sys
 
 import passbook_command as command
 import passbook_projection as projection
 
 command_url, projection_url = sys.argv[1:]
-commands = command.CommandsApi(command.ApiClient(command.Configuration(host=command_url)))
+key = {"access_token": os.environ["PASSBOOK_KEY"]}
+commands = command.CommandsApi(command.ApiClient(command.Configuration(host=command_url, **key)))
 log = command.LogApi(commands.api_client)
-accounts = projection.AccountsApi(projection.ApiClient(projection.Configuration(host=projection_url)))
+accounts = projection.AccountsApi(projection.ApiClient(projection.Configuration(host=projection_url, **key)))
 
 opening = {"owner": "tour", "currency": command.Currency.EUR}
 one = commands.open_account(command.OpenAccountRequest(**opening, initial_deposit=10_000)).account_id

@@ -6,10 +6,11 @@ import * as command from "./command/index.js";
 import * as projection from "./projection/index.js";
 
 const [commandUrl, projectionUrl] = process.argv.slice(2);
-const configuration = new command.Configuration({ basePath: commandUrl });
+const accessToken = process.env["PASSBOOK_KEY"] ?? "";
+const configuration = new command.Configuration({ basePath: commandUrl, accessToken });
 const commands = new command.CommandsApi(configuration);
 const log = new command.LogApi(configuration);
-const accounts = new projection.AccountsApi(new projection.Configuration({ basePath: projectionUrl }));
+const accounts = new projection.AccountsApi(new projection.Configuration({ basePath: projectionUrl, accessToken }));
 
 const open = async (initialDeposit: number) => {
   const openAccountRequest = { owner: "tour", currency: command.Currency.Eur, initialDeposit };

@@ -6,6 +6,7 @@ use passbook_shared::partition::partition_of;
 
 use super::*;
 use crate::infrastructure::PARTITIONS;
+use crate::infrastructure::authorization;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_clients_use_little_memory_and_lock_no_one_out() -> anyhow::Result<()> {
@@ -31,7 +32,7 @@ async fn idle_connections(service: &Service, account: Uuid) -> anyhow::Result<()
     for _ in 0..COUNT {
         idle.push(connect(service.addr, 1).await?);
     }
-    let deposit = post(&format!("/v1/accounts/{account}/deposits"), r#"{"amount":5}"#);
+    let deposit = post(&format!("/v1/accounts/{account}/deposits"), r#"{"amount":5}"#)?;
     let mut slowest = Duration::ZERO;
     for last in 1..=20 {
         for (request, wanted) in [(&deposit, "HTTP/1.1 201 "), (&LIVE.to_owned(), "HTTP/1.1 200 ")]
@@ -61,7 +62,7 @@ async fn unfinished_bodies(service: &Service) -> anyhow::Result<()> {
         clients.spawn(async move {
             let mut stream = connect(addr, u8::try_from(number % 4)? + 1).await?;
             let head =
-                format!("POST /nowhere HTTP/1.1\r\nhost: test\r\ncontent-length: {LENGTH}\r\n\r\n");
+                format!("POST /nowhere HTTP/1.1\r\n{}content-length: {LENGTH}\r\n\r\n", known()?);
             stream.write_all(head.as_bytes()).await?;
             let (mut read, mut write) = stream.into_split();
             // Everything but the last part.
@@ -98,7 +99,7 @@ async fn many_elements(service: &Service) -> anyhow::Result<()> {
     {
         let elements = vec![element; 2_000_000 / (element.len() + 1)].join(",");
         let request: Arc<str> =
-            post("/v1/commands", &format!(r#"{{"commands":[{elements}]}}"#)).into();
+            post("/v1/commands", &format!(r#"{{"commands":[{elements}]}}"#))?.into();
         // Excludes what is allocated once, whatever the number of requests.
         exchange(service.addr, 1, &request).await?;
         let peak = Peak::of(service)?;
@@ -125,7 +126,7 @@ async fn readers_that_do_not_read(service: &Service, account: Uuid) -> anyhow::R
     const COUNT: usize = 300;
     let partition = partition_of(account, PARTITIONS);
     let path = format!("/v1/events?partition={partition}&limit=5000");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\n{}\r\n", known()?);
     let peak = Peak::of(service)?;
     let mut readers = Vec::with_capacity(COUNT);
     for number in 0..COUNT {
@@ -138,6 +139,7 @@ async fn readers_that_do_not_read(service: &Service, account: Uuid) -> anyhow::R
     let other = reqwest::Client::builder().local_address(IpAddr::from([127, 0, 0, 9])).build()?;
     let page = other
         .get(format!("http://{}{path}", service.addr))
+        .header("authorization", authorization()?)
         .send()
         .await?
         .error_for_status()?

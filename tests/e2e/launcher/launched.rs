@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use passbook_shared::access::local_keys::LocalKeys;
 
 use crate::client::Client;
+use crate::infrastructure::keys;
 use crate::process::{Process, eventually, free_address};
 
 /// Launcher process, killed when dropped.
@@ -24,8 +26,19 @@ pub(super) fn launch(
     command: SocketAddr,
     projection: SocketAddr,
 ) -> anyhow::Result<Process> {
+    share_keys(data_dir)?;
     let log = data_dir.with_extension(format!("{}.out", command.port()));
     Process::start(&arguments(data_dir, command, projection), &log)
+}
+
+/// Copies the keys of this run into a data directory, whose launcher then creates none.
+fn share_keys(data_dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data_dir)?;
+    let LocalKeys { keys_file, operator, projection } = keys()?;
+    for file in [keys_file, operator, projection] {
+        std::fs::copy(&file, data_dir.join(file.file_name().unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 fn arguments(data_dir: &Path, command: SocketAddr, projection: SocketAddr) -> Vec<String> {
@@ -46,6 +59,7 @@ impl Launched {
         set: &[(&str, &str)],
         removed: &[&str],
     ) -> anyhow::Result<Self> {
+        share_keys(data_dir)?;
         let (command, projection) = (free_address()?, free_address()?);
         let log = data_dir.with_extension(format!("{}.out", command.port()));
         let mut arguments = arguments(data_dir, command, projection);

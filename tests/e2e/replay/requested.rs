@@ -111,8 +111,7 @@ async fn a_second_replay_is_refused_and_the_first_can_be_cancelled() -> anyhow::
         "{status}: {problem}"
     );
     let stream = views.get(&format!("/admin/replays/{id}/stream")).await?;
-    let cancelled = reqwest::Client::new()
-        .delete(format!("http://{}/admin/replays/{id}", pair.projections[0].addr));
+    let cancelled = views.request(reqwest::Method::DELETE, &format!("/admin/replays/{id}"));
     ensure!(cancelled.send().await?.status() == 202);
     let replay = ended(&views).await?;
     ensure!(replay["state"] == "cancelled", "{replay}");

@@ -118,3 +118,23 @@ fn on_account<'a>(
     let account_id = fields.need("account_id")?;
     Ok((account_id, read(account_id, fields)?))
 }
+
+/// Returns the operation that sends a command alone, and whose scopes it needs.
+pub(super) fn operation_id(command: &Command) -> &'static str {
+    match command {
+        Command::Open(_) => "open_account",
+        Command::Deposit(_) => "create_deposit",
+        Command::Withdraw(_) => "create_withdrawal",
+        Command::Transfer(_) => "create_transfer",
+        Command::Hold(_) => "place_hold",
+        Command::Capture(_) => "capture_hold",
+        // Only the upkeep expires holds; no request does.
+        Command::Release(_) | Command::Expire(_) => "release_hold",
+        Command::Reverse(_) => "create_reversal",
+        Command::SetOverdraftLimit(_) => "set_overdraft_limit",
+        Command::ChangeOwner(_) => "change_owner",
+        Command::Freeze(_) => "freeze_account",
+        Command::Unfreeze(_) => "unfreeze_account",
+        Command::Close(_) => "close_account",
+    }
+}

@@ -61,7 +61,9 @@ pub(crate) struct ForkReference {
 /// Commands are accepted again. The relay continues after the last common positions, and the views
 /// go back to them.
 #[utoipa::path(post, operation_id = "accept_restore", path = "/admin/restore/accept",
-    tag = "operations", request_body = AcceptRequest,
+    tag = "operations",
+    security(("api_key" = ["ops:restore"])),
+    request_body = AcceptRequest,
     responses((status = 200, description = "The epoch has begun", body = Restore), Problems))]
 pub(in crate::http) async fn accept(
     State(state): State<AppState>,

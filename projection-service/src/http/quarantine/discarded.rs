@@ -85,6 +85,7 @@ pub(in crate::http) struct DiscardedPage {
 /// the same events, unless they can be applied by then.
 #[utoipa::path(get, operation_id = "list_discarded", path = "/admin/quarantine/discarded",
     tag = "operations",
+    security(("api_key" = ["ops:read"])),
     params(Params),
     responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
 pub(in crate::http) async fn discarded(

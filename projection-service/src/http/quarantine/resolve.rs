@@ -53,6 +53,7 @@ pub(in crate::http) struct DiscardRequest {
 /// waiting. Runs in one transaction.
 #[utoipa::path(post, operation_id = "retry_quarantined", path = "/admin/quarantine/{id}/retry",
     tag = "operations",
+    security(("api_key" = ["ops:quarantine"])),
     params(("id" = i64, Path)),
     responses(
         (status = 200, description = "The event was applied", body = ResolutionView),
@@ -71,6 +72,7 @@ pub(in crate::http) async fn retry(
 /// event that can be applied is not discarded.
 #[utoipa::path(post, operation_id = "discard_quarantined", path = "/admin/quarantine/{id}/discard",
     tag = "operations",
+    security(("api_key" = ["ops:quarantine"])),
     params(("id" = i64, Path)),
     request_body = DiscardRequest,
     responses(

@@ -36,6 +36,7 @@ struct ReplayEvent {
 /// final state.
 #[utoipa::path(get, operation_id = "stream_replay", path = "/admin/replays/{replay_id}/stream",
     tag = "operations",
+    security(("api_key" = ["ops:read"])),
     params(("replay_id" = Uuid, Path)),
     responses(
         (status = 200, description = "The status, repeatedly",

@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery};
 use axum::routing::{get, put};
 use passbook_shared::health::Health;
 use passbook_shared::http::app;
+use passbook_shared::http::gate::Access;
 use passbook_shared::partition::Partition;
 use projection_service::feed::Feed;
 use projection_service::http::{AppState, Log, routes};
@@ -30,10 +31,13 @@ impl Service {
     pub(crate) async fn of(database: &Database, log: Option<&str>) -> Self {
         let views = Views::default();
         views.open(&database.options, 4);
-        let feed = Feed::new(&log.unwrap_or("http://127.0.0.1:9").parse().unwrap()).unwrap();
+        let feed = Feed::new(&log.unwrap_or("http://127.0.0.1:9").parse().unwrap(), None).unwrap();
         let log = Log { feed, topic: "accounts".into() };
         let state = AppState::new(views, Arc::default(), Arc::default(), Arc::default(), log);
-        let base = serve(app("projection", routes(state), Health::default())).await;
+        let base = serve(
+            app("projection", routes(state), Health::default(), Access::unrestricted()).unwrap(),
+        )
+        .await;
         Self { base, client: reqwest::Client::new() }
     }
 

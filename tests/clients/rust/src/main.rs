@@ -13,6 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         passbook_projection::apis::configuration::Configuration::new(),
     );
     (command.base_path, projection.base_path) = (command_url, projection_url);
+    let key = std::env::var("PASSBOOK_KEY").ok();
+    (command.bearer_access_token, projection.bearer_access_token) = (key.clone(), key);
 
     let mut opening = OpenAccountRequest::new(Currency::Eur, "tour".to_owned());
     let other = commands::open_account(&command, opening.clone(), None, None, None, None, None)

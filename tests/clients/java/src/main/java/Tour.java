@@ -13,9 +13,12 @@ class Tour {
   public static void main(String[] urls) throws Exception {
     var client = new ApiClient();
     client.updateBaseUri(urls[0]);
+    var authorization = "Bearer " + System.getenv("PASSBOOK_KEY");
+    client.setRequestInterceptor(request -> request.header("Authorization", authorization));
     var commands = new CommandsApi(client);
     var views = new passbook.projection.ApiClient();
     views.updateBaseUri(urls[1]);
+    views.setRequestInterceptor(request -> request.header("Authorization", authorization));
     var accounts = new AccountsApi(views);
 
     var opening = new OpenAccountRequest().owner("tour").currency(Currency.EUR);

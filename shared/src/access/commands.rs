@@ -1,0 +1,175 @@
+//! Subcommands `keys`, which change the file of API keys.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::Scopes;
+use super::keys_file::{KeyEntry, KeyRequest, KeysFile, add, parse_scopes, revoke, rotate};
+use super::local_keys::LocalKeys;
+use super::scope::Role;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Options of `keys`.
+#[derive(Debug, Clone, Args)]
+pub struct KeysOptions {
+    /// File of the keys.
+    #[arg(long, env, global = true, default_value = ".passbook/keys.toml")]
+    pub keys_file: PathBuf,
+    /// Change of the file.
+    #[command(subcommand)]
+    pub action: KeysAction,
+}
+
+/// Changes of the file. The services apply them within a second.
+#[derive(Debug, Clone, Subcommand)]
+pub enum KeysAction {
+    /// Adds a key for a principal and prints it, once
+    Add(AddOptions),
+    /// Lists the keys without their secrets
+    List,
+    /// Adds a key with the rights of a principal's newest key and prints it; the other keys of the
+    /// principal expire
+    Rotate {
+        /// Name of the principal.
+        principal: String,
+        /// Hours for which the other keys remain valid.
+        #[arg(long, default_value_t = 24)]
+        overlap_hours: u32,
+    },
+    /// Removes a key, or all keys of a principal
+    Revoke {
+        /// Id of the key, or name of the principal.
+        id_or_principal: String,
+    },
+    /// Creates the keys of an operator and of a projection-service in a directory, if missing
+    Init {
+        /// Directory for the files.
+        directory: PathBuf,
+    },
+}
+
+/// Options of `keys add`.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct AddOptions {
+    /// Name of the principal, which events record as their actor.
+    pub principal: String,
+    /// Usual set of scopes.
+    #[arg(long, value_enum, required_unless_present = "scopes")]
+    pub role: Option<Role>,
+    /// Scopes besides those of the role, separated by commas, such as money:move.
+    #[arg(long, value_delimiter = ',')]
+    pub scopes: Vec<String>,
+    /// Days after which the key expires; by default never.
+    #[arg(long)]
+    pub expires_days: Option<u32>,
+    /// Remark for people.
+    #[arg(long)]
+    pub note: Option<String>,
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// The file cannot be read or written, or the request is invalid.
+#[expect(clippy::print_stdout, reason = "prints its result")]
+pub fn run(options: &KeysOptions) -> anyhow::Result<()> {
+    let path = &options.keys_file;
+    match &options.action {
+        KeysAction::Add(options) => println!("{}", add(path, &options.request()?)?.text),
+        KeysAction::List => list(path)?,
+        KeysAction::Rotate { principal, overlap_hours } => {
+            println!("{}", rotate(path, principal, HOUR * *overlap_hours)?.text);
+        }
+        KeysAction::Revoke { id_or_principal } => {
+            let removed = revoke(path, id_or_principal)?;
+            println!("{removed} removed; the services refuse them within a second");
+        }
+        KeysAction::Init { directory } => {
+            let LocalKeys { keys_file, operator, projection } = LocalKeys::of(directory)?;
+            for path in [keys_file, operator, projection] {
+                println!("{}", path.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+impl AddOptions {
+    fn request(&self) -> anyhow::Result<KeyRequest> {
+        let role = self.role.map(Role::scopes).unwrap_or_default();
+        let scopes: Scopes = role.iter().chain(parse_scopes(&self.scopes)?.iter()).collect();
+        Ok(KeyRequest {
+            principal: self.principal.clone(),
+            scopes,
+            lifetime: self.expires_days.map(|days| DAY * days),
+            note: self.note.clone(),
+        })
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "prints its result")]
+fn list(path: &Path) -> anyhow::Result<()> {
+    println!("{:10}  {:20}  {:27}  SCOPES", "ID", "PRINCIPAL", "EXPIRES");
+    for KeyEntry { id, principal, expires, scopes, note, .. } in KeysFile::read(path)?.keys {
+        let expires = expires.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        let note = note.map(|note| format!("  # {note}")).unwrap_or_default();
+        println!("{id:10}  {principal:20}  {expires:27}  {}{note}", scopes.join(","));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        keys: KeysOptions,
+    }
+
+    fn run(path: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        let file = format!("--keys-file={}", path.display());
+        let arguments = ["keys"].iter().chain(arguments).copied().chain([&*file]);
+        super::run(&Command::try_parse_from(arguments)?.keys)
+    }
+
+    #[test]
+    fn subcommands_change_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.toml");
+        let keys = || KeysFile::read(&path).unwrap().keys;
+        run(&path, &["add", "ada", "--role=teller", "--scopes=log:read", "--note=till 3"]).unwrap();
+        run(&path, &["add", "bob", "--scopes=money:move,money:hold", "--expires-days=90"]).unwrap();
+        let (ada, bob) = (keys()[0].clone(), keys()[1].clone());
+        assert_eq!(ada.scopes.len(), 5);
+        assert_eq!((ada.expires, ada.note.as_deref()), (None, Some("till 3")));
+        assert_eq!(bob.scopes, ["money:move", "money:hold"]);
+        assert!(bob.expires.is_some());
+        run(&path, &["rotate", "ada", "--overlap-hours=1"]).unwrap();
+        assert_eq!((keys().len(), keys()[2].scopes.clone()), (3, ada.scopes));
+        assert!(keys()[0].expires.is_some() && keys()[2].expires.is_none());
+        run(&path, &["list"]).unwrap();
+        run(&path, &["revoke", "ada"]).unwrap();
+        assert_eq!(keys(), [bob]);
+        let place = directory.path().join("local");
+        run(&path, &["init", place.to_str().unwrap()]).unwrap();
+        assert!(place.join("auth").exists());
+        for invalid in [
+            &["add", "ada"][..],
+            &["add", "ada", "--scopes=money:steal"],
+            &["add", "a b", "--role=teller"],
+            &["revoke", "nobody"],
+            &["rotate", "nobody"],
+        ] {
+            assert!(run(&path, invalid).is_err(), "{invalid:?}");
+        }
+    }
+}

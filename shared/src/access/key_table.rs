@@ -1,0 +1,105 @@
+//! Keys that the services accept, by id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use strum::IntoStaticStr;
+use thiserror::Error;
+
+use super::Principal;
+use super::api_key::{Digest, id_of};
+use crate::timestamp::Timestamp;
+
+/// Accepted keys, by id.
+#[derive(Debug, Default)]
+pub struct KeyTable(HashMap<String, AcceptedKey>);
+
+/// Key of a principal.
+#[derive(Debug, Clone)]
+pub struct AcceptedKey {
+    /// Digest of the key's text.
+    pub digest: Digest,
+    /// Time from which on the key is refused.
+    pub expires: Option<Timestamp>,
+    /// Principal that the key identifies.
+    pub principal: Arc<Principal>,
+}
+
+/// Reason why a request has no principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Unauthenticated {
+    /// The request has no credentials.
+    #[error("the request has no `Authorization: Bearer` header with an API key")]
+    Missing,
+    /// The credentials have no known form.
+    #[error("`Authorization` is not `Bearer` with an API key")]
+    Malformed,
+    /// The key is unknown or was revoked, or its secret part is wrong.
+    #[error("the API key is not known")]
+    Unknown,
+    /// The key has expired.
+    #[error("the API key has expired")]
+    Expired,
+}
+
+impl KeyTable {
+    /// Adds a key. Returns false if the table has its id already.
+    pub fn add(&mut self, id: String, key: AcceptedKey) -> bool {
+        self.0.insert(id, key).is_none()
+    }
+
+    /// Returns the principal that a text identifies at a time.
+    ///
+    /// # Errors
+    /// The text is no accepted key.
+    pub fn authenticate(
+        &self,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Principal>, Unauthenticated> {
+        let id = id_of(text).ok_or(Unauthenticated::Malformed)?;
+        let key = self.0.get(id).ok_or(Unauthenticated::Unknown)?;
+        // Only the holder of a key learns that it has expired.
+        if !Digest::of(text).is(&key.digest) {
+            return Err(Unauthenticated::Unknown);
+        }
+        if key.expires.is_some_and(|expires| expires <= now) {
+            return Err(Unauthenticated::Expired);
+        }
+        Ok(Arc::clone(&key.principal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Scopes;
+    use crate::access::api_key::NewKey;
+
+    #[test]
+    fn a_key_identifies_its_principal_until_it_expires() {
+        let (key, other) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let principal =
+            Arc::new(Principal { name: "payroll".to_owned(), scopes: Scopes::default() });
+        let accepted = AcceptedKey {
+            digest: key.digest,
+            expires: Some(at("2026-12-01T00:00:00Z")),
+            principal: Arc::clone(&principal),
+        };
+        let mut table = KeyTable::default();
+        assert!(table.add(key.id.clone(), accepted.clone()));
+        let (early, late) = (at("2026-11-30T23:59:59Z"), at("2026-12-01T00:00:00Z"));
+        assert_eq!(table.authenticate(&key.text, early), Ok(principal));
+        assert_eq!(table.authenticate(&key.text, late), Err(Unauthenticated::Expired));
+        assert_eq!(table.authenticate(&other.text, early), Err(Unauthenticated::Unknown));
+        // The right id with another secret.
+        let forged = other.text.replace(&other.id, &key.id);
+        for time in [early, late] {
+            assert_eq!(table.authenticate(&forged, time), Err(Unauthenticated::Unknown));
+        }
+        assert_eq!(table.authenticate("secret", early), Err(Unauthenticated::Malformed));
+        assert!(!table.add(key.id, accepted));
+    }
+}

@@ -1,0 +1,118 @@
+//! File of API keys, in TOML: an entry `[[key]]` per key. It has digests, not the keys themselves.
+
+mod changes;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use strum::IntoEnumIterator as _;
+
+pub use self::changes::{KeyRequest, add, revoke, rotate};
+use super::api_key::Digest;
+use super::key_table::{AcceptedKey, KeyTable};
+use super::{Principal, Scope, Scopes};
+use crate::timestamp::Timestamp;
+
+const MAX_NAME: usize = 64;
+/// Actor of events that the service causes itself.
+const RESERVED: &str = "passbook";
+
+/// Content of the file.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysFile {
+    /// Keys, oldest first.
+    #[serde(default, rename = "key")]
+    pub keys: Vec<KeyEntry>,
+}
+
+/// Key in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyEntry {
+    /// Id of the key, the second part of its text.
+    pub id: String,
+    /// Name of the principal. During a rotation, two keys have the same one.
+    pub principal: String,
+    /// SHA-256 digest of the key's text, in hexadecimal.
+    pub sha256: String,
+    /// Names of the scopes.
+    pub scopes: Vec<String>,
+    /// Time from which on the key is refused, in RFC 3339; never, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Remark for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl KeysFile {
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    /// The text is not TOML of this form; the message has the line.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        Ok(toml_edit::de::from_str(text)?)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not TOML of this form.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let named = || path.display().to_string();
+        Self::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)
+    }
+
+    /// Returns the keys as the services check them.
+    ///
+    /// # Errors
+    /// A key has an invalid name, digest or scope, or its id occurs twice.
+    pub fn table(&self) -> anyhow::Result<KeyTable> {
+        let mut table = KeyTable::default();
+        for key in &self.keys {
+            let accepted = key.accepted().with_context(|| format!("key {}", key.id))?;
+            ensure!(table.add(key.id.clone(), accepted), "key {} occurs twice", key.id);
+        }
+        Ok(table)
+    }
+}
+
+impl KeyEntry {
+    fn accepted(&self) -> anyhow::Result<AcceptedKey> {
+        check_name(&self.principal)?;
+        let digest = Digest::parse(&self.sha256).context("`sha256` is not 64 hex digits")?;
+        let principal =
+            Principal { name: self.principal.clone(), scopes: parse_scopes(&self.scopes)? };
+        Ok(AcceptedKey { digest, expires: self.expires, principal: Arc::new(principal) })
+    }
+}
+
+/// Checks the name of a principal, which logs and events repeat.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._@".contains(&byte);
+    ensure!(name != RESERVED, "`{name}` is the service itself");
+    ensure!(
+        (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed),
+        "`principal` must be 1 to {MAX_NAME} letters, digits or characters of `-._@`"
+    );
+    Ok(())
+}
+
+/// Parses the names of scopes.
+///
+/// # Errors
+/// A name is unknown; the message lists the known ones.
+pub fn parse_scopes(names: &[String]) -> anyhow::Result<Scopes> {
+    let parse = |name: &String| {
+        name.parse::<Scope>().ok().with_context(|| {
+            let known: Vec<_> = Scope::iter().map(Scope::as_str).collect();
+            format!("there is no scope `{name}`; the scopes are {}", known.join(", "))
+        })
+    };
+    names.iter().map(parse).collect()
+}

@@ -1,0 +1,135 @@
+//! Changes of the file: a key is added, replaced or revoked. Comments of the file stay.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+
+use super::{KeyEntry, KeysFile, check_name};
+use crate::access::Scopes;
+use crate::access::api_key::NewKey;
+use crate::private_file;
+use crate::timestamp::Timestamp;
+
+/// Key to add.
+#[derive(Debug, Clone)]
+pub struct KeyRequest {
+    /// Name of the principal.
+    pub principal: String,
+    /// Rights of the principal.
+    pub scopes: Scopes,
+    /// Lifetime of the key; without end, if absent.
+    pub lifetime: Option<Duration>,
+    /// Remark for people.
+    pub note: Option<String>,
+}
+
+/// Adds a key to a file, which is created if missing. Returns the key.
+///
+/// # Errors
+/// The name is invalid, or the file cannot be read or written.
+pub fn add(path: &Path, request: &KeyRequest) -> anyhow::Result<NewKey> {
+    check_name(&request.principal)?;
+    let key = NewKey::generate().context("no random numbers")?;
+    let entry = KeyEntry {
+        id: key.id.clone(),
+        principal: request.principal.clone(),
+        sha256: key.digest.to_string(),
+        scopes: request.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        expires: request.lifetime.map(from_now).transpose()?,
+        note: request.note.clone(),
+    };
+    change(path, |document| push(document, &entry))?;
+    Ok(key)
+}
+
+/// Adds a key with the rights of a principal's newest key. The other keys of the principal expire
+/// after `overlap`, if not earlier. Returns the key.
+///
+/// # Errors
+/// The principal has no key, or the file cannot be read or written.
+pub fn rotate(path: &Path, principal: &str, overlap: Duration) -> anyhow::Result<NewKey> {
+    let key = NewKey::generate().context("no random numbers")?;
+    let end = from_now(overlap)?;
+    change(path, |document| {
+        let file = KeysFile::parse(&document.to_string())?;
+        let newest = file.keys.iter().rfind(|entry| entry.principal == principal);
+        let newest = newest.with_context(|| format!("`{principal}` has no key"))?;
+        for (entry, table) in file.keys.iter().zip(keys(document)?.iter_mut()) {
+            if entry.principal == principal && entry.expires.is_none_or(|expires| expires > end) {
+                table.insert("expires", value(end.to_string()));
+            }
+        }
+        let (id, sha256) = (key.id.clone(), key.digest.to_string());
+        push(document, &KeyEntry { id, sha256, expires: None, ..newest.clone() })
+    })?;
+    Ok(key)
+}
+
+/// Removes a key by its id, or all keys of a principal. Returns the number of removed keys.
+///
+/// # Errors
+/// No key has the id or principal, or the file cannot be read or written.
+pub fn revoke(path: &Path, id_or_principal: &str) -> anyhow::Result<usize> {
+    let mut removed = 0;
+    change(path, |document| {
+        let is_it = |table: &Table, name| {
+            table.get(name).and_then(Item::as_str).is_some_and(|text| text == id_or_principal)
+        };
+        let keys = keys(document)?;
+        let before = keys.len();
+        keys.retain(|table| !is_it(table, "id") && !is_it(table, "principal"));
+        removed = before - keys.len();
+        if removed == 0 {
+            bail!("no key has the id or principal `{id_or_principal}`");
+        }
+        Ok(())
+    })?;
+    Ok(removed)
+}
+
+fn from_now(lifetime: Duration) -> anyhow::Result<Timestamp> {
+    let micros = i64::try_from(lifetime.as_micros()).ok();
+    let end = micros.and_then(|micros| Timestamp::now().as_micros().checked_add(micros));
+    end.and_then(Timestamp::from_micros).context("the time is too far in the future")
+}
+
+/// Returns the entries of a document, which lacks them before its first key.
+fn keys(document: &mut DocumentMut) -> anyhow::Result<&mut ArrayOfTables> {
+    let keys = document.entry("key").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+    keys.as_array_of_tables_mut().context("`key` is not an array of tables")
+}
+
+fn push(document: &mut DocumentMut, entry: &KeyEntry) -> anyhow::Result<()> {
+    let entry = toml_edit::ser::to_document(entry)?;
+    keys(document)?.push(entry.as_table().clone());
+    Ok(())
+}
+
+/// Changes a file atomically. Concurrent changes wait for each other.
+fn change(
+    path: &Path,
+    change: impl FnOnce(&mut DocumentMut) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let changed = || {
+        // The directory is locked, because the file itself is replaced.
+        let lock = File::open(directory)?;
+        lock.lock()?;
+        let text = match std::fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            text => text?,
+        };
+        let mut document: DocumentMut = text.parse()?;
+        change(&mut document)?;
+        // An entry that the services would refuse is not written.
+        let text = document.to_string();
+        KeysFile::parse(&text)?.table()?;
+        private_file::write(path, text.as_bytes())
+    };
+    changed().with_context(|| path.display().to_string())
+}

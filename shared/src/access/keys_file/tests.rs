@@ -1,0 +1,124 @@
+use std::time::Duration;
+
+use super::*;
+use crate::access::key_table::Unauthenticated;
+use crate::access::scope::Role;
+
+const LATE: &str = "2100-01-01T00:00:00Z";
+
+fn request(principal: &str, role: Role) -> KeyRequest {
+    KeyRequest {
+        principal: principal.to_owned(),
+        scopes: role.scopes(),
+        lifetime: None,
+        note: None,
+    }
+}
+
+fn late() -> Timestamp {
+    LATE.parse().unwrap()
+}
+
+#[test]
+fn a_key_is_added_rotated_and_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    let table = || KeysFile::read(&path).unwrap().table().unwrap();
+    let (teller, reader) = (
+        add(&path, &request("till-3", Role::Teller)).unwrap(),
+        add(&path, &request("report", Role::Reader)).unwrap(),
+    );
+    let found = table().authenticate(&teller.text, late()).unwrap();
+    assert_eq!((found.name.as_str(), found.scopes), ("till-3", Role::Teller.scopes()));
+
+    let next = rotate(&path, "till-3", Duration::from_secs(3_600)).unwrap();
+    assert_eq!(table().authenticate(&next.text, late()).unwrap(), found);
+    assert!(table().authenticate(&teller.text, Timestamp::now()).is_ok());
+    assert_eq!(table().authenticate(&teller.text, late()), Err(Unauthenticated::Expired));
+
+    assert_eq!(revoke(&path, &next.id).unwrap(), 1);
+    assert_eq!(table().authenticate(&next.text, late()), Err(Unauthenticated::Unknown));
+    assert!(table().authenticate(&reader.text, late()).is_ok());
+    assert_eq!(revoke(&path, "till-3").unwrap(), 1);
+    assert!(format!("{:#}", revoke(&path, "till-3").unwrap_err()).contains("`till-3`"));
+    assert!(
+        format!("{:#}", rotate(&path, "till-3", Duration::ZERO).unwrap_err())
+            .contains("`till-3` has no key")
+    );
+    assert!(!std::fs::read_to_string(&path).unwrap().contains(&reader.text));
+}
+
+#[test]
+fn a_lifetime_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    let lifetime = Some(Duration::from_secs(60));
+    let key = add(&path, &KeyRequest { lifetime, ..request("ada", Role::Reader) }).unwrap();
+    let table = KeysFile::read(&path).unwrap().table().unwrap();
+    assert!(table.authenticate(&key.text, Timestamp::now()).is_ok());
+    assert_eq!(table.authenticate(&key.text, late()), Err(Unauthenticated::Expired));
+}
+
+#[test]
+fn changes_keep_comments_and_the_mode_of_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    add(&path, &request("ada", Role::Reader)).unwrap();
+    assert_eq!(mode(), 0o600);
+    let text = format!("# for the auditors\n{}", std::fs::read_to_string(&path).unwrap());
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    add(&path, &request("bob", Role::Auditor)).unwrap();
+    assert!(std::fs::read_to_string(&path).unwrap().starts_with("# for the auditors\n[[key]]"));
+    assert_eq!(mode(), 0o640);
+}
+
+#[test]
+fn concurrent_changes_lose_no_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let path = &path;
+            scope.spawn(move || add(path, &request(&format!("p{number}"), Role::Reader)).unwrap());
+        }
+    });
+    assert_eq!(KeysFile::read(&path).unwrap().keys.len(), 16);
+}
+
+#[test]
+fn an_invalid_file_is_refused_with_the_place() {
+    let digest = "0".repeat(64);
+    let entry = |principal: &str, digest: &str, scope: &str, more: &str| {
+        format!(
+            "[[key]]\nid = \"a\"\nprincipal = \"{principal}\"\nsha256 = \"{digest}\"\n\
+             scopes = [\"{scope}\"]\n{more}\n"
+        )
+    };
+    let refused = |text: &str| {
+        let table = KeysFile::parse(text).and_then(|file| file.table());
+        format!("{:#}", table.map(|_| ()).unwrap_err())
+    };
+    let good = entry("ada", &digest, "money:move", "");
+    assert!(KeysFile::parse(&good).unwrap().table().is_ok());
+    assert!(KeysFile::parse("").unwrap().table().is_ok());
+    for (text, reason) in [
+        (format!("{good}{good}"), "key a occurs twice"),
+        (entry("ada", &digest, "money:steal", ""), "there is no scope `money:steal`; the scopes"),
+        (entry("ada", "00", "money:move", ""), "key a: `sha256` is not 64 hex digits"),
+        (entry("a b", &digest, "money:move", ""), "key a: `principal` must be"),
+        (entry("", &digest, "money:move", ""), "key a: `principal` must be"),
+        (entry("passbook", &digest, "money:move", ""), "key a: `passbook` is the service itself"),
+        (entry("ada", &digest, "money:move", "owner = \"x\""), "owner"),
+        (entry("ada", &digest, "money:move", "expires = \"soon\""), "line 6"),
+        ("[[key]]\nid = \"a\"\n".to_owned(), "principal"),
+        ("[[key]".to_owned(), "line 1"),
+    ] {
+        let found = refused(&text);
+        assert!(found.contains(reason), "{text}\n{found}");
+    }
+    let name = "x".repeat(65);
+    assert!(add(std::path::Path::new("unused"), &request(&name, Role::Reader)).is_err());
+}

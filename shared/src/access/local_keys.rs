@@ -1,0 +1,121 @@
+//! Keys of a pair on one machine: one for its operator, one for its projection-service. They are
+//! files of a directory, created where they are missing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::api_key::id_of;
+use super::client_key::ClientKey;
+use super::keys_file::{KeyRequest, KeysFile, add};
+use super::scope::Role;
+use crate::private_file;
+
+/// Files of the keys.
+#[derive(Debug, Clone)]
+pub struct LocalKeys {
+    /// Keys that both services accept.
+    pub keys_file: PathBuf,
+    /// Header line with the operator's key, for `curl -H @FILE`.
+    pub operator: PathBuf,
+    /// Key of the projection-service.
+    pub projection: PathBuf,
+}
+
+impl LocalKeys {
+    /// Returns the files of a directory; creates missing ones, and replaces revoked keys.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn of(directory: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let keys = Self {
+            keys_file: directory.join("keys.toml"),
+            operator: directory.join("auth"),
+            projection: directory.join("projection.key"),
+        };
+        keys.ensure(&keys.operator, Role::Operator, "Authorization: Bearer ")?;
+        keys.ensure(&keys.projection, Role::Projection, "")?;
+        Ok(keys)
+    }
+
+    /// Returns the operator's key.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn operator_key(&self) -> anyhow::Result<ClientKey> {
+        key(&self.operator)
+    }
+
+    /// Returns the projection-service's key.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn projection_key(&self) -> anyhow::Result<ClientKey> {
+        key(&self.projection)
+    }
+
+    fn ensure(&self, path: &Path, role: Role, prefix: &str) -> anyhow::Result<()> {
+        if self.knows(path, prefix)? {
+            return Ok(());
+        }
+        let request = KeyRequest {
+            principal: role.name().to_owned(),
+            scopes: role.scopes(),
+            lifetime: None,
+            note: None,
+        };
+        let key = add(&self.keys_file, &request)?;
+        private_file::write(path, format!("{prefix}{}\n", key.text).as_bytes())
+    }
+
+    /// Returns true if the services accept the key of a file.
+    fn knows(&self, path: &Path, prefix: &str) -> anyhow::Result<bool> {
+        if !path.exists() || !self.keys_file.exists() {
+            return Ok(false);
+        }
+        let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        let id = text.trim().strip_prefix(prefix).and_then(id_of);
+        let file = KeysFile::read(&self.keys_file)?;
+        Ok(id.is_some_and(|id| file.keys.iter().any(|key| key.id == id)))
+    }
+}
+
+fn key(path: &Path) -> anyhow::Result<ClientKey> {
+    let path = path.to_str().context("the path is not UTF-8")?;
+    ClientKey::of_file(path).map_err(|error| anyhow::anyhow!("{path} {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::keys_file::revoke;
+
+    #[test]
+    fn keys_are_created_once_and_replaced_if_revoked() {
+        let directory = tempfile::tempdir().unwrap();
+        let local = directory.path().join("data");
+        let keys = LocalKeys::of(&local).unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let first = (read(&keys.operator), read(&keys.projection));
+        assert!(first.0.starts_with("Authorization: Bearer pbk_"));
+        keys.operator_key().unwrap();
+        let table = KeysFile::read(&keys.keys_file).unwrap().table().unwrap();
+        let now = crate::timestamp::Timestamp::now();
+        let projection = table.authenticate(first.1.trim(), now).unwrap();
+        assert_eq!(projection.scopes, Role::Projection.scopes());
+
+        let again = LocalKeys::of(&local).unwrap();
+        assert_eq!((read(&again.operator), read(&again.projection)), first);
+        assert_eq!(KeysFile::read(&keys.keys_file).unwrap().keys.len(), 2);
+
+        assert_eq!(revoke(&keys.keys_file, "operator").unwrap(), 1);
+        let replaced = LocalKeys::of(&local).unwrap();
+        assert_ne!(read(&replaced.operator), first.0);
+        assert_eq!(read(&replaced.projection), first.1);
+        std::fs::remove_file(&keys.keys_file).unwrap();
+        LocalKeys::of(&local).unwrap();
+        assert_ne!(read(&replaced.projection), first.1);
+    }
+}

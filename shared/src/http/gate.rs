@@ -1,0 +1,127 @@
+//! Decision on the head of each request, before its body is read: the client, its key and its
+//! scopes. What is not permitted by a rule of the OpenAPI document is refused.
+
+mod browser;
+mod caller;
+mod problems;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+use utoipa::openapi::OpenApi;
+
+pub use self::browser::AllowedHosts;
+pub use self::caller::Caller;
+pub(super) use self::problems::refusals;
+use self::problems::{forbidden, unauthenticated};
+pub(super) use self::rules::SCHEME;
+use self::rules::{Rule, Rules};
+use super::problem::Problem;
+use crate::access::key_table::Unauthenticated;
+use crate::access::watch::WatchedKeys;
+use crate::health::Health;
+use crate::shutdown::Tasks;
+use crate::timestamp::Timestamp;
+
+/// Paths of the documentation, which is public.
+const DOCUMENTATION: [&str; 2] = ["/docs", "/openapi.json"];
+
+/// Clients that a service serves.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Accepted keys; every request is permitted without them.
+    pub keys: Option<WatchedKeys>,
+    /// Accepted values of `Host`.
+    pub hosts: AllowedHosts,
+}
+
+impl Access {
+    /// Permits everything, as in tests.
+    pub fn unrestricted() -> Self {
+        Self { keys: None, hosts: AllowedHosts::any() }
+    }
+
+    /// Starts the task that reloads the keys, if there are any.
+    pub fn watch(&self, tasks: &mut Tasks, health: &Health) {
+        if let Some(keys) = &self.keys {
+            let watching = keys.clone().watch(health.clone(), tasks.shutdown());
+            tasks.spawn("the watch of the API keys", watching);
+        }
+    }
+}
+
+/// Gate of a service.
+#[derive(Debug)]
+pub(super) struct Gate {
+    access: Access,
+    rules: Arc<Rules>,
+}
+
+impl Gate {
+    /// Creates the gate with the rules of a document.
+    ///
+    /// # Errors
+    /// An operation of the document declares no scope.
+    pub(super) fn new(access: Access, document: &OpenApi) -> anyhow::Result<Self> {
+        problems::register();
+        Ok(Self { access, rules: Arc::new(Rules::of(document)?) })
+    }
+
+    /// Permits a request, which gets its [`Caller`] as an extension.
+    ///
+    /// # Errors
+    /// 401 without a valid key, 403 without a scope of the operation or from another site.
+    pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+        browser::check(&self.access.hosts, request.method(), request.headers())?;
+        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let rule = self.rule(request.method(), path);
+        let caller = match self.caller(request.headers()) {
+            Ok(caller) => caller,
+            // Health answers with fewer details.
+            Err(_) if rule == Rule::Open => return Ok(()),
+            Err(reason) => return Err(unauthenticated(reason)),
+        };
+        if let Rule::AnyOf(scopes) = rule
+            && !scopes.iter().any(|scope| caller.has(scope))
+        {
+            return Err(forbidden(&caller, scopes));
+        }
+        request.extensions_mut().insert(caller);
+        Ok(())
+    }
+
+    fn rule(&self, method: &Method, path: &str) -> Rule {
+        if DOCUMENTATION.iter().any(|open| path.starts_with(open)) {
+            return Rule::Open;
+        }
+        // Only clients with a key learn which routes exist.
+        self.rules.of_route(method, path).unwrap_or(Rule::AnyKey)
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Unauthenticated> {
+        let principal = match &self.access.keys {
+            None => None,
+            Some(keys) => Some(keys.table().authenticate(bearer(headers)?, Timestamp::now())?),
+        };
+        Ok(Caller::new(principal, Arc::clone(&self.rules)))
+    }
+}
+
+/// Returns the token of `Authorization: Bearer` (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Result<&str, Unauthenticated> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Unauthenticated::Missing)?;
+    let text = value.to_str().ok().filter(|_| values.next().is_none());
+    let (scheme, token) =
+        text.and_then(|text| text.split_once(' ')).ok_or(Unauthenticated::Malformed)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim_start_matches(' '))
+    } else {
+        Err(Unauthenticated::Malformed)
+    }
+}

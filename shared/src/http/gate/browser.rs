@@ -1,0 +1,161 @@
+//! Defence against web pages. A page of another site can send requests to a service that its
+//! visitor reaches, and its name can resolve to the service's address.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, Method};
+
+use super::problems::{cross_site, other_host};
+use crate::http::problem::Problem;
+
+const FETCH_SITE: &str = "sec-fetch-site";
+/// Names of the local host, besides its addresses.
+const LOCALHOST: &str = "localhost";
+
+/// Accepted values of `Host`, without ports.
+#[derive(Debug, Clone)]
+pub struct AllowedHosts {
+    names: Vec<String>,
+    /// Accepts any name.
+    any: bool,
+}
+
+impl AllowedHosts {
+    /// Returns the names for a service that listens on `addr`: the loopback names and the given
+    /// ones. Without given ones, a service on another address accepts any name.
+    pub fn new(given: &[String], addr: SocketAddr) -> Self {
+        let names = given.iter().map(|name| name.trim().to_owned()).collect();
+        Self { names, any: given.is_empty() && !addr.ip().is_loopback() }
+    }
+
+    /// Accepts any name.
+    pub(super) fn any() -> Self {
+        Self { names: Vec::new(), any: true }
+    }
+
+    fn has(&self, host: &str) -> bool {
+        // A page cannot have a loopback name unless this machine served it.
+        let is_local = || {
+            host.eq_ignore_ascii_case(LOCALHOST)
+                || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        };
+        self.any || is_local() || self.names.iter().any(|name| host.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Checks the host of a request, and the site of one that changes something.
+///
+/// # Errors
+/// 403 `host_not_allowed` or `cross_site_request`.
+pub(super) fn check(
+    allowed: &AllowedHosts,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    // HTTP/1.0 allows a request without a host; no browser sends one.
+    let authority = headers.get(HOST).and_then(|host| host.to_str().ok());
+    if let Some(authority) = authority
+        && !allowed.has(host_of(authority))
+    {
+        return Err(other_host(host_of(authority)));
+    }
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        // A page cannot read the response: the service sends no CORS headers.
+        return Ok(());
+    }
+    if headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin.as_bytes(), authority)) {
+        return Err(cross_site("`Origin` is not the origin of this service"));
+    }
+    // Browsers send `none` for a request that no page has caused.
+    if headers.get_all(FETCH_SITE).iter().any(|site| *site != "same-origin" && *site != "none") {
+        return Err(cross_site("`Sec-Fetch-Site` names another site"));
+    }
+    Ok(())
+}
+
+/// Returns the host of `host[:port]`, without the brackets of an IPv6 address.
+fn host_of(authority: &str) -> &str {
+    if let Some((host, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return host;
+    }
+    authority.split_once(':').map_or(authority, |(host, _)| host)
+}
+
+/// Returns true if an origin is the host of the request.
+fn is_own(origin: &[u8], authority: Option<&str>) -> bool {
+    let own = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+    let is_same = |(_, of): (&str, &str)| authority.is_some_and(|own| own.eq_ignore_ascii_case(of));
+    own.is_some_and(is_same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
+        all.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn code(allowed: &AllowedHosts, method: &Method, all: &[(&'static str, &str)]) -> String {
+        check(allowed, method, &headers(all))
+            .map_or_else(|problem| problem.code, |()| String::new())
+    }
+
+    #[test]
+    fn a_loopback_service_has_loopback_names_only() {
+        let given = ["Bank.example".to_owned()];
+        for (addr, names) in [("127.0.0.1:8080", &[][..]), ("[::1]:8080", &given)] {
+            let allowed = AllowedHosts::new(names, addr.parse().unwrap());
+            let code = |host: &str| code(&allowed, &Method::GET, &[("host", host)]);
+            for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080"]
+            {
+                assert_eq!(code(host), "", "{host}");
+            }
+            for host in
+                ["attacker.example", "attacker.example:8080", "localhost.example", "10.0.0.1"]
+            {
+                assert_eq!(code(host), "host_not_allowed", "{host}");
+            }
+            let expected = if names.is_empty() { "host_not_allowed" } else { "" };
+            assert_eq!(code("bank.example:443"), expected);
+        }
+    }
+
+    #[test]
+    fn another_service_has_any_name_or_the_given_ones() {
+        let addr = "0.0.0.0:8080".parse().unwrap();
+        let of = |allowed: &AllowedHosts, host| code(allowed, &Method::GET, &[("host", host)]);
+        let any = AllowedHosts::new(&[], addr);
+        assert_eq!(of(&any, "command-service:8080"), "");
+        let given = AllowedHosts::new(&[" bank.example ".to_owned()], addr);
+        assert_eq!(of(&given, "bank.example"), "");
+        assert_eq!(of(&given, "localhost"), "", "the service checks its own health");
+        assert_eq!(of(&given, "command-service"), "host_not_allowed");
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing() {
+        let allowed = AllowedHosts::new(&[], "127.0.0.1:8080".parse().unwrap());
+        let host = ("host", "localhost:8080");
+        for (header, is_allowed) in [
+            (("origin", "http://localhost:8080"), true),
+            (("origin", "https://LOCALHOST:8080"), true),
+            (("origin", "http://localhost:8081"), false),
+            (("origin", "http://localhost"), false),
+            (("origin", "https://attacker.example"), false),
+            (("origin", "null"), false),
+            (("sec-fetch-site", "same-origin"), true),
+            (("sec-fetch-site", "none"), true),
+            (("sec-fetch-site", "same-site"), false),
+            (("sec-fetch-site", "cross-site"), false),
+        ] {
+            for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+                let expected = if is_allowed { "" } else { "cross_site_request" };
+                assert_eq!(code(&allowed, &method, &[host, header]), expected, "{header:?}");
+            }
+            assert_eq!(code(&allowed, &Method::GET, &[host, header]), "", "{header:?}");
+        }
+        assert_eq!(code(&allowed, &Method::POST, &[host]), "");
+    }
+}
