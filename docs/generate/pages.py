@@ -107,8 +107,10 @@ def operations(document):
         for method, operation in methods.items():
             answers = [status for status in operation["responses"] if status < "400"]
             route, name = f"`{method.upper()} {path}`", f"`{operation['operationId']}`"
-            rows.append([route, name, cell(operation["summary"]), ", ".join(sorted(answers))])
-    return table(["route", "operation", "summary", "success"], rows)
+            scopes = [f"`{scope}`" for one in operation["security"] for scope in sum(one.values(), [])]
+            success, needed = ", ".join(sorted(answers)), " or ".join(scopes) or "no key"
+            rows.append([route, name, cell(operation["summary"]), success, needed])
+    return table(["route", "operation", "summary", "success", "scope"], rows)
 
 
 def problem_codes(documents):

@@ -70,11 +70,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
-    let access = config.access.open(config.projection_addr)?;
-    let feed = feed(&config)?;
+    let addr = config.projection_addr;
+    let (access, feed) = (config.access.open(addr)?, feed(&config)?);
     telemetry::metrics();
     metrics::register();
-    let addr = config.projection_addr;
     // An address in use ends the start before any task runs.
     let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
@@ -83,7 +82,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let (views, verifications) = (Views::default(), Arc::<Jobs>::default());
     let (waiting, ends) = (Arc::<Waiters>::default(), Arc::<TopicLag>::default());
     let mut tasks = Tasks::new(shutdown);
-
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);

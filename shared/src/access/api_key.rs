@@ -1,6 +1,6 @@
 //! Text of an API key: `pbk_`, the id of the key, `_`, and 256 random bits. The prefix lets
-//! scanners find keys in source code. The services store a SHA-256 digest only: a slow hash protects
-//! secrets that people choose, and this one is random.
+//! scanners find keys in source code. The services store a SHA-256 digest only: a slow hash
+//! protects secrets that people choose, and this one is random.
 
 use std::fmt;
 
