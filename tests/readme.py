@@ -109,6 +109,9 @@ class Newcomer:
         (self.work / "compose.json").write_text(json.dumps({"services": built}))
         self.stack.callback(self.docker, "down", "--volumes", "--rmi=local", "--timeout=1")
         self.run(script)
+
+    def copy_key(self, script):
+        self.run(script)
         send_all(f"http://127.0.0.1:{self.command}")
 
     def docker(self, *arguments):
@@ -210,6 +213,7 @@ class Newcomer:
         # The tests are a step of CI of their own.
         "cargo test --workspace\n": lambda *_: None,
         "docker compose up --build --wait\n": compose,
+        "/keys/auth ": copy_key,
         "passbook replay ": replays,
         "docker compose stop projection-service\n": reset,
         "/admin/quarantine/7/": quarantine,
