@@ -15,18 +15,23 @@ pub mod key_table;
 pub mod keys_file;
 /// Keys of a pair on one machine.
 pub mod local_keys;
+/// Rate of a principal's requests.
+pub mod rate;
 /// Rights of a principal.
 pub mod scope;
 /// Reloading of the file of API keys.
 pub mod watch;
 
+use self::rate::Rate;
 pub use self::scope::{Scope, Scopes};
 
 /// Party that sends requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Principal {
     /// Name, which events record as their actor.
     pub name: String,
     /// Rights.
     pub scopes: Scopes,
+    /// Limit on requests; none, if absent.
+    pub rate: Option<Rate>,
 }

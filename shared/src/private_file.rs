@@ -1,6 +1,6 @@
 //! Files with secrets.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -22,6 +22,8 @@ pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         let mut options = File::options();
         options.write(true).create(true).truncate(true).mode(mode);
         let mut file = options.open(&unfinished)?;
+        // A file that a crash left has the mode of then.
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(content)?;
         file.sync_all()?;
         std::fs::rename(&unfinished, path)

@@ -22,8 +22,13 @@ const RELOAD: Duration = Duration::from_secs(1);
 
 /// Adds a key to the file that all services of the run read.
 fn key(principal: &str, scopes: Scopes) -> anyhow::Result<NewKey> {
-    let request =
-        KeyRequest { principal: principal.to_owned(), scopes, lifetime: None, note: None };
+    let request = KeyRequest {
+        principal: principal.to_owned(),
+        scopes,
+        rate: None,
+        lifetime: None,
+        note: None,
+    };
     add(&keys()?.keys_file, &request)
 }
 

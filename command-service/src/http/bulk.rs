@@ -80,6 +80,8 @@ pub(super) async fn commands(
     let Set { atomic, mut requests } =
         parse::read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
     permit(&caller, &requests)?;
+    // The request itself was taken before its body was read.
+    caller.charge(requests.len() - 1)?;
     // The requests own their parts: the body is not kept while the commands run.
     drop(body);
     // Committed commands must be answered, so the answer's memory is reserved before they run.

@@ -1,5 +1,6 @@
 //! Subcommands `keys`, which change the file of API keys.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,6 +65,10 @@ pub struct AddOptions {
     /// Scopes besides those of the role, separated by commas, such as money:move.
     #[arg(long, value_delimiter = ',')]
     pub scopes: Vec<String>,
+    /// Maximum number of requests per second; by default no limit. Each command of a bulk request
+    /// counts.
+    #[arg(long)]
+    pub rate: Option<NonZeroU32>,
     /// Days after which the key expires; by default never.
     #[arg(long)]
     pub expires_days: Option<u32>,
@@ -106,6 +111,7 @@ impl AddOptions {
         Ok(KeyRequest {
             principal: self.principal.clone(),
             scopes,
+            rate: self.rate,
             lifetime: self.expires_days.map(|days| DAY * days),
             note: self.note.clone(),
         })

@@ -4,6 +4,8 @@ mod changes;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use strum::IntoEnumIterator as _;
 pub use self::changes::{KeyRequest, add, revoke, rotate};
 use super::api_key::Digest;
 use super::key_table::{AcceptedKey, KeyTable};
+use super::rate::Rate;
 use super::{Principal, Scope, Scopes};
 use crate::timestamp::Timestamp;
 
@@ -42,6 +45,10 @@ pub struct KeyEntry {
     pub sha256: String,
     /// Names of the scopes.
     pub scopes: Vec<String>,
+    /// Maximum number of requests per second of the principal; no limit, if absent. Each command of
+    /// a bulk request counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<NonZeroU32>,
     /// Time from which on the key is refused, in RFC 3339; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
@@ -73,9 +80,13 @@ impl KeysFile {
     /// # Errors
     /// A key has an invalid name, digest or scope, or its id occurs twice.
     pub fn table(&self) -> anyhow::Result<KeyTable> {
-        let mut table = KeyTable::default();
+        let (mut table, mut rates) = (KeyTable::default(), HashMap::new());
         for key in &self.keys {
-            let accepted = key.accepted().with_context(|| format!("key {}", key.id))?;
+            // The keys of a principal share a rate.
+            let rate = key.rate.map(|rate| {
+                rates.entry((&key.principal, rate)).or_insert_with(|| Rate::new(rate)).clone()
+            });
+            let accepted = key.accepted(rate).with_context(|| format!("key {}", key.id))?;
             ensure!(table.add(key.id.clone(), accepted), "key {} occurs twice", key.id);
         }
         Ok(table)
@@ -83,11 +94,11 @@ impl KeysFile {
 }
 
 impl KeyEntry {
-    fn accepted(&self) -> anyhow::Result<AcceptedKey> {
+    fn accepted(&self, rate: Option<Rate>) -> anyhow::Result<AcceptedKey> {
         check_name(&self.principal)?;
         let digest = Digest::parse(&self.sha256).context("`sha256` is not 64 hex digits")?;
-        let principal =
-            Principal { name: self.principal.clone(), scopes: parse_scopes(&self.scopes)? };
+        let (name, scopes) = (self.principal.clone(), parse_scopes(&self.scopes)?);
+        let principal = Principal { name, scopes, rate };
         Ok(AcceptedKey { digest, expires: self.expires, principal: Arc::new(principal) })
     }
 }

@@ -63,6 +63,7 @@ impl LocalKeys {
         let request = KeyRequest {
             principal: role.name().to_owned(),
             scopes: role.scopes(),
+            rate: None,
             lifetime: None,
             note: None,
         };

@@ -55,11 +55,12 @@ impl WatchedKeys {
             match read.await? {
                 Ok((table, file)) => {
                     health.ok(CHECK);
-                    if last.as_ref().is_some_and(|last| *last != file) {
-                        tracing::info!(keys = file.keys.len(), "the file of API keys has changed");
+                    if last.as_ref() != Some(&file) {
+                        tracing::info!(keys = file.keys.len(), "the file of API keys was read");
+                        // Only then, because a new table begins its rates anew.
+                        *self.table.write() = Arc::new(table);
+                        last = Some(file);
                     }
-                    last = Some(file);
-                    *self.table.write() = Arc::new(table);
                 }
                 Err(error) => {
                     let reason = format!("KEYS_FILE: {error:#}; the previous keys stay in force");

@@ -75,7 +75,8 @@ impl Gate {
     /// Permits a request, which gets its [`Caller`] as an extension.
     ///
     /// # Errors
-    /// 401 without a valid key, 403 without a scope of the operation or from another site.
+    /// 401 without a valid key, 429 beyond its rate, 403 without a scope of the operation or from
+    /// another site.
     pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
         browser::check(&self.access.hosts, request.method(), request.headers())?;
         let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -86,6 +87,9 @@ impl Gate {
             Err(_) if rule == Rule::Open => return Ok(()),
             Err(reason) => return Err(unauthenticated(reason)),
         };
+        if rule != Rule::Open {
+            caller.charge(1)?;
+        }
         if let Rule::AnyOf(scopes) = rule
             && !scopes.iter().any(|scope| caller.has(scope))
         {

@@ -98,8 +98,13 @@ async fn create(operations: impl Iterator<Item = &Operation>) -> anyhow::Result<
     }
     let file = keys()?.keys_file;
     let lifetime = Some(Duration::ZERO);
-    let expired =
-        KeyRequest { principal: "expired".to_owned(), scopes: Scopes::all(), lifetime, note: None };
+    let expired = KeyRequest {
+        principal: "expired".to_owned(),
+        scopes: Scopes::all(),
+        rate: None,
+        lifetime,
+        note: None,
+    };
     let expired = add(&file, &expired)?;
     let revoked = key("revoked-for-good", Scopes::all())?;
     revoke(&file, &revoked.id)?;

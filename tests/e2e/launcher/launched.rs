@@ -1,6 +1,7 @@
 //! Processes of the launcher.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
@@ -33,7 +34,8 @@ pub(super) fn launch(
 
 /// Copies the keys of this run into a data directory, whose launcher then creates none.
 fn share_keys(data_dir: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(data_dir)?;
+    // As the launcher creates it.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
     let LocalKeys { keys_file, operator, projection } = keys()?;
     for file in [keys_file, operator, projection] {
         std::fs::copy(&file, data_dir.join(file.file_name().unwrap_or_default()))?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct KeyRequest {
     pub principal: String,
     /// Rights of the principal.
     pub scopes: Scopes,
+    /// Maximum number of requests per second; no limit, if absent.
+    pub rate: Option<NonZeroU32>,
     /// Lifetime of the key; without end, if absent.
     pub lifetime: Option<Duration>,
     /// Remark for people.
@@ -39,6 +42,7 @@ pub fn add(path: &Path, request: &KeyRequest) -> anyhow::Result<NewKey> {
         principal: request.principal.clone(),
         sha256: key.digest.to_string(),
         scopes: request.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        rate: request.rate,
         expires: request.lifetime.map(from_now).transpose()?,
         note: request.note.clone(),
     };

@@ -10,6 +10,7 @@ fn request(principal: &str, role: Role) -> KeyRequest {
     KeyRequest {
         principal: principal.to_owned(),
         scopes: role.scopes(),
+        rate: None,
         lifetime: None,
         note: None,
     }
@@ -17,6 +18,10 @@ fn request(principal: &str, role: Role) -> KeyRequest {
 
 fn late() -> Timestamp {
     LATE.parse().unwrap()
+}
+
+fn refused(table: &KeyTable, text: &str) -> Unauthenticated {
+    table.authenticate(text, late()).unwrap_err()
 }
 
 #[test]
@@ -32,12 +37,12 @@ fn a_key_is_added_rotated_and_revoked() {
     assert_eq!((found.name.as_str(), found.scopes), ("till-3", Role::Teller.scopes()));
 
     let next = rotate(&path, "till-3", Duration::from_secs(3_600)).unwrap();
-    assert_eq!(table().authenticate(&next.text, late()).unwrap(), found);
+    assert_eq!(table().authenticate(&next.text, late()).unwrap().name, found.name);
     assert!(table().authenticate(&teller.text, Timestamp::now()).is_ok());
-    assert_eq!(table().authenticate(&teller.text, late()), Err(Unauthenticated::Expired));
+    assert_eq!(refused(&table(), &teller.text), Unauthenticated::Expired);
 
     assert_eq!(revoke(&path, &next.id).unwrap(), 1);
-    assert_eq!(table().authenticate(&next.text, late()), Err(Unauthenticated::Unknown));
+    assert_eq!(refused(&table(), &next.text), Unauthenticated::Unknown);
     assert!(table().authenticate(&reader.text, late()).is_ok());
     assert_eq!(revoke(&path, "till-3").unwrap(), 1);
     assert!(format!("{:#}", revoke(&path, "till-3").unwrap_err()).contains("`till-3`"));
@@ -56,7 +61,7 @@ fn a_lifetime_ends() {
     let key = add(&path, &KeyRequest { lifetime, ..request("ada", Role::Reader) }).unwrap();
     let table = KeysFile::read(&path).unwrap().table().unwrap();
     assert!(table.authenticate(&key.text, Timestamp::now()).is_ok());
-    assert_eq!(table.authenticate(&key.text, late()), Err(Unauthenticated::Expired));
+    assert_eq!(refused(&table, &key.text), Unauthenticated::Expired);
 }
 
 #[test]
@@ -121,4 +126,20 @@ fn an_invalid_file_is_refused_with_the_place() {
     }
     let name = "x".repeat(65);
     assert!(add(std::path::Path::new("unused"), &request(&name, Role::Reader)).is_err());
+}
+
+#[test]
+fn the_keys_of_a_principal_share_its_rate() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    let limited = KeyRequest { rate: NonZeroU32::new(2), ..request("ada", Role::Reader) };
+    let first = add(&path, &limited).unwrap();
+    let second = rotate(&path, "ada", Duration::from_secs(60)).unwrap();
+    let table = KeysFile::read(&path).unwrap().table().unwrap();
+    let take = |text: &str| {
+        let principal = table.authenticate(text, Timestamp::now()).unwrap();
+        principal.rate.as_ref().unwrap().take(1)
+    };
+    assert_eq!((take(&first.text), take(&second.text)), (Ok(()), Ok(())));
+    assert!(take(&first.text).is_err() && take(&second.text).is_err());
 }

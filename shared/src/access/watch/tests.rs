@@ -22,6 +22,7 @@ async fn a_changed_file_is_in_force_and_an_invalid_one_is_not() {
     let request = KeyRequest {
         principal: "ada".to_owned(),
         scopes: Role::Reader.scopes(),
+        rate: None,
         lifetime: None,
         note: None,
     };

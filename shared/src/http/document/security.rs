@@ -10,7 +10,7 @@ use crate::http::documented::responses;
 use crate::http::gate::{SCHEME, refusals};
 
 /// Statuses of refusals.
-const STATUSES: [&str; 2] = ["401", "403"];
+const STATUSES: [&str; 3] = ["401", "403", "429"];
 
 /// Adds the security scheme, and its problems to each operation that needs a key.
 pub(super) fn complete(document: &mut OpenApi) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::problems::forbidden;
+use super::problems::{forbidden, rate_limited};
 use super::rules::{Rule, Rules};
 use crate::access::{Principal, Scope};
 use crate::http::problem::Problem;
@@ -28,6 +28,15 @@ impl Caller {
     /// Returns true if the caller has the scope; always without authentication.
     pub fn has(&self, scope: Scope) -> bool {
         self.principal.as_ref().is_none_or(|principal| principal.scopes.has(scope))
+    }
+
+    /// Takes `count` requests from the caller's rate.
+    ///
+    /// # Errors
+    /// 429 `rate_limited` if the rate does not permit them now.
+    pub fn charge(&self, count: usize) -> Result<(), Problem> {
+        let rate = self.principal.as_ref().and_then(|principal| principal.rate.as_ref());
+        rate.map_or(Ok(()), |rate| rate.take(count)).map_err(rate_limited)
     }
 
     /// Checks that the caller may send a request of another operation, as a part of this one.

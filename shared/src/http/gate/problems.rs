@@ -1,5 +1,7 @@
 //! Refusals of the gate.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 
 use super::Caller;
@@ -18,7 +20,7 @@ pub(super) fn register() {
         Unauthenticated::Unknown.into(),
         Unauthenticated::Expired.into(),
     ];
-    for reason in reasons.into_iter().chain(["forbidden", "host", "cross_site"]) {
+    for reason in reasons.into_iter().chain(["forbidden", "rate_limited", "host", "cross_site"]) {
         metrics::counter!(COUNTER, "reason" => reason).absolute(0);
     }
 }
@@ -28,8 +30,9 @@ fn count(reason: &'static str) {
 }
 
 /// Returns the problems of every operation that needs a key.
-pub(in crate::http) fn refusals() -> [Problem; 3] {
+pub(in crate::http) fn refusals() -> [Problem; 4] {
     [
+        too_fast(Duration::from_secs(1)),
         not_authenticated(Unauthenticated::Missing),
         lacks("payroll", "`money:move`"),
         other_site("`Origin` is not the origin of this service"),
@@ -56,6 +59,19 @@ pub(super) fn forbidden(caller: &Caller, scopes: Scopes) -> Problem {
 fn lacks(principal: &str, scopes: &str) -> Problem {
     let detail = format!("the API key of {principal} lacks the scope {scopes}");
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+}
+
+/// Returns 429 `rate_limited`: the principal sends more requests than its rate permits.
+pub(super) fn rate_limited(wait: Duration) -> Problem {
+    count("rate_limited");
+    too_fast(wait)
+}
+
+fn too_fast(wait: Duration) -> Problem {
+    let detail = "the principal of the API key sends more requests per second than it may; the \
+        request changed nothing";
+    let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(seconds)
 }
 
 /// Returns 403 `cross_site_request`: the request comes from a page of another site.

@@ -1,9 +1,10 @@
 //! Requests to a router with two routes, through the gate.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use axum::body::Body;
-use axum::http::header::WWW_AUTHENTICATE;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
 use axum::{Extension, Router};
 use hyper::body::Bytes;
@@ -49,9 +50,14 @@ impl Service {
 
     /// Adds a key and returns it; the service reads the file again.
     fn key(&mut self, role: Role) -> String {
+        self.key_with_rate(role, None)
+    }
+
+    fn key_with_rate(&mut self, role: Role, rate: Option<NonZeroU32>) -> String {
         let request = KeyRequest {
             principal: "ada".to_owned(),
             scopes: role.scopes(),
+            rate,
             lifetime: None,
             note: None,
         };
@@ -179,4 +185,19 @@ fn a_route_without_a_scope_prevents_the_start() {
     let refused = app("test", routes, Health::new("test"), Access { keys: None, hosts });
     let said = format!("{:#}", refused.map(|_| ()).unwrap_err());
     assert_eq!(said, "GET /forgotten: the operation declares no security");
+}
+
+#[tokio::test]
+async fn requests_beyond_the_rate_of_a_principal_are_refused() {
+    let mut service = Service::new();
+    let fast = service.key_with_rate(Role::Operator, NonZeroU32::new(3));
+    for _ in 0..3 {
+        assert_eq!(service.ask("GET", "/it/7", &[&fast]).await.0, StatusCode::OK);
+    }
+    let refused = send(&service.router, "GET", "/it/7", &[&fast]).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()[RETRY_AFTER], "1");
+    assert_eq!(service.ask("GET", "/health/ready", &[&fast]).await.0, StatusCode::OK);
+    let other = service.key(Role::Operator);
+    assert_eq!(service.ask("GET", "/it/7", &[&other]).await.0, StatusCode::OK);
 }
