@@ -44,6 +44,7 @@ fn each_setting_becomes_its_limit() {
         http_connections_per_address: 12,
         body_budget_mib: 13,
         answer_budget_mib: 14,
+        drain_seconds: 15,
     });
     assert_eq!((limits.connections, limits.per_address), (11, 12));
     assert_eq!((limits.body_budget, limits.answer_budget), (13 << 20, 14 << 20));
