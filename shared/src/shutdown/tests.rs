@@ -123,7 +123,7 @@ fn sigterm_drains_before_the_shutdown_and_sigint_does_not() {
             let begun = std::time::Instant::now();
             kill(Pid::this(), signal).unwrap();
             stop.draining.cancelled().await;
-            assert_eq!(stop.shutdown.is_cancelled(), false, "{signal}");
+            assert!(!drains || !stop.shutdown.is_cancelled(), "{signal}");
             stop.shutdown.cancelled().await;
             assert_eq!(begun.elapsed() >= DRAIN, drains, "{signal}: {:?}", begun.elapsed());
         });

@@ -19,6 +19,9 @@ const START: &str = "
     initdb --pgdata=\"$DIRECTORY/data\" --username=postgres --auth=trust --no-sync
     echo \"$SETTINGS\" >> \"$DIRECTORY/data/postgresql.conf\"
     pg_ctl --pgdata=\"$DIRECTORY/data\" --log=\"$DIRECTORY/data.log\" start";
+/// Puts the newest installed Postgres first in the search path.
+const PATH: &str = "
+    PATH=\"$(printf '%s\\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1):$PATH\"\n";
 /// Waits for the end of the test, also of one that is killed.
 const END: &str = "
     cat
@@ -94,8 +97,8 @@ impl Server {
 
     fn shell(&self, script: &str) -> anyhow::Result<Command> {
         let mut shell = Command::new("bash");
-        shell.args(["-euo", "pipefail", "-c", &self.placed(script)]).current_dir("/");
-        shell.env("PATH", path()?).env("ADMIN", &self.url).env("DIRECTORY", &self.directory);
+        shell.args(["-euo", "pipefail", "-c", &(PATH.to_owned() + &self.placed(script))]);
+        shell.current_dir("/").env("ADMIN", &self.url).env("DIRECTORY", &self.directory);
         shell.env("RESTORED", self.directory.join("restored"));
         shell.env("PGHOST", &self.directory).env("PGUSER", "postgres");
         if let Some(user) = user()? {
@@ -111,15 +114,4 @@ fn user() -> anyhow::Result<Option<User>> {
         return Ok(None);
     }
     User::from_name("postgres")?.context("no user `postgres`: install Postgres").map(Some)
-}
-
-/// Returns the search path, with the newest installed Postgres first.
-fn path() -> anyhow::Result<String> {
-    let path = std::env::var("PATH")?;
-    let Ok(installed) = std::fs::read_dir("/usr/lib/postgresql") else { return Ok(path) };
-    let mut versions: Vec<u32> =
-        installed.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    versions.sort_unstable();
-    let newest = versions.pop().context("no Postgres is installed")?;
-    Ok(format!("/usr/lib/postgresql/{newest}/bin:{path}"))
 }
