@@ -122,7 +122,7 @@ pub(crate) struct Load {
 /// A part does not start, a command fails, the views differ from the log, or SIGINT or SIGTERM
 /// interrupts.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let interrupted = on_signal()?;
+    let interrupted = on_signal(Duration::ZERO)?.shutdown;
     let run = async {
         match options.action {
             Some(Action::Compare(options)) => compare::compare(&options).await,

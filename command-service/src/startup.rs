@@ -8,7 +8,7 @@ use passbook_shared::access::commands;
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
-use passbook_shared::shutdown::{CancellationToken, Service, Tasks, on_signal};
+use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
 use passbook_shared::telemetry;
 
 use self::store::wait_for_store;
@@ -46,19 +46,19 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(Action::Verify) = cli.action {
         return verify(&cli.config.with_passwords().database_url).await;
     }
-    let shutdown = on_signal()?;
-    match shutdown.run_until_cancelled(start(cli.config, shutdown.clone())).await {
+    let stop = on_signal(cli.config.http.drain())?;
+    match stop.draining.run_until_cancelled(start(cli.config, stop.clone())).await {
         Some(service) => service?.tasks.wait().await,
         // The signal came while startup was waiting for Postgres.
         None => Ok(()),
     }
 }
 
-/// Starts the service, which runs until `shutdown` is cancelled.
+/// Starts the service, which runs until `stop`.
 ///
 /// # Errors
 /// A setting is wrong, the port is taken, or Postgres is unreachable or fails.
-pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     // Checked before anything is opened, so that a wrong setting fails at once.
     config.kafka.check()?;
     let config = config.with_passwords();
@@ -69,8 +69,9 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     // Before the store is found, so that health answers while the service waits for it.
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
-    let health = Health::new("command");
-    let (store, listener) = wait_for_store(&config, listener, &health, &shutdown).await?;
+    let health = Health::new("command").until(stop.draining.clone());
+    let (store, listener) =
+        wait_for_store(&config, listener, &health, &access, &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
     let standing = Standing::new(health.clone());
     let refreshed = standing.refresh(&mut *pool.acquire().await?).await;
@@ -79,7 +80,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let clock = clock.context("Postgres's clock cannot be read")?;
 
     let http_config = config.http;
-    let tasks = Tasks::new(shutdown.clone());
+    let tasks = Tasks::new(stop.shutdown.clone());
     let mut startup = Startup {
         config,
         store,
@@ -87,7 +88,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         standing,
         clock,
         pool,
-        shutdown: shutdown.clone(),
+        shutdown: stop.shutdown.clone(),
         tasks,
     };
     let lanes = startup.start_lanes(&snapshot_key);
@@ -97,7 +98,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let mut tasks = startup.tasks;
     access.watch(&mut tasks, &health);
     let app = passbook_shared::http::app("command", routes, health, access)?;
-    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, shutdown));
+    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, stop));
     tracing::info!(
         address = %local_addr,
         store.id = %store.store_id,

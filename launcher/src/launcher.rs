@@ -15,7 +15,7 @@ use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::config::{LogConfig, LogFormat, Unrepeated, address, database_url};
 use passbook_shared::http::server;
 use passbook_shared::partition::PartitionCount;
-use passbook_shared::shutdown::{self, CancellationToken};
+use passbook_shared::shutdown::{self, CancellationToken, Stop};
 use passbook_shared::telemetry;
 
 use crate::services::{self, Embedded, Owners, Services};
@@ -84,7 +84,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         log_format: options.log_format,
         log_level: options.log_level.clone(),
     })?;
-    let shutdown = shutdown::on_signal()?;
+    let stop = shutdown::on_signal(services::drain()?)?;
     // Fails before the slow start of Postgres.
     refuse_if_taken(options.command_addr, "--command-addr")?;
     refuse_if_taken(options.projection_addr, "--projection-addr")?;
@@ -96,7 +96,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         steps.done(&format!("database (embedded Postgres, port {})", postgres.port()));
     }
     // Not returned at once: the server must be stopped after a failure, too.
-    let ended = serve(&options, postgres.as_mut(), &mut steps, &shutdown).await;
+    let ended = serve(&options, postgres.as_mut(), &mut steps, &stop).await;
     if let Some(postgres) = postgres {
         postgres.stop().await?;
     }
@@ -121,8 +121,9 @@ async fn serve(
     options: &Options,
     postgres: Option<&mut Cluster>,
     steps: &mut Steps,
-    shutdown: &CancellationToken,
+    stop: &Stop,
 ) -> anyhow::Result<()> {
+    let Stop { draining, shutdown } = stop;
     let mut settings = settings(options, postgres.as_deref())?;
     let owners = owners(options, postgres.as_deref());
     let migrating = services::migrate(
@@ -132,7 +133,7 @@ async fn serve(
         options.partitions,
     );
     // On a signal the migration stops half-way; the next start completes it.
-    let Some(store) = shutdown.run_until_cancelled(migrating).await else { return Ok(()) };
+    let Some(store) = draining.run_until_cancelled(migrating).await else { return Ok(()) };
     let partitions = store?.partitions;
     steps.done("tables");
     let broker = match options.kafka_brokers {
@@ -148,7 +149,7 @@ async fn serve(
         steps.done("broker (in this process)");
     }
     // On a signal during the start, dropping the future cancels it.
-    let Some(services) = shutdown.run_until_cancelled(Services::start(&settings, shutdown)).await
+    let Some(services) = draining.run_until_cancelled(Services::start(&settings, stop)).await
     else {
         return Ok(());
     };

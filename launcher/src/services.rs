@@ -10,8 +10,9 @@ use passbook_shared::access::client_key::ClientKey;
 use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::config::{AccessConfig, Auth, KafkaConfig};
 use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::http::limits::HttpConfig;
 use passbook_shared::partition::PartitionCount;
-use passbook_shared::shutdown::{CancellationToken, Service};
+use passbook_shared::shutdown::{Service, Stop};
 use tokio::task::JoinHandle;
 
 mod config;
@@ -66,6 +67,14 @@ pub struct Owners {
     pub embedded: Embedded,
 }
 
+/// Returns the time between SIGTERM and the end of the acceptance of requests.
+///
+/// # Errors
+/// A variable is invalid.
+pub fn drain() -> anyhow::Result<Duration> {
+    Ok(config::<HttpConfig>(&[])?.drain())
+}
+
 /// Checks the settings that come from the environment only, before any part starts.
 ///
 /// # Errors
@@ -97,17 +106,15 @@ pub struct Services {
 }
 
 impl Services {
-    /// Starts both services. Each ends when `shutdown` is cancelled, and cancels `shutdown` if it
-    /// ends by itself.
+    /// Starts both services. Each ends at `stop`, and cancels its shutdown if it ends by itself.
     ///
     /// # Errors
     /// A service does not start.
-    pub async fn start(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Self> {
-        let command =
-            command(settings, shutdown).await.context("the command-service did not start")?;
+    pub async fn start(settings: &Settings, stop: &Stop) -> anyhow::Result<Self> {
+        let command = command(settings, stop).await.context("the command-service did not start")?;
         // Known only now, if the operating system has chosen the port.
         let command_addr = reachable(command.local_addr);
-        let projection = projection(settings, command_addr, shutdown)
+        let projection = projection(settings, command_addr, stop)
             .await
             .context("the projection-service did not start")?;
         Ok(Self {
@@ -193,7 +200,7 @@ pub async fn migrate(
     Ok(store)
 }
 
-async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::Result<Service> {
+async fn command(settings: &Settings, stop: &Stop) -> anyhow::Result<Service> {
     let given = [
         ("--command-addr", settings.command_addr.to_string()),
         ("--database-url", settings.database_url.clone()),
@@ -208,13 +215,13 @@ async fn command(settings: &Settings, shutdown: &CancellationToken) -> anyhow::R
     if let Some(keys) = &settings.keys {
         config.access.keys_file = Some(keys.keys_file.clone());
     }
-    command_service::start(config, shutdown.clone()).await
+    command_service::start(config, stop.clone()).await
 }
 
 async fn projection(
     settings: &Settings,
     command_addr: SocketAddr,
-    shutdown: &CancellationToken,
+    stop: &Stop,
 ) -> anyhow::Result<Service> {
     let given = [
         ("--projection-addr", settings.projection_addr.to_string()),
@@ -232,7 +239,7 @@ async fn projection(
         // The broker answers a fetch only after the whole wait, even if records arrive earlier.
         config.kafka.set_unless_given("fetch.wait.max.ms", "20");
     }
-    projection_service::start(config, shutdown.clone()).await
+    projection_service::start(config, stop.clone()).await
 }
 
 /// Returns the address at which this machine reaches a listener on `addr`.

@@ -1,6 +1,7 @@
 //! The embedded Postgres or the broker as a process of its own, for machines without containers.
 
 use std::io::Write;
+use std::time::Duration;
 
 use embedded_postgres::{Cluster, Settings};
 use in_process_broker::Broker;
@@ -54,7 +55,7 @@ fn print(lines: &str) -> std::io::Result<()> {
 }
 
 async fn end(end: &End) -> anyhow::Result<()> {
-    let signal = shutdown::on_signal()?;
+    let signal = shutdown::on_signal(Duration::ZERO)?.shutdown;
     if end.until_stdin_closes {
         let closed = signal.clone();
         // A blocking read on the runtime would delay its shutdown after a signal.

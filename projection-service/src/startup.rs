@@ -8,7 +8,7 @@ use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::{self as shared_http, server};
 use passbook_shared::schema::Standing;
-use passbook_shared::shutdown::{self, CancellationToken, Service, Tasks};
+use passbook_shared::shutdown::{self, CancellationToken, Service, Stop, Tasks};
 use passbook_shared::store_error::{self, is_connection_lost, within};
 use passbook_shared::telemetry;
 use sqlx::postgres::PgConnectOptions;
@@ -58,8 +58,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(Action::Migrate(options)) = &cli.action {
         return migrate(&cli.config.with_passwords().projection_database_url, options).await;
     }
-    let shutdown = shutdown::on_signal()?;
-    start(cli.config, shutdown).await?.tasks.wait().await
+    let stop = shutdown::on_signal(cli.config.http.drain())?;
+    start(cli.config, stop).await?.tasks.wait().await
 }
 
 /// Starts the service, which answers requests at once. Until Postgres and Kafka are reached,
@@ -67,7 +67,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// A setting is invalid, or the address is in use.
-pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Result<Service> {
+pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
     let addr = config.projection_addr;
@@ -78,16 +78,16 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
 
-    let health = unready();
+    let health = unready().until(stop.draining.clone());
     let (views, verifications) = (Views::default(), Arc::<Jobs>::default());
     let (waiting, ends) = (Arc::<Waiters>::default(), Arc::<TopicLag>::default());
-    let mut tasks = Tasks::new(shutdown);
+    let mut tasks = Tasks::new(stop.shutdown.clone());
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
     access.watch(&mut tasks, &health);
     let router = shared_http::app("projection", http::routes(state), health.clone(), access)?;
-    tasks.spawn("http", server::serve(config.http, listener, router, tasks.shutdown()));
+    tasks.spawn("http", server::serve(config.http, listener, router, stop));
     let watched = Watched {
         kafka: config.kafka.clone(),
         group: config.kafka_group.clone(),

@@ -10,10 +10,17 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::fault::Occurrences;
+use crate::shutdown::CancellationToken;
 pub use streak::Streak;
 
 /// Gauge of a check's state.
 const CHECK: &str = "passbook_health_check_state";
+
+/// Check that fails while the service stops.
+const SHUTDOWN: &str = "shutdown";
+/// Reason of this check.
+const STOPPING: &str = "this instance is stopping: it serves requests until DRAIN_SECONDS have \
+                        passed since the signal, then it accepts no more";
 
 /// Time during which a check that was never ok is logged as starting, not as a fault.
 const START: Duration = Duration::from_secs(30);
@@ -23,6 +30,7 @@ const START: Duration = Duration::from_secs(30);
 pub struct Health {
     service: &'static str,
     parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
+    draining: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -66,7 +74,14 @@ impl Health {
             CHECK,
             "State of each readiness check: 0 ok, 1 degraded, 2 failing."
         );
-        Self { service, parts: Arc::default() }
+        Self { service, ..Self::default() }
+    }
+
+    /// Makes the service unready once `draining` is cancelled. An orderly stop is no fault: it is
+    /// neither logged nor in the metrics.
+    #[must_use]
+    pub fn until(self, draining: CancellationToken) -> Self {
+        Self { draining, ..self }
     }
 
     /// Sets a check to ok. Logs that, if the state changes.
@@ -118,14 +133,18 @@ impl Health {
     /// Returns all checks by name.
     pub fn checks(&self) -> BTreeMap<&'static str, Check> {
         let parts = self.parts.lock();
-        parts.iter().map(|(name, part)| (*name, part.check.clone())).collect()
+        let checks = parts.iter().map(|(name, part)| (*name, part.check.clone()));
+        let stopping = || Check { state: CheckState::Failing, reason: Some(STOPPING.to_owned()) };
+        checks.chain(self.draining.is_cancelled().then(|| (SHUTDOWN, stopping()))).collect()
     }
 
-    /// Returns true if there is a check and none is failing.
+    /// Returns true if there is a check, none is failing, and the service does not stop.
     pub fn is_ready(&self) -> bool {
         let parts = self.parts.lock();
         // Without a check, no part has started yet.
-        !parts.is_empty() && parts.values().all(|part| part.check.state != CheckState::Failing)
+        !parts.is_empty()
+            && parts.values().all(|part| part.check.state != CheckState::Failing)
+            && !self.draining.is_cancelled()
     }
 }
 

@@ -72,7 +72,7 @@ pub fn app(
             Problem::not_found("no such route; GET /docs lists them").into_response()
         })
         .method_not_allowed_fallback(other_method);
-    Ok(layered(service, Some(gate), router))
+    Ok(layered(service, gate, router))
 }
 
 /// Restricts the documentation's page to its own scripts, and forbids other pages to embed it.
@@ -94,17 +94,22 @@ async fn other_method(method: Method) -> Response {
 
 /// Builds the application of a service that has not reached its store yet: only health and metrics
 /// work.
-pub fn waiting(service: &'static str, health: Health) -> Router {
-    let (router, _) = OpenApiRouter::new().merge(operations::routes(health)).split_for_parts();
-    layered(service, None, router.fallback(|| async { Problem::store_unavailable(STARTING) }))
+///
+/// # Errors
+/// None: the routes of health and metrics declare their scopes.
+pub fn waiting(service: &'static str, health: Health, access: Access) -> anyhow::Result<Router> {
+    let routes = OpenApiRouter::new().merge(operations::routes(health));
+    let (router, document) = routes.split_for_parts();
+    let gate = Arc::new(Gate::new(access, &document)?);
+    Ok(layered(service, gate, router.fallback(|| async { Problem::store_unavailable(STARTING) })))
 }
 
 /// Adds the middleware of all routes.
-fn layered(service: &'static str, gate: Option<Arc<Gate>>, router: Router) -> Router {
+fn layered(service: &'static str, gate: Arc<Gate>, router: Router) -> Router {
     // One call, because each `Router::layer` makes every request copy all layers below it. Budgets
     // come last, where a response is not compressed yet and its size is known.
     router.layer((
-        from_fn(move |request, next| observe::observe(service, gate.clone(), request, next)),
+        from_fn(move |request, next| observe::observe(service, Arc::clone(&gate), request, next)),
         // Within `observe`, so that a panic is counted and its response has a request id.
         CatchPanicLayer::custom(panicked),
         responses::compression(),

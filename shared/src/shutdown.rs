@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 pub use tokio_util::sync::CancellationToken;
 
 /// Time that tasks have to end after a shutdown.
@@ -19,31 +20,53 @@ const CLEANUP: Duration = Duration::from_secs(3);
 /// Exit code after a second signal: by convention 128 plus the number of SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Returns a token that SIGINT (Ctrl-C) or SIGTERM cancels. A second signal exits at once, which is
-/// safe: every task tolerates being killed.
+/// Steps of the stop of a process. Clones share their state.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// Cancelled first. The process is not ready any more, but still accepts requests.
+    pub draining: CancellationToken,
+    /// Cancelled after the drain. The process accepts nothing more, and its tasks must end.
+    pub shutdown: CancellationToken,
+}
+
+impl From<CancellationToken> for Stop {
+    /// Returns a stop without a drain.
+    fn from(shutdown: CancellationToken) -> Self {
+        Self { draining: shutdown.child_token(), shutdown }
+    }
+}
+
+/// Returns a stop that a signal begins. SIGTERM drains first, for `drain`; SIGINT (Ctrl-C) does
+/// not. A second signal exits at once, which is safe: every task tolerates being killed.
 ///
 /// # Errors
 /// Fails if a signal handler cannot be installed.
-pub fn on_signal() -> anyhow::Result<CancellationToken> {
+pub fn on_signal(drain: Duration) -> anyhow::Result<Stop> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT can't be handled")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be handled")?;
-    let token = CancellationToken::new();
-    let cancel = token.clone();
+    let stop = Stop::from(CancellationToken::new());
+    let begun = stop.clone();
     tokio::spawn(async move {
         let mut next = async || {
             tokio::select! {
-                _ = interrupt.recv() => "SIGINT",
-                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => ("SIGINT", Duration::ZERO),
+                _ = terminate.recv() => ("SIGTERM", drain),
             }
         };
-        let first = next().await;
-        tracing::info!(signal = first, "stopping");
-        cancel.cancel();
-        let second = next().await;
+        let (first, drain) = next().await;
+        tracing::info!(signal = first, drain_seconds = drain.as_secs(), "stopping");
+        begun.draining.cancel();
+        let second = match timeout(drain, next()).await {
+            Ok((second, _)) => second,
+            Err(_) => {
+                begun.shutdown.cancel();
+                next().await.0
+            }
+        };
         tracing::warn!(signal = second, "exiting at once");
         std::process::exit(INTERRUPTED);
     });
-    Ok(token)
+    Ok(stop)
 }
 
 /// Running service.
@@ -106,7 +129,7 @@ impl Tasks {
         let ended = self.all_ended().await;
         self.running.abort_all();
         if let Some(Cleanup(cleanup)) = self.cleanup
-            && tokio::time::timeout(CLEANUP, cleanup).await.is_err()
+            && timeout(CLEANUP, cleanup).await.is_err()
         {
             tracing::warn!("the cleanup after the tasks did not end within {CLEANUP:?}");
         }

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::environment::{Environment, Service};
-use crate::infrastructure::authorization;
+use crate::infrastructure::known;
 
 const MIB: u64 = 1024 * 1024;
 const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -84,11 +84,6 @@ async fn exchange(addr: SocketAddr, last: u8, request: &str) -> anyhow::Result<S
     let mut answer = vec![0; 4096];
     let length = timeout(Duration::from_secs(10), stream.read(&mut answer)).await??;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
-}
-
-/// Returns the headers `Host` and `Authorization` of a request.
-fn known() -> anyhow::Result<String> {
-    Ok(format!("host: localhost\r\nauthorization: {}\r\n", authorization()?))
 }
 
 fn post(path: &str, body: &str) -> anyhow::Result<String> {

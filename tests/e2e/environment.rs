@@ -45,28 +45,31 @@ impl Environment {
         Ok(environment)
     }
 
+    /// Creates an environment whose log is on another Postgres.
+    pub(crate) async fn with_log_on(name: &'static str, postgres: &str) -> anyhow::Result<Self> {
+        let mut environment = Self::unprepared(name, Kafka::shared().await?).await?;
+        create_database(postgres, &format!("{name}_log")).await?;
+        environment.log_is_on(postgres)?;
+        environment.migrate().await?;
+        Ok(environment)
+    }
+
+    /// Continues with the log's database on another Postgres.
+    pub(crate) fn log_is_on(&mut self, postgres: &str) -> anyhow::Result<()> {
+        [self.database_url, self.command_role_url] = urls(postgres, &format!("{}_log", self.name))?;
+        Ok(())
+    }
+
     /// Creates databases without tables, and roles that own nothing.
     pub(crate) async fn unprepared(name: &'static str, kafka: Kafka) -> anyhow::Result<Self> {
         let postgres = infrastructure::postgres().await?;
-        let (_, host) = postgres.rsplit_once('@').context("no host")?;
-        let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
         let databases = [format!("{name}_log"), format!("{name}_views")];
         for database in &databases {
-            for statement in [
-                format!("CREATE DATABASE {database}"),
-                format!("CREATE ROLE {database} LOGIN PASSWORD '{database}'"),
-                format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
-                format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {database}"),
-            ] {
-                sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
-            }
+            create_database(postgres, database).await?;
         }
-        connection.close().await?;
-        let [command_role_url, projection_role_url] = databases
-            .each_ref()
-            .map(|database| format!("postgres://{database}:{database}@{host}/{database}"));
-        let [database_url, projection_database_url] =
-            databases.map(|database| format!("{postgres}/{database}"));
+        let [log, views] = databases;
+        let [database_url, command_role_url] = urls(postgres, &log)?;
+        let [projection_database_url, projection_role_url] = urls(postgres, &views)?;
         let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("e2e").join(name);
         if logs.exists() {
             std::fs::remove_dir_all(&logs)?;
@@ -180,4 +183,25 @@ impl Environment {
             AdminOptions::new().operation_timeout(Some(std::time::Duration::from_secs(10)));
         Ok((client, options))
     }
+}
+
+/// Creates a database and a role of the same name that owns nothing.
+async fn create_database(postgres: &str, database: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
+    for statement in [
+        format!("CREATE DATABASE {database}"),
+        format!("CREATE ROLE {database} LOGIN PASSWORD '{database}'"),
+        format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
+        format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {database}"),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    }
+    Ok(connection.close().await?)
+}
+
+/// Returns the URLs of a database as a superuser and as its role.
+fn urls(postgres: &str, database: &str) -> anyhow::Result<[String; 2]> {
+    let (_, host) = postgres.rsplit_once('@').context("no host")?;
+    let role = format!("postgres://{database}:{database}@{host}/{database}");
+    Ok([format!("{postgres}/{database}"), role])
 }

@@ -5,7 +5,7 @@ mod kafka;
 mod postgres;
 
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -48,11 +48,26 @@ pub(crate) fn containers() -> anyhow::Result<bool> {
 /// Returns the directory of this run's files. It is outside of root's home, so that Postgres's own
 /// user can enter.
 pub(crate) fn directory() -> anyhow::Result<PathBuf> {
+    const PREFIX: &str = "passbook-e2e-";
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let path = PATH
-        .get_or_init(|| std::env::temp_dir().join(format!("passbook-e2e-{}", std::process::id())));
+    let path = PATH.get_or_init(|| {
+        remove_old(PREFIX);
+        std::env::temp_dir().join(format!("{PREFIX}{}", std::process::id()))
+    });
     std::fs::create_dir_all(path)?;
     Ok(path.clone())
+}
+
+/// Removes the directories of earlier runs, which are kept so that their files can be read.
+fn remove_old(prefix: &str) {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            // Another run may remove it at the same time.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Returns the API keys of all services of this run.
@@ -68,6 +83,11 @@ pub(crate) fn keys() -> anyhow::Result<LocalKeys> {
 /// Returns the value of `Authorization` that permits everything.
 pub(crate) fn authorization() -> anyhow::Result<String> {
     Ok(keys()?.operator_key()?.header().to_str()?.to_owned())
+}
+
+/// Returns the headers `Host` and `Authorization` of a request that is written as text.
+pub(crate) fn known() -> anyhow::Result<String> {
+    Ok(format!("host: localhost\r\nauthorization: {}\r\n", authorization()?))
 }
 
 /// Waits for a process to print `count` lines and returns them.

@@ -27,6 +27,7 @@ mod bounded;
 mod cancelled;
 mod compatibility;
 mod contract;
+mod draining;
 mod foreign;
 mod forged;
 mod full_disk;

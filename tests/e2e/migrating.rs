@@ -1,5 +1,8 @@
 //! Migrations: jobs create the tables and own them, services own nothing and wait for the jobs.
 
+/// Two builds on one schema.
+mod next_build;
+
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};

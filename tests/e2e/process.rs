@@ -1,6 +1,7 @@
 //! Child processes with their output in a file, addresses that stay free, and waiting with a
 //! deadline.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -45,8 +46,19 @@ impl Process {
         removed: &[&str],
         log: &Path,
     ) -> anyhow::Result<Self> {
+        Self::start_program(OsStr::new(PASSBOOK), arguments, set, removed, log)
+    }
+
+    /// Starts another build of `passbook` in the same way.
+    pub(crate) fn start_program(
+        program: &OsStr,
+        arguments: &[String],
+        set: &[(&str, &str)],
+        removed: &[&str],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let output = File::options().append(true).create(true).open(log)?;
-        let mut command = Command::new(PASSBOOK);
+        let mut command = Command::new(program);
         for name in removed {
             command.env_remove(name);
         }

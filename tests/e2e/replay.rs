@@ -43,7 +43,7 @@ async fn generation(projection: &Client) -> anyhow::Result<i64> {
 }
 
 /// Waits until the newest replay has ended, and returns it.
-async fn ended(projection: &Client) -> anyhow::Result<Value> {
+pub(crate) async fn ended(projection: &Client) -> anyhow::Result<Value> {
     eventually("the replay has ended", async || {
         let newest = replays(projection).await?.into_iter().next().context("no replay")?;
         ensure!(newest["ended_at"].is_string(), "{newest}");
@@ -53,7 +53,7 @@ async fn ended(projection: &Client) -> anyhow::Result<Value> {
 }
 
 /// Requests a replay and returns the answer.
-async fn request(projection: &Client, from: Value) -> anyhow::Result<Value> {
+pub(crate) async fn request(projection: &Client, from: Value) -> anyhow::Result<Value> {
     let response = projection.post("/admin/replays", None, &from).await?;
     let status = response.status();
     let text = response.text().await?;

@@ -4,6 +4,8 @@
 
 /// Backups of the log.
 mod backups;
+/// Restore from a base backup and the archived WAL.
+mod drill;
 /// Log and topic as an outside observer reads them.
 mod facts;
 /// Random restores, one after the other.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use passbook_shared::health::Health;
+use passbook_shared::http::gate::Access;
 use passbook_shared::http::server;
 use passbook_shared::schema;
 use passbook_shared::shutdown::CancellationToken;
@@ -27,13 +28,14 @@ pub(super) async fn wait_for_store(
     config: &Config,
     listener: TcpListener,
     health: &Health,
+    access: &Access,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<(Store, TcpListener)> {
     let listener = listener.into_std()?;
     let until_found = shutdown.child_token();
     // A clone, so that the socket stays open from one server to the next.
     let meanwhile = TcpListener::from_std(listener.try_clone()?)?;
-    let app = passbook_shared::http::waiting("command", health.clone());
+    let app = passbook_shared::http::waiting("command", health.clone(), access.clone())?;
     let answering = tokio::spawn(server::serve(config.http, meanwhile, app, until_found.clone()));
     let found = find(config, health).await;
     until_found.cancel();

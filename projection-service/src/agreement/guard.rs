@@ -1,6 +1,7 @@
 //! Periodic comparison of the last applied events with the log. It takes place every second for
-//! partitions that apply events, and every ten seconds for idle ones. It also takes place after an
-//! assignment, and at once if the topic has two events for one position.
+//! partitions that apply events, and every ten seconds for idle ones unless a partition disagrees.
+//! It also takes place after an assignment, and at once if the topic has two events for one
+//! position.
 //!
 //! A difference has one of two causes. If **a forged record was applied**, the guard corrects the
 //! views from the log. If **the log was changed**, for example restored from a backup, the views
@@ -30,12 +31,12 @@ use tokio::time::Instant;
 use super::disagreement::Disagreement;
 use super::look::{Look, Verdict};
 use crate::checkpoint::Checkpoint;
-use crate::metrics;
 use crate::replay::ReplayDeps;
 use crate::replay::error::ReplayError;
 use crate::store::confirmed::Confirmed;
 use crate::store::{checkpoints, confirmed, generations, source};
 
+mod conclusion;
 mod readiness;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -159,6 +160,10 @@ impl Guard {
         let Some(source) = source::find(&mut connection).await? else { return Ok(()) };
         let mut confirmed = confirmed::all(&mut connection).await?;
         let checkpoints = checkpoints::all(&mut connection).await?;
+        // A restore of the log concerns all partitions: a disagreement of one makes all due, and so
+        // does an epoch that only some have followed.
+        let is_quiet = self.halted.lock().is_empty();
+        let newest = confirmed.values().map(|confirmed| confirmed.store_epoch).max();
         let mut failed: Option<ReplayError> = None;
         for checkpoint in checkpoints {
             let partition = checkpoint.partition;
@@ -169,10 +174,9 @@ impl Guard {
             let confirmed = confirmed.remove(&partition).unwrap_or(none);
             // A suspicion that arises during the comparison must survive it.
             let suspect = self.suspects.lock().remove(&partition);
-            let is_confirmed = checkpoint.position == confirmed.position
-                && checkpoint.event_id == confirmed.event_id;
+            let is_current = is_quiet && Some(confirmed.store_epoch) == newest;
             let lately = looking.looked_at.get(&partition).is_some_and(|at| at.elapsed() < IDLE);
-            if is_confirmed && lately && suspect.is_none() && !self.is_halted(partition) {
+            if is_current && lately && suspect.is_none() && confirmed.confirms(&checkpoint) {
                 continue;
             }
             looking.looked_at.insert(partition, Instant::now());
@@ -216,34 +220,6 @@ impl Guard {
         match self.halted.lock().get(&partition) {
             Some(Disagreement::Comparing { since, .. }) => Some(*since),
             Some(_) | None => None,
-        }
-    }
-
-    fn conclude(&self, partition: Partition, verdict: Verdict) {
-        let changed = match verdict {
-            Verdict::Agrees => self.halted.lock().remove(&partition).is_some(),
-            Verdict::Moved => false,
-            Verdict::Disagrees(disagreement) => {
-                self.halted.lock().insert(partition, disagreement).is_none()
-            }
-            Verdict::Corrected(corrected) => {
-                let (from, common, to) = (corrected.from, corrected.common, corrected.to);
-                metrics::corrected(from - common);
-                if common < from {
-                    tracing::warn!(
-                        partition = partition.get(),
-                        from,
-                        common,
-                        to,
-                        "the views had other events than the log: corrected"
-                    );
-                }
-                self.halted.lock().remove(&partition);
-                true
-            }
-        };
-        if changed {
-            self.changed.store(true, Ordering::Release);
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) struct Look<'a> {
 pub(super) enum Verdict {
     /// The views and the log have the same event.
     Agrees,
-    /// The views changed during the comparison. The next round decides.
+    /// The views or the epoch changed during the comparison. The next round decides.
     Moved,
     /// The views differ, and the partition is halted.
     Disagrees(Disagreement),
@@ -116,6 +116,11 @@ impl Look<'_> {
             return Ok(Verdict::Moved);
         }
         let store = self.deps.feed.store().await?;
+        // A restore was accepted meanwhile, and a fork is no longer listed. The command-service's
+        // instances name the new epoch within a second.
+        if store.epoch > self.confirmed.store_epoch {
+            return Ok(Verdict::Moved);
+        }
         // Only an operator may give up the events that the log has lost.
         if let Some(fork) = store.forks.iter().find(|fork| fork.partition == partition) {
             return Ok(Verdict::Disagrees(Disagreement::Forked { views, fork: fork.clone() }));

@@ -7,6 +7,8 @@ use passbook_shared::partition::Partition;
 use sqlx::{FromRow, PgExecutor};
 use uuid::Uuid;
 
+use crate::checkpoint::Checkpoint;
+
 /// Last event of a partition that the log has confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Confirmed {
@@ -18,6 +20,13 @@ pub struct Confirmed {
     pub event_id: Option<Uuid>,
     /// Epoch of the store that the views of the partition follow.
     pub store_epoch: Epoch,
+}
+
+impl Confirmed {
+    /// Returns whether this is the last event of the views.
+    pub fn confirms(&self, checkpoint: &Checkpoint) -> bool {
+        (self.position, self.event_id) == (checkpoint.position, checkpoint.event_id)
+    }
 }
 
 /// Returns the confirmed events by partition.

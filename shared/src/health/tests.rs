@@ -29,6 +29,22 @@ fn a_service_is_ready_once_it_has_checks_and_none_is_failing() {
 }
 
 #[test]
+fn a_service_that_stops_is_not_ready_and_has_no_fault() {
+    let draining = CancellationToken::new();
+    let health = Health::new("command").until(draining.clone());
+    let logged = logged(|| {
+        health.ok("store");
+        assert!(health.is_ready());
+        assert_eq!(health.checks().len(), 1);
+        draining.cancel();
+        assert!(!health.is_ready());
+        let check = &health.checks()[SHUTDOWN];
+        assert_eq!((check.state, check.reason.as_deref()), (CheckState::Failing, Some(STOPPING)));
+    });
+    assert!(!logged.iter().any(|line| line.contains("failing")), "{logged:?}");
+}
+
+#[test]
 fn checks_are_returned_by_name_with_their_reasons() {
     let health = Health::new("command");
     health.failing("b", "first");

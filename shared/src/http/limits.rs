@@ -34,6 +34,17 @@ pub struct HttpConfig {
     /// Memory for all response bodies larger than 64 KiB, in MiB. Requests beyond it get 503.
     #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u32).range(8..=100_000))]
     pub answer_budget_mib: u32,
+    /// Time between SIGTERM and the end of the acceptance of requests, in seconds. Meanwhile the
+    /// service is not ready, and each response closes its connection.
+    #[arg(long, env, default_value_t = 0, value_parser = value_parser!(u32).range(0..=3_600))]
+    pub drain_seconds: u32,
+}
+
+impl HttpConfig {
+    /// Returns the time between SIGTERM and the end of the acceptance of requests.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds.into())
+    }
 }
 
 impl Default for HttpConfig {
@@ -43,6 +54,7 @@ impl Default for HttpConfig {
             http_connections_per_address: 1_024,
             body_budget_mib: 64,
             answer_budget_mib: 64,
+            drain_seconds: 0,
         }
     }
 }

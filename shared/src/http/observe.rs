@@ -20,7 +20,7 @@ const MAX_REQUEST_ID: usize = 128;
 
 pub(super) async fn observe(
     service: &'static str,
-    gate: Option<Arc<Gate>>,
+    gate: Arc<Gate>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -36,7 +36,7 @@ pub(super) async fn observe(
     // At the highest level, so that no log level separates a message from its request.
     let span = tracing::error_span!("request", id, %method, route);
 
-    let mut response = match check(gate.as_deref(), &mut request) {
+    let mut response = match check(&gate, &mut request) {
         Ok(()) => next.run(request).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
@@ -56,11 +56,11 @@ pub(super) async fn observe(
     response
 }
 
-/// Checks the head of a request. Before the service has reached its store, there is no gate.
-fn check(gate: Option<&Gate>, request: &mut Request) -> Result<(), Problem> {
+/// Checks the head of a request.
+fn check(gate: &Gate, request: &mut Request) -> Result<(), Problem> {
     host::check(request.version(), request.headers())?;
     limits::check_headers(request.headers())?;
-    gate.map_or(Ok(()), |gate| gate.admit(request))
+    gate.admit(request)
 }
 
 /// Forbids caches to store account data. A client may store a tagged response, but must revalidate

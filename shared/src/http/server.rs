@@ -9,6 +9,7 @@ mod socket;
 mod unparsed;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +17,13 @@ use anyhow::Context;
 use axum::Router;
 use hyper::server::conn::http1::Builder;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use self::admission::Admission;
 use self::connection::ServerContext;
 use super::limits::{Bounds, Limits};
+use crate::shutdown::Stop;
 
 /// Maximum number of bytes that a connection reads ahead.
 const READ_AHEAD: usize = 64 * 1024;
@@ -61,7 +62,8 @@ pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
     )
 }
 
-/// Serves requests until the shutdown, then lets running requests finish.
+/// Serves requests until the shutdown, then lets running requests finish. While the service drains,
+/// each response closes its connection, so that the client continues elsewhere.
 ///
 /// A connection beyond the maximum evicts the one that has been unused for longest. If all are
 /// busy, it gets 503 except for `/health`. An unaccepted connection would tell neither a client nor
@@ -73,22 +75,24 @@ pub async fn serve(
     limits: impl Into<Limits>,
     listener: TcpListener,
     app: Router,
-    shutdown: CancellationToken,
+    stop: impl Into<Stop>,
 ) -> anyhow::Result<()> {
-    let limits = limits.into();
-    let admissions = admissions(limits, &app, &shutdown);
+    let (limits, stop) = (limits.into(), stop.into());
+    let admissions = admissions(limits, &app, &stop);
     let mut connections = JoinSet::new();
+    let mut stopped = pin!(stopped(&stop));
     loop {
         let accepted = tokio::select! {
-            // The shutdown first: no connection is accepted after it.
             biased;
-            () = shutdown.cancelled() => break,
             // The set keeps ended tasks until they are joined.
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
+            // Last: the end of the listener resets connections that are not accepted yet.
+            () = &mut stopped => break,
         };
         match accepted {
             Ok((stream, from)) => admit(&mut connections, &admissions, stream, from),
+            Err(_) if stop.shutdown.is_cancelled() => break,
             Err(error) => {
                 // The process is out of file descriptors, or the client has gone.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -107,11 +111,18 @@ pub async fn serve(
     Ok(())
 }
 
+/// Waits until the shutdown, and until the runtime knows of everything that has arrived before.
+async fn stopped(stop: &Stop) {
+    stop.shutdown.cancelled().await;
+    // A task that yields runs again only after the runtime has asked the system for events.
+    yield_now().await;
+}
+
 /// Returns the admission of connections to serve, and the one of connections to refuse.
 fn admissions(
     limits: Limits,
     app: &Router,
-    shutdown: &CancellationToken,
+    stop: &Stop,
 ) -> [(Arc<ServerContext>, Arc<Admission>); 2] {
     let mut http = Builder::new();
     // A client that half-closes still waits for its responses. `connection` enforces time limits.
@@ -121,7 +132,7 @@ fn admissions(
         limits,
         bounds: Bounds::new(limits),
         app: app.clone(),
-        shutdown: shutdown.clone(),
+        stop: stop.clone(),
         refuses: false,
     });
     let refused = Arc::new(ServerContext {

@@ -110,10 +110,29 @@ async fn a_cleanup_that_does_not_end_is_abandoned() {
     assert!((CLEANUP..2 * CLEANUP).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
-#[tokio::test]
-async fn a_signal_cancels_the_token() {
-    let token = on_signal().unwrap();
-    assert!(!token.is_cancelled());
-    kill(Pid::this(), Signal::SIGTERM).unwrap();
-    token.cancelled().await;
+/// One test for both signals: a second one would end the process of other tests.
+#[test]
+fn sigterm_drains_before_the_shutdown_and_sigint_does_not() {
+    const DRAIN: Duration = Duration::from_millis(200);
+    for (signal, drains) in [(Signal::SIGTERM, true), (Signal::SIGINT, false)] {
+        // The end of the runtime ends the task that waits for a second signal.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let stop = on_signal(DRAIN).unwrap();
+            assert!(!stop.draining.is_cancelled() && !stop.shutdown.is_cancelled());
+            let begun = std::time::Instant::now();
+            kill(Pid::this(), signal).unwrap();
+            stop.draining.cancelled().await;
+            assert!(!drains || !stop.shutdown.is_cancelled(), "{signal}");
+            stop.shutdown.cancelled().await;
+            assert_eq!(begun.elapsed() >= DRAIN, drains, "{signal}: {:?}", begun.elapsed());
+        });
+    }
+}
+
+#[test]
+fn a_shutdown_without_a_signal_is_also_the_end_of_readiness() {
+    let stop = Stop::from(CancellationToken::new());
+    stop.shutdown.cancel();
+    assert!(stop.draining.is_cancelled());
 }

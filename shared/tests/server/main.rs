@@ -23,7 +23,7 @@ use passbook_shared::http::extract::Json;
 use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::{HEADERS_LIMIT, Limits};
 use passbook_shared::http::server::serve;
-use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::shutdown::{CancellationToken, Stop};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +38,8 @@ mod admission;
 mod bodies;
 /// Responses to every executed request.
 mod responses;
+/// Requests while the service stops.
+mod stopping;
 /// Requests that cannot be parsed.
 mod unparsed;
 
@@ -51,6 +53,7 @@ const LIVE: &str = "GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n";
 
 struct Server {
     addr: SocketAddr,
+    draining: CancellationToken,
     shutdown: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
     /// One permit for each request that reached the application.
@@ -85,15 +88,19 @@ async fn start(limits: Limits) -> Server {
         .route("/never", get(std::future::pending::<()>))
         .route("/slow", get(async || sleep(SLOW).await))
         .route("/large", get(async || vec![b'x'; LARGE]));
-    let app = http::app("test", routes, Health::default(), Access::unrestricted()).unwrap();
+    let stop = Stop::from(CancellationToken::new());
+    let health = Health::default().until(stop.draining.clone());
+    health.ok("test");
+    let app = http::app("test", routes, health, Access::unrestricted()).unwrap();
     let app = app.layer(from_fn(move |request: Request, next: Next| {
         arrived.add_permits(1);
         next.run(request)
     }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (addr, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let task = tokio::spawn(serve(limits, listener, app, shutdown.clone()));
-    Server { addr, shutdown, task, requests, uploaded }
+    let addr = listener.local_addr().unwrap();
+    let task = tokio::spawn(serve(limits, listener, app, stop.clone()));
+    let Stop { draining, shutdown } = stop;
+    Server { addr, draining, shutdown, task, requests, uploaded }
 }
 
 /// Reads a body to its end, and adds a permit to `read` for each byte.

@@ -1,6 +1,7 @@
 //! A service as a process that can be killed and started again at the same address.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use passbook_shared::http::healthcheck::healthcheck;
 
 use crate::client::Client;
 use crate::infrastructure::keys;
-use crate::process::Process;
+use crate::process::{PASSBOOK, Process};
 
 /// Service process that keeps its address over restarts.
 pub(crate) struct Service {
@@ -18,6 +19,7 @@ pub(crate) struct Service {
     options: BTreeMap<String, String>,
     variables: Vec<(String, String)>,
     log: PathBuf,
+    program: OsString,
     process: Option<Process>,
 }
 
@@ -25,7 +27,12 @@ impl Service {
     /// Returns the service `part` without options. It is not started.
     pub(super) fn new(addr: SocketAddr, part: &'static str, log: PathBuf) -> Self {
         let (options, variables) = (BTreeMap::new(), Vec::new());
-        Self { addr, part, options, variables, log, process: None }
+        Self { addr, part, options, variables, log, program: PASSBOOK.into(), process: None }
+    }
+
+    /// Runs another build of `passbook` from the next start on.
+    pub(crate) fn run(&mut self, program: impl AsRef<OsStr>) {
+        self.program = program.as_ref().to_owned();
     }
 
     /// Sets an option from the next start on.
@@ -49,7 +56,8 @@ impl Service {
         let arguments: Vec<String> = std::iter::once(self.part.to_owned()).chain(options).collect();
         let set: Vec<(&str, &str)> =
             self.variables.iter().map(|(name, value)| (&**name, &**value)).collect();
-        self.process = Some(Process::start_with(&arguments, &set, &[], &self.log)?);
+        let process = Process::start_program(&self.program, &arguments, &set, &[], &self.log)?;
+        self.process = Some(process);
         Ok(())
     }
 

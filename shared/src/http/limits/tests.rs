@@ -35,6 +35,7 @@ fn headers_are_counted_by_their_names_and_values() {
 fn the_defaults_of_the_command_line_are_those_of_the_code() {
     let parsed = given(&[]).unwrap();
     assert_eq!(format!("{parsed:?}"), format!("{:?}", HttpConfig::default()));
+    assert_eq!(given(&["--drain-seconds=15"]).unwrap().drain(), Duration::from_secs(15));
 }
 
 #[test]
@@ -44,6 +45,7 @@ fn each_setting_becomes_its_limit() {
         http_connections_per_address: 12,
         body_budget_mib: 13,
         answer_budget_mib: 14,
+        drain_seconds: 15,
     });
     assert_eq!((limits.connections, limits.per_address), (11, 12));
     assert_eq!((limits.body_budget, limits.answer_budget), (13 << 20, 14 << 20));
@@ -59,6 +61,7 @@ fn settings_have_bounds() {
         ("--http-connections-per-address", 1, 1_000_000),
         ("--body-budget-mib", 2, 100_000),
         ("--answer-budget-mib", 8, 100_000),
+        ("--drain-seconds", 0, 3_600),
     ] {
         for (value, is_valid) in
             [(least - 1, false), (least, true), (most, true), (most + 1, false)]

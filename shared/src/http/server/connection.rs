@@ -20,16 +20,17 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::admission::Slot;
-use super::connection_state::{ConnectionState, Overdue};
+use super::connection_state::{ConnectionState, Overdue, Phase};
 use super::response_body::ResponseBody;
 use super::socket::Socket;
+use super::stopped;
 use super::unparsed;
 use crate::http::budget::Share;
 use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
+use crate::shutdown::Stop;
 
 /// Time for a client to read the last response and to finish sending, before its connection closes.
 const LINGER: Duration = Duration::from_secs(2);
@@ -45,7 +46,7 @@ pub(super) struct ServerContext {
     /// Bounds of the requests.
     pub(super) bounds: Bounds,
     pub(super) app: Router,
-    pub(super) shutdown: CancellationToken,
+    pub(super) stop: Stop,
     /// True for connections beyond the maximum, which get 503 except for `/health`.
     pub(super) refuses: bool,
 }
@@ -100,16 +101,19 @@ async fn respond(
         // The connection is evicted and about to close.
         return std::future::pending().await;
     }
-    let mut response = if context.refuses && !request.uri().path().starts_with("/health/") {
+    let is_refused = context.refuses && !request.uri().path().starts_with("/health/");
+    let mut response = if is_refused {
         let mut response = limits::too_many_connections().into_response();
         observe::identify(request.headers(), &mut response);
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     } else {
         request.extensions_mut().insert(Arc::clone(&bounds));
         let Ok(response) = TowerToHyperService::new(context.app.clone()).call(request).await;
         response
     };
+    if is_refused || context.stop.draining.is_cancelled() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if response.headers().get(CONNECTION).is_some_and(|value| value == "close") {
         state.linger();
     }
@@ -127,16 +131,21 @@ async fn watch<S>(
 where
     S: Service<Request<Incoming>, Response = Response<ResponseBody>, Error = Infallible>,
 {
-    let (mut shutdown, mut evicted) = (pin!(context.shutdown.cancelled()), pin!(state.evicted()));
-    let mut is_stopping = false;
+    let (mut stopped, mut evicted) = (pin!(stopped(&context.stop)), pin!(state.evicted()));
+    let (mut is_stopping, mut is_last) = (false, false);
     let mut timer = pin!(sleep_until(Instant::now() + context.limits.idle));
     poll_fn(|cx| {
-        if !is_stopping && shutdown.as_mut().poll(cx).is_ready() {
-            is_stopping = true;
-            Pin::new(&mut *connection).graceful_shutdown();
-        }
+        is_stopping = is_stopping || stopped.as_mut().poll(cx).is_ready();
         if let Poll::Ready(done) = Pin::new(&mut *connection).poll(cx) {
             return Poll::Ready(End::Done(done));
+        }
+        // hyper would also close a connection on which a part of a request has arrived.
+        if is_stopping && !is_last && state.phase() != Phase::Head {
+            is_last = true;
+            Pin::new(&mut *connection).graceful_shutdown();
+            if let Poll::Ready(done) = Pin::new(&mut *connection).poll(cx) {
+                return Poll::Ready(End::Done(done));
+            }
         }
         if evicted.as_mut().poll(cx).is_ready() {
             return Poll::Ready(End::Evicted);
