@@ -8,15 +8,14 @@ use anyhow::Context;
 use command_service::log::store::Store;
 use passbook_shared::access::client_key::ClientKey;
 use passbook_shared::access::local_keys::LocalKeys;
-use passbook_shared::config::{AccessConfig, Auth, KafkaConfig};
 use passbook_shared::http::healthcheck::healthcheck;
-use passbook_shared::http::limits::HttpConfig;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{Service, Stop};
 use tokio::task::JoinHandle;
 
 mod config;
 
+pub use config::{check_settings, drain, need_local_keys};
 use config::{command_config, config, projection_config};
 
 /// Timeout until both services are ready.
@@ -65,32 +64,6 @@ pub struct Owners {
     pub projection_migration_database_url: Option<String>,
     /// Databases in the embedded Postgres.
     pub embedded: Embedded,
-}
-
-/// Returns the time between SIGTERM and the end of the acceptance of requests.
-///
-/// # Errors
-/// A variable is invalid.
-pub fn drain() -> anyhow::Result<Duration> {
-    Ok(config::<HttpConfig>(&[])?.drain())
-}
-
-/// Checks the settings that come from the environment only, before any part starts.
-///
-/// # Errors
-/// A variable is invalid.
-pub fn check_settings() -> anyhow::Result<()> {
-    config::<KafkaConfig>(&[])?.check()
-}
-
-/// Returns whether the services authenticate with keys of the launcher: not if authentication is
-/// off, or the environment has a file of keys.
-///
-/// # Errors
-/// A variable is invalid.
-pub fn need_local_keys() -> anyhow::Result<bool> {
-    let AccessConfig { auth, keys_file, .. } = config(&[])?;
-    Ok(auth == Auth::Keys && keys_file.is_none())
 }
 
 /// Both services, running in this process.

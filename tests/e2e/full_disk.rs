@@ -35,7 +35,7 @@ impl SmallDisk {
     /// Fills the space that is left, and returns the file.
     fn fill(&self) -> anyhow::Result<PathBuf> {
         let path = self.0.join("filler");
-        let mut file = std::fs::File::create(&path)?;
+        let mut file = std::fs::File::options().append(true).create(true).open(&path)?;
         for size in [1 << 20, 4096, 1] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
@@ -58,7 +58,7 @@ async fn a_full_disk_is_reported_by_postgres_own_reason_and_recovered_from() -> 
     client.deposit(account, None, 1).await?;
 
     let filler = disk.fill()?;
-    let problem = refusal(&client, &format!("/v1/accounts/{account}/deposits")).await?;
+    let problem = refusal(&disk, &client, &format!("/v1/accounts/{account}/deposits")).await?;
     let detail = problem["detail"].as_str().unwrap_or_default();
     ensure!(
         problem["code"] == "store_unavailable" && detail.contains("No space left on device"),
@@ -87,8 +87,12 @@ async fn a_full_disk_is_reported_by_postgres_own_reason_and_recovered_from() -> 
 }
 
 /// Deposits until the answer is 503. Allocated pages still take some deposits.
-async fn refusal(client: &Client, path: &str) -> anyhow::Result<Value> {
+async fn refusal(disk: &SmallDisk, client: &Client, path: &str) -> anyhow::Result<Value> {
     for number in 0..2_000 {
+        // A checkpoint can remove files of the WAL meanwhile.
+        if number % 100 == 99 {
+            disk.fill()?;
+        }
         let response =
             client.post(path, Some(&format!("full-{number}")), &json!({"amount": 1})).await?;
         if response.status() == 503 {

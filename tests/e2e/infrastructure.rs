@@ -72,12 +72,7 @@ fn remove_old(prefix: &str) {
 
 /// Returns the API keys of all services of this run.
 pub(crate) fn keys() -> anyhow::Result<LocalKeys> {
-    static KEYS: OnceLock<LocalKeys> = OnceLock::new();
-    if let Some(keys) = KEYS.get() {
-        return Ok(keys.clone());
-    }
-    let keys = LocalKeys::of(&directory()?.join("keys"))?;
-    Ok(KEYS.get_or_init(|| keys).clone())
+    LocalKeys::of(&directory()?.join("keys"))
 }
 
 /// Returns the value of `Authorization` that permits everything.

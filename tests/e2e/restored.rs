@@ -20,7 +20,7 @@ use tokio::process::Command;
 
 use crate::client::Client;
 use crate::environment::{Environment, Pair, Service};
-use crate::infrastructure::PARTITIONS;
+use crate::infrastructure::{PARTITIONS, keys};
 use crate::load::Load;
 use crate::process::{PASSBOOK, eventually};
 use backups::Backups;
@@ -48,6 +48,7 @@ async fn accept(service: &Service, options: &[&str]) -> anyhow::Result<(bool, St
     let ended = Command::new(PASSBOOK)
         .args(["restore", "accept", "--command-addr", &address])
         .args(options)
+        .env("PASSBOOK_KEY_FILE", keys()?.operator)
         .stdin(Stdio::null())
         .output()
         .await?;

@@ -1,8 +1,11 @@
 //! Configuration of the services: given options, or else the environment and the defaults.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::{Args, Parser};
+use passbook_shared::config::{AccessConfig, Auth, KafkaConfig};
+use passbook_shared::http::limits::HttpConfig;
 
 use super::Embedded;
 
@@ -27,6 +30,32 @@ pub(super) fn projection_config(
             (None, None);
     }
     Ok(config)
+}
+
+/// Returns the time between SIGTERM and the end of the acceptance of requests.
+///
+/// # Errors
+/// A variable is invalid.
+pub fn drain() -> anyhow::Result<Duration> {
+    Ok(config::<HttpConfig>(&[])?.drain())
+}
+
+/// Checks the settings that come from the environment only, before any part starts.
+///
+/// # Errors
+/// A variable is invalid.
+pub fn check_settings() -> anyhow::Result<()> {
+    config::<KafkaConfig>(&[])?.check()
+}
+
+/// Returns whether the services authenticate with keys of the launcher: not if authentication is
+/// off, or the environment has a file of keys.
+///
+/// # Errors
+/// A variable is invalid.
+pub fn need_local_keys() -> anyhow::Result<bool> {
+    let AccessConfig { auth, keys_file, .. } = config(&[])?;
+    Ok(auth == Auth::Keys && keys_file.is_none())
 }
 
 #[derive(Parser)]

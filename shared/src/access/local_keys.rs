@@ -1,6 +1,7 @@
 //! Keys of a pair on one machine: one for its operator, one for its projection-service. They are
 //! files of a directory, created where they are missing.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -35,8 +36,13 @@ impl LocalKeys {
             operator: directory.join("auth"),
             projection: directory.join("projection.key"),
         };
+        // Another process may create them at the same time.
+        let lock = File::create(directory.join("keys.lock"))
+            .and_then(|lock| lock.lock().map(|()| lock))
+            .with_context(|| format!("cannot lock {}", directory.display()))?;
         keys.ensure(&keys.operator, Role::Operator, "Authorization: Bearer ")?;
         keys.ensure(&keys.projection, Role::Projection, "")?;
+        drop(lock);
         Ok(keys)
     }
 
@@ -92,6 +98,18 @@ fn key(path: &Path) -> anyhow::Result<ClientKey> {
 mod tests {
     use super::*;
     use crate::access::keys_file::revoke;
+
+    #[test]
+    fn keys_are_created_once_by_many_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| LocalKeys::of(directory.path()).unwrap().operator_key().unwrap());
+            }
+        });
+        let keys = LocalKeys::of(directory.path()).unwrap();
+        assert_eq!(KeysFile::read(&keys.keys_file).unwrap().keys.len(), 2);
+    }
 
     #[test]
     fn keys_are_created_once_and_replaced_if_revoked() {

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::is_behind;
 use crate::client::Client;
 use crate::environment::{Environment, Pair};
+use crate::infrastructure::keys;
 use crate::invariants::{caught_up, read_log};
 use crate::load::Acknowledged;
 use crate::process::{DEADLINE, PASSBOOK};
@@ -64,6 +65,7 @@ async fn on_host(pair: &Pair, script: &str) -> anyhow::Result<()> {
     let ended = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &format!("{services}{script}")])
         .env("PASSBOOK", PASSBOOK)
+        .env("PASSBOOK_KEY_FILE", keys()?.operator)
         .env("COMMAND_ADDR", pair.commands[0].addr.to_string())
         .env("DATABASE_URL", &environment.command_role_url)
         .env("MIGRATION_DATABASE_URL", &environment.database_url)
