@@ -59,6 +59,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
+    config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.

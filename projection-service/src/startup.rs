@@ -67,6 +67,7 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     config.kafka.check()?;
     let config = config.with_passwords();
     let feed = Feed::new(&config.command_service()?).context("failed to set up the HTTP client")?;
+    config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     let addr = config.projection_addr;

@@ -3,6 +3,7 @@
 
 mod address;
 mod kafka;
+mod keys;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use clap::{Args, ValueEnum};
 
 pub use address::address;
 pub use kafka::{KafkaConfig, KafkaOptions};
+pub use keys::Keys;
 pub use secret::{Secret, Unrepeated, database_url, with_password};
 
 /// Format of the process's log.
