@@ -6,16 +6,16 @@ pub mod lanes;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::bail;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use passbook_shared::access::client_key::ClientOptions;
 use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::{
-    AccessConfig, KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
+    AccessConfig, KafkaConfig, Keys, LogConfig, Secret, Unrepeated, address, database_url,
+    with_password,
 };
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
@@ -23,9 +23,6 @@ use sqlx::postgres::PgConnectOptions;
 use crate::log::snapshot_key::SnapshotKey;
 use crate::migrate::MigrateOptions;
 use crate::operate::AcceptOptions;
-
-/// Minimum length of a secret, in characters.
-const SHORTEST_SECRET: usize = 32;
 
 /// Validates account commands, appends their events to the log and mirrors it to Kafka.
 #[derive(Debug, Parser)]
@@ -131,11 +128,13 @@ pub struct Config {
     pub snapshot_every: i64,
     /// Secret that authenticates snapshots, at least 32 characters, the same for all instances.
     /// Without it, each process generates its own secret and ignores the snapshots of the others.
-    #[arg(long, env, hide_env_values = true)]
-    pub snapshot_key: Option<String>,
+    #[arg(long, env, default_value = "", hide_default_value = true, hide_env_values = true,
+        value_parser = Unrepeated(Keys::of_text))]
+    pub snapshot_key: Keys,
     /// File that contains the secret.
-    #[arg(long, env)]
-    pub snapshot_key_file: Option<PathBuf>,
+    #[arg(long, env, default_value = "", hide_default_value = true,
+        value_parser = Unrepeated(Keys::of_file))]
+    pub snapshot_key_file: Keys,
     /// Maximum number of open holds of an account; a further one is refused with `too_many_holds`.
     #[arg(long, env, default_value_t = 10_000,
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -162,29 +161,14 @@ impl Config {
     /// Returns the key that authenticates snapshots, if one is configured.
     ///
     /// # Errors
-    /// The secret cannot be read or is too short; the message names the variable.
+    /// There is more than one key; the message names the variable.
     pub fn snapshot_key(&self) -> anyhow::Result<Option<SnapshotKey>> {
-        let file = self.snapshot_key_file.as_ref().filter(|path| !path.as_os_str().is_empty());
-        let secret = self.snapshot_key.clone().filter(|secret| !secret.is_empty());
-        let (name, secret) = match (file, secret) {
-            (None, None) => return Ok(None),
-            (None, Some(secret)) => ("SNAPSHOT_KEY (--snapshot-key)".to_owned(), secret),
-            (Some(path), None) => {
-                let name = format!("SNAPSHOT_KEY_FILE (--snapshot-key-file): {}", path.display());
-                let secret = std::fs::read_to_string(path).with_context(|| name.clone())?;
-                (name, secret)
-            }
-            (Some(_), Some(_)) => {
-                bail!("SNAPSHOT_KEY and SNAPSHOT_KEY_FILE are both set: omit one")
-            }
-        };
-        // A file usually ends with a newline.
-        let secret = secret.trim();
-        ensure!(
-            secret.len() >= SHORTEST_SECRET,
-            "{name}: the secret has less than {SHORTEST_SECRET} characters"
-        );
-        Ok(Some(SnapshotKey::new(secret.as_bytes())))
+        let keys = Keys::either("SNAPSHOT_KEY", &self.snapshot_key, &self.snapshot_key_file)?;
+        match keys.as_slice() {
+            [] => Ok(None),
+            [secret] => Ok(Some(SnapshotKey::new(secret.as_bytes()))),
+            _ => bail!("SNAPSHOT_KEY or SNAPSHOT_KEY_FILE has more than one key"),
+        }
     }
 
     /// Returns the maximum time a command waits for Postgres.

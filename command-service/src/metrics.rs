@@ -173,6 +173,7 @@ pub(crate) fn snapshot_refused() {
 /// Counts skipped records at the end of the topic, by kind.
 pub(crate) fn relay_passed_over(records: &PassedOver) {
     let kinds = [
+        ("unauthentic", records.unauthentic),
         ("foreign", records.foreign),
         ("unreadable", records.unreadable),
         ("misplaced", records.misplaced),

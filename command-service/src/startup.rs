@@ -64,6 +64,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
     let access = config.access.open(config.command_addr)?;
+    config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.

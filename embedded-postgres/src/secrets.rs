@@ -11,7 +11,10 @@ use uuid::Uuid;
 /// Name of the cluster's superuser.
 pub(super) const ADMIN: &str = "passbook_admin";
 const FILE: &str = "postgres-secrets.json";
-const SNAPSHOT_KEY_FILE: &str = "snapshot.key";
+/// File of the key that authenticates snapshots.
+pub const SNAPSHOT_KEY: &str = "snapshot.key";
+/// File of the key that authenticates the topic's records.
+pub const TOPIC_KEY: &str = "topic.key";
 
 /// Passwords of the roles.
 #[derive(Serialize, Deserialize)]
@@ -65,12 +68,12 @@ impl Secrets {
     }
 }
 
-/// Returns the file of the snapshot key, generated if missing.
+/// Returns the path of a key's file in the data directory, generated if missing.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn snapshot_key_file(data_dir: &Path) -> anyhow::Result<PathBuf> {
-    let path = data_dir.join(SNAPSHOT_KEY_FILE);
+pub fn key_file(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let path = data_dir.join(name);
     if !path.exists() {
         std::fs::create_dir_all(data_dir)
             .with_context(|| format!("cannot create {}", data_dir.display()))?;

@@ -191,6 +191,7 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<ser
     let given_or = |given: &Option<String>, own: Option<String>| {
         given.clone().or(own).context("neither a URL nor an embedded Postgres")
     };
+    let key_file = |name| secrets::key_file(&options.cluster.data_dir, name);
     Ok(services::Settings {
         command_addr: options.command_addr,
         projection_addr: options.projection_addr,
@@ -203,7 +204,8 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<ser
         in_process_broker: options.kafka_brokers.is_none(),
         kafka_topic: options.kafka_topic.clone(),
         embedded: embedded(options),
-        snapshot_key_file: secrets::snapshot_key_file(&options.cluster.data_dir)?,
+        snapshot_key_file: key_file(secrets::SNAPSHOT_KEY)?,
+        topic_key_file: key_file(secrets::TOPIC_KEY)?,
         keys: services::need_local_keys()?
             .then(|| LocalKeys::of(&options.cluster.data_dir))
             .transpose()?,

@@ -1,13 +1,14 @@
 //! Both services in this process.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use command_service::log::store::Store;
 use passbook_shared::access::client_key::ClientKey;
 use passbook_shared::access::local_keys::LocalKeys;
+use passbook_shared::config::{KafkaConfig, Keys};
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{Service, Stop};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub snapshot_key_file: PathBuf,
     /// API keys of the pair, used unless the environment has a file of keys.
     pub keys: Option<LocalKeys>,
+    /// File of the topic's key, used unless the environment has a key.
+    pub topic_key_file: PathBuf,
     /// Databases in the embedded Postgres.
     pub embedded: Embedded,
 }
@@ -183,11 +186,12 @@ async fn command(settings: &Settings, stop: &Stop) -> anyhow::Result<Service> {
     let mut config = command_config(&given, settings.embedded)?;
     // A random key would make the snapshots of earlier runs useless.
     if config.snapshot_key()?.is_none() {
-        config.snapshot_key_file = Some(settings.snapshot_key_file.clone());
+        config.snapshot_key_file = keys_in(&settings.snapshot_key_file)?;
     }
     if let Some(keys) = &settings.keys {
         config.access.keys_file = Some(keys.keys_file.clone());
     }
+    authenticate(&mut config.kafka, settings)?;
     command_service::start(config, stop.clone()).await
 }
 
@@ -208,11 +212,25 @@ async fn projection(
         config.access.keys_file = Some(keys.keys_file.clone());
         config.command_service_key_file = Some(keys.projection_key()?);
     }
+    authenticate(&mut config.kafka, settings)?;
     if settings.in_process_broker {
         // The broker answers a fetch only after the whole wait, even if records arrive earlier.
         config.kafka.set_unless_given("fetch.wait.max.ms", "20");
     }
     projection_service::start(config, stop.clone()).await
+}
+
+/// Authenticates the topic with the launcher's key, unless the environment has a key.
+fn authenticate(kafka: &mut KafkaConfig, settings: &Settings) -> anyhow::Result<()> {
+    if kafka.topic_keys().is_empty() {
+        kafka.topic_key_file = keys_in(&settings.topic_key_file)?;
+    }
+    Ok(())
+}
+
+fn keys_in(path: &Path) -> anyhow::Result<Keys> {
+    let path = path.to_string_lossy();
+    Keys::of_file(&path).map_err(|error| anyhow::anyhow!("{path}: {error}"))
 }
 
 /// Returns the address at which this machine reaches a listener on `addr`.

@@ -69,9 +69,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 /// A setting is invalid, or the address is in use.
 pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
-    let config = config.with_passwords();
-    let addr = config.projection_addr;
+    let (addr, config) = (config.projection_addr, config.with_passwords());
     let (access, feed) = (config.access.open(addr)?, feed(&config)?);
+    config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     // An address in use ends the start before any task runs.

@@ -4,6 +4,7 @@
 mod access;
 mod address;
 mod kafka;
+mod keys;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use clap::{Args, ValueEnum};
 pub use access::{AccessConfig, Auth};
 pub use address::address;
 pub use kafka::{KafkaConfig, KafkaOptions};
+pub use keys::Keys;
 pub(crate) use secret::read as secret_file;
 pub use secret::{Secret, Unrepeated, database_url, with_password};
 

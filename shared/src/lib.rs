@@ -25,7 +25,7 @@ pub mod store_description;
 pub mod text;
 /// Times in UTC with microseconds.
 pub mod timestamp;
-/// Headers and timestamp of a record in the topic.
+/// Headers, timestamp and authentication of a record in the topic.
 pub mod topic_record;
 /// Conversion of stored payloads to their newest schema version.
 pub mod upcast;

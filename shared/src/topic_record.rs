@@ -5,9 +5,13 @@
 //! own time, so that offsets by time stay right in a topic that was refilled. A header has the time
 //! of publishing.
 
+/// Authentication of records.
+pub mod authentication;
+
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 
 use crate::timestamp::Timestamp;
+use authentication::{MAC, MacText};
 
 /// Name of the header with the media type of the value.
 pub const CONTENT_TYPE: &str = "content-type";
@@ -16,12 +20,17 @@ pub const CLOUD_EVENT: &str = "application/cloudevents+json";
 /// Name of the header with the time of publishing, in milliseconds since the Unix epoch.
 pub const PUBLISHED_AT: &str = "published-at";
 
-/// Returns the headers of a record that is published at `published_at`.
-pub fn headers(published_at: Timestamp) -> OwnedHeaders {
+/// Returns the headers of a record that is published at `published_at`, with its MAC if it is
+/// signed.
+pub fn headers(published_at: Timestamp, mac: Option<&MacText>) -> OwnedHeaders {
     let milliseconds = published_at.as_millis().to_string();
     let content_type = Header { key: CONTENT_TYPE, value: Some(CLOUD_EVENT) };
     let published_at = Header { key: PUBLISHED_AT, value: Some(&milliseconds) };
-    OwnedHeaders::new_with_capacity(2).insert(content_type).insert(published_at)
+    let headers = OwnedHeaders::new_with_capacity(3).insert(content_type).insert(published_at);
+    match mac {
+        Some(mac) => headers.insert(Header { key: MAC, value: Some(mac) }),
+        None => headers,
+    }
 }
 
 /// Returns the timestamp of a record in milliseconds, never later than its publishing. A broker
@@ -63,13 +72,16 @@ mod tests {
     #[test]
     fn a_record_names_its_format_and_its_time_of_publishing() {
         let moment: Timestamp = "2026-11-24T12:00:00.004321Z".parse().unwrap();
-        let record = record(CreateTime(0), Some(headers(moment)));
+        let record = record(CreateTime(0), Some(headers(moment, Some(&[b'm'; 73]))));
         assert_eq!(published_at(&record).unwrap().to_string(), "2026-11-24T12:00:00.004000Z");
         let first = record.headers().unwrap().get(0);
         assert_eq!(
             (first.key, first.value),
             ("content-type", Some(&b"application/cloudevents+json"[..]))
         );
+        let last = record.headers().unwrap().get(2);
+        assert_eq!((last.key, last.value), ("passbook-mac", Some(&[b'm'; 73][..])));
+        assert_eq!(headers(moment, None).count(), 2);
     }
 
     #[test]

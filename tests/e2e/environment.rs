@@ -29,6 +29,8 @@ pub(crate) struct Environment {
     pub(crate) projection_role_url: String,
     pub(crate) kafka: Kafka,
     pub(crate) topic: String,
+    /// File of the topic's keys; none if its records are not authenticated.
+    pub(crate) topic_key_file: Option<PathBuf>,
     logs: PathBuf,
 }
 
@@ -84,8 +86,22 @@ impl Environment {
             projection_role_url,
             kafka,
             topic,
+            topic_key_file: None,
             logs,
         })
+    }
+
+    /// Authenticates the topic from the next creation of a service on.
+    pub(crate) fn authenticated(mut self, keys: &[&str]) -> anyhow::Result<Self> {
+        self.topic_key_file = Some(self.key_file("topic.key", keys)?);
+        Ok(self)
+    }
+
+    /// Writes a file of keys.
+    pub(crate) fn key_file(&self, name: &str, keys: &[&str]) -> anyhow::Result<PathBuf> {
+        let path = self.logs.join(name);
+        std::fs::write(&path, keys.join("\n"))?;
+        Ok(path)
     }
 
     /// Creates the tables, or migrates them to this build.
@@ -169,6 +185,9 @@ impl Environment {
         service.set("keys-file", &keys()?.keys_file.display().to_string());
         service.set("kafka-brokers", &self.kafka.brokers);
         service.set("kafka-topic", &self.topic);
+        if let Some(path) = &self.topic_key_file {
+            service.set("topic-key-file", &path.to_string_lossy());
+        }
         service.start()?;
         Ok(service)
     }

@@ -7,6 +7,7 @@ use passbook_shared::cloud_event;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::event::schema::EventData;
 use passbook_shared::partition::PartitionCount;
+use passbook_shared::topic_record::authentication::MAC;
 use passbook_shared::topic_record::{CLOUD_EVENT, CONTENT_TYPE, PUBLISHED_AT};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -126,6 +127,12 @@ fn headers() -> Value {
                 "type": "string",
                 "pattern": "^[0-9]+$",
                 "description": "Time of publishing, in milliseconds since 1970-01-01T00:00:00Z",
+            },
+            MAC: {
+                "type": "string",
+                "pattern": "^[0-9a-f]{8}:[0-9a-f]{64}$",
+                "description": "Id of the key, and HMAC-SHA-256 of the record, if the topic is \
+                    authenticated. Consumers may ignore it",
             },
         },
     })

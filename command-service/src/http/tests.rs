@@ -6,7 +6,7 @@ mod queries;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbook_shared::config::{KafkaConfig, KafkaOptions};
+use passbook_shared::config::{KafkaConfig, KafkaOptions, Keys};
 use passbook_shared::health::Health;
 use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::HttpConfig;
@@ -71,6 +71,8 @@ pub(crate) fn app(tasks: &mut Tasks, require_idempotency_key: bool) -> App {
         kafka_topic: "passbook.events".to_owned(),
         kafka_options: KafkaOptions::default(),
         kafka_options_file: None,
+        topic_key: Keys::default(),
+        topic_key_file: Keys::default(),
     };
     App {
         feed_turns: Turns::new(2, lanes.clone()),

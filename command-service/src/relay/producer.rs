@@ -19,6 +19,7 @@ use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
+use passbook_shared::topic_record::authentication::{Signed, TopicKeys};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 use uuid::Uuid;
@@ -46,6 +47,7 @@ pub(super) struct Producer {
     topic: String,
     store_id: Uuid,
     epoch: Epoch,
+    keys: TopicKeys,
     /// Records to send, and their values one after another.
     records: Vec<Record>,
     values: Vec<u8>,
@@ -89,6 +91,7 @@ impl Producer {
             topic: kafka.kafka_topic.clone(),
             store_id: store.store_id,
             epoch,
+            keys: kafka.topic_keys(),
             records: Vec::new(),
             values: Vec::new(),
             sent: vec![0; store.partitions.get().into()],
@@ -140,13 +143,15 @@ impl Producer {
         for Record { position, account_id, recorded_at, end } in records.drain(..) {
             let mut key = [0; 36];
             let key: &str = account_id.hyphenated().encode_lower(&mut key);
+            let (partition, value) = (position.partition, &values[start..end]);
+            let mac = self.keys.sign(Signed { partition, key: key.as_bytes(), value });
             let opaque = usize::try_from(position.number).unwrap_or_default();
             let mut record = BaseRecord::with_opaque_to(&self.topic, opaque)
-                .partition(position.partition.into())
+                .partition(partition.into())
                 .timestamp(topic_record::timestamp(recorded_at, published_at))
-                .headers(topic_record::headers(published_at))
+                .headers(topic_record::headers(published_at, mac.as_ref()))
                 .key(key)
-                .payload(&values[start..end]);
+                .payload(value);
             loop {
                 record = match self.producer.send(record) {
                     Ok(()) => break,
@@ -159,7 +164,7 @@ impl Producer {
                 Self::check_progress(producer, deliveries, &self.sent, &mut self.progress)?;
                 tokio::time::sleep(FULL_PAUSE).await;
             }
-            self.sent[position.partition.index()] = position.number;
+            self.sent[partition.index()] = position.number;
             start = end;
         }
         values.clear();

@@ -1,5 +1,5 @@
-//! Reader of topic partitions. Anyone may have written to the topic: records that are not of this
-//! store are counted and skipped.
+//! Reader of topic partitions. Anyone may have written to the topic: records that are not authentic
+//! or not of this store are counted and skipped.
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -11,6 +11,7 @@ use passbook_shared::cloud_event::{self, Decoded};
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
+use passbook_shared::topic_record::authentication::TopicKeys;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -27,6 +28,7 @@ pub(crate) struct Reader {
     consumer: BaseConsumer,
     topic: String,
     store_id: Uuid,
+    keys: TopicKeys,
 }
 
 /// Record that claims to be of this store.
@@ -53,6 +55,8 @@ impl OwnRecord {
 /// Counts of skipped records, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PassedOver {
+    /// Without a valid MAC, if the topic has a key.
+    pub(crate) unauthentic: u64,
     /// Not decodable as an event.
     pub(crate) unreadable: u64,
     /// From another store.
@@ -74,7 +78,12 @@ pub(crate) enum Seen {
 }
 
 impl Reader {
-    pub(crate) fn new(kafka: &KafkaConfig, store_id: Uuid) -> Result<Self, RelayError> {
+    /// Creates a reader that skips records without a MAC of one of `keys`.
+    pub(crate) fn new(
+        kafka: &KafkaConfig,
+        store_id: Uuid,
+        keys: TopicKeys,
+    ) -> Result<Self, RelayError> {
         let consumer = kafka
             .client("passbook-relay-tail")
             .set("group.id", "passbook-relay-tail")
@@ -86,7 +95,7 @@ impl Reader {
             .set("fetch.wait.max.ms", "10")
             .set("queued.max.messages.kbytes", "8192")
             .create()?;
-        Ok(Self { consumer, topic: kafka.kafka_topic.clone(), store_id })
+        Ok(Self { consumer, topic: kafka.kafka_topic.clone(), store_id, keys })
     }
 
     /// Returns the offset of the first record, and the offset after the last one.
@@ -122,12 +131,7 @@ impl Reader {
             if record.offset() >= until {
                 return Ok(());
             }
-            let seen = self.look(
-                partition,
-                record.offset(),
-                record.payload().unwrap_or_default(),
-                passed_over,
-            );
+            let seen = self.look(partition, &record, passed_over);
             // Stops at the last wanted offset, because no record may follow it for a long time.
             if see(seen).is_break() || record.offset() + 1 >= until {
                 return Ok(());
@@ -139,11 +143,16 @@ impl Reader {
     fn look(
         &self,
         partition: Partition,
-        offset: i64,
-        value: &[u8],
+        record: &impl Message,
         passed_over: &mut PassedOver,
     ) -> Seen {
-        match cloud_event::decode(value) {
+        // First, because nothing of such a record may be believed.
+        if self.keys.check(partition, record).is_err() {
+            passed_over.unauthentic += 1;
+            return Seen::Other;
+        }
+        let offset = record.offset();
+        match cloud_event::decode(record.payload().unwrap_or_default()) {
             Ok(read) if read.store_id != self.store_id => {
                 passed_over.foreign += 1;
                 passed_over.other_store = Some(read.store_id);
@@ -171,7 +180,7 @@ impl Reader {
 impl PassedOver {
     /// Returns the number of skipped records.
     pub(crate) fn count(&self) -> u64 {
-        self.unreadable + self.foreign + self.misplaced + self.out_of_order
+        self.unauthentic + self.unreadable + self.foreign + self.misplaced + self.out_of_order
     }
 
     /// Describes the skipped records for operators.
@@ -180,6 +189,7 @@ impl PassedOver {
         let other_store =
             self.other_store.map(|store| format!(" (such as {store})")).unwrap_or_default();
         let kinds = [
+            of(self.unauthentic, "without a valid MAC".to_owned()),
             of(self.foreign, format!("of another store{other_store}")),
             of(self.unreadable, "that cannot be decoded".to_owned()),
             of(self.misplaced, "of another partition".to_owned()),

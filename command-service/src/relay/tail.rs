@@ -61,7 +61,7 @@ impl Tail {
         restores: BTreeMap<Partition, Restores>,
     ) -> Result<Self, RelayError> {
         Ok(Self {
-            reader: Arc::new(Reader::new(kafka, store_id)?),
+            reader: Arc::new(Reader::new(kafka, store_id, kafka.topic_keys())?),
             epoch,
             restores: Arc::new(restores),
         })
@@ -146,6 +146,7 @@ impl Tail {
 
 impl PassedOver {
     fn add(&mut self, other: &Self) {
+        self.unauthentic += other.unauthentic;
         self.unreadable += other.unreadable;
         self.foreign += other.foreign;
         self.misplaced += other.misplaced;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::{Partition, PartitionCount};
+use passbook_shared::topic_record::authentication::TopicKeys;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
     TopicReplication, TopicResult,
@@ -51,7 +52,8 @@ pub(super) async fn ensure(kafka: &KafkaConfig, store: Store) -> Result<(), Rela
     }
 }
 
-/// Fails if the partitions end with records of other stores and none of this one.
+/// Fails if the partitions end with records of other stores and none of this one. Records count
+/// without a MAC, too: the topic may be of a store that has another key, or none.
 async fn is_not_foreign(
     kafka: KafkaConfig,
     store_id: Uuid,
@@ -59,7 +61,7 @@ async fn is_not_foreign(
 ) -> Result<(), RelayError> {
     let look = move || {
         let (reader, mut others, mut is_ours) =
-            (Reader::new(&kafka, store_id)?, PassedOver::default(), false);
+            (Reader::new(&kafka, store_id, TopicKeys::default())?, PassedOver::default(), false);
         for partition in partitions {
             let (low, high) = reader.ends(partition)?;
             reader.scan(partition, low.max(high - LAST), high, &mut others, |seen| {

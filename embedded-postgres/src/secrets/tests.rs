@@ -65,17 +65,19 @@ fn a_file_that_cannot_be_read_is_named_and_not_replaced() {
 }
 
 #[test]
-fn the_snapshot_key_is_generated_once_with_its_directory() {
+fn a_key_is_generated_once_with_its_directory() {
     let parent = tempfile::tempdir().unwrap();
     let data_dir = parent.path().join("a/b");
-    let file = snapshot_key_file(&data_dir).unwrap();
+    let file = key_file(&data_dir, SNAPSHOT_KEY).unwrap();
     let key = std::fs::read_to_string(&file).unwrap();
     assert_eq!((file.as_path(), mode(&file)), (data_dir.join("snapshot.key").as_path(), 0o600));
     let is_plain = key.trim_end().bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(key.len() == 65 && key.ends_with('\n') && is_plain, "{key}");
     assert_ne!(key[..32], key[32..64], "two random halves");
-    snapshot_key_file(&data_dir).unwrap();
+    key_file(&data_dir, SNAPSHOT_KEY).unwrap();
     assert_eq!(std::fs::read_to_string(&file).unwrap(), key);
-    let below_a_file = snapshot_key_file(&file.join("c")).unwrap_err().to_string();
+    let other = std::fs::read_to_string(key_file(&data_dir, TOPIC_KEY).unwrap()).unwrap();
+    assert!(other.len() == 65 && other != key, "each key is its own secret");
+    let below_a_file = key_file(&file.join("c"), SNAPSHOT_KEY).unwrap_err().to_string();
     assert!(below_a_file.starts_with("cannot create "), "{below_a_file}");
 }

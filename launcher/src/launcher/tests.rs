@@ -93,6 +93,8 @@ fn the_services_get_the_given_parts() {
     assert!(!found.in_process_broker && !found.embedded.log && !found.embedded.views);
     assert_eq!(found.snapshot_key_file, directory.path().join("snapshot.key"));
     assert!(found.snapshot_key_file.exists());
+    assert_eq!(found.topic_key_file, directory.path().join("topic.key"));
+    assert!(found.topic_key_file.exists());
 
     given.kafka_brokers = None;
     let own = settings(&given, None).unwrap();

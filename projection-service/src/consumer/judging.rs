@@ -20,6 +20,8 @@ pub(crate) struct OurLog {
 /// Reason why a record of the topic is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flaw {
+    /// The record has no valid MAC, and the topic has a key.
+    Unauthentic,
     /// The record is not an event. If it replaced an event, the log has that event.
     Undecodable,
     /// The event belongs to another store.
@@ -38,7 +40,8 @@ pub(crate) enum Flaw {
 
 impl Flaw {
     /// All flaws.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Unauthentic,
         Self::Undecodable,
         Self::ForeignStore,
         Self::WrongPartition,
@@ -51,6 +54,7 @@ impl Flaw {
     /// Returns the label value in metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
+            Self::Unauthentic => "unauthentic",
             Self::Undecodable => "undecodable",
             Self::ForeignStore => "foreign_store",
             Self::WrongPartition => "wrong_partition",
@@ -95,6 +99,9 @@ impl OurLog {
 }
 
 fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, String)> {
+    if let Err(unauthentic) = record.authentic {
+        return Err((Flaw::Unauthentic, unauthentic.to_string()));
+    }
     let event = match &record.content {
         Ok(event) => event,
         Err(unreadable) => return Err((Flaw::Undecodable, unreadable.reason.clone())),
@@ -138,89 +145,4 @@ fn judge<'r>(record: &'r Record, log: &OurLog) -> Result<&'r Event, (Flaw, Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use passbook_shared::cloud_event;
-    use passbook_shared::partition::{Partition, PartitionCount};
-    use passbook_shared::position::Position;
-    use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
-    use serde_json::value::RawValue;
-    use uuid::Uuid;
-
-    use super::*;
-
-    const SOURCE: Source =
-        Source { store_id: Uuid::from_u128(9), partitions: PartitionCount::new(12) };
-
-    fn document(store: u128, partition: u8, account_id: Uuid, number: i64, epoch: i32) -> Vec<u8> {
-        let event = RecordedEvent {
-            event_id: Uuid::from_u128(1),
-            account_id,
-            event_type: "MoneyDeposited".to_owned(),
-            version: 2,
-            position: Position { partition: Partition::new(partition), number },
-            schema_version: 1,
-            recorded_at: "2026-11-24T12:00:00Z".parse().unwrap(),
-            data: RawValue::from_string(r#"{"amount":1}"#.to_owned()).unwrap(),
-            metadata: EventMetadata {
-                command_id: Uuid::from_u128(4),
-                context: CommandContext::default(),
-            },
-        };
-        let mut document = Vec::new();
-        cloud_event::encode(&event, Uuid::from_u128(store), epoch, &mut document).unwrap();
-        document
-    }
-
-    fn account_of(partition: u8) -> Uuid {
-        (1..)
-            .map(Uuid::from_u128)
-            .find(|id| partition_of(*id, SOURCE.partitions) == Partition::new(partition))
-            .unwrap()
-    }
-
-    fn flaw(document: &[u8], accepted: &Accepted) -> Option<Flaw> {
-        let log = OurLog { source: SOURCE, accepted: accepted.clone() };
-        judge(&Record::read(Partition::new(3), Some(0), document), &log).err().map(|(flaw, _)| flaw)
-    }
-
-    #[test]
-    fn a_record_is_used_only_if_it_is_of_this_log_and_lies_where_it_belongs() {
-        let flaw = |document: &[u8]| flaw(document, &Accepted::default());
-        let [here, elsewhere] = [account_of(3), account_of(4)];
-        assert_eq!(flaw(&document(9, 3, here, 7, 0)), None);
-        assert_eq!(flaw(&document(8, 3, here, 7, 0)), Some(Flaw::ForeignStore));
-        assert_eq!(
-            flaw(&document(9, 4, here, 7, 0)),
-            Some(Flaw::WrongPartition),
-            "its own partition is another"
-        );
-        assert_eq!(
-            flaw(&document(9, 3, elsewhere, 7, 0)),
-            Some(Flaw::WrongPartition),
-            "its account's is another"
-        );
-        for garbage in [&b""[..], b"\0\xff{", br#"{"specversion":"1.0","id":7}"#] {
-            assert_eq!(flaw(garbage), Some(Flaw::Undecodable));
-        }
-    }
-
-    #[test]
-    fn a_record_is_used_only_if_no_accepted_restore_gave_it_up() {
-        let accepted = Accepted {
-            epoch: 2,
-            by_partition: [(Partition::new(3), [(1, 6), (2, 8)].into_iter().collect())].into(),
-        };
-        let flaw = |number, epoch| flaw(&document(9, 3, account_of(3), number, epoch), &accepted);
-        for (number, epoch) in [(6, 0), (8, 1), (9, 2)] {
-            assert_eq!(flaw(number, epoch), None, "{number} of {epoch}");
-        }
-        for (number, epoch) in [(7, 0), (9, 1)] {
-            assert_eq!(flaw(number, epoch), Some(Flaw::GivenUp), "{number} of {epoch}");
-        }
-        assert_eq!(
-            flaw(9, 3),
-            Some(Flaw::UnknownEpoch),
-            "whoever forges a record can claim any epoch"
-        );
-    }
-}
+mod tests;

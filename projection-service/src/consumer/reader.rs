@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use passbook_shared::fault::Fault;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
+use passbook_shared::topic_record::authentication::TopicKeys;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message as _};
@@ -50,6 +51,7 @@ fn list(partitions: &[Partition]) -> String {
 #[derive(Debug)]
 pub(super) struct Reader {
     settings: Consumer,
+    keys: TopicKeys,
     handoff: Arc<Handoff>,
     messages: mpsc::Sender<Message>,
     runtime: Handle,
@@ -79,6 +81,7 @@ impl Reader {
         shutdown: CancellationToken,
     ) -> Self {
         Self {
+            keys: settings.kafka.topic_keys(),
             settings,
             handoff,
             messages,
@@ -189,7 +192,7 @@ impl Reader {
     fn decode(&mut self, message: &BorrowedMessage<'_>) -> Option<Record> {
         let partition = message.partition().try_into().ok()?;
         self.watchdog.read(partition, message.offset() + 1);
-        Some(Record::of_topic(partition, message))
+        Some(Record::of_topic(partition, message, &self.keys))
     }
 
     fn change(&mut self, consumer: &GroupConsumer, change: Change) {

@@ -7,6 +7,7 @@ use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
+use passbook_shared::topic_record::authentication::{TopicKeys, Unauthentic};
 use passbook_shared::upcast::DecodeError;
 use rdkafka::message::Message;
 use uuid::Uuid;
@@ -20,7 +21,9 @@ pub(crate) struct Record {
     pub(crate) offset: Option<i64>,
     /// Time of publishing; none if read from the log, or if the record has none.
     pub(crate) published_at: Option<Timestamp>,
-    /// Decoded content.
+    /// Result of the check of the MAC; an event of the log needs none.
+    pub(crate) authentic: Result<(), Unauthentic>,
+    /// Decoded content; empty if the record is not authentic.
     pub(crate) content: Result<Event, Unreadable>,
 }
 
@@ -54,12 +57,19 @@ impl Unreadable {
 }
 
 impl Record {
-    /// Decodes a message of the topic.
-    pub(crate) fn of_topic(partition: Partition, message: &impl Message) -> Self {
+    /// Decodes a message of the topic. Nothing of a message that is not authentic is decoded or
+    /// kept.
+    pub(crate) fn of_topic(partition: Partition, message: &impl Message, keys: &TopicKeys) -> Self {
+        let offset = Some(message.offset());
+        if let Err(unauthentic) = keys.check(partition, message) {
+            let content = Err(Unreadable { reason: String::new(), document: Vec::new() });
+            let authentic = Err(unauthentic);
+            return Self { partition, offset, published_at: None, authentic, content };
+        }
         Self {
             published_at: topic_record::published_at(message),
             // A record without a value is judged like one with an empty value.
-            ..Self::read(partition, Some(message.offset()), message.payload().unwrap_or_default())
+            ..Self::read(partition, offset, message.payload().unwrap_or_default())
         }
     }
 
@@ -73,7 +83,7 @@ impl Record {
                 Event { recorded, store_id, epoch, decoded }
             })
             .map_err(|reason| Unreadable::new(&reason, document));
-        Self { partition, offset, published_at: None, content }
+        Self { partition, offset, published_at: None, authentic: Ok(()), content }
     }
 
     /// Returns the approximate size in memory, in bytes.
@@ -97,6 +107,7 @@ impl Record {
             partition: recorded.position.partition,
             offset: None,
             published_at: None,
+            authentic: Ok(()),
             content: Ok(Event { recorded, store_id, epoch: 0, decoded }),
         }
     }

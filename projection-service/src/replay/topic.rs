@@ -51,7 +51,7 @@ fn read_to_end(
     from: i64,
     sender: &mpsc::Sender<Result<Vec<Record>, KafkaError>>,
 ) -> Result<(), KafkaError> {
-    let consumer = consumer(kafka)?;
+    let (consumer, keys) = (consumer(kafka)?, kafka.topic_keys());
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(&kafka.kafka_topic, partition.into(), Offset::Offset(from))?;
     consumer.assign(&assignment)?;
@@ -61,7 +61,7 @@ fn read_to_end(
         let ended = match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(record)) => {
                 bytes += record.payload_len();
-                records.push(Record::of_topic(partition, &record));
+                records.push(Record::of_topic(partition, &record, &keys));
                 heard = Instant::now();
                 Ok(false)
             }

@@ -12,7 +12,9 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 pub use self::options::KafkaOptions;
+use super::Keys;
 use super::secret::Unrepeated;
+use crate::topic_record::authentication::TopicKeys;
 
 /// Address of Kafka, and the topic that mirrors the log.
 #[derive(Debug, Clone, Args)]
@@ -34,6 +36,16 @@ pub struct KafkaConfig {
     /// # are ignored. KAFKA_OPTIONS takes precedence.
     #[arg(long, env, value_parser = Unrepeated(KafkaOptions::of_file))]
     pub kafka_options_file: Option<KafkaOptions>,
+    /// Secret that authenticates the records of the topic, at least 32 characters, the same for
+    /// both services. During a rotation, a second line has the old secret. Without it, records are
+    /// not authenticated.
+    #[arg(long, env, default_value = "", hide_default_value = true, hide_env_values = true,
+          value_parser = Unrepeated(Keys::of_text))]
+    pub topic_key: Keys,
+    /// File that contains the secret.
+    #[arg(long, env, default_value = "", hide_default_value = true,
+          value_parser = Unrepeated(Keys::of_file))]
+    pub topic_key_file: Keys,
 }
 
 impl KafkaConfig {
@@ -47,6 +59,12 @@ impl KafkaConfig {
             config.set(name, value);
         }
         config
+    }
+
+    /// Returns the keys of the topic's records; none if records are not authenticated.
+    pub fn topic_keys(&self) -> TopicKeys {
+        // Only one of the two settings has keys, or `check` refuses them.
+        TopicKeys::new(self.topic_key.as_slice().iter().chain(self.topic_key_file.as_slice()))
     }
 
     /// Returns true if the operator has set an option.

@@ -7,7 +7,10 @@ use passbook_shared::cloud_event;
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::json;
 use serde_json::value::RawValue;
 use sqlx::{Connection, PgConnection};
@@ -22,6 +25,7 @@ use crate::process::eventually;
 /// Producer of records with write access to the topic.
 pub(crate) struct Forger {
     topic: String,
+    brokers: String,
     producer: FutureProducer,
     pub(crate) store: Uuid,
 }
@@ -35,14 +39,46 @@ impl Forger {
         let producer = rdkafka::ClientConfig::new()
             .set("bootstrap.servers", &environment.kafka.brokers)
             .create()?;
-        Ok(Self { topic: environment.topic.clone(), producer, store })
+        let (topic, brokers) = (environment.topic.clone(), environment.kafka.brokers.clone());
+        Ok(Self { topic, brokers, producer, store })
     }
 
     pub(super) async fn write(&self, partition: Partition, document: &[u8]) -> anyhow::Result<()> {
-        let record =
-            FutureRecord::<str, _>::to(&self.topic).partition(partition.into()).payload(document);
+        self.write_with(partition, b"", document, OwnedHeaders::new()).await
+    }
+
+    pub(super) async fn write_with(
+        &self,
+        partition: Partition,
+        key: &[u8],
+        document: &[u8],
+        headers: OwnedHeaders,
+    ) -> anyhow::Result<()> {
+        let record = FutureRecord::to(&self.topic).partition(partition.into()).headers(headers);
+        let record = record.key(key).payload(document);
         self.producer.send(record, Duration::from_secs(30)).await.map_err(|(error, _)| error)?;
         Ok(())
+    }
+
+    /// Reads a record of the topic.
+    pub(super) async fn read(
+        &self,
+        partition: Partition,
+        offset: i64,
+    ) -> anyhow::Result<OwnedMessage> {
+        let (topic, brokers) = (self.topic.clone(), self.brokers.clone());
+        let read = move || {
+            let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+                .set("bootstrap.servers", brokers)
+                .set("group.id", "forger")
+                .create()?;
+            let mut from = TopicPartitionList::new();
+            from.add_partition_offset(&topic, partition.into(), Offset::Offset(offset))?;
+            consumer.assign(&from)?;
+            let record = consumer.poll(Duration::from_secs(10)).context("no record")??;
+            Ok(record.detach())
+        };
+        tokio::task::spawn_blocking(read).await?
     }
 
     /// Writes an event as the relay of the given store and epoch would.

@@ -1,7 +1,6 @@
 //! Processes of the launcher.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
@@ -27,20 +26,17 @@ pub(super) fn launch(
     command: SocketAddr,
     projection: SocketAddr,
 ) -> anyhow::Result<Process> {
-    share_keys(data_dir)?;
     let log = data_dir.with_extension(format!("{}.out", command.port()));
-    Process::start(&arguments(data_dir, command, projection), &log)
+    let keys = shared_keys()?;
+    let keys = keys.each_ref().map(|(name, path)| (*name, path.as_str()));
+    Process::start_with(&arguments(data_dir, command, projection), &keys, &[], &log)
 }
 
-/// Copies the keys of this run into a data directory, whose launcher then creates none.
-fn share_keys(data_dir: &Path) -> anyhow::Result<()> {
-    // As the launcher creates it.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
-    let LocalKeys { keys_file, operator, projection } = keys()?;
-    for file in [keys_file, operator, projection] {
-        std::fs::copy(&file, data_dir.join(file.file_name().unwrap_or_default()))?;
-    }
-    Ok(())
+/// Returns variables that make a launcher accept the keys of this run, instead of its own.
+fn shared_keys() -> anyhow::Result<[(&'static str, String); 2]> {
+    let LocalKeys { keys_file, projection, .. } = keys()?;
+    let files = [("KEYS_FILE", keys_file), ("COMMAND_SERVICE_KEY_FILE", projection)];
+    Ok(files.map(|(name, path)| (name, path.display().to_string())))
 }
 
 fn arguments(data_dir: &Path, command: SocketAddr, projection: SocketAddr) -> Vec<String> {
@@ -61,7 +57,6 @@ impl Launched {
         set: &[(&str, &str)],
         removed: &[&str],
     ) -> anyhow::Result<Self> {
-        share_keys(data_dir)?;
         let (command, projection) = (free_address()?, free_address()?);
         let log = data_dir.with_extension(format!("{}.out", command.port()));
         let mut arguments = arguments(data_dir, command, projection);
@@ -70,7 +65,10 @@ impl Launched {
             further.iter().all(|other| own.split('=').next() != other.split('=').next())
         });
         arguments.extend_from_slice(further);
-        let mut process = Process::start_with(&arguments, set, removed, &log)?;
+        let keys = shared_keys()?;
+        let keys = keys.each_ref().map(|(name, path)| (*name, path.as_str()));
+        let set = [&keys, set].concat();
+        let mut process = Process::start_with(&arguments, &set, removed, &log)?;
         process
             .eventually("the launcher is ready", async |output| {
                 ensure!(output.contains("Passbook is ready"), "{output}");

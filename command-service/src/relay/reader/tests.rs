@@ -1,6 +1,9 @@
-use passbook_shared::config::KafkaOptions;
+use passbook_shared::config::{KafkaOptions, Keys};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use passbook_shared::topic_record;
+use passbook_shared::topic_record::authentication::Signed;
+use rdkafka::message::{OwnedHeaders, OwnedMessage};
 use serde_json::value::RawValue;
 
 use super::*;
@@ -15,6 +18,8 @@ pub(in crate::relay) fn nowhere() -> KafkaConfig {
         kafka_topic: "passbook.events".to_owned(),
         kafka_options: KafkaOptions::default(),
         kafka_options_file: None,
+        topic_key: Keys::default(),
+        topic_key_file: Keys::default(),
     }
 }
 
@@ -35,15 +40,22 @@ fn document(store: Uuid, partition: u8, number: i64, epoch: Epoch) -> Vec<u8> {
     document
 }
 
+fn record(value: &[u8], headers: Option<OwnedHeaders>) -> OwnedMessage {
+    let at = rdkafka::Timestamp::NotAvailable;
+    let key = ACCOUNT.to_string().into_bytes();
+    OwnedMessage::new(Some(value.to_vec()), Some(key), "topic".to_owned(), at, 3, 70, headers)
+}
+
 #[test]
 fn a_record_of_this_store_and_partition_is_seen_and_others_are_counted() {
-    let reader = Reader::new(&nowhere(), STORE).unwrap();
+    let reader = Reader::new(&nowhere(), STORE, TopicKeys::default()).unwrap();
     let mut passed_over = PassedOver::default();
-    let mut look = |value: &[u8]| match reader.look(Partition::new(3), 70, value, &mut passed_over)
-    {
-        Seen::Own(record, read) => Some((record, read.event.account_id)),
-        Seen::Other => None,
-    };
+    let mut look =
+        |value: &[u8]| match reader.look(Partition::new(3), &record(value, None), &mut passed_over)
+        {
+            Seen::Own(record, read) => Some((record, read.event.account_id)),
+            Seen::Other => None,
+        };
     let own = OwnRecord { offset: 70, position: 42, event_id: Uuid::from_u128(42), epoch: 5 };
     assert_eq!(look(&document(STORE, 3, 42, 5)), Some((own, ACCOUNT)));
     let stranger = Uuid::from_u128(0x52);
@@ -56,6 +68,7 @@ fn a_record_of_this_store_and_partition_is_seen_and_others_are_counted() {
         (0..times).for_each(|_| assert_eq!(look(&value), None));
     }
     let expected = PassedOver {
+        unauthentic: 0,
         unreadable: 4,
         foreign: 1,
         other_store: Some(stranger),
@@ -67,8 +80,27 @@ fn a_record_of_this_store_and_partition_is_seen_and_others_are_counted() {
 }
 
 #[test]
+fn nothing_of_a_record_without_a_valid_mac_is_looked_at() {
+    let keys = TopicKeys::new(["a key"]);
+    let reader = Reader::new(&nowhere(), STORE, keys.clone()).unwrap();
+    let (value, mut passed_over) = (document(STORE, 3, 42, 0), PassedOver::default());
+    let key = ACCOUNT.to_string();
+    let mut is_own = |keys: &TopicKeys, partition| {
+        let signed = Signed { partition, key: key.as_bytes(), value: &value };
+        let headers = topic_record::headers(at(0), keys.sign(signed).as_ref());
+        let record = record(&value, Some(headers));
+        matches!(reader.look(Partition::new(3), &record, &mut passed_over), Seen::Own(..))
+    };
+    assert!(is_own(&keys, Partition::new(3)));
+    assert!(!is_own(&keys, Partition::new(4)), "a genuine record of another partition");
+    assert!(!is_own(&TopicKeys::new(["another key"]), Partition::new(3)));
+    assert!(!is_own(&TopicKeys::default(), Partition::new(3)));
+    assert_eq!(passed_over, PassedOver { unauthentic: 3, ..PassedOver::default() });
+}
+
+#[test]
 fn an_empty_stretch_is_read_without_kafka() {
-    let reader = Reader::new(&nowhere(), STORE).unwrap();
+    let reader = Reader::new(&nowhere(), STORE, TopicKeys::default()).unwrap();
     let mut passed_over = PassedOver::default();
     for (from, until) in [(5, 5), (6, 5)] {
         let read =
@@ -91,14 +123,20 @@ fn skipped_records_are_described_by_kind() {
     assert_eq!(PassedOver::default().summary(), "");
     let foreign = PassedOver { foreign: 2, other_store: Some(STORE), ..PassedOver::default() };
     assert_eq!(foreign.summary(), format!("2 of another store (such as {STORE})"));
-    let all =
-        PassedOver { unreadable: 1, foreign: 1, other_store: None, misplaced: 3, out_of_order: 4 };
+    let all = PassedOver {
+        unauthentic: 5,
+        unreadable: 1,
+        foreign: 1,
+        other_store: None,
+        misplaced: 3,
+        out_of_order: 4,
+    };
     assert_eq!(
         (all.summary().as_str(), all.count()),
         (
-            "1 of another store, 1 that cannot be decoded, 3 of another partition, 4 at positions \
-             that continue no others",
-            9
+            "5 without a valid MAC, 1 of another store, 1 that cannot be decoded, 3 of another \
+             partition, 4 at positions that continue no others",
+            14
         )
     );
 }

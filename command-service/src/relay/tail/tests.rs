@@ -5,6 +5,7 @@ use crate::relay::reader::tests::nowhere;
 fn counts_of_stretches_add_up() {
     let (first, second) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let mut sum = PassedOver {
+        unauthentic: 5,
         unreadable: 1,
         foreign: 2,
         other_store: Some(first),
@@ -12,6 +13,7 @@ fn counts_of_stretches_add_up() {
         out_of_order: 4,
     };
     let more = PassedOver {
+        unauthentic: 50,
         unreadable: 10,
         foreign: 20,
         other_store: None,
@@ -19,7 +21,8 @@ fn counts_of_stretches_add_up() {
         out_of_order: 0,
     };
     sum.add(&more);
-    assert_eq!((sum.unreadable, sum.foreign, sum.misplaced), (11, 22, 33));
+    assert_eq!((sum.unauthentic, sum.unreadable), (55, 11));
+    assert_eq!((sum.foreign, sum.misplaced), (22, 33));
     assert_eq!(sum.other_store, Some(first), "a stretch without other stores changes nothing");
     sum.add(&PassedOver { other_store: Some(second), ..PassedOver::default() });
     assert_eq!(sum.other_store, Some(second));

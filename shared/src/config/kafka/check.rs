@@ -8,6 +8,7 @@ use rdkafka::producer::BaseProducer;
 use rdkafka::types::RDKafkaConfRes;
 
 use super::KafkaConfig;
+use crate::config::Keys;
 
 impl KafkaConfig {
     /// Removes the values of options from a message of the Kafka client.
@@ -29,6 +30,16 @@ impl KafkaConfig {
         })
     }
 
+    /// Warns if the records of the topic are not authenticated.
+    pub fn warn_unless_authenticated(&self) {
+        if self.topic_keys().is_empty() {
+            tracing::warn!(
+                "TOPIC_KEY is not set: the topic is not authenticated, so the views can show \
+                 forged events until they are compared with the log"
+            );
+        }
+    }
+
     /// Returns the error for a client that could not be created with these settings.
     pub fn refused(&self, error: &KafkaError) -> anyhow::Error {
         let reason = match error {
@@ -40,11 +51,12 @@ impl KafkaConfig {
         anyhow::anyhow!("KAFKA_OPTIONS, KAFKA_OPTIONS_FILE or another Kafka setting: {reason}")
     }
 
-    /// Checks that the Kafka client accepts every option.
+    /// Checks that the Kafka client accepts every option, and that the topic's key is set once.
     ///
     /// # Errors
     /// Returns the name of a refused option, or the client's reason without values.
     pub fn check(&self) -> anyhow::Result<()> {
+        Keys::either("TOPIC_KEY", &self.topic_key, &self.topic_key_file)?;
         let sources = [
             ("KAFKA_OPTIONS", Some(&self.kafka_options)),
             ("KAFKA_OPTIONS_FILE", self.kafka_options_file.as_ref()),

@@ -74,6 +74,20 @@ fn a_refused_option_is_named_without_its_value() {
     }
 }
 
+#[test]
+fn the_key_of_the_topic_comes_from_one_setting() {
+    let mut config = read("").unwrap();
+    assert!(config.topic_keys().is_empty() && config.check().is_ok());
+    config.topic_key_file = Keys::of_text(&"k".repeat(32)).unwrap();
+    assert!(!config.topic_keys().is_empty() && config.check().is_ok());
+    config.topic_key = config.topic_key_file.clone();
+    let said = config.check().unwrap_err().to_string();
+    assert_eq!(said, "TOPIC_KEY and TOPIC_KEY_FILE are both set: omit one");
+    let short = Settable::try_parse_from(["test", "--topic-key=kretkret"]).err().unwrap();
+    let said = short.to_string();
+    assert!(said.contains("--topic-key") && !said.contains("kretkret"), "{said}");
+}
+
 fn config(options: &[(&str, &str)]) -> KafkaConfig {
     let pairs = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let mut config = read("").unwrap();
