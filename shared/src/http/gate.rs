@@ -28,8 +28,8 @@ use crate::health::Health;
 use crate::shutdown::Tasks;
 use crate::timestamp::Timestamp;
 
-/// Paths of the documentation, which is public.
-const DOCUMENTATION: [&str; 2] = ["/docs", "/openapi.json"];
+/// Routes of the documentation, which is public.
+const DOCUMENTATION: [&str; 4] = ["/docs", "/docs/", "/docs/{*rest}", "/openapi.json"];
 
 /// Clients that a service serves.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Gate {
     }
 
     fn rule(&self, method: &Method, path: &str) -> Rule {
-        if DOCUMENTATION.iter().any(|open| path.starts_with(open)) {
+        if DOCUMENTATION.contains(&path) {
             return Rule::Open;
         }
         // Only clients with a key learn which routes exist.

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 
 use super::problems::{cross_site, other_host};
 use crate::http::problem::Problem;
@@ -40,7 +40,11 @@ impl AllowedHosts {
             host.eq_ignore_ascii_case(LOCALHOST)
                 || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
         };
-        self.any || is_local() || self.names.iter().any(|name| host.eq_ignore_ascii_case(name))
+        self.any || is_local() || self.lists(host)
+    }
+
+    fn lists(&self, host: &str) -> bool {
+        self.names.iter().any(|name| host.eq_ignore_ascii_case(name))
     }
 }
 
@@ -64,7 +68,8 @@ pub(super) fn check(
         // A page cannot read the response: the service sends no CORS headers.
         return Ok(());
     }
-    if headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin.as_bytes(), authority)) {
+    let is_own = |origin: &HeaderValue| is_own(origin.as_bytes(), authority, allowed);
+    if !headers.get_all(ORIGIN).iter().all(is_own) {
         return Err(cross_site("`Origin` is not the origin of this service"));
     }
     // Browsers send `none` for a request that no page has caused.
@@ -82,11 +87,13 @@ fn host_of(authority: &str) -> &str {
     authority.split_once(':').map_or(authority, |(host, _)| host)
 }
 
-/// Returns true if an origin is the host of the request.
-fn is_own(origin: &[u8], authority: Option<&str>) -> bool {
-    let own = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
-    let is_same = |(_, of): (&str, &str)| authority.is_some_and(|own| own.eq_ignore_ascii_case(of));
-    own.is_some_and(is_same)
+/// Returns true if an origin is the host of the request, or a given one: a proxy may have changed
+/// `Host`.
+fn is_own(origin: &[u8], authority: Option<&str>, allowed: &AllowedHosts) -> bool {
+    let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+    origin.is_some_and(|(_, of)| {
+        authority.is_some_and(|own| own.eq_ignore_ascii_case(of)) || allowed.lists(host_of(of))
+    })
 }
 
 #[cfg(test)]
@@ -157,5 +164,15 @@ mod tests {
             assert_eq!(code(&allowed, &Method::GET, &[host, header]), "", "{header:?}");
         }
         assert_eq!(code(&allowed, &Method::POST, &[host]), "");
+        let given = AllowedHosts::new(&["bank.example".to_owned()], "0.0.0.0:1".parse().unwrap());
+        for (origin, expected) in [
+            ("https://bank.example", ""),
+            ("https://Bank.example:8443", ""),
+            ("https://attacker.example", "cross_site_request"),
+            ("https://bank.example.attacker.example", "cross_site_request"),
+        ] {
+            let behind_a_proxy = [host, ("origin", origin)];
+            assert_eq!(code(&given, &Method::POST, &behind_a_proxy), expected, "{origin}");
+        }
     }
 }
