@@ -67,7 +67,6 @@ pub async fn start(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     config.kafka.check()?;
     let config = config.with_passwords();
     let feed = Feed::new(&config.command_service()?).context("failed to set up the HTTP client")?;
-    config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     let addr = config.projection_addr;
@@ -137,6 +136,7 @@ impl Consumption {
     /// Waits for the database, then consumes the topic and runs replays.
     async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, feed, views, waiting, ends, health, quarantine } = self;
+        config.kafka.warn_unless_authenticated();
         let database = config.projection_database_url;
         tokio::select! {
             prepared = prepare(database.clone(), health.clone()) => prepared?,
