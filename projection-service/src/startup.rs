@@ -71,7 +71,6 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
     let (access, feed) = (config.access.open(addr)?, feed(&config)?);
-    config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     // An address in use ends the start before any task runs.
@@ -145,6 +144,7 @@ impl Consumption {
     /// Waits for the database, then consumes the topic and runs replays.
     async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, feed, views, waiting, ends, health, quarantine } = self;
+        config.kafka.warn_unless_authenticated();
         let database = config.projection_database_url;
         tokio::select! {
             prepared = prepare(database.clone(), health.clone()) => prepared?,
