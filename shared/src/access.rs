@@ -22,7 +22,7 @@ pub mod scope;
 /// Reloading of the file of API keys.
 pub mod watch;
 
-use self::rate::Rate;
+pub use self::rate::Rate;
 pub use self::scope::{Scope, Scopes};
 
 /// Party that sends requests.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use anyhow::Context;
@@ -11,7 +11,7 @@ use anyhow::Context;
 const MODE: u32 = 0o600;
 
 /// Writes a file atomically. A new file is readable by its owner only; an existing one keeps its
-/// mode, because the services may run as different users.
+/// mode and owner, because the services may run as different users.
 ///
 /// # Errors
 /// The file cannot be written; the error names it.
@@ -24,9 +24,16 @@ pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         let mut file = options.open(&unfinished)?;
         // A file that a crash left has the mode of then.
         file.set_permissions(Permissions::from_mode(mode))?;
+        if let Ok(old) = std::fs::metadata(path) {
+            // The services must still be able to read it.
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&unfinished, path)
+        std::fs::rename(&unfinished, path)?;
+        let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+        // The new name is durable only after this.
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     };
     write().with_context(|| format!("cannot write {}", path.display()))
 }

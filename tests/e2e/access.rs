@@ -77,7 +77,7 @@ async fn a_revoked_key_is_refused_within_a_second_and_a_rotated_one_never() -> a
     for service in services {
         known(service, &first).await?;
     }
-    let second = rotate(&file, "revoked", Duration::from_secs(3_600))?;
+    let second = rotate(&file, "revoked", Duration::from_secs(3_600), None)?;
     for service in services {
         known(service, &second).await?;
         ensure!(is_known(service, &first).await?, "the overlap has not begun");

@@ -81,7 +81,7 @@ pub(super) async fn commands(
         parse::read(&body, &headers, state.require_idempotency_key && !dry_run, state.clock.now())?;
     permit(&caller, &requests)?;
     // The request itself was taken before its body was read.
-    caller.charge(requests.len() - 1)?;
+    caller.charge_further(requests.len() - 1)?;
     // The requests own their parts: the body is not kept while the commands run.
     drop(body);
     // Committed commands must be answered, so the answer's memory is reserved before they run.

@@ -40,6 +40,9 @@ pub enum KeysAction {
         /// Hours for which the other keys remain valid.
         #[arg(long, default_value_t = 24)]
         overlap_hours: u32,
+        /// Days after which the new key expires; needed if the newest key expires.
+        #[arg(long)]
+        expires_days: Option<u32>,
     },
     /// Removes a key, or all keys of a principal
     Revoke {
@@ -87,8 +90,9 @@ pub fn run(options: &KeysOptions) -> anyhow::Result<()> {
     match &options.action {
         KeysAction::Add(options) => println!("{}", add(path, &options.request()?)?.text),
         KeysAction::List => list(path)?,
-        KeysAction::Rotate { principal, overlap_hours } => {
-            println!("{}", rotate(path, principal, HOUR * *overlap_hours)?.text);
+        KeysAction::Rotate { principal, overlap_hours, expires_days } => {
+            let lifetime = expires_days.map(|days| DAY * days);
+            println!("{}", rotate(path, principal, HOUR * *overlap_hours, lifetime)?.text);
         }
         KeysAction::Revoke { id_or_principal } => {
             let removed = revoke(path, id_or_principal)?;
@@ -165,6 +169,8 @@ mod tests {
         run(&path, &["list"]).unwrap();
         run(&path, &["revoke", "ada"]).unwrap();
         assert_eq!(keys(), [bob]);
+        run(&path, &["rotate", "bob", "--expires-days=90"]).unwrap();
+        assert!(keys()[1].expires > keys()[0].expires);
         let place = directory.path().join("local");
         run(&path, &["init", place.to_str().unwrap()]).unwrap();
         assert!(place.join("auth").exists());
@@ -174,6 +180,7 @@ mod tests {
             &["add", "a b", "--role=teller"],
             &["revoke", "nobody"],
             &["rotate", "nobody"],
+            &["rotate", "bob"],
         ] {
             assert!(run(&path, invalid).is_err(), "{invalid:?}");
         }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::api_key::id_of;
 use super::client_key::ClientKey;
 use super::keys_file::{KeyRequest, KeysFile, add};
 use super::scope::Role;
 use crate::private_file;
+use crate::timestamp::Timestamp;
 
 /// Files of the keys.
 #[derive(Debug, Clone)]
@@ -83,9 +83,9 @@ impl LocalKeys {
             return Ok(false);
         }
         let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-        let id = text.trim().strip_prefix(prefix).and_then(id_of);
-        let file = KeysFile::read(&self.keys_file)?;
-        Ok(id.is_some_and(|id| file.keys.iter().any(|key| key.id == id)))
+        let key = text.trim().strip_prefix(prefix).unwrap_or_default();
+        let table = KeysFile::read(&self.keys_file)?.table()?;
+        Ok(table.authenticate(key, Timestamp::now()).is_ok())
     }
 }
 
@@ -96,8 +96,10 @@ fn key(path: &Path) -> anyhow::Result<ClientKey> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::access::keys_file::revoke;
+    use crate::access::keys_file::{revoke, rotate};
 
     #[test]
     fn keys_are_created_once_by_many_at_once() {
@@ -133,8 +135,12 @@ mod tests {
         let replaced = LocalKeys::of(&local).unwrap();
         assert_ne!(read(&replaced.operator), first.0);
         assert_eq!(read(&replaced.projection), first.1);
+        rotate(&keys.keys_file, "projection", Duration::ZERO, None).unwrap();
+        LocalKeys::of(&local).unwrap();
+        let second = read(&replaced.projection);
+        assert_ne!(second, first.1, "the key has expired");
         std::fs::remove_file(&keys.keys_file).unwrap();
         LocalKeys::of(&local).unwrap();
-        assert_ne!(read(&replaced.projection), first.1);
+        assert_ne!(read(&replaced.projection), second);
     }
 }

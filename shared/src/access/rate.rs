@@ -28,13 +28,25 @@ impl Rate {
         Self { per_second, limiter }
     }
 
-    /// Takes `count` requests, at most those of one second.
+    /// Takes one request.
+    ///
+    /// # Errors
+    /// Returns the time after which it is permitted.
+    pub fn take(&self) -> Result<(), Duration> {
+        self.take_many(NonZeroU32::MIN)
+    }
+
+    /// Takes the further parts of a request that was taken, at most the rest of one second: a
+    /// request with more parts would never be permitted.
     ///
     /// # Errors
     /// Returns the time after which they are permitted.
-    pub fn take(&self, count: usize) -> Result<(), Duration> {
-        let count = u32::try_from(count).unwrap_or(u32::MAX).min(self.per_second.get());
-        let Some(count) = NonZeroU32::new(count) else { return Ok(()) };
+    pub fn take_parts(&self, further: usize) -> Result<(), Duration> {
+        let further = u32::try_from(further).unwrap_or(u32::MAX).min(self.per_second.get() - 1);
+        NonZeroU32::new(further).map_or(Ok(()), |further| self.take_many(further))
+    }
+
+    fn take_many(&self, count: NonZeroU32) -> Result<(), Duration> {
         match self.limiter.check_n(count) {
             // The burst permits the requests of a second.
             Ok(Ok(())) | Err(_) => Ok(()),
@@ -47,16 +59,25 @@ impl Rate {
 mod tests {
     use super::*;
 
+    const OK: [Result<(), Duration>; 3] = [Ok(()); 3];
+
     #[test]
     fn a_rate_permits_the_requests_of_a_second_at_once() {
         let rate = Rate::new(NonZeroU32::new(50).unwrap());
-        assert_eq!((rate.take(0), rate.take(20), rate.clone().take(30)), (Ok(()), Ok(()), Ok(())));
-        let wait = rate.take(25).unwrap_err();
+        assert_eq!([rate.take(), rate.take_parts(19), rate.clone().take_parts(30)], OK);
+        let wait = rate.take_parts(25).unwrap_err();
         assert!(
             wait > Duration::from_millis(300) && wait <= Duration::from_millis(500),
             "{wait:?}"
         );
-        // More than a second's requests are taken as those of a second.
-        assert_eq!(Rate::new(NonZeroU32::MIN).take(1_000), Ok(()));
+    }
+
+    #[test]
+    fn a_request_with_more_parts_than_a_second_permits_is_taken_as_a_second() {
+        for per_second in [1, 2, 10] {
+            let rate = Rate::new(NonZeroU32::new(per_second).unwrap());
+            assert_eq!([rate.take(), rate.take_parts(0), rate.take_parts(1_000)], OK);
+            assert!(rate.take().is_err(), "{per_second}");
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Gate {
             Err(reason) => return Err(unauthenticated(reason)),
         };
         if rule != Rule::Open {
-            caller.charge(1)?;
+            caller.charge()?;
         }
         if let Rule::AnyOf(scopes) = rule
             && !scopes.iter().any(|scope| caller.has(scope))

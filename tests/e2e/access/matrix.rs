@@ -117,7 +117,8 @@ async fn check(service: &Service, operation: &Operation, keys: &Keys) -> anyhow:
     let Keys { single, without, all, expired, revoked } = keys;
     let bearer = |key: &NewKey| Some(format!("Bearer {}", key.text));
     let another = all.text.replace(&all.id, &revoked.id);
-    let secret = format!("Bearer {}{}", &all.text[..all.text.len() - 1], "x");
+    let last = if all.text.ends_with('0') { '1' } else { '0' };
+    let secret = format!("Bearer {}{last}", &all.text[..all.text.len() - 1]);
     let mut cases = vec![
         (None, StatusCode::UNAUTHORIZED),
         (Some(all.text.clone()), StatusCode::UNAUTHORIZED),

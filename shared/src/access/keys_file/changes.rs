@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::{KeyEntry, KeysFile, check_name};
@@ -54,21 +54,31 @@ pub fn add(path: &Path, request: &KeyRequest) -> anyhow::Result<NewKey> {
 /// after `overlap`, if not earlier. Returns the key.
 ///
 /// # Errors
-/// The principal has no key, or the file cannot be read or written.
-pub fn rotate(path: &Path, principal: &str, overlap: Duration) -> anyhow::Result<NewKey> {
+/// The principal has no key; its newest key expires and `lifetime` is absent; or the file cannot be
+/// read or written.
+pub fn rotate(
+    path: &Path,
+    principal: &str,
+    overlap: Duration,
+    lifetime: Option<Duration>,
+) -> anyhow::Result<NewKey> {
     let key = NewKey::generate().context("no random numbers")?;
-    let end = from_now(overlap)?;
+    let (end, expires) = (from_now(overlap)?, lifetime.map(from_now).transpose()?);
     change(path, |document| {
         let file = KeysFile::parse(&document.to_string())?;
         let newest = file.keys.iter().rfind(|entry| entry.principal == principal);
         let newest = newest.with_context(|| format!("`{principal}` has no key"))?;
+        ensure!(
+            newest.expires.is_none() || expires.is_some(),
+            "the newest key of `{principal}` expires: --expires-days is needed for the next one"
+        );
         for (entry, table) in file.keys.iter().zip(keys(document)?.iter_mut()) {
             if entry.principal == principal && entry.expires.is_none_or(|expires| expires > end) {
                 table.insert("expires", value(end.to_string()));
             }
         }
         let (id, sha256) = (key.id.clone(), key.digest.to_string());
-        push(document, &KeyEntry { id, sha256, expires: None, ..newest.clone() })
+        push(document, &KeyEntry { id, sha256, expires, ..newest.clone() })
     })?;
     Ok(key)
 }

@@ -36,7 +36,7 @@ fn a_key_is_added_rotated_and_revoked() {
     let found = table().authenticate(&teller.text, late()).unwrap();
     assert_eq!((found.name.as_str(), found.scopes), ("till-3", Role::Teller.scopes()));
 
-    let next = rotate(&path, "till-3", Duration::from_secs(3_600)).unwrap();
+    let next = rotate(&path, "till-3", Duration::from_secs(3_600), None).unwrap();
     assert_eq!(table().authenticate(&next.text, late()).unwrap().name, found.name);
     assert!(table().authenticate(&teller.text, Timestamp::now()).is_ok());
     assert_eq!(refused(&table(), &teller.text), Unauthenticated::Expired);
@@ -47,7 +47,7 @@ fn a_key_is_added_rotated_and_revoked() {
     assert_eq!(revoke(&path, "till-3").unwrap(), 1);
     assert!(format!("{:#}", revoke(&path, "till-3").unwrap_err()).contains("`till-3`"));
     assert!(
-        format!("{:#}", rotate(&path, "till-3", Duration::ZERO).unwrap_err())
+        format!("{:#}", rotate(&path, "till-3", Duration::ZERO, None).unwrap_err())
             .contains("`till-3` has no key")
     );
     assert!(!std::fs::read_to_string(&path).unwrap().contains(&reader.text));
@@ -134,11 +134,11 @@ fn the_keys_of_a_principal_share_its_rate() {
     let path = directory.path().join("keys.toml");
     let limited = KeyRequest { rate: NonZeroU32::new(2), ..request("ada", Role::Reader) };
     let first = add(&path, &limited).unwrap();
-    let second = rotate(&path, "ada", Duration::from_secs(60)).unwrap();
+    let second = rotate(&path, "ada", Duration::from_secs(60), None).unwrap();
     let table = KeysFile::read(&path).unwrap().table().unwrap();
     let take = |text: &str| {
         let principal = table.authenticate(text, Timestamp::now()).unwrap();
-        principal.rate.as_ref().unwrap().take(1)
+        principal.rate.as_ref().unwrap().take()
     };
     assert_eq!((take(&first.text), take(&second.text)), (Ok(()), Ok(())));
     assert!(take(&first.text).is_err() && take(&second.text).is_err());

@@ -25,8 +25,10 @@ impl AllowedHosts {
     /// Returns the names for a service that listens on `addr`: the loopback names and the given
     /// ones. Without given ones, a service on another address accepts any name.
     pub fn new(given: &[String], addr: SocketAddr) -> Self {
-        let names = given.iter().map(|name| name.trim().to_owned()).collect();
-        Self { names, any: given.is_empty() && !addr.ip().is_loopback() }
+        let names = given.iter().map(|name| name.trim().to_owned());
+        // An empty variable names no host.
+        let names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+        Self { any: names.is_empty() && !addr.ip().is_loopback(), names }
     }
 
     /// Accepts any name.
@@ -133,7 +135,7 @@ mod tests {
     fn another_service_has_any_name_or_the_given_ones() {
         let addr = "0.0.0.0:8080".parse().unwrap();
         let of = |allowed: &AllowedHosts, host| code(allowed, &Method::GET, &[("host", host)]);
-        let any = AllowedHosts::new(&[], addr);
+        let any = AllowedHosts::new(&[String::new()], addr);
         assert_eq!(of(&any, "command-service:8080"), "");
         let given = AllowedHosts::new(&[" bank.example ".to_owned()], addr);
         assert_eq!(of(&given, "bank.example"), "");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::problems::{forbidden, rate_limited};
 use super::rules::{Rule, Rules};
-use crate::access::{Principal, Scope};
+use crate::access::{Principal, Rate, Scope};
 use crate::http::problem::Problem;
 
 /// Sender of a permitted request. Handlers get it as an extension.
@@ -30,13 +30,24 @@ impl Caller {
         self.principal.as_ref().is_none_or(|principal| principal.scopes.has(scope))
     }
 
-    /// Takes `count` requests from the caller's rate.
+    /// Takes a request from the caller's rate.
+    ///
+    /// # Errors
+    /// 429 `rate_limited` if the rate does not permit it now.
+    pub(super) fn charge(&self) -> Result<(), Problem> {
+        self.rate().map_or(Ok(()), Rate::take).map_err(rate_limited)
+    }
+
+    /// Takes the further commands of a bulk request from the caller's rate.
     ///
     /// # Errors
     /// 429 `rate_limited` if the rate does not permit them now.
-    pub fn charge(&self, count: usize) -> Result<(), Problem> {
-        let rate = self.principal.as_ref().and_then(|principal| principal.rate.as_ref());
-        rate.map_or(Ok(()), |rate| rate.take(count)).map_err(rate_limited)
+    pub fn charge_further(&self, commands: usize) -> Result<(), Problem> {
+        self.rate().map_or(Ok(()), |rate| rate.take_parts(commands)).map_err(rate_limited)
+    }
+
+    fn rate(&self) -> Option<&Rate> {
+        self.principal.as_ref().and_then(|principal| principal.rate.as_ref())
     }
 
     /// Checks that the caller may send a request of another operation, as a part of this one.
