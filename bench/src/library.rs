@@ -223,6 +223,7 @@ pub(crate) fn opening(account_id: Uuid) -> anyhow::Result<CommandRequest> {
         overdraft_limit: 0,
         effective_at: None,
         metadata,
+        tenant: None,
     };
     Ok(request(account_id, Command::Open(opening)))
 }

@@ -5,6 +5,7 @@ pub(crate) mod change;
 pub(crate) mod command;
 pub(crate) mod command_set;
 pub(crate) mod context;
+mod reach;
 #[cfg(test)]
 pub(crate) mod tests;
 mod working;

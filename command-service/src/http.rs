@@ -9,6 +9,7 @@ mod event_stream;
 mod examples;
 mod opened_id;
 mod problems;
+mod reach;
 mod schemas;
 mod submit;
 #[cfg(test)]

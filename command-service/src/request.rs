@@ -5,6 +5,7 @@ pub(crate) mod tests;
 
 use std::collections::HashSet;
 
+use passbook_shared::access::Reach;
 use passbook_shared::recorded_event::CommandContext;
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ pub struct CommandRequest {
     pub account_id: Uuid,
     /// The command.
     pub command: Command,
+    /// Accounts that the sender's rights apply to. Others are as good as missing.
+    pub reach: Reach,
     /// Versions of which the account must have one (`If-Match`); any, if absent.
     pub expected_versions: Option<Vec<i64>>,
     /// True for a command that is decided and answered, but not appended. Its key is neither looked

@@ -17,12 +17,15 @@ pub mod keys_file;
 pub mod local_keys;
 /// Rate of a principal's requests.
 pub mod rate;
+/// Accounts that a principal reaches.
+pub mod reach;
 /// Rights of a principal.
 pub mod scope;
 /// Reloading of the file of API keys.
 pub mod watch;
 
 pub use self::rate::Rate;
+pub use self::reach::Reach;
 pub use self::scope::{Scope, Scopes};
 
 /// Party that sends requests.
@@ -32,6 +35,8 @@ pub struct Principal {
     pub name: String,
     /// Rights.
     pub scopes: Scopes,
+    /// Accounts that the rights apply to.
+    pub reach: Reach,
     /// Limit on requests; none, if absent.
     pub rate: Option<Rate>,
 }

@@ -21,6 +21,8 @@ pub mod position;
 pub mod recorded_event;
 /// Answer of `GET /v1/store`: identity, epoch, restores and forks.
 pub mod store_description;
+/// Tenants of a store.
+pub mod tenant;
 /// Text of limited length without NUL, and metadata.
 pub mod text;
 /// Times in UTC with microseconds.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::event::AccountEvent;
 use crate::event::schema::EventData;
 use crate::position::Position;
+use crate::tenant::Tenant;
 use crate::timestamp::Timestamp;
 use crate::upcast::DecodeError;
 
@@ -51,9 +52,13 @@ pub struct EventMetadata {
     pub context: CommandContext,
 }
 
-/// Context of a command, as far as the sender gave it.
+/// Context of a command: the tenant of its account, and what the sender gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CommandContext {
+    /// Tenant of the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub tenant: Option<Tenant>,
     /// `Idempotency-Key` of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
@@ -72,7 +77,7 @@ pub struct CommandContext {
 }
 
 impl CommandContext {
-    /// Returns true if the sender gave no context.
+    /// Returns true if there is no context.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -33,8 +33,8 @@ type Upcaster = Option<fn(&mut Map<String, Value>)>;
 /// Returns the upcasters of a type; element n leads from schema version n + 1 to n + 2.
 fn chain(event_type: &str) -> Option<&'static [Upcaster]> {
     match event_type {
-        // Version 3 added `effective_at`.
-        "AccountOpened" => Some(&[Some(opened_without_initial_deposit), None]),
+        // Version 3 added `effective_at`, version 4 `tenant`.
+        "AccountOpened" => Some(&[Some(opened_without_initial_deposit), None, None]),
         // Version 2 added `allow_backdated_overdraft`, and `effective_at` of a reversal.
         "MoneyWithdrawn" | "MoneySent" | "MoneyReceived" | "EntryReversed" => Some(&[None]),
         "MoneyDeposited" | "HoldPlaced" | "HoldCaptured" | "HoldReleased" | "HoldExpired"

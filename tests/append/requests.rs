@@ -18,6 +18,7 @@ pub(crate) fn opening() -> Command {
         overdraft_limit: 0,
         effective_at: None,
         metadata: Metadata::default(),
+        tenant: None,
     })
 }
 

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::Defect;
 use super::change::{Change, ChangeEvents};
+use super::reach::{in_reach, in_tenant};
 use super::working::Working;
 use crate::domain::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide};
@@ -61,6 +62,11 @@ impl Working<'_> {
     ) -> Result<Result<(Decided, Option<Uuid>), Refusal>, CommandError> {
         let (account_id, request) = (command.request.account_id, &command.request);
         let own = self.subject(account_id)?;
+        let is_out_of_reach = request.cannot_reach(own.account);
+        let own = match in_reach(request, own) {
+            Ok(own) => own,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         if command.is_unreadable {
             return Err(CommandError::Internal);
         }
@@ -79,7 +85,10 @@ impl Working<'_> {
             other = domain::counterparty(&request.command, &past);
         }
         let counterparty = other.map(|account_id| self.subject(account_id)).transpose()?;
-        if let Some((debited, at)) = backdated_debit(account_id, &request.command, &past) {
+        let counterparty = counterparty.map(|other| in_tenant(&own, other));
+        if !is_out_of_reach
+            && let Some((debited, at)) = backdated_debit(account_id, &request.command, &past)
+        {
             let timeline = self.timeline(debited).filter(|timeline| timeline.from() <= at);
             // The preparation has read no timeline that reaches back to the debit's time.
             past.timeline = Some(Box::new(timeline.ok_or(CommandError::Conflict)?.clone()));
@@ -99,6 +108,7 @@ impl Working<'_> {
     /// Keeps a refusal as the outcome of its key, if it is a refusal that is kept.
     pub(crate) fn keep_refusal(&mut self, command: &PreparedCommand, refusal: &Refusal) {
         if refusal.is_kept()
+            && !self.hides(command, refusal)
             && let Ok(refusal) = serde_json::to_string(refusal)
         {
             self.keep_key(command, 0, Some(refusal));

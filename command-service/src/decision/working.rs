@@ -137,14 +137,17 @@ impl<'c> Working<'c> {
             let index = self.event_count();
             let version = self.subject(account_id).map_err(|_| Defect)?.version + 1;
             let id = (self.context.new_id)();
-            let event_row =
-                NewEvent::new(event, id, (partition, account_id), version, &command.request);
-            self.changes.append.events.push(event_row.map_err(|_| Defect)?);
+            let row = NewEvent::new(event, id, (partition, account_id), version, &command.request);
+            self.changes.append.events.push(row.map_err(|_| Defect)?);
             self.learn(account_id, version, event);
             let (loaded, newest) = self.changed_state(account_id).ok_or(Defect)?;
             // Taken, not cloned: `evolve` consumes the state.
             loaded.account = evolve(std::mem::take(&mut loaded.account), event);
             (loaded.version, *newest) = (version, NewestEvent::InBatch(index));
+            let tenant = loaded.account.tenant().cloned();
+            if let Some(row) = self.changes.append.events.last_mut() {
+                row.metadata.context.tenant = tenant;
+            }
         }
         let Loaded { account, version, .. } = self.state(account_id).ok_or(Defect)?;
         Ok(Change {

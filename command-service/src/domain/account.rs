@@ -2,6 +2,7 @@
 
 use passbook_shared::event::{AccountEvent, AccountStatus};
 use passbook_shared::money::{Currency, MAX_AMOUNT};
+use passbook_shared::tenant::Tenant;
 use passbook_shared::text::Owner;
 use passbook_shared::timestamp::Timestamp;
 use rpds::RedBlackTreeMapSync;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 /// Version of [`Account`] in snapshots. Must be raised with every change of its shape or of
 /// [`evolve`]. Snapshots of other versions are ignored.
-pub const STATE_VERSION: i16 = 3;
+pub const STATE_VERSION: i16 = 4;
 
 /// Account after its events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub enum Account {
 /// Account between opening and closing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAccount {
+    /// Tenant, if the account has one.
+    pub tenant: Option<Tenant>,
     /// Owner, an opaque reference.
     pub owner: Owner,
     /// Currency of all amounts.
@@ -74,6 +77,10 @@ pub struct Freeze {
 /// Closed account; its balance is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedAccount {
+    /// Tenant, if the account has one.
+    pub tenant: Option<Tenant>,
+    /// Last owner.
+    pub owner: Owner,
     /// Currency of all amounts.
     pub currency: Currency,
     /// Last overdraft limit.
@@ -110,6 +117,20 @@ pub struct AccountSummary {
 }
 
 impl Account {
+    /// Returns the tenant and the owner, or `None` if the account was never opened.
+    pub fn holder(&self) -> Option<(Option<&Tenant>, &Owner)> {
+        match self {
+            Self::Unopened => None,
+            Self::Open(open) => Some((open.tenant.as_ref(), &open.owner)),
+            Self::Closed(closed) => Some((closed.tenant.as_ref(), &closed.owner)),
+        }
+    }
+
+    /// Returns the tenant, if the account has one.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.holder().and_then(|(tenant, _)| tenant)
+    }
+
     /// Returns the number of open holds.
     pub fn open_holds(&self) -> usize {
         match self {
@@ -160,6 +181,7 @@ impl Account {
 pub fn evolve(account: Account, event: &AccountEvent) -> Account {
     match (account, event) {
         (Account::Unopened, AccountEvent::AccountOpened(opened)) => Account::Open(OpenAccount {
+            tenant: opened.tenant.clone(),
             owner: opened.owner.clone(),
             currency: opened.currency,
             balance: opened.initial_deposit,
@@ -223,6 +245,8 @@ fn evolve_open(mut open: OpenAccount, event: &AccountEvent) -> Account {
         AccountEvent::AccountClosed(_) => {
             // Balance and holds go: the decider closes only an account without them.
             return Account::Closed(ClosedAccount {
+                tenant: open.tenant,
+                owner: open.owner,
                 currency: open.currency,
                 overdraft_limit: open.overdraft_limit,
             });

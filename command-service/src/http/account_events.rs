@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::gate::Caller;
 use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use serde::Deserialize;
@@ -50,9 +51,11 @@ pub(super) struct AccountEventsQuery {
 pub(super) async fn account_events(
     State(state): State<AppState>,
     Extension(bounds): Extension<Arc<Bounds>>,
+    Extension(caller): Extension<Caller>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<AccountEventsQuery>,
 ) -> Result<Response, Problem> {
+    state.check_reach(&caller, account_id).await?;
     let after_version = query.after_version.map_or(0, QueryInt::get);
     let limit = query.limit.map_or(DEFAULT_LIMIT, QueryInt::get).unsigned_abs();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::gate::Caller;
 use passbook_shared::http::headers::{etag, none_match};
 use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
@@ -73,10 +74,12 @@ pub(super) struct StateAnswer {
 pub(super) async fn account_state(
     State(state): State<AppState>,
     Extension(bounds): Extension<Arc<Bounds>>,
+    Extension(caller): Extension<Caller>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<StateQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    state.check_reach(&caller, account_id).await?;
     let asked = query.version.map(QueryInt::get);
     let partition = partition_of(account_id, state.log.store().partitions);
     let up_to = match (asked, query.as_of) {
@@ -119,7 +122,7 @@ pub(super) async fn account_state(
         .into_response())
 }
 
-fn unreadable(error: LoadError) -> Problem {
+pub(super) fn unreadable(error: LoadError) -> Problem {
     match error {
         LoadError::Store(error) => Problem::from_store(&error),
         error @ LoadError::Unreadable { .. } => {

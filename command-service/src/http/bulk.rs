@@ -25,7 +25,7 @@ use uuid::Uuid;
 use self::command::operation_id;
 use self::parse::Set;
 pub(super) use self::schema::{BulkAnswer, BulkRequest};
-use super::AppState;
+use super::{AppState, reach};
 use super::answer::Form;
 use super::command_headers::BulkHeaders;
 use super::documented::{Responses, any_command};
@@ -110,6 +110,7 @@ pub(super) async fn commands(
 fn permit(caller: &Caller, requests: &[CommandRequest]) -> Result<(), Problem> {
     requests.iter().enumerate().try_for_each(|(index, request)| {
         let permitted = caller.may(operation_id(&request.command));
+        let permitted = permitted.and_then(|()| reach::check(request));
         permitted.map_err(|problem| problem.with("index", index))
     })
 }

@@ -7,6 +7,7 @@ mod tests;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use passbook_shared::access::Reach;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::gate::Caller;
 use passbook_shared::http::headers::{if_match, is_printable_ascii, string_item, visible_ascii};
@@ -25,6 +26,8 @@ const LONGEST_CORRELATION_ID: usize = 128;
 /// Parameters of a single command.
 #[derive(Debug)]
 pub(super) struct CommandHeaders {
+    /// Accounts that the sender's rights apply to.
+    pub(super) reach: Reach,
     /// Versions accepted by `If-Match`; `None` accepts any.
     pub(super) expected_versions: Option<Vec<i64>>,
     /// Decides and answers without appending.
@@ -52,13 +55,15 @@ impl FromRequestParts<AppState> for CommandHeaders {
         if state.require_idempotency_key && !dry_run && context.idempotency_key.is_none() {
             return Err(key_missing(IDEMPOTENCY_KEY));
         }
-        Ok(Self { expected_versions: if_match(headers)?, dry_run, context })
+        Ok(Self { reach: reach(parts), expected_versions: if_match(headers)?, dry_run, context })
     }
 }
 
 /// Parameters of a bulk request.
 #[derive(Debug)]
 pub(super) struct BulkHeaders {
+    /// Accounts that the sender's rights apply to.
+    pub(super) reach: Reach,
     /// Decides and answers without appending.
     pub(super) dry_run: bool,
     /// Metadata of all events, without an idempotency key.
@@ -81,14 +86,20 @@ impl FromRequestParts<AppState> for BulkHeaders {
                 return Err(Problem::malformed(name, detail));
             }
         }
-        Ok(Self { dry_run, context: context(parts)? })
+        Ok(Self { reach: reach(parts), dry_run, context: context(parts)? })
     }
+}
+
+fn reach(parts: &Parts) -> Reach {
+    parts.extensions.get().map(Caller::reach).unwrap_or_default()
 }
 
 /// Reads the events' metadata from the head of a request, without the idempotency key.
 fn context(parts: &Parts) -> Result<CommandContext, Problem> {
     let headers = &parts.headers;
     Ok(CommandContext {
+        // The account's state has it.
+        tenant: None,
         idempotency_key: None,
         correlation_id: visible_ascii(headers, CORRELATION_ID, LONGEST_CORRELATION_ID)?
             .map(str::to_owned),

@@ -4,10 +4,12 @@ use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use passbook_shared::access::Reach;
 use passbook_shared::event::AccountOpened;
 use passbook_shared::http::extract::Json;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::money::{Currency, amount_or_zero};
+use passbook_shared::tenant::Tenant;
 use passbook_shared::text::{Metadata, Owner};
 use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
@@ -27,9 +29,13 @@ use crate::domain::{Command, Refusal};
 #[schema(example = json!({"owner": "customer-4711", "currency": "EUR",
     "initial_deposit": 100_000}))]
 pub(super) struct OpenAccountRequest {
-    /// Generated if absent: derived from `owner` and the `Idempotency-Key`, if there is one, so
-    /// that a repeat finds the same account.
+    /// Generated if absent: derived from the tenant, `owner` and the `Idempotency-Key`, if there is
+    /// one, so that a repeat finds the same account.
     account_id: Option<Uuid>,
+    /// Tenant of the account. A key that is restricted to a tenant gives its own, if absent.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64,
+        pattern = "^[A-Za-z0-9._-]+$")]
+    tenant: Option<Tenant>,
     #[schema(schema_with = schemas::owner)]
     owner: Owner,
     currency: Currency,
@@ -56,9 +62,12 @@ impl OpenAccountRequest {
         self,
         key: Option<&str>,
         now: Timestamp,
+        reach: &Reach,
     ) -> Result<(Uuid, Command), Problem> {
         not_in_the_future(self.effective_at, now)?;
-        let derived = key.map_or_else(Uuid::new_v4, |key| opened_id(&self.owner, key));
+        let tenant = self.tenant.or_else(|| reach.tenant.clone());
+        let of_key = |key| opened_id(tenant.as_ref(), &self.owner, key);
+        let derived = key.map_or_else(Uuid::new_v4, of_key);
         let opening = AccountOpened {
             owner: self.owner,
             currency: self.currency,
@@ -66,6 +75,7 @@ impl OpenAccountRequest {
             overdraft_limit: self.overdraft_limit.map_or(0, |amount| amount.0),
             effective_at: self.effective_at,
             metadata: self.metadata.unwrap_or_default(),
+            tenant,
         };
         Ok((self.account_id.unwrap_or(derived), Command::Open(opening)))
     }
@@ -88,7 +98,7 @@ pub(super) async fn open_account(
     Json(request): Json<OpenAccountRequest>,
 ) -> Result<Response, Problem> {
     let key = headers.context.idempotency_key.as_deref();
-    let (account_id, command) = request.into_command(key, state.clock.now())?;
+    let (account_id, command) = request.into_command(key, state.clock.now(), &headers.reach)?;
     let mut request = [headers.request(account_id, command)];
     // A repeat may have to find an account whose id an older release derived.
     state.keep_opened_ids(&mut request).await?;

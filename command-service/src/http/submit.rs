@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::answer::{Form, respond};
 use super::command_headers::CommandHeaders;
-use super::{AppState, problems};
+use super::{AppState, problems, reach};
 use crate::domain::Command;
 use crate::request::CommandRequest;
 
@@ -24,6 +24,9 @@ pub(super) async fn submit(
 /// Submits a complete request.
 pub(super) async fn submit_request(state: &AppState, request: CommandRequest) -> Response {
     let (account_id, form) = (request.account_id, Form::of(&request.command, request.dry_run));
+    if let Err(problem) = reach::check(&request) {
+        return problem.into_response();
+    }
     match state.lanes.submit(request).await {
         Ok(outcome) => respond(account_id, &outcome, form),
         Err(error) => problems::undecided(&error).into_response(),
@@ -33,10 +36,11 @@ pub(super) async fn submit_request(state: &AppState, request: CommandRequest) ->
 impl CommandHeaders {
     /// Combines a command with its headers.
     pub(super) fn request(self, account_id: Uuid, command: Command) -> CommandRequest {
-        let Self { expected_versions, dry_run, context } = self;
+        let Self { reach, expected_versions, dry_run, context } = self;
         CommandRequest {
             account_id,
             command,
+            reach,
             expected_versions,
             dry_run,
             // Time-ordered, so that new ids stay close together in the index.

@@ -76,6 +76,20 @@ impl DecisionContext {
         Ok(self)
     }
 
+    /// Loads the accounts of commands whose senders do not reach every account.
+    pub(super) async fn restricted(
+        mut self,
+        log: &mut LogAccess<'_>,
+        sets: &[&CommandSet],
+    ) -> Result<Self, Failure> {
+        let is_restricted = |set: &&&CommandSet| {
+            set.commands.iter().any(|command| !command.request.reach.is_everything())
+        };
+        let restricted: Vec<&CommandSet> = sets.iter().filter(is_restricted).copied().collect();
+        self.load_states(log, &restricted).await?;
+        Ok(self)
+    }
+
     /// Loads the context of a pessimistic batch, whose partitions are locked. `taken_ids` are ids
     /// of other transfers.
     pub(super) async fn locked(

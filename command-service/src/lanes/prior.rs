@@ -7,6 +7,7 @@ mod tests;
 use sqlx::Error;
 
 use crate::decision::command_set::{CommandSet, Place};
+use crate::decision::context::DecisionContext;
 use crate::log::access::LogAccess;
 use crate::log::prior_outcomes::{PriorOutcome, PriorOutcomes, SentVersions};
 use crate::outcome::{CommandError, Outcome};
@@ -24,11 +25,14 @@ impl<'s> Prior<'s> {
         log: &mut LogAccess<'_>,
         sets: &'s [&'s CommandSet],
         sent: &SentVersions,
+        context: &DecisionContext,
     ) -> Result<Self, Error> {
         let commands: Vec<_> = sets
             .iter()
             .enumerate()
             .flat_map(|(index, set)| set.places(index).zip(&set.commands))
+            // The outcomes of a foreign account are not for this sender.
+            .filter(|(_, command)| !context.is_out_of_reach(command))
             .collect();
         Ok(Self::new(sets, PriorOutcomes::find(log, &commands, sent).await?))
     }

@@ -59,11 +59,11 @@ pub(super) async fn pessimistic(
 
     let mut locked =
         LogAccess { connection: &mut transaction, partitions, snapshots, caches: log.caches };
-    let mut prior = Prior::find(&mut locked, sets, sent).await?;
+    let context = DecisionContext::new(most_holds).restricted(&mut locked, sets).await?;
+    let mut prior = Prior::find(&mut locked, sets, sent, &context).await?;
     let open = prior.open();
     let undecided: Vec<&CommandSet> = open.iter().map(|(_, set)| *set).collect();
     let taken_ids = std::mem::take(&mut prior.outcomes.taken_ids);
-    let context = DecisionContext::new(most_holds);
     let context = context.locked(&mut locked, &undecided, taken_ids).await?;
     let context = context.at_present(clock, &undecided);
     let mut batch = decide_batch(&context, open.into_iter(), |place| prior.has(place))?;

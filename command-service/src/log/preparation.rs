@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::effective::timeline;
 use super::in_time;
-use super::load::{LoadError, Wanted};
+use super::load::{LoadError, Wanted, state_at};
 use super::past::{self, EntryId};
 use super::prepared_command::{PreparedCommand, Timelines};
 use super::snapshots::Snapshots;
@@ -25,6 +25,7 @@ use crate::domain::effective::{MOST_LATER_EVENTS, MOST_OF_REQUEST, Timeline};
 use crate::outcome::CommandError;
 use crate::request::CommandRequest;
 
+static UNREACHED: Fault = Fault::new("accounts of restricted senders can't be read");
 static UNREAD: Fault = Fault::new("entries to be reversed can't be read");
 
 /// Maximum number of requests with backdated debits at once: each holds up to [`MOST_OF_REQUEST`]
@@ -65,6 +66,9 @@ impl Preparation {
     ) -> Result<Vec<PreparedCommand>, CommandError> {
         let mut commands: Vec<PreparedCommand> =
             requests.into_iter().map(|request| self.route(request)).collect();
+        if commands.iter().any(is_restricted) {
+            Box::pin(self.find_out_of_reach(&mut commands)).await?;
+        }
         let entries: Vec<EntryId> = commands.iter().filter_map(PreparedCommand::entry).collect();
         if !entries.is_empty() {
             // The futures are on the heap: they are rare, and large in the future of every command.
@@ -80,6 +84,38 @@ impl Preparation {
             })?;
         }
         Ok(commands)
+    }
+
+    /// Marks the commands whose accounts are out of their senders' reach.
+    async fn find_out_of_reach(
+        &self,
+        commands: &mut [PreparedCommand],
+    ) -> Result<(), CommandError> {
+        for command in commands.iter_mut().filter(|command| is_restricted(command)) {
+            let PreparedCommand { partition, request, .. } = &*command;
+            let wanted = Wanted {
+                partition: *partition,
+                account_id: request.account_id,
+                version: i64::MAX,
+            };
+            let loading = async {
+                let mut connection = self.pool.acquire().await?;
+                state_at(&mut connection, wanted, &self.snapshots).await
+            };
+            let loaded = timeout(self.patience, loading).await;
+            match loaded.unwrap_or_else(|_| Err(sqlx::Error::PoolTimedOut.into())) {
+                Ok(loaded) => command.is_out_of_reach = request.cannot_reach(&loaded.account),
+                Err(LoadError::Store(error)) => {
+                    UNREACHED.occurred(store_error::reason(&error));
+                    return Err(CommandError::StoreUnavailable(store_error::reason(&error).into()));
+                }
+                Err(error @ LoadError::Unreadable { .. }) => {
+                    tracing::error!(%error, "an account can't be loaded");
+                    command.is_unreadable = true;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn read_entries(
@@ -150,6 +186,14 @@ impl Preparation {
     }
 }
 
+/// Returns true if a command needs the past of an account, and its sender does not reach every
+/// account.
+fn is_restricted(command: &PreparedCommand) -> bool {
+    let needs = command.request.command.needs();
+    let needs_past = needs.entry_version.is_some() || needs.effective_at.is_some();
+    needs_past && !command.request.reach.is_everything()
+}
+
 /// Returns the accounts that commands debit as of an earlier time, each with its earliest time.
 fn backdated_debits(commands: &[PreparedCommand]) -> BTreeMap<Uuid, Timestamp> {
     let mut debits: BTreeMap<Uuid, Timestamp> = BTreeMap::new();
@@ -157,7 +201,8 @@ fn backdated_debits(commands: &[PreparedCommand]) -> BTreeMap<Uuid, Timestamp> {
         let earliest = debits.entry(account_id).or_insert(from);
         *earliest = from.min(*earliest);
     };
-    for PreparedCommand { request, past, .. } in commands {
+    let commands = || commands.iter().filter(|command| !command.is_out_of_reach);
+    for PreparedCommand { request, past, .. } in commands() {
         let debit = domain::backdated_debit(request.account_id, &request.command, past);
         if let Some((account_id, from)) = debit {
             add(account_id, from);
@@ -167,10 +212,10 @@ fn backdated_debits(commands: &[PreparedCommand]) -> BTreeMap<Uuid, Timestamp> {
     let is_of_set =
         |command: &PreparedCommand| command.past.entry.is_none() && command.entry().is_some();
     let effective_at = |command: &PreparedCommand| command.request.command.needs().effective_at;
-    if commands.iter().any(is_of_set)
-        && let Some(from) = commands.iter().filter_map(effective_at).min()
+    if commands().any(is_of_set)
+        && let Some(from) = commands().filter_map(effective_at).min()
     {
-        commands.iter().flat_map(PreparedCommand::accounts).for_each(|(id, _)| add(id, from));
+        commands().flat_map(PreparedCommand::accounts).for_each(|(id, _)| add(id, from));
     }
     debits
 }

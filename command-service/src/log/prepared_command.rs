@@ -28,6 +28,8 @@ pub(crate) struct PreparedCommand {
     pub(crate) past: Past,
     /// Timelines of accounts that the command may debit as of an earlier time.
     pub(crate) timelines: Option<Arc<Timelines>>,
+    /// True if the account was out of the sender's reach: its past is not read.
+    pub(crate) is_out_of_reach: bool,
     /// True if the command rests on an event that can't be decoded.
     pub(crate) is_unreadable: bool,
 }
@@ -50,6 +52,7 @@ impl PreparedCommand {
             counterparty: receiver.map(|id| (id, partition_of(id, partitions))),
             past: Past::default(),
             timelines: None,
+            is_out_of_reach: false,
             is_unreadable: false,
         }
     }
@@ -61,7 +64,8 @@ impl PreparedCommand {
 
     /// Returns the entry to reverse.
     pub(crate) fn entry(&self) -> Option<EntryId> {
-        let version = self.request.command.needs().entry_version?;
+        let version =
+            self.request.command.needs().entry_version.filter(|_| !self.is_out_of_reach)?;
         Some((self.partition, self.request.account_id, version))
     }
 

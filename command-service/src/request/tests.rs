@@ -8,6 +8,7 @@ pub(crate) fn request(account_id: Uuid, command: Command) -> CommandRequest {
     CommandRequest {
         account_id,
         command,
+        reach: Reach::default(),
         expected_versions: None,
         dry_run: false,
         command_id: Uuid::from_u128(99),

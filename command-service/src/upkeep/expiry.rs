@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use passbook_shared::access::Reach;
 use passbook_shared::recorded_event::CommandContext;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -46,6 +47,7 @@ fn expire(hold: &DueHold) -> CommandRequest {
     CommandRequest {
         account_id: hold.account_id,
         command: Command::Expire(Expire { hold_id: hold.hold_id }),
+        reach: Reach::default(),
         expected_versions: None,
         dry_run: false,
         command_id: Uuid::now_v7(),

@@ -20,6 +20,7 @@ fn opened(initial_deposit: i64) -> AccountEvent {
         overdraft_limit: 5_000,
         effective_at: None,
         metadata: Metadata::default(),
+        tenant: None,
     })
 }
 

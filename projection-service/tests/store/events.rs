@@ -15,6 +15,7 @@ pub(crate) fn opened(owner: &str) -> AccountEvent {
         overdraft_limit: 0,
         effective_at: None,
         metadata: serde_json::from_str(r#"{"branch":"north"}"#).unwrap(),
+        tenant: None,
     })
 }
 

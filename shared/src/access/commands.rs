@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::Scopes;
 use super::keys_file::{KeyEntry, KeyRequest, KeysFile, add, parse_scopes, revoke, rotate};
 use super::local_keys::LocalKeys;
 use super::scope::Role;
+use super::{Reach, Scopes};
+use crate::tenant::Tenant;
+use crate::text::Owner;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -68,6 +70,12 @@ pub struct AddOptions {
     /// Scopes besides those of the role, separated by commas, such as money:move.
     #[arg(long, value_delimiter = ',')]
     pub scopes: Vec<String>,
+    /// Tenant to whose accounts the key is restricted; by default none.
+    #[arg(long)]
+    pub tenant: Option<Tenant>,
+    /// Owner to whose accounts the key is restricted; by default none.
+    #[arg(long, value_parser = owner)]
+    pub owner: Option<Owner>,
     /// Maximum number of requests per second; by default no limit. Each command of a bulk request
     /// counts.
     #[arg(long)]
@@ -115,6 +123,7 @@ impl AddOptions {
         Ok(KeyRequest {
             principal: self.principal.clone(),
             scopes,
+            reach: Reach { tenant: self.tenant.clone(), owner: self.owner.clone() },
             rate: self.rate,
             lifetime: self.expires_days.map(|days| DAY * days),
             note: self.note.clone(),
@@ -124,13 +133,28 @@ impl AddOptions {
 
 #[expect(clippy::print_stdout, reason = "prints its result")]
 fn list(path: &Path) -> anyhow::Result<()> {
-    println!("{:10}  {:20}  {:27}  SCOPES", "ID", "PRINCIPAL", "EXPIRES");
-    for KeyEntry { id, principal, expires, scopes, note, .. } in KeysFile::read(path)?.keys {
+    println!("{:10}  {:20}  {:27}  {:24}  SCOPES", "ID", "PRINCIPAL", "EXPIRES", "LIMITS");
+    for key in KeysFile::read(path)?.keys {
+        let limits = limits(&key);
+        let KeyEntry { id, principal, expires, scopes, note, .. } = key;
         let expires = expires.map_or_else(|| "never".to_owned(), |at| at.to_string());
         let note = note.map(|note| format!("  # {note}")).unwrap_or_default();
-        println!("{id:10}  {principal:20}  {expires:27}  {}{note}", scopes.join(","));
+        println!("{id:10}  {principal:20}  {expires:27}  {limits:24}  {}{note}", scopes.join(","));
     }
     Ok(())
+}
+
+/// Returns the restrictions of a key, as in `tenant=acme rate=50`.
+fn limits(key: &KeyEntry) -> String {
+    let tenant = key.tenant.as_ref().map(|tenant| format!("tenant={tenant}"));
+    let owner = key.owner.as_ref().map(|owner| format!("owner={}", &**owner));
+    let rate = key.rate.map(|rate| format!("rate={rate}"));
+    let limits: Vec<String> = [tenant, owner, rate].into_iter().flatten().collect();
+    if limits.is_empty() { "-".to_owned() } else { limits.join(" ") }
+}
+
+fn owner(text: &str) -> Result<Owner, String> {
+    Owner::new(text)
 }
 
 #[cfg(test)]

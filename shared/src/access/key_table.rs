@@ -74,7 +74,7 @@ impl KeyTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Scopes;
+    use crate::access::{Reach, Scopes};
     use crate::access::api_key::NewKey;
 
     #[test]
@@ -82,7 +82,7 @@ mod tests {
         let (key, other) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (name, scopes) = ("payroll".to_owned(), Scopes::default());
-        let principal = Arc::new(Principal { name, scopes, rate: None });
+        let principal = Arc::new(Principal { name, scopes, reach: Reach::default(), rate: None });
         let accepted = AcceptedKey {
             digest: key.digest,
             expires: Some(at("2026-12-01T00:00:00Z")),

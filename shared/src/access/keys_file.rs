@@ -17,7 +17,9 @@ pub use self::changes::{KeyRequest, add, revoke, rotate};
 use super::api_key::Digest;
 use super::key_table::{AcceptedKey, KeyTable};
 use super::rate::Rate;
-use super::{Principal, Scope, Scopes};
+use super::{Principal, Reach, Scope, Scopes};
+use crate::tenant::Tenant;
+use crate::text::Owner;
 use crate::timestamp::Timestamp;
 
 const MAX_NAME: usize = 64;
@@ -43,15 +45,22 @@ pub struct KeyEntry {
     pub principal: String,
     /// SHA-256 digest of the key's text, in hexadecimal.
     pub sha256: String,
-    /// Names of the scopes.
-    pub scopes: Vec<String>,
+    /// Time from which on the key is refused, in RFC 3339; never, if absent.
+    // Before the scopes: of a file that is cut off, no key is accepted for longer than it is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// Tenant to whose accounts the key is restricted; none, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// Owner to whose accounts the key is restricted; none, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
     /// Maximum number of requests per second of the principal; no limit, if absent. Each command of
     /// a bulk request counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<NonZeroU32>,
-    /// Time from which on the key is refused, in RFC 3339; never, if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<Timestamp>,
+    /// Names of the scopes.
+    pub scopes: Vec<String>,
     /// Remark for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -98,7 +107,9 @@ impl KeyEntry {
         check_name(&self.principal)?;
         let digest = Digest::parse(&self.sha256).context("`sha256` is not 64 hex digits")?;
         let (name, scopes) = (self.principal.clone(), parse_scopes(&self.scopes)?);
-        let principal = Principal { name, scopes, rate };
+        let reach = Reach { tenant: self.tenant.clone(), owner: self.owner.clone() };
+        check_reach(scopes, &reach)?;
+        let principal = Principal { name, scopes, reach, rate };
         Ok(AcceptedKey { digest, expires: self.expires, principal: Arc::new(principal) })
     }
 }
@@ -110,6 +121,17 @@ fn check_name(name: &str) -> anyhow::Result<()> {
     ensure!(
         (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed),
         "`principal` must be 1 to {MAX_NAME} letters, digits or characters of `-._@`"
+    );
+    Ok(())
+}
+
+/// Checks that a key with a restriction has no right to the whole store.
+fn check_reach(scopes: Scopes, reach: &Reach) -> anyhow::Result<()> {
+    let of_store = scopes.iter().find(|scope| scope.is_of_store());
+    ensure!(
+        reach.is_everything() || of_store.is_none(),
+        "scope `{}` is of the whole store, and the key is of a tenant or an owner",
+        of_store.map_or("", Scope::as_str)
     );
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::Reach;
 use super::client_key::ClientKey;
 use super::keys_file::{KeyRequest, KeysFile, add};
 use super::scope::Role;
@@ -68,6 +69,7 @@ impl LocalKeys {
         }
         let request = KeyRequest {
             principal: role.name().to_owned(),
+            reach: Reach::default(),
             scopes: role.scopes(),
             rate: None,
             lifetime: None,

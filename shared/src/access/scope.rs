@@ -51,6 +51,24 @@ impl Scope {
     pub fn as_str(self) -> &'static str {
         self.into()
     }
+
+    /// Returns true for a right to the whole store, which a tenant or an owner cannot have.
+    pub fn is_of_store(self) -> bool {
+        match self {
+            Self::LogRead
+            | Self::OpsRead
+            | Self::OpsReplay
+            | Self::OpsQuarantine
+            | Self::OpsVerify
+            | Self::OpsRestore => true,
+            Self::AccountsOpen
+            | Self::AccountsRead
+            | Self::AccountsManage
+            | Self::MoneyMove
+            | Self::MoneyHold
+            | Self::MoneyReverse => false,
+        }
+    }
 }
 
 /// Set of scopes.

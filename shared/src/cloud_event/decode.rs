@@ -11,6 +11,7 @@ use crate::epoch::{self, Epoch};
 use crate::partition::Partition;
 use crate::position::Position;
 use crate::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
+use crate::tenant::Tenant;
 use crate::timestamp::Timestamp;
 
 /// Event read from the topic.
@@ -53,6 +54,7 @@ pub fn decode(document: &[u8]) -> Result<Decoded, String> {
         metadata: EventMetadata {
             command_id: read.commandid,
             context: CommandContext {
+                tenant: read.tenant,
                 idempotency_key: read.idempotencykey,
                 correlation_id: read.correlationid,
                 causation_id: read.causationid,
@@ -89,6 +91,7 @@ struct Document<'a> {
     version: Cow<'a, str>,
     schemaversion: i16,
     commandid: Uuid,
+    tenant: Option<Tenant>,
     idempotencykey: Option<String>,
     correlationid: Option<String>,
     causationid: Option<String>,

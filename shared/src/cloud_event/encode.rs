@@ -43,6 +43,7 @@ pub fn encode(
             version: event.version,
             schemaversion: event.schema_version,
             commandid: event.metadata.command_id,
+            tenant: context.tenant.as_deref(),
             idempotencykey: context.idempotency_key.as_deref(),
             correlationid: context.correlation_id.as_deref(),
             causationid: context.causation_id.as_deref(),
@@ -98,6 +99,10 @@ struct Document<'a> {
     schemaversion: i16,
     /// Id of the command that caused the event; all events of a command share it.
     commandid: Uuid,
+    /// Tenant of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    tenant: Option<&'a str>,
     /// `Idempotency-Key` of the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, required = false)]

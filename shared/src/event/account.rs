@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::money::{Currency, amount_or_zero};
+use crate::tenant::Tenant;
 use crate::text::{Metadata, Owner, Reference};
 use crate::timestamp::Timestamp;
 
@@ -31,6 +32,10 @@ pub struct AccountOpened {
     #[serde(default, skip_serializing_if = "Metadata::is_empty")]
     #[schema(value_type = BTreeMap<String, String>, required = false)]
     pub metadata: Metadata,
+    /// Tenant of the account; it never changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    pub tenant: Option<Tenant>,
 }
 
 /// Payload of [`AccountEvent::OverdraftLimitSet`](super::AccountEvent::OverdraftLimitSet).

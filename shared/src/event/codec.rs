@@ -11,7 +11,11 @@ impl AccountEvent {
         // The oldest version that can hold the payload: readers that know no newer one lose
         // nothing.
         match self {
-            Self::AccountOpened(opened) => 2 + i16::from(opened.effective_at.is_some()),
+            Self::AccountOpened(opened) => match (&opened.tenant, opened.effective_at) {
+                (Some(_), _) => 4,
+                (None, Some(_)) => 3,
+                (None, None) => 2,
+            },
             Self::MoneyWithdrawn(moved) => 1 + i16::from(moved.allow_backdated_overdraft),
             Self::MoneySent(leg) | Self::MoneyReceived(leg) => {
                 1 + i16::from(leg.allow_backdated_overdraft)

@@ -7,8 +7,10 @@ use crate::partition::Partition;
 
 fn context() -> impl Strategy<Value = CommandContext> {
     let text = || proptest::option::of(any::<String>());
-    (text(), text(), text(), text(), text()).prop_map(
-        |(idempotency_key, correlation_id, causation_id, actor, traceparent)| CommandContext {
+    let tenant = proptest::option::of(any::tenant());
+    (tenant, text(), text(), text(), text(), text()).prop_map(
+        |(tenant, idempotency_key, correlation_id, causation_id, actor, traceparent)| CommandContext {
+            tenant,
             idempotency_key,
             correlation_id,
             causation_id,
@@ -83,6 +85,7 @@ fn an_event_of_the_feed_has_its_documented_names() {
         metadata: EventMetadata {
             command_id: Uuid::from_u128(4),
             context: CommandContext {
+                tenant: Some("acme".parse().unwrap()),
                 idempotency_key: Some("key".to_owned()),
                 correlation_id: Some("correlation".to_owned()),
                 causation_id: Some("causation".to_owned()),
@@ -96,7 +99,7 @@ fn an_event_of_the_feed_has_its_documented_names() {
         "version": 7, "position": "3-1042", "schema_version": 1,
         "recorded_at": "1970-01-01T00:00:00.000000Z", "data": {"amount": 1},
         "metadata": {
-            "command_id": Uuid::from_u128(4), "idempotency_key": "key",
+            "command_id": Uuid::from_u128(4), "tenant": "acme", "idempotency_key": "key",
             "correlation_id": "correlation", "causation_id": "causation", "actor": "ops",
             "traceparent": "00-1-2-01",
         },

@@ -233,6 +233,7 @@ fn open(subject: Subject<'_>) -> Result<&OpenAccount, Forbidden> {
 /// are checked with its own event.
 fn lenient(own: &OpenAccount) -> Account {
     Account::Open(OpenAccount {
+        tenant: own.tenant.clone(),
         owner: own.owner.clone(),
         currency: own.currency,
         balance: 0,

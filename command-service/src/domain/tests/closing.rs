@@ -50,8 +50,12 @@ fn a_closed_account_cannot_be_closed_again() {
 
 #[test]
 fn events_after_a_closing_change_nothing() {
-    let end =
-        Account::Closed(ClosedAccount { currency: "EUR".parse().unwrap(), overdraft_limit: 500 });
+    let end = Account::Closed(ClosedAccount {
+        tenant: None,
+        owner: opening(0, 0).owner,
+        currency: "EUR".parse().unwrap(),
+        overdraft_limit: 500,
+    });
     given([opened_with_overdraft(0, 500), closed()]).then_it_is(&end);
     given([opened_with_overdraft(0, 500), closed(), deposited(1), unfrozen(), opened_with(7)])
         .then_it_is(&end);

@@ -22,6 +22,7 @@ fn the_initial_deposit_may_be_zero_or_the_maximum() {
 #[test]
 fn the_initial_deposit_is_the_first_balance() {
     let account = OpenAccount {
+        tenant: None,
         owner: opening(0, 0).owner,
         currency: "EUR".parse().unwrap(),
         balance: 10_000,

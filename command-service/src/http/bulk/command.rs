@@ -1,6 +1,7 @@
 //! One element of a bulk request: the single-command body plus the fields that are otherwise in the
 //! path and the headers.
 
+use passbook_shared::access::Reach;
 use passbook_shared::http::bounded::{BodyInt, LARGEST};
 use passbook_shared::http::extract::Fields;
 use passbook_shared::http::problem::Problem;
@@ -53,13 +54,18 @@ pub(super) struct Read {
 ///
 /// # Errors
 /// 400 `malformed_request` that names the field.
-pub(super) fn read(mut fields: Fields<'_>, now: Timestamp) -> Result<Read, Problem> {
+pub(super) fn read(
+    mut fields: Fields<'_>,
+    now: Timestamp,
+    reach: &Reach,
+) -> Result<Read, Problem> {
     let command_type = fields.need("type")?;
     // Null counts as absent, as in the other optional fields.
     let key: Option<IdempotencyKey> = fields.take("idempotency_key")?.flatten();
     let expected: Option<BodyInt<0, LARGEST>> = fields.take("expected_version")?.flatten();
     let idempotency_key = key.map(|IdempotencyKey(key)| key);
-    let (account_id, command) = command(command_type, fields, idempotency_key.as_deref(), now)?;
+    let (account_id, command) =
+        command(command_type, fields, idempotency_key.as_deref(), (now, reach))?;
     Ok(Read { account_id, command, idempotency_key, expected_version: expected.map(BodyInt::get) })
 }
 
@@ -67,10 +73,10 @@ fn command(
     command_type: CommandType,
     fields: Fields<'_>,
     key: Option<&str>,
-    now: Timestamp,
+    (now, reach): (Timestamp, &Reach),
 ) -> Result<(Uuid, Command), Problem> {
     match command_type {
-        CommandType::Open => fields.rest::<OpenAccountRequest>()?.into_command(key, now),
+        CommandType::Open => fields.rest::<OpenAccountRequest>()?.into_command(key, now, reach),
         CommandType::Transfer => fields.rest::<TransferRequest>()?.into_command(key, now),
         CommandType::Deposit => on_account(fields, |_, fields| {
             Ok(Command::Deposit(fields.rest::<MovementRequest>()?.into_movement(now)?))

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use passbook_shared::access::Reach;
 use passbook_shared::http::extract::from_json;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
@@ -89,7 +90,7 @@ pub(super) fn read(
     for (index, text) in commands.into_iter().enumerate() {
         let place = || format!("commands[{index}]");
         let read = if text.get().starts_with('{') {
-            read_command(text, key_required, now).map_err(|problem| problem.within(&place()))
+            read_command(text, (key_required, now), &headers.reach).map_err(|problem| problem.within(&place()))
         } else {
             Err(Problem::malformed(place(), "must be an object"))
         };
@@ -100,13 +101,14 @@ pub(super) fn read(
                 if malformed.len() == NAMED { break } else { continue }
             }
         };
-        let BulkHeaders { dry_run, context } = headers;
+        let BulkHeaders { reach, dry_run, context } = headers;
         let (dry_run, command_id) = (*dry_run, Uuid::now_v7());
         let context = CommandContext { idempotency_key, ..context.clone() };
         let expected_versions = expected_version.map(|version| vec![version]);
         set.requests.push(CommandRequest {
             account_id,
             command,
+            reach: reach.clone(),
             expected_versions,
             dry_run,
             command_id,
@@ -122,8 +124,12 @@ pub(super) fn read(
     Ok(set)
 }
 
-fn read_command(text: &RawValue, key_required: bool, now: Timestamp) -> Result<Read, Problem> {
-    let read = command::read(from_json(text.get().as_bytes())?, now)?;
+fn read_command(
+    text: &RawValue,
+    (key_required, now): (bool, Timestamp),
+    reach: &Reach,
+) -> Result<Read, Problem> {
+    let read = command::read(from_json(text.get().as_bytes())?, now, reach)?;
     match &read.idempotency_key {
         None if key_required => Err(key_missing("idempotency_key")),
         Some(_) | None => Ok(read),

@@ -2,6 +2,7 @@
 
 mod results;
 
+use passbook_shared::access::Reach;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
 use passbook_shared::timestamp::Timestamp;
@@ -17,6 +18,7 @@ const OTHER: &str = "01990d2c-7b10-7c41-8e52-93d70a4c1f88";
 fn headers() -> BulkHeaders {
     let correlation_id = Some("trail-1".to_owned());
     BulkHeaders {
+        reach: Reach::default(),
         dry_run: false,
         context: CommandContext { correlation_id, ..CommandContext::default() },
     }

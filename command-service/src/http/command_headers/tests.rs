@@ -70,6 +70,7 @@ async fn the_headers_of_a_command_become_its_context() {
     .unwrap();
     assert_eq!((all.expected_versions, all.dry_run), (Some(vec![7, 9]), true));
     let context = CommandContext {
+        tenant: None,
         idempotency_key: Some("a key".to_owned()),
         correlation_id: Some("trail-1".to_owned()),
         causation_id: None,
@@ -139,6 +140,7 @@ fn a_key_in_a_body_is_printable_ascii() {
 #[test]
 fn a_request_has_its_headers_and_an_id_of_its_own() {
     let headers = || CommandHeaders {
+        reach: Reach::default(),
         expected_versions: Some(vec![7]),
         dry_run: true,
         context: CommandContext { actor: Some("ops".to_owned()), ..CommandContext::default() },

@@ -46,6 +46,7 @@ pub(super) fn opened() -> Option<AccountEvent> {
         overdraft_limit: 0,
         effective_at: None,
         metadata: Metadata::default(),
+        tenant: None,
     }))
 }
 

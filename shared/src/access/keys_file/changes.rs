@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::{KeyEntry, KeysFile, check_name};
-use crate::access::Scopes;
+use crate::access::{Reach, Scopes};
 use crate::access::api_key::NewKey;
 use crate::private_file;
 use crate::timestamp::Timestamp;
@@ -22,6 +22,8 @@ pub struct KeyRequest {
     pub principal: String,
     /// Rights of the principal.
     pub scopes: Scopes,
+    /// Accounts that the rights apply to.
+    pub reach: Reach,
     /// Maximum number of requests per second; no limit, if absent.
     pub rate: Option<NonZeroU32>,
     /// Lifetime of the key; without end, if absent.
@@ -41,9 +43,11 @@ pub fn add(path: &Path, request: &KeyRequest) -> anyhow::Result<NewKey> {
         id: key.id.clone(),
         principal: request.principal.clone(),
         sha256: key.digest.to_string(),
-        scopes: request.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-        rate: request.rate,
         expires: request.lifetime.map(from_now).transpose()?,
+        tenant: request.reach.tenant.clone(),
+        owner: request.reach.owner.clone(),
+        rate: request.rate,
+        scopes: request.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         note: request.note.clone(),
     };
     change(path, |document| push(document, &entry))?;

@@ -10,6 +10,7 @@ fn request(principal: &str, role: Role) -> KeyRequest {
     KeyRequest {
         principal: principal.to_owned(),
         scopes: role.scopes(),
+        reach: Reach::default(),
         rate: None,
         lifetime: None,
         note: None,

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::*;
 use crate::money::{Amount, Currency, MAX_AMOUNT};
+use crate::tenant::Tenant;
 use crate::text::{Metadata, Text};
 
 /// Text without NUL, of at most `longest` characters of any script.
@@ -50,12 +51,20 @@ fn metadata() -> impl Strategy<Value = Metadata> {
     })
 }
 
+/// Tenant.
+pub(crate) fn tenant() -> impl Strategy<Value = Tenant> {
+    "[A-Za-z0-9._-]{1,64}".prop_map(|name| name.parse().unwrap())
+}
+
 prop_compose! {
     fn opened()(
         owner in text(5), currency in currency(), initial_deposit in amount_or_zero(),
         overdraft_limit in amount_or_zero(), effective_at in of(time()), metadata in metadata(),
+        tenant in of(tenant()),
     ) -> AccountOpened {
-        AccountOpened { owner, currency, initial_deposit, overdraft_limit, effective_at, metadata }
+        AccountOpened {
+            owner, currency, initial_deposit, overdraft_limit, effective_at, metadata, tenant,
+        }
     }
 }
 

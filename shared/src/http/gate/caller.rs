@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::problems::{forbidden, rate_limited};
 use super::rules::{Rule, Rules};
-use crate::access::{Principal, Rate, Scope};
+use crate::access::{Principal, Rate, Reach, Scope};
 use crate::http::problem::Problem;
 
 /// Sender of a permitted request. Handlers get it as an extension.
@@ -23,6 +23,11 @@ impl Caller {
     /// Returns the name that events record; `None` without authentication.
     pub fn actor(&self) -> Option<&str> {
         self.principal.as_ref().map(|principal| &*principal.name)
+    }
+
+    /// Returns the accounts that the caller's rights apply to; all without authentication.
+    pub fn reach(&self) -> Reach {
+        self.principal.as_ref().map(|principal| principal.reach.clone()).unwrap_or_default()
     }
 
     /// Returns true if the caller has the scope; always without authentication.

@@ -32,6 +32,7 @@ pub(crate) fn opening(initial_deposit: i64, overdraft_limit: i64) -> AccountOpen
         overdraft_limit,
         effective_at: None,
         metadata: Metadata::default(),
+        tenant: None,
     }
 }
 

@@ -1,0 +1,69 @@
+//! Accounts out of a sender's reach: a command on one is decided as if it were missing, so that its
+//! sender learns nothing of it.
+
+use super::context::DecisionContext;
+use super::working::Working;
+use crate::domain::{Account, Command, Refusal, Subject};
+use crate::log::prepared_command::PreparedCommand;
+use crate::request::CommandRequest;
+
+static UNOPENED: Account = Account::Unopened;
+
+impl CommandRequest {
+    /// Returns true if an account is open or closed, and out of the sender's reach.
+    pub(crate) fn cannot_reach(&self, account: &Account) -> bool {
+        account.holder().is_some_and(|(tenant, owner)| !self.reach.includes(tenant, owner))
+    }
+}
+
+impl DecisionContext {
+    /// Returns true if a command's own account is known to be out of its sender's reach.
+    pub(crate) fn is_out_of_reach(&self, command: &PreparedCommand) -> bool {
+        let request = &command.request;
+        self.state(request.account_id).is_some_and(|loaded| request.cannot_reach(&loaded.account))
+    }
+}
+
+impl Working<'_> {
+    /// Returns true if a refusal depends on nothing that the sender may know. It is not kept: a
+    /// sender must not use up a key of an account that is not, or not yet, in its reach. A foreign
+    /// account takes the time of a missing one, too.
+    pub(super) fn hides(&self, command: &PreparedCommand, refusal: &Refusal) -> bool {
+        let request = &command.request;
+        let is_foreign = || {
+            let own = self.subject(request.account_id);
+            own.is_ok_and(|own| request.cannot_reach(own.account))
+        };
+        !request.reach.is_everything() && (*refusal == Refusal::AccountNotFound || is_foreign())
+    }
+}
+
+/// Returns the account of a command as its sender may know it.
+///
+/// # Errors
+/// The command opens an account that exists out of the sender's reach.
+pub(super) fn in_reach<'a>(
+    request: &CommandRequest,
+    own: Subject<'a>,
+) -> Result<Subject<'a>, Refusal> {
+    if !request.cannot_reach(own.account) {
+        return Ok(own);
+    }
+    match request.command {
+        Command::Open(_) => Err(Refusal::AccountExists),
+        _ => Ok(missing(own)),
+    }
+}
+
+/// Returns the counterparty as an account of `own`'s tenant may know it.
+pub(super) fn in_tenant<'a>(own: &Subject<'_>, counterparty: Subject<'a>) -> Subject<'a> {
+    if counterparty.account.tenant() == own.account.tenant() {
+        counterparty
+    } else {
+        missing(counterparty)
+    }
+}
+
+fn missing(subject: Subject<'_>) -> Subject<'_> {
+    Subject { account_id: subject.account_id, version: 0, account: &UNOPENED }
+}
