@@ -16,6 +16,7 @@ use command_service::outcome::Outcome;
 use command_service::request::CommandRequest;
 use command_service::restore::standing::Standing;
 use command_service::writes::Writes;
+use passbook_shared::access::Reach;
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::health::Health;
 use passbook_shared::money::Amount;
@@ -205,6 +206,7 @@ fn request(account_id: Uuid, command: Command) -> CommandRequest {
     CommandRequest {
         account_id,
         command,
+        reach: Reach::default(),
         expected_versions: None,
         dry_run: false,
         command_id: Uuid::now_v7(),

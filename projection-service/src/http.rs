@@ -15,6 +15,7 @@ mod problems;
 mod quarantine;
 mod read_your_writes;
 pub(crate) mod replays;
+mod scope;
 mod snapshot_reads;
 mod stats;
 mod transfer;

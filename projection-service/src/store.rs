@@ -26,6 +26,8 @@ pub mod replays;
 pub mod restores;
 /// Schema, migrations and rights.
 pub mod schema;
+/// Accounts that a query may show.
+pub mod scope;
 /// Store that the views are built from.
 pub mod source;
 /// Verifications of all instances.

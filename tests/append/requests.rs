@@ -4,6 +4,7 @@ use command_service::domain::command::Transfer;
 use command_service::domain::{Command, Refusal};
 use command_service::outcome::{AccountChange, CommandResult, Outcome};
 use command_service::request::CommandRequest;
+use passbook_shared::access::Reach;
 use passbook_shared::event::{AccountOpened, MoneyMoved};
 use passbook_shared::money::Amount;
 use passbook_shared::recorded_event::CommandContext;
@@ -56,6 +57,7 @@ pub(crate) fn request(account_id: Uuid, command: Command) -> CommandRequest {
     CommandRequest {
         account_id,
         command,
+        reach: Reach::default(),
         expected_versions: None,
         dry_run: false,
         command_id: Uuid::new_v4(),

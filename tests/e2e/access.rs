@@ -2,14 +2,15 @@
 
 mod matrix;
 mod pages;
+mod tenants;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use passbook_shared::access::Scopes;
 use passbook_shared::access::api_key::NewKey;
 use passbook_shared::access::keys_file::{KeyRequest, add, revoke, rotate};
 use passbook_shared::access::scope::Role;
+use passbook_shared::access::{Reach, Scopes};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -22,9 +23,15 @@ const RELOAD: Duration = Duration::from_secs(1);
 
 /// Adds a key to the file that all services of the run read.
 fn key(principal: &str, scopes: Scopes) -> anyhow::Result<NewKey> {
+    restricted_key(principal, scopes, Reach::default())
+}
+
+/// Adds a key that is restricted to the accounts in its reach.
+fn restricted_key(principal: &str, scopes: Scopes, reach: Reach) -> anyhow::Result<NewKey> {
     let request = KeyRequest {
         principal: principal.to_owned(),
         scopes,
+        reach,
         rate: None,
         lifetime: None,
         note: None,

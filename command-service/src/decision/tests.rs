@@ -5,6 +5,7 @@ mod batches;
 mod holds;
 mod keys;
 mod properties;
+mod reach;
 mod reversals;
 mod sets;
 

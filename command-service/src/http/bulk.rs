@@ -25,10 +25,10 @@ use uuid::Uuid;
 use self::command::operation_id;
 use self::parse::Set;
 pub(super) use self::schema::{BulkAnswer, BulkRequest};
-use super::{AppState, reach};
 use super::answer::Form;
 use super::command_headers::BulkHeaders;
 use super::documented::{Responses, any_command};
+use super::{AppState, reach};
 use crate::request::CommandRequest;
 
 /// Typical size of one result, in bytes.

@@ -76,8 +76,8 @@ fn ids_by_key(request: &CommandRequest) -> Option<[Uuid; 2]> {
         return None;
     };
     // Tenants are younger than ids of the key alone.
-    let is_derived = opening.tenant.is_none()
-        && request.account_id == opened_id(None, &opening.owner, key);
+    let is_derived =
+        opening.tenant.is_none() && request.account_id == opened_id(None, &opening.owner, key);
     let quoted = format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""));
     is_derived.then(|| [key, &quoted].map(|key| Uuid::new_v5(&OPENED_BY_KEY, key.as_bytes())))
 }

@@ -43,7 +43,8 @@ impl AppState {
             return Ok(());
         }
         let loaded = self.log.state(account_id, i64::MAX).await.map_err(unreadable)?;
-        let is_included = |(tenant, owner): (Option<&Tenant>, &Owner)| reach.includes(tenant, owner);
+        let is_included =
+            |(tenant, owner): (Option<&Tenant>, &Owner)| reach.includes(tenant, owner);
         if loaded.account.holder().is_some_and(is_included) {
             Ok(())
         } else {
@@ -63,10 +64,10 @@ pub(super) fn out_of_reach(reach: &Reach) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use passbook_shared::event::OwnerChanged;
     use super::*;
     use crate::domain::tests::specification::{deposit, opening};
     use crate::request::tests::request;
+    use passbook_shared::event::OwnerChanged;
 
     fn owner(name: &str) -> Owner {
         Owner::new(name).unwrap()

@@ -93,11 +93,8 @@ impl Preparation {
     ) -> Result<(), CommandError> {
         for command in commands.iter_mut().filter(|command| is_restricted(command)) {
             let PreparedCommand { partition, request, .. } = &*command;
-            let wanted = Wanted {
-                partition: *partition,
-                account_id: request.account_id,
-                version: i64::MAX,
-            };
+            let wanted =
+                Wanted { partition: *partition, account_id: request.account_id, version: i64::MAX };
             let loading = async {
                 let mut connection = self.pool.acquire().await?;
                 state_at(&mut connection, wanted, &self.snapshots).await

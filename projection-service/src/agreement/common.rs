@@ -181,7 +181,7 @@ fn is_row_of(
     }
 }
 
-/// Compares the opening's owner, currency and metadata, which are not in the history.
+/// Compares the opening's owner, currency, metadata and tenant, which are not in the history.
 async fn openings(
     connection: &mut PgConnection,
     events: &[RecordedEvent],
@@ -202,7 +202,8 @@ async fn openings(
         if let Some((place, account)) = opened.get(&found.account_id) {
             agrees[*place] = found.opening_owner.unwrap_or(found.owner) == &*account.owner
                 && found.currency == account.currency.code()
-                && found.metadata == metadata::value(Some(&account.metadata));
+                && found.metadata == metadata::value(Some(&account.metadata))
+                && found.tenant == account.tenant.as_deref();
         }
     })
     .await

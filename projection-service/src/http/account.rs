@@ -19,6 +19,7 @@ use super::documented::{ACCOUNT, Responses, Wait, account_problems};
 use super::metadata::parse_metadata;
 use super::{AppState, problems};
 use crate::store::accounts::{self, Account};
+use crate::store::scope::Scope;
 use crate::store::{history, quarantine};
 
 /// An account. Amounts are in minor units of its currency.
@@ -26,6 +27,10 @@ use crate::store::{history, quarantine};
 #[schema(as = Account)]
 pub(super) struct AccountView {
     account_id: Uuid,
+    /// Tenant, if the account has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(examples("acme"))]
+    tenant: Option<String>,
     /// An opaque reference.
     #[schema(examples("customer-4711"))]
     owner: String,
@@ -78,6 +83,7 @@ impl From<Account> for AccountView {
         let state = account.state;
         Self {
             account_id: account.account_id,
+            tenant: account.tenant,
             owner: account.owner,
             currency: account.currency,
             status: state.status,
@@ -133,6 +139,7 @@ pub(super) struct Params {
     ))]
 pub(super) async fn get(
     State(state): State<AppState>,
+    scope: Scope,
     Path(account_id): Path<Uuid>,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -140,9 +147,9 @@ pub(super) async fn get(
     if params.version.is_some() && params.as_of.is_some() {
         return Err(Problem::malformed("as_of", "cannot be combined with `version`"));
     }
-    state.until_version(&headers, account_id, params.min_version).await?;
+    state.until_version(&headers, &scope, account_id, params.min_version).await?;
     state.until_recorded(&headers, account_id, params.as_of).await?;
-    let account = find(&state, account_id, &params).await?;
+    let account = find(&state, &scope, account_id, &params).await?;
     let tag = etag(account.state.version);
     // Quarantined events do not change the version, so their presence must be reported each time.
     if account.quarantined_since.is_none() && none_match(&headers, &tag) {
@@ -151,42 +158,67 @@ pub(super) async fn get(
     Ok(([(ETAG, tag)], axum::Json(AccountView::from(account))).into_response())
 }
 
-async fn find(state: &AppState, account_id: Uuid, params: &Params) -> Result<Account, Problem> {
+async fn find(
+    state: &AppState,
+    scope: &Scope,
+    account_id: Uuid,
+    params: &Params,
+) -> Result<Account, Problem> {
+    let views = &state.views;
     if let Some(version) = params.version {
         if version < 1 {
             return Err(Problem::malformed("version", "must be a version, at least 1"));
         }
-        let found = state.views.read(|pool| history::at_version(pool, account_id, version)).await?;
+        let found =
+            views.read(|pool| history::at_version(pool, scope, account_id, version)).await?;
         return match found {
             Some(account) => Ok(account),
-            None => Err(no_version(state, account_id).await?),
+            None => Err(no_version(state, scope, account_id).await?),
         };
     }
     let found = match params.as_of {
-        Some(moment) => state.views.read(|pool| history::as_of(pool, account_id, moment)).await?,
-        None => state.views.read(|pool| accounts::find(pool, account_id)).await?,
+        Some(moment) => views.read(|pool| history::as_of(pool, scope, account_id, moment)).await?,
+        None => views.read(|pool| accounts::find(pool, scope, account_id)).await?,
     };
     match found {
         Some(account) => Ok(account),
-        None => Err(state.no_account(account_id).await?),
+        None => Err(state.no_account(scope, account_id).await?),
     }
 }
 
 impl AppState {
     /// Returns 404 for an account without a view. Its events may be quarantined, the opening
     /// included.
-    pub(super) async fn no_account(&self, account_id: Uuid) -> Result<Problem, Problem> {
-        let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
+    pub(super) async fn no_account(
+        &self,
+        scope: &Scope,
+        account_id: Uuid,
+    ) -> Result<Problem, Problem> {
+        let since = self.quarantined_since(scope, account_id).await?;
         let problem = Problem::account_not_found(account_id);
         Ok(problems::with_quarantine(problem, since))
     }
+
+    /// Returns the time at which an account without a view was quarantined, for senders that may
+    /// know of every account.
+    pub(super) async fn quarantined_since(
+        &self,
+        scope: &Scope,
+        account_id: Uuid,
+    ) -> sqlx::Result<Option<Timestamp>> {
+        if scope.is_everything() {
+            self.views.read(|pool| quarantine::since(pool, account_id)).await
+        } else {
+            Ok(None)
+        }
+    }
 }
 
-async fn no_version(state: &AppState, account_id: Uuid) -> Result<Problem, Problem> {
-    let newest = state.views.read(|pool| accounts::version(pool, account_id)).await?;
+async fn no_version(state: &AppState, scope: &Scope, account_id: Uuid) -> Result<Problem, Problem> {
+    let newest = state.views.read(|pool| accounts::version(pool, scope, account_id)).await?;
     match newest {
         Some(newest) => Ok(Problem::version_not_found(account_id, newest)),
-        None => state.no_account(account_id).await,
+        None => state.no_account(scope, account_id).await,
     }
 }
 

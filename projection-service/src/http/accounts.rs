@@ -11,6 +11,7 @@ use passbook_shared::http::extract::QueryWithMetadata;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::money::Currency;
 use passbook_shared::position::Position;
+use passbook_shared::tenant::Tenant;
 use passbook_shared::text::{Metadata, Owner};
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,12 +22,16 @@ use super::documented::{Responses, Wait, list_problems};
 use super::metadata::LabelParameter;
 use super::page::{cut, limit};
 use crate::store::accounts::{self, Filter, Sort, SortBy};
+use crate::store::scope::Scope;
 use cursor::Cursor;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Params {
+    /// Only accounts of this tenant.
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9._-]{1,64}$")]
+    tenant: Option<Tenant>,
     /// Only accounts of this owner.
     #[param(value_type = Option<String>, min_length = 1, max_length = 200)]
     owner: Option<Owner>,
@@ -101,10 +106,11 @@ impl Params {
     fn list(&self, metadata: &Metadata) -> List {
         let Self { owner, currency, status, min_balance, max_balance, sort, as_of, .. } = self;
         let filters = (owner, currency, status, min_balance, max_balance, sort, as_of, metadata);
-        match (self.opened_since, self.opened_until) {
-            // Cursors of builds without these parameters stay valid.
-            (None, None) => List::of("accounts", &filters),
-            opened => List::of("accounts", &(filters, opened)),
+        // Cursors of builds without the later parameters stay valid.
+        match (&self.tenant, self.opened_since, self.opened_until) {
+            (None, None, None) => List::of("accounts", &filters),
+            (None, since, until) => List::of("accounts", &(filters, (since, until))),
+            later => List::of("accounts", &(filters, later)),
         }
     }
 }
@@ -136,6 +142,7 @@ pub(super) struct AccountPage {
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
+    scope: Scope,
     QueryWithMetadata(params, metadata): QueryWithMetadata<Params>,
     headers: HeaderMap,
 ) -> Result<Json<AccountPage>, Problem> {
@@ -153,6 +160,7 @@ pub(super) async fn list(
     state.until_position(&headers, params.at_least).await?;
     state.until_all_recorded(&headers, params.as_of).await?;
     let filter = Filter {
+        tenant: params.tenant.map(|tenant| tenant.to_string()),
         owner: params.owner.map(|owner| owner.to_string()),
         currency: params.currency,
         status: params.status,
@@ -165,8 +173,9 @@ pub(super) async fn list(
     };
     let after = after.map(|cursor| (cursor.key, cursor.account_id));
     // One more row than the page shows whether there is a next page.
-    let mut found =
-        state.views.read(|pool| accounts::list(pool, &filter, sort, after, limit + 1)).await?;
+    let found =
+        state.views.read(|pool| accounts::list(pool, &scope, &filter, sort, (after, limit + 1)));
+    let mut found = found.await?;
     let has_more = cut(&mut found, limit);
     let next_cursor =
         found.last().filter(|_| has_more).map(|last| pages.cursor(Cursor::after(last, sort.by)));

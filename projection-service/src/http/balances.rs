@@ -14,6 +14,7 @@ use super::documented::{Responses, Wait, account_problems};
 use super::entries::Order;
 use super::{AppState, problems};
 use crate::store::history::effective;
+use crate::store::scope::Scope;
 use crate::store::{accounts, history};
 
 /// Maximum number of buckets in an answer.
@@ -100,6 +101,7 @@ struct Bucket {
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
+    scope: Scope,
     Path(account_id): Path<Uuid>,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -107,16 +109,18 @@ pub(super) async fn list(
     if params.from.zip(params.to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "must not be after `to`"));
     }
-    state.until_version(&headers, account_id, params.min_version).await?;
+    state.until_version(&headers, &scope, account_id, params.min_version).await?;
     let is_over = state.until_over(&headers, account_id, params.to).await?;
-    let account = state.views.read(|pool| accounts::find(pool, account_id)).await?;
+    let account = state.views.read(|pool| accounts::find(pool, &scope, account_id)).await?;
     let Some(account) = account else {
-        return Err(state.no_account(account_id).await?);
+        return Err(state.no_account(&scope, account_id).await?);
     };
 
     let begin = match params.order {
         Order::Recorded => None,
-        Order::Effective => state.views.read(|pool| effective::first(pool, account_id)).await?,
+        Order::Effective => {
+            state.views.read(|pool| effective::first(pool, account.in_scope())).await?
+        }
     };
     let begin = begin.map_or(account.opened_at, |begin| begin.min(account.opened_at));
     let from = params.from.map_or(begin, |from| from.max(begin));
@@ -127,11 +131,11 @@ pub(super) async fn list(
     let ends = edges.get(1..).unwrap_or_default();
     let balances = match params.order {
         Order::Recorded => {
-            state.views.read(|pool| history::balances(pool, account_id, ends)).await?
+            state.views.read(|pool| history::balances(pool, account.in_scope(), ends)).await?
         }
         Order::Effective => {
-            let known = account.state.version;
-            state.views.read(|pool| effective::balances(pool, account_id, known, ends)).await?
+            let (id, known) = (account.in_scope(), account.state.version);
+            state.views.read(|pool| effective::balances(pool, id, known, ends)).await?
         }
     };
     let data = edges

@@ -21,6 +21,7 @@ use super::{AppState, problems};
 use crate::store::history;
 use crate::store::history::effective::{self, Place};
 use crate::store::history::entries::{self, Entry, Filter};
+use crate::store::scope::{AccountInScope, Scope};
 pub(super) use line::EntryView;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -110,6 +111,7 @@ pub(super) struct Statement {
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
+    scope: Scope,
     Path(account_id): Path<Uuid>,
     QueryWithMetadata(params, metadata): QueryWithMetadata<Params>,
     headers: HeaderMap,
@@ -123,14 +125,15 @@ pub(super) async fn list(
     if from.zip(to).is_some_and(|(from, to)| from > to) {
         return Err(Problem::malformed("from", "must not be after `to`"));
     }
-    state.until_version(&headers, account_id, params.min_version).await?;
+    state.until_version(&headers, &scope, account_id, params.min_version).await?;
     state.until_recorded(&headers, account_id, as_of).await?;
     if as_of.is_none() {
         state.until_over(&headers, account_id, to).await?;
     }
     let views = &state.views;
-    let period = views.read(|pool| history::period(pool, account_id, from, to, as_of)).await?;
-    let Some(period) = period else { return Err(state.no_account(account_id).await?) };
+    let period =
+        views.read(|pool| history::period(pool, &scope, account_id, (from, to), as_of)).await?;
+    let Some(period) = period else { return Err(state.no_account(&scope, account_id).await?) };
     let last = before.filter(|_| order == Order::Recorded).map_or(i64::MAX, |before| before.1);
     let filter = Filter {
         after: period.after,
@@ -141,11 +144,12 @@ pub(super) async fn list(
     };
     let (opening_balance, closing_balance, mut found) = match order {
         Order::Recorded => {
-            let found = views.read(|pool| entries::list(pool, account_id, &filter, limit + 1));
+            let found =
+                views.read(|pool| entries::list(pool, period.account_id, &filter, limit + 1));
             (period.opening_balance, period.closing_balance, found.await?)
         }
         Order::Effective => {
-            by_value_date(&state, account_id, &filter, (from, to), before, limit + 1).await?
+            by_value_date(&state, period.account_id, &filter, (from, to), before, limit + 1).await?
         }
     };
     let has_more = cut(&mut found, limit);
@@ -172,7 +176,7 @@ fn place(order: Order, entry: &Entry) -> String {
 /// Returns the balances at the bounds, and the entries between them, by value date.
 async fn by_value_date(
     state: &AppState,
-    account_id: Uuid,
+    account_id: AccountInScope,
     filter: &Filter<'_>,
     bounds: (Option<Timestamp>, Option<Timestamp>),
     before: Option<Place>,

@@ -19,6 +19,7 @@ use super::entries::EntryView;
 use super::{AppState, log_queries, problems};
 use crate::store::accounts;
 use crate::store::history::entries;
+use crate::store::scope::Scope;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +110,7 @@ struct KafkaPlace {
     responses((status = 200, description = "The origin", body = EntryTrail), Problems))]
 pub(super) async fn get(
     State(state): State<AppState>,
+    scope: Scope,
     Path((account_id, version)): Path<(Uuid, i64)>,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -116,10 +118,10 @@ pub(super) async fn get(
     if version < 1 {
         return Err(Problem::malformed("version", "must be a version, at least 1"));
     }
-    state.until_version(&headers, account_id, params.min_version).await?;
-    let Some(found) = state.views.read(|pool| entries::find(pool, account_id, version)).await?
-    else {
-        return Err(no_entry(&state, account_id, version).await?);
+    state.until_version(&headers, &scope, account_id, params.min_version).await?;
+    let found = state.views.read(|pool| entries::find(pool, &scope, account_id, version)).await?;
+    let Some(found) = found else {
+        return Err(no_entry(&state, &scope, account_id, version).await?);
     };
     let position = Position { partition: found.partition, number: found.entry.position };
     let RecordedEvent { event_id, event_type, schema_version, data, metadata, recorded_at, .. } =
@@ -165,11 +167,16 @@ impl AppState {
 }
 
 /// Returns 404 for a missing entry. An entry older than the newest one was discarded.
-async fn no_entry(state: &AppState, account_id: Uuid, version: i64) -> Result<Problem, Problem> {
-    match state.views.read(|pool| accounts::version(pool, account_id)).await? {
+async fn no_entry(
+    state: &AppState,
+    scope: &Scope,
+    account_id: Uuid,
+    version: i64,
+) -> Result<Problem, Problem> {
+    match state.views.read(|pool| accounts::version(pool, scope, account_id)).await? {
         Some(newest) if newest >= version => Ok(problems::entry_discarded(account_id, version)),
         Some(newest) => Ok(Problem::version_not_found(account_id, newest)),
-        None => state.no_account(account_id).await,
+        None => state.no_account(scope, account_id).await,
     }
 }
 

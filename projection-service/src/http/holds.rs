@@ -22,6 +22,7 @@ use super::metadata::parse_metadata;
 use super::page::{cut, limit, read_number, write_number};
 use crate::store::accounts;
 use crate::store::history::holds::{self, Hold};
+use crate::store::scope::Scope;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +140,7 @@ impl From<Hold> for HoldView {
         (status = 304, description = "The client has the current version"), Problems))]
 pub(super) async fn list(
     State(state): State<AppState>,
+    scope: Scope,
     Path(account_id): Path<Uuid>,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -147,9 +149,10 @@ pub(super) async fn list(
     let pages = List::of("holds", &(account_id, params.status));
     let before =
         params.cursor.as_deref().map_or(Ok(i64::MAX), |cursor| pages.place(cursor, read_number))?;
-    state.until_version(&headers, account_id, params.min_version).await?;
-    let Some(account) = state.views.read(|pool| accounts::find(pool, account_id)).await? else {
-        return Err(state.no_account(account_id).await?);
+    state.until_version(&headers, &scope, account_id, params.min_version).await?;
+    let Some(account) = state.views.read(|pool| accounts::find(pool, &scope, account_id)).await?
+    else {
+        return Err(state.no_account(&scope, account_id).await?);
     };
     // Pins the version, so that the page ignores events applied between the two queries.
     let version = account.state.version;
@@ -160,7 +163,9 @@ pub(super) async fn list(
     }
     let mut found = state
         .views
-        .read(|pool| holds::list(pool, account_id, version, before, params.status, limit + 1))
+        .read(|pool| {
+            holds::list(pool, account.in_scope(), version, before, params.status, limit + 1)
+        })
         .await?;
     let has_more = cut(&mut found, limit);
     let page = HoldPage {

@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use passbook_shared::event::AccountEvent;
 use passbook_shared::http::headers::prefer_wait;
 use passbook_shared::http::problem::Problem;
+use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use super::{AppState, log_queries, problems};
+use crate::store::scope::Scope;
 use crate::store::{accounts, checkpoints, discarded, quarantine};
 use crate::waiters::{On, WaitHandle};
 
@@ -23,6 +26,7 @@ impl AppState {
     pub(super) async fn until_version(
         &self,
         headers: &HeaderMap,
+        scope: &Scope,
         account_id: Uuid,
         version: Option<i64>,
     ) -> Result<(), Problem> {
@@ -31,14 +35,17 @@ impl AppState {
             return Err(Problem::malformed("min_version", "must be a version, at least 1"));
         }
         let deadline = Instant::now() + prefer_wait(headers);
-        let found = self.wait(deadline, On::Account(account_id, wanted), wanted).await?;
+        let found = self.wait_for_version(deadline, scope, (account_id, wanted)).await?;
         if found >= wanted {
             return Ok(());
         }
         // A quarantined account does not advance until an operator retries or discards the event.
-        let since = self.views.read(|pool| quarantine::since(pool, account_id)).await?;
+        let since = match found {
+            0 => self.quarantined_since(scope, account_id).await?,
+            _ => self.views.read(|pool| quarantine::since(pool, account_id)).await?,
+        };
         let problem = match found {
-            0 if since.is_none() && !self.may_exist(account_id).await? => {
+            0 if since.is_none() && !self.may_exist(scope, account_id).await? => {
                 Problem::account_not_found(account_id)
             }
             found => problems::account_behind(account_id, found, wanted),
@@ -46,17 +53,28 @@ impl AppState {
         Err(problems::with_quarantine(problem, since))
     }
 
-    /// Returns whether an account without a view may still get one. Returns true if the log is
-    /// unreachable, and false if the opening was discarded.
-    async fn may_exist(&self, account_id: Uuid) -> sqlx::Result<bool> {
+    /// Returns whether an account without a view in the scope may still get one. Returns true if the
+    /// log is unreachable, and false if the opening was discarded.
+    async fn may_exist(&self, scope: &Scope, account_id: Uuid) -> sqlx::Result<bool> {
         // The views will never have an account whose opening was discarded.
         if self.views.read(|pool| discarded::contains(pool, account_id, 1)).await? {
             return Ok(false);
         }
-        Ok(log_queries::query(self.log.feed.event_of(account_id, 1))
-            .await
+        let Ok(opening) = log_queries::query(self.log.feed.event_of(account_id, 1)).await else {
             // Without an answer of the log, the account may exist.
-            .map_or(true, |opening| opening.is_some()))
+            return Ok(true);
+        };
+        if scope.is_everything() {
+            return Ok(opening.is_some());
+        }
+        let Some(Ok(AccountEvent::AccountOpened(opened))) = opening.map(|event| event.decode())
+        else {
+            return Ok(false);
+        };
+        // An account that is in the views, and not in the scope, has another owner by now.
+        let of_tenant = scope.of_tenant();
+        let is_known = self.views.read(|pool| accounts::version(pool, &of_tenant, account_id));
+        Ok(scope.includes(opened.tenant.as_deref(), &opened.owner) && is_known.await?.is_none())
     }
 
     /// Waits until the views have reached a position, within the request's wait.
@@ -76,32 +94,40 @@ impl AppState {
             return Err(problems::no_partition(partition, last.partition));
         }
         let deadline = Instant::now() + prefer_wait(headers);
-        let number =
-            self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
+        let number = self.wait_for_position(deadline, partition, wanted.number).await?;
         if number >= wanted.number {
             return Ok(());
         }
         Err(problems::views_behind(Position { partition, number }, wanted))
     }
 
-    /// Returns the version or position once it reaches `wanted`, or as it is at the deadline.
-    pub(super) async fn wait(&self, deadline: Instant, on: On, wanted: i64) -> sqlx::Result<i64> {
+    /// Returns the version of an account once it reaches `wanted`, or as it is at the deadline; 0
+    /// while the scope does not include the account.
+    pub(super) async fn wait_for_version(
+        &self,
+        deadline: Instant,
+        scope: &Scope,
+        (account_id, wanted): (Uuid, i64),
+    ) -> sqlx::Result<i64> {
         // Registered before the first query, so that no event is missed between the two.
-        let place = self.waiting.wait(on);
-        look_again(deadline, Some(place), || self.look(on), |found| *found >= wanted).await
+        let place = self.waiting.wait(On::Account(account_id, wanted));
+        let version = || async {
+            let found = self.views.read(|pool| accounts::version(pool, scope, account_id)).await;
+            found.map(Option::unwrap_or_default)
+        };
+        look_again(deadline, Some(place), version, |found| *found >= wanted).await
     }
 
-    async fn look(&self, on: On) -> sqlx::Result<i64> {
-        match on {
-            On::Account(id, _) => self
-                .views
-                .read(|pool| accounts::version(pool, id))
-                .await
-                .map(Option::unwrap_or_default),
-            On::Partition(partition, _) => {
-                self.views.read(|pool| checkpoints::position(pool, partition)).await
-            }
-        }
+    /// Returns the position of a partition once it reaches `wanted`, or as it is at the deadline.
+    pub(super) async fn wait_for_position(
+        &self,
+        deadline: Instant,
+        partition: Partition,
+        wanted: i64,
+    ) -> sqlx::Result<i64> {
+        let place = self.waiting.wait(On::Partition(partition, wanted));
+        let position = || self.views.read(|pool| checkpoints::position(pool, partition));
+        look_again(deadline, Some(place), position, |found| *found >= wanted).await
     }
 }
 

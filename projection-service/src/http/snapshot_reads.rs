@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::{AppState, log_queries, problems};
 use crate::checkpoint::Checkpoint;
 use crate::store::checkpoints;
-use crate::waiters::On;
 
 impl AppState {
     /// Waits until the view of an account shows all events recorded by a moment, within the
@@ -110,8 +109,7 @@ impl AppState {
             // By its own clock, the log refuses a time in the future.
             return Ok(false);
         };
-        let number =
-            self.wait(deadline, On::Partition(partition, wanted.number), wanted.number).await?;
+        let number = self.wait_for_position(deadline, partition, wanted.number).await?;
         if number < wanted.number {
             return Err(problems::views_behind(Position { partition, number }, wanted));
         }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::AppState;
 use super::documented::{ACCOUNT, Responses, Wait, problems};
 use super::problems::{account_behind, transfer_not_found};
+use crate::store::scope::Scope;
 use legs::OtherLeg;
 use view::TransferView;
 
@@ -41,6 +42,7 @@ pub(super) struct Params {
     responses((status = 200, description = "The transfer", body = TransferView), Problems))]
 pub(super) async fn get(
     State(state): State<AppState>,
+    scope: Scope,
     Path(transfer_id): Path<Uuid>,
     Query(params): Query<Params>,
     headers: HeaderMap,
@@ -49,16 +51,18 @@ pub(super) async fn get(
     let now = Instant::now();
     // Without a stated wait, an unknown transfer gets 404 at once.
     let legs =
-        state.first_leg(transfer_id, now + preferred_wait(&headers).unwrap_or_default()).await?;
+        state.first_leg(&scope, transfer_id, now + preferred_wait(&headers).unwrap_or_default());
+    let legs = legs.await?;
     let (legs, since) = match &legs[..] {
         [one] => {
             let (account_id, wanted) = (one.counterparty, one.counterparty_version);
-            match state.other_leg(account_id, wanted, now + prefer_wait(&headers)).await? {
+            match state.other_leg(&scope, (account_id, wanted), now + prefer_wait(&headers)).await?
+            {
                 OtherLeg::Behind(found) => return Err(account_behind(account_id, found, wanted)),
                 OtherLeg::Quarantined(since) => (legs, Some(since)),
                 OtherLeg::Discarded => (legs, None),
                 // The other leg is applied now, unless it was discarded.
-                OtherLeg::Passed => (state.legs(transfer_id).await?, None),
+                OtherLeg::Passed => (state.legs(&scope, transfer_id).await?, None),
             }
         }
         _ => (legs, None),

@@ -10,6 +10,7 @@ use sqlx::{FromRow, PgExecutor, PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use crate::projection::AccountState;
+use crate::store::scope::{AccountInScope, Scope};
 
 /// Full rows, for comparisons with the log.
 pub mod full_row;
@@ -22,6 +23,8 @@ pub use list::{Filter, Sort, SortBy, SortKey, list};
 pub struct Account {
     /// Account id.
     pub account_id: Uuid,
+    /// Tenant, if the account has one.
+    pub tenant: Option<String>,
     /// Owner at that time, an opaque reference.
     pub owner: String,
     /// ISO 4217 code.
@@ -46,6 +49,7 @@ impl FromRow<'_, PgRow> for Account {
             Position { partition: row.try_get("partition")?, number: row.try_get("position")? };
         Ok(Self {
             account_id: row.try_get("account_id")?,
+            tenant: row.try_get("tenant")?,
             owner: row.try_get("owner")?,
             currency: row.try_get("currency")?,
             opened_at: row.try_get("opened_at")?,
@@ -55,6 +59,13 @@ impl FromRow<'_, PgRow> for Account {
             position,
             quarantined_since: row.try_get("quarantined_since")?,
         })
+    }
+}
+
+impl Account {
+    /// Returns the account's id, for queries of its history.
+    pub fn in_scope(&self) -> AccountInScope {
+        AccountInScope(self.account_id)
     }
 }
 
@@ -90,28 +101,36 @@ pub async fn states(
 }
 
 /// Returns the current state of an account.
-pub async fn find(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Account>> {
+pub async fn find(pool: &PgPool, scope: &Scope, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
+        "SELECT a.account_id, a.tenant, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
                 a.position, a.partition,
                 a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
                     a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id
                     AND NOT q.waits LIMIT 1)
                     AS quarantined_since
-           FROM accounts AS a WHERE a.account_id = $1",
+           FROM accounts AS a WHERE a.account_id = $1
+            AND ($2::text IS NULL OR a.tenant = $2) AND ($3::text IS NULL OR a.owner = $3)",
     )
     .bind(account_id)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
     .fetch_optional(pool)
     .await
 }
 
 /// Returns the version of an account.
-pub async fn version(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar("SELECT version FROM accounts WHERE account_id = $1")
-        .bind(account_id)
-        .fetch_optional(pool)
-        .await
+pub async fn version(pool: &PgPool, scope: &Scope, account_id: Uuid) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar(
+        "SELECT version FROM accounts WHERE account_id = $1
+            AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR owner = $3)",
+    )
+    .bind(account_id)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
+    .fetch_optional(pool)
+    .await
 }
 
 /// Adds the `FROM` clause: current states, or the states recorded by `as_of`. Accounts with later
@@ -126,7 +145,7 @@ fn from_accounts(sql: &mut QueryBuilder<Postgres>, as_of: Option<Timestamp>) {
         " FROM (SELECT c.account_id,
                        projection.owner_at(c.account_id, s.version, c.owner, c.opening_owner)
                            AS owner,
-                       c.owner AS current_owner, c.opening_owner,
+                       c.tenant, c.owner AS current_owner, c.opening_owner,
                        c.currency, c.opened_at, c.partition, c.metadata, s.*
                   FROM accounts AS c CROSS JOIN LATERAL (
                        SELECT c.last_activity, c.version, c.position, c.status, c.balance,

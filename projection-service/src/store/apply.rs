@@ -1,4 +1,4 @@
-//! Application of a batch of events in one transaction: a single call of `projection.apply_batch`.
+//! Application of a batch of events in one transaction: a single call of `projection.apply_changes`.
 //!
 //! During catch-up, COPY writes the history of a large batch in the same transaction.
 
@@ -128,7 +128,7 @@ async fn change(
 ) -> sqlx::Result<()> {
     // The history is a parameter, because `apply` may copy it separately.
     let Batch { checkpoints, opened, accounts, quarantine, history: _ } = batch;
-    sqlx::query("SELECT projection.apply_batch($1, $2, $3, $4, $5)")
+    sqlx::query("SELECT projection.apply_changes($1, $2, $3, $4, $5)")
         .bind(checkpoints)
         .bind(rows::<OpenedRow<'_>, _>(opened))
         .bind(rows::<ChangedRow<'_>, _>(accounts))

@@ -7,6 +7,7 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::accounts::Account;
+use super::scope::{AccountInScope, Scope};
 use crate::projection;
 
 mod copy;
@@ -62,12 +63,13 @@ pub async fn copy(connection: &mut PgConnection, rows: &[Row<'_>]) -> sqlx::Resu
 /// before it.
 pub async fn at_version(
     pool: &PgPool,
+    scope: &Scope,
     account_id: Uuid,
     version: i64,
 ) -> sqlx::Result<Option<Account>> {
     // A discarded event has no row, so the query takes the highest version up to this one.
     sqlx::query_as(
-        "SELECT a.account_id,
+        "SELECT a.account_id, a.tenant,
                 projection.owner_at(a.account_id, h.version, a.owner, a.opening_owner) AS owner,
                 a.currency, a.opened_at, h.recorded_at AS last_activity,
                 h.version, h.position,
@@ -77,10 +79,14 @@ pub async fn at_version(
                     AND NOT q.waits LIMIT 1)
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id AND h.version <= $2
-          WHERE a.account_id = $1 AND a.version >= $2 ORDER BY h.version DESC LIMIT 1",
+          WHERE a.account_id = $1 AND a.version >= $2
+            AND ($3::text IS NULL OR a.tenant = $3) AND ($4::text IS NULL OR a.owner = $4)
+          ORDER BY h.version DESC LIMIT 1",
     )
     .bind(account_id)
     .bind(version)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
     .fetch_optional(pool)
     .await
 }
@@ -88,11 +94,12 @@ pub async fn at_version(
 /// Returns the state of an account as recorded at a time; `None` before it was opened.
 pub async fn as_of(
     pool: &PgPool,
+    scope: &Scope,
     account_id: Uuid,
     moment: Timestamp,
 ) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id,
+        "SELECT a.account_id, a.tenant,
                 projection.owner_at(a.account_id, h.version, a.owner, a.opening_owner) AS owner,
                 a.currency, a.opened_at, h.recorded_at AS last_activity,
                 h.version, h.position,
@@ -103,10 +110,13 @@ pub async fn as_of(
                     AS quarantined_since
            FROM accounts AS a JOIN history AS h ON h.account_id = a.account_id
                 AND h.version = projection.version_at(a.account_id, a.version, $2)
-          WHERE a.account_id = $1",
+          WHERE a.account_id = $1
+            AND ($3::text IS NULL OR a.tenant = $3) AND ($4::text IS NULL OR a.owner = $4)",
     )
     .bind(account_id)
     .bind(moment)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
     .fetch_optional(pool)
     .await
 }
@@ -114,6 +124,8 @@ pub async fn as_of(
 /// Period of an account's history: versions after `after`, up to `last`.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Period {
+    /// Account.
+    pub account_id: AccountInScope,
     /// Partition of the account.
     pub partition: Partition,
     /// Version before the period; 0 before the account was opened.
@@ -134,14 +146,14 @@ pub struct Period {
 /// there is no such account.
 pub async fn period(
     pool: &PgPool,
+    scope: &Scope,
     account_id: Uuid,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
     as_of: Option<Timestamp>,
 ) -> sqlx::Result<Option<Period>> {
     sqlx::query_as(
         // Postgres keeps microseconds, so one less turns "before a time" into "up to a time".
-        "SELECT v.partition, least(v.after, v.last) AS after, v.last, v.known,
+        "SELECT $1 AS account_id, v.partition, least(v.after, v.last) AS after, v.last, v.known,
                 coalesce((SELECT h.balance FROM history AS h
                            WHERE h.account_id = $1 AND h.version = least(v.after, v.last)),
                                0) AS opening_balance,
@@ -156,12 +168,16 @@ pub async fn period(
                             $4, 'infinity')) AS last,
                         CASE WHEN $4 IS NULL THEN a.version
                              ELSE projection.version_at($1, a.version, $4) END AS known
-                   FROM accounts AS a WHERE a.account_id = $1) AS v",
+                   FROM accounts AS a WHERE a.account_id = $1
+                    AND ($5::text IS NULL OR a.tenant = $5)
+                    AND ($6::text IS NULL OR a.owner = $6)) AS v",
     )
     .bind(account_id)
     .bind(from)
     .bind(to)
     .bind(as_of)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
     .fetch_optional(pool)
     .await
 }
@@ -170,7 +186,7 @@ pub async fn period(
 /// opened.
 pub async fn balances(
     pool: &PgPool,
-    account_id: Uuid,
+    account_id: AccountInScope,
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
     // The ordinality keeps the balances in the order of the moments.

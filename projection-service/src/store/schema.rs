@@ -17,6 +17,7 @@ pub const SCHEMA: Schema = Schema {
         "make_live",
         "grant_generation",
         "add_owners",
+        "add_tenants",
     ],
 };
 

@@ -139,6 +139,7 @@ fn row(partition: Partition, account_id: Uuid, applied: &Applied) -> Account<'_>
         owner: &applied.owner,
         opening_owner: applied.opening_owner.as_deref(),
         metadata: metadata::value(applied.metadata.as_deref()),
+        tenant: applied.tenant.as_deref(),
     }
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::batches::{database, rewind, write};
 use crate::events::{at, captured, expired, id, opened, placed, released, timed};
+use crate::scope::{everything, in_scope};
 
 async fn hold_list(
     pool: &PgPool,
@@ -15,7 +16,9 @@ async fn hold_list(
     status: Option<HoldStatus>,
     limit: i64,
 ) -> Vec<(Uuid, HoldStatus, i64)> {
-    let found = holds::list(pool, id(1), i64::MAX, before, status, limit).await.unwrap();
+    let found = holds::list(pool, in_scope(pool, id(1)).await, i64::MAX, before, status, limit)
+        .await
+        .unwrap();
     found.iter().map(|hold| (hold.hold_id, hold.status, hold.captured)).collect()
 }
 
@@ -40,10 +43,13 @@ async fn holds_are_listed_newest_first_with_their_end_even_after_a_rewind() {
     for hold in all {
         assert_eq!(hold_list(pool, i64::MAX, Some(hold.1), 10).await, [hold]);
     }
-    let then = holds::list(pool, id(1), 5, i64::MAX, None, 10).await.unwrap();
+    let then = holds::list(pool, in_scope(pool, id(1)).await, 5, i64::MAX, None, 10).await.unwrap();
     let then: Vec<_> = then.iter().map(|hold| (hold.hold_id, hold.status)).collect();
     assert_eq!(then, [(id(13), Open), (id(12), Open), (id(11), Captured)], "as of version 5");
-    let first = holds::list(pool, id(1), i64::MAX, 3, None, 1).await.unwrap().remove(0);
+    let first = holds::list(pool, in_scope(pool, id(1)).await, i64::MAX, 3, None, 1)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(
         (first.amount, first.expires_at, first.reference.as_deref()),
         (50, Some(at(900)), Some("room 12"))
@@ -54,11 +60,11 @@ async fn holds_are_listed_newest_first_with_their_end_even_after_a_rewind() {
         (Some(5), Some(at(4)), Some(r#"{"desk": "2"}"#.into()))
     );
 
-    let state = accounts::find(pool, id(1)).await.unwrap().unwrap().state;
+    let state = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap().state;
     assert_eq!((state.balance, state.held, state.transaction_count), (70, 50, 2));
     rewind(pool, 5).await;
     let then = [(id(13), Open, 0), (id(12), Open, 0), (id(11), Captured, 30)];
     assert_eq!(hold_list(pool, i64::MAX, None, 10).await, then);
-    let state = accounts::find(pool, id(1)).await.unwrap().unwrap().state;
+    let state = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap().state;
     assert_eq!((state.balance, state.held, state.version), (70, 100, 5));
 }

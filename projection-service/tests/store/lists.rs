@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::batches::{database, write};
 use crate::events::{at, deposited, event, id, opened, timed};
+use crate::scope::{everything, in_scope};
 
 fn metadata(json: Value) -> Metadata {
     serde_json::from_value(json).unwrap()
@@ -29,7 +30,10 @@ async fn pages_show_every_account_once_in_any_order_even_with_equal_keys() {
             let sort = Sort { by, descending };
             let (mut seen, mut after) = (Vec::new(), None);
             loop {
-                let page = accounts::list(pool, &Filter::default(), sort, after, 2).await.unwrap();
+                let page =
+                    accounts::list(pool, &everything(), &Filter::default(), sort, (after, 2))
+                        .await
+                        .unwrap();
                 let Some(last) = page.last() else { break };
                 let key = match by {
                     SortBy::OpenedAt => SortKey::Time(last.opened_at),
@@ -48,13 +52,20 @@ async fn pages_show_every_account_once_in_any_order_even_with_equal_keys() {
     for seconds in -1..7 {
         let filter = Filter { as_of: Some(at(seconds)), ..Filter::default() };
         for by in [SortBy::OpenedAt, SortBy::Balance, SortBy::LastActivity] {
-            let mut found = accounts::list(pool, &filter, Sort { by, descending: true }, None, 10)
-                .await
-                .unwrap();
+            let mut found = accounts::list(
+                pool,
+                &everything(),
+                &filter,
+                Sort { by, descending: true },
+                (None, 10),
+            )
+            .await
+            .unwrap();
             found.sort_by_key(|account| account.account_id);
             let mut there = Vec::new();
             for n in 1..=7 {
-                there.extend(history::as_of(pool, id(n), at(seconds)).await.unwrap());
+                there
+                    .extend(history::as_of(pool, &everything(), id(n), at(seconds)).await.unwrap());
             }
             assert_eq!(found, there, "as of {seconds} s");
             let totals = accounts::totals(pool, filter.as_of).await.unwrap();
@@ -69,6 +80,7 @@ async fn pages_show_every_account_once_in_any_order_even_with_equal_keys() {
         }
     }
     let filter = Filter {
+        tenant: None,
         owner: Some("odd".to_owned()),
         currency: Some("EUR".parse().unwrap()),
         status: Some(AccountStatus::Open),
@@ -80,7 +92,7 @@ async fn pages_show_every_account_once_in_any_order_even_with_equal_keys() {
         as_of: None,
     };
     let sort = Sort { by: SortBy::Balance, descending: true };
-    let found = accounts::list(pool, &filter, sort, None, 10).await.unwrap();
+    let found = accounts::list(pool, &everything(), &filter, sort, (None, 10)).await.unwrap();
     assert_eq!(found.iter().map(|account| account.account_id).collect::<Vec<_>>(), [id(7), id(1)]);
 }
 
@@ -125,7 +137,7 @@ async fn accounts_and_entries_are_found_by_all_of_their_metadata() {
             known: 4,
         };
         assert_eq!(
-            entries::list(pool, id(1), &filter, 10).await.unwrap().len(),
+            entries::list(pool, in_scope(pool, id(1)).await, &filter, 10).await.unwrap().len(),
             entries_found,
             "{metadata:?}"
         );
@@ -133,12 +145,12 @@ async fn accounts_and_entries_are_found_by_all_of_their_metadata() {
             Filter { metadata, ..Filter::default() },
             Sort { by: SortBy::OpenedAt, descending: false },
         );
-        let found = accounts::list(pool, &filter, sort, None, 10).await.unwrap();
+        let found = accounts::list(pool, &everything(), &filter, sort, (None, 10)).await.unwrap();
         assert_eq!(found.len(), accounts_found, "{filter:?}");
     }
-    let account = accounts::find(pool, id(2)).await.unwrap().unwrap();
+    let account = accounts::find(pool, &everything(), id(2)).await.unwrap().unwrap();
     assert_eq!(account.metadata.as_deref(), Some(r#"{"region": "north"}"#));
-    let then = history::at_version(pool, id(1), 1).await.unwrap().unwrap();
+    let then = history::at_version(pool, &everything(), id(1), 1).await.unwrap().unwrap();
     assert_eq!(then.metadata.as_deref(), Some(r#"{"tier": "gold", "region": "north"}"#));
     let plan: Vec<String> = sqlx::query_scalar(
         "EXPLAIN SELECT account_id FROM accounts WHERE metadata @> '{\"tier\": \"gold\"}'::jsonb",

@@ -11,6 +11,7 @@
 mod batches;
 mod events;
 mod postgres;
+mod scope;
 
 mod answers;
 mod generations;

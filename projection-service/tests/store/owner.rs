@@ -8,6 +8,7 @@ use sqlx::PgPool;
 
 use crate::batches::{database, rewind, write};
 use crate::events::{at, deposited, id, opened, owner_changed};
+use crate::scope::{everything, in_scope};
 
 /// Account 1 belongs to ada, from 10 s to eve, and from 30 s to ada again; account 2 always to ada.
 async fn given(pool: &PgPool) {
@@ -35,24 +36,26 @@ async fn past_states_have_the_owner_of_their_time() {
     let database = database().await;
     let pool = &database.pool;
     given(pool).await;
-    assert_eq!(accounts::find(pool, id(1)).await.unwrap().unwrap().owner, "ada");
+    assert_eq!(accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap().owner, "ada");
     for (version, owner) in [(1, "ada"), (2, "eve"), (3, "eve"), (4, "ada")] {
-        let then = history::at_version(pool, id(1), version).await.unwrap().unwrap();
+        let then = history::at_version(pool, &everything(), id(1), version).await.unwrap().unwrap();
         assert_eq!(then.owner, owner, "version {version}");
     }
     let by_opening = Sort { by: SortBy::OpenedAt, descending: false };
     for (seconds, own, of_ada) in
         [(0, "ada", vec![1]), (9, "ada", vec![1, 2]), (10, "eve", vec![2]), (30, "ada", vec![1, 2])]
     {
-        let then = history::as_of(pool, id(1), at(seconds)).await.unwrap().unwrap();
+        let then = history::as_of(pool, &everything(), id(1), at(seconds)).await.unwrap().unwrap();
         assert_eq!(then.owner, own, "as of {seconds} s");
         let as_of = Some(at(seconds));
         let filter = Filter { owner: Some("ada".to_owned()), as_of, ..Filter::default() };
-        let found = accounts::list(pool, &filter, by_opening, None, 10).await.unwrap();
+        let found =
+            accounts::list(pool, &everything(), &filter, by_opening, (None, 10)).await.unwrap();
         let ids: Vec<_> = found.iter().map(|account| account.account_id).collect();
         assert_eq!(ids, of_ada.into_iter().map(id).collect::<Vec<_>>(), "as of {seconds} s");
         let filter = Filter { as_of, ..Filter::default() };
-        let all = accounts::list(pool, &filter, by_opening, None, 10).await.unwrap();
+        let all =
+            accounts::list(pool, &everything(), &filter, by_opening, (None, 10)).await.unwrap();
         assert_eq!(all[0].owner, own, "as of {seconds} s");
     }
 }
@@ -69,16 +72,22 @@ async fn entries_name_the_new_owner() {
         metadata: &Metadata::default(),
         known: 4,
     };
-    let recorded = entries::list(pool, id(1), &filter, 10).await.unwrap();
+    let recorded = entries::list(pool, in_scope(pool, id(1)).await, &filter, 10).await.unwrap();
     let lines: Vec<_> = recorded
         .iter()
         .map(|entry| (entry.version, entry.owner.as_deref(), entry.reference.as_deref()))
         .collect();
     assert_eq!(lines, [(4, Some("ada"), Some("inherited")), (2, Some("eve"), Some("inherited"))]);
-    let by_effect = effective::list(pool, id(1), &filter, (None, None), None, 10).await.unwrap();
+    let by_effect =
+        effective::list(pool, in_scope(pool, id(1)).await, &filter, (None, None), None, 10)
+            .await
+            .unwrap();
     let owners: Vec<_> = by_effect.iter().map(|entry| (entry.version, &entry.owner)).collect();
     assert_eq!(owners, recorded.iter().map(|e| (e.version, &e.owner)).collect::<Vec<_>>());
-    assert_eq!(entries::find(pool, id(1), 3).await.unwrap().unwrap().entry.owner, None);
+    assert_eq!(
+        entries::find(pool, &everything(), id(1), 3).await.unwrap().unwrap().entry.owner,
+        None
+    );
 }
 
 #[tokio::test]

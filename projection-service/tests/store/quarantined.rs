@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use self::records::{document, given, head, quarantined};
 use crate::batches::{PARTITION, batch, database, rewind, write};
 use crate::events::{at, deposited, id, opened};
+use crate::scope::everything;
 
 async fn epoch(pool: &PgPool) -> i64 {
     checkpoints::all(pool).await.unwrap()[PARTITION.index()].epoch
@@ -40,7 +41,7 @@ async fn an_unknown_event_stays_quarantined_and_a_corrected_one_is_applied_with_
     let repaired = document(2, "MoneyDeposited");
     sqlx::query(repair).bind(first).bind(repaired).execute(pool).await.unwrap();
     assert_eq!(retry(&mut connection, first).await.unwrap(), Resolution { applied: 2, left: 2 });
-    let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    let account = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap();
     assert_eq!(
         (account.state.balance, account.state.version, account.position.number),
         (150, 3, 3)
@@ -80,7 +81,7 @@ async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
     let resolution = discard(&mut connection, head(pool).await, "a test's").await.unwrap();
     assert_eq!(resolution, Resolution { applied: 2, left: 0 });
     assert_eq!((versions(pool).await, epoch(pool).await), (vec![1, 3, 4], 1));
-    let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    let account = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap();
     assert_eq!(
         (account.state.balance, account.state.version, account.state.transaction_count),
         (150, 4, 3)
@@ -94,16 +95,19 @@ async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
     );
 
     for (moment, balance) in [(1, 100), (2, 100), (3, 125), (4, 150), (50, 150)] {
-        let then = history::as_of(pool, id(1), at(moment)).await.unwrap().unwrap();
+        let then = history::as_of(pool, &everything(), id(1), at(moment)).await.unwrap().unwrap();
         assert_eq!(then.state.balance, balance, "as of {moment}");
     }
-    let shown = history::at_version(pool, id(1), 2).await.unwrap().unwrap();
+    let shown = history::at_version(pool, &everything(), id(1), 2).await.unwrap().unwrap();
     assert_eq!(
         (shown.state.version, shown.state.balance),
         (1, 100),
         "as the one before it left it"
     );
-    let period = history::period(pool, id(1), Some(at(2)), None, None).await.unwrap().unwrap();
+    let period = history::period(pool, &everything(), id(1), (Some(at(2)), None), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(
         (period.after, period.last, period.opening_balance, period.closing_balance),
         (1, 4, 100, 150)
@@ -111,7 +115,7 @@ async fn a_discarded_event_leaves_a_gap_that_past_states_and_rewinds_skip() {
 
     for (position, version, balance) in [(3, 3, 125), (2, 2, 100), (1, 1, 100)] {
         rewind(pool, position).await;
-        let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+        let account = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap();
         let found = (
             account.state.version,
             account.position.number,
@@ -132,12 +136,15 @@ async fn the_last_event_of_an_account_can_be_discarded_and_the_opening_too() {
         discard(&mut connection, head(pool).await, "x").await.unwrap(),
         Resolution { applied: 0, left: 0 }
     );
-    let account = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    let account = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap();
     assert_eq!(
         (account.state.version, account.position.number, account.last_activity),
         (2, 2, at(2))
     );
-    assert_eq!(history::as_of(pool, id(1), at(9)).await.unwrap().unwrap().state.version, 1);
+    assert_eq!(
+        history::as_of(pool, &everything(), id(1), at(9)).await.unwrap().unwrap().state.version,
+        1
+    );
 
     let mut batch = batch(2, id(1), &[]);
     batch.checkpoints[0].epoch = 1;
@@ -168,7 +175,7 @@ async fn the_last_event_of_an_account_can_be_discarded_and_the_opening_too() {
         discard(&mut connection, head(pool).await, "x").await.unwrap(),
         Resolution { applied: 0, left: 0 }
     );
-    assert!(accounts::find(pool, id(2)).await.unwrap().is_none());
+    assert!(accounts::find(pool, &everything(), id(2)).await.unwrap().is_none());
 }
 
 #[tokio::test]

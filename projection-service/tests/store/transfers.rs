@@ -8,6 +8,7 @@ use crate::batches::{PARTITION, database, rewind, write};
 use crate::events::{
     at, deposited, id, opened, received, reversed_deposit, reversed_received, sent, timed,
 };
+use crate::scope::{everything, in_scope};
 
 #[tokio::test]
 async fn a_transfer_is_found_by_its_id_with_its_applied_legs_and_their_reversals() {
@@ -15,8 +16,8 @@ async fn a_transfer_is_found_by_its_id_with_its_applied_legs_and_their_reversals
     let pool = &database.pool;
     let mut connection = pool.acquire().await.unwrap();
     write(&mut connection, id(1), &timed(vec![opened("o"), sent(id(7), id(2), 2)])).await;
-    assert_eq!(transfers::legs(pool, id(8)).await.unwrap(), []);
-    let alone = transfers::legs(pool, id(7)).await.unwrap();
+    assert_eq!(transfers::legs(pool, &everything(), id(8)).await.unwrap(), []);
+    let alone = transfers::legs(pool, &everything(), id(7)).await.unwrap();
     assert_eq!(alone.len(), 1);
     assert_eq!(
         (alone[0].counterparty, alone[0].counterparty_version),
@@ -29,7 +30,7 @@ async fn a_transfer_is_found_by_its_id_with_its_applied_legs_and_their_reversals
     // Another sender has chosen the same id.
     write(&mut connection, id(3), &timed(vec![opened("o"), deposited(1), sent(id(7), id(4), 2)]))
         .await;
-    let mut legs = transfers::legs(pool, id(7)).await.unwrap();
+    let mut legs = transfers::legs(pool, &everything(), id(7)).await.unwrap();
     legs.sort_by_key(|leg| leg.amount);
     let found: Vec<_> = legs
         .iter()
@@ -39,11 +40,15 @@ async fn a_transfer_is_found_by_its_id_with_its_applied_legs_and_their_reversals
     assert_eq!((legs[0].currency.as_str(), legs[0].reference.as_deref()), ("EUR", Some("rent")));
 
     rewind(pool, 4).await;
-    let found: Vec<_> =
-        transfers::legs(pool, id(7)).await.unwrap().iter().map(|leg| leg.reversed_by).collect();
+    let found: Vec<_> = transfers::legs(pool, &everything(), id(7))
+        .await
+        .unwrap()
+        .iter()
+        .map(|leg| leg.reversed_by)
+        .collect();
     assert_eq!(found, [None, None], "neither leg is reversed any more");
     rewind(pool, 3).await;
-    assert_eq!(transfers::legs(pool, id(7)).await.unwrap(), alone);
+    assert_eq!(transfers::legs(pool, &everything(), id(7)).await.unwrap(), alone);
 }
 
 #[tokio::test]
@@ -60,19 +65,20 @@ async fn an_entry_names_its_reversal_if_known_by_then() {
         (Some(at(3)), None, 4, Some(4)),
         (Some(at(3)), Some(at(2)), 3, None),
     ] {
-        let period = history::period(pool, id(1), None, to, as_of).await.unwrap().unwrap();
+        let period =
+            history::period(pool, &everything(), id(1), (None, to), as_of).await.unwrap().unwrap();
         assert_eq!(period.known, known);
         let metadata = Metadata::default();
         let filter =
             entries::Filter { after: 1, before: 3, event_type: None, metadata: &metadata, known };
-        let lines = entries::list(pool, id(1), &filter, 10).await.unwrap();
+        let lines = entries::list(pool, in_scope(pool, id(1)).await, &filter, 10).await.unwrap();
         assert_eq!(
             (lines.len(), lines[0].version, lines[0].reversed_by),
             (1, 2, undone),
             "{to:?} {as_of:?}"
         );
     }
-    let undoing = entries::find(pool, id(1), 4).await.unwrap().unwrap();
+    let undoing = entries::find(pool, &everything(), id(1), 4).await.unwrap().unwrap();
     assert_eq!(
         (undoing.entry.reverses, undoing.entry.amount, undoing.entry.reversed_by),
         (Some(2), Some(-5), None)
@@ -84,11 +90,14 @@ async fn an_entry_names_its_reversal_if_known_by_then() {
     assert_eq!(
         (
             undoing.partition,
-            entries::find(pool, id(1), 2).await.unwrap().unwrap().entry.reversed_by
+            entries::find(pool, &everything(), id(1), 2).await.unwrap().unwrap().entry.reversed_by
         ),
         (PARTITION, Some(4))
     );
-    assert_eq!(entries::find(pool, id(1), 5).await.unwrap(), None);
+    assert_eq!(entries::find(pool, &everything(), id(1), 5).await.unwrap(), None);
     rewind(pool, 3).await;
-    assert_eq!(entries::find(pool, id(1), 2).await.unwrap().unwrap().entry.reversed_by, None);
+    assert_eq!(
+        entries::find(pool, &everything(), id(1), 2).await.unwrap().unwrap().entry.reversed_by,
+        None
+    );
 }

@@ -11,6 +11,7 @@ use crate::batches::{PARTITION, batch, database, write};
 use crate::events::{
     at, captured, deposited, id, opened, owner_changed, placed, received, reversed_received,
 };
+use crate::scope::{everything, in_scope};
 
 #[tokio::test]
 async fn a_batch_appears_in_every_view() {
@@ -24,7 +25,7 @@ async fn a_batch_appears_in_every_view() {
     ];
     write(&mut pool.acquire().await.unwrap(), id(1), &events).await;
 
-    let now = accounts::find(pool, id(1)).await.unwrap().unwrap();
+    let now = accounts::find(pool, &everything(), id(1)).await.unwrap().unwrap();
     assert_eq!((now.state.balance, now.state.version, now.state.transaction_count), (158, 4, 4));
     assert_eq!(
         (now.position.to_string().as_str(), now.last_activity, now.opened_at),
@@ -35,19 +36,24 @@ async fn a_batch_appears_in_every_view() {
         ("customer-4711", "EUR", AccountStatus::Open)
     );
 
-    let then = history::at_version(pool, id(1), 2).await.unwrap().unwrap();
+    let then = history::at_version(pool, &everything(), id(1), 2).await.unwrap().unwrap();
     assert_eq!((then.state.balance, then.last_activity, then.position.number), (150, at(10), 2));
-    assert!(history::at_version(pool, id(1), 5).await.unwrap().is_none());
+    assert!(history::at_version(pool, &everything(), id(1), 5).await.unwrap().is_none());
     for (moment, balance) in
         [(at(0), 100), (at(9), 100), (at(10), 157), (at(89), 157), (at(3_600), 158)]
     {
-        let then = history::as_of(pool, id(1), moment).await.unwrap().unwrap();
+        let then = history::as_of(pool, &everything(), id(1), moment).await.unwrap().unwrap();
         assert_eq!(then.state.balance, balance, "as of {moment}");
     }
-    assert!(history::as_of(pool, id(1), at(-1)).await.unwrap().is_none(), "before it was opened");
+    assert!(
+        history::as_of(pool, &everything(), id(1), at(-1)).await.unwrap().is_none(),
+        "before it was opened"
+    );
 
     let balances =
-        history::balances(pool, id(1), &[at(0), at(1), at(60), at(3_600)]).await.unwrap();
+        history::balances(pool, in_scope(pool, id(1)).await, &[at(0), at(1), at(60), at(3_600)])
+            .await
+            .unwrap();
     assert_eq!(balances, [0, 100, 157, 158]);
     let totals = accounts::totals(pool, None).await.unwrap();
     assert_eq!(
@@ -71,15 +77,17 @@ async fn a_statement_lists_its_period_newest_first() {
     ];
     write(&mut pool.acquire().await.unwrap(), id(1), &events).await;
 
-    let period =
-        history::period(pool, id(1), Some(at(10)), Some(at(90)), None).await.unwrap().unwrap();
+    let period = history::period(pool, &everything(), id(1), (Some(at(10)), Some(at(90))), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((period.after, period.last), (1, 4));
     assert_eq!((period.opening_balance, period.closing_balance), (100, 157));
     let listed = |after, before, event_type| async move {
         let known = before - 1;
         let filter =
             entries::Filter { after, before, event_type, metadata: &Metadata::default(), known };
-        entries::list(pool, id(1), &filter, 10).await.unwrap()
+        entries::list(pool, in_scope(pool, id(1)).await, &filter, 10).await.unwrap()
     };
     let entries = listed(period.after, period.last + 1, None).await;
     let lines: Vec<_> =
@@ -91,12 +99,19 @@ async fn a_statement_lists_its_period_newest_first() {
 
     let of_type = listed(0, 6, Some("AccountFrozen")).await;
     assert_eq!(of_type.iter().map(|entry| entry.version).collect::<Vec<_>>(), [3]);
-    let all = history::period(pool, id(1), None, None, Some(at(20))).await.unwrap().unwrap();
+    let all = history::period(pool, &everything(), id(1), (None, None), Some(at(20)))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((all.after, all.last, all.opening_balance, all.closing_balance), (0, 4, 0, 157));
-    let before =
-        history::period(pool, id(1), Some(at(-50)), Some(at(-10)), None).await.unwrap().unwrap();
+    let before = history::period(pool, &everything(), id(1), (Some(at(-50)), Some(at(-10))), None)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((before.after, before.last, before.closing_balance), (0, 0, 0));
-    assert!(history::period(pool, id(2), None, None, None).await.unwrap().is_none());
+    assert!(
+        history::period(pool, &everything(), id(2), (None, None), None).await.unwrap().is_none()
+    );
 }
 
 #[tokio::test]
@@ -136,8 +151,11 @@ async fn a_large_batch_is_stored_like_a_small_one() {
         .await
         .unwrap();
     assert_eq!(different, 0);
-    assert_eq!(accounts::find(pool, id(2)).await.unwrap().unwrap().state.balance, 6_120);
-    let then = history::as_of(pool, id(2), at(3_019)).await.unwrap().unwrap();
+    assert_eq!(
+        accounts::find(pool, &everything(), id(2)).await.unwrap().unwrap().state.balance,
+        6_120
+    );
+    let then = history::as_of(pool, &everything(), id(2), at(3_019)).await.unwrap().unwrap();
     assert_eq!(then.state.balance, 3_120, "as of the three-thousandth");
 }
 
@@ -151,7 +169,7 @@ async fn a_writer_with_a_stale_checkpoint_changes_nothing() {
     let zombie = batch(0, id(2), &events);
     let error = apply(&mut connection, &zombie).await.unwrap_err();
     assert_eq!(violated_constraint(&error), Some(OUTRUN));
-    assert!(accounts::find(&database.pool, id(2)).await.unwrap().is_none());
+    assert!(accounts::find(&database.pool, &everything(), id(2)).await.unwrap().is_none());
     assert_eq!(checkpoints::position(&database.pool, PARTITION).await.unwrap(), 1);
     write(&mut connection, id(2), &events).await;
 }

@@ -74,8 +74,8 @@ impl KeyTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::{Reach, Scopes};
     use crate::access::api_key::NewKey;
+    use crate::access::{Reach, Scopes};
 
     #[test]
     fn a_key_identifies_its_principal_until_it_expires() {

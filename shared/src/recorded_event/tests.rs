@@ -9,13 +9,15 @@ fn context() -> impl Strategy<Value = CommandContext> {
     let text = || proptest::option::of(any::<String>());
     let tenant = proptest::option::of(any::tenant());
     (tenant, text(), text(), text(), text(), text()).prop_map(
-        |(tenant, idempotency_key, correlation_id, causation_id, actor, traceparent)| CommandContext {
-            tenant,
-            idempotency_key,
-            correlation_id,
-            causation_id,
-            actor,
-            traceparent,
+        |(tenant, idempotency_key, correlation_id, causation_id, actor, traceparent)| {
+            CommandContext {
+                tenant,
+                idempotency_key,
+                correlation_id,
+                causation_id,
+                actor,
+                traceparent,
+            }
         },
     )
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, ensure};
 use passbook_shared::access::api_key::NewKey;
 use passbook_shared::access::keys_file::{KeyRequest, add, revoke};
-use passbook_shared::access::{Scope, Scopes};
+use passbook_shared::access::{Reach, Scope, Scopes};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -101,6 +101,7 @@ async fn create(operations: impl Iterator<Item = &Operation>) -> anyhow::Result<
     let expired = KeyRequest {
         principal: "expired".to_owned(),
         scopes: Scopes::all(),
+        reach: Reach::default(),
         rate: None,
         lifetime,
         note: None,

@@ -54,11 +54,7 @@ pub(super) struct Read {
 ///
 /// # Errors
 /// 400 `malformed_request` that names the field.
-pub(super) fn read(
-    mut fields: Fields<'_>,
-    now: Timestamp,
-    reach: &Reach,
-) -> Result<Read, Problem> {
+pub(super) fn read(mut fields: Fields<'_>, now: Timestamp, reach: &Reach) -> Result<Read, Problem> {
     let command_type = fields.need("type")?;
     // Null counts as absent, as in the other optional fields.
     let key: Option<IdempotencyKey> = fields.take("idempotency_key")?.flatten();

@@ -90,7 +90,8 @@ pub(super) fn read(
     for (index, text) in commands.into_iter().enumerate() {
         let place = || format!("commands[{index}]");
         let read = if text.get().starts_with('{') {
-            read_command(text, (key_required, now), &headers.reach).map_err(|problem| problem.within(&place()))
+            read_command(text, (key_required, now), &headers.reach)
+                .map_err(|problem| problem.within(&place()))
         } else {
             Err(Problem::malformed(place(), "must be an object"))
         };

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use crate::http::AppState;
 use crate::http::read_your_writes::look_again;
 use crate::store::history::transfers::{self, Leg};
+use crate::store::scope::Scope;
 use crate::store::{discarded, quarantine};
-use crate::waiters::On;
 
 /// State of a missing leg.
 pub(super) enum OtherLeg {
@@ -24,31 +24,34 @@ pub(super) enum OtherLeg {
 }
 
 impl AppState {
-    pub(super) async fn legs(&self, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
-        self.views.read(|pool| transfers::legs(pool, transfer_id)).await
+    pub(super) async fn legs(&self, scope: &Scope, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
+        self.views.read(|pool| transfers::legs(pool, scope, transfer_id)).await
     }
 
     /// Returns the legs once the first one is applied, or at the deadline.
     pub(super) async fn first_leg(
         &self,
+        scope: &Scope,
         transfer_id: Uuid,
         deadline: Instant,
     ) -> sqlx::Result<Vec<Leg>> {
-        look_again(deadline, None, || self.legs(transfer_id), |legs| !legs.is_empty()).await
+        look_again(deadline, None, || self.legs(scope, transfer_id), |legs| !legs.is_empty()).await
     }
 
     /// Returns the state of the leg with this version once the account reaches the version, or at
     /// the deadline.
     pub(super) async fn other_leg(
         &self,
-        account_id: Uuid,
-        version: i64,
+        scope: &Scope,
+        (account_id, version): (Uuid, i64),
         deadline: Instant,
     ) -> sqlx::Result<OtherLeg> {
         let since = || async { self.views.read(|pool| quarantine::since(pool, account_id)).await };
         // There is no point in waiting for a quarantined leg.
         let deadline = if since().await?.is_some() { Instant::now() } else { deadline };
-        let found = self.wait(deadline, On::Account(account_id, version), version).await?;
+        // The other account may have another owner.
+        let found =
+            self.wait_for_version(deadline, &scope.of_tenant(), (account_id, version)).await?;
         if found >= version {
             return Ok(OtherLeg::Passed);
         }

@@ -31,9 +31,11 @@ pub(in crate::http) struct TransferView {
     recorded_at: Timestamp,
     /// Metadata of the sender.
     metadata: BTreeMap<String, String>,
-    /// Leg of the sending account; null if it could not be applied.
+    /// Leg of the sending account; null if it could not be applied, or if the key is restricted to
+    /// the owner of the other account.
     from: Option<LegView>,
-    /// Leg of the receiving account; null if it could not be applied.
+    /// Leg of the receiving account; null if it could not be applied, or if the key is restricted
+    /// to the owner of the other account.
     to: Option<LegView>,
     /// Time at which the first event of the missing leg's account was quarantined. Usually absent,
     /// also if that leg was discarded.
@@ -77,7 +79,10 @@ impl TransferView {
         // The leg of the sender, which has the negative amount, comes first.
         legs.sort_unstable_by_key(|leg| leg.amount);
         let one = legs.first()?;
-        let leg = |sent: bool| legs.iter().find(|leg| (leg.amount < 0) == sent).map(LegView::from);
+        let leg = |sent: bool| {
+            let is_it = |leg: &&Leg| (leg.amount < 0) == sent && leg.is_in_scope;
+            legs.iter().find(is_it).map(LegView::from)
+        };
         Some(Self {
             transfer_id,
             amount: one.amount.abs(),

@@ -31,6 +31,7 @@ pub struct FullRow<'r> {
     pub owner: &'r str,
     pub opening_owner: Option<&'r str>,
     pub metadata: Option<Value>,
+    pub tenant: Option<&'r str>,
 }
 
 impl<'r> FullRow<'r> {
@@ -51,6 +52,7 @@ impl<'r> FullRow<'r> {
             owner: row.try_get(12)?,
             opening_owner: row.try_get(13)?,
             metadata: metadata::read(row.try_get(14)?)?,
+            tenant: row.try_get(15)?,
         })
     }
 }
@@ -65,7 +67,7 @@ pub async fn each_of(
         "SELECT account_id, opened_at, last_activity, version, position, balance, held,
                 overdraft_limit,
                 transaction_count, partition, status, currency, owner, opening_owner,
-                metadata::text
+                metadata::text, tenant
            FROM accounts WHERE partition = $1",
     )
     .bind(partition)
@@ -86,7 +88,7 @@ pub async fn each_with(
         "SELECT account_id, opened_at, last_activity, version, position, balance, held,
                 overdraft_limit,
                 transaction_count, partition, status, currency, owner, opening_owner,
-                metadata::text
+                metadata::text, tenant
            FROM accounts WHERE account_id = ANY ($1)",
     )
     .bind(accounts)

@@ -9,10 +9,13 @@ use uuid::Uuid;
 
 use super::{Account, from_accounts};
 use crate::store::metadata;
+use crate::store::scope::Scope;
 
 /// Filter of a list of accounts. Each criterion that is present must match.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
+    /// Tenant.
+    pub tenant: Option<String>,
     /// Owner.
     pub owner: Option<String>,
     /// Currency.
@@ -65,10 +68,10 @@ pub enum SortKey {
 /// Returns a page of accounts.
 pub async fn list(
     pool: &PgPool,
+    scope: &Scope,
     filter: &Filter,
     sort: Sort,
-    after: Option<(SortKey, Uuid)>,
-    limit: i64,
+    (after, limit): (Option<(SortKey, Uuid)>, i64),
 ) -> sqlx::Result<Vec<Account>> {
     let column = match sort.by {
         SortBy::OpenedAt => "opened_at",
@@ -77,7 +80,7 @@ pub async fn list(
     };
     let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
     let mut sql = QueryBuilder::<Postgres>::new(
-        "SELECT a.account_id, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
+        "SELECT a.account_id, a.tenant, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
                 a.position, a.partition,
                 a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
                     a.metadata::text AS metadata,
@@ -86,6 +89,7 @@ pub async fn list(
                     AS quarantined_since",
     );
     from_accounts(&mut sql, filter.as_of);
+    scope.push_to(&mut sql, if filter.as_of.is_some() { "current_owner" } else { "owner" });
     restrict(&mut sql, filter);
     if let Some((key, account_id)) = after {
         // A comparison of rows continues after the last row, also among equal keys.
@@ -102,6 +106,9 @@ pub async fn list(
 }
 
 fn restrict(sql: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    if let Some(tenant) = &filter.tenant {
+        sql.push(" AND tenant = ").push_bind(tenant.clone());
+    }
     if let Some(owner) = &filter.owner {
         sql.push(" AND owner = ").push_bind(owner.clone());
         if filter.as_of.is_some() {

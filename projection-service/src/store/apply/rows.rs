@@ -1,4 +1,4 @@
-//! Rows of a batch, as the composite types of `projection.apply_batch`.
+//! Rows of a batch, as the composite types of `projection.apply_changes`.
 
 use passbook_shared::composite_type;
 use passbook_shared::partition::Partition;
@@ -10,7 +10,7 @@ use crate::store::history::Row;
 use crate::store::metadata;
 
 composite_type!(Move, "projection.checkpoint_move");
-composite_type!(OpenedRow<'_>, "projection.opened_account");
+composite_type!(OpenedRow<'_>, "projection.new_account");
 composite_type!(ChangedRow<'_>, "projection.changed_account");
 composite_type!(EntryRow<'_>, "projection.entry");
 composite_type!(QuarantinedRow<'_>, "projection.quarantined_record");
@@ -23,6 +23,7 @@ pub(super) struct OpenedRow<'e> {
     currency: &'e str,
     owner: &'e str,
     metadata: Option<String>,
+    tenant: Option<&'e str>,
 }
 
 impl<'e> From<&'e Opened<'_>> for OpenedRow<'e> {
@@ -34,6 +35,7 @@ impl<'e> From<&'e Opened<'_>> for OpenedRow<'e> {
             currency: opened.account.currency.code(),
             owner: &opened.account.owner,
             metadata: metadata::text(Some(&opened.account.metadata)),
+            tenant: opened.account.tenant.as_deref(),
         }
     }
 }

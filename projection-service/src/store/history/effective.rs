@@ -3,10 +3,10 @@
 
 use passbook_shared::timestamp::Timestamp;
 use sqlx::{PgPool, Postgres, QueryBuilder};
-use uuid::Uuid;
 
 use super::entries::{Entry, Filter, entry_columns};
 use crate::store::metadata;
+use crate::store::scope::AccountInScope;
 
 /// Place of an entry in effective order: its effective time and version.
 pub type Place = (Timestamp, i64);
@@ -15,7 +15,7 @@ pub type Place = (Timestamp, i64);
 /// first. Each has the balance of all entries up to its place.
 pub async fn list(
     pool: &PgPool,
-    account_id: Uuid,
+    account_id: AccountInScope,
     filter: &Filter<'_>,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     before: Option<Place>,
@@ -66,7 +66,7 @@ pub async fn list(
 
 /// Adds the running balance to the rows of `page`. It is the balance before the last row, plus the
 /// amounts from that row on.
-fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64) {
+fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: AccountInScope, known: i64) {
     sql.push(
         ", ends AS (
             SELECT l.counts_at AS low_at, l.version AS low, u.counts_at AS high_at,
@@ -115,7 +115,7 @@ fn push_balances(sql: &mut QueryBuilder<Postgres>, account_id: Uuid, known: i64)
 /// minor units. Ignores entries above a version. The moments must ascend.
 pub async fn balances(
     pool: &PgPool,
-    account_id: Uuid,
+    account_id: AccountInScope,
     known: i64,
     moments: &[Timestamp],
 ) -> sqlx::Result<Vec<i64>> {
@@ -148,7 +148,7 @@ pub async fn balances(
 }
 
 /// Returns the earliest effective time that differs from the time of recording.
-pub async fn first(pool: &PgPool, account_id: Uuid) -> sqlx::Result<Option<Timestamp>> {
+pub async fn first(pool: &PgPool, account_id: AccountInScope) -> sqlx::Result<Option<Timestamp>> {
     let sql =
         "SELECT min(effective_at) FROM history WHERE account_id = $1 AND effective_at IS NOT NULL";
     sqlx::query_scalar(sql).bind(account_id).fetch_one(pool).await

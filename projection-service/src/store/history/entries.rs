@@ -7,6 +7,7 @@ use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::store::metadata;
+use crate::store::scope::{AccountInScope, Scope};
 
 /// Entry of an account.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -75,7 +76,7 @@ pub struct Filter<'a> {
 /// Returns entries of an account, newest first.
 pub async fn list(
     pool: &PgPool,
-    account_id: Uuid,
+    account_id: AccountInScope,
     filter: &Filter<'_>,
     limit: i64,
 ) -> sqlx::Result<Vec<Entry>> {
@@ -115,6 +116,7 @@ pub struct Delivered {
 /// Returns the entry of an account with this version.
 pub async fn find(
     pool: &PgPool,
+    scope: &Scope,
     account_id: Uuid,
     version: i64,
 ) -> sqlx::Result<Option<Delivered>> {
@@ -123,10 +125,13 @@ pub async fn find(
         ") AS reversed_by, a.partition, h.kafka_offset, h.published_at, h.applied_at,
                 (SELECT g.generation FROM projection.generations AS g WHERE g.live) AS generation
            FROM history AS h JOIN accounts AS a ON a.account_id = h.account_id
-          WHERE h.account_id = $1 AND h.version = $2"
+          WHERE h.account_id = $1 AND h.version = $2
+            AND ($3::text IS NULL OR a.tenant = $3) AND ($4::text IS NULL OR a.owner = $4)"
     ))
     .bind(account_id)
     .bind(version)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
     .fetch_optional(pool)
     .await
 }

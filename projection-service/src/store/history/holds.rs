@@ -6,6 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgPool, Row};
 use uuid::Uuid;
 
+use crate::store::scope::AccountInScope;
+
 /// Hold. Amounts are in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
@@ -73,7 +75,7 @@ fn ended_by(event_type: Option<&str>) -> sqlx::Result<HoldStatus> {
 /// first, with this status or any.
 pub async fn list(
     pool: &PgPool,
-    account_id: Uuid,
+    account_id: AccountInScope,
     version: i64,
     before: i64,
     status: Option<HoldStatus>,

@@ -5,6 +5,8 @@ use passbook_shared::timestamp::Timestamp;
 use sqlx::{FromRow, PgPool};
 use uuid::Uuid;
 
+use crate::store::scope::Scope;
+
 /// Leg of a transfer. Amounts are in minor units.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Leg {
@@ -36,11 +38,13 @@ pub struct Leg {
     pub counterparty_version: i64,
     /// Version of the entry that reverses the leg.
     pub reversed_by: Option<i64>,
+    /// True if the account is in the scope, false if only its counterparty is.
+    pub is_in_scope: bool,
 }
 
-/// Returns the legs of a transfer that were applied.
-pub async fn legs(pool: &PgPool, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
-    sqlx::query_as(
+/// Returns the legs of a transfer that were applied, if one of them is in the scope.
+pub async fn legs(pool: &PgPool, scope: &Scope, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
+    let mut legs: Vec<Leg> = sqlx::query_as(
         "WITH leg AS (
              SELECT h.account_id, h.version, h.counterparty, h.counterparty_version
                FROM history AS h WHERE h.transfer_id = $1 AND h.reverses IS NULL
@@ -50,7 +54,9 @@ pub async fn legs(pool: &PgPool, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
                 h.effective_at, h.reference, h.metadata::text AS metadata, h.counterparty,
                     h.counterparty_version,
                 (SELECT min(r.version) FROM history AS r
-                  WHERE r.account_id = h.account_id AND r.reverses = h.version) AS reversed_by
+                  WHERE r.account_id = h.account_id AND r.reverses = h.version) AS reversed_by,
+                ($2::text IS NULL OR a.tenant IS NOT DISTINCT FROM $2)
+                    AND ($3::text IS NULL OR a.owner = $3) AS is_in_scope
            FROM (SELECT l.account_id, l.version FROM leg AS l
                   UNION ALL
                  SELECT l.counterparty, l.counterparty_version FROM leg AS l) AS k
@@ -59,6 +65,12 @@ pub async fn legs(pool: &PgPool, transfer_id: Uuid) -> sqlx::Result<Vec<Leg>> {
            JOIN accounts AS a ON a.account_id = h.account_id",
     )
     .bind(transfer_id)
+    .bind(&scope.tenant)
+    .bind(&scope.owner)
     .fetch_all(pool)
-    .await
+    .await?;
+    if !legs.iter().any(|leg| leg.is_in_scope) {
+        legs.clear();
+    }
+    Ok(legs)
 }

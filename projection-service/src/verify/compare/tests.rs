@@ -29,6 +29,7 @@ fn folded(standing: Standing) -> Folded {
         owner: "customer-4711".into(),
         opening_owner: None,
         metadata: Some(Box::new(serde_json::from_str(r#"{"branch":"north"}"#).unwrap())),
+        tenant: Some("acme".into()),
     };
     Folded { version: 4, standing, applied: Some(applied) }
 }
@@ -59,6 +60,7 @@ fn every_column_of_an_account_is_compared() {
         Account { owner: "somebody", ..right.clone() },
         Account { opening_owner: Some("somebody"), ..right.clone() },
         Account { metadata: None, ..right.clone() },
+        Account { tenant: None, ..right.clone() },
         Account { metadata: Some(json!({"branch": "south"})), ..right.clone() },
     ];
     for wrong in wrong {

@@ -45,6 +45,7 @@ pub(in crate::verify) struct Applied {
     /// Owner at the opening, if the owner has changed.
     pub(in crate::verify) opening_owner: Option<Box<str>>,
     pub(in crate::verify) metadata: Option<Box<Metadata>>,
+    pub(in crate::verify) tenant: Option<Box<str>>,
 }
 
 impl Folded {
@@ -97,6 +98,7 @@ impl Folded {
                     // All accounts are in memory, so empty metadata takes no allocation.
                     metadata: (!opened.metadata.is_empty())
                         .then(|| Box::new(opened.metadata.clone())),
+                    tenant: opened.tenant.as_deref().map(Into::into),
                 });
             }
             // The projection refuses all other events on an account that is not open.

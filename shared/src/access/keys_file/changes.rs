@@ -10,8 +10,8 @@ use anyhow::{Context, bail, ensure};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use super::{KeyEntry, KeysFile, check_name};
-use crate::access::{Reach, Scopes};
 use crate::access::api_key::NewKey;
+use crate::access::{Reach, Scopes};
 use crate::private_file;
 use crate::timestamp::Timestamp;
 

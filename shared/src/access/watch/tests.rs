@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use super::*;
+use crate::access::Reach;
 use crate::access::keys_file::{KeyRequest, add, revoke};
 use crate::access::scope::Role;
 use crate::timestamp::Timestamp;
@@ -22,6 +23,7 @@ async fn a_changed_file_is_in_force_and_an_invalid_one_is_not() {
     let request = KeyRequest {
         principal: "ada".to_owned(),
         scopes: Role::Reader.scopes(),
+        reach: Reach::default(),
         rate: None,
         lifetime: None,
         note: None,

@@ -15,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::*;
+use crate::access::Reach;
 use crate::access::keys_file::{KeyRequest, add};
 use crate::access::scope::Role;
 use crate::health::Health;
@@ -57,6 +58,7 @@ impl Service {
         let request = KeyRequest {
             principal: "ada".to_owned(),
             scopes: role.scopes(),
+            reach: Reach::default(),
             rate,
             lifetime: None,
             note: None,
