@@ -22,9 +22,10 @@ use crate::relay::judge::{Divergence, Verdict};
 use crate::relay::reader::OwnRecord;
 use crate::relay::tail::{End, Tail};
 
-/// Maximum number of offsets that are read as a whole; longer stretches are bisected. Each epoch
-/// that the log does not know takes a bisection of its own, so reading is faster than it seems.
-const READ_WHOLE: i64 = 4_096;
+/// Number of offsets that are read in the time of the bisections of one epoch.
+const READ_PER_EPOCH: i64 = 4_096;
+/// Maximum number of offsets that are read as a whole: their records are in memory.
+const READ_WHOLE: i64 = 262_144;
 
 /// Forks that an operator has to decide on.
 #[derive(Debug)]
@@ -149,8 +150,9 @@ async fn first_diverging(
     // Each epoch that the log does not know left the common history at its own position.
     let latest = end.judged.latest;
     for epoch in tail.epoch..=latest {
-        if end.offset - from <= READ_WHOLE {
-            // A short remainder is read once for all of its epochs.
+        let epochs = i64::from(latest - epoch) + 1;
+        if end.offset - from <= READ_WHOLE.min(READ_PER_EPOCH.saturating_mul(epochs)) {
+            // Faster than a bisection for each of its epochs.
             let rest = tail.stretch(partition, from, end.offset, usize::MAX).await?.ours;
             let in_log = in_log(connection, partition, &rest).await?;
             first = first
