@@ -56,6 +56,7 @@ use crate::log::check::Checker;
 use crate::log::clock::LogClock;
 use crate::log::read::LogReader;
 use crate::log::store::Store;
+use crate::quotas::Quotas;
 use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
 use answer::{AnsweredEvent, AnsweredHold, CommandAnswer, HoldAnswer, TransferAnswer};
@@ -88,6 +89,8 @@ pub struct App {
     pub desk: Desk,
     /// AsyncAPI document of the topic, as JSON.
     pub topic_document: Bytes,
+    /// Quotas of tenants.
+    pub quotas: Quotas,
     /// Requires an `Idempotency-Key` on every change.
     pub require_idempotency_key: bool,
 }

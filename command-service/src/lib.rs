@@ -19,6 +19,8 @@ pub mod migrate;
 pub mod operate;
 /// Outcomes of commands.
 pub mod outcome;
+/// Quotas of tenants.
+pub mod quotas;
 /// Mirror of the log in Kafka.
 pub mod relay;
 /// Requests to run a command.

@@ -40,6 +40,8 @@ pub mod snapshots;
 pub(crate) mod state_cache;
 /// Identity of the store, and its migrations.
 pub mod store;
+/// Numbers of accounts and open holds of tenants.
+pub mod tenants;
 
 use std::time::Duration;
 

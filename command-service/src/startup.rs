@@ -20,6 +20,7 @@ use crate::log::snapshot_key::SnapshotKey;
 use crate::metrics;
 use crate::migrate::migrate;
 use crate::operate;
+use crate::quotas::Quotas;
 use crate::restore::standing::Standing;
 use crate::verify::verify;
 
@@ -89,6 +90,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         standing,
         clock,
         pool,
+        quotas: Quotas::new(access.keys.clone()),
         shutdown: stop.shutdown.clone(),
         tasks,
     };

@@ -37,6 +37,6 @@ pub struct Principal {
     pub scopes: Scopes,
     /// Accounts that the rights apply to.
     pub reach: Reach,
-    /// Limit on requests; none, if absent.
-    pub rate: Option<Rate>,
+    /// Limits on requests: the principal's, and its tenant's.
+    pub rates: Vec<Rate>,
 }

@@ -88,6 +88,9 @@ pub(super) async fn commands(
     let share =
         bounds.answers.take(requests.len() * RESULT).ok_or_else(limits::too_many_answers)?;
     state.keep_opened_ids(&mut requests).await?;
+    state.quotas.check(&requests).map_err(|exceeded| {
+        super::problems::quota_exceeded(&exceeded).with("index", exceeded.index)
+    })?;
     let forms: Vec<ResultForm> = requests.iter().map(ResultForm::of).collect();
     // Each command of a dry run must see the effects of the ones before it, too.
     let results = if atomic || dry_run {

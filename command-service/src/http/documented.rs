@@ -14,9 +14,10 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Header, Ref, ResponseBuilder};
 
-use super::{command_headers, examples, problems};
+use super::{command_headers, examples, problems, reach};
 use crate::domain::Refusal;
 use crate::outcome::CommandError;
+use crate::quotas::Exceeded;
 
 /// Responses of an opening: 201, or 200 for a dry run.
 #[derive(Debug)]
@@ -118,7 +119,13 @@ pub(super) fn any_command(malformed: &str, key: &str) -> Vec<Problem> {
         },
         CommandError::Internal,
     ];
-    let before = [Problem::malformed(malformed, detail), command_headers::key_missing(key)];
+    let exceeded = Exceeded { index: 0, quota: "max_accounts", most: 1_000 };
+    let before = [
+        Problem::malformed(malformed, detail),
+        command_headers::key_missing(key),
+        reach::out_of_reach(&reach::example()),
+        problems::quota_exceeded(&exceeded),
+    ];
     before
         .into_iter()
         .chain(body_problems())

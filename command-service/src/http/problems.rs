@@ -10,9 +10,17 @@ use uuid::Uuid;
 use crate::domain::Refusal;
 use crate::domain::effective::MOST_OF_REQUEST;
 use crate::outcome::CommandError;
+use crate::quotas::Exceeded;
 
 /// `Retry-After` in seconds while the log is behind: an operator has to act first.
 const LOG_IS_BEHIND_RETRY: u32 = 30;
+
+/// Returns 403 `quota_exceeded`.
+pub(super) fn quota_exceeded(exceeded: &Exceeded) -> Problem {
+    let Exceeded { quota, most, .. } = exceeded;
+    let detail = format!("the tenant would exceed its quota `{quota}` of {most}; nothing changed");
+    Problem::new(StatusCode::FORBIDDEN, "quota_exceeded", detail).with("quota", *quota)
+}
 
 /// Returns the problem of a refusal: a pure function, so a replay returns the same bytes.
 ///

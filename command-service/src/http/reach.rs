@@ -53,6 +53,11 @@ impl AppState {
     }
 }
 
+/// Returns the reach of an example.
+pub(super) fn example() -> Reach {
+    Reach { tenant: "acme".parse().ok(), owner: None }
+}
+
 /// Returns 403 `out_of_reach`.
 pub(super) fn out_of_reach(reach: &Reach) -> Problem {
     let tenant = reach.tenant.as_ref().map(|tenant: &Tenant| format!("tenant `{tenant}`"));

@@ -29,6 +29,7 @@ use crate::log::read::LogReader;
 use crate::log::snapshot_key::SnapshotKey;
 use crate::log::snapshots::Snapshots;
 use crate::log::store::Store;
+use crate::quotas::Quotas;
 use crate::relay;
 use crate::restore::desk::Desk;
 use crate::restore::standing::tests::forked;
@@ -84,6 +85,7 @@ pub(crate) fn app(tasks: &mut Tasks, require_idempotency_key: bool) -> App {
         clock,
         desk: Desk::new(kafka, store, pool, standing),
         topic_document: "{}".into(),
+        quotas: Quotas::new(None),
         require_idempotency_key,
     }
 }

@@ -64,6 +64,8 @@ fn index_of(partitions: &[Partition], partition: Partition) -> usize {
 /// Types of events whose append also writes to `transfers`, `reversals` or `holds`.
 const INDEXED: [&str; 6] =
     ["MoneySent", "EntryReversed", "HoldPlaced", "HoldCaptured", "HoldReleased", "HoldExpired"];
+/// Types of events whose append also writes to `tenants`, if the account has a tenant.
+const INDEXED_BY_TENANT: [&str; 2] = ["AccountOpened", "AccountClosed"];
 
 /// Appends a batch in one round trip. The append is part of the open transaction, or a transaction
 /// of its own. Returns the events with their positions and recording times.
@@ -111,11 +113,17 @@ async fn call(
             EventRow::new(event, head, counts[head])
         })
         .collect();
-    // Most batches have none of them, and the function then leaves out three tables.
-    let indexed: Vec<&str> = INDEXED
-        .into_iter()
-        .filter(|indexed| events.iter().any(|event| event.event_type == *indexed))
-        .collect();
+    // Most batches have none of them, and the function then leaves out four tables.
+    let is_there = |indexed: &&str| events.iter().any(|event| event.event_type == *indexed);
+    let is_of_tenant = |indexed: &&str| {
+        let is_it = |event: &NewEvent| {
+            event.event_type == *indexed && event.metadata.context.tenant.is_some()
+        };
+        events.iter().any(is_it)
+    };
+    let indexed = INDEXED.into_iter().filter(is_there);
+    let indexed: Vec<&str> =
+        indexed.chain(INDEXED_BY_TENANT.into_iter().filter(is_of_tenant)).collect();
     sqlx::query("SELECT base, recorded FROM passbook.append_batch($1, $2, $3, $4, $5, $6)")
         .bind(partitions)
         .bind(counts)

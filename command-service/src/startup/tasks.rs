@@ -19,6 +19,7 @@ use crate::log::read::LogReader;
 use crate::log::snapshot_key::SnapshotKey;
 use crate::log::snapshots::{self, Snapshots};
 use crate::log::store::Store;
+use crate::quotas::Quotas;
 use crate::relay::{self, Relay};
 use crate::restore::desk::Desk;
 use crate::restore::standing::Standing;
@@ -41,6 +42,7 @@ pub(super) struct Startup {
     pub(super) clock: LogClock,
     /// Connections for interactive reads.
     pub(super) pool: PgPool,
+    pub(super) quotas: Quotas,
     pub(super) shutdown: CancellationToken,
     pub(super) tasks: Tasks,
 }
@@ -102,9 +104,16 @@ impl Startup {
         self.tasks.spawn("the fork check", forks);
     }
 
+    /// Starts the count of tenants' accounts and holds.
+    fn start_quotas(&mut self) -> Quotas {
+        let counting = self.quotas.clone().watch(self.pool.clone(), self.shutdown.clone());
+        self.tasks.spawn("the quotas", counting);
+        self.quotas.clone()
+    }
+
     /// Builds the dependencies of the routes.
     pub(super) fn app(&mut self, lanes: Lanes, snapshot_key: SnapshotKey) -> App {
-        let desk = self.start_desk();
+        let (desk, quotas) = (self.start_desk(), self.start_quotas());
         let Self { config, store, standing, clock, pool, .. } = &*self;
         // A pool of its own, so that searches never keep the projection from filling gaps.
         let feed = self.read_pool(FEED_CONNECTIONS);
@@ -121,6 +130,7 @@ impl Startup {
             clock: clock.clone(),
             desk,
             topic_document: topic_document.to_string().into(),
+            quotas,
             require_idempotency_key: config.require_idempotency_key,
         }
     }

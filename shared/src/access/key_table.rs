@@ -6,13 +6,28 @@ use std::sync::Arc;
 use strum::IntoStaticStr;
 use thiserror::Error;
 
-use super::Principal;
 use super::api_key::{Digest, id_of};
+use super::{Principal, Rate};
+use crate::tenant::Tenant;
 use crate::timestamp::Timestamp;
 
-/// Accepted keys, by id.
+/// Accepted keys by id, and quotas by tenant.
 #[derive(Debug, Default)]
-pub struct KeyTable(HashMap<String, AcceptedKey>);
+pub struct KeyTable {
+    keys: HashMap<String, AcceptedKey>,
+    tenants: HashMap<Tenant, Quotas>,
+}
+
+/// Quotas of a tenant; each is without limit, if absent.
+#[derive(Debug, Clone)]
+pub struct Quotas {
+    /// Limit on the requests of all its principals.
+    pub rate: Option<Rate>,
+    /// Maximum number of its open accounts.
+    pub max_accounts: Option<u32>,
+    /// Maximum number of open holds on its accounts.
+    pub max_open_holds: Option<u32>,
+}
 
 /// Key of a principal.
 #[derive(Debug, Clone)]
@@ -46,7 +61,22 @@ pub enum Unauthenticated {
 impl KeyTable {
     /// Adds a key. Returns false if the table has its id already.
     pub fn add(&mut self, id: String, key: AcceptedKey) -> bool {
-        self.0.insert(id, key).is_none()
+        self.keys.insert(id, key).is_none()
+    }
+
+    /// Adds the quotas of a tenant. Returns false if the table has them already.
+    pub fn add_tenant(&mut self, tenant: Tenant, quotas: Quotas) -> bool {
+        self.tenants.insert(tenant, quotas).is_none()
+    }
+
+    /// Returns the quotas of a tenant, if it has any.
+    pub fn quotas(&self, tenant: &Tenant) -> Option<&Quotas> {
+        self.tenants.get(tenant)
+    }
+
+    /// Returns true if a tenant has quotas.
+    pub fn has_quotas(&self) -> bool {
+        !self.tenants.is_empty()
     }
 
     /// Returns the principal that a text identifies at a time.
@@ -59,7 +89,7 @@ impl KeyTable {
         now: Timestamp,
     ) -> Result<Arc<Principal>, Unauthenticated> {
         let id = id_of(text).ok_or(Unauthenticated::Malformed)?;
-        let key = self.0.get(id).ok_or(Unauthenticated::Unknown)?;
+        let key = self.keys.get(id).ok_or(Unauthenticated::Unknown)?;
         // Only the holder of a key learns that it has expired.
         if !Digest::of(text).is(&key.digest) {
             return Err(Unauthenticated::Unknown);
@@ -82,7 +112,8 @@ mod tests {
         let (key, other) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (name, scopes) = ("payroll".to_owned(), Scopes::default());
-        let principal = Arc::new(Principal { name, scopes, reach: Reach::default(), rate: None });
+        let principal =
+            Arc::new(Principal { name, scopes, reach: Reach::default(), rates: Vec::new() });
         let accepted = AcceptedKey {
             digest: key.digest,
             expires: Some(at("2026-12-01T00:00:00Z")),

@@ -15,7 +15,7 @@ use strum::IntoEnumIterator as _;
 
 pub use self::changes::{KeyRequest, add, revoke, rotate};
 use super::api_key::Digest;
-use super::key_table::{AcceptedKey, KeyTable};
+use super::key_table::{AcceptedKey, KeyTable, Quotas};
 use super::rate::Rate;
 use super::{Principal, Reach, Scope, Scopes};
 use crate::tenant::Tenant;
@@ -33,6 +33,27 @@ pub struct KeysFile {
     /// Keys, oldest first.
     #[serde(default, rename = "key")]
     pub keys: Vec<KeyEntry>,
+    /// Tenants with quotas.
+    #[serde(default, rename = "tenant")]
+    pub tenants: Vec<TenantEntry>,
+}
+
+/// Quotas of a tenant in the file; each is without limit, if absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantEntry {
+    /// Name of the tenant.
+    pub name: Tenant,
+    /// Maximum number of requests per second of all its principals. Each command of a bulk request
+    /// counts.
+    #[serde(default)]
+    pub rate: Option<NonZeroU32>,
+    /// Maximum number of its open accounts.
+    #[serde(default)]
+    pub max_accounts: Option<u32>,
+    /// Maximum number of open holds on its accounts.
+    #[serde(default)]
+    pub max_open_holds: Option<u32>,
 }
 
 /// Key in the file.
@@ -90,12 +111,21 @@ impl KeysFile {
     /// A key has an invalid name, digest or scope, or its id occurs twice.
     pub fn table(&self) -> anyhow::Result<KeyTable> {
         let (mut table, mut rates) = (KeyTable::default(), HashMap::new());
+        for TenantEntry { name, rate, max_accounts, max_open_holds } in &self.tenants {
+            let (max_accounts, max_open_holds) = (*max_accounts, *max_open_holds);
+            let quotas = Quotas { rate: rate.map(Rate::new), max_accounts, max_open_holds };
+            let is_new = table.add_tenant(name.clone(), quotas);
+            ensure!(is_new, "tenant {name} occurs twice");
+        }
         for key in &self.keys {
             // The keys of a principal share a rate.
             let rate = key.rate.map(|rate| {
                 rates.entry((&key.principal, rate)).or_insert_with(|| Rate::new(rate)).clone()
             });
-            let accepted = key.accepted(rate).with_context(|| format!("key {}", key.id))?;
+            let quotas = key.tenant.as_ref().and_then(|tenant| table.quotas(tenant));
+            let of_tenant = quotas.and_then(|quotas| quotas.rate.clone());
+            let rates = rate.into_iter().chain(of_tenant).collect();
+            let accepted = key.accepted(rates).with_context(|| format!("key {}", key.id))?;
             ensure!(table.add(key.id.clone(), accepted), "key {} occurs twice", key.id);
         }
         Ok(table)
@@ -103,13 +133,13 @@ impl KeysFile {
 }
 
 impl KeyEntry {
-    fn accepted(&self, rate: Option<Rate>) -> anyhow::Result<AcceptedKey> {
+    fn accepted(&self, rates: Vec<Rate>) -> anyhow::Result<AcceptedKey> {
         check_name(&self.principal)?;
         let digest = Digest::parse(&self.sha256).context("`sha256` is not 64 hex digits")?;
         let (name, scopes) = (self.principal.clone(), parse_scopes(&self.scopes)?);
         let reach = Reach { tenant: self.tenant.clone(), owner: self.owner.clone() };
         check_reach(scopes, &reach)?;
-        let principal = Principal { name, scopes, reach, rate };
+        let principal = Principal { name, scopes, reach, rates };
         Ok(AcceptedKey { digest, expires: self.expires, principal: Arc::new(principal) })
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::access::api_key::NewKey;
 use crate::access::key_table::Unauthenticated;
 use crate::access::scope::Role;
 
@@ -139,8 +140,35 @@ fn the_keys_of_a_principal_share_its_rate() {
     let table = KeysFile::read(&path).unwrap().table().unwrap();
     let take = |text: &str| {
         let principal = table.authenticate(text, Timestamp::now()).unwrap();
-        principal.rate.as_ref().unwrap().take()
+        principal.rates[0].take()
     };
     assert_eq!((take(&first.text), take(&second.text)), (Ok(()), Ok(())));
     assert!(take(&first.text).is_err() && take(&second.text).is_err());
+}
+
+#[test]
+fn a_tenant_has_quotas_that_its_keys_share() {
+    let (ada, bob) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
+    let entry = |key: &NewKey, more: &str| {
+        format!(
+            "[[key]]\nid = \"{}\"\nprincipal = \"p-{}\"\nsha256 = \"{}\"\n{more}\n",
+            key.id, key.id, key.digest
+        )
+    };
+    let tenant = "[[tenant]]\nname = \"acme\"\nrate = 2\nmax_accounts = 5\n";
+    let of_acme = "tenant = \"acme\"\nscopes = [\"money:move\"]";
+    let text = [tenant, &entry(&ada, of_acme), &entry(&bob, of_acme)].concat();
+    let table = KeysFile::parse(&text).unwrap().table().unwrap();
+    let acme = "acme".parse().unwrap();
+    let quotas = table.quotas(&acme).unwrap();
+    assert_eq!((quotas.max_accounts, quotas.max_open_holds), (Some(5), None));
+    let take = |key: &NewKey| table.authenticate(&key.text, late()).unwrap().rates[0].take();
+    assert!(take(&ada).is_ok() && take(&bob).is_ok());
+    assert!(take(&ada).is_err(), "the third request of the tenant");
+
+    let twice = KeysFile::parse(&[tenant, tenant].concat()).unwrap().table().unwrap_err();
+    assert!(twice.to_string().contains("tenant acme occurs twice"), "{twice}");
+    let of_store = "owner = \"ada\"\nscopes = [\"money:move\", \"log:read\"]";
+    let refused = KeysFile::parse(&entry(&ada, of_store)).unwrap().table().unwrap_err();
+    assert!(format!("{refused:#}").contains("scope `log:read` is of the whole store"));
 }

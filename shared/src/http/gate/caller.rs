@@ -35,24 +35,25 @@ impl Caller {
         self.principal.as_ref().is_none_or(|principal| principal.scopes.has(scope))
     }
 
-    /// Takes a request from the caller's rate.
+    /// Takes a request from the caller's rates.
     ///
     /// # Errors
     /// 429 `rate_limited` if the rate does not permit it now.
     pub(super) fn charge(&self) -> Result<(), Problem> {
-        self.rate().map_or(Ok(()), Rate::take).map_err(rate_limited)
+        self.rates().iter().try_for_each(Rate::take).map_err(rate_limited)
     }
 
-    /// Takes the further commands of a bulk request from the caller's rate.
+    /// Takes the further commands of a bulk request from the caller's rates.
     ///
     /// # Errors
     /// 429 `rate_limited` if the rate does not permit them now.
     pub fn charge_further(&self, commands: usize) -> Result<(), Problem> {
-        self.rate().map_or(Ok(()), |rate| rate.take_parts(commands)).map_err(rate_limited)
+        let mut rates = self.rates().iter();
+        rates.try_for_each(|rate| rate.take_parts(commands)).map_err(rate_limited)
     }
 
-    fn rate(&self) -> Option<&Rate> {
-        self.principal.as_ref().and_then(|principal| principal.rate.as_ref())
+    fn rates(&self) -> &[Rate] {
+        self.principal.as_ref().map_or(&[], |principal| &principal.rates)
     }
 
     /// Checks that the caller may send a request of another operation, as a part of this one.
