@@ -199,10 +199,8 @@ impl Library {
 }
 
 fn request(account_id: Uuid, command: Command) -> CommandRequest {
-    let context = CommandContext {
-        idempotency_key: Some(Uuid::new_v4().to_string()),
-        ..CommandContext::default()
-    };
+    let idempotency_key = Some(Uuid::new_v4().to_string());
+    let context = CommandContext { idempotency_key, ..CommandContext::default() };
     CommandRequest {
         account_id,
         command,

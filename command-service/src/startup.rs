@@ -80,9 +80,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     refreshed.context("the store's epoch cannot be read")?;
     let clock = LogClock::read(&pool, store.partitions).await;
     let clock = clock.context("Postgres's clock cannot be read")?;
-
-    let http_config = config.http;
-    let tasks = Tasks::new(stop.shutdown.clone());
+    let (http_config, tasks) = (config.http, Tasks::new(stop.shutdown.clone()));
     let mut startup = Startup {
         config,
         store,

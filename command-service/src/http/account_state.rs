@@ -15,6 +15,8 @@ use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
+use passbook_shared::tenant::Tenant;
+use passbook_shared::text::Owner;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -122,7 +124,33 @@ pub(super) async fn account_state(
         .into_response())
 }
 
-pub(super) fn unreadable(error: LoadError) -> Problem {
+impl AppState {
+    /// Checks that an account is in the caller's reach. Callers without a restriction are not
+    /// checked.
+    ///
+    /// # Errors
+    /// 404 `account_not_found`, as if the account were missing.
+    pub(super) async fn check_reach(
+        &self,
+        caller: &Caller,
+        account_id: Uuid,
+    ) -> Result<(), Problem> {
+        let reach = caller.reach();
+        if reach.is_everything() {
+            return Ok(());
+        }
+        let loaded = self.log.state(account_id, i64::MAX).await.map_err(unreadable)?;
+        let is_included =
+            |(tenant, owner): (Option<&Tenant>, &Owner)| reach.includes(tenant, owner);
+        if loaded.account.holder().is_some_and(is_included) {
+            Ok(())
+        } else {
+            Err(Problem::account_not_found(account_id))
+        }
+    }
+}
+
+fn unreadable(error: LoadError) -> Problem {
     match error {
         LoadError::Store(error) => Problem::from_store(&error),
         error @ LoadError::Unreadable { .. } => {

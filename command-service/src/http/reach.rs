@@ -2,14 +2,9 @@
 
 use axum::http::StatusCode;
 use passbook_shared::access::Reach;
-use passbook_shared::http::gate::Caller;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::tenant::Tenant;
-use passbook_shared::text::Owner;
-use uuid::Uuid;
 
-use super::AppState;
-use super::account_state::unreadable;
 use crate::domain::Command;
 use crate::request::CommandRequest;
 
@@ -25,32 +20,6 @@ pub(super) fn check(request: &CommandRequest) -> Result<(), Problem> {
         _ => true,
     };
     if permitted { Ok(()) } else { Err(out_of_reach(reach)) }
-}
-
-impl AppState {
-    /// Checks that an account is in the caller's reach. Callers without a restriction are not
-    /// checked.
-    ///
-    /// # Errors
-    /// 404 `account_not_found`, as if the account were missing.
-    pub(super) async fn check_reach(
-        &self,
-        caller: &Caller,
-        account_id: Uuid,
-    ) -> Result<(), Problem> {
-        let reach = caller.reach();
-        if reach.is_everything() {
-            return Ok(());
-        }
-        let loaded = self.log.state(account_id, i64::MAX).await.map_err(unreadable)?;
-        let is_included =
-            |(tenant, owner): (Option<&Tenant>, &Owner)| reach.includes(tenant, owner);
-        if loaded.account.holder().is_some_and(is_included) {
-            Ok(())
-        } else {
-            Err(Problem::account_not_found(account_id))
-        }
-    }
 }
 
 /// Returns the reach of an example.
@@ -73,6 +42,8 @@ mod tests {
     use crate::domain::tests::specification::{deposit, opening};
     use crate::request::tests::request;
     use passbook_shared::event::OwnerChanged;
+    use passbook_shared::text::Owner;
+    use uuid::Uuid;
 
     fn owner(name: &str) -> Owner {
         Owner::new(name).unwrap()

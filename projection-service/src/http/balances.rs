@@ -116,11 +116,10 @@ pub(super) async fn list(
         return Err(state.no_account(&scope, account_id).await?);
     };
 
+    let id = account.in_scope();
     let begin = match params.order {
         Order::Recorded => None,
-        Order::Effective => {
-            state.views.read(|pool| effective::first(pool, account.in_scope())).await?
-        }
+        Order::Effective => state.views.read(|pool| effective::first(pool, id)).await?,
     };
     let begin = begin.map_or(account.opened_at, |begin| begin.min(account.opened_at));
     let from = params.from.map_or(begin, |from| from.max(begin));
@@ -130,11 +129,9 @@ pub(super) async fn list(
     let edges = edges(from, to, params.interval)?;
     let ends = edges.get(1..).unwrap_or_default();
     let balances = match params.order {
-        Order::Recorded => {
-            state.views.read(|pool| history::balances(pool, account.in_scope(), ends)).await?
-        }
+        Order::Recorded => state.views.read(|pool| history::balances(pool, id, ends)).await?,
         Order::Effective => {
-            let (id, known) = (account.in_scope(), account.state.version);
+            let known = account.state.version;
             state.views.read(|pool| effective::balances(pool, id, known, ends)).await?
         }
     };

@@ -18,9 +18,9 @@ use super::documented::{Responses, Wait, account_problems};
 use super::metadata::LabelParameter;
 use super::page::{cut, limit, read_number, write_number};
 use super::{AppState, problems};
-use crate::store::history;
 use crate::store::history::effective::{self, Place};
 use crate::store::history::entries::{self, Entry, Filter};
+use crate::store::history::{self, Period};
 use crate::store::scope::{AccountInScope, Scope};
 pub(super) use line::EntryView;
 
@@ -130,10 +130,7 @@ pub(super) async fn list(
     if as_of.is_none() {
         state.until_over(&headers, account_id, to).await?;
     }
-    let views = &state.views;
-    let period =
-        views.read(|pool| history::period(pool, &scope, account_id, (from, to), as_of)).await?;
-    let Some(period) = period else { return Err(state.no_account(&scope, account_id).await?) };
+    let period = find_period(&state, &scope, account_id, (from, to), as_of).await?;
     let last = before.filter(|_| order == Order::Recorded).map_or(i64::MAX, |before| before.1);
     let filter = Filter {
         after: period.after,
@@ -144,8 +141,8 @@ pub(super) async fn list(
     };
     let (opening_balance, closing_balance, mut found) = match order {
         Order::Recorded => {
-            let found =
-                views.read(|pool| entries::list(pool, period.account_id, &filter, limit + 1));
+            let id = period.account_id;
+            let found = state.views.read(|pool| entries::list(pool, id, &filter, limit + 1));
             (period.opening_balance, period.closing_balance, found.await?)
         }
         Order::Effective => {
@@ -161,6 +158,20 @@ pub(super) async fn list(
         quarantined_since: period.quarantined_since,
         has_more,
     }))
+}
+
+async fn find_period(
+    state: &AppState,
+    scope: &Scope,
+    account_id: Uuid,
+    bounds: (Option<Timestamp>, Option<Timestamp>),
+    as_of: Option<Timestamp>,
+) -> Result<Period, Problem> {
+    let found = |pool| history::period(pool, scope, account_id, bounds, as_of);
+    match state.views.read(found).await? {
+        Some(period) => Ok(period),
+        None => Err(state.no_account(scope, account_id).await?),
+    }
 }
 
 /// Writes the place of an entry in the list.

@@ -53,8 +53,8 @@ impl AppState {
         Err(problems::with_quarantine(problem, since))
     }
 
-    /// Returns whether an account without a view in the scope may still get one. Returns true if the
-    /// log is unreachable, and false if the opening was discarded.
+    /// Returns whether an account without a view in the scope may still get one. Returns true if
+    /// the log is unreachable, and false if the opening was discarded.
     async fn may_exist(&self, scope: &Scope, account_id: Uuid) -> sqlx::Result<bool> {
         // The views will never have an account whose opening was discarded.
         if self.views.read(|pool| discarded::contains(pool, account_id, 1)).await? {

@@ -103,8 +103,8 @@ pub async fn states(
 /// Returns the current state of an account.
 pub async fn find(pool: &PgPool, scope: &Scope, account_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as(
-        "SELECT a.account_id, a.tenant, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
-                a.position, a.partition,
+        "SELECT a.account_id, a.tenant, a.owner, a.currency, a.opened_at, a.last_activity,
+                a.version, a.position, a.partition,
                 a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
                     a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id

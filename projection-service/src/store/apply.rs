@@ -1,4 +1,4 @@
-//! Application of a batch of events in one transaction: a single call of `projection.apply_changes`.
+//! Application of a batch of events in one transaction: a call of `projection.apply_changes`.
 //!
 //! During catch-up, COPY writes the history of a large batch in the same transaction.
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::keys_file::{KeyEntry, KeyRequest, KeysFile, add, parse_scopes, revoke, rotate};
+use super::keys_file::{
+    KeyEntry, KeyRequest, KeysFile, TenantEntry, add, parse_scopes, revoke, rotate, set_quotas,
+};
 use super::local_keys::LocalKeys;
 use super::scope::Role;
 use super::{Reach, Scopes};
@@ -51,6 +53,8 @@ pub enum KeysAction {
         /// Id of the key, or name of the principal.
         id_or_principal: String,
     },
+    /// Sets the quotas of a tenant, in place of those that it has
+    Quota(QuotaOptions),
     /// Creates the keys of an operator and of a projection-service in a directory, if missing
     Init {
         /// Directory for the files.
@@ -88,6 +92,23 @@ pub struct AddOptions {
     pub note: Option<String>,
 }
 
+/// Options of `keys quota`.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct QuotaOptions {
+    /// Name of the tenant.
+    pub tenant: Tenant,
+    /// Maximum number of requests per second of all its keys; by default no limit.
+    #[arg(long)]
+    pub rate: Option<NonZeroU32>,
+    /// Maximum number of its open accounts; by default no limit.
+    #[arg(long)]
+    pub max_accounts: Option<u32>,
+    /// Maximum number of open holds on its accounts; by default no limit.
+    #[arg(long)]
+    pub max_open_holds: Option<u32>,
+}
+
 /// Runs a subcommand.
 ///
 /// # Errors
@@ -105,6 +126,12 @@ pub fn run(options: &KeysOptions) -> anyhow::Result<()> {
         KeysAction::Revoke { id_or_principal } => {
             let removed = revoke(path, id_or_principal)?;
             println!("{removed} removed; the services refuse them within a second");
+        }
+        KeysAction::Quota(QuotaOptions { tenant, rate, max_accounts, max_open_holds }) => {
+            let (rate, max_accounts) = (*rate, *max_accounts);
+            let max_open_holds = *max_open_holds;
+            let name = tenant.clone();
+            set_quotas(path, &TenantEntry { name, rate, max_accounts, max_open_holds })?;
         }
         KeysAction::Init { directory } => {
             let LocalKeys { keys_file, operator, projection } = LocalKeys::of(directory)?;
@@ -190,6 +217,10 @@ mod tests {
         run(&path, &["rotate", "ada", "--overlap-hours=1"]).unwrap();
         assert_eq!((keys().len(), keys()[2].scopes.clone()), (3, ada.scopes));
         assert!(keys()[0].expires.is_some() && keys()[2].expires.is_none());
+        run(&path, &["quota", "acme", "--rate=5"]).unwrap();
+        run(&path, &["quota", "acme", "--max-accounts=7"]).unwrap();
+        let tenants = KeysFile::read(&path).unwrap().tenants;
+        assert_eq!((tenants.len(), tenants[0].rate, tenants[0].max_accounts), (1, None, Some(7)));
         run(&path, &["list"]).unwrap();
         run(&path, &["revoke", "ada"]).unwrap();
         assert_eq!(keys(), [bob]);

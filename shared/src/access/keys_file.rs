@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
-pub use self::changes::{KeyRequest, add, revoke, rotate};
+pub use self::changes::{KeyRequest, add, revoke, rotate, set_quotas};
 use super::api_key::Digest;
 use super::key_table::{AcceptedKey, KeyTable, Quotas};
 use super::rate::Rate;
@@ -46,13 +46,13 @@ pub struct TenantEntry {
     pub name: Tenant,
     /// Maximum number of requests per second of all its principals. Each command of a bulk request
     /// counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<NonZeroU32>,
     /// Maximum number of its open accounts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_accounts: Option<u32>,
     /// Maximum number of open holds on its accounts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_open_holds: Option<u32>,
 }
 

@@ -42,6 +42,7 @@ fn a_snapshot_has_the_shape_of_its_version() {
         .fold(Account::default(), evolve);
     let snapshot = serde_json::to_value(&account).unwrap();
     let expected = json!({"open": {
+        "tenant": null,
         "owner": "customer-4711",
         "currency": "EUR",
         "balance": 100,
@@ -50,7 +51,7 @@ fn a_snapshot_has_the_shape_of_its_version() {
         "freeze": {"block_credits": false},
         "holds": {HOLD.to_string(): {"amount": 40, "expires_at": at(0)}},
     }});
-    assert_eq!((STATE_VERSION, snapshot), (3, expected));
+    assert_eq!((STATE_VERSION, snapshot), (4, expected));
 }
 
 #[test]

@@ -80,8 +80,8 @@ pub async fn list(
     };
     let (behind, direction) = if sort.descending { ("<", "DESC") } else { (">", "ASC") };
     let mut sql = QueryBuilder::<Postgres>::new(
-        "SELECT a.account_id, a.tenant, a.owner, a.currency, a.opened_at, a.last_activity, a.version,
-                a.position, a.partition,
+        "SELECT a.account_id, a.tenant, a.owner, a.currency, a.opened_at, a.last_activity,
+                a.version, a.position, a.partition,
                 a.status, a.balance, a.held, a.overdraft_limit, a.transaction_count,
                     a.metadata::text AS metadata,
                 (SELECT q.since FROM quarantine AS q WHERE q.account_id = a.account_id

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use super::{KeyEntry, KeysFile, check_name};
+use super::{KeyEntry, KeysFile, TenantEntry, check_name};
 use crate::access::api_key::NewKey;
 use crate::access::{Reach, Scopes};
 use crate::private_file;
@@ -109,16 +109,35 @@ pub fn revoke(path: &Path, id_or_principal: &str) -> anyhow::Result<usize> {
     Ok(removed)
 }
 
+/// Sets the quotas of a tenant, in place of those that it has.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn set_quotas(path: &Path, quotas: &TenantEntry) -> anyhow::Result<()> {
+    change(path, |document| {
+        let entry = toml_edit::ser::to_document(quotas)?;
+        let tenants = tables(document, "tenant")?;
+        tenants.retain(|table| table.get("name").and_then(Item::as_str) != Some(&*quotas.name));
+        tenants.push(entry.as_table().clone());
+        Ok(())
+    })
+}
+
 fn from_now(lifetime: Duration) -> anyhow::Result<Timestamp> {
     let micros = i64::try_from(lifetime.as_micros()).ok();
     let end = micros.and_then(|micros| Timestamp::now().as_micros().checked_add(micros));
     end.and_then(Timestamp::from_micros).context("the time is too far in the future")
 }
 
-/// Returns the entries of a document, which lacks them before its first key.
+/// Returns the keys of a document.
 fn keys(document: &mut DocumentMut) -> anyhow::Result<&mut ArrayOfTables> {
-    let keys = document.entry("key").or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
-    keys.as_array_of_tables_mut().context("`key` is not an array of tables")
+    tables(document, "key")
+}
+
+/// Returns the entries of a document with this name. The document lacks them before the first one.
+fn tables<'d>(document: &'d mut DocumentMut, name: &str) -> anyhow::Result<&'d mut ArrayOfTables> {
+    let tables = document.entry(name).or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+    tables.as_array_of_tables_mut().with_context(|| format!("`{name}` is not an array of tables"))
 }
 
 fn push(document: &mut DocumentMut, entry: &KeyEntry) -> anyhow::Result<()> {
