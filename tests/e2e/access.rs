@@ -2,6 +2,7 @@
 
 mod matrix;
 mod pages;
+mod quotas;
 mod tenants;
 
 use std::time::{Duration, Instant};
