@@ -86,6 +86,8 @@ fn register_counters() {
     ] {
         counter!(name).absolute(0);
     }
+    // So that the first skipped record is an increase.
+    relay_passed_over(&PassedOver::default());
     for command in NAMES {
         for outcome in ["accepted", "refused", "store_unavailable", "internal_error"] {
             counter!("passbook_commands_total", "command" => command, "outcome" => outcome)

@@ -86,11 +86,11 @@ impl Relay {
     ) -> anyhow::Result<()> {
         // Outlives the sessions, to notice a topic that was replaced between two of them.
         let mut ends = Ends::new();
-        let mut lag = LagClock::start();
+        let mut lag = LagClock::start(Instant::now());
         while let Err(error) = self.session(&mut handed, &mut ends, &mut lag).await {
             metrics::relay_reset();
             lag.session_ended();
-            metrics::relay_lag_time(lag.elapsed());
+            metrics::relay_lag_time(lag.elapsed(Instant::now()));
             if let RelayError::EpochBegan { epoch } = error {
                 // Not a fault: no pause, and the health stays as it is.
                 tracing::info!(epoch, "restarting from the topic's tail: a restore was accepted");

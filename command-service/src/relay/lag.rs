@@ -22,30 +22,31 @@ struct Mark {
 
 impl LagClock {
     /// Starts a clock. The relay is behind until the first [`LagClock::look`].
-    pub(super) fn start() -> Self {
-        Self { up_to_date: Instant::now(), mark: None }
+    pub(super) fn start(now: Instant) -> Self {
+        Self { up_to_date: now, mark: None }
     }
 
     /// Notes the heads of the log, and returns the lag. `is_acknowledged` returns true if Kafka has
     /// the event at a position.
     pub(super) fn look(
         &mut self,
+        now: Instant,
         heads: impl Iterator<Item = (Partition, i64)>,
         is_acknowledged: impl Fn(Partition, i64) -> bool,
     ) -> Duration {
-        let mark = self.mark.take().unwrap_or_else(|| Mark::now(heads));
+        let mark = self.mark.take().unwrap_or_else(|| Mark { at: now, heads: heads.collect() });
         if mark.heads.iter().all(|(partition, head)| is_acknowledged(*partition, *head)) {
             // Kafka may lack events that came after the mark.
             self.up_to_date = mark.at;
             return Duration::ZERO;
         }
         self.mark = Some(mark);
-        self.elapsed()
+        self.elapsed(now)
     }
 
     /// Returns the lag while no session publishes.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.up_to_date.elapsed()
+    pub(super) fn elapsed(&self, now: Instant) -> Duration {
+        now - self.up_to_date
     }
 
     /// Forgets the heads, because a new session may publish other partitions.
@@ -54,40 +55,27 @@ impl LagClock {
     }
 }
 
-impl Mark {
-    fn now(heads: impl Iterator<Item = (Partition, i64)>) -> Self {
-        Self { at: Instant::now(), heads: heads.collect() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::time::advance;
-
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[tokio::test(start_paused = true)]
-    async fn the_lag_counts_from_the_last_time_at_which_kafka_had_everything() {
-        let partition = Partition::try_from(3).unwrap();
-        let mut clock = LagClock::start();
-        let look = |clock: &mut LagClock, head, acknowledged| {
-            clock.look([(partition, head)].into_iter(), |_, position| position <= acknowledged)
+    #[test]
+    fn the_lag_counts_from_the_last_time_at_which_kafka_had_everything() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut clock = LagClock::start(start);
+        let look = |clock: &mut LagClock, second, head, acknowledged| {
+            let heads = [(Partition::new(3), head)].into_iter();
+            clock.look(at(second), heads, |_, position| position <= acknowledged).as_secs()
         };
-        advance(SECOND).await;
-        assert_eq!(clock.elapsed(), SECOND, "no session has begun");
-        assert_eq!(look(&mut clock, 5, 5), Duration::ZERO);
-        advance(SECOND).await;
-        assert_eq!(look(&mut clock, 7, 5), SECOND);
-        advance(SECOND).await;
-        assert_eq!(look(&mut clock, 9, 6), 2 * SECOND);
+        assert_eq!(clock.elapsed(at(1)).as_secs(), 1, "no session has begun");
+        assert_eq!(look(&mut clock, 1, 5, 5), 0);
+        assert_eq!(look(&mut clock, 2, 7, 5), 1);
+        assert_eq!(look(&mut clock, 3, 9, 6), 2);
         clock.session_ended();
-        advance(SECOND).await;
-        assert_eq!(clock.elapsed(), 3 * SECOND);
-        assert_eq!(look(&mut clock, 9, 6), 3 * SECOND);
-        advance(SECOND).await;
-        assert_eq!(look(&mut clock, 20, 9), Duration::ZERO, "the mark is reached");
-        assert_eq!(look(&mut clock, 20, 19), SECOND, "since the mark");
+        assert_eq!(clock.elapsed(at(4)).as_secs(), 3);
+        assert_eq!(look(&mut clock, 4, 9, 6), 3);
+        assert_eq!(look(&mut clock, 5, 20, 9), 0, "the mark is reached");
+        assert_eq!(look(&mut clock, 5, 20, 19), 1, "since the mark");
     }
 }

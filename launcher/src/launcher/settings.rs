@@ -38,7 +38,7 @@ pub(super) fn settings(
     })
 }
 
-fn embedded(options: &Options) -> Embedded {
+pub(super) fn embedded(options: &Options) -> Embedded {
     Embedded {
         log: options.database_url.is_none(),
         views: options.projection_database_url.is_none(),

@@ -2,6 +2,7 @@ use std::net::Ipv4Addr;
 
 use clap::Parser;
 
+use super::settings::embedded;
 use super::*;
 use crate::cli::Cli;
 

@@ -2,6 +2,7 @@
 
 use passbook_shared::partition::Partition;
 use passbook_shared::store_description::Fork;
+use tokio::time::Instant;
 
 use super::{Session, head_of};
 use crate::log::feed;
@@ -69,7 +70,7 @@ impl Session<'_> {
             .iter()
             .map(|(partition, sent)| (*partition, head_of(heads, *partition).max(sent.position)));
         let is_acknowledged = |partition, position| producer.acknowledged(partition) >= position;
-        metrics::relay_lag_time(lag.look(heads, is_acknowledged));
+        metrics::relay_lag_time(lag.look(Instant::now(), heads, is_acknowledged));
     }
 
     /// Ends the session if the topic has lost acknowledged records.
