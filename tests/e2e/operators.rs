@@ -12,7 +12,8 @@ use crate::environment::Environment;
 use crate::process::{eventually, ops_of};
 
 /// Request whose body does not arrive.
-const HALF: &str = "POST /v1/commands HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n[";
+const HALF: &str = "POST /v1/commands HTTP/1.1\r\nhost: localhost\r\n\
+    content-type: application/json\r\ncontent-length: 9\r\n\r\n[";
 const STORE: &str = "GET /v1/store HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// Sends a request to the API and returns the response.
@@ -32,7 +33,7 @@ async fn a_full_api_and_a_stop_hide_neither_health_nor_metrics() -> anyhow::Resu
     service.ready().await?;
     let (addr, ops) = (service.addr, ops_of(service.addr));
 
-    // Without a key, which costs 401 on the API, the requests would end at once.
+    // A request without a key would end at once.
     let key = std::fs::read_to_string(crate::infrastructure::keys()?.operator)?;
     let half = HALF.replacen("\r\n", &format!("\r\n{}\r\n", key.trim()), 1);
     let mut held = Vec::new();
