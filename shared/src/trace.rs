@@ -41,7 +41,6 @@ pub struct Traces(Option<SdkTracerProvider>);
 /// # Errors
 /// A variable is invalid.
 pub fn start(program: &'static str) -> anyhow::Result<Traces> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let is_disabled =
         variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     if is_disabled || !ENDPOINTS.iter().any(|name| variable(name).is_some()) {
@@ -60,6 +59,11 @@ pub fn start(program: &'static str) -> anyhow::Result<Traces> {
         resource = resource.with_service_name(program);
     }
     Ok(install(provider.with_resource(resource.build()).build()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "OpenTelemetry's own variables, which it reads, too")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn ratio_of(text: &str) -> anyhow::Result<f64> {
