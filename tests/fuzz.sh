@@ -8,7 +8,8 @@ passbook=$(realpath "$1") examples=${2:-40}
 work=$(mktemp -d)
 # Postgres's own user must be able to enter.
 chmod 755 "$work"
-"$passbook" --data-dir "$work/data" --command-addr 127.0.0.1:20480 --projection-addr 127.0.0.1:20481 >"$work/log" 2>&1 &
+"$passbook" --data-dir "$work/data" --command-addr 127.0.0.1:20480 --projection-addr 127.0.0.1:20481 \
+  --command-ops-addr 127.0.0.1:20490 --projection-ops-addr 127.0.0.1:20491 >"$work/log" 2>&1 &
 running=$!
 trap 'kill "$running" && wait "$running"; rm -rf "$work"' EXIT
 
@@ -40,7 +41,7 @@ for config in there anywhere; do
       --generation-database none --phases examples,coverage,fuzzing \
       --checks status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
     # A 503 is a documented answer, a 500 is a defect.
-    if curl -H "@$key" --silent "http://127.0.0.1:$port/metrics" | grep 'status="500"'; then exit 1; fi
+    if curl --silent --fail http://127.0.0.1:20490/metrics | grep 'status="500"'; then exit 1; fi
   done
 done
 if grep -i panicked "$work/log"; then exit 1; fi

@@ -54,6 +54,8 @@ class Newcomer:
             "PATH": f"{programs}:{os.environ['PATH']}",
             "COMMAND_ADDR": f"127.0.0.1:{self.command}",
             "PROJECTION_ADDR": f"127.0.0.1:{self.projection}",
+            "COMMAND_OPS_ADDR": "127.0.0.1:0",
+            "PROJECTION_OPS_ADDR": "127.0.0.1:0",
             "COMMAND_PORT": str(self.command),
             "PROJECTION_PORT": str(self.projection),
             "COMPOSE_PROJECT_NAME": f"readme-{os.getpid()}",

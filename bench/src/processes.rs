@@ -45,9 +45,14 @@ impl Process {
         addr_option: &str,
         mut options: Vec<(&str, String)>,
     ) -> anyhow::Result<Self> {
+        let ops_option = match part {
+            "command-service" => "--command-ops-addr",
+            _ => "--projection-ops-addr",
+        };
         // The listener is dropped at once, so that the service can bind the free port.
         let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         options.push((addr_option, addr.to_string()));
+        options.push((ops_option, format!("{}:0", Ipv4Addr::LOCALHOST)));
         options.push(("--kafka-brokers", environment.kafka_brokers.clone()));
         options.push(("--kafka-topic", environment.kafka_topic.clone()));
         options.push(("--log-level", "warn".to_owned()));
@@ -66,7 +71,7 @@ impl Process {
             .context("cannot start a service")?;
         let process = Self { addr, child };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = healthcheck(addr, keys::operator()).await {
+        while let Err(error) = healthcheck(addr).await {
             if Instant::now() > deadline {
                 return Err(error.context(format!("the {part} was not ready within 60 s")));
             }

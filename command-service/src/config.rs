@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
-use passbook_shared::access::client_key::ClientOptions;
 use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::{
     AccessConfig, KafkaConfig, Keys, LogConfig, Secret, Unrepeated, address, database_url,
@@ -42,8 +41,8 @@ pub struct Cli {
 /// Actions other than running the service.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
-    /// Checks whether the service on COMMAND_ADDR is ready; exit code 0 if so.
-    Healthcheck(ClientOptions),
+    /// Checks whether the service on COMMAND_OPS_ADDR is ready; exit code 0 if so.
+    Healthcheck,
     /// Creates or migrates the tables of the log and grants DATABASE_URL's role its privileges. The
     /// service waits for this.
     Migrate(Box<MigrateOptions>),
@@ -71,6 +70,10 @@ pub struct Config {
     /// Address of the HTTP server, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8080", value_parser = address)]
     pub command_addr: SocketAddr,
+    /// Address of health and metrics for operators, as host:port. It needs no key and has its own
+    /// connections.
+    #[arg(long, env, default_value = "127.0.0.1:9080", value_parser = address)]
+    pub command_ops_addr: SocketAddr,
     /// Clients that may send requests.
     #[command(flatten)]
     pub access: AccessConfig,

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use passbook_shared::partition::Partition;
+use passbook_shared::telemetry;
 
 use crate::domain::NAMES;
 use crate::outcome::{CommandError, CommandResult, Outcome};
@@ -11,6 +12,7 @@ use crate::relay::reader::PassedOver;
 /// Describes every metric and registers the counters at zero, so that `rate` covers their first
 /// increment.
 pub(crate) fn register() {
+    telemetry::metrics();
     use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("passbook_commands_total", "Commands, by command and outcome.");
     describe_counter!("passbook_events_appended_total", "Events appended to the log.");
@@ -31,9 +33,30 @@ pub(crate) fn register() {
         Unit::Seconds,
         "Time that a request waits for its lane, before its batch begins."
     );
+    describe_relay();
+    describe_counter!(
+        "passbook_snapshots_refused_total",
+        "Snapshots that another service, or a forger, has written."
+    );
+    describe_counter!("passbook_holds_expired_total", "Holds ended by expiry.");
+    describe_counter!(
+        "passbook_idempotency_keys_forgotten_total",
+        "Idempotency keys deleted after their retention."
+    );
+    register_counters();
+    telemetry::build_info("command");
+}
+
+fn describe_relay() {
+    use metrics::{Unit, describe_counter, describe_gauge};
     describe_gauge!(
         "passbook_relay_lag_events",
         "Events in the log and not yet in the topic, by partition."
+    );
+    describe_gauge!(
+        "passbook_relay_lag_seconds",
+        Unit::Seconds,
+        "Time since Kafka had acknowledged every event that the log had, of this relay."
     );
     describe_gauge!(
         "passbook_log_forked_partitions",
@@ -48,16 +71,6 @@ pub(crate) fn register() {
         "passbook_relay_passed_over_total",
         "Skipped records at the end of the topic, by kind."
     );
-    describe_counter!(
-        "passbook_snapshots_refused_total",
-        "Snapshots that another service, or a forger, has written."
-    );
-    describe_counter!("passbook_holds_expired_total", "Holds ended by expiry.");
-    describe_counter!(
-        "passbook_idempotency_keys_forgotten_total",
-        "Idempotency keys deleted after their retention."
-    );
-    register_counters();
 }
 
 fn register_counters() {
@@ -73,6 +86,8 @@ fn register_counters() {
     ] {
         counter!(name).absolute(0);
     }
+    // So that the first skipped record is an increase.
+    relay_passed_over(&PassedOver::default());
     for command in NAMES {
         for outcome in ["accepted", "refused", "store_unavailable", "internal_error"] {
             counter!("passbook_commands_total", "command" => command, "outcome" => outcome)
@@ -137,6 +152,11 @@ pub(crate) fn lane_wait(waited: Duration) {
 pub(crate) fn relay_lag(partition: Partition, events: i64) {
     metrics::gauge!("passbook_relay_lag_events", "partition" => partition.to_string())
         .set(events as f64);
+}
+
+/// Sets the time since the relay was up to date.
+pub(crate) fn relay_lag_time(lag: Duration) {
+    metrics::gauge!("passbook_relay_lag_seconds").set(lag);
 }
 
 /// Counts events acknowledged by Kafka.

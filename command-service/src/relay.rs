@@ -7,6 +7,7 @@ pub(crate) mod announce;
 mod decisive;
 pub(crate) mod error;
 pub(crate) mod judge;
+mod lag;
 mod producer;
 pub(crate) mod reader;
 mod session;
@@ -33,6 +34,7 @@ use crate::log::store::Store;
 use crate::metrics;
 use crate::restore::standing::Standing;
 use error::RelayError;
+use lag::LagClock;
 use producer::Producer;
 use session::Session;
 use tail::Tail;
@@ -84,8 +86,11 @@ impl Relay {
     ) -> anyhow::Result<()> {
         // Outlives the sessions, to notice a topic that was replaced between two of them.
         let mut ends = Ends::new();
-        while let Err(error) = self.session(&mut handed, &mut ends).await {
+        let mut lag = LagClock::start(Instant::now());
+        while let Err(error) = self.session(&mut handed, &mut ends, &mut lag).await {
             metrics::relay_reset();
+            lag.session_ended();
+            metrics::relay_lag_time(lag.elapsed(Instant::now()));
             if let RelayError::EpochBegan { epoch } = error {
                 // Not a fault: no pause, and the health stays as it is.
                 tracing::info!(epoch, "restarting from the topic's tail: a restore was accepted");
@@ -112,6 +117,7 @@ impl Relay {
         &self,
         handed: &mut mpsc::Receiver<Appended>,
         ends: &mut Ends,
+        lag: &mut LagClock,
     ) -> Result<(), RelayError> {
         let mut connection = within(CONNECT, PgConnection::connect_with(&self.connect)).await?;
         // Batches appended on older connections may belong to a log that a backup has replaced
@@ -125,7 +131,7 @@ impl Relay {
         let tail = Tail::new(&self.kafka, self.store.store_id, epoch, restores)?;
         let producer = Producer::start(&self.kafka, self.store, epoch)?;
         let watch = Watch::start(&self.kafka)?;
-        let mut session = Session::new(self, connection, since, tail, producer, watch);
+        let mut session = Session::new(self, connection, since, tail, producer, watch, lag);
         let ended = session.relay_all(handed, ends).await;
         // Kept after an error, too: the next session compares the topic with them.
         ends.extend(session.ends());

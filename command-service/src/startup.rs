@@ -7,9 +7,10 @@ use anyhow::Context;
 use passbook_shared::access::commands;
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::http::ops::OpsListener;
 use passbook_shared::http::server;
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
-use passbook_shared::telemetry;
+use passbook_shared::{telemetry, trace};
 
 use self::store::wait_for_store;
 use self::tasks::Startup;
@@ -31,9 +32,7 @@ use crate::verify::verify;
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.action {
         // These start no log of their own.
-        Some(Action::Healthcheck(client)) => {
-            return healthcheck(cli.config.command_addr, client.key_file.as_ref()).await;
-        }
+        Some(Action::Healthcheck) => return healthcheck(cli.config.command_ops_addr).await,
         Some(Action::Restore(RestoreAction::Accept(options))) => {
             return operate::accept_restore(cli.config.command_addr, options).await;
         }
@@ -47,6 +46,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(Action::Verify) = cli.action {
         return verify(&cli.config.with_passwords().database_url).await;
     }
+    let _traces = trace::start("command-service")?;
     let stop = on_signal(cli.config.http.drain())?;
     match stop.draining.run_until_cancelled(start(cli.config, stop.clone())).await {
         Some(service) => service?.tasks.wait().await,
@@ -66,12 +66,12 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let snapshot_key = snapshot_key(&config)?;
     let access = config.access.open(config.command_addr)?;
     config.kafka.warn_unless_authenticated();
-    telemetry::metrics();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let health = Health::new("command").until(stop.draining.clone());
+    let OpsListener { local_addr: ops_addr, serving } = operators(&config, &health).await?;
     let (store, listener) =
         wait_for_store(&config, listener, &health, &access, &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
@@ -80,7 +80,8 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     refreshed.context("the store's epoch cannot be read")?;
     let clock = LogClock::read(&pool, store.partitions).await;
     let clock = clock.context("Postgres's clock cannot be read")?;
-    let (http_config, tasks) = (config.http, Tasks::new(stop.shutdown.clone()));
+    let http_config = config.http;
+    let tasks = Tasks::new(stop.shutdown.clone()).keeping(serving);
     let mut startup = Startup {
         config,
         store,
@@ -101,12 +102,17 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let app = passbook_shared::http::app("command", routes, health, access)?;
     tasks.spawn("the HTTP server", server::serve(http_config, listener, app, stop));
     tracing::info!(
-        address = %local_addr,
+        address = %local_addr, operators = %ops_addr,
         store.id = %store.store_id,
         partitions = store.partitions.get(),
         "command-service is up"
     );
-    Ok(Service { local_addr, tasks })
+    Ok(Service { local_addr, ops_addr, tasks })
+}
+
+async fn operators(config: &Config, health: &Health) -> anyhow::Result<OpsListener> {
+    let variable = "COMMAND_OPS_ADDR (--command-ops-addr)";
+    OpsListener::start(config.command_ops_addr, variable, health).await
 }
 
 fn snapshot_key(config: &Config) -> anyhow::Result<SnapshotKey> {

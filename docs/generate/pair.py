@@ -23,7 +23,8 @@ class Pair:
 
     def __init__(self, program):
         self.program = Path(program).resolve()
-        self.commands, self.views = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        addresses = (f"127.0.0.1:{free_port()}" for _ in range(4))
+        self.commands, self.views, *self.operators = addresses
 
     def __enter__(self):
         # The user that Postgres runs as has to reach the data directory.
@@ -32,6 +33,7 @@ class Pair:
         self.data = self.work / "data"
         os.environ["PASSBOOK_KEY_FILE"] = str(self.data / "auth")
         addresses = {"COMMAND_ADDR": self.commands, "PROJECTION_ADDR": self.views}
+        addresses |= dict(zip(("COMMAND_OPS_ADDR", "PROJECTION_OPS_ADDR"), self.operators))
         self.environment = {**os.environ, **addresses, "PASSBOOK_DATA_DIR": str(self.data)}
         self.process = subprocess.Popen(
             [self.program], env=self.environment, stdout=subprocess.DEVNULL

@@ -2,6 +2,7 @@
 //! signal.
 
 mod greeting;
+mod settings;
 mod steps;
 
 use std::net::{SocketAddr, TcpListener};
@@ -9,16 +10,16 @@ use std::net::{SocketAddr, TcpListener};
 use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
-use embedded_postgres::{Cluster, ClusterOptions, secrets};
+use embedded_postgres::{Cluster, ClusterOptions};
 use in_process_broker::Broker;
-use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::config::{LogConfig, LogFormat, Unrepeated, address, database_url};
 use passbook_shared::http::server;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{self, CancellationToken, Stop};
-use passbook_shared::telemetry;
+use passbook_shared::{telemetry, trace};
 
-use crate::services::{self, Embedded, Owners, Services};
+use crate::services::{self, Services};
+use settings::{owners, settings};
 use steps::Steps;
 
 /// Options of `passbook` without a subcommand.
@@ -33,6 +34,13 @@ pub struct Options {
     /// Address of the projection-service, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
+    /// Address of the command-service's health and metrics, as host:port.
+    #[arg(long, env, default_value = "127.0.0.1:9080", value_parser = address)]
+    pub command_ops_addr: SocketAddr,
+    /// Address of the projection-service's health and metrics, as host:port. Both services are in
+    /// one process, which has one set of metrics.
+    #[arg(long, env, default_value = "127.0.0.1:9081", value_parser = address)]
+    pub projection_ops_addr: SocketAddr,
     /// URL of the log's database, as postgres://role:password@host/database; by default in the
     /// embedded Postgres.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(url))]
@@ -84,10 +92,13 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         log_format: options.log_format,
         log_level: options.log_level.clone(),
     })?;
+    let _traces = trace::start("passbook")?;
     let stop = shutdown::on_signal(services::drain()?)?;
     // Fails before the slow start of Postgres.
     refuse_if_taken(options.command_addr, "--command-addr")?;
     refuse_if_taken(options.projection_addr, "--projection-addr")?;
+    refuse_if_taken(options.command_ops_addr, "--command-ops-addr")?;
+    refuse_if_taken(options.projection_ops_addr, "--projection-ops-addr")?;
     services::check_settings()?;
 
     let mut steps = Steps::begin();
@@ -185,58 +196,6 @@ async fn postgres_ended(postgres: Option<&mut Cluster>) -> anyhow::Result<()> {
     let Some(postgres) = postgres else { return std::future::pending().await };
     let status = postgres.ended().await?;
     bail!("the embedded Postgres ended ({status}); {}", postgres.log_tail())
-}
-
-fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<services::Settings> {
-    let given_or = |given: &Option<String>, own: Option<String>| {
-        given.clone().or(own).context("neither a URL nor an embedded Postgres")
-    };
-    let key_file = |name| secrets::key_file(&options.cluster.data_dir, name);
-    Ok(services::Settings {
-        command_addr: options.command_addr,
-        projection_addr: options.projection_addr,
-        database_url: given_or(&options.database_url, postgres.map(Cluster::command_url))?,
-        projection_database_url: given_or(
-            &options.projection_database_url,
-            postgres.map(Cluster::projection_url),
-        )?,
-        kafka_brokers: options.kafka_brokers.clone().unwrap_or_default(),
-        in_process_broker: options.kafka_brokers.is_none(),
-        kafka_topic: options.kafka_topic.clone(),
-        embedded: embedded(options),
-        snapshot_key_file: key_file(secrets::SNAPSHOT_KEY)?,
-        topic_key_file: key_file(secrets::TOPIC_KEY)?,
-        keys: services::need_local_keys()?
-            .then(|| LocalKeys::of(&options.cluster.data_dir))
-            .transpose()?,
-    })
-}
-
-fn embedded(options: &Options) -> Embedded {
-    Embedded {
-        log: options.database_url.is_none(),
-        views: options.projection_database_url.is_none(),
-    }
-}
-
-/// Returns the owners of the tables; the embedded Postgres has its own.
-fn owners(options: &Options, postgres: Option<&Cluster>) -> Owners {
-    let own = |given: &Option<String>, owner: fn(&Cluster) -> String| {
-        given.is_none().then(|| postgres.map(owner))
-    };
-    let (log, views) =
-        (&options.migration_database_url, &options.projection_migration_database_url);
-    Owners {
-        migration_database_url: log
-            .clone()
-            .or(own(&options.database_url, Cluster::owner_url).flatten()),
-        projection_migration_database_url: views.clone().or(own(
-            &options.projection_database_url,
-            Cluster::projection_owner_url,
-        )
-        .flatten()),
-        embedded: embedded(options),
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! Both services in this process.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use command_service::log::store::Store;
-use passbook_shared::access::client_key::ClientKey;
-use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::config::{KafkaConfig, Keys};
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::partition::PartitionCount;
@@ -15,48 +13,14 @@ use passbook_shared::shutdown::{Service, Stop};
 use tokio::task::JoinHandle;
 
 mod config;
+mod settings;
 
 pub use config::{check_settings, drain, need_local_keys};
 use config::{command_config, config, projection_config};
+pub use settings::{Embedded, Settings};
 
 /// Timeout until both services are ready.
 const READY: Duration = Duration::from_secs(60);
-
-/// Settings of both services. All others come from each service's environment and defaults.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Address of the command-service.
-    pub command_addr: SocketAddr,
-    /// Address of the projection-service.
-    pub projection_addr: SocketAddr,
-    /// URL of the log's database.
-    pub database_url: String,
-    /// URL of the views' database.
-    pub projection_database_url: String,
-    /// Kafka's bootstrap servers.
-    pub kafka_brokers: String,
-    /// Set if `kafka_brokers` is the in-process broker.
-    pub in_process_broker: bool,
-    /// Topic that mirrors the log.
-    pub kafka_topic: String,
-    /// File of the snapshot key, used unless the environment has a key.
-    pub snapshot_key_file: PathBuf,
-    /// API keys of the pair, used unless the environment has a file of keys.
-    pub keys: Option<LocalKeys>,
-    /// File of the topic's key, used unless the environment has a key.
-    pub topic_key_file: PathBuf,
-    /// Databases in the embedded Postgres.
-    pub embedded: Embedded,
-}
-
-/// Databases in the embedded Postgres, which has its own passwords and ignores those in variables.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Embedded {
-    /// Set for the log's database.
-    pub log: bool,
-    /// Set for the views' database.
-    pub views: bool,
-}
 
 /// URLs for the owners of the tables, where they differ from the services' roles.
 #[derive(Debug, Clone, Default)]
@@ -76,8 +40,10 @@ pub struct Services {
     pub command_addr: SocketAddr,
     /// Reachable address of the projection-service.
     pub projection_addr: SocketAddr,
-    /// Key with which readiness names its reasons.
-    operator: Option<ClientKey>,
+    /// Reachable address of health and metrics of the command-service.
+    pub command_ops_addr: SocketAddr,
+    /// Reachable address of health and metrics of the projection-service.
+    pub projection_ops_addr: SocketAddr,
     services: [(&'static str, JoinHandle<anyhow::Result<()>>); 2],
 }
 
@@ -96,7 +62,8 @@ impl Services {
         Ok(Self {
             command_addr,
             projection_addr: reachable(projection.local_addr),
-            operator: settings.keys.as_ref().map(LocalKeys::operator_key).transpose()?,
+            command_ops_addr: reachable(command.ops_addr),
+            projection_ops_addr: reachable(projection.ops_addr),
             services: [
                 ("command-service", tokio::spawn(command.tasks.wait())),
                 ("projection-service", tokio::spawn(projection.tasks.wait())),
@@ -110,9 +77,9 @@ impl Services {
     /// A service is not ready in time; the message has its reasons.
     pub async fn ready(&self) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + READY;
-        for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr])
-        {
-            while let Err(error) = healthcheck(addr, self.operator.as_ref()).await {
+        let addrs = [self.command_ops_addr, self.projection_ops_addr];
+        for ((name, _), addr) in self.services.iter().zip(addrs) {
+            while let Err(error) = healthcheck(addr).await {
                 if tokio::time::Instant::now() > deadline {
                     return Err(error.context(format!("the {name} was not ready within {READY:?}")));
                 }
@@ -179,6 +146,7 @@ pub async fn migrate(
 async fn command(settings: &Settings, stop: &Stop) -> anyhow::Result<Service> {
     let given = [
         ("--command-addr", settings.command_addr.to_string()),
+        ("--command-ops-addr", settings.command_ops_addr.to_string()),
         ("--database-url", settings.database_url.clone()),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
@@ -202,6 +170,7 @@ async fn projection(
 ) -> anyhow::Result<Service> {
     let given = [
         ("--projection-addr", settings.projection_addr.to_string()),
+        ("--projection-ops-addr", settings.projection_ops_addr.to_string()),
         ("--projection-database-url", settings.projection_database_url.clone()),
         ("--command-service-url", format!("http://{command_addr}")),
         ("--kafka-brokers", settings.kafka_brokers.clone()),

@@ -33,8 +33,8 @@ pub struct Cli {
 /// Subcommands of the program.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
-    /// Check whether the service on PROJECTION_ADDR is ready; the exit code is 0 if it is.
-    Healthcheck(ClientOptions),
+    /// Check whether the service on PROJECTION_OPS_ADDR is ready; the exit code is 0 if it is.
+    Healthcheck,
     /// Create or upgrade the tables of the views, and grant the role of PROJECTION_DATABASE_URL its
     /// rights. The service waits for this job.
     Migrate(Box<MigrateOptions>),
@@ -51,6 +51,10 @@ pub struct Config {
     /// Address of the HTTP server, as host:port.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
+    /// Address of health and metrics for operators, as host:port. It needs no key and has its own
+    /// connections.
+    #[arg(long, env, default_value = "127.0.0.1:9081", value_parser = address)]
+    pub projection_ops_addr: SocketAddr,
     /// Clients that may send requests.
     #[command(flatten)]
     pub access: AccessConfig,

@@ -1,11 +1,18 @@
 //! Metrics of the service.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use passbook_shared::partition::Partition;
+use passbook_shared::telemetry;
+use sqlx::PgPool;
+
+/// Name of the pool for queries.
+const POOL: &str = "queries";
 
 /// Counters without a label, which start at zero, so that a rate includes the first event.
 const COUNTERS: [(&str, &str); 4] = [
@@ -32,6 +39,7 @@ const GAUGES: [(&str, &str); 3] = [
 
 /// Describes every metric and registers the counters.
 pub(crate) fn register() {
+    telemetry::metrics();
     for (name, description) in COUNTERS {
         describe_counter!(name, description);
         counter!(name).absolute(0);
@@ -47,6 +55,8 @@ pub(crate) fn register() {
         Unit::Seconds,
         "Age of the oldest record of the topic not applied yet, by partition."
     );
+    register_checks();
+    telemetry::build_info("projection");
     describe_histogram!("passbook_projection_batch_size", "Events applied per transaction.");
     describe_histogram!(
         "passbook_projection_apply_seconds",
@@ -58,6 +68,61 @@ pub(crate) fn register() {
         Unit::Seconds,
         "Time from the append of a batch's last event to its visibility in the views."
     );
+}
+
+fn register_checks() {
+    describe_gauge!(
+        "passbook_projection_checkpoint_age_seconds",
+        Unit::Seconds,
+        "Time since the checkpoint of a partition moved while an event waits; 0 if none waits."
+    );
+    describe_gauge!(
+        "passbook_verify_differences",
+        "Differences that the last complete verification of this instance found."
+    );
+    describe_gauge!(
+        "passbook_verify_success_timestamp_seconds",
+        Unit::Seconds,
+        "Unix time of the last complete verification of this instance."
+    );
+    describe_gauge!(
+        "passbook_postgres_pool_waiting",
+        "Queries that wait for a connection of the pool."
+    );
+    describe_counter!(
+        "passbook_postgres_pool_timeouts_total",
+        "Queries that got no connection, or no result, in time."
+    );
+    counter!("passbook_postgres_pool_timeouts_total", "pool" => POOL).absolute(0);
+}
+
+/// Sets the time since the checkpoint of a partition moved, while an event waits.
+pub(crate) fn checkpoint_age(partition: Partition, age: Duration) {
+    let label = partition.to_string();
+    gauge!("passbook_projection_checkpoint_age_seconds", "partition" => label).set(age);
+}
+
+/// Records a complete verification.
+pub(crate) fn verified(differences: u64) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    gauge!("passbook_verify_differences").set(differences as f64);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    gauge!("passbook_verify_success_timestamp_seconds").set(now);
+}
+
+/// Exports the connections of the pool for queries, and the queries that wait for one.
+pub(crate) fn sample_pool(pool: &PgPool, running: Arc<AtomicU32>) {
+    telemetry::sample_pool(POOL, pool);
+    let most = pool.options().get_max_connections();
+    telemetry::sample(move || {
+        let waiting = running.load(Ordering::Relaxed).saturating_sub(most);
+        gauge!("passbook_postgres_pool_waiting", "pool" => POOL).set(waiting);
+    });
+}
+
+/// Counts a query that got no result in time.
+pub(crate) fn query_timed_out() {
+    counter!("passbook_postgres_pool_timeouts_total", "pool" => POOL).increment(1);
 }
 
 /// Records an applied batch and the duration of its transaction.

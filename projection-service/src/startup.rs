@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
+use passbook_shared::http::ops::OpsListener;
 use passbook_shared::http::{self as shared_http, server};
 use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{self, CancellationToken, Service, Stop, Tasks};
 use passbook_shared::store_error::{self, is_connection_lost, within};
-use passbook_shared::telemetry;
+use passbook_shared::{telemetry, trace};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -44,9 +45,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.action {
         None | Some(Action::Migrate(_)) => {}
-        Some(Action::Healthcheck(client)) => {
-            return healthcheck(cli.config.projection_addr, client.key_file.as_ref()).await;
-        }
+        Some(Action::Healthcheck) => return healthcheck(cli.config.projection_ops_addr).await,
         Some(Action::Replay(options)) => {
             return operate::replay(cli.config.projection_addr, options).await;
         }
@@ -58,6 +57,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(Action::Migrate(options)) = &cli.action {
         return migrate(&cli.config.with_passwords().projection_database_url, options).await;
     }
+    let _traces = trace::start("projection-service")?;
     let stop = shutdown::on_signal(cli.config.http.drain())?;
     start(cli.config, stop).await?.tasks.wait().await
 }
@@ -71,16 +71,16 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
     let (access, feed) = (config.access.open(addr)?, feed(&config)?);
-    telemetry::metrics();
     metrics::register();
     // An address in use ends the start before any task runs.
     let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
 
     let health = unready().until(stop.draining.clone());
+    let OpsListener { local_addr: ops_addr, serving } = operators(&config, &health).await?;
     let (views, verifications) = (Views::default(), Arc::<Jobs>::default());
     let (waiting, ends) = (Arc::<Waiters>::default(), Arc::<TopicLag>::default());
-    let mut tasks = Tasks::new(stop.shutdown.clone());
+    let mut tasks = Tasks::new(stop.shutdown.clone()).keeping(serving);
     let log = Log { feed: feed.clone(), topic: config.kafka.kafka_topic.as_str().into() };
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
@@ -113,8 +113,13 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
 
-    tracing::info!(addr = %local_addr, "projection-service is listening");
-    Ok(Service { local_addr, tasks })
+    tracing::info!(addr = %local_addr, operators = %ops_addr, "projection-service is listening");
+    Ok(Service { local_addr, ops_addr, tasks })
+}
+
+async fn operators(config: &Config, health: &Health) -> anyhow::Result<OpsListener> {
+    let variable = "PROJECTION_OPS_ADDR (--projection-ops-addr)";
+    OpsListener::start(config.projection_ops_addr, variable, health).await
 }
 
 fn feed(config: &Config) -> anyhow::Result<Feed> {

@@ -33,12 +33,15 @@ pub mod source;
 /// Verifications of all instances.
 pub mod verifications;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use passbook_shared::store_error::within;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::metrics;
 
 /// Maximum time a query waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
@@ -59,6 +62,17 @@ fn queries(database: &PgConnectOptions) -> PgConnectOptions {
 #[derive(Debug, Clone, Default)]
 pub struct Views {
     pool: Arc<OnceLock<PgPool>>,
+    /// Number of queries that run or wait for a connection.
+    running: Arc<AtomicU32>,
+}
+
+/// Counts a query as running until it is dropped.
+struct Running<'v>(&'v AtomicU32);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Views {
@@ -79,7 +93,9 @@ impl Views {
             })
             .connect_lazy_with(queries(database));
         // A second call would open the same pool: keep the first.
-        let _ = self.pool.set(pool);
+        if self.pool.set(pool.clone()).is_ok() {
+            metrics::sample_pool(&pool, Arc::clone(&self.running));
+        }
     }
 
     /// Returns connections whose statements see the live generation.
@@ -108,6 +124,13 @@ impl Views {
     where
         Query: Future<Output = sqlx::Result<T>>,
     {
-        within(READ_TIMEOUT, query(self.pool()?)).await
+        let pool = self.pool()?;
+        self.running.fetch_add(1, Ordering::Relaxed);
+        let _running = Running(&self.running);
+        let found = within(READ_TIMEOUT, query(pool)).await;
+        if matches!(found, Err(sqlx::Error::PoolTimedOut)) {
+            metrics::query_timed_out();
+        }
+        found
     }
 }

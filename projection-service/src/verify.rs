@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::feed::Feed;
+use crate::metrics;
 use crate::store::source::{self, Source};
 use crate::store::{accounts, checkpoints, generations, history, verifications};
 use error::VerifyError;
@@ -89,6 +90,9 @@ pub async fn run(
             Some(Ok(Err(error))) => Some(error.to_string()),
             Some(Err(panicked)) => Some(panicked.to_string()),
         };
+        if let (None, Some(job)) = (&error, jobs.find(id)) {
+            metrics::verified(job.findings.count);
+        }
         log_end(id, error.as_deref(), jobs.find(id).map_or(0, |job| job.findings.count));
         let state = if error.is_some() { State::Failed } else { State::Done };
         // Stored before it ends here: a client that sees the end may start the next one on any

@@ -1,5 +1,5 @@
 //! HTTP application of a service. A service has its routes; [`app`](crate::http::app) adds health,
-//! metrics, the OpenAPI document with its rendering, request ids, limits, and problem+json for
+//! the OpenAPI document with its rendering, request ids, limits, and problem+json for
 //! every error.
 
 /// Bodies of requests.
@@ -26,6 +26,8 @@ mod host;
 pub mod limits;
 mod observe;
 mod operations;
+/// Listener for operators.
+pub mod ops;
 /// RFC 9457 problems with stable codes.
 pub mod problem;
 mod responses;
@@ -92,11 +94,10 @@ async fn other_method(method: Method) -> Response {
     Problem::method_not_allowed().into_response()
 }
 
-/// Builds the application of a service that has not reached its store yet: only health and metrics
-/// work.
+/// Builds the application of a service that has not reached its store yet: only health works.
 ///
 /// # Errors
-/// None: the routes of health and metrics declare their scopes.
+/// None: the routes of health declare that they need none.
 pub fn waiting(service: &'static str, health: Health, access: Access) -> anyhow::Result<Router> {
     let routes = OpenApiRouter::new().merge(operations::routes(health));
     let (router, document) = routes.split_for_parts();

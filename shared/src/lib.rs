@@ -29,6 +29,8 @@ pub mod text;
 pub mod timestamp;
 /// Headers, timestamp and authentication of a record in the topic.
 pub mod topic_record;
+/// Traces of sampled requests.
+pub mod trace;
 /// Conversion of stored payloads to their newest schema version.
 pub mod upcast;
 

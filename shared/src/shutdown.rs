@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 pub use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Time that tasks have to end after a shutdown.
 const GRACE: Duration = Duration::from_secs(20);
@@ -74,6 +75,8 @@ pub fn on_signal(drain: Duration) -> anyhow::Result<Stop> {
 pub struct Service {
     /// Address of the HTTP server.
     pub local_addr: SocketAddr,
+    /// Address of the listener for operators.
+    pub ops_addr: SocketAddr,
     /// Tasks of the service.
     pub tasks: Tasks,
 }
@@ -84,6 +87,7 @@ pub struct Tasks {
     running: JoinSet<(&'static str, anyhow::Result<()>)>,
     shutdown: CancellationToken,
     cleanup: Option<Cleanup>,
+    last: Option<AbortOnDropHandle<anyhow::Result<()>>>,
 }
 
 /// Future that runs after all tasks.
@@ -98,7 +102,7 @@ impl fmt::Debug for Cleanup {
 impl Tasks {
     /// Creates an empty set of tasks, which must end when `shutdown` is cancelled.
     pub fn new(shutdown: CancellationToken) -> Self {
-        Self { running: JoinSet::new(), shutdown, cleanup: None }
+        Self { running: JoinSet::new(), shutdown, cleanup: None, last: None }
     }
 
     /// Returns the token that the tasks watch.
@@ -113,6 +117,12 @@ impl Tasks {
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
         self.running.spawn(async move { (name, task.await) });
+    }
+
+    /// Keeps a task running until all others have ended.
+    #[must_use]
+    pub fn keeping(self, last: AbortOnDropHandle<anyhow::Result<()>>) -> Self {
+        Self { last: Some(last), ..self }
     }
 
     /// Sets a future that runs after all tasks, for at most 3 seconds, to close what they shared.
@@ -133,6 +143,7 @@ impl Tasks {
         {
             tracing::warn!("the cleanup after the tasks did not end within {CLEANUP:?}");
         }
+        drop(self.last);
         ended
     }
 

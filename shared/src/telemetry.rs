@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
+use sqlx::PgPool;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
@@ -22,6 +24,10 @@ const COUNTS: [f64; 12] =
 const DRAIN_EVERY: Duration = Duration::from_secs(5);
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+/// Functions that set gauges before each scrape.
+static SAMPLERS: Mutex<Vec<Sampler>> = Mutex::new(Vec::new());
+
+type Sampler = Box<dyn Fn() + Send>;
 
 /// Starts writing the process's log to standard error.
 ///
@@ -69,6 +75,9 @@ pub fn metrics() -> &'static PrometheusHandle {
             .install_recorder()
             .expect("no other metrics recorder is installed");
         describe();
+        let process = metrics_process::Collector::default();
+        process.describe();
+        sample(move || process.collect());
         let draining = handle.clone();
         tokio::spawn(async move {
             loop {
@@ -80,8 +89,51 @@ pub fn metrics() -> &'static PrometheusHandle {
     })
 }
 
+/// Runs a function before each scrape, for gauges that cost too much to keep current.
+pub fn sample(sampler: impl Fn() + Send + 'static) {
+    SAMPLERS.lock().push(Box::new(sampler));
+}
+
+/// Returns the metrics in Prometheus's text format.
+pub fn scrape() -> String {
+    let handle = metrics();
+    SAMPLERS.lock().iter().for_each(|sampler| sampler());
+    handle.render()
+}
+
+/// Sets the metric that names the build of a service.
+pub fn build_info(service: &'static str) {
+    metrics::describe_gauge!("passbook_build_info", "Build of the service; the value is 1.");
+    let version = env!("CARGO_PKG_VERSION");
+    metrics::gauge!("passbook_build_info", "service" => service, "version" => version).set(1.0);
+}
+
+/// Exports the connections of a pool before each scrape.
+pub fn sample_pool(name: &'static str, pool: &PgPool) {
+    metrics::describe_gauge!(
+        "passbook_postgres_pool_connections",
+        "Connections to Postgres for queries, by pool and state."
+    );
+    metrics::describe_gauge!(
+        "passbook_postgres_pool_max_connections",
+        "Maximum number of connections to Postgres, by pool."
+    );
+    let pool = pool.clone();
+    sample(move || {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        // Both numbers change while they are read.
+        let used = pool.size().saturating_sub(idle);
+        for (state, count) in [("idle", idle), ("used", used)] {
+            let labels = [("pool", name), ("state", state)];
+            metrics::gauge!("passbook_postgres_pool_connections", &labels).set(count);
+        }
+        let most = pool.options().get_max_connections();
+        metrics::gauge!("passbook_postgres_pool_max_connections", "pool" => name).set(most);
+    });
+}
+
 fn describe() {
-    use metrics::{Unit, counter, describe_counter, describe_histogram};
+    use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
     describe_counter!(
         "passbook_http_requests_total",
         "Requests by service, method, route and status."
@@ -101,6 +153,18 @@ fn describe() {
         "Idle or stalled connections closed to make room for new ones."
     );
     counter!("passbook_http_connections_closed_for_others_total").absolute(0);
+    describe_gauge!("passbook_http_connections", "Open HTTP connections.");
+    gauge!("passbook_http_connections").set(0);
+    describe_gauge!(
+        "passbook_http_budget_used_bytes",
+        Unit::Bytes,
+        "Memory that large bodies use, of requests and of responses."
+    );
+    describe_gauge!(
+        "passbook_http_budget_max_bytes",
+        Unit::Bytes,
+        "Maximum memory of large bodies, of requests and of responses."
+    );
     describe_counter!(
         "passbook_http_unparsed_total",
         "Requests refused before they were parsed, by status."

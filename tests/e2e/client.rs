@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::infrastructure::keys;
+use crate::process::ops_of;
 
 /// Longest time that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -38,13 +39,24 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.instance())
+    }
+
+    /// Returns the instance whose turn it is.
+    fn instance(&self) -> SocketAddr {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.instances.len();
-        format!("http://{}{path}", self.instances[turn])
+        self.instances[turn]
     }
 
     /// Sends a GET and returns the response, whatever its status.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Response> {
         Ok(self.http.get(self.url(path)).header("prefer", "wait=10").send().await?)
+    }
+
+    /// Returns the metrics of an instance.
+    pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
+        let url = format!("http://{}/metrics", ops_of(self.instance()));
+        Ok(self.http.get(url).send().await?.error_for_status()?.text().await?)
     }
 
     /// Sends a GET and returns the body.

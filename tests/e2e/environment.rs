@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 pub(crate) use self::pair::Pair;
 pub(crate) use self::service::Service;
 use crate::infrastructure::{self, Kafka, TOPICS, keys};
-use crate::process::free_address;
+use crate::process::{free_address, ops_of};
 
 /// Databases, topic and consumer group of one test.
 pub(crate) struct Environment {
@@ -139,7 +139,7 @@ impl Environment {
         let snapshot_key = self.name.repeat(32);
         let options =
             [("database-url", self.command_role_url.clone()), ("snapshot-key", snapshot_key)];
-        self.service("command-service", name, "command-addr", &[&options[..], more].concat())
+        self.service("command-service", name, "command", &[&options[..], more].concat())
     }
 
     /// Starts a projection-service and waits until it is ready.
@@ -166,14 +166,14 @@ impl Environment {
             ("kafka-group-instance", name.to_owned()),
             ("command-service-key-file", keys()?.projection.display().to_string()),
         ];
-        self.service("projection-service", name, "projection-addr", &options)
+        self.service("projection-service", name, "projection", &options)
     }
 
     fn service(
         &self,
         part: &'static str,
         name: &str,
-        addr_option: &str,
+        prefix: &str,
         options: &[(&str, String)],
     ) -> anyhow::Result<Service> {
         let addr = free_address()?;
@@ -181,7 +181,8 @@ impl Environment {
         for (option, value) in options {
             service.set(option, value);
         }
-        service.set(addr_option, &addr.to_string());
+        service.set(&format!("{prefix}-addr"), &addr.to_string());
+        service.set(&format!("{prefix}-ops-addr"), &ops_of(addr).to_string());
         service.set("keys-file", &keys()?.keys_file.display().to_string());
         service.set("kafka-brokers", &self.kafka.brokers);
         service.set("kafka-topic", &self.topic);

@@ -35,7 +35,7 @@ async fn converges_to(views: &Client, account: Uuid, expected: i64) -> anyhow::R
 }
 
 async fn metric(service: &Client, name: &str) -> anyhow::Result<u64> {
-    let metrics = service.get("/metrics").await?.text().await?;
+    let metrics = service.metrics().await?;
     let line = metrics
         .lines()
         .find_map(|line| line.strip_prefix(name))

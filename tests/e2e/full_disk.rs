@@ -71,7 +71,7 @@ async fn a_full_disk_is_reported_by_postgres_own_reason_and_recovered_from() -> 
         Ok(())
     })
     .await?;
-    let metrics = client.get("/metrics").await?.text().await?;
+    let metrics = client.metrics().await?;
     let gauge = r#"passbook_health_check_state{service="command",check="postgres"} 2"#;
     ensure!(metrics.contains(gauge), "{metrics}");
 

@@ -106,6 +106,7 @@ async fn an_unusable_variable_is_named_within_5_s() -> anyhow::Result<()> {
     for (variable, value, words) in [
         ("RUST_LOG", "info,passbook=louder", "RUST_LOG"),
         ("COMMAND_ADDR", "nonsense", "command-addr"),
+        ("COMMAND_OPS_ADDR", "nonsense", "command-ops-addr"),
         ("PROJECTION_ADDR", "no-such-host.invalid:80", "projection-addr"),
         ("DATABASE_URL", "mysql://ada:kretkret@localhost/x", "database-url"),
         ("KAFKA_OPTIONS", "sasl.username=ada,kretkret", "kafka-options"),

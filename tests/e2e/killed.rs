@@ -78,7 +78,7 @@ async fn projection_killed(name: &'static str, instances: usize) -> anyhow::Resu
 
 /// Returns the number of events that this process has applied.
 async fn applied(projection: &Client) -> anyhow::Result<u64> {
-    let metrics = projection.get("/metrics").await?.text().await?;
+    let metrics = projection.metrics().await?;
     let counter =
         metrics.lines().find_map(|line| line.strip_prefix("passbook_projection_events_total "));
     Ok(counter.map_or(Ok(0), str::parse)?)

@@ -36,6 +36,7 @@ mod killed;
 mod launcher;
 mod migrating;
 mod money;
+mod operators;
 mod outages;
 mod quarantine;
 mod replay;

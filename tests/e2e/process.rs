@@ -24,6 +24,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 /// Path of the program under test.
 pub(crate) const PASSBOOK: &str = env!("CARGO_BIN_EXE_passbook");
 
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// Child process, killed when dropped. Its standard input is an open pipe, its output goes to a
 /// file.
 pub(crate) struct Process {
@@ -65,6 +67,9 @@ impl Process {
         let mut child = command
             .args(arguments)
             .env("PASSBOOK_KEY_FILE", keys()?.operator)
+            // Any port, so that launchers do not compete for the defaults.
+            .env("COMMAND_OPS_ADDR", ANY_PORT)
+            .env("PROJECTION_OPS_ADDR", ANY_PORT)
             .envs(set.iter().copied())
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
@@ -141,17 +146,24 @@ fn read(log: &Path) -> String {
     std::fs::read_to_string(log).unwrap_or_default()
 }
 
-/// Returns a local address on which nobody listens. Its port is below the range of outgoing
-/// connections, so that it is still free when a killed process starts again.
+/// Number of addresses of services. Their listeners for operators have as many higher ports.
+const COUNT: u16 = 4_500;
+
+/// Returns the address of the listener for operators of a service at a [`free_address`].
+pub(crate) fn ops_of(service: SocketAddr) -> SocketAddr {
+    SocketAddr::new(service.ip(), service.port() + COUNT)
+}
+
+/// Returns a local address on which nobody listens, nor on its [`ops_of`]. Its port is below the
+/// range of outgoing connections, so that it is still free when a killed process starts again.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     const FIRST: u16 = 21_000;
-    const COUNT: u16 = 9_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % u32::from(COUNT))?;
     for _ in 0..COUNT {
         let port = FIRST + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
+        if TcpListener::bind(address).is_ok() && TcpListener::bind(ops_of(address)).is_ok() {
             return Ok(address);
         }
     }

@@ -152,7 +152,7 @@ async fn the_views_follow_a_restored_log_once_it_is_accepted() -> anyhow::Result
     let acknowledged = load.stop().await?;
     pair.assert_consistent(&acknowledged).await?;
     // No record of the new epoch was taken for a forged one.
-    let metrics = pair.projection()?.get("/metrics").await?.text().await?;
+    let metrics = pair.projection()?.metrics().await?;
     let unknown = metrics.lines().find(|line| line.contains("kind=\"unknown_epoch\""));
     ensure!(unknown.is_none_or(|line| line.ends_with(" 0")), "{unknown:?}");
     Ok(())

@@ -182,7 +182,7 @@ async fn gap(name: &'static str, instances: usize) -> anyhow::Result<()> {
     pair.assert_consistent(&all).await?;
     let mut filled = BTreeSet::new();
     for projection in &pair.projections {
-        let metrics = projection.client()?.get("/metrics").await?.text().await?;
+        let metrics = projection.client()?.metrics().await?;
         let gaps =
             metrics.lines().filter_map(|line| line.strip_prefix("passbook_projection_holes_total"));
         filled.extend(gaps.filter_map(|labels| Some(labels.split_once('}')?.0.to_owned())));

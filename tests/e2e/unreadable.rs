@@ -44,7 +44,7 @@ async fn records_that_are_no_events_are_skipped() -> anyhow::Result<()> {
     let expected = usize::from(PARTITIONS.get()) * records.len();
     let state = pair.projection()?.json("/admin/projection").await?;
     ensure!(state["quarantined"] == 0, "{state}");
-    let metrics = pair.projection()?.get("/metrics").await?.text().await?;
+    let metrics = pair.projection()?.metrics().await?;
     let counted =
         format!("passbook_topic_unusable_records_total{{kind=\"undecodable\"}} {expected}");
     ensure!(metrics.contains(&counted), "{metrics}");

@@ -5,12 +5,13 @@ mod parameters;
 mod tests;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use passbook_shared::access::Reach;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::gate::Caller;
-use passbook_shared::http::headers::{if_match, is_printable_ascii, string_item, visible_ascii};
+use passbook_shared::http::headers::{
+    if_match, is_printable_ascii, string_item, traceparent, visible_ascii,
+};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::recorded_event::CommandContext;
 use serde::{Deserialize, Deserializer, de};
@@ -133,21 +134,4 @@ impl<'de> Deserialize<'de> for IdempotencyKey {
             format!("must be 1 to {LONGEST_IDEMPOTENCY_KEY} characters of printable ASCII");
         Err(de::Error::custom(detail))
     }
-}
-
-/// Returns the W3C trace context of the request. A malformed one is ignored, not refused (Trace
-/// Context, section 3.2).
-fn traceparent(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all("traceparent").iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let text = value.to_str().ok()?;
-    let mut fields = text.split('-');
-    let mut field = |length| {
-        let is_hex = |field: &&str| field.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        fields.next().filter(|field| field.len() == length).filter(is_hex)
-    };
-    let (version, trace_id, parent_id, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
-    let is_zero = |field: &str| field.bytes().all(|b| b == b'0');
-    (version != "ff" && !is_zero(trace_id) && !is_zero(parent_id) && fields.next().is_none())
-        .then_some(text)
 }

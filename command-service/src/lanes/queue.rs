@@ -5,6 +5,7 @@ pub(super) mod tests;
 
 use std::sync::Arc;
 
+use passbook_shared::trace::{self, Member};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -33,6 +34,16 @@ impl Submission {
     /// Records how long the submission has waited for its batch.
     pub(super) fn taken(&self) {
         metrics::lane_wait(self.sent_at.elapsed());
+    }
+
+    /// Returns the sampled commands, as members of a batch.
+    pub(super) fn members(&self) -> impl Iterator<Item = Member> {
+        let waited = self.sent_at.elapsed();
+        let contexts = self.set.commands.iter().map(|command| &command.request.context);
+        contexts.filter_map(move |context| {
+            let parent = trace::parent(context.traceparent.as_deref())?;
+            Some(Member { parent, waited })
+        })
     }
 
     pub(super) fn answer(self, results: Vec<CommandResult>) {

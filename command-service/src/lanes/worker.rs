@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use passbook_shared::trace::{self, Batch};
 use tokio::time::{Instant, timeout};
 
 use super::deps::LaneDeps;
@@ -54,6 +55,8 @@ impl Worker {
         is_pessimistic: bool,
         deadline: Instant,
     ) -> Vec<Submission> {
+        // Its drop ends the spans, once the results are sent.
+        let mut spans = begin_spans(&submissions);
         let is_pessimistic = is_pessimistic || self.expects_replays;
         let mut progress = Progress { is_pessimistic, ..Progress::default() };
         let error = loop {
@@ -85,6 +88,7 @@ impl Worker {
         };
         // The log may contain an earlier attempt, independent of the last attempt's error.
         let error = if progress.in_doubt { CommandError::OutcomeUnknown } else { error };
+        spans.iter_mut().for_each(|spans| spans.fail(&error));
         // Closes the connection, because its transaction may still be open and hold locks.
         self.connection.open = None;
         discard_states(caches, &submissions);
@@ -187,6 +191,11 @@ impl Worker {
         self.reason = reason.into();
         self.connection.open = None;
     }
+}
+
+fn begin_spans(submissions: &[Submission]) -> Option<Batch> {
+    let members = submissions.iter().flat_map(Submission::members);
+    Batch::begin("append", trace::Kind::Internal, members)
 }
 
 fn discard_states(caches: &mut CacheGuard, submissions: &[Submission]) {

@@ -5,6 +5,7 @@
 mod deliveries;
 #[cfg(test)]
 mod tests;
+mod traced;
 
 use std::mem::take;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use super::error::RelayError;
 use crate::log::store::Store;
 use crate::metrics;
 use deliveries::{Context, Deliveries};
+use traced::Traced;
 
 /// Maximum time without an acknowledgement while events are outstanding.
 const WATCHDOG: Duration = Duration::from_secs(10);
@@ -55,6 +57,7 @@ pub(super) struct Producer {
     sent: Vec<i64>,
     /// Sum of the acknowledged positions, and the time at which it last grew.
     progress: (i64, Instant),
+    traced: Traced,
 }
 
 /// Record that is not yet enqueued in librdkafka.
@@ -96,6 +99,7 @@ impl Producer {
             values: Vec::new(),
             sent: vec![0; store.partitions.get().into()],
             progress: (0, Instant::now()),
+            traced: Traced::default(),
         })
     }
 
@@ -123,6 +127,7 @@ impl Producer {
     pub(super) fn add(&mut self, event: &RecordedEvent) -> Result<(), RelayError> {
         cloud_event::encode(event, self.store_id, self.epoch, &mut self.values)?;
         let RecordedEvent { position, account_id, recorded_at, .. } = *event;
+        self.traced.add(event);
         self.records.push(Record { position, account_id, recorded_at, end: self.values.len() });
         Ok(())
     }
@@ -137,6 +142,7 @@ impl Producer {
     pub(super) async fn send(&mut self) -> Result<(), RelayError> {
         // No record may follow one that Kafka has refused.
         self.check()?;
+        self.traced.begin();
         let (published_at, mut start) = (Timestamp::now(), 0);
         // Taken, so that records and values stay together after an error.
         let (mut records, mut values) = (take(&mut self.records), take(&mut self.values));
@@ -199,7 +205,10 @@ impl Producer {
 
     /// Checks the deliveries since the last call.
     pub(super) fn check(&mut self) -> Result<(), RelayError> {
-        Self::check_progress(&self.producer, &self.deliveries, &self.sent, &mut self.progress)
+        let Self { producer, deliveries, sent, progress, traced, .. } = self;
+        Self::check_progress(producer, deliveries, sent, progress)?;
+        traced.end(|position| deliveries.has(position));
+        Ok(())
     }
 
     fn check_progress(

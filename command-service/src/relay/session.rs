@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
 use super::error::RelayError;
+use super::lag::LagClock;
 use super::producer::Producer;
 use super::tail::Tail;
 use super::watch::{self, Watch};
@@ -52,6 +53,7 @@ pub(super) struct Session<'a> {
     skipped: BTreeMap<Partition, (i64, String)>,
     /// Heads of the log as last read.
     heads: Vec<i64>,
+    lag: &'a mut LagClock,
 }
 
 /// Last published event of a partition.
@@ -70,6 +72,7 @@ impl<'a> Session<'a> {
         tail: Tail,
         producer: Producer,
         watch: Watch,
+        lag: &'a mut LagClock,
     ) -> Self {
         Self {
             relay,
@@ -83,6 +86,7 @@ impl<'a> Session<'a> {
             forked: BTreeSet::new(),
             skipped: BTreeMap::new(),
             heads: Vec::new(),
+            lag,
         }
     }
 

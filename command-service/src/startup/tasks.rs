@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use passbook_shared::health::Health;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
+use passbook_shared::telemetry;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -55,6 +56,7 @@ impl Startup {
         let (lane_config, writes) = (LaneConfig::from(&self.config), Writes::default());
         // Connections of their own, so that neither the clock nor commands wait for readers.
         let (for_clock, for_entries) = (self.read_pool(1), self.read_pool(ENTRY_CONNECTIONS));
+        telemetry::sample_pool("entries", &for_entries);
         let clock = self.clock.clone().run(for_clock, self.shutdown.clone());
         self.tasks.spawn("the log's clock", clock);
         let deps = LaneDeps {
@@ -117,6 +119,8 @@ impl Startup {
         let Self { config, store, standing, clock, pool, .. } = &*self;
         // A pool of its own, so that searches never keep the projection from filling gaps.
         let feed = self.read_pool(FEED_CONNECTIONS);
+        telemetry::sample_pool("feed", &feed);
+        telemetry::sample_pool("read", pool);
         let snapshots = Snapshots::only_read(snapshot_key);
         let verify = limited(&config.database_url, "passbook-verify");
         let topic_document = http::topic_document(&config.kafka.kafka_topic, store.partitions);

@@ -22,6 +22,8 @@ fn without_arguments_everything_runs_with_parts_of_its_own() {
     assert!(part.is_none());
     assert_eq!(launcher.command_addr, "127.0.0.1:8080".parse().unwrap());
     assert_eq!(launcher.projection_addr, "127.0.0.1:8081".parse().unwrap());
+    assert_eq!(launcher.command_ops_addr, "127.0.0.1:9080".parse().unwrap());
+    assert_eq!(launcher.projection_ops_addr, "127.0.0.1:9081".parse().unwrap());
     assert_eq!(
         (launcher.kafka_topic.as_str(), launcher.log_level.as_str()),
         ("passbook.events", "warn")

@@ -19,6 +19,7 @@ pub(super) fn print(
         (Some(_), Some(_)) => "in your Postgres".to_owned(),
         _ => format!("in {}", options.cluster.data_dir.display()),
     };
+    let (command_ops, projection_ops) = (services.command_ops_addr, services.projection_ops_addr);
     let broker = if options.kafka_brokers.is_some() { "" } else { "  (in this process)" };
     let account = Uuid::new_v4();
     let body = json!({"account_id": account, "owner": "ada", "currency": "EUR"});
@@ -33,6 +34,8 @@ Passbook is ready. The data is {kept}; Ctrl-C stops it.
   commands  http://{command}    reference: http://{command}/docs
   views     http://{projection}    reference: http://{projection}/docs
   Kafka     {brokers}, topic {topic}{broker}
+  health    http://{command_ops}/health/ready, http://{projection_ops}/health/ready
+  metrics   http://{command_ops}/metrics
 
 Open an account, deposit 250.00 EUR, and query it:
 

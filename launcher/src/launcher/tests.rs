@@ -2,6 +2,7 @@ use std::net::Ipv4Addr;
 
 use clap::Parser;
 
+use super::settings::embedded;
 use super::*;
 use crate::cli::Cli;
 
@@ -83,6 +84,10 @@ fn the_services_get_the_given_parts() {
         "127.0.0.1:1",
         "--projection-addr",
         "127.0.0.1:2",
+        "--command-ops-addr",
+        "127.0.0.1:3",
+        "--projection-ops-addr",
+        "127.0.0.1:4",
     ]);
     given.cluster.data_dir = directory.path().to_owned();
     let found = settings(&given, None).unwrap();
@@ -90,6 +95,7 @@ fn the_services_get_the_given_parts() {
     assert_eq!(found.projection_database_url, VIEWS);
     assert_eq!((found.kafka_brokers.as_str(), found.kafka_topic.as_str()), ("kafka:9092", "t"));
     assert_eq!((found.command_addr.port(), found.projection_addr.port()), (1, 2));
+    assert_eq!((found.command_ops_addr.port(), found.projection_ops_addr.port()), (3, 4));
     assert!(!found.in_process_broker && !found.embedded.log && !found.embedded.views);
     assert_eq!(found.snapshot_key_file, directory.path().join("snapshot.key"));
     assert!(found.snapshot_key_file.exists());

@@ -13,7 +13,8 @@ fn services(
     Services {
         command_addr: nowhere,
         projection_addr: nowhere,
-        operator: None,
+        command_ops_addr: nowhere,
+        projection_ops_addr: nowhere,
         services: [("command-service", command), ("projection-service", projection)],
     }
 }
@@ -70,8 +71,8 @@ async fn services_that_do_not_answer_are_not_ready() {
     let never = async || std::future::pending().await;
     let mut services = services(tokio::spawn(never()), tokio::spawn(never()));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    services.command_addr = listener.local_addr().unwrap();
-    services.projection_addr = services.command_addr;
+    services.command_ops_addr = listener.local_addr().unwrap();
+    services.projection_ops_addr = services.command_ops_addr;
     let asked = async {
         for _ in 0..3 {
             drop(listener.accept().await.unwrap());

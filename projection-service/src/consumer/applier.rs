@@ -12,6 +12,7 @@ use passbook_shared::pace::Pace;
 use passbook_shared::partition::Partition;
 use passbook_shared::shutdown::CancellationToken;
 use passbook_shared::timestamp::Timestamp;
+use passbook_shared::trace::{Batch, Kind};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Consumer;
 use super::handoff::{Applied, Handoff, Message};
 use super::intake::Intake;
+use super::record::Record;
 use super::unusable::Unusable;
 use super::writer::{Failing, Writer};
 use crate::agreement::guard::Guard;
@@ -163,7 +165,14 @@ impl Applier {
         }
         self.started = Instant::now();
         self.next_at = self.pace.start(self.intake.pending().len());
-        match self.writer.write(&mut self.intake).await {
+        let members = self.intake.pending().iter().filter_map(Record::member);
+        let mut spans = Batch::begin("apply", Kind::Process, members);
+        let written = self.writer.write(&mut self.intake).await;
+        if let (Some(spans), Err(error)) = (&mut spans, &written) {
+            spans.fail(&error.to_string());
+        }
+        drop(spans);
+        match written {
             Ok(written) => {
                 metrics::applied(written.events, self.started.elapsed());
                 metrics::quarantined(written.quarantined);

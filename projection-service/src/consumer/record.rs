@@ -1,5 +1,7 @@
 //! Records read from the topic or from the log.
 
+use std::time::Duration;
+
 use passbook_shared::cloud_event::{self, Decoded};
 use passbook_shared::epoch::Epoch;
 use passbook_shared::event::AccountEvent;
@@ -8,6 +10,7 @@ use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
 use passbook_shared::topic_record::authentication::{TopicKeys, Unauthentic};
+use passbook_shared::trace::{self, Member};
 use passbook_shared::upcast::DecodeError;
 use rdkafka::message::Message;
 use uuid::Uuid;
@@ -57,6 +60,13 @@ impl Unreadable {
 }
 
 impl Record {
+    /// Returns the event as a member of a batch, if it is sampled.
+    pub(super) fn member(&self) -> Option<Member> {
+        let context = &self.content.as_ref().ok()?.recorded.metadata.context;
+        let parent = trace::parent(context.traceparent.as_deref())?;
+        Some(Member { parent, waited: Duration::ZERO })
+    }
+
     /// Decodes a message of the topic. Nothing of a message that is not authentic is decoded or
     /// kept.
     pub(crate) fn of_topic(partition: Partition, message: &impl Message, keys: &TopicKeys) -> Self {

@@ -70,6 +70,12 @@ impl Stalled {
         stalls
     }
 
+    /// Returns the time since the position of each partition changed, 0 if no event waits.
+    pub(super) fn ages(&self) -> impl Iterator<Item = (Partition, Duration)> {
+        let age = |since: Option<Instant>| since.map(|since| since.elapsed()).unwrap_or_default();
+        self.standing.iter().map(move |(partition, standing)| (*partition, age(standing.since)))
+    }
+
     /// Returns the partitions with a later event in the log. Skips partitions whose position has
     /// changed since the last round.
     async fn ask(&self, checkpoints: &[Checkpoint], feed: &Feed) -> Option<BTreeSet<Partition>> {

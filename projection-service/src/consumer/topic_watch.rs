@@ -19,6 +19,7 @@ use super::client::{SilentContext, set_unless_given};
 use super::stalled::Stalled;
 use super::topic_lag::TopicLag;
 use crate::feed::Feed;
+use crate::metrics;
 use crate::quarantine::check::QuarantineCheck;
 use crate::store::Views;
 
@@ -42,6 +43,9 @@ pub async fn watch(watched: Watched, shutdown: CancellationToken) -> anyhow::Res
         let kafka = watched.ask_kafka(&client).await?;
         if let Some(checkpoints) = watched.measure(&mut streak).await {
             let stalls = stalled.look(&checkpoints, &watched.ends, &watched.feed).await;
+            for (partition, age) in stalled.ages() {
+                metrics::checkpoint_age(partition, age);
+            }
             watched.report_stalls(&client, &stalls, kafka).await?;
         }
         tokio::select! { () = tokio::time::sleep(EVERY) => {}, () = shutdown.cancelled() => {} }

@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, Method};
 use utoipa::openapi::OpenApi;
 
 pub use self::browser::AllowedHosts;
+pub(super) use self::browser::check_host;
 pub use self::caller::Caller;
 pub(super) use self::problems::refusals;
 use self::problems::{forbidden, unauthenticated};

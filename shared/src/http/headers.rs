@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::problem::Problem;
 
@@ -13,6 +13,8 @@ pub const STORE_ID: &str = "x-store-id";
 pub const PARTITIONS: &str = "x-partitions";
 /// Name of the feed's header with the epoch of the store.
 pub const EPOCH: &str = "x-store-epoch";
+/// Name of the header with the trace context (W3C Trace Context).
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Time that a query waits without `Prefer: wait`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
@@ -45,6 +47,23 @@ pub fn visible_ascii<'a>(
     text.map(Some).ok_or_else(|| {
         Problem::malformed(name, format!("must be 1 to {max} visible ASCII characters, no spaces"))
     })
+}
+
+/// Returns the W3C trace context of the request. A malformed one is ignored, not refused (Trace
+/// Context, section 3.2).
+pub fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(TRACEPARENT).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let text = value.to_str().ok()?;
+    let mut fields = text.split('-');
+    let mut field = |length| {
+        let is_hex = |field: &&str| field.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        fields.next().filter(|field| field.len() == length).filter(is_hex)
+    };
+    let (version, trace_id, parent_id, _flags) = (field(2)?, field(32)?, field(16)?, field(2)?);
+    let is_zero = |field: &str| field.bytes().all(|b| b == b'0');
+    (version != "ff" && !is_zero(trace_id) && !is_zero(parent_id) && fields.next().is_none())
+        .then_some(text)
 }
 
 /// Returns the value of a header that is a string of RFC 9651 (`"a key"`). The quotes may be

@@ -124,8 +124,8 @@ pub struct Bounds {
 impl Bounds {
     /// Creates bounds without a client.
     pub fn new(limits: Limits) -> Self {
-        let (bodies, answers) =
-            (Budget::new(limits.body_budget), Budget::new(limits.answer_budget));
+        let bodies = Budget::new("requests", limits.body_budget);
+        let answers = Budget::new("responses", limits.answer_budget);
         Self { client: Ipv4Addr::UNSPECIFIED.into(), limits, bodies, answers }
     }
 

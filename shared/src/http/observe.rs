@@ -8,15 +8,18 @@ use axum::http::header::{CACHE_CONTROL, ETAG, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::gate::Gate;
+use super::headers::{self, TRACEPARENT};
 use super::problem::Problem;
 use super::{host, limits};
+use crate::trace::{self, RequestSpan};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 pub(super) async fn observe(
     service: &'static str,
@@ -32,9 +35,8 @@ pub(super) async fn observe(
         // All unknown paths have one value: clients must not create time series.
         .map_or_else(|| "none".to_owned(), |r| r.as_str().to_owned());
     let method = request.method().clone();
-    let id = request_id.to_str().unwrap_or_default();
-    // At the highest level, so that no log level separates a message from its request.
-    let span = tracing::error_span!("request", id, %method, route);
+    let trace = begin_trace(service, &mut request);
+    let span = request_span(&request, request_id.to_str().unwrap_or_default(), &route);
 
     let mut response = match check(&gate, &mut request) {
         Ok(()) => next.run(request).instrument(span).await,
@@ -42,8 +44,12 @@ pub(super) async fn observe(
     };
 
     response.headers_mut().insert(REQUEST_ID, request_id);
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     keep_from_caches(&method, &mut response);
+    if let Some(trace) = trace {
+        response.headers_mut().extend(value_of(&trace).map(|value| (TRACEPARENT, value)));
+        trace.end(method_label(&method).as_ref(), &route, response.status().as_u16());
+    }
     let labels = [
         ("service", metrics::SharedString::const_str(service)),
         ("method", method_label(&method)),
@@ -54,6 +60,28 @@ pub(super) async fn observe(
     // Without the status, which would multiply the buckets.
     metrics::histogram!("passbook_http_request_seconds", &labels[..3]).record(started.elapsed());
     response
+}
+
+/// Begins the trace of a sampled request. The span becomes the parent of all that follows: it takes
+/// the place of the sender's in `traceparent`, which events store.
+fn begin_trace(service: &'static str, request: &mut Request) -> Option<RequestSpan> {
+    let trace = RequestSpan::begin(service, || headers::traceparent(request.headers()))?;
+    if let Some(value) = value_of(&trace) {
+        request.headers_mut().insert(TRACEPARENT, value);
+    }
+    Some(trace)
+}
+
+fn value_of(trace: &RequestSpan) -> Option<HeaderValue> {
+    HeaderValue::from_str(&trace.traceparent).ok()
+}
+
+/// Returns the span of the log lines of a request. They name its trace, sampled or not.
+fn request_span(request: &Request, id: &str, route: &str) -> Span {
+    let method = request.method();
+    let trace_id = headers::traceparent(request.headers()).and_then(trace::trace_id);
+    // At the highest level, so that no log level separates a message from its request.
+    tracing::error_span!("request", id, %method, route, trace_id)
 }
 
 /// Checks the head of a request.
@@ -75,6 +103,13 @@ fn keep_from_caches(method: &Method, response: &mut Response) {
         CACHE_CONTROL,
         HeaderValue::from_static(if is_tagged { "private, no-cache" } else { "no-store" }),
     );
+}
+
+/// Forbids caches to store a response for operators, and browsers to guess its type.
+pub(super) async fn keep_from_browsers(mut response: Response) -> Response {
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Adds the request id to a response.
@@ -108,3 +143,6 @@ fn method_label(method: &Method) -> metrics::SharedString {
         _ => "other",
     })
 }
+
+#[cfg(test)]
+mod tests;

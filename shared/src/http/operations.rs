@@ -1,11 +1,10 @@
-//! Routes for operators: health and metrics.
+//! Routes of health.
 
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,22 +13,35 @@ use utoipa_axum::routes;
 use super::gate::Caller;
 use crate::access::Scope;
 use crate::health::{Check, Health};
-use crate::telemetry;
 
 pub(super) fn routes(health: Health) -> OpenApiRouter {
-    OpenApiRouter::new()
-        .routes(routes!(live))
-        .routes(routes!(ready))
-        .routes(routes!(metrics))
-        .with_state(health)
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).with_state(health)
 }
 
 /// Readiness of the service, with the state of each part.
 #[derive(Serialize, utoipa::ToSchema)]
-struct Readiness {
+pub(super) struct Readiness {
     ready: bool,
     #[schema(value_type = BTreeMap<String, Check>)]
     checks: BTreeMap<&'static str, Check>,
+}
+
+impl Readiness {
+    pub(super) fn of(health: &Health) -> Self {
+        Self { ready: health.is_ready(), checks: health.checks() }
+    }
+
+    fn without_reasons(mut self) -> Self {
+        self.checks.values_mut().for_each(|check| check.reason = None);
+        self
+    }
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        let status = if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        (status, Json(self)).into_response()
+    }
 }
 
 /// Check that the process runs
@@ -38,7 +50,7 @@ struct Readiness {
 #[utoipa::path(get, operation_id = "get_liveness", path = "/health/live", tag = "operations",
     security(()),
     responses((status = 200, description = "The process runs", body = String, example = "alive")))]
-async fn live() -> &'static str {
+pub(super) async fn live() -> &'static str {
     "alive"
 }
 
@@ -51,25 +63,11 @@ async fn live() -> &'static str {
     (status = 200, description = "Ready; degraded parts have a reason", body = Readiness),
     (status = 503, description = "Not ready; failing parts have a reason", body = Readiness),
 ))]
-async fn ready(
-    State(health): State<Health>,
-    caller: Option<Extension<Caller>>,
-) -> impl IntoResponse {
-    let (ready, mut checks) = (health.is_ready(), health.checks());
-    if !caller.is_some_and(|Extension(caller)| caller.has(Scope::OpsRead)) {
-        checks.values_mut().for_each(|check| check.reason = None);
+async fn ready(State(health): State<Health>, caller: Option<Extension<Caller>>) -> Readiness {
+    let readiness = Readiness::of(&health);
+    if caller.is_some_and(|Extension(caller)| caller.has(Scope::OpsRead)) {
+        readiness
+    } else {
+        readiness.without_reasons()
     }
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, checks }))
-}
-
-/// Read metrics in Prometheus's text format
-///
-/// Counters start at 0 with the process.
-#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "operations",
-    security(("api_key" = ["ops:read"])), responses(
-    (status = 200, description = "Metrics of the process", body = String,
-     example = "passbook_health_check_state{service=\"command\",check=\"relay\"} 0\n")))]
-async fn metrics() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
 }

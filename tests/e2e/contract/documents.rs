@@ -66,7 +66,7 @@ async fn both_services_document_and_measure_themselves() -> anyhow::Result<()> {
             docs.contains("swagger") && !docs.contains("https://"),
             "the page loads from the network: {docs}"
         );
-        let metrics = service.get("/metrics").await?.text().await?;
+        let metrics = service.metrics().await?;
         ensure!(metrics.contains(counted), "{metrics}");
         for path in ["/health/live", "/health/ready"] {
             // Under the load of all tests, Postgres may not answer the health check at once.

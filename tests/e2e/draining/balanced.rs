@@ -39,7 +39,7 @@ impl Balancer {
             let instance = Arc::downgrade(instance);
             tokio::spawn(async move {
                 while let Some(instance) = instance.upgrade() {
-                    let is_ready = healthcheck(instance.address, None).await.is_ok();
+                    let is_ready = healthcheck(instance.address).await.is_ok();
                     instance.is_ready.store(is_ready, Ordering::Relaxed);
                     drop(instance);
                     sleep(PROBE).await;

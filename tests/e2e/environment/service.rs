@@ -9,8 +9,7 @@ use anyhow::Context;
 use passbook_shared::http::healthcheck::healthcheck;
 
 use crate::client::Client;
-use crate::infrastructure::keys;
-use crate::process::{PASSBOOK, Process};
+use crate::process::{PASSBOOK, Process, ops_of};
 
 /// Service process that keeps its address over restarts.
 pub(crate) struct Service {
@@ -73,14 +72,10 @@ impl Service {
 
     /// Waits until the service is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
-        let (addr, part, key) = (self.addr, self.part, keys()?.operator_key()?);
+        let (addr, part) = (ops_of(self.addr), self.part);
         let process =
             self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
-        process
-            .eventually(&format!("the {part} is ready"), async |_| {
-                healthcheck(addr, Some(&key)).await
-            })
-            .await
+        process.eventually(&format!("the {part} is ready"), async |_| healthcheck(addr).await).await
     }
 
     /// Waits until the service answers, ready or not.

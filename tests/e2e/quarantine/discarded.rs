@@ -115,7 +115,7 @@ async fn an_unknown_event_is_discarded_and_its_account_continues() -> anyhow::Re
         );
         ensure!(entries(&views, account).await? == [4, 3, 1]);
     }
-    let metrics = views.get("/metrics").await?.text().await?;
+    let metrics = views.metrics().await?;
     ensure!(metrics.contains("passbook_projection_quarantined_events 0"), "{metrics}");
     Ok(())
 }

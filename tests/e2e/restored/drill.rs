@@ -17,7 +17,7 @@ use crate::environment::{Environment, Pair};
 use crate::infrastructure::keys;
 use crate::invariants::{caught_up, read_log};
 use crate::load::Acknowledged;
-use crate::process::{DEADLINE, PASSBOOK};
+use crate::process::{DEADLINE, PASSBOOK, ops_of};
 use server::Server;
 
 const ACCOUNTS: usize = 20;
@@ -67,6 +67,8 @@ async fn on_host(pair: &Pair, script: &str) -> anyhow::Result<()> {
         .env("PASSBOOK", PASSBOOK)
         .env("PASSBOOK_KEY_FILE", keys()?.operator)
         .env("COMMAND_ADDR", pair.commands[0].addr.to_string())
+        .env("COMMAND_OPS_ADDR", ops_of(pair.commands[0].addr).to_string())
+        .env("PROJECTION_OPS_ADDR", ops_of(pair.projections[0].addr).to_string())
         .env("DATABASE_URL", &environment.command_role_url)
         .env("MIGRATION_DATABASE_URL", &environment.database_url)
         .env("PROJECTION_ADDR", pair.projections[0].addr.to_string())

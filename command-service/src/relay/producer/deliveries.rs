@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use passbook_shared::partition::PartitionCount;
+use passbook_shared::position::Position;
 use rdkafka::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
@@ -42,6 +43,12 @@ impl Deliveries {
             handled = Some(self.handled.load(Ordering::Relaxed));
             producer.poll(Duration::ZERO);
         }
+    }
+
+    /// Returns true if the event at a position is acknowledged.
+    pub(super) fn has(&self, position: Position) -> bool {
+        let acknowledged = self.acknowledged.get(position.partition.index());
+        acknowledged.is_some_and(|last| last.load(Ordering::Acquire) >= position.number)
     }
 
     /// Returns the sum of the acknowledged positions.

@@ -2,9 +2,11 @@
 
 use passbook_shared::partition::Partition;
 use passbook_shared::store_description::Fork;
+use tokio::time::Instant;
 
 use super::{Session, head_of};
 use crate::log::feed;
+use crate::metrics;
 use crate::relay::Ends;
 use crate::relay::error::RelayError;
 
@@ -42,7 +44,9 @@ impl Session<'_> {
         }
         // Checked a second later: a restore that comes in between is then noticed, too.
         self.confirmed.clone_from(&self.sent);
-        self.take_partitions(ends).await
+        self.take_partitions(ends).await?;
+        self.measure();
+        Ok(())
     }
 
     /// Marks a fork: a published event is no longer in the log, which a backup has replaced.
@@ -57,6 +61,16 @@ impl Session<'_> {
         );
         let log_position = head_of(&heads, partition);
         self.stop(Fork { partition, log_position, topic_position, reason }).await
+    }
+
+    /// Reports the time for which the relay has been behind the log.
+    fn measure(&mut self) {
+        let Self { sent, heads, producer, lag, .. } = self;
+        let heads = sent
+            .iter()
+            .map(|(partition, sent)| (*partition, head_of(heads, *partition).max(sent.position)));
+        let is_acknowledged = |partition, position| producer.acknowledged(partition) >= position;
+        metrics::relay_lag_time(lag.look(Instant::now(), heads, is_acknowledged));
     }
 
     /// Ends the session if the topic has lost acknowledged records.

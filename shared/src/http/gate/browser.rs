@@ -19,6 +19,8 @@ pub struct AllowedHosts {
     names: Vec<String>,
     /// Accepts any name.
     any: bool,
+    /// Accepts any IP address. A page has a name, which only resolves to an address.
+    addresses: bool,
 }
 
 impl AllowedHosts {
@@ -28,19 +30,25 @@ impl AllowedHosts {
         let names = given.iter().map(|name| name.trim().to_owned());
         // An empty variable names no host.
         let names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
-        Self { any: names.is_empty() && !addr.ip().is_loopback(), names }
+        Self { any: names.is_empty() && !addr.ip().is_loopback(), names, addresses: false }
+    }
+
+    /// Returns the names for a listener of probes, which address it by IP: on a loopback address
+    /// the loopback names and IP addresses, on another one any name.
+    pub(in crate::http) fn for_operators(addr: SocketAddr) -> Self {
+        Self { addresses: true, ..Self::new(&[], addr) }
     }
 
     /// Accepts any name.
     pub(super) fn any() -> Self {
-        Self { names: Vec::new(), any: true }
+        Self { names: Vec::new(), any: true, addresses: false }
     }
 
     fn has(&self, host: &str) -> bool {
         // A page cannot have a loopback name unless this machine served it.
         let is_local = || {
             host.eq_ignore_ascii_case(LOCALHOST)
-                || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+                || host.parse().is_ok_and(|address: IpAddr| self.addresses || address.is_loopback())
         };
         self.any || is_local() || self.lists(host)
     }
@@ -48,6 +56,25 @@ impl AllowedHosts {
     fn lists(&self, host: &str) -> bool {
         self.names.iter().any(|name| host.eq_ignore_ascii_case(name))
     }
+}
+
+/// Checks the host of a request.
+///
+/// # Errors
+/// 403 `host_not_allowed`.
+pub(in crate::http) fn check_host(
+    allowed: &AllowedHosts,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
+    // HTTP/1.0 allows a request without a host; no browser sends one.
+    match authority(headers).map(host_of) {
+        Some(host) if !allowed.has(host) => Err(other_host(host)),
+        _ => Ok(()),
+    }
+}
+
+fn authority(headers: &HeaderMap) -> Option<&str> {
+    headers.get(HOST).and_then(|host| host.to_str().ok())
 }
 
 /// Checks the host of a request, and the site of one that changes something.
@@ -59,13 +86,8 @@ pub(super) fn check(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
-    // HTTP/1.0 allows a request without a host; no browser sends one.
-    let authority = headers.get(HOST).and_then(|host| host.to_str().ok());
-    if let Some(authority) = authority
-        && !allowed.has(host_of(authority))
-    {
-        return Err(other_host(host_of(authority)));
-    }
+    check_host(allowed, headers)?;
+    let authority = authority(headers);
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         // A page cannot read the response: the service sends no CORS headers.
         return Ok(());
@@ -141,6 +163,19 @@ mod tests {
         assert_eq!(of(&given, "bank.example"), "");
         assert_eq!(of(&given, "localhost"), "", "the service checks its own health");
         assert_eq!(of(&given, "command-service"), "host_not_allowed");
+    }
+
+    #[test]
+    fn probes_by_ip_reach_a_listener_for_operators_and_pages_do_not() {
+        let code = |addr: &str, host: &str| {
+            let allowed = AllowedHosts::for_operators(addr.parse().unwrap());
+            code(&allowed, &Method::GET, &[("host", host)])
+        };
+        for host in ["10.0.0.7:9080", "[2001:db8::1]:9080", "localhost:9080", "127.0.0.1"] {
+            assert_eq!(code("127.0.0.1:9080", host), "", "{host}");
+        }
+        assert_eq!(code("127.0.0.1:9080", "attacker.example:9080"), "host_not_allowed");
+        assert_eq!(code("0.0.0.0:9080", "command-service:9080"), "");
     }
 
     #[test]

@@ -139,7 +139,6 @@ async fn without_a_valid_key_only_health_and_documentation_answer() {
         for (method, path) in [
             ("GET", "/it/7"),
             ("POST", "/it"),
-            ("GET", "/metrics"),
             ("GET", "/nowhere"),
             ("DELETE", "/it"),
             ("OPTIONS", "/it"),

@@ -10,6 +10,24 @@ fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
     headers
 }
 
+#[test]
+fn a_malformed_traceparent_is_ignored() {
+    let kept = |text: &str| traceparent(&headers("traceparent", &[text])).is_some();
+    assert!(kept("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+    for bad in [
+        "",
+        "x",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+    ] {
+        assert!(!kept(bad), "{bad}");
+    }
+}
+
 fn expected(values: &[&str]) -> Result<Option<Vec<i64>>, u16> {
     if_match(&headers("if-match", values)).map_err(|problem| problem.status)
 }

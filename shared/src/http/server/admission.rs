@@ -37,6 +37,7 @@ pub(super) struct Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.admission.admitted.lock().remove(self.state.number);
+        metrics::gauge!("passbook_http_connections").decrement(1);
     }
 }
 
@@ -61,6 +62,7 @@ impl Admission {
         let state = Arc::new(ConnectionState::new(admitted.last_number, address));
         admitted.connections.insert(state.number, Arc::clone(&state));
         *admitted.by_address.entry(address).or_default() += 1;
+        metrics::gauge!("passbook_http_connections").increment(1);
         Some(Slot { admission: Arc::clone(self), state })
     }
 
