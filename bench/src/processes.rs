@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use passbook_shared::config::TlsConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -66,7 +67,7 @@ impl Process {
             .context("cannot start a service")?;
         let process = Self { addr, child };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = healthcheck(addr, keys::operator()).await {
+        while let Err(error) = healthcheck(addr, keys::operator(), &TlsConfig::default()).await {
             if Instant::now() > deadline {
                 return Err(error.context(format!("the {part} was not ready within 60 s")));
             }

@@ -10,6 +10,7 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::server;
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
 use passbook_shared::telemetry;
+use passbook_shared::tls::server::ServerTls;
 
 use self::store::wait_for_store;
 use self::tasks::Startup;
@@ -31,10 +32,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.action {
         // These start no log of their own.
         Some(Action::Healthcheck(client)) => {
-            return healthcheck(cli.config.command_addr, client.key_file.as_ref()).await;
+            let (config, key) = (&cli.config, client.key_file.as_ref());
+            return healthcheck(config.command_addr, key, &config.tls).await;
         }
         Some(Action::Restore(RestoreAction::Accept(options))) => {
-            return operate::accept_restore(cli.config.command_addr, options).await;
+            return operate::accept_restore(cli.config.command_addr, &cli.config.tls, options)
+                .await;
         }
         Some(Action::Keys(options)) => return commands::run(&options),
         Some(Action::Migrate(_) | Action::Verify) | None => {}
@@ -63,16 +66,17 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
-    let access = config.access.open(config.command_addr)?;
+    let addr = config.command_addr;
+    let (access, tls) = (config.access.open(addr)?, config.tls.open(addr)?);
     config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.
-    let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
+    let listener = server::listen(addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let health = Health::new("command").until(stop.draining.clone());
     let (store, listener) =
-        wait_for_store(&config, listener, &health, &access, &stop.shutdown).await?;
+        wait_for_store(&config, listener, &health, &access, tls.clone(), &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
     let standing = Standing::new(health.clone());
     let refreshed = standing.refresh(&mut *pool.acquire().await?).await;
@@ -80,8 +84,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let clock = LogClock::read(&pool, store.partitions).await;
     let clock = clock.context("Postgres's clock cannot be read")?;
 
-    let http_config = config.http;
-    let tasks = Tasks::new(stop.shutdown.clone());
+    let (http_config, tasks) = (config.http, Tasks::new(stop.shutdown.clone()));
     let mut startup = Startup {
         config,
         store,
@@ -98,14 +101,11 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let routes = http::routes(startup.app(lanes, snapshot_key).into());
     let mut tasks = startup.tasks;
     access.watch(&mut tasks, &health);
+    ServerTls::keep(tls.as_ref(), &mut tasks, &health);
     let app = passbook_shared::http::app("command", routes, health, access)?;
-    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, stop));
-    tracing::info!(
-        address = %local_addr,
-        store.id = %store.store_id,
-        partitions = store.partitions.get(),
-        "command-service is up"
-    );
+    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, tls, stop));
+    let (id, partitions) = (store.store_id, store.partitions.get());
+    tracing::info!(address = %local_addr, store.id = %id, partitions, "command-service is up");
     Ok(Service { local_addr, tasks })
 }
 

@@ -8,7 +8,7 @@ use anyhow::Context;
 use command_service::log::store::Store;
 use passbook_shared::access::client_key::ClientKey;
 use passbook_shared::access::local_keys::LocalKeys;
-use passbook_shared::config::{KafkaConfig, Keys};
+use passbook_shared::config::{KafkaConfig, Keys, TlsConfig};
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{Service, Stop};
@@ -78,6 +78,8 @@ pub struct Services {
     pub projection_addr: SocketAddr,
     /// Key with which readiness names its reasons.
     operator: Option<ClientKey>,
+    /// Encryption of both services.
+    pub tls: TlsConfig,
     services: [(&'static str, JoinHandle<anyhow::Result<()>>); 2],
 }
 
@@ -97,6 +99,7 @@ impl Services {
             command_addr,
             projection_addr: reachable(projection.local_addr),
             operator: settings.keys.as_ref().map(LocalKeys::operator_key).transpose()?,
+            tls: config(&[])?,
             services: [
                 ("command-service", tokio::spawn(command.tasks.wait())),
                 ("projection-service", tokio::spawn(projection.tasks.wait())),
@@ -112,7 +115,7 @@ impl Services {
         let deadline = tokio::time::Instant::now() + READY;
         for ((name, _), addr) in self.services.iter().zip([self.command_addr, self.projection_addr])
         {
-            while let Err(error) = healthcheck(addr, self.operator.as_ref()).await {
+            while let Err(error) = healthcheck(addr, self.operator.as_ref(), &self.tls).await {
                 if tokio::time::Instant::now() > deadline {
                     return Err(error.context(format!("the {name} was not ready within {READY:?}")));
                 }
@@ -203,11 +206,11 @@ async fn projection(
     let given = [
         ("--projection-addr", settings.projection_addr.to_string()),
         ("--projection-database-url", settings.projection_database_url.clone()),
-        ("--command-service-url", format!("http://{command_addr}")),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
     let mut config = projection_config(&given, settings.embedded)?;
+    config.command_service_url = format!("{}://{command_addr}", config.tls.scheme());
     if let Some(keys) = &settings.keys {
         config.access.keys_file = Some(keys.keys_file.clone());
         config.command_service_key_file = Some(keys.projection_key()?);

@@ -9,8 +9,10 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::{self as shared_http, server};
 use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{self, CancellationToken, Service, Stop, Tasks};
-use passbook_shared::store_error::{self, is_connection_lost, within};
+use passbook_shared::store_error::{self, is_connection_lost, is_misconfigured, within};
 use passbook_shared::telemetry;
+use passbook_shared::tls::client;
+use passbook_shared::tls::server::ServerTls;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
@@ -45,13 +47,18 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match &cli.action {
         None | Some(Action::Migrate(_)) => {}
         Some(Action::Healthcheck(client)) => {
-            return healthcheck(cli.config.projection_addr, client.key_file.as_ref()).await;
+            return healthcheck(
+                cli.config.projection_addr,
+                client.key_file.as_ref(),
+                &cli.config.tls,
+            )
+            .await;
         }
         Some(Action::Replay(options)) => {
-            return operate::replay(cli.config.projection_addr, options).await;
+            return operate::replay(cli.config.projection_addr, &cli.config.tls, options).await;
         }
         Some(Action::Verify(client)) => {
-            return operate::verify(cli.config.projection_addr, client).await;
+            return operate::verify(cli.config.projection_addr, &cli.config.tls, client).await;
         }
     }
     telemetry::start_log(&cli.log)?;
@@ -70,13 +77,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
-    let (access, feed) = (config.access.open(addr)?, feed(&config)?);
+    let (access, tls) = (config.access.open(addr)?, config.tls.open(addr)?);
+    let feed = feed(&config, tls.clone())?;
     telemetry::metrics();
     metrics::register();
     // An address in use ends the start before any task runs.
     let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
-
     let health = unready().until(stop.draining.clone());
     let (views, verifications) = (Views::default(), Arc::<Jobs>::default());
     let (waiting, ends) = (Arc::<Waiters>::default(), Arc::<TopicLag>::default());
@@ -85,8 +92,10 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
     access.watch(&mut tasks, &health);
+    ServerTls::keep(tls.as_ref(), &mut tasks, &health);
     let router = shared_http::app("projection", http::routes(state), health.clone(), access)?;
-    tasks.spawn("http", server::serve(config.http, listener, router, stop));
+    tasks.spawn("http", server::serve(config.http, listener, router, tls, stop));
+    tasks.spawn("first connection to Kafka", config.kafka.clone().accepted(tasks.shutdown()));
     let watched = Watched {
         kafka: config.kafka.clone(),
         group: config.kafka_group.clone(),
@@ -97,8 +106,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         quarantine: QuarantineCheck::new(health.clone()),
         health: health.clone(),
     };
-    let database = config.projection_database_url.clone();
-    let compared = verify::VerifyDeps { database, feed: feed.clone() };
+    let compared = verify_deps(&config, &feed);
     let consumption = Consumption {
         config,
         feed,
@@ -112,13 +120,19 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     tasks.spawn("consumer", consumption.run(tasks.shutdown()));
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
-
     tracing::info!(addr = %local_addr, "projection-service is listening");
     Ok(Service { local_addr, tasks })
 }
 
-fn feed(config: &Config) -> anyhow::Result<Feed> {
-    Feed::new(&config.command_service()?, config.command_service_key_file.as_ref())
+fn verify_deps(config: &Config, feed: &Feed) -> verify::VerifyDeps {
+    let database = config.projection_database_url.clone();
+    verify::VerifyDeps { database, feed: feed.clone() }
+}
+
+fn feed(config: &Config, own: Option<ServerTls>) -> anyhow::Result<Feed> {
+    let tls = client::trusting(config.command_service_ca_file.as_deref(), own);
+    let tls = tls.context("COMMAND_SERVICE_CA_FILE (--command-service-ca-file)")?;
+    Feed::new(&config.command_service()?, config.command_service_key_file.as_ref(), tls)
         .context("failed to set up the HTTP client")
 }
 
@@ -193,7 +207,7 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
             Ok(Standing::Waiting(why)) => health.failing("postgres", why),
             // No wait makes this build fit the newer schema.
             Ok(Standing::TooNew(why)) => bail!("PROJECTION_DATABASE_URL: {why}"),
-            Err(error) if is_connection_lost(&error) => {
+            Err(error) if is_connection_lost(&error) && !is_misconfigured(&error) => {
                 health.failing("postgres", store_error::reason(&error));
             }
             // Any other refusal, such as a wrong password, needs an operator.

@@ -56,3 +56,5 @@ pub mod shutdown;
 pub mod store_error;
 /// Logs and metrics.
 pub mod telemetry;
+/// Certificates, keys and authorities of HTTP connections.
+pub mod tls;

@@ -1,6 +1,7 @@
 //! Client of the services.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,20 +27,31 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    scheme: &'static str,
     instances: Arc<[SocketAddr]>,
     turn: Arc<AtomicUsize>,
 }
 
 impl Client {
     pub(crate) fn new(instances: &[SocketAddr]) -> anyhow::Result<Self> {
+        Self::trusting(instances, None)
+    }
+
+    /// Returns a client that uses HTTPS and trusts an authority, if one is given.
+    pub(crate) fn trusting(instances: &[SocketAddr], ca: Option<&Path>) -> anyhow::Result<Self> {
         let headers = client_key::headers(Some(&keys()?.operator_key()?));
-        let http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers).build()?;
-        Ok(Self { http, instances: instances.into(), turn: Arc::default() })
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(passbook_shared::tls::client::trusting(ca, None)?)
+            .timeout(TIMEOUT)
+            .default_headers(headers)
+            .build()?;
+        let scheme = if ca.is_some() { "https" } else { "http" };
+        Ok(Self { http, scheme, instances: instances.into(), turn: Arc::default() })
     }
 
     fn url(&self, path: &str) -> String {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.instances.len();
-        format!("http://{}{path}", self.instances[turn])
+        format!("{}://{}{path}", self.scheme, self.instances[turn])
     }
 
     /// Sends a GET and returns the response, whatever its status.

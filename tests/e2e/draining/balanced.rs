@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use passbook_shared::config::TlsConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -39,7 +40,8 @@ impl Balancer {
             let instance = Arc::downgrade(instance);
             tokio::spawn(async move {
                 while let Some(instance) = instance.upgrade() {
-                    let is_ready = healthcheck(instance.address, None).await.is_ok();
+                    let is_ready =
+                        healthcheck(instance.address, None, &TlsConfig::default()).await.is_ok();
                     instance.is_ready.store(is_ready, Ordering::Relaxed);
                     drop(instance);
                     sleep(PROBE).await;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use passbook_shared::config::TlsConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 
 use crate::client::Client;
@@ -15,7 +16,9 @@ use crate::process::{PASSBOOK, Process};
 /// Service process that keeps its address over restarts.
 pub(crate) struct Service {
     pub(crate) addr: SocketAddr,
-    part: &'static str,
+    pub(crate) part: &'static str,
+    /// Authority of its certificate; none without encryption.
+    pub(crate) ca: Option<PathBuf>,
     options: BTreeMap<String, String>,
     variables: Vec<(String, String)>,
     log: PathBuf,
@@ -27,7 +30,8 @@ impl Service {
     /// Returns the service `part` without options. It is not started.
     pub(super) fn new(addr: SocketAddr, part: &'static str, log: PathBuf) -> Self {
         let (options, variables) = (BTreeMap::new(), Vec::new());
-        Self { addr, part, options, variables, log, program: PASSBOOK.into(), process: None }
+        let program = PASSBOOK.into();
+        Self { addr, part, ca: None, options, variables, log, program, process: None }
     }
 
     /// Runs another build of `passbook` from the next start on.
@@ -74,11 +78,12 @@ impl Service {
     /// Waits until the service is ready.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let (addr, part, key) = (self.addr, self.part, keys()?.operator_key()?);
+        let tls = self.tls();
         let process =
             self.process.as_mut().with_context(|| format!("the {part} was not started"))?;
         process
             .eventually(&format!("the {part} is ready"), async |_| {
-                healthcheck(addr, Some(&key)).await
+                healthcheck(addr, Some(&key), &tls).await
             })
             .await
     }
@@ -122,6 +127,24 @@ impl Service {
 
     /// Returns a client of this instance.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&[self.addr])
+        Client::trusting(&[self.addr], self.ca.as_deref())
+    }
+
+    /// Returns the encryption of the instance.
+    pub(crate) fn tls(&self) -> TlsConfig {
+        let path = |option: &str| self.options.get(option).map(PathBuf::from);
+        TlsConfig {
+            tls_cert_file: path("tls-cert-file"),
+            tls_key_file: path("tls-key-file"),
+            tls_client_ca_file: path("tls-client-ca-file"),
+        }
+    }
+
+    /// Waits until the process ends by itself, and returns its output.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<String> {
+        let process = self.process.as_mut().context("not started")?;
+        let status = process.ended().await?;
+        anyhow::ensure!(!status.success(), "{status}: {}", self.output());
+        Ok(self.output())
     }
 }
