@@ -42,11 +42,11 @@ impl Server {
 
     /// Uses a certificate for new connections.
     async fn uses(&self, issued: &Issued) -> anyhow::Result<()> {
-        // The server runs as another user, in the directory of its data.
+        // The server runs as another user, in the directory of its data, with a short PATH.
         let file = |name: &str, pem: &str| {
             format!(
                 "COPY (SELECT unnest(string_to_array('{pem}', E'\\n'))) \
-                 TO PROGRAM 'umask 077; cat > {name}'"
+                 TO PROGRAM 'umask 077; /bin/cat > {name}'"
             )
         };
         self.run(&[
@@ -63,12 +63,12 @@ impl Server {
     /// Requires a certificate of a role's clients, which an authority has issued.
     async fn requires_certificates(&self, role: &str, authority: &str) -> anyhow::Result<()> {
         let copied = format!(
-            "COPY (SELECT unnest(string_to_array('{authority}', E'\\n'))) TO PROGRAM 'cat > ca.crt'"
+            "COPY (SELECT unnest(string_to_array('{authority}', E'\\n'))) TO PROGRAM '/bin/cat > ca.crt'"
         );
         let rule = format!("hostssl all {role} 127.0.0.1/32 scram-sha-256 clientcert=verify-ca");
         self.run(&[
             copied,
-            format!("COPY (SELECT 1) TO PROGRAM 'sed -i \"1i {rule}\" pg_hba.conf'"),
+            format!("COPY (SELECT 1) TO PROGRAM '/bin/sed -i \"1i {rule}\" pg_hba.conf'"),
             "ALTER SYSTEM SET ssl_ca_file = 'ca.crt'".to_owned(),
             "SELECT pg_reload_conf()".to_owned(),
         ])
