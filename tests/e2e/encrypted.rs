@@ -6,6 +6,8 @@ mod http;
 mod kafka;
 /// TLS of Postgres.
 mod postgres;
+/// Server that issues OAuth tokens.
+mod tokens;
 
 use std::path::PathBuf;
 

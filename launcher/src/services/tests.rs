@@ -13,6 +13,7 @@ fn services(
     Services {
         command_addr: nowhere,
         projection_addr: nowhere,
+        tls: TlsConfig::default(),
         operator: None,
         services: [("command-service", command), ("projection-service", projection)],
     }

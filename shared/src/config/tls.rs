@@ -78,3 +78,37 @@ impl TlsConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::testing::Authority;
+
+    fn config(paths: [Option<&str>; 3]) -> TlsConfig {
+        let [tls_cert_file, tls_key_file, tls_client_ca_file] =
+            paths.map(|path| path.map(PathBuf::from));
+        TlsConfig { tls_cert_file, tls_key_file, tls_client_ca_file }
+    }
+
+    #[test]
+    fn a_certificate_has_its_key_and_without_it_there_is_no_tls() {
+        let addr = "0.0.0.0:8080".parse().unwrap();
+        let none = config([None, None, None]);
+        assert!(none.open(addr).unwrap().is_none() && none.scheme() == "http");
+        for (paths, reason) in [
+            ([Some("c"), None, None], "TLS_CERT_FILE is set, but TLS_KEY_FILE is not"),
+            ([None, Some("k"), None], "TLS_KEY_FILE is set, but TLS_CERT_FILE is not"),
+            ([None, None, Some("a")], "TLS_CLIENT_CA_FILE is set, but TLS_CERT_FILE is not"),
+            ([Some("/no/c"), Some("/no/k"), None], "TLS_CERT_FILE, TLS_KEY_FILE or"),
+        ] {
+            let config = config(paths);
+            assert!(format!("{:#}", config.open(addr).unwrap_err()).contains(reason), "{reason}");
+            assert!(config.own_client().is_err(), "{reason}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let issued = Authority::new("ours").unwrap().issue(&["localhost"]).unwrap();
+        let files = issued.write(directory.path()).unwrap();
+        let given = config([files.certificate.to_str(), files.key.to_str(), None]);
+        assert!(given.open(addr).unwrap().is_some() && given.scheme() == "https");
+    }
+}

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use passbook_shared::tls::testing::Issued;
 
+use super::tokens::TokenEndpoint;
 use super::{authority, files, refuses};
 use crate::environment::{Environment, Pair, Service};
 use crate::infrastructure::{EncryptedKafka, Kafka};
@@ -25,6 +26,20 @@ impl Options {
             (format!("ssl.ca.location={}", ca.display()), format!("sasl.password={password}"));
         let [protocol, mechanism] = ["security.protocol=SASL_SSL", "sasl.mechanisms=SCRAM-SHA-512"];
         self.write(&[protocol, &ca, mechanism, "sasl.username=passbook", &password])
+    }
+
+    fn oauth(&self, ca: &Path, endpoint: &TokenEndpoint, secret: &str) -> anyhow::Result<()> {
+        let ca = ca.display();
+        self.write(&[
+            "security.protocol=SASL_SSL",
+            &format!("ssl.ca.location={ca}"),
+            "sasl.mechanisms=OAUTHBEARER",
+            "sasl.oauthbearer.method=oidc",
+            "sasl.oauthbearer.client.id=passbook",
+            &format!("sasl.oauthbearer.client.secret={secret}"),
+            &format!("sasl.oauthbearer.token.endpoint.url={}", endpoint.url),
+            &format!("https.ca.location={ca}"),
+        ])
     }
 
     fn ssl(&self, ca: &Path) -> anyhow::Result<()> {
@@ -78,6 +93,40 @@ async fn a_wrong_certificate_or_password_of_kafka_ends_the_start() -> anyhow::Re
     }
     client.deposit(account, None, 25).await?;
     pair.assert_consistent(&[]).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(not(containers), ignore = "needs Kafka with TLS: PASSBOOK_TEST_CONTAINERS=always")]
+async fn services_renew_their_tokens_and_a_refused_client_ends_the_start() -> anyhow::Result<()> {
+    let files = files("kafka_oauth")?;
+    let (ours, ca) = authority("ours", &files)?;
+    let good = ours.issue(&["localhost", "127.0.0.1"])?;
+    let kafka = EncryptedKafka::start(&good, &good, &good).await?;
+    let endpoint = TokenEndpoint::start(&ours, &files).await?;
+    let options = Options(files.join("kafka.options"));
+    options.oauth(&ca, &endpoint, PASSWORD)?;
+    let mut environment = Environment::unprepared("kafka_oauth", Kafka::at(&kafka.oauth)).await?;
+    environment.kafka_options_file = Some(options.0.clone());
+    environment.migrate().await?;
+    let mut pair = Pair::start(environment, 1).await?;
+    let client = pair.command()?;
+    let account = client.open().await?;
+    // Longer than the lifetime of several tokens.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(20) {
+        client.deposit(account, None, 25).await?;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    pair.assert_consistent(&[]).await?;
+    ensure!(endpoint.issued() > 6, "{} tokens", endpoint.issued());
+
+    options.oauth(&ca, &endpoint, "kret-kret")?;
+    for service in pair.commands.iter_mut().chain(&mut pair.projections) {
+        service.stop().await?;
+        ends(service, &kafka.oauth, &["no OAuth token", "refuses the client: 401"]).await?;
+        ensure!(!service.output().contains("kret"), "{}", service.output());
+    }
+    Ok(())
 }
 
 /// Starts a service with other brokers, which ends it soon for a reason with these words.

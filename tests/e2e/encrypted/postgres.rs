@@ -63,7 +63,8 @@ impl Server {
     /// Requires a certificate of a role's clients, which an authority has issued.
     async fn requires_certificates(&self, role: &str, authority: &str) -> anyhow::Result<()> {
         let copied = format!(
-            "COPY (SELECT unnest(string_to_array('{authority}', E'\\n'))) TO PROGRAM '/bin/cat > ca.crt'"
+            "COPY (SELECT unnest(string_to_array('{authority}', E'\\n'))) \
+             TO PROGRAM '/bin/cat > ca.crt'"
         );
         let rule = format!("hostssl all {role} 127.0.0.1/32 scram-sha-256 clientcert=verify-ca");
         self.run(&[

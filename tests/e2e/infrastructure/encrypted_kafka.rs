@@ -12,8 +12,8 @@ use crate::process::{eventually, free_address};
 
 /// Listeners for clients, with the ports in the container. Their names keep the start script of the
 /// image from asking for keystores of its own kind.
-const LISTENERS: [(&str, u16); 4] =
-    [("GOOD", 9095), ("ELSEWHERE", 9096), ("EXPIRED", 9097), ("PASSWORD", 9098)];
+const LISTENERS: [(&str, u16); 5] =
+    [("GOOD", 9095), ("ELSEWHERE", 9096), ("EXPIRED", 9097), ("PASSWORD", 9098), ("TOKEN", 9099)];
 
 /// Kafka container.
 pub(crate) struct EncryptedKafka {
@@ -25,6 +25,9 @@ pub(crate) struct EncryptedKafka {
     pub(crate) expired: String,
     /// Bootstrap server with a good certificate, which asks for a password (SCRAM-SHA-512).
     pub(crate) scram: String,
+    /// Bootstrap server with a good certificate, which asks for an unsigned token (OAUTHBEARER),
+    /// and again every 5 s.
+    pub(crate) oauth: String,
     container: ContainerAsync<GenericImage>,
 }
 
@@ -35,15 +38,17 @@ impl EncryptedKafka {
         elsewhere: &Issued,
         expired: &Issued,
     ) -> anyhow::Result<Self> {
-        let addresses = [free_address()?, free_address()?, free_address()?, free_address()?];
+        let addresses = LISTENERS.map(|_| free_address());
+        let addresses: Vec<_> = addresses.into_iter().collect::<anyhow::Result<_>>()?;
         let mut listeners = "TOOLS://:9094,CONTROLLER://:9093".to_owned();
         let mut advertised = "TOOLS://localhost:9094".to_owned();
-        let mut protocols = "TOOLS:PLAINTEXT,CONTROLLER:PLAINTEXT,PASSWORD:SASL_SSL".to_owned();
+        let mut protocols =
+            "TOOLS:PLAINTEXT,CONTROLLER:PLAINTEXT,PASSWORD:SASL_SSL,TOKEN:SASL_SSL".to_owned();
         let mut image = GenericImage::new("apache/kafka", "4.3.1").with_user("root");
-        for ((name, port), address) in LISTENERS.into_iter().zip(addresses) {
+        for ((name, port), address) in LISTENERS.into_iter().zip(&addresses) {
             listeners += &format!(",{name}://:{port}");
             advertised += &format!(",{name}://{address}");
-            if name != "PASSWORD" {
+            if !matches!(name, "PASSWORD" | "TOKEN") {
                 protocols += &format!(",{name}:SSL");
             }
             let issued = match name {
@@ -74,6 +79,13 @@ impl EncryptedKafka {
                 "LISTENER_NAME_PASSWORD_SCRAM___SHA___512_SASL_JAAS_CONFIG",
                 "org.apache.kafka.common.security.scram.ScramLoginModule required;",
             ),
+            ("LISTENER_NAME_TOKEN_SASL_ENABLED_MECHANISMS", "OAUTHBEARER"),
+            ("LISTENER_NAME_TOKEN_OAUTHBEARER_CONNECTIONS_MAX_REAUTH_MS", "5000"),
+            (
+                "LISTENER_NAME_TOKEN_OAUTHBEARER_SASL_JAAS_CONFIG",
+                "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+                 unsecuredLoginStringClaim_sub=\"broker\";",
+            ),
             ("AUTO_CREATE_TOPICS_ENABLE", "false"),
             ("OFFSETS_TOPIC_REPLICATION_FACTOR", "1"),
             ("TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
@@ -83,8 +95,10 @@ impl EncryptedKafka {
             image = image.with_env_var(format!("KAFKA_{name}"), value);
         }
         let container = image.start().await.context("the Kafka container does not start")?;
-        let [ssl, elsewhere, expired, scram] = addresses.map(|address| address.to_string());
-        let kafka = Self { ssl, elsewhere, expired, scram, container };
+        let mut addresses = addresses.iter().map(ToString::to_string);
+        let mut next = || addresses.next().context("an address for each listener");
+        let [ssl, elsewhere, expired, scram, oauth] = [next()?, next()?, next()?, next()?, next()?];
+        let kafka = Self { ssl, elsewhere, expired, scram, oauth, container };
         eventually("Kafka answers", async || kafka.tool("topics", &["--list"]).await).await?;
         Ok(kafka)
     }
