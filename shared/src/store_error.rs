@@ -88,8 +88,8 @@ pub fn reason(error: &sqlx::Error) -> String {
             Some(code) => format!("{} (SQLSTATE {code})", error.message()),
             None => error.message().to_owned(),
         },
-        sqlx::Error::Io(_) if is_misconfigured(error) => {
-            format!("the TLS handshake with Postgres failed: {error}")
+        sqlx::Error::Io(inner) if is_misconfigured(error) => {
+            format!("the TLS handshake with Postgres failed: {inner}")
         }
         sqlx::Error::Io(error) => format!("Postgres can't be reached: {error}"),
         sqlx::Error::PoolTimedOut => "Postgres does not answer in time".to_owned(),
