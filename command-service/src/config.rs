@@ -13,8 +13,8 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::{
-    AccessConfig, KafkaConfig, Keys, LogConfig, Secret, Unrepeated, address, database_url,
-    with_password,
+    AccessConfig, KafkaConfig, Keys, LogConfig, Secret, TlsConfig, Unrepeated, address,
+    database_url, with_password,
 };
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
@@ -80,6 +80,9 @@ pub struct Config {
     /// Limits on clients.
     #[command(flatten)]
     pub http: HttpConfig,
+    /// Encryption of the HTTP server.
+    #[command(flatten)]
+    pub tls: TlsConfig,
     /// Database of the log: `postgres://user:password@host:port/database`. `command-service
     /// migrate` creates its tables; the user needs only the privileges that it grants.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]

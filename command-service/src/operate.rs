@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use passbook_shared::access::client_key::{self, ClientOptions};
+use passbook_shared::config::TlsConfig;
 use passbook_shared::http::problem::Problem;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -21,14 +22,15 @@ struct Service {
 }
 
 impl Service {
-    fn at(addr: SocketAddr, client: &ClientOptions) -> anyhow::Result<Self> {
+    fn at(addr: SocketAddr, tls: &TlsConfig, options: &ClientOptions) -> anyhow::Result<Self> {
         // The service is local or in the same network, so proxy settings do not apply.
         let client = Client::builder()
+            .tls_backend_preconfigured(tls.own_client()?)
             .no_proxy()
-            .default_headers(client_key::headers(client.key_file.as_ref()))
+            .default_headers(client_key::headers(options.key_file.as_ref()))
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(300));
-        Ok(Self { client: client.build()?, base: format!("http://{addr}") })
+        Ok(Self { client: client.build()?, base: format!("{}://{addr}", tls.scheme()) })
     }
 
     fn url(&self, path: &str) -> String {

@@ -11,6 +11,7 @@ use passbook_shared::http::ops::OpsListener;
 use passbook_shared::http::server;
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
 use passbook_shared::{telemetry, trace};
+use passbook_shared::tls::server::ServerTls;
 
 use self::store::wait_for_store;
 use self::tasks::Startup;
@@ -34,7 +35,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         // These start no log of their own.
         Some(Action::Healthcheck) => return healthcheck(cli.config.command_ops_addr).await,
         Some(Action::Restore(RestoreAction::Accept(options))) => {
-            return operate::accept_restore(cli.config.command_addr, options).await;
+            return operate::accept_restore(cli.config.command_addr, &cli.config.tls, options)
+                .await;
         }
         Some(Action::Keys(options)) => return commands::run(&options),
         Some(Action::Migrate(_) | Action::Verify) | None => {}
@@ -64,16 +66,17 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
-    let access = config.access.open(config.command_addr)?;
+    let addr = config.command_addr;
+    let (access, tls) = (config.access.open(addr)?, config.tls.open(addr)?);
     config.kafka.warn_unless_authenticated();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.
-    let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
+    let listener = server::listen(addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let health = Health::new("command").until(stop.draining.clone());
     let OpsListener { local_addr: ops_addr, serving } = operators(&config, &health).await?;
     let (store, listener) =
-        wait_for_store(&config, listener, &health, &access, &stop.shutdown).await?;
+        wait_for_store(&config, listener, &health, &access, tls.clone(), &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
     let standing = Standing::new(health.clone());
     let refreshed = standing.refresh(&mut *pool.acquire().await?).await;
@@ -99,8 +102,9 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let routes = http::routes(startup.app(lanes, snapshot_key).into());
     let mut tasks = startup.tasks;
     access.watch(&mut tasks, &health);
+    ServerTls::keep(tls.as_ref(), &mut tasks, &health);
     let app = passbook_shared::http::app("command", routes, health, access)?;
-    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, stop));
+    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, tls, stop));
     tracing::info!(
         address = %local_addr, operators = %ops_addr,
         store.id = %store.store_id,

@@ -68,18 +68,50 @@ fn a_record_makes_its_way_through_a_fixed_port() {
     let port = free_port();
     let broker = Broker::start(&["one".to_owned()], 3, Some(port)).unwrap();
     assert_eq!(broker.address(), format!("127.0.0.1:{port}"));
-    let producer: BaseProducer = client(broker.address()).create().unwrap();
-    let record = BaseRecord::to("one").partition(2).key("key").payload("payload");
+    let producer = client(broker.address()).create().unwrap();
+    send(&producer, 2, "payload");
+    let record = Received::of(broker.address(), 2);
+    assert_eq!((record.offset, record.payload.as_str()), (0, "payload"));
+}
+
+fn send(producer: &BaseProducer, partition: i32, payload: &str) {
+    let record = BaseRecord::to("one").partition(partition).key("key").payload(payload);
     producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(WAIT).unwrap();
+}
 
-    let consumer: BaseConsumer = client(broker.address()).create().unwrap();
-    let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset("one", 2, Offset::Beginning).unwrap();
-    consumer.assign(&assignment).unwrap();
-    let record = consumer.poll(WAIT).unwrap().unwrap();
-    assert_eq!((record.partition(), record.offset()), (2, 0));
-    assert_eq!((record.key(), record.payload()), (Some(&b"key"[..]), Some(&b"payload"[..])));
+/// First record of a partition.
+struct Received {
+    offset: i64,
+    payload: String,
+}
+
+impl Received {
+    fn of(address: &str, partition: i32) -> Self {
+        let consumer: BaseConsumer = client(address).create().unwrap();
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset("one", partition, Offset::Beginning).unwrap();
+        consumer.assign(&assignment).unwrap();
+        let record = consumer.poll(WAIT).unwrap().unwrap();
+        assert_eq!((record.partition(), record.key()), (partition, Some(&b"key"[..])));
+        let payload = String::from_utf8(record.payload().unwrap().to_vec()).unwrap();
+        Self { offset: record.offset(), payload }
+    }
+}
+
+#[test]
+fn a_record_makes_its_way_by_every_codec() {
+    const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
+    let broker = Broker::start(&["one".to_owned()], 5, None).unwrap();
+    // The client sends a batch as it is if its compression does not pay off.
+    let payload = "payload ".repeat(1_000);
+    for (codec, partition) in CODECS.into_iter().zip(0..) {
+        let mut config = client(broker.address());
+        // This client has the codec, or refuses the setting.
+        let producer = config.set("compression.type", codec).create().unwrap();
+        send(&producer, partition, &payload);
+        assert_eq!(Received::of(broker.address(), partition).payload, payload, "{codec}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use command_service::operate::AcceptOptions;
 use embedded_postgres::ClusterOptions;
 use passbook_shared::access::client_key::{ClientKey, ClientOptions};
 use passbook_shared::access::commands::KeysOptions;
-use passbook_shared::config::address;
+use passbook_shared::config::{TlsConfig, address};
 use passbook_shared::partition::PartitionCount;
 use projection_service::operate::ReplayOptions;
 
@@ -99,6 +99,9 @@ pub enum RestorePart {
         /// Address of the command-service.
         #[arg(long, env, default_value = "127.0.0.1:8080")]
         command_addr: SocketAddr,
+        /// Encryption of the command-service.
+        #[command(flatten)]
+        tls: TlsConfig,
         /// Options of the decision.
         #[command(flatten)]
         options: AcceptOptions,
@@ -111,6 +114,9 @@ pub struct Running {
     /// Address of the projection-service.
     #[arg(long, env, default_value = "127.0.0.1:8081", value_parser = address)]
     pub projection_addr: SocketAddr,
+    /// Encryption of the projection-service.
+    #[command(flatten)]
+    pub tls: TlsConfig,
 }
 
 /// File with the operator's key, which the launcher creates in its default directory.

@@ -24,14 +24,15 @@ fn main() -> ExitCode {
             Some(Part::Broker(options)) => standalone::broker(options).await,
             Some(Part::Replay(ReplayPart { running, mut replay })) => {
                 replay.client = with_operator_key(replay.client);
-                operate::replay(running.projection_addr, &replay).await
+                operate::replay(running.projection_addr, &running.tls, &replay).await
             }
             Some(Part::Verify { running, client }) => {
-                operate::verify(running.projection_addr, &with_operator_key(client)).await
+                let client = with_operator_key(client);
+                operate::verify(running.projection_addr, &running.tls, &client).await
             }
-            Some(Part::Restore(RestorePart::Accept { command_addr, mut options })) => {
+            Some(Part::Restore(RestorePart::Accept { command_addr, tls, mut options })) => {
                 options.client = with_operator_key(options.client);
-                command_service::operate::accept_restore(command_addr, options).await
+                command_service::operate::accept_restore(command_addr, &tls, options).await
             }
             Some(Part::Keys(options)) => commands::run(&options),
             Some(Part::Bench(options)) => passbook_bench::run(*options).await,

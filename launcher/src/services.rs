@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use command_service::log::store::Store;
-use passbook_shared::config::{KafkaConfig, Keys};
+use passbook_shared::config::{KafkaConfig, Keys, TlsConfig};
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::{Service, Stop};
@@ -44,6 +44,8 @@ pub struct Services {
     pub command_ops_addr: SocketAddr,
     /// Reachable address of health and metrics of the projection-service.
     pub projection_ops_addr: SocketAddr,
+    /// Encryption of both services.
+    pub tls: TlsConfig,
     services: [(&'static str, JoinHandle<anyhow::Result<()>>); 2],
 }
 
@@ -64,6 +66,7 @@ impl Services {
             projection_addr: reachable(projection.local_addr),
             command_ops_addr: reachable(command.ops_addr),
             projection_ops_addr: reachable(projection.ops_addr),
+            tls: config(&[])?,
             services: [
                 ("command-service", tokio::spawn(command.tasks.wait())),
                 ("projection-service", tokio::spawn(projection.tasks.wait())),
@@ -172,11 +175,11 @@ async fn projection(
         ("--projection-addr", settings.projection_addr.to_string()),
         ("--projection-ops-addr", settings.projection_ops_addr.to_string()),
         ("--projection-database-url", settings.projection_database_url.clone()),
-        ("--command-service-url", format!("http://{command_addr}")),
         ("--kafka-brokers", settings.kafka_brokers.clone()),
         ("--kafka-topic", settings.kafka_topic.clone()),
     ];
     let mut config = projection_config(&given, settings.embedded)?;
+    config.command_service_url = format!("{}://{command_addr}", config.tls.scheme());
     if let Some(keys) = &settings.keys {
         config.access.keys_file = Some(keys.keys_file.clone());
         config.command_service_key_file = Some(keys.projection_key()?);

@@ -1,13 +1,15 @@
 //! Settings of the service. Each is an option and an environment variable, read once at start-up.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use passbook_shared::access::client_key::{ClientKey, ClientOptions};
 use passbook_shared::config::{
-    AccessConfig, KafkaConfig, LogConfig, Secret, Unrepeated, address, database_url, with_password,
+    AccessConfig, KafkaConfig, LogConfig, Secret, TlsConfig, Unrepeated, address, database_url,
+    with_password,
 };
 use passbook_shared::http::limits::HttpConfig;
 use sqlx::postgres::PgConnectOptions;
@@ -61,6 +63,9 @@ pub struct Config {
     /// Limits of the HTTP server.
     #[command(flatten)]
     pub http: HttpConfig,
+    /// Encryption of the HTTP server.
+    #[command(flatten)]
+    pub tls: TlsConfig,
     /// Database of the views: `postgres://user:password@host:port/database`. `projection-service
     /// migrate` creates its tables and grants this user the rights that it needs.
     #[arg(long, env, hide_env_values = true, value_parser = Unrepeated(database_url))]
@@ -83,6 +88,10 @@ pub struct Config {
     /// File with the API key for the command-service, which needs the scope `log:read`.
     #[arg(long, env, value_parser = Unrepeated(ClientKey::of_file))]
     pub command_service_key_file: Option<ClientKey>,
+    /// PEM file with the authorities that the command-service's certificate can come from; by
+    /// default the public ones. A command-service that requires a certificate gets TLS_CERT_FILE's.
+    #[arg(long, env)]
+    pub command_service_ca_file: Option<PathBuf>,
     /// Settings of the Kafka client.
     #[command(flatten)]
     pub kafka: KafkaConfig,

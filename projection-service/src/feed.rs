@@ -86,12 +86,18 @@ impl Feed {
     pub const PAGE: u16 = 2_000;
 
     /// Creates a client of the command-service at `base`, which permits the key to read the log.
+    /// `tls` applies to an https URL.
     ///
     /// # Errors
     /// The HTTP client can't be set up.
-    pub fn new(base: &Url, key: Option<&ClientKey>) -> reqwest::Result<Self> {
+    pub fn new(
+        base: &Url,
+        key: Option<&ClientKey>,
+        tls: rustls::ClientConfig,
+    ) -> reqwest::Result<Self> {
         // The services share a private network: a proxy in the environment is for other hosts.
         let client = Client::builder()
+            .tls_backend_preconfigured(tls)
             .no_proxy()
             .default_headers(client_key::headers(key))
             .connect_timeout(CONNECT_TIMEOUT)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use passbook_shared::access::client_key::{self, ClientOptions};
+use passbook_shared::config::TlsConfig;
 use passbook_shared::http::problem::Problem;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -41,15 +42,16 @@ struct Service {
 }
 
 impl Service {
-    fn at(addr: SocketAddr, client: &ClientOptions) -> anyhow::Result<Self> {
+    fn at(addr: SocketAddr, tls: &TlsConfig, options: &ClientOptions) -> anyhow::Result<Self> {
         let (connect, whole) = (Duration::from_secs(5), Duration::from_secs(30));
         let client = Client::builder()
+            .tls_backend_preconfigured(tls.own_client()?)
             .no_proxy()
-            .default_headers(client_key::headers(client.key_file.as_ref()))
+            .default_headers(client_key::headers(options.key_file.as_ref()))
             .connect_timeout(connect)
             .timeout(whole)
             .build()?;
-        Ok(Self { client, base: format!("http://{addr}") })
+        Ok(Self { client, base: format!("{}://{addr}", tls.scheme()) })
     }
 
     fn url(&self, path: &str) -> String {

@@ -10,7 +10,9 @@ use passbook_shared::http::ops::OpsListener;
 use passbook_shared::http::{self as shared_http, server};
 use passbook_shared::schema::Standing;
 use passbook_shared::shutdown::{self, CancellationToken, Service, Stop, Tasks};
-use passbook_shared::store_error::{self, is_connection_lost, within};
+use passbook_shared::store_error::{self, is_connection_lost, is_misconfigured, within};
+use passbook_shared::tls::client;
+use passbook_shared::tls::server::ServerTls;
 use passbook_shared::{telemetry, trace};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -47,10 +49,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         None | Some(Action::Migrate(_)) => {}
         Some(Action::Healthcheck) => return healthcheck(cli.config.projection_ops_addr).await,
         Some(Action::Replay(options)) => {
-            return operate::replay(cli.config.projection_addr, options).await;
+            return operate::replay(cli.config.projection_addr, &cli.config.tls, options).await;
         }
         Some(Action::Verify(client)) => {
-            return operate::verify(cli.config.projection_addr, client).await;
+            return operate::verify(cli.config.projection_addr, &cli.config.tls, client).await;
         }
     }
     telemetry::start_log(&cli.log)?;
@@ -70,12 +72,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
-    let (access, feed) = (config.access.open(addr)?, feed(&config)?);
+    let (access, tls) = (config.access.open(addr)?, config.tls.open(addr)?);
+    let feed = feed(&config, tls.clone())?;
     metrics::register();
     // An address in use ends the start before any task runs.
     let listener = server::listen(addr, "PROJECTION_ADDR (--projection-addr)").await?;
     let local_addr = listener.local_addr()?;
-
     let health = unready().until(stop.draining.clone());
     let OpsListener { local_addr: ops_addr, serving } = operators(&config, &health).await?;
     let (views, verifications) = (Views::default(), Arc::<Jobs>::default());
@@ -85,8 +87,10 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
     access.watch(&mut tasks, &health);
+    ServerTls::keep(tls.as_ref(), &mut tasks, &health);
     let router = shared_http::app("projection", http::routes(state), health.clone(), access)?;
-    tasks.spawn("http", server::serve(config.http, listener, router, stop));
+    tasks.spawn("http", server::serve(config.http, listener, router, tls, stop));
+    tasks.spawn("first connection to Kafka", config.kafka.clone().accepted(tasks.shutdown()));
     let watched = Watched {
         kafka: config.kafka.clone(),
         group: config.kafka_group.clone(),
@@ -97,8 +101,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         quarantine: QuarantineCheck::new(health.clone()),
         health: health.clone(),
     };
-    let database = config.projection_database_url.clone();
-    let compared = verify::VerifyDeps { database, feed: feed.clone() };
+    let compared = verify_deps(&config, &feed);
     let consumption = Consumption {
         config,
         feed,
@@ -122,8 +125,15 @@ async fn operators(config: &Config, health: &Health) -> anyhow::Result<OpsListen
     OpsListener::start(config.projection_ops_addr, variable, health).await
 }
 
-fn feed(config: &Config) -> anyhow::Result<Feed> {
-    Feed::new(&config.command_service()?, config.command_service_key_file.as_ref())
+fn verify_deps(config: &Config, feed: &Feed) -> verify::VerifyDeps {
+    let database = config.projection_database_url.clone();
+    verify::VerifyDeps { database, feed: feed.clone() }
+}
+
+fn feed(config: &Config, own: Option<ServerTls>) -> anyhow::Result<Feed> {
+    let tls = client::trusting(config.command_service_ca_file.as_deref(), own);
+    let tls = tls.context("COMMAND_SERVICE_CA_FILE (--command-service-ca-file)")?;
+    Feed::new(&config.command_service()?, config.command_service_key_file.as_ref(), tls)
         .context("failed to set up the HTTP client")
 }
 
@@ -198,7 +208,7 @@ async fn prepare(database: PgConnectOptions, health: Health) -> anyhow::Result<(
             Ok(Standing::Waiting(why)) => health.failing("postgres", why),
             // No wait makes this build fit the newer schema.
             Ok(Standing::TooNew(why)) => bail!("PROJECTION_DATABASE_URL: {why}"),
-            Err(error) if is_connection_lost(&error) => {
+            Err(error) if is_connection_lost(&error) && !is_misconfigured(&error) => {
                 health.failing("postgres", store_error::reason(&error));
             }
             // Any other refusal, such as a wrong password, needs an operator.

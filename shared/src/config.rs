@@ -3,20 +3,24 @@
 
 mod access;
 mod address;
+mod database;
 mod kafka;
 mod keys;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use clap::{Args, ValueEnum};
 
 pub use access::{AccessConfig, Auth};
 pub use address::address;
-pub use kafka::{KafkaConfig, KafkaOptions};
+pub use database::{database_url, with_password};
+pub use kafka::{BrokerErrors, KafkaConfig, KafkaOptions, Tokens};
 pub use keys::Keys;
 pub(crate) use secret::read as secret_file;
-pub use secret::{Secret, Unrepeated, database_url, with_password};
+pub use secret::{Secret, Unrepeated};
+pub use tls::TlsConfig;
 
 /// Format of the process's log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

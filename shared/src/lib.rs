@@ -60,3 +60,5 @@ pub mod shutdown;
 pub mod store_error;
 /// Logs and metrics.
 pub mod telemetry;
+/// Certificates, keys and authorities of HTTP connections.
+pub mod tls;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 
-use crate::environment;
+use crate::{environment, tls};
 
 /// Time that background tasks have to end after the program. Tasks of libraries end at their next
 /// await point; one that never awaits must not keep the process from exiting.
@@ -20,6 +20,7 @@ const LINGER: Duration = Duration::from_secs(3);
 /// variables of Postgres's client are removed.
 pub fn run(name: &str, program: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     environment::remove_postgres_variables();
+    tls::install();
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use crate::store_error::{is_connection_lost, is_forbidden, is_missing, within};
+use crate::store_error::{is_connection_lost, is_forbidden, is_misconfigured, is_missing, within};
 
 /// Time that the job waits for an unreachable Postgres.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -147,7 +147,11 @@ impl Schema {
         let mut connection = loop {
             match within(CONNECT, owner.connect()).await {
                 Ok(connection) => break connection,
-                Err(error) if !is_connection_lost(&error) || Instant::now() > deadline => {
+                Err(error)
+                    if is_misconfigured(&error)
+                        || !is_connection_lost(&error)
+                        || Instant::now() > deadline =>
+                {
                     return Err(error).context("the owner of the schema can't connect to Postgres");
                 }
                 Err(error) => tracing::warn!(%error, "waiting for Postgres"),

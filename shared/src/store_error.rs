@@ -43,6 +43,17 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Returns true if a new connection failed for a reason that no wait removes: the server has no
+/// TLS, a certificate is wrong, or the server refuses the role or its password.
+pub fn is_misconfigured(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => true,
+        // The driver wraps errors of a handshake.
+        sqlx::Error::Io(error) => error.get_ref().is_some_and(|error| error.is::<rustls::Error>()),
+        error => code(error).is_some_and(|code| code.starts_with("28")),
+    }
+}
+
 /// Error classes of a Postgres that cannot execute statements at present or for this role: 25
 /// read-only, 28 not authenticated, 3D no such database, 3F no such schema, 40 rolled back, 53 out
 /// of resources, 54 limit exceeded, 55 wrong state, 57 cancelled or shutting down, 58 system error,
@@ -77,6 +88,9 @@ pub fn reason(error: &sqlx::Error) -> String {
             Some(code) => format!("{} (SQLSTATE {code})", error.message()),
             None => error.message().to_owned(),
         },
+        sqlx::Error::Io(inner) if is_misconfigured(error) => {
+            format!("the TLS handshake with Postgres failed: {inner}")
+        }
         sqlx::Error::Io(error) => format!("Postgres can't be reached: {error}"),
         sqlx::Error::PoolTimedOut => "Postgres does not answer in time".to_owned(),
         sqlx::Error::PoolClosed => "the service is starting or stopping".to_owned(),

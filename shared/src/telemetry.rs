@@ -169,4 +169,9 @@ fn describe() {
         "passbook_http_unparsed_total",
         "Requests refused before they were parsed, by status."
     );
+    describe_counter!(
+        "passbook_http_tls_handshakes_failed_total",
+        "TLS handshakes that failed or took longer than 5 s."
+    );
+    counter!("passbook_http_tls_handshakes_failed_total").absolute(0);
 }

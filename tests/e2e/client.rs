@@ -1,6 +1,7 @@
 //! Client of the services.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,19 +28,30 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    scheme: &'static str,
     instances: Arc<[SocketAddr]>,
     turn: Arc<AtomicUsize>,
 }
 
 impl Client {
     pub(crate) fn new(instances: &[SocketAddr]) -> anyhow::Result<Self> {
+        Self::trusting(instances, None)
+    }
+
+    /// Returns a client that uses HTTPS and trusts an authority, if one is given.
+    pub(crate) fn trusting(instances: &[SocketAddr], ca: Option<&Path>) -> anyhow::Result<Self> {
         let headers = client_key::headers(Some(&keys()?.operator_key()?));
-        let http = reqwest::Client::builder().timeout(TIMEOUT).default_headers(headers).build()?;
-        Ok(Self { http, instances: instances.into(), turn: Arc::default() })
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(passbook_shared::tls::client::trusting(ca, None)?)
+            .timeout(TIMEOUT)
+            .default_headers(headers)
+            .build()?;
+        let scheme = if ca.is_some() { "https" } else { "http" };
+        Ok(Self { http, scheme, instances: instances.into(), turn: Arc::default() })
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.instance())
+        format!("{}://{}{path}", self.scheme, self.instance())
     }
 
     /// Returns the instance whose turn it is.

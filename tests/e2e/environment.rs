@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use passbook::services::Owners;
+use passbook_shared::tls::identity::IdentityFiles;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -31,6 +32,10 @@ pub(crate) struct Environment {
     pub(crate) topic: String,
     /// File of the topic's keys; none if its records are not authenticated.
     pub(crate) topic_key_file: Option<PathBuf>,
+    /// Certificate of the services, and its authority; none without encryption.
+    pub(crate) encryption: Option<(IdentityFiles, PathBuf)>,
+    /// File of further options of Kafka.
+    pub(crate) kafka_options_file: Option<PathBuf>,
     logs: PathBuf,
 }
 
@@ -87,6 +92,8 @@ impl Environment {
             kafka,
             topic,
             topic_key_file: None,
+            encryption: None,
+            kafka_options_file: None,
             logs,
         })
     }
@@ -161,11 +168,14 @@ impl Environment {
     ) -> anyhow::Result<Service> {
         let options = [
             ("projection-database-url", self.projection_role_url.clone()),
-            ("command-service-url", format!("http://{}", command.addr)),
+            ("command-service-url", format!("{}://{}", command.tls().scheme(), command.addr)),
             ("kafka-group", self.name.to_owned()),
             ("kafka-group-instance", name.to_owned()),
             ("command-service-key-file", keys()?.projection.display().to_string()),
         ];
+        let ca = command.ca.as_ref().map(|ca| ca.display().to_string());
+        let more = ca.map(|ca| ("command-service-ca-file", ca));
+        let options: Vec<_> = options.into_iter().chain(more).collect();
         self.service("projection-service", name, "projection", &options)
     }
 
@@ -188,6 +198,14 @@ impl Environment {
         service.set("kafka-topic", &self.topic);
         if let Some(path) = &self.topic_key_file {
             service.set("topic-key-file", &path.to_string_lossy());
+        }
+        if let Some(path) = &self.kafka_options_file {
+            service.set("kafka-options-file", &path.to_string_lossy());
+        }
+        if let Some((files, ca)) = &self.encryption {
+            service.set("tls-cert-file", &files.certificate.to_string_lossy());
+            service.set("tls-key-file", &files.key.to_string_lossy());
+            service.ca = Some(ca.clone());
         }
         service.start()?;
         Ok(service)

@@ -1,6 +1,7 @@
 //! Postgres and Kafka that the tests run on: containers with the `containers` cfg, else the
 //! program's own embedded Postgres and in-process broker.
 
+mod encrypted_kafka;
 mod kafka;
 mod postgres;
 
@@ -14,6 +15,7 @@ use passbook_shared::access::local_keys::LocalKeys;
 use passbook_shared::partition::PartitionCount;
 use testcontainers::{ContainerAsync, GenericImage};
 
+pub(crate) use self::encrypted_kafka::EncryptedKafka;
 pub(crate) use self::kafka::{Kafka, TOPICS};
 pub(crate) use self::postgres::postgres;
 use crate::process::Process;

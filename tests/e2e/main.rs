@@ -28,6 +28,7 @@ mod cancelled;
 mod compatibility;
 mod contract;
 mod draining;
+mod encrypted;
 mod foreign;
 mod forged;
 mod full_disk;

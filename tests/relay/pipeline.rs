@@ -12,7 +12,7 @@ use command_service::restore::desk::Desk;
 use command_service::restore::standing::Standing;
 use embedded_postgres::testing::Database;
 use in_process_broker::Broker;
-use passbook_shared::config::{KafkaConfig, KafkaOptions, Keys};
+use passbook_shared::config::{KafkaConfig, KafkaOptions, Keys, Tokens};
 use passbook_shared::health::Health;
 use passbook_shared::partition::{PartitionCount, partition_of};
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
@@ -53,6 +53,7 @@ impl Pipeline {
             kafka_options_file: None,
             topic_key: Keys::default(),
             topic_key_file: Keys::default(),
+            tokens: Tokens::default(),
         }
     }
 

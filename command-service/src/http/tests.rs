@@ -6,7 +6,7 @@ mod queries;
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbook_shared::config::{KafkaConfig, KafkaOptions, Keys};
+use passbook_shared::config::{KafkaConfig, KafkaOptions, Keys, Tokens};
 use passbook_shared::health::Health;
 use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::HttpConfig;
@@ -74,6 +74,7 @@ pub(crate) fn app(tasks: &mut Tasks, require_idempotency_key: bool) -> App {
         kafka_options_file: None,
         topic_key: Keys::default(),
         topic_key_file: Keys::default(),
+        tokens: Tokens::default(),
     };
     App {
         feed_turns: Turns::new(2, lanes.clone()),
@@ -112,7 +113,7 @@ impl Service {
         let listener =
             server::listen("127.0.0.1:0".parse().unwrap(), "COMMAND_ADDR").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serve = server::serve(HttpConfig::default(), listener, app, tasks.shutdown());
+        let serve = server::serve(HttpConfig::default(), listener, app, None, tasks.shutdown());
         tasks.spawn("the HTTP server", serve);
         Self { url, client: Client::new(), _tasks: tasks }
     }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::bail;
 use clap::Args;
 use passbook_shared::access::client_key::ClientOptions;
+use passbook_shared::config::TlsConfig;
 use passbook_shared::epoch::Epoch;
 use passbook_shared::store_description::Restore;
 
@@ -31,13 +32,18 @@ pub struct AcceptOptions {
     pub client: ClientOptions,
 }
 
-/// Shows the survey of the service at `addr` and accepts the restore after a confirmation.
+/// Shows the survey of the service with these settings, and accepts the restore after a
+/// confirmation.
 ///
 /// # Errors
 /// The service does not answer or refuses, or the operator declines.
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
-pub async fn accept_restore(addr: SocketAddr, options: AcceptOptions) -> anyhow::Result<()> {
-    let service = Service::at(addr, &options.client)?;
+pub async fn accept_restore(
+    addr: SocketAddr,
+    tls: &TlsConfig,
+    options: AcceptOptions,
+) -> anyhow::Result<()> {
+    let service = Service::at(addr, tls, &options.client)?;
     let shown: RestorePreview =
         service.send(service.client.get(service.url("/admin/restore?limit=20"))).await?;
     if shown.forks.is_empty() && !options.force {

@@ -12,6 +12,8 @@ pub(crate) enum RelayError {
     Store(#[from] sqlx::Error),
     #[error("Kafka: {0}")]
     Kafka(#[from] KafkaError),
+    #[error("Kafka can't be used: {reason}")]
+    Unreachable { reason: String },
     #[error("Kafka has acknowledged nothing for some time")]
     Stalled,
     #[error("the end of topic partition {partition} could not be read in time")]
@@ -51,6 +53,7 @@ impl RelayError {
             Self::ForeignTopic { .. } | Self::TooManyPartitions { .. } | Self::Gap { .. } => true,
             Self::Store(_)
             | Self::Kafka(_)
+            | Self::Unreachable { .. }
             | Self::Stalled
             | Self::EpochBegan { .. }
             | Self::TailUnread { .. }

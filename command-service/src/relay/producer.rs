@@ -22,7 +22,7 @@ use passbook_shared::timestamp::Timestamp;
 use passbook_shared::topic_record;
 use passbook_shared::topic_record::authentication::{Signed, TopicKeys};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseProducer, BaseRecord};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use uuid::Uuid;
 
 use super::error::RelayError;
@@ -76,7 +76,7 @@ impl Producer {
         epoch: Epoch,
     ) -> Result<Self, RelayError> {
         let deliveries = Arc::new(Deliveries::new(store.partitions));
-        let producer = kafka
+        let producer: BaseProducer<Context> = kafka
             .client("passbook-relay")
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -87,7 +87,8 @@ impl Producer {
             .set("batch.num.messages", "10000")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072")
-            .create_with_context(Context(Arc::clone(&deliveries)))?;
+            .create_with_context(Context(Arc::clone(&deliveries), kafka.clone()))?;
+        kafka.authorize(producer.client());
         Ok(Self {
             producer,
             deliveries,

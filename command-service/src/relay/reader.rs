@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use passbook_shared::cloud_event::{self, Decoded};
-use passbook_shared::config::KafkaConfig;
+use passbook_shared::config::{BrokerErrors, KafkaConfig};
 use passbook_shared::epoch::Epoch;
 use passbook_shared::partition::Partition;
 use passbook_shared::topic_record::authentication::TopicKeys;
@@ -25,7 +25,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// Consumer with manual assignment, without group management.
 pub(crate) struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<BrokerErrors>,
     topic: String,
     store_id: Uuid,
     keys: TopicKeys,
@@ -84,7 +84,7 @@ impl Reader {
         store_id: Uuid,
         keys: TopicKeys,
     ) -> Result<Self, RelayError> {
-        let consumer = kafka
+        let consumer: BaseConsumer<_> = kafka
             .client("passbook-relay-tail")
             .set("group.id", "passbook-relay-tail")
             .set("enable.auto.commit", "false")
@@ -94,7 +94,8 @@ impl Reader {
             .set("allow.auto.create.topics", "false")
             .set("fetch.wait.max.ms", "10")
             .set("queued.max.messages.kbytes", "8192")
-            .create()?;
+            .create_with_context(BrokerErrors::new(kafka))?;
+        kafka.authorize(consumer.client());
         Ok(Self { consumer, topic: kafka.kafka_topic.clone(), store_id, keys })
     }
 

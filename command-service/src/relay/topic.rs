@@ -4,16 +4,15 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use passbook_shared::config::KafkaConfig;
+use passbook_shared::config::{BrokerErrors, KafkaConfig};
 use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::topic_record::authentication::TopicKeys;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
     TopicReplication, TopicResult,
 };
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
 
 use super::error::RelayError;
@@ -23,6 +22,8 @@ use crate::log::store::Store;
 /// Number of records of a partition that are checked for their store.
 const LAST: i64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum number of the client's events that are handled to find the reason of a failure.
+const EVENTS: usize = 50;
 /// Kafka's value for the broker's default replication factor.
 const BROKER_DEFAULT: i32 = -1;
 
@@ -110,8 +111,11 @@ async fn grow(
     created(topic, admin.create_partitions([&NewPartitions::new(topic, wanted)], &options()).await?)
 }
 
-fn admin(kafka: &KafkaConfig) -> Result<AdminClient<DefaultClientContext>, RelayError> {
-    Ok(kafka.client("passbook-relay").create()?)
+fn admin(kafka: &KafkaConfig) -> Result<AdminClient<BrokerErrors>, RelayError> {
+    let admin: AdminClient<_> =
+        kafka.client("passbook-relay").create_with_context(BrokerErrors::new(kafka))?;
+    kafka.authorize(admin.inner());
+    Ok(admin)
 }
 
 fn options() -> AdminOptions {
@@ -141,16 +145,31 @@ fn created(topic: &str, results: Vec<TopicResult>) -> Result<(), RelayError> {
 /// Returns the number of partitions of the topic; 0 if it does not exist.
 async fn count_partitions(kafka: KafkaConfig) -> Result<usize, RelayError> {
     // A consumer's metadata request does not create the topic; a producer's might.
-    let consumer: BaseConsumer =
-        kafka.client("passbook-relay").set("allow.auto.create.topics", "false").create()?;
+    let mut config = kafka.client("passbook-relay");
+    config.set("allow.auto.create.topics", "false");
+    let consumer: BaseConsumer<BrokerErrors> =
+        config.create_with_context(BrokerErrors::new(&kafka))?;
+    kafka.authorize(consumer.client());
     let asked = tokio::task::spawn_blocking(move || {
-        consumer.fetch_metadata(Some(&kafka.kafka_topic), TIMEOUT).map(|m| {
-            m.topics()
-                .iter()
-                .filter(|topic| topic.name() == kafka.kafka_topic)
-                .map(|topic| topic.partitions().len())
-                .sum()
-        })
+        let found = consumer.fetch_metadata(Some(&kafka.kafka_topic), TIMEOUT);
+        let metadata = found.map_err(|error| unreachable(&consumer, error))?;
+        let topics = metadata.topics().iter().filter(|topic| topic.name() == kafka.kafka_topic);
+        Ok(topics.map(|topic| topic.partitions().len()).sum())
     });
-    Ok(asked.await??)
+    asked.await?
+}
+
+/// Returns the error with the reason of a broker, such as a certificate that is not trusted.
+fn unreachable(consumer: &BaseConsumer<BrokerErrors>, error: KafkaError) -> RelayError {
+    for _ in 0..EVENTS {
+        if consumer.context().any().is_some() {
+            break;
+        }
+        // Handles at most one event.
+        consumer.poll(Duration::from_millis(1));
+    }
+    match consumer.context().any() {
+        Some(reason) => RelayError::Unreachable { reason },
+        None => error.into(),
+    }
 }

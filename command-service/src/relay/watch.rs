@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use passbook_shared::config::KafkaConfig;
+use passbook_shared::config::{BrokerErrors, KafkaConfig};
 use passbook_shared::partition::Partition;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::task::JoinHandle;
@@ -16,17 +16,18 @@ pub(super) const EVERY: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Watch {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<BaseConsumer<BrokerErrors>>,
     topic: Arc<str>,
     pending: Option<JoinHandle<Result<(), RelayError>>>,
 }
 
 impl Watch {
     pub(super) fn start(kafka: &KafkaConfig) -> Result<Self, RelayError> {
-        let consumer = kafka
+        let consumer: BaseConsumer<_> = kafka
             .client("passbook-relay-watch")
             .set("allow.auto.create.topics", "false")
-            .create()?;
+            .create_with_context(BrokerErrors::new(kafka))?;
+        kafka.authorize(consumer.client());
         Ok(Self {
             consumer: Arc::new(consumer),
             topic: kafka.kafka_topic.as_str().into(),
@@ -47,6 +48,8 @@ impl Watch {
         }
         let (consumer, topic) = (Arc::clone(&self.consumer), Arc::clone(&self.topic));
         self.pending = Some(tokio::task::spawn_blocking(move || {
+            // Handles events of the client, such as the end of its token.
+            consumer.poll(Duration::ZERO);
             ends.into_iter().try_for_each(|(partition, expected)| {
                 let (_, end) = consumer.fetch_watermarks(&topic, partition.into(), TIMEOUT)?;
                 if end < expected {

@@ -8,7 +8,8 @@ use passbook_shared::http::gate::Access;
 use passbook_shared::http::server;
 use passbook_shared::schema;
 use passbook_shared::shutdown::CancellationToken;
-use passbook_shared::store_error::{self, is_connection_lost, within};
+use passbook_shared::store_error::{self, is_connection_lost, is_misconfigured, within};
+use passbook_shared::tls::server::ServerTls;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::net::TcpListener;
@@ -29,6 +30,7 @@ pub(super) async fn wait_for_store(
     listener: TcpListener,
     health: &Health,
     access: &Access,
+    tls: Option<ServerTls>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<(Store, TcpListener)> {
     let listener = listener.into_std()?;
@@ -36,7 +38,8 @@ pub(super) async fn wait_for_store(
     // A clone, so that the socket stays open from one server to the next.
     let meanwhile = TcpListener::from_std(listener.try_clone()?)?;
     let app = passbook_shared::http::waiting("command", health.clone(), access.clone())?;
-    let answering = tokio::spawn(server::serve(config.http, meanwhile, app, until_found.clone()));
+    let answering =
+        tokio::spawn(server::serve(config.http, meanwhile, app, tls, until_found.clone()));
     let found = find(config, health).await;
     until_found.cancel();
     answering.await??;
@@ -56,7 +59,11 @@ async fn find(config: &Config, health: &Health) -> anyhow::Result<Store> {
                 deadline = Instant::now() + STORE_WAIT;
             }
             Ok(StoreState::TooNew(why)) => bail!("DATABASE_URL: {why}"),
-            Err(error) if !is_connection_lost(&error) || Instant::now() > deadline => {
+            Err(error)
+                if is_misconfigured(&error)
+                    || !is_connection_lost(&error)
+                    || Instant::now() > deadline =>
+            {
                 return Err(error).context("DATABASE_URL: Postgres cannot be used");
             }
             Err(error) => {

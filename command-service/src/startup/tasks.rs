@@ -99,11 +99,14 @@ impl Startup {
         self.tasks.spawn("the upkeep", upkeep.run(self.shutdown.clone()));
     }
 
-    /// Starts the periodic refresh of epoch and forks.
+    /// Starts the periodic refresh of epoch and forks, and the check that Kafka accepts the
+    /// service.
     pub(super) fn start_checks(&mut self) {
         // A pool of its own, so that readers cannot delay the news of a fork.
         let forks = self.standing.clone().keep(self.read_pool(1), self.shutdown.clone());
         self.tasks.spawn("the fork check", forks);
+        let accepted = self.config.kafka.clone().accepted(self.shutdown.clone());
+        self.tasks.spawn("the first connection to Kafka", accepted);
     }
 
     /// Starts the count of tenants' accounts and holds.

@@ -163,7 +163,7 @@ fn a_replay_has_exactly_one_start() {
 fn an_accepted_restore_has_a_bounded_epoch() {
     let accept = |arguments: &[&str]| {
         parse(&[&["restore", "accept"], arguments].concat()).map(|cli| match cli.part {
-            Some(Part::Restore(RestorePart::Accept { command_addr, options })) => {
+            Some(Part::Restore(RestorePart::Accept { command_addr, options, .. })) => {
                 (command_addr, options)
             }
             part => panic!("{part:?}"),

@@ -14,7 +14,8 @@ pub(super) fn print(
     settings: &Settings,
     services: &Services,
 ) -> std::io::Result<()> {
-    let (command, projection) = (services.command_addr, services.projection_addr);
+    let url = |addr| format!("{}://{addr}", services.tls.scheme());
+    let [command, projection] = [services.command_addr, services.projection_addr].map(url);
     let kept = match (&options.database_url, &options.projection_database_url) {
         (Some(_), Some(_)) => "in your Postgres".to_owned(),
         _ => format!("in {}", options.cluster.data_dir.display()),
@@ -31,17 +32,17 @@ pub(super) fn print(
         "\
 Passbook is ready. The data is {kept}; Ctrl-C stops it.
 
-  commands  http://{command}    reference: http://{command}/docs
-  views     http://{projection}    reference: http://{projection}/docs
+  commands  {command}    reference: {command}/docs
+  views     {projection}    reference: {projection}/docs
   Kafka     {brokers}, topic {topic}{broker}
   health    http://{command_ops}/health/ready, http://{projection_ops}/health/ready
   metrics   http://{command_ops}/metrics
 
 Open an account, deposit 250.00 EUR, and query it:
 
-  curl {key}--json '{body}' http://{command}/v1/accounts
-  curl {key}--json '{{\"amount\":25000}}' http://{command}/v1/accounts/{account}/deposits
-  curl {key}'http://{projection}/v1/accounts/{account}?min_version=2'
+  curl {key}--json '{body}' {command}/v1/accounts
+  curl {key}--json '{{\"amount\":25000}}' {command}/v1/accounts/{account}/deposits
+  curl {key}'{projection}/v1/accounts/{account}?min_version=2'
 ",
         brokers = settings.kafka_brokers,
         topic = settings.kafka_topic,

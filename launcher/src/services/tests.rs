@@ -15,6 +15,7 @@ fn services(
         projection_addr: nowhere,
         command_ops_addr: nowhere,
         projection_ops_addr: nowhere,
+        tls: TlsConfig::default(),
         services: [("command-service", command), ("projection-service", projection)],
     }
 }

@@ -1,13 +1,14 @@
 //! Kafka clients: settings, and changes of the assigned partitions.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::Partition;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -54,6 +55,12 @@ impl Changes {
 }
 
 impl ClientContext for Changes {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.kafka.as_ref().ok_or("no settings")?.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
         if let Some(kafka) = &self.kafka {
@@ -104,20 +111,30 @@ impl ConsumerContext for Changes {
 }
 
 /// Context of a client outside the group. Stores its errors as causes, and reports none itself.
-#[derive(Debug, Default)]
-pub(crate) struct SilentContext(pub(super) Option<(Arc<TopicLag>, KafkaConfig)>);
+#[derive(Debug)]
+pub(crate) struct SilentContext {
+    /// Receives the causes, if they matter.
+    pub(crate) ends: Option<Arc<TopicLag>>,
+    pub(crate) kafka: KafkaConfig,
+}
 
 impl ClientContext for SilentContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.kafka.token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
-        if let Some((ends, kafka)) = &self.0 {
-            ends.causes.logged(facility, &kafka.redacted(message));
+        if let Some(ends) = &self.ends {
+            ends.causes.logged(facility, &self.kafka.redacted(message));
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some((ends, kafka)) = &self.0 {
-            ends.causes.said(&error, &kafka.redacted(reason));
+        if let Some(ends) = &self.ends {
+            ends.causes.said(&error, &self.kafka.redacted(reason));
         }
     }
 }
@@ -187,7 +204,10 @@ pub(super) fn group_consumer(
     }
     let context =
         Changes { ends: Arc::clone(ends), kafka: Some(kafka.clone()), ..Changes::default() };
-    config.create_with_context(context).map_err(|error| kafka.refused(&error))
+    let consumer: GroupConsumer =
+        config.create_with_context(context).map_err(|error| kafka.refused(&error))?;
+    kafka.authorize(consumer.client());
+    Ok(consumer)
 }
 
 /// Sets an option unless the operator set it in `KAFKA_OPTIONS`.

@@ -122,8 +122,11 @@ fn client(watched: &Watched) -> anyhow::Result<BaseConsumer<SilentContext>> {
     set_unless_given(&mut config, kafka, "allow.auto.create.topics", "false");
     // The default of 10 s would delay the recovery after an outage.
     set_unless_given(&mut config, kafka, "reconnect.backoff.max.ms", "2000");
-    let context = SilentContext(Some((Arc::clone(&watched.ends), kafka.clone())));
-    config.create_with_context(context).map_err(|error| kafka.refused(&error))
+    let context = SilentContext { ends: Some(Arc::clone(&watched.ends)), kafka: kafka.clone() };
+    let client: BaseConsumer<_> =
+        config.create_with_context(context).map_err(|error| kafka.refused(&error))?;
+    kafka.authorize(client.client());
+    Ok(client)
 }
 
 /// Returns the end offset of each partition.

@@ -94,8 +94,9 @@ mod tests {
     use crate::store::Views;
 
     fn document() -> Value {
+        let tls = passbook_shared::tls::client::trusting(None, None).unwrap();
         let log = Log {
-            feed: Feed::new(&"http://localhost".parse().unwrap(), None).unwrap(),
+            feed: Feed::new(&"http://localhost".parse().unwrap(), None, tls).unwrap(),
             topic: "topic".into(),
         };
         let state = AppState::new(

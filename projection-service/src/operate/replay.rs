@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use anyhow::bail;
 use clap::Args;
 use passbook_shared::access::client_key::ClientOptions;
+use passbook_shared::config::TlsConfig;
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
 use serde::Deserialize;
@@ -99,13 +100,17 @@ struct Replay {
     ended_at: Option<Timestamp>,
 }
 
-/// Starts a replay in the service at an address, and waits for its end.
+/// Starts a replay in the service with these settings, and waits for its end.
 ///
 /// # Errors
 /// The service does not answer or refuses, or the replay fails or is cancelled.
 #[expect(clippy::print_stdout, reason = "prints its result")]
-pub async fn replay(addr: SocketAddr, options: &ReplayOptions) -> anyhow::Result<()> {
-    let service = Service::at(addr, &options.client)?;
+pub async fn replay(
+    addr: SocketAddr,
+    tls: &TlsConfig,
+    options: &ReplayOptions,
+) -> anyhow::Result<()> {
+    let service = Service::at(addr, tls, &options.client)?;
     let asked = ReplayRequest::of(options.from.from()?, options.keep);
     let mut replay: Replay =
         service.send(service.client.post(service.url("/admin/replays")).json(&asked)).await?;

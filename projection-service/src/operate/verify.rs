@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::bail;
 use passbook_shared::access::client_key::ClientOptions;
+use passbook_shared::config::TlsConfig;
 use passbook_shared::difference::Difference;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -23,13 +24,17 @@ struct Verification {
     error: Option<String>,
 }
 
-/// Starts a comparison in the service at an address, and waits for its result.
+/// Starts a comparison in the service with these settings, and waits for its result.
 ///
 /// # Errors
 /// The service does not answer or refuses, the comparison ends early, or there are differences.
 #[expect(clippy::print_stdout, reason = "prints its result")]
-pub async fn verify(addr: SocketAddr, client: &ClientOptions) -> anyhow::Result<()> {
-    let service = Service::at(addr, client)?;
+pub async fn verify(
+    addr: SocketAddr,
+    tls: &TlsConfig,
+    client: &ClientOptions,
+) -> anyhow::Result<()> {
+    let service = Service::at(addr, tls, client)?;
     let mut job: Verification =
         service.send(service.client.post(service.url("/admin/verify"))).await?;
     let path = format!("/admin/verify/{}", job.id);

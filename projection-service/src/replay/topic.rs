@@ -110,5 +110,8 @@ fn consumer(kafka: &KafkaConfig) -> Result<BaseConsumer<SilentContext>, KafkaErr
     for (name, value) in settings {
         set_unless_given(&mut config, kafka, name, value);
     }
-    config.create_with_context(SilentContext::default())
+    let context = SilentContext { ends: None, kafka: kafka.clone() };
+    let consumer: BaseConsumer<_> = config.create_with_context(context)?;
+    kafka.authorize(consumer.client());
+    Ok(consumer)
 }

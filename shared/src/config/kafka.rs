@@ -1,17 +1,22 @@
 //! Settings of Kafka. Values of further options can be secret, so no message, log or readiness
 //! check shows them.
 
+mod acceptance;
+mod broker_errors;
 mod check;
 mod options;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+pub use self::broker_errors::BrokerErrors;
 pub use self::options::KafkaOptions;
+pub use self::tokens::Tokens;
 use super::Keys;
 use super::secret::Unrepeated;
 use crate::topic_record::authentication::TopicKeys;
@@ -46,6 +51,9 @@ pub struct KafkaConfig {
     #[arg(long, env, default_value = "", hide_default_value = true,
           value_parser = Unrepeated(Keys::of_file))]
     pub topic_key_file: Keys,
+    /// OAuth token of the process's clients.
+    #[arg(skip)]
+    pub tokens: Tokens,
 }
 
 impl KafkaConfig {
@@ -55,7 +63,7 @@ impl KafkaConfig {
         config.set("bootstrap.servers", &self.kafka_brokers).set("client.id", client_id);
         // Health checks quote the client's log messages, even if our own log omits them.
         config.set_log_level(RDKafkaLogLevel::Info);
-        for (name, value) in self.options() {
+        for (name, value) in self.options().filter(|(name, _)| !tokens::is_own(name)) {
             config.set(name, value);
         }
         config
@@ -70,6 +78,11 @@ impl KafkaConfig {
     /// Returns true if the operator has set an option.
     pub fn sets(&self, name: &str) -> bool {
         self.options().any(|(given, _)| given == name)
+    }
+
+    /// Returns the value of an option that the operator has set.
+    fn option(&self, name: &str) -> Option<&str> {
+        self.options().filter(|(given, _)| *given == name).last().map(|(_, value)| value)
     }
 
     /// Sets an option unless the operator has set it.

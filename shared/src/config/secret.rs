@@ -3,12 +3,10 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Command};
-use sqlx::postgres::PgConnectOptions;
 
 /// Parser of a setting by a function. Unlike clap's own parsers, its errors do not quote the value.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +41,11 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
+    /// Returns the password itself.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
     /// Creates a password from text.
     ///
     /// # Errors
@@ -67,38 +70,6 @@ impl Secret {
 pub(crate) fn read(path: &str) -> Result<String, String> {
     std::fs::read_to_string(Path::new(path))
         .map_err(|error| format!("names a file that can't be read: {error}"))
-}
-
-/// Settings that end a session within half a minute after its host has vanished. Until then, the
-/// session's locks block others.
-const KEEPALIVE: [(&str, &str); 3] = [
-    ("tcp_keepalives_idle", "10"),
-    ("tcp_keepalives_interval", "5"),
-    ("tcp_keepalives_count", "4"),
-];
-
-/// Parses the URL of a database.
-///
-/// # Errors
-/// Fails if the text is not a URL of Postgres.
-pub fn database_url(text: &str) -> Result<PgConnectOptions, String> {
-    let is_one = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    let url = is_one.then(|| PgConnectOptions::from_str(text).ok()).flatten();
-    url.map(|url| url.options(KEEPALIVE)).ok_or_else(|| {
-        "can't be read as postgres://user:password@host:port/database. A password with one of the \
-         characters @ / # % ? : can be given in a variable of its own: the same name with PASSWORD \
-         or PASSWORD_FILE instead of URL"
-            .to_owned()
-    })
-}
-
-/// Replaces the password of a URL with one that was given separately.
-#[must_use]
-pub fn with_password(database: PgConnectOptions, password: Option<&Secret>) -> PgConnectOptions {
-    match password {
-        Some(Secret(password)) => database.password(password),
-        None => database,
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod connection;
 mod connection_state;
 mod response_body;
 mod socket;
+mod stream;
 mod unparsed;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use self::admission::Admission;
 use self::connection::ServerContext;
 use super::limits::{Bounds, Limits};
 use crate::shutdown::Stop;
+use crate::tls::server::ServerTls;
 
 /// Maximum number of bytes that a connection reads ahead.
 const READ_AHEAD: usize = 64 * 1024;
@@ -62,7 +64,8 @@ pub fn cannot_listen(addr: SocketAddr, variable: &str) -> String {
     )
 }
 
-/// Serves requests until the shutdown, then lets running requests finish. While the service drains,
+/// Serves requests until the shutdown, then lets running requests finish. With `tls`, it serves
+/// HTTPS only. While the service drains,
 /// each response closes its connection, so that the client continues elsewhere.
 ///
 /// A connection beyond the maximum evicts the one that has been unused for longest. If all are
@@ -75,10 +78,11 @@ pub async fn serve(
     limits: impl Into<Limits>,
     listener: TcpListener,
     app: Router,
+    tls: Option<ServerTls>,
     stop: impl Into<Stop>,
 ) -> anyhow::Result<()> {
     let (limits, stop) = (limits.into(), stop.into());
-    let admissions = admissions(limits, &app, &stop);
+    let admissions = admissions(limits, &app, tls, &stop);
     let mut connections = JoinSet::new();
     let mut stopped = pin!(stopped(&stop));
     loop {
@@ -122,6 +126,7 @@ async fn stopped(stop: &Stop) {
 fn admissions(
     limits: Limits,
     app: &Router,
+    tls: Option<ServerTls>,
     stop: &Stop,
 ) -> [(Arc<ServerContext>, Arc<Admission>); 2] {
     let mut http = Builder::new();
@@ -132,6 +137,7 @@ fn admissions(
         limits,
         bounds: Bounds::new(limits),
         app: app.clone(),
+        tls,
         stop: stop.clone(),
         refuses: false,
     });

@@ -165,3 +165,24 @@ async fn a_query_that_takes_too_long_fails_like_an_unreachable_postgres() {
     assert!(matches!(error, sqlx::Error::PoolTimedOut));
     assert!(is_connection_lost(&error));
 }
+
+#[test]
+fn a_connection_that_no_wait_repairs_is_misconfigured_and_still_lost_to_a_running_service() {
+    let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+    let handshake = sqlx::Error::Io(io::Error::new(io::ErrorKind::InvalidData, tls));
+    let no_tls = sqlx::Error::Tls("server does not support TLS".into());
+    for (error, reason) in [
+        (&handshake, "the TLS handshake with Postgres failed: invalid peer certificate"),
+        (&no_tls, "server does not support TLS"),
+    ] {
+        assert!(is_misconfigured(error) && is_connection_lost(error), "{error}");
+        assert!(super::reason(error).contains(reason), "{}", super::reason(error));
+    }
+    for code in ["28P01", "28000"] {
+        assert!(is_misconfigured(&reported(code, "no")), "{code}");
+    }
+    let refused = sqlx::Error::Io(io::ErrorKind::ConnectionRefused.into());
+    for error in [refused, reported("57P03", "starting up"), sqlx::Error::PoolTimedOut] {
+        assert!(!is_misconfigured(&error), "{error}");
+    }
+}

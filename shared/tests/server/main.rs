@@ -24,8 +24,9 @@ use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::{HEADERS_LIMIT, Limits};
 use passbook_shared::http::server::serve;
 use passbook_shared::shutdown::{CancellationToken, Stop};
+use passbook_shared::tls::server::ServerTls;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -40,6 +41,8 @@ mod bodies;
 mod responses;
 /// Requests while the service stops.
 mod stopping;
+/// The same over TLS, and its handshakes.
+mod tls;
 /// Requests that cannot be parsed.
 mod unparsed;
 
@@ -80,6 +83,10 @@ async fn taken(permits: &Semaphore, count: u32) {
 }
 
 async fn start(limits: Limits) -> Server {
+    start_with(limits, None).await
+}
+
+async fn start_with(limits: Limits, tls: Option<ServerTls>) -> Server {
     let (requests, uploaded) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (arrived, read) = (Arc::clone(&requests), Arc::clone(&uploaded));
     let routes = OpenApiRouter::new()
@@ -98,7 +105,7 @@ async fn start(limits: Limits) -> Server {
     }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let task = tokio::spawn(serve(limits, listener, app, stop.clone()));
+    let task = tokio::spawn(serve(limits, listener, app, tls, stop.clone()));
     let Stop { draining, shutdown } = stop;
     Server { addr, draining, shutdown, task, requests, uploaded }
 }
@@ -118,7 +125,7 @@ async fn sent(server: &Server, text: &str) -> TcpStream {
 }
 
 /// Reads until the server closes the connection.
-async fn to_end(stream: &mut TcpStream) -> String {
+async fn to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
         .await
@@ -132,7 +139,7 @@ fn statuses(text: &str) -> Vec<&str> {
 }
 
 /// Reads the first bytes of a response.
-async fn first(stream: &mut TcpStream) -> String {
+async fn first(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = vec![0; 4096];
     let length = timeout(Duration::from_secs(10), stream.read(&mut answer)).await.unwrap().unwrap();
     String::from_utf8(answer[..length].to_vec()).unwrap()

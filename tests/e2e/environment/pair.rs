@@ -39,12 +39,12 @@ impl Pair {
 
     /// Returns a client of all command-services.
     pub(crate) fn command(&self) -> anyhow::Result<Client> {
-        Client::new(&self.commands.iter().map(|service| service.addr).collect::<Vec<_>>())
+        client_of(&self.commands)
     }
 
     /// Returns a client of all projection-services.
     pub(crate) fn projection(&self) -> anyhow::Result<Client> {
-        Client::new(&self.projections.iter().map(|service| service.addr).collect::<Vec<_>>())
+        client_of(&self.projections)
     }
 
     /// Waits until every instance is ready, and checks the invariants of the log and the views.
@@ -63,4 +63,9 @@ impl Pair {
         }
         Ok(log)
     }
+}
+
+fn client_of(services: &[Service]) -> anyhow::Result<Client> {
+    let instances: Vec<_> = services.iter().map(|service| service.addr).collect();
+    Client::trusting(&instances, services.first().and_then(|service| service.ca.as_deref()))
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use passbook_shared::config::TlsConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 
 use crate::client::Client;
@@ -14,7 +15,9 @@ use crate::process::{PASSBOOK, Process, ops_of};
 /// Service process that keeps its address over restarts.
 pub(crate) struct Service {
     pub(crate) addr: SocketAddr,
-    part: &'static str,
+    pub(crate) part: &'static str,
+    /// Authority of its certificate; none without encryption.
+    pub(crate) ca: Option<PathBuf>,
     options: BTreeMap<String, String>,
     variables: Vec<(String, String)>,
     log: PathBuf,
@@ -26,7 +29,8 @@ impl Service {
     /// Returns the service `part` without options. It is not started.
     pub(super) fn new(addr: SocketAddr, part: &'static str, log: PathBuf) -> Self {
         let (options, variables) = (BTreeMap::new(), Vec::new());
-        Self { addr, part, options, variables, log, program: PASSBOOK.into(), process: None }
+        let program = PASSBOOK.into();
+        Self { addr, part, ca: None, options, variables, log, program, process: None }
     }
 
     /// Runs another build of `passbook` from the next start on.
@@ -117,6 +121,24 @@ impl Service {
 
     /// Returns a client of this instance.
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&[self.addr])
+        Client::trusting(&[self.addr], self.ca.as_deref())
+    }
+
+    /// Returns the encryption of the instance.
+    pub(crate) fn tls(&self) -> TlsConfig {
+        let path = |option: &str| self.options.get(option).map(PathBuf::from);
+        TlsConfig {
+            tls_cert_file: path("tls-cert-file"),
+            tls_key_file: path("tls-key-file"),
+            tls_client_ca_file: path("tls-client-ca-file"),
+        }
+    }
+
+    /// Waits until the process ends by itself, and returns its output.
+    pub(crate) async fn ended(&mut self) -> anyhow::Result<String> {
+        let process = self.process.as_mut().context("not started")?;
+        let status = process.ended().await?;
+        anyhow::ensure!(!status.success(), "{status}: {}", self.output());
+        Ok(self.output())
     }
 }

@@ -18,7 +18,7 @@ pub(crate) const TOPICS: [&str; 2] = ["passbook.events", "passbook.other"];
 
 /// Options of a JVM that lives for a second: compiling less and collecting simply, it starts
 /// sooner.
-const QUICK_JVM: [&str; 2] = [
+pub(super) const QUICK_JVM: [&str; 2] = [
     "KAFKA_HEAP_OPTS=-Xmx256m -XX:TieredStopAtLevel=1",
     "KAFKA_JVM_PERFORMANCE_OPTS=-XX:+UseSerialGC",
 ];
@@ -36,6 +36,8 @@ enum Kind {
     /// Id of the container.
     Container(String),
     Broker(Box<Process>),
+    /// Container that the test handles.
+    Elsewhere,
 }
 
 impl Kafka {
@@ -68,9 +70,14 @@ impl Kafka {
         })
     }
 
+    /// Returns another Kafka, by its bootstrap servers.
+    pub(crate) fn at(brokers: &str) -> Self {
+        Self { brokers: brokers.to_owned(), kind: Kind::Elsewhere, _own: None }
+    }
+
     /// Returns whether topics can be created, trimmed and deleted.
     pub(crate) fn has_admin(&self) -> bool {
-        matches!(self.kind, Kind::Container(_))
+        matches!(self.kind, Kind::Container(_) | Kind::Elsewhere)
     }
 
     /// Runs one of Kafka's own tools, `kafka-….sh`, in its container.
@@ -122,6 +129,7 @@ impl Kafka {
                 eventually("Kafka is paused", async || docker(&["pause", id]).await.map(drop)).await
             }
             Kind::Broker(process) => process.signal(Signal::SIGSTOP),
+            Kind::Elsewhere => bail!("the test handles this Kafka"),
         }
     }
 
@@ -130,6 +138,7 @@ impl Kafka {
         match &self.kind {
             Kind::Container(id) => docker(&["unpause", id]).await.map(drop),
             Kind::Broker(process) => process.signal(Signal::SIGCONT),
+            Kind::Elsewhere => bail!("the test handles this Kafka"),
         }
     }
 }
@@ -195,7 +204,7 @@ async fn broker() -> anyhow::Result<Kafka> {
     Ok(Kafka { brokers, kind: Kind::Broker(Box::new(process)), _own: None })
 }
 
-async fn docker(arguments: &[&str]) -> anyhow::Result<String> {
+pub(super) async fn docker(arguments: &[&str]) -> anyhow::Result<String> {
     let output = tokio::process::Command::new("docker").args(arguments).output().await?;
     if !output.status.success() {
         bail!("docker {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,13 +1,16 @@
 //! Acknowledgements of Kafka, by partition.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use passbook_shared::config::KafkaConfig;
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::position::Position;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, ProducerContext};
@@ -59,9 +62,15 @@ impl Deliveries {
 
 /// Callbacks of the producer.
 #[derive(Debug, Clone)]
-pub(super) struct Context(pub(super) Arc<Deliveries>);
+pub(super) struct Context(pub(super) Arc<Deliveries>, pub(super) KafkaConfig);
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.1.token()
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         self.0.handled.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%error, reason, "the producer reported an error");

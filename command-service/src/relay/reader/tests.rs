@@ -1,4 +1,4 @@
-use passbook_shared::config::{KafkaOptions, Keys};
+use passbook_shared::config::{KafkaOptions, Keys, Tokens};
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::{CommandContext, EventMetadata, RecordedEvent};
 use passbook_shared::topic_record;
@@ -20,6 +20,7 @@ pub(in crate::relay) fn nowhere() -> KafkaConfig {
         kafka_options_file: None,
         topic_key: Keys::default(),
         topic_key_file: Keys::default(),
+        tokens: Tokens::default(),
     }
 }
 

@@ -31,7 +31,9 @@ impl Service {
     pub(crate) async fn of(database: &Database, log: Option<&str>) -> Self {
         let views = Views::default();
         views.open(&database.options, 4);
-        let feed = Feed::new(&log.unwrap_or("http://127.0.0.1:9").parse().unwrap(), None).unwrap();
+        let base = log.unwrap_or("http://127.0.0.1:9").parse().unwrap();
+        let tls = passbook_shared::tls::client::trusting(None, None).unwrap();
+        let feed = Feed::new(&base, None, tls).unwrap();
         let log = Log { feed, topic: "accounts".into() };
         let state = AppState::new(views, Arc::default(), Arc::default(), Arc::default(), log);
         let base = serve(

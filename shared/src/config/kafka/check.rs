@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 use rdkafka::types::RDKafkaConfRes;
 
-use super::KafkaConfig;
+use super::{KafkaConfig, tokens};
 use crate::config::Keys;
 
 impl KafkaConfig {
@@ -62,7 +62,8 @@ impl KafkaConfig {
             ("KAFKA_OPTIONS_FILE", self.kafka_options_file.as_ref()),
         ];
         for (source, options) in sources {
-            for (name, value) in options.into_iter().flat_map(|options| &options.0) {
+            let options = options.into_iter().flat_map(|options| &options.0);
+            for (name, value) in options.filter(|(name, _)| !tokens::is_own(name)) {
                 match ClientConfig::new().set(name, value).create_native_config() {
                     Ok(_) => {}
                     Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
@@ -80,6 +81,7 @@ impl KafkaConfig {
                 }
             }
         }
+        self.check_tokens()?;
         // Only a real client checks options that depend on each other, and files that they name.
         let mut config = self.client("passbook-check");
         // The error is returned, so the client need not log it, too.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::database_url;
 
 /// Returns a command with one option that `parse` reads.
 fn command<T: Clone + Send + Sync + 'static>(parse: fn(&str) -> Result<T, String>) -> Command {
@@ -34,33 +35,6 @@ fn a_setting_that_is_not_utf_8_is_refused_without_its_bytes() {
     let arguments = [OsStr::new("test"), OsStr::new("--database-url"), bytes];
     let said = command(database_url).try_get_matches_from(arguments).unwrap_err().to_string();
     assert!(said.contains("is not UTF-8") && !said.contains("secret"), "{said}");
-}
-
-#[test]
-fn a_url_has_a_scheme_of_postgres_and_sessions_that_notice_a_vanished_host() {
-    for url in ["postgres://ada:secret@db:5433/log", "postgresql://ada:secret@db:5433/log"] {
-        let options = database_url(url).unwrap();
-        assert_eq!((options.get_host(), options.get_port()), ("db", 5_433));
-        assert_eq!((options.get_username(), options.get_database()), ("ada", Some("log")));
-        assert_eq!(
-            options.get_options(),
-            Some(
-                "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=4"
-            )
-        );
-    }
-    assert_eq!(database_url("postgres://ada%40x@db/log").unwrap().get_username(), "ada@x");
-}
-
-#[test]
-fn a_separate_password_replaces_the_one_of_the_url() {
-    let shown = |password: Option<&str>| {
-        let secret = password.map(|text| Secret::of_text(text).unwrap());
-        let options = database_url("postgres://ada:old@db/log").unwrap();
-        format!("{:?}", with_password(options, secret.as_ref()))
-    };
-    assert!(shown(None).contains(r#"password: Some("old")"#), "{}", shown(None));
-    assert!(shown(Some("p@/#%")).contains(r##"password: Some("p@/#%")"##));
 }
 
 #[test]

@@ -26,11 +26,13 @@ use super::connection_state::{ConnectionState, Overdue, Phase};
 use super::response_body::ResponseBody;
 use super::socket::Socket;
 use super::stopped;
+use super::stream::Stream;
 use super::unparsed;
 use crate::http::budget::Share;
 use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
 use crate::shutdown::Stop;
+use crate::tls::server::ServerTls;
 
 /// Time for a client to read the last response and to finish sending, before its connection closes.
 const LINGER: Duration = Duration::from_secs(2);
@@ -46,6 +48,7 @@ pub(super) struct ServerContext {
     /// Bounds of the requests.
     pub(super) bounds: Bounds,
     pub(super) app: Router,
+    pub(super) tls: Option<ServerTls>,
     pub(super) stop: Stop,
     /// True for connections beyond the maximum, which get 503 except for `/health`.
     pub(super) refuses: bool,
@@ -62,6 +65,9 @@ enum End {
 /// Serves a connection until it closes.
 pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: Slot) {
     let state = Arc::clone(&slot.state);
+    // Boxed, so that a handshake does not enlarge the future of every connection.
+    let opening = Box::pin(Stream::open(stream, context.tls.as_ref(), &state, &context.stop));
+    let Some(stream) = opening.await else { return };
     let service = {
         let (context, state) = (Arc::clone(&context), Arc::clone(&state));
         let bounds = Arc::new(context.bounds.of(state.address));
@@ -82,11 +88,15 @@ pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: 
         }
         End::Overdue(Overdue::Head) => Some(unparsed::too_slow(&context.limits)),
         // No last response: there is no request, or the client does not read.
-        End::Overdue(Overdue::Idle | Overdue::Stalled) | End::Evicted => return,
+        End::Overdue(Overdue::Idle | Overdue::Stalled) | End::Evicted => {
+            return stream.finish();
+        }
     };
     if last.is_some() || state.lingers() {
         // Boxed, so that its buffer does not enlarge the future of every connection.
         Box::pin(close(stream, &last.unwrap_or_default(), &state)).await;
+    } else {
+        stream.finish();
     }
 }
 
@@ -173,7 +183,7 @@ where
 
 /// Sends the last response, and closes after the client had time to read it. A socket that closes
 /// with unread input resets the connection, and the client loses the response.
-async fn close(mut stream: TcpStream, last: &[u8], state: &ConnectionState) {
+async fn close(mut stream: Stream, last: &[u8], state: &ConnectionState) {
     if !state.begin_closing() {
         return;
     }

@@ -1,5 +1,5 @@
-//! Socket under hyper, which notes its reads and writes and withholds responses that hyper makes
-//! itself.
+//! Socket under hyper, which notes its requests and responses, and withholds responses that hyper
+//! makes itself.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connection_state::{ConnectionState, Phase};
+use super::stream::Stream;
 
 /// Maximum number of bytes kept of hyper's own response, which is a head without a body.
 const MAX_WITHHELD: usize = 1024;
@@ -17,14 +17,14 @@ const MAX_WITHHELD: usize = 1024;
 /// Socket under hyper.
 #[derive(Debug)]
 pub(super) struct Socket {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     state: Arc<ConnectionState>,
     /// Head of hyper's own response to a request that it could not parse.
     pub(super) withheld: Vec<u8>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, state: Arc<ConnectionState>) -> Self {
+    pub(super) fn new(stream: Stream, state: Arc<ConnectionState>) -> Self {
         Self { stream, state, withheld: Vec::new() }
     }
 
@@ -39,11 +39,6 @@ impl Socket {
         let room = MAX_WITHHELD.saturating_sub(self.withheld.len());
         self.withheld.extend_from_slice(&bytes[..bytes.len().min(room)]);
         bytes.len()
-    }
-
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.state.wrote(written.is_ready());
-        written
     }
 }
 
@@ -74,8 +69,7 @@ impl AsyncWrite for Socket {
         if !this.is_response() {
             return Poll::Ready(Ok(this.withhold(bytes)));
         }
-        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.note(written)
+        Pin::new(&mut this.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -87,8 +81,7 @@ impl AsyncWrite for Socket {
         if !this.is_response() {
             return Poll::Ready(Ok(parts.iter().map(|part| this.withhold(part)).sum()));
         }
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
-        this.note(written)
+        Pin::new(&mut this.stream).poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -96,8 +89,10 @@ impl AsyncWrite for Socket {
     }
 
     // hyper flushes after it has written everything.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.state.flushed();
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.state.flushed();
         Poll::Ready(Ok(()))
     }
 
