@@ -53,7 +53,7 @@ impl OpsListener {
             ..Limits::default()
         };
         let never = Stop::from(CancellationToken::new());
-        let serving = server::serve(limits, listener, router(health.clone(), addr), never);
+        let serving = server::serve(limits, listener, router(health.clone(), addr), None, never);
         Ok(Self { local_addr, serving: AbortOnDropHandle::new(tokio::spawn(serving)) })
     }
 }
