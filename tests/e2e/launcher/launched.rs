@@ -10,7 +10,7 @@ use passbook_shared::access::local_keys::LocalKeys;
 
 use crate::client::Client;
 use crate::infrastructure::keys;
-use crate::process::{Process, eventually, free_address};
+use crate::process::{Process, eventually, free_address, ops_of};
 
 /// Launcher process, killed when dropped.
 pub(crate) struct Launched {
@@ -41,7 +41,13 @@ fn shared_keys() -> anyhow::Result<[(&'static str, String); 2]> {
 
 fn arguments(data_dir: &Path, command: SocketAddr, projection: SocketAddr) -> Vec<String> {
     let data_dir = format!("--data-dir={}", data_dir.display());
-    vec![data_dir, format!("--command-addr={command}"), format!("--projection-addr={projection}")]
+    vec![
+        data_dir,
+        format!("--command-addr={command}"),
+        format!("--projection-addr={projection}"),
+        format!("--command-ops-addr={}", ops_of(command)),
+        format!("--projection-ops-addr={}", ops_of(projection)),
+    ]
 }
 
 impl Launched {
