@@ -6,7 +6,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use passbook_shared::config::TlsConfig;
 use passbook_shared::http::healthcheck::healthcheck;
 use serde_json::Value;
 use tokio::process::{Child, Command};

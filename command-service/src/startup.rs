@@ -10,8 +10,8 @@ use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::ops::OpsListener;
 use passbook_shared::http::server;
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
-use passbook_shared::{telemetry, trace};
 use passbook_shared::tls::server::ServerTls;
+use passbook_shared::{telemetry, trace};
 
 use self::store::wait_for_store;
 use self::tasks::Startup;
@@ -105,10 +105,9 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     ServerTls::keep(tls.as_ref(), &mut tasks, &health);
     let app = passbook_shared::http::app("command", routes, health, access)?;
     tasks.spawn("the HTTP server", server::serve(http_config, listener, app, tls, stop));
+    let (id, partitions) = (store.store_id, store.partitions.get());
     tracing::info!(
-        address = %local_addr, operators = %ops_addr,
-        store.id = %store.store_id,
-        partitions = store.partitions.get(),
+        address = %local_addr, operators = %ops_addr, store.id = %id, partitions,
         "command-service is up"
     );
     Ok(Service { local_addr, ops_addr, tasks })

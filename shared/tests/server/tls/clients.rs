@@ -1,5 +1,4 @@
 use passbook_shared::config::TlsConfig;
-use passbook_shared::http::healthcheck::healthcheck;
 use rustls::AlertDescription;
 
 use super::*;
@@ -65,10 +64,10 @@ async fn with_authorities_of_clients_each_client_shows_a_certificate() {
 }
 
 #[tokio::test]
-async fn a_service_checks_its_own_health_by_its_certificate() {
+async fn a_subcommand_knows_its_own_service_by_its_certificate() {
     let (authority, files) = (Authority::new("ours").unwrap(), tempfile::tempdir().unwrap());
     let ca = authority.write(&files.path().join("ca.crt")).unwrap();
-    // A name that does not fit the address of the check.
+    // A name that does not fit the address.
     let issued = authority.issue(&["bank.example"]).unwrap();
     let identity = issued.write(files.path()).unwrap();
     let config = |client_ca: Option<&Path>| TlsConfig {
@@ -79,15 +78,16 @@ async fn a_service_checks_its_own_health_by_its_certificate() {
     for client_ca in [None, Some(ca.as_path())] {
         let tls = config(client_ca).open("127.0.0.1:1".parse().unwrap()).unwrap();
         let server = start_with(Limits::default(), tls).await;
-        healthcheck(server.addr, None, &config(client_ca)).await.unwrap();
-        let said = healthcheck(server.addr, None, &TlsConfig::default()).await.unwrap_err();
-        assert!(!format!("{said:#}").contains("not ready"), "{said:#}");
+        let client = config(client_ca).own_client().unwrap();
+        let mut known = handshake(&server, client).await.unwrap();
+        known.write_all(LIVE.as_bytes()).await.unwrap();
+        assert!(first(&mut known).await.ends_with("alive"));
     }
     // Another service at the same address.
     let other = authority.issue(&["bank.example"]).unwrap();
     let others = tempfile::tempdir().unwrap();
     let tls = server_tls(other.write(others.path()).unwrap(), None);
     let server = start_with(Limits::default(), Some(tls)).await;
-    let said = healthcheck(server.addr, None, &config(None)).await.unwrap_err();
-    assert!(format!("{said:#}").contains("the TLS handshake with 127.0.0.1"), "{said:#}");
+    let said = refusal(&server, config(None).own_client().unwrap()).await;
+    assert!(!said.contains("answered"), "{said}");
 }
