@@ -12,6 +12,7 @@ use passbook_shared::http::server;
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
 use passbook_shared::tls::server::ServerTls;
 use passbook_shared::{telemetry, trace};
+use sqlx::PgPool;
 
 use self::store::wait_for_store;
 use self::tasks::Startup;
@@ -19,6 +20,7 @@ use crate::config::{Action, Cli, Config, RestoreAction};
 use crate::http;
 use crate::log::clock::LogClock;
 use crate::log::snapshot_key::SnapshotKey;
+use crate::log::store::Store;
 use crate::metrics;
 use crate::migrate::migrate;
 use crate::operate;
@@ -78,11 +80,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let (store, listener) =
         wait_for_store(&config, listener, &health, &access, tls.clone(), &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
-    let standing = Standing::new(health.clone());
-    let refreshed = standing.refresh(&mut *pool.acquire().await?).await;
-    refreshed.context("the store's epoch cannot be read")?;
-    let clock = LogClock::read(&pool, store.partitions).await;
-    let clock = clock.context("Postgres's clock cannot be read")?;
+    let (standing, clock) = state_of_log(&pool, store, &health).await?;
     let http_config = config.http;
     let tasks = Tasks::new(stop.shutdown.clone()).keeping(serving);
     let mut startup = Startup {
@@ -111,6 +109,18 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         "command-service is up"
     );
     Ok(Service { local_addr, ops_addr, tasks })
+}
+
+async fn state_of_log(
+    pool: &PgPool,
+    store: Store,
+    health: &Health,
+) -> anyhow::Result<(Standing, LogClock)> {
+    let standing = Standing::new(health.clone());
+    let refreshed = standing.refresh(&mut *pool.acquire().await?).await;
+    refreshed.context("the store's epoch cannot be read")?;
+    let clock = LogClock::read(pool, store.partitions).await;
+    Ok((standing, clock.context("Postgres's clock cannot be read")?))
 }
 
 async fn operators(config: &Config, health: &Health) -> anyhow::Result<OpsListener> {
