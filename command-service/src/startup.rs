@@ -63,7 +63,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
-    let access = config.access.open(config.command_addr)?;
+    let access = config.access.read(config.command_addr)?;
     config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();

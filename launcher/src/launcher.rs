@@ -207,7 +207,7 @@ fn settings(options: &Options, postgres: Option<&Cluster>) -> anyhow::Result<ser
         snapshot_key_file: key_file(secrets::SNAPSHOT_KEY)?,
         topic_key_file: key_file(secrets::TOPIC_KEY)?,
         keys: services::need_local_keys()?
-            .then(|| LocalKeys::of(&options.cluster.data_dir))
+            .then(|| LocalKeys::open_or_create(&options.cluster.data_dir))
             .transpose()?,
     })
 }

@@ -70,7 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
-    let (access, feed) = (config.access.open(addr)?, feed(&config)?);
+    let (access, feed) = (config.access.read(addr)?, feed(&config)?);
     telemetry::metrics();
     metrics::register();
     // An address in use ends the start before any task runs.

@@ -3,6 +3,7 @@
 
 mod access;
 mod address;
+mod jwt;
 mod kafka;
 mod keys;
 mod secret;
@@ -13,6 +14,7 @@ use clap::{Args, ValueEnum};
 
 pub use access::{AccessConfig, Auth};
 pub use address::address;
+pub use jwt::JwtConfig;
 pub use kafka::{KafkaConfig, KafkaOptions};
 pub use keys::Keys;
 pub(crate) use secret::read as secret_file;

@@ -42,6 +42,7 @@ mod environment;
 pub mod fault;
 /// Readiness checks of a service.
 pub mod health;
+mod hex;
 /// HTTP server, extractors, problems and API documentation.
 pub mod http;
 /// Pauses between batches that follow the rate of events.

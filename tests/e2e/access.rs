@@ -3,6 +3,7 @@
 mod matrix;
 mod pages;
 mod tenants;
+mod tokens;
 
 use std::time::{Duration, Instant};
 

@@ -107,7 +107,8 @@ pub fn run(options: &KeysOptions) -> anyhow::Result<()> {
             println!("{removed} removed; the services refuse them within a second");
         }
         KeysAction::Init { directory } => {
-            let LocalKeys { keys_file, operator, projection } = LocalKeys::of(directory)?;
+            let LocalKeys { keys_file, operator, projection } =
+                LocalKeys::open_or_create(directory)?;
             for path in [keys_file, operator, projection] {
                 println!("{}", path.display());
             }

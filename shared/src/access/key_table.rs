@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::Principal;
 use super::api_key::{Digest, id_of};
+use super::jwt::TokenFault;
 use crate::timestamp::Timestamp;
 
 /// Accepted keys, by id.
@@ -30,10 +31,10 @@ pub struct AcceptedKey {
 #[strum(serialize_all = "snake_case")]
 pub enum Unauthenticated {
     /// The request has no credentials.
-    #[error("the request has no `Authorization: Bearer` header with an API key")]
+    #[error("the request has no `Authorization: Bearer` header with an API key or a token")]
     Missing,
     /// The credentials have no known form.
-    #[error("`Authorization` is not `Bearer` with an API key")]
+    #[error("`Authorization` is not `Bearer` with an API key or a token of a known issuer")]
     Malformed,
     /// The key is unknown or was revoked, or its secret part is wrong.
     #[error("the API key is not known")]
@@ -41,6 +42,10 @@ pub enum Unauthenticated {
     /// The key has expired.
     #[error("the API key has expired")]
     Expired,
+    /// The token is not valid.
+    #[error("{0}")]
+    #[strum(serialize = "invalid_token")]
+    Token(TokenFault),
 }
 
 impl KeyTable {

@@ -9,22 +9,20 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
+pub(super) use self::changes::add_generated;
 pub use self::changes::{KeyRequest, add, revoke, rotate};
-use super::api_key::Digest;
+use super::api_key::{Digest, is_id};
 use super::key_table::{AcceptedKey, KeyTable};
-use super::rate::Rate;
+use super::limits::{check_name, check_reach};
+use super::rate::{Rate, Rates};
 use super::{Principal, Reach, Scope, Scopes};
 use crate::tenant::Tenant;
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
-
-const MAX_NAME: usize = 64;
-/// Actor of events that the service causes itself.
-const RESERVED: &str = "passbook";
 
 /// Content of the file.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +54,7 @@ pub struct KeyEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
     /// Maximum number of requests per second of the principal; no limit, if absent. Each command of
-    /// a bulk request counts.
+    /// a bulk request counts. The lowest one of a principal's keys holds for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<NonZeroU32>,
     /// Names of the scopes.
@@ -72,7 +70,11 @@ impl KeysFile {
     /// # Errors
     /// The text is not TOML of this form; the message has the line.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        Ok(toml_edit::de::from_str(text)?)
+        toml_edit::de::from_str(text).map_err(|error: toml_edit::de::Error| {
+            // The error's own text quotes the line, and readiness and logs repeat it.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            anyhow!("line {}: {}", before.matches('\n').count() + 1, error.message())
+        })
     }
 
     /// Reads a file.
@@ -80,8 +82,14 @@ impl KeysFile {
     /// # Errors
     /// The file cannot be read, or is not TOML of this form.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let named = || path.display().to_string();
-        Self::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)
+        let content = std::fs::read(path).with_context(|| path.display().to_string())?;
+        Self::of_content(path, &content)
+    }
+
+    /// Parses the content of a file, whose path an error names.
+    pub(super) fn of_content(path: &Path, content: &[u8]) -> anyhow::Result<Self> {
+        let text = str::from_utf8(content).map_err(anyhow::Error::from);
+        text.and_then(Self::parse).with_context(|| path.display().to_string())
     }
 
     /// Returns the keys as the services check them.
@@ -89,21 +97,38 @@ impl KeysFile {
     /// # Errors
     /// A key has an invalid name, digest or scope, or its id occurs twice.
     pub fn table(&self) -> anyhow::Result<KeyTable> {
-        let (mut table, mut rates) = (KeyTable::default(), HashMap::new());
+        self.table_with(&mut Rates::default())
+    }
+
+    /// Returns the keys as the services check them, with rates that may be in use already.
+    pub(super) fn table_with(&self, rates: &mut Rates) -> anyhow::Result<KeyTable> {
+        let mut table = KeyTable::default();
+        let limits = self.limits();
+        let mut next = rates.of(&limits);
         for key in &self.keys {
-            // The keys of a principal share a rate.
-            let rate = key.rate.map(|rate| {
-                rates.entry((&key.principal, rate)).or_insert_with(|| Rate::new(rate)).clone()
-            });
+            let rate = next.get(&key.principal);
             let accepted = key.accepted(rate).with_context(|| format!("key {}", key.id))?;
             ensure!(table.add(key.id.clone(), accepted), "key {} occurs twice", key.id);
         }
+        std::mem::swap(rates, &mut next);
         Ok(table)
+    }
+
+    /// Returns the rate of each principal that has one: the lowest of its keys, for all of them.
+    fn limits(&self) -> HashMap<&str, NonZeroU32> {
+        let mut limits: HashMap<&str, NonZeroU32> = HashMap::new();
+        for (principal, rate) in
+            self.keys.iter().filter_map(|key| Some((&*key.principal, key.rate?)))
+        {
+            limits.entry(principal).and_modify(|limit| *limit = rate.min(*limit)).or_insert(rate);
+        }
+        limits
     }
 }
 
 impl KeyEntry {
     fn accepted(&self, rate: Option<Rate>) -> anyhow::Result<AcceptedKey> {
+        ensure!(is_id(&self.id), "`id` is not the second part of a key");
         check_name(&self.principal)?;
         let digest = Digest::parse(&self.sha256).context("`sha256` is not 64 hex digits")?;
         let (name, scopes) = (self.principal.clone(), parse_scopes(&self.scopes)?);
@@ -112,28 +137,6 @@ impl KeyEntry {
         let principal = Principal { name, scopes, reach, rate };
         Ok(AcceptedKey { digest, expires: self.expires, principal: Arc::new(principal) })
     }
-}
-
-/// Checks the name of a principal, which logs and events repeat.
-fn check_name(name: &str) -> anyhow::Result<()> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._@".contains(&byte);
-    ensure!(name != RESERVED, "`{name}` is the service itself");
-    ensure!(
-        (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed),
-        "`principal` must be 1 to {MAX_NAME} letters, digits or characters of `-._@`"
-    );
-    Ok(())
-}
-
-/// Checks that a key with a restriction has no right to the whole store.
-fn check_reach(scopes: Scopes, reach: &Reach) -> anyhow::Result<()> {
-    let of_store = scopes.iter().find(|scope| scope.is_of_store());
-    ensure!(
-        reach.is_everything() || of_store.is_none(),
-        "scope `{}` is of the whole store, and the key is of a tenant or an owner",
-        of_store.map_or("", Scope::as_str)
-    );
-    Ok(())
 }
 
 /// Parses the names of scopes.

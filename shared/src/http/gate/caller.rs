@@ -59,7 +59,7 @@ impl Caller {
     ///
     /// # Errors
     /// 403 `forbidden` if the caller has none of the operation's scopes.
-    pub fn may(&self, operation_id: &str) -> Result<(), Problem> {
+    pub fn check_operation(&self, operation_id: &str) -> Result<(), Problem> {
         match self.rules.of_operation(operation_id) {
             Some(Rule::AnyOf(scopes)) if scopes.iter().any(|scope| self.has(scope)) => Ok(()),
             Some(Rule::AnyOf(scopes)) => Err(forbidden(self, scopes)),

@@ -36,10 +36,14 @@ impl Rules {
     /// Reads the rules of a document.
     ///
     /// # Errors
-    /// An operation declares no scope, or an unknown one.
+    /// An operation declares no scope or an unknown one, or has a method without rules.
     pub(super) fn of(document: &OpenApi) -> anyhow::Result<Self> {
         let mut rules = Self::default();
         for (path, item) in &document.paths.paths {
+            ensure!(
+                item.options.is_none() && item.head.is_none() && item.trace.is_none(),
+                "{path} documents a method that has no rule: OPTIONS, HEAD or TRACE"
+            );
             for (method, operation) in operations(item) {
                 let rule = rule(operation).with_context(|| format!("{method} {path}"))?;
                 let id = operation.operation_id.clone();
@@ -59,6 +63,16 @@ impl Rules {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         let rules = self.routes.get(path)?;
         rules.iter().find(|(of, _)| of == method).map(|(_, rule)| *rule)
+    }
+
+    /// Returns the methods of a route, as in `Allow`; `None` if the document lacks the route.
+    pub(super) fn methods(&self, path: &str) -> Option<String> {
+        let methods = self.routes.get(path)?.iter().map(|(method, _)| method.as_str());
+        let mut methods: Vec<&str> = methods.collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        Some(methods.join(","))
     }
 
     pub(super) fn of_operation(&self, id: &str) -> Option<Rule> {
@@ -126,6 +140,8 @@ mod tests {
             let rules = Rules::of(&document(security)).unwrap();
             assert_eq!(rules.of_route(&Method::POST, "/it/{id}"), None);
             assert_eq!(rules.of_route(&Method::GET, "/other"), None);
+            assert_eq!(rules.methods("/it/{id}").as_deref(), Some("GET,HEAD"));
+            assert_eq!(rules.methods("/other"), None);
             let rule = rules.of_route(&Method::GET, "/it/{id}");
             assert_eq!(rules.of_route(&Method::HEAD, "/it/{id}"), rule);
             assert_eq!(rules.of_operation("get_it"), rule);
@@ -138,6 +154,17 @@ mod tests {
             rule(json!([{"api_key": ["log:read"]}, {"api_key": ["money:move"]}])),
             any_of(&[Scope::LogRead, Scope::MoneyMove])
         );
+    }
+
+    #[test]
+    fn a_method_without_a_rule_is_refused() {
+        for method in ["options", "head", "trace"] {
+            let document = json!(document(json!([{"api_key": ["log:read"]}])));
+            let text = document.to_string().replace("\"get\"", &format!("\"{method}\""));
+            let refused = Rules::of(&serde_json::from_str(&text).unwrap());
+            let said = refused.map(|_| ()).unwrap_err().to_string();
+            assert!(said.starts_with("/it/{id} documents a method that has no rule"), "{said}");
+        }
     }
 
     #[test]
