@@ -7,7 +7,7 @@ use anyhow::Context;
 use passbook_shared::access::commands;
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
-use passbook_shared::http::server;
+use passbook_shared::http::{app, audit, server};
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
 use passbook_shared::telemetry;
 
@@ -17,6 +17,7 @@ use crate::config::{Action, Cli, Config, RestoreAction};
 use crate::http;
 use crate::log::clock::LogClock;
 use crate::log::snapshot_key::SnapshotKey;
+use crate::log::store::SCHEMA;
 use crate::metrics;
 use crate::migrate::migrate;
 use crate::operate;
@@ -63,7 +64,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
-    let access = config.access.read(config.command_addr)?;
+    let mut access = config.access.read(config.command_addr)?;
     config.kafka.warn_unless_authenticated();
     telemetry::metrics();
     metrics::register();
@@ -71,6 +72,9 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let listener = server::listen(config.command_addr, "COMMAND_ADDR (--command-addr)").await?;
     let local_addr = listener.local_addr()?;
     let health = Health::new("command").until(stop.draining.clone());
+    let mut tasks = Tasks::new(stop.shutdown.clone());
+    // Also before the store is found: metrics and reasons of readiness need a key.
+    access.watch(&mut tasks, &health);
     let (store, listener) =
         wait_for_store(&config, listener, &health, &access, &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
@@ -80,8 +84,6 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let clock = LogClock::read(&pool, store.partitions).await;
     let clock = clock.context("Postgres's clock cannot be read")?;
 
-    let http_config = config.http;
-    let tasks = Tasks::new(stop.shutdown.clone());
     let mut startup = Startup {
         config,
         store,
@@ -96,10 +98,10 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     startup.start_upkeep(&lanes);
     startup.start_checks();
     let routes = http::routes(startup.app(lanes, snapshot_key).into());
-    let mut tasks = startup.tasks;
-    access.watch(&mut tasks, &health);
-    let app = passbook_shared::http::app("command", routes, health, access)?;
-    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, stop));
+    let Startup { mut tasks, config, .. } = startup;
+    let audit = audit::start(&SCHEMA, &config.database_url, &mut access, &mut tasks, &health);
+    let app = app("command", routes.merge(audit), health, access)?;
+    tasks.spawn("the HTTP server", server::serve(config.http, listener, app, stop));
     tracing::info!(
         address = %local_addr,
         store.id = %store.store_id,

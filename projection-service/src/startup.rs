@@ -70,7 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
-    let (access, feed) = (config.access.read(addr)?, feed(&config)?);
+    let (mut access, feed) = (config.access.read(addr)?, feed(&config)?);
     telemetry::metrics();
     metrics::register();
     // An address in use ends the start before any task runs.
@@ -85,7 +85,10 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let state =
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
     access.watch(&mut tasks, &health);
-    let router = shared_http::app("projection", http::routes(state), health.clone(), access)?;
+    let database = config.projection_database_url.clone();
+    let audit = shared_http::audit::start(&SCHEMA, &database, &mut access, &mut tasks, &health);
+    let routes = http::routes(state).merge(audit);
+    let router = shared_http::app("projection", routes, health.clone(), access)?;
     tasks.spawn("http", server::serve(config.http, listener, router, stop));
     let watched = Watched {
         kafka: config.kafka.clone(),
@@ -97,7 +100,6 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         quarantine: QuarantineCheck::new(health.clone()),
         health: health.clone(),
     };
-    let database = config.projection_database_url.clone();
     let compared = verify::VerifyDeps { database, feed: feed.clone() };
     let consumption = Consumption {
         config,

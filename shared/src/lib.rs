@@ -32,8 +32,10 @@ pub mod topic_record;
 /// Conversion of stored payloads to their newest schema version.
 pub mod upcast;
 
-/// API keys, principals and scopes.
+/// API keys, tokens, principals and scopes.
 pub mod access;
+/// Audit trail of the calls of operators.
+pub mod audit;
 mod composite_type;
 /// Settings that both services have.
 pub mod config;

@@ -1,5 +1,6 @@
 //! Access to both services: keys, scopes, and requests of web pages.
 
+mod audit;
 mod matrix;
 mod pages;
 mod tenants;

@@ -53,7 +53,7 @@ impl AccessConfig {
             );
         }
         let keys = self.keys(addr)?;
-        Ok(Access { keys, tokens: self.jwt.tokens()?, hosts })
+        Ok(Access { keys, tokens: self.jwt.tokens()?, audit: None, hosts })
     }
 
     /// Returns the keys for a service that listens on an address; `None` without authentication.

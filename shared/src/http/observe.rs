@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::gate::Gate;
 use super::problem::Problem;
-use super::{host, limits};
+use super::{audit, host, limits};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID: usize = 128;
@@ -36,10 +36,15 @@ pub(super) async fn observe(
     // At the highest level, so that no log level separates a message from its request.
     let span = tracing::error_span!("request", id, %method, route);
 
-    let mut response = match check(&gate, &mut request) {
+    let checked = check(&gate, &mut request);
+    let audited = audit::Pending::of(&gate, &request, &request_id);
+    let mut response = match checked {
         Ok(()) => next.run(request).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
+    if let Some(call) = audited {
+        call.record(response.status());
+    }
 
     response.headers_mut().insert(REQUEST_ID, request_id);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

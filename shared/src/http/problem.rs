@@ -44,10 +44,10 @@ pub struct Problem {
     pub facts: Map<String, Value>,
     /// The request had credentials, which are not valid; in the header `WWW-Authenticate`.
     #[serde(skip)]
-    pub(super) invalid_token: bool,
+    pub invalid_token: bool,
     /// Methods of the route, in the header `Allow`.
     #[serde(skip)]
-    pub(super) allow: Option<HeaderValue>,
+    pub allow: Option<HeaderValue>,
 }
 
 /// Fault of one field of a request.

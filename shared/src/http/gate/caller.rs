@@ -2,22 +2,44 @@
 
 use std::sync::Arc;
 
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
+
+use super::checks::Checks;
 use super::problems::{forbidden, rate_limited};
-use super::rules::{Rule, Rules};
+use super::rules::Rule;
+use crate::access::key_table::Unauthenticated;
 use crate::access::{Principal, Rate, Reach, Scope};
 use crate::http::problem::Problem;
 
 /// Sender of a permitted request. Handlers get it as an extension.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Principal of the key; `None` without authentication.
+    /// Principal of the key or token; `None` without authentication.
     principal: Option<Arc<Principal>>,
-    rules: Arc<Rules>,
+    /// Value of `Authorization`, hidden from debug output.
+    authorization: Option<HeaderValue>,
+    gate: Arc<Checks>,
 }
 
 impl Caller {
-    pub(super) fn new(principal: Option<Arc<Principal>>, rules: Arc<Rules>) -> Self {
-        Self { principal, rules }
+    /// Authenticates the sender of a request.
+    pub(super) fn of(headers: &HeaderMap, gate: &Arc<Checks>) -> Result<Self, Unauthenticated> {
+        let principal = gate.principal(headers)?;
+        let mut authorization = headers.get(AUTHORIZATION).cloned();
+        if let Some(value) = &mut authorization {
+            value.set_sensitive(true);
+        }
+        Ok(Self { principal, authorization, gate: Arc::clone(gate) })
+    }
+
+    /// Returns true if the caller may send a request of an operation now. A long response checks it
+    /// again and again, because a key can be revoked meanwhile, and a token can expire.
+    pub fn is_still_permitted(&self, operation_id: &str) -> bool {
+        let values = self.authorization.iter().cloned();
+        let headers = values.map(|value| (AUTHORIZATION, value)).collect();
+        Self::of(&headers, &self.gate)
+            .is_ok_and(|caller| caller.check_operation(operation_id).is_ok())
     }
 
     /// Returns the name that events record; `None` without authentication.
@@ -60,7 +82,7 @@ impl Caller {
     /// # Errors
     /// 403 `forbidden` if the caller has none of the operation's scopes.
     pub fn check_operation(&self, operation_id: &str) -> Result<(), Problem> {
-        match self.rules.of_operation(operation_id) {
+        match self.gate.rules.of_operation(operation_id) {
             Some(Rule::AnyOf(scopes)) if scopes.iter().any(|scope| self.has(scope)) => Ok(()),
             Some(Rule::AnyOf(scopes)) => Err(forbidden(self, scopes)),
             Some(Rule::Open | Rule::AnyKey) => Ok(()),

@@ -25,10 +25,18 @@ pub(super) enum Rule {
     AnyKey,
 }
 
+/// Operation of a path.
+#[derive(Debug)]
+struct Route {
+    method: Method,
+    rule: Rule,
+    operation_id: String,
+}
+
 /// Rules of all operations.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    routes: HashMap<String, Vec<(Method, Rule)>>,
+    routes: HashMap<String, Vec<Route>>,
     operations: HashMap<String, Rule>,
 }
 
@@ -52,7 +60,8 @@ impl Rules {
                     rules.operations.insert(id.clone(), rule).is_none(),
                     "two operations have the id {id}"
                 );
-                rules.routes.entry(path.clone()).or_default().push((method, rule));
+                let route = Route { method, rule, operation_id: id };
+                rules.routes.entry(path.clone()).or_default().push(route);
             }
         }
         Ok(rules)
@@ -60,14 +69,27 @@ impl Rules {
 
     /// Returns the rule of a route; `None` if the document lacks it. HEAD has the rule of GET.
     pub(super) fn of_route(&self, method: &Method, path: &str) -> Option<Rule> {
+        self.route(method, path).map(|route| route.rule)
+    }
+
+    /// Returns the id of a route's operation, if calls of it are in the audit trail.
+    pub(super) fn audited(&self, method: &Method, path: &str) -> Option<&str> {
+        let route = self.route(method, path)?;
+        let is_audited = match route.rule {
+            Rule::AnyOf(scopes) => scopes.iter().any(Scope::is_audited),
+            Rule::Open | Rule::AnyKey => false,
+        };
+        is_audited.then_some(&*route.operation_id)
+    }
+
+    fn route(&self, method: &Method, path: &str) -> Option<&Route> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let rules = self.routes.get(path)?;
-        rules.iter().find(|(of, _)| of == method).map(|(_, rule)| *rule)
+        self.routes.get(path)?.iter().find(|route| route.method == *method)
     }
 
     /// Returns the methods of a route, as in `Allow`; `None` if the document lacks the route.
     pub(super) fn methods(&self, path: &str) -> Option<String> {
-        let methods = self.routes.get(path)?.iter().map(|(method, _)| method.as_str());
+        let methods = self.routes.get(path)?.iter().map(|route| route.method.as_str());
         let mut methods: Vec<&str> = methods.collect();
         if methods.contains(&"GET") {
             methods.push("HEAD");

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use axum::body::Body;
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{Response, StatusCode};
 use axum::{Extension, Router};
 use hyper::body::Bytes;
@@ -20,6 +20,7 @@ use super::*;
 use crate::access::Reach;
 use crate::access::keys_file::{KeyRequest, add};
 use crate::access::scope::Role;
+use crate::access::watch::WatchedKeys;
 use crate::health::Health;
 use crate::http::app;
 
@@ -87,7 +88,7 @@ fn router(keys: Option<WatchedKeys>) -> Router {
     let hosts = AllowedHosts::new(&[], "127.0.0.1:8080".parse().unwrap()).unwrap();
     let health = Health::new("test");
     health.degraded("relay", "Kafka is away");
-    app("test", routes, health, Access { keys, tokens: None, hosts }).unwrap()
+    app("test", routes, health, Access { keys, tokens: None, audit: None, hosts }).unwrap()
 }
 
 async fn send(router: &Router, method: &str, path: &str, authorization: &[&str]) -> Response<Body> {
@@ -191,4 +192,29 @@ async fn a_request_for_another_host_is_refused_before_its_key_is_read() {
         let request = request.body(Body::empty()).unwrap();
         assert_eq!(router(None).oneshot(request).await.unwrap().status(), expected, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_caller_is_permitted_until_its_key_is_revoked() {
+    let mut service = Service::new();
+    let text = service.key(Role::Reader);
+    let keys = WatchedKeys::read(service.path.clone()).unwrap();
+    let (_, document) = OpenApiRouter::<()>::new().routes(routes!(read)).split_for_parts();
+    let access = Access { keys: Some(keys.clone()), ..Access::unrestricted() };
+    let gate = Gate::new(access, &document).unwrap();
+    let mut request = Request::get("/").header(AUTHORIZATION, &text).body(Body::empty()).unwrap();
+    gate.admit(&mut request).unwrap();
+    let caller = request.extensions().get::<Caller>().unwrap();
+    assert!(caller.is_still_permitted("read_it") && !caller.is_still_permitted("another"));
+    assert!(!format!("{caller:?}").contains(&text), "debug output has the key");
+    let shutdown = crate::shutdown::CancellationToken::new();
+    let watching = tokio::spawn(keys.watch(Health::new("test"), shutdown.clone()));
+    std::fs::write(&service.path, "").unwrap();
+    let start = std::time::Instant::now();
+    while caller.is_still_permitted("read_it") {
+        assert!(start.elapsed().as_secs() < 5, "a revoked key is still permitted");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    shutdown.cancel();
+    watching.await.unwrap().unwrap();
 }

@@ -27,6 +27,7 @@ use super::response_body::ResponseBody;
 use super::socket::Socket;
 use super::stopped;
 use super::unparsed;
+use crate::http::audit::Peer;
 use crate::http::budget::Share;
 use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
@@ -62,11 +63,13 @@ enum End {
 /// Serves a connection until it closes.
 pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: Slot) {
     let state = Arc::clone(&slot.state);
+    let peer = stream.peer_addr().ok().map(|peer| Peer(peer.ip().to_canonical()));
     let service = {
         let (context, state) = (Arc::clone(&context), Arc::clone(&state));
         let bounds = Arc::new(context.bounds.of(state.address));
         service_fn(move |request| {
-            respond(Arc::clone(&context), Arc::clone(&bounds), Arc::clone(&state), request)
+            let (context, bounds) = (Arc::clone(&context), Arc::clone(&bounds));
+            respond(context, bounds, Arc::clone(&state), with_peer(request, peer))
         })
     };
     let socket = Socket::new(stream, Arc::clone(&state));
@@ -88,6 +91,13 @@ pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: 
         // Boxed, so that its buffer does not enlarge the future of every connection.
         Box::pin(close(stream, &last.unwrap_or_default(), &state)).await;
     }
+}
+
+fn with_peer(mut request: Request<Incoming>, peer: Option<Peer>) -> Request<Incoming> {
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    request
 }
 
 /// Executes a request.

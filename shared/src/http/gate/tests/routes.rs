@@ -70,6 +70,7 @@ async fn an_app_that_waits_for_its_store_authenticates() {
     let access = Access {
         keys: Some(WatchedKeys::read(service.path.clone()).unwrap()),
         tokens: None,
+        audit: None,
         hosts: AllowedHosts::new(&[], "127.0.0.1:8080".parse().unwrap()).unwrap(),
     };
     let health = Health::new("test");
@@ -91,8 +92,12 @@ fn a_route_without_a_scope_prevents_the_start() {
 
     let routes = OpenApiRouter::new().routes(routes!(forgotten));
     let hosts = AllowedHosts::new(&[], "127.0.0.1:8080".parse().unwrap()).unwrap();
-    let refused =
-        app("test", routes, Health::new("test"), Access { keys: None, tokens: None, hosts });
+    let refused = app(
+        "test",
+        routes,
+        Health::new("test"),
+        Access { keys: None, tokens: None, audit: None, hosts },
+    );
     let said = format!("{:#}", refused.map(|_| ()).unwrap_err());
     assert_eq!(said, "GET /forgotten: the operation declares no security");
 }
