@@ -114,7 +114,6 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     tasks.spawn("consumer", consumption.run(tasks.shutdown()));
     tasks.spawn("verify", verify::run(compared, verifications, tasks.shutdown()));
     tasks.at_end(async move { views.close().await });
-
     tracing::info!(addr = %local_addr, "projection-service is listening");
     Ok(Service { local_addr, tasks })
 }

@@ -26,18 +26,32 @@ pub struct LocalKeys {
 }
 
 impl LocalKeys {
-    /// Returns the files of a directory; creates missing ones, and replaces revoked keys.
+    /// Returns the usual files of a directory.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self {
+            keys_file: directory.join("keys.toml"),
+            operator: directory.join("auth"),
+            projection: directory.join("projection.key"),
+        }
+    }
+
+    /// Returns the usual files of a directory; creates missing ones, and replaces revoked keys.
     ///
     /// # Errors
     /// A file cannot be read or written.
     pub fn open_or_create(directory: &Path) -> anyhow::Result<Self> {
+        Self::in_directory(directory).created(directory)
+    }
+
+    /// Creates missing files, and replaces revoked keys. A lock in `directory` excludes other
+    /// processes.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn created(self, directory: &Path) -> anyhow::Result<Self> {
+        let keys = self;
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
-        let keys = Self {
-            keys_file: directory.join("keys.toml"),
-            operator: directory.join("auth"),
-            projection: directory.join("projection.key"),
-        };
         // Another process may create them at the same time.
         let lock = File::create(directory.join("keys.lock"))
             .and_then(|lock| lock.lock().map(|()| lock))

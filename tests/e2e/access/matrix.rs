@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::tokens::Tokens;
 use super::{Duration, ask, key, known};
 use crate::environment::{Environment, Pair, Service};
-use crate::infrastructure::keys;
+use crate::infrastructure::{PARTITIONS, keys};
 
 /// Identifier that no account, hold or replay has.
 const NOWHERE: &str = "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60";
@@ -57,8 +57,10 @@ async fn every_operation_needs_a_valid_key_with_one_of_its_scopes() -> anyhow::R
     }
     eprintln!("figure: {cases} requests of the access matrix");
     ensure!(cases > 1_000, "only {cases} cases");
-    let events = pair.command()?.json("/v1/events?partition=0").await?;
-    ensure!(events["data"].as_array().is_some_and(Vec::is_empty), "{events}");
+    for partition in 0..PARTITIONS.get() {
+        let events = pair.command()?.json(&format!("/v1/events?partition={partition}")).await?;
+        ensure!(events["data"].as_array().is_some_and(Vec::is_empty), "{events}");
+    }
     Ok(())
 }
 
