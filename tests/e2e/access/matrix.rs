@@ -158,7 +158,10 @@ async fn check(service: &Service, operation: &Operation, keys: &Keys) -> anyhow:
         } else {
             status == *expected && asked.elapsed() < SOON
         };
-        ensure!(is_right, "{method} {path}, {expected} expected: {status}: {body}");
+        ensure!(
+            is_right,
+            "{method} {path} {authorization:?}: {expected} expected: {status}: {body}"
+        );
     }
     Ok(cases.len())
 }
