@@ -46,7 +46,8 @@ class Newcomer:
         programs.mkdir()
         self.program(programs / "passbook", f'exec {self.passbook} "$@"')
         for service in ("command-service", "projection-service"):
-            self.program(programs / service, f'exec docker compose exec -T {service} {service} "$@"')
+            operator = service.replace("-service", "-operator")
+            self.program(programs / service, f'exec docker compose run --rm -T {operator} "$@"')
         self.program(programs / "cargo", 'while [ "$1" != -- ]; do shift; done; shift; exec passbook "$@"')
         os.environ["PASSBOOK_KEY_FILE"] = f"{self.work}/data/auth"
         self.environment = {
@@ -215,7 +216,7 @@ class Newcomer:
         # The tests are a step of CI of their own.
         "cargo test --workspace\n": lambda *_: None,
         "docker compose up --build --wait\n": compose,
-        "/keys/auth ": copy_key,
+        "/operator/auth ": copy_key,
         "passbook replay ": replays,
         "docker compose stop projection-service\n": reset,
         "/admin/quarantine/7/": quarantine,

@@ -18,7 +18,8 @@ struct Keys {
 /// Creates the keys. The returned directory must outlive the services.
 pub(crate) fn create(auth: Auth) -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
-    let files = (auth == Auth::Keys).then(|| LocalKeys::of(directory.path())).transpose()?;
+    let files =
+        (auth == Auth::Keys).then(|| LocalKeys::open_or_create(directory.path())).transpose()?;
     let keys = files.map(|files| anyhow::Ok(Keys { operator: files.operator_key()?, files }));
     let _ = KEYS.set(keys.transpose()?);
     Ok(directory)

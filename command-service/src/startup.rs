@@ -8,7 +8,7 @@ use passbook_shared::access::commands;
 use passbook_shared::health::Health;
 use passbook_shared::http::healthcheck::healthcheck;
 use passbook_shared::http::ops::OpsListener;
-use passbook_shared::http::server;
+use passbook_shared::http::{app, audit, server};
 use passbook_shared::shutdown::{Service, Stop, Tasks, on_signal};
 use passbook_shared::tls::server::ServerTls;
 use passbook_shared::{telemetry, trace};
@@ -20,7 +20,7 @@ use crate::config::{Action, Cli, Config, RestoreAction};
 use crate::http;
 use crate::log::clock::LogClock;
 use crate::log::snapshot_key::SnapshotKey;
-use crate::log::store::Store;
+use crate::log::store::{SCHEMA, Store};
 use crate::metrics;
 use crate::migrate::migrate;
 use crate::operate;
@@ -69,7 +69,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let config = config.with_passwords();
     let snapshot_key = snapshot_key(&config)?;
     let addr = config.command_addr;
-    let (access, tls) = (config.access.open(addr)?, config.tls.open(addr)?);
+    let (mut access, tls) = (config.access.read(addr)?, config.tls.open(addr)?);
     config.kafka.warn_unless_authenticated();
     metrics::register();
     // Before the store is found, so that health answers while the service waits for it.
@@ -77,12 +77,14 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let local_addr = listener.local_addr()?;
     let health = Health::new("command").until(stop.draining.clone());
     let OpsListener { local_addr: ops_addr, serving } = operators(&config, &health).await?;
+    let mut tasks = Tasks::new(stop.shutdown.clone()).keeping(serving);
+    // Also before the store is found: reasons of readiness need a key.
+    access.watch(&mut tasks, &health);
+    ServerTls::keep(tls.as_ref(), &mut tasks, &health);
     let (store, listener) =
         wait_for_store(&config, listener, &health, &access, tls.clone(), &stop.shutdown).await?;
     let pool = tasks::read_pool(&config, config.read_connections);
     let (standing, clock) = state_of_log(&pool, store, &health).await?;
-    let http_config = config.http;
-    let tasks = Tasks::new(stop.shutdown.clone()).keeping(serving);
     let mut startup = Startup {
         config,
         store,
@@ -98,11 +100,10 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     startup.start_upkeep(&lanes);
     startup.start_checks();
     let routes = http::routes(startup.app(lanes, snapshot_key).into());
-    let mut tasks = startup.tasks;
-    access.watch(&mut tasks, &health);
-    ServerTls::keep(tls.as_ref(), &mut tasks, &health);
-    let app = passbook_shared::http::app("command", routes, health, access)?;
-    tasks.spawn("the HTTP server", server::serve(http_config, listener, app, tls, stop));
+    let Startup { mut tasks, config, .. } = startup;
+    let audit = audit::start(&SCHEMA, &config.database_url, &mut access, &mut tasks, &health);
+    let app = app("command", routes.merge(audit), health, access)?;
+    tasks.spawn("the HTTP server", server::serve(config.http, listener, app, tls, stop));
     let (id, partitions) = (store.store_id, store.partitions.get());
     tracing::info!(
         address = %local_addr, operators = %ops_addr, store.id = %id, partitions,

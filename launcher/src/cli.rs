@@ -1,7 +1,9 @@
 //! The command line of `passbook`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
+use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 use command_service::operate::AcceptOptions;
 use embedded_postgres::ClusterOptions;
@@ -122,12 +124,27 @@ pub struct Running {
 /// File with the operator's key, which the launcher creates in its default directory.
 const OPERATOR: &str = ".passbook/auth";
 
-/// Returns the options with the key of this directory's Passbook, unless another one is given.
-#[must_use]
-pub fn with_operator_key(client: ClientOptions) -> ClientOptions {
+/// Returns the options with the key of this directory's Passbook, unless another one is given or
+/// `addr` is of another machine.
+///
+/// # Errors
+/// The file of the key cannot be read.
+pub fn with_operator_key(client: ClientOptions, addr: SocketAddr) -> anyhow::Result<ClientOptions> {
+    with_key_of(OPERATOR, client, addr)
+}
+
+fn with_key_of(
+    path: &str,
+    client: ClientOptions,
+    addr: SocketAddr,
+) -> anyhow::Result<ClientOptions> {
+    let is_local = addr.ip().is_loopback() || addr.ip().is_unspecified();
     // Without authentication there is no such file.
-    let key_file = client.key_file.or_else(|| ClientKey::of_file(OPERATOR).ok());
-    ClientOptions { key_file }
+    if client.key_file.is_some() || !is_local || !Path::new(path).try_exists()? {
+        return Ok(client);
+    }
+    let key = ClientKey::of_file(path).map_err(|reason| anyhow!("{path} {reason}"))?;
+    Ok(ClientOptions { key_file: Some(key) })
 }
 
 /// Options of `passbook replay`.

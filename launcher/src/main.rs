@@ -23,15 +23,15 @@ fn main() -> ExitCode {
             Some(Part::Postgres(options)) => standalone::postgres(options).await,
             Some(Part::Broker(options)) => standalone::broker(options).await,
             Some(Part::Replay(ReplayPart { running, mut replay })) => {
-                replay.client = with_operator_key(replay.client);
+                replay.client = with_operator_key(replay.client, running.projection_addr)?;
                 operate::replay(running.projection_addr, &running.tls, &replay).await
             }
             Some(Part::Verify { running, client }) => {
-                let client = with_operator_key(client);
+                let client = with_operator_key(client, running.projection_addr)?;
                 operate::verify(running.projection_addr, &running.tls, &client).await
             }
             Some(Part::Restore(RestorePart::Accept { command_addr, tls, mut options })) => {
-                options.client = with_operator_key(options.client);
+                options.client = with_operator_key(options.client, command_addr)?;
                 command_service::operate::accept_restore(command_addr, &tls, options).await
             }
             Some(Part::Keys(options)) => commands::run(&options),

@@ -72,7 +72,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     config.kafka.check()?;
     let (addr, config) = (config.projection_addr, config.with_passwords());
-    let (access, tls) = (config.access.open(addr)?, config.tls.open(addr)?);
+    let (mut access, tls) = (config.access.read(addr)?, config.tls.open(addr)?);
     let feed = feed(&config, tls.clone())?;
     metrics::register();
     // An address in use ends the start before any task runs.
@@ -88,7 +88,10 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         AppState::new(views.clone(), waiting.clone(), ends.clone(), verifications.clone(), log);
     access.watch(&mut tasks, &health);
     ServerTls::keep(tls.as_ref(), &mut tasks, &health);
-    let router = shared_http::app("projection", http::routes(state), health.clone(), access)?;
+    let database = config.projection_database_url.clone();
+    let audit = shared_http::audit::start(&SCHEMA, &database, &mut access, &mut tasks, &health);
+    let routes = http::routes(state).merge(audit);
+    let router = shared_http::app("projection", routes, health.clone(), access)?;
     tasks.spawn("http", server::serve(config.http, listener, router, tls, stop));
     tasks.spawn("first connection to Kafka", config.kafka.clone().accepted(tasks.shutdown()));
     let watched = Watched {
@@ -101,7 +104,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
         quarantine: QuarantineCheck::new(health.clone()),
         health: health.clone(),
     };
-    let compared = verify_deps(&config, &feed);
+    let compared = verify::VerifyDeps { database, feed: feed.clone() };
     let consumption = Consumption {
         config,
         feed,
@@ -123,11 +126,6 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
 async fn operators(config: &Config, health: &Health) -> anyhow::Result<OpsListener> {
     let variable = "PROJECTION_OPS_ADDR (--projection-ops-addr)";
     OpsListener::start(config.projection_ops_addr, variable, health).await
-}
-
-fn verify_deps(config: &Config, feed: &Feed) -> verify::VerifyDeps {
-    let database = config.projection_database_url.clone();
-    verify::VerifyDeps { database, feed: feed.clone() }
 }
 
 fn feed(config: &Config, own: Option<ServerTls>) -> anyhow::Result<Feed> {

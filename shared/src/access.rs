@@ -1,4 +1,5 @@
-//! Access to the services: API keys, the principals that they identify, and their scopes.
+//! Access to the services: API keys and JSON Web Tokens, the principals that they identify, and
+//! their scopes.
 //!
 //! Keys are in a file that both services read. No route creates or changes them, so no request can
 //! extend its own rights.
@@ -9,10 +10,13 @@ pub mod api_key;
 pub mod client_key;
 /// Subcommands `keys`.
 pub mod commands;
+/// JSON Web Tokens.
+pub mod jwt;
 /// Keys that the services accept.
 pub mod key_table;
 /// File of API keys, as operators edit it.
 pub mod keys_file;
+mod limits;
 /// Keys of a pair on one machine.
 pub mod local_keys;
 /// Rate of a principal's requests.
@@ -23,6 +27,7 @@ pub mod reach;
 pub mod scope;
 /// Reloading of the file of API keys.
 pub mod watch;
+mod watched_file;
 
 pub use self::rate::Rate;
 pub use self::reach::Reach;
@@ -37,6 +42,6 @@ pub struct Principal {
     pub scopes: Scopes,
     /// Accounts that the rights apply to.
     pub reach: Reach,
-    /// Limits on requests: the principal's, and its tenant's.
-    pub rates: Vec<Rate>,
+    /// Limit on its requests; none, if absent.
+    pub rate: Option<Rate>,
 }

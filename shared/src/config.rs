@@ -4,6 +4,7 @@
 mod access;
 mod address;
 mod database;
+mod jwt;
 mod kafka;
 mod keys;
 mod secret;
@@ -16,7 +17,9 @@ use clap::{Args, ValueEnum};
 pub use access::{AccessConfig, Auth};
 pub use address::address;
 pub use database::{database_url, with_password};
+pub use jwt::JwtConfig;
 pub use kafka::{BrokerErrors, KafkaConfig, KafkaOptions, Tokens};
+pub use kafka::{KafkaConfig, KafkaOptions};
 pub use keys::Keys;
 pub(crate) use secret::read as secret_file;
 pub use secret::{Secret, Unrepeated};

@@ -2,6 +2,8 @@
 //! the OpenAPI document with its rendering, request ids, limits, and problem+json for
 //! every error.
 
+/// Audit trail over HTTP.
+pub mod audit;
 /// Bodies of requests.
 pub mod body;
 /// Bounded integers in queries and bodies.

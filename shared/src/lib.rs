@@ -34,8 +34,10 @@ pub mod trace;
 /// Conversion of stored payloads to their newest schema version.
 pub mod upcast;
 
-/// API keys, principals and scopes.
+/// API keys, tokens, principals and scopes.
 pub mod access;
+/// Audit trail of the calls of operators.
+pub mod audit;
 mod composite_type;
 /// Settings that both services have.
 pub mod config;
@@ -44,6 +46,7 @@ mod environment;
 pub mod fault;
 /// Readiness checks of a service.
 pub mod health;
+mod hex;
 /// HTTP server, extractors, problems and API documentation.
 pub mod http;
 /// Pauses between batches that follow the rate of events.

@@ -1,7 +1,7 @@
 //! Files with secrets.
 
 use std::fs::{File, Permissions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
@@ -19,10 +19,15 @@ pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension("new");
     let write = || {
         let mode = std::fs::metadata(path).map_or(MODE, |file| file.permissions().mode() & 0o777);
+        // A crash may have left a file, whose reader must not see the new content. Somebody else
+        // may have put a link there.
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(mode);
+        options.write(true).create_new(true).mode(MODE);
         let mut file = options.open(&unfinished)?;
-        // A file that a crash left has the mode of then.
         file.set_permissions(Permissions::from_mode(mode))?;
         if let Ok(old) = std::fs::metadata(path) {
             // The services must still be able to read it.
@@ -54,8 +59,36 @@ mod tests {
             assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert!(!directory.path().join("password.new").exists());
+        let (linked, target) = (directory.path().join("password.new"), directory.path().join("t"));
+        std::fs::write(&target, "another file").unwrap();
+        std::os::unix::fs::symlink(&target, &linked).unwrap();
+        write(&file, b"third").unwrap();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "another file");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "third");
+        assert!(!std::fs::symlink_metadata(&file).unwrap().is_symlink());
         let missing = directory.path().join("missing/password");
         let error = write(&missing, b"").unwrap_err().to_string();
         assert_eq!(error, format!("cannot write {}", missing.display()));
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_owner_and_mode() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("keys");
+        write(&file, b"first").unwrap();
+        // Only root can give a file away.
+        let is_root = nix::unistd::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&file, Some(4_711), Some(4_712)).unwrap();
+        }
+        std::fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        let owner = |path: &Path| {
+            let file = std::fs::metadata(path).unwrap();
+            (file.uid(), file.gid(), file.mode() & 0o777)
+        };
+        let before = owner(&file);
+        write(&file, b"second").unwrap();
+        assert_eq!(owner(&file), before);
+        assert!(!is_root || before == (4_711, 4_712, 0o640));
     }
 }

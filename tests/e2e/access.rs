@@ -1,9 +1,11 @@
 //! Access to both services: keys, scopes, and requests of web pages.
 
+mod audit;
 mod matrix;
 mod pages;
 mod quotas;
 mod tenants;
+mod tokens;
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use anyhow::{Context, ensure};
 use passbook_shared::access::api_key::NewKey;
 use passbook_shared::access::keys_file::{KeyRequest, add, revoke, rotate};
 use passbook_shared::access::scope::Role;
-use passbook_shared::access::{Reach, Scopes};
+use passbook_shared::access::{Reach, Scope, Scopes};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -157,8 +159,34 @@ async fn one_forbidden_command_refuses_a_bulk_request_and_keeps_no_key() -> anyh
 #[tokio::test(flavor = "multi_thread")]
 async fn health_needs_no_key() -> anyhow::Result<()> {
     let environment = Environment::new("secret_reasons").await?;
-    let service = environment.command("command-0").await?;
+    let mut service = environment.command("command-0").await?;
     let (status, ready) = ask(&service, Method::GET, "/health/ready", None, None).await?;
     ensure!(status == StatusCode::OK && ready["ready"] == true, "{ready}");
+    // A store that does not answer is a reason.
+    service.kill().await?;
+    service.set("database-url", "postgres://nobody@127.0.0.1:1/nothing");
+    service.start()?;
+    let reader = key("reasons", [Scope::OpsRead].into_iter().collect())?;
+    eventually("the service waits for its store", async || {
+        let (status, ready) = ask(&service, Method::GET, "/health/ready", None, None).await?;
+        ensure!(status == StatusCode::SERVICE_UNAVAILABLE, "{status}: {ready}");
+        Ok(())
+    })
+    .await?;
+    // Keys are reloaded meanwhile.
+    known(&service, &reader).await?;
+    let bearer = format!("Bearer {}", reader.text);
+    let reason = async |authorization| {
+        let (_, ready) = ask(&service, Method::GET, "/health/ready", authorization, None).await?;
+        anyhow::Ok(ready["checks"]["postgres"]["reason"].clone())
+    };
+    ensure!(reason(Some(&*bearer)).await?.is_string() && reason(None).await?.is_null());
+    ensure!(revoke(&keys()?.keys_file, &reader.id)? == 1);
+    eventually("the key is unknown", async || {
+        ensure!(!is_known(&service, &reader).await?, "a revoked key is accepted");
+        Ok(())
+    })
+    .await?;
+    ensure!(reason(Some(&*bearer)).await?.is_null(), "a revoked key shows reasons");
     Ok(())
 }

@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 pub(crate) use self::pair::Pair;
 pub(crate) use self::service::Service;
 use crate::infrastructure::{self, Kafka, TOPICS, keys};
+use crate::issuer::{AUDIENCE, ISSUER, issuer};
 use crate::process::{free_address, ops_of};
 
 /// Databases, topic and consumer group of one test.
@@ -194,6 +195,10 @@ impl Environment {
         service.set(&format!("{prefix}-addr"), &addr.to_string());
         service.set(&format!("{prefix}-ops-addr"), &ops_of(addr).to_string());
         service.set("keys-file", &keys()?.keys_file.display().to_string());
+        let issuer = issuer()?;
+        service.set("jwt-issuer", ISSUER);
+        service.set("jwt-audience", AUDIENCE);
+        service.set("jwks-file", &issuer.file.display().to_string());
         service.set("kafka-brokers", &self.kafka.brokers);
         service.set("kafka-topic", &self.topic);
         if let Some(path) = &self.topic_key_file {

@@ -74,7 +74,7 @@ fn remove_old(prefix: &str) {
 
 /// Returns the API keys of all services of this run.
 pub(crate) fn keys() -> anyhow::Result<LocalKeys> {
-    LocalKeys::of(&directory()?.join("keys"))
+    LocalKeys::open_or_create(&directory()?.join("keys"))
 }
 
 /// Returns the value of `Authorization` that permits everything.

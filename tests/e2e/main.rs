@@ -18,6 +18,8 @@ mod process;
 mod client;
 /// Invariants of the log and the views.
 mod invariants;
+/// Issuer of tokens.
+mod issuer;
 /// Many clients that write at once.
 mod load;
 

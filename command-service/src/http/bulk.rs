@@ -112,7 +112,7 @@ pub(super) async fn commands(
 /// a malformed one does.
 fn permit(caller: &Caller, requests: &[CommandRequest]) -> Result<(), Problem> {
     requests.iter().enumerate().try_for_each(|(index, request)| {
-        let permitted = caller.may(operation_id(&request.command));
+        let permitted = caller.check_operation(operation_id(&request.command));
         let permitted = permitted.and_then(|()| reach::check(request));
         permitted.map_err(|problem| problem.with("index", index))
     })

@@ -178,3 +178,24 @@ fn an_accepted_restore_has_a_bounded_epoch() {
         assert!(accept(&[&format!("--above-epoch={bad}")]).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn the_operators_key_is_sent_to_this_machine_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("auth");
+    let file = path.to_str().unwrap();
+    let (local, foreign) =
+        ("127.0.0.1:8081".parse().unwrap(), "192.0.2.1:8081".parse::<SocketAddr>().unwrap());
+    let key = |addr| with_key_of(file, ClientOptions::default(), addr);
+    assert!(key(local).unwrap().key_file.is_none(), "the file is missing");
+    let text = passbook_shared::access::api_key::NewKey::generate().unwrap().text;
+    std::fs::write(&path, format!("Authorization: Bearer {text}\n")).unwrap();
+    assert!(key(local).unwrap().key_file.is_some());
+    assert!(key(foreign).unwrap().key_file.is_none());
+    let given = ClientOptions { key_file: Some(ClientKey::of_file(file).unwrap()) };
+    assert!(with_key_of("missing", given, foreign).unwrap().key_file.is_some());
+    std::fs::write(&path, "torn").unwrap();
+    let said = key(local).unwrap_err().to_string();
+    assert_eq!(said, format!("{file} names a file that does not contain an API key"));
+    assert!(key(foreign).is_ok());
+}

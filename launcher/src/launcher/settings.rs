@@ -33,7 +33,7 @@ pub(super) fn settings(
         snapshot_key_file: key_file(secrets::SNAPSHOT_KEY)?,
         topic_key_file: key_file(secrets::TOPIC_KEY)?,
         keys: services::need_local_keys()?
-            .then(|| LocalKeys::of(&options.cluster.data_dir))
+            .then(|| LocalKeys::open_or_create(&options.cluster.data_dir))
             .transpose()?,
     })
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::hex;
+
 const PREFIX: &str = "pbk_";
 /// Number of random bytes of an id.
 const ID_BYTES: usize = 5;
@@ -38,8 +40,8 @@ impl NewKey {
         let (mut id, mut secret) = ([0; ID_BYTES], [0; SECRET_BYTES]);
         getrandom::fill(&mut id)?;
         getrandom::fill(&mut secret)?;
-        let id = hex(&id);
-        let text = format!("{PREFIX}{id}_{}", hex(&secret));
+        let id = hex::text(&id);
+        let text = format!("{PREFIX}{id}_{}", hex::text(&secret));
         Ok(Self { digest: Digest::of(&text), id, text })
     }
 }
@@ -47,10 +49,21 @@ impl NewKey {
 /// Returns the id of a key, if the text has the form of one.
 pub fn id_of(text: &str) -> Option<&str> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-    let is_hex = |part: &str, bytes: usize| {
-        part.len() == 2 * bytes && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    (is_hex(id, ID_BYTES) && is_hex(secret, SECRET_BYTES)).then_some(id)
+    (is_id(id) && is_hex(secret, SECRET_BYTES)).then_some(id)
+}
+
+/// Returns true if a text begins as an API key does.
+pub(crate) fn is_prefixed(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
+/// Returns true if a text has the form of a key's id.
+pub(super) fn is_id(text: &str) -> bool {
+    is_hex(text, ID_BYTES)
+}
+
+fn is_hex(text: &str, bytes: usize) -> bool {
+    text.len() == 2 * bytes && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// SHA-256 digest of a key's text.
@@ -65,16 +78,7 @@ impl Digest {
 
     /// Parses 64 hexadecimal digits.
     pub fn parse(hexadecimal: &str) -> Option<Self> {
-        let (pairs, rest) = hexadecimal.as_bytes().as_chunks::<2>();
-        if pairs.len() != 32 || !rest.is_empty() {
-            return None;
-        }
-        let mut digest = [0; 32];
-        for (byte, pair) in digest.iter_mut().zip(pairs) {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
-            *byte = u8::from_str_radix(pair, 16).ok()?;
-        }
-        Some(Self(digest))
+        hex::parse(hexadecimal.to_ascii_lowercase().as_bytes()).map(Self)
     }
 
     /// Compares two digests in a time that does not depend on them.
@@ -85,12 +89,8 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
+        f.write_str(&hex::text(&self.0))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

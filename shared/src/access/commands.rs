@@ -59,6 +59,13 @@ pub enum KeysAction {
     Init {
         /// Directory for the files.
         directory: PathBuf,
+        /// File with the operator's key; by default `auth` in the directory.
+        #[arg(long)]
+        operator_key: Option<PathBuf>,
+        /// File with the key of the projection-service; by default `projection.key` in the
+        /// directory.
+        #[arg(long)]
+        projection_key: Option<PathBuf>,
     },
 }
 
@@ -133,8 +140,11 @@ pub fn run(options: &KeysOptions) -> anyhow::Result<()> {
             let name = tenant.clone();
             set_quotas(path, &TenantEntry { name, rate, max_accounts, max_open_holds })?;
         }
-        KeysAction::Init { directory } => {
-            let LocalKeys { keys_file, operator, projection } = LocalKeys::of(directory)?;
+        KeysAction::Init { directory, operator_key, projection_key } => {
+            let mut keys = LocalKeys::in_directory(directory);
+            keys.operator = operator_key.clone().unwrap_or(keys.operator);
+            keys.projection = projection_key.clone().unwrap_or(keys.projection);
+            let LocalKeys { keys_file, operator, projection } = keys.created(directory)?;
             for path in [keys_file, operator, projection] {
                 println!("{}", path.display());
             }
@@ -229,6 +239,13 @@ mod tests {
         let place = directory.path().join("local");
         run(&path, &["init", place.to_str().unwrap()]).unwrap();
         assert!(place.join("auth").exists());
+        let [place, operator, projection] =
+            ["apart", "operator", "projection"].map(|name| directory.path().join(name));
+        let given = [format!("--operator-key={}", operator.display())];
+        let given = [&*given[0], &format!("--projection-key={}", projection.display())];
+        run(&path, &["init", place.to_str().unwrap(), given[0], given[1]]).unwrap();
+        assert!(operator.exists() && projection.exists() && !place.join("auth").exists());
+        assert_eq!(KeysFile::read(&place.join("keys.toml")).unwrap().keys.len(), 2);
         for invalid in [
             &["add", "ada"][..],
             &["add", "ada", "--scopes=money:steal"],

@@ -7,6 +7,7 @@ use strum::IntoStaticStr;
 use thiserror::Error;
 
 use super::api_key::{Digest, id_of};
+use super::jwt::TokenFault;
 use super::{Principal, Rate};
 use crate::tenant::Tenant;
 use crate::timestamp::Timestamp;
@@ -45,10 +46,10 @@ pub struct AcceptedKey {
 #[strum(serialize_all = "snake_case")]
 pub enum Unauthenticated {
     /// The request has no credentials.
-    #[error("the request has no `Authorization: Bearer` header with an API key")]
+    #[error("the request has no `Authorization: Bearer` header with an API key or a token")]
     Missing,
     /// The credentials have no known form.
-    #[error("`Authorization` is not `Bearer` with an API key")]
+    #[error("`Authorization` is not `Bearer` with an API key or a token of a known issuer")]
     Malformed,
     /// The key is unknown or was revoked, or its secret part is wrong.
     #[error("the API key is not known")]
@@ -56,6 +57,10 @@ pub enum Unauthenticated {
     /// The key has expired.
     #[error("the API key has expired")]
     Expired,
+    /// The token is not valid.
+    #[error("{0}")]
+    #[strum(serialize = "invalid_token")]
+    Token(TokenFault),
 }
 
 impl KeyTable {
@@ -112,8 +117,7 @@ mod tests {
         let (key, other) = (NewKey::generate().unwrap(), NewKey::generate().unwrap());
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let (name, scopes) = ("payroll".to_owned(), Scopes::default());
-        let principal =
-            Arc::new(Principal { name, scopes, reach: Reach::default(), rates: Vec::new() });
+        let principal = Arc::new(Principal { name, scopes, reach: Reach::default(), rate: None });
         let accepted = AcceptedKey {
             digest: key.digest,
             expires: Some(at("2026-12-01T00:00:00Z")),

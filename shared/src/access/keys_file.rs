@@ -9,22 +9,20 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
+pub(super) use self::changes::add_generated;
 pub use self::changes::{KeyRequest, add, revoke, rotate, set_quotas};
-use super::api_key::Digest;
+use super::api_key::{Digest, is_id};
 use super::key_table::{AcceptedKey, KeyTable, Quotas};
-use super::rate::Rate;
+use super::limits::{check_name, check_reach};
+use super::rate::{Rate, Rates};
 use super::{Principal, Reach, Scope, Scopes};
 use crate::tenant::Tenant;
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
-
-const MAX_NAME: usize = 64;
-/// Actor of events that the service causes itself.
-const RESERVED: &str = "passbook";
 
 /// Content of the file.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +75,7 @@ pub struct KeyEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
     /// Maximum number of requests per second of the principal; no limit, if absent. Each command of
-    /// a bulk request counts.
+    /// a bulk request counts. The lowest one of a principal's keys holds for all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<NonZeroU32>,
     /// Names of the scopes.
@@ -93,7 +91,11 @@ impl KeysFile {
     /// # Errors
     /// The text is not TOML of this form; the message has the line.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        Ok(toml_edit::de::from_str(text)?)
+        toml_edit::de::from_str(text).map_err(|error: toml_edit::de::Error| {
+            // The error's own text quotes the line, and readiness and logs repeat it.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            anyhow!("line {}: {}", before.matches('\n').count() + 1, error.message())
+        })
     }
 
     /// Reads a file.
@@ -101,8 +103,14 @@ impl KeysFile {
     /// # Errors
     /// The file cannot be read, or is not TOML of this form.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let named = || path.display().to_string();
-        Self::parse(&std::fs::read_to_string(path).with_context(named)?).with_context(named)
+        let content = std::fs::read(path).with_context(|| path.display().to_string())?;
+        Self::of_content(path, &content)
+    }
+
+    /// Parses the content of a file, whose path an error names.
+    pub(super) fn of_content(path: &Path, content: &[u8]) -> anyhow::Result<Self> {
+        let text = str::from_utf8(content).map_err(anyhow::Error::from);
+        text.and_then(Self::parse).with_context(|| path.display().to_string())
     }
 
     /// Returns the keys as the services check them.
@@ -110,60 +118,59 @@ impl KeysFile {
     /// # Errors
     /// A key has an invalid name, digest or scope, or its id occurs twice.
     pub fn table(&self) -> anyhow::Result<KeyTable> {
-        let (mut table, mut rates) = (KeyTable::default(), HashMap::new());
-        for TenantEntry { name, rate, max_accounts, max_open_holds } in &self.tenants {
+        self.table_with(&mut Rates::default())
+    }
+
+    /// Returns the keys as the services check them, with rates that may be in use already.
+    pub(super) fn table_with(&self, rates: &mut Rates) -> anyhow::Result<KeyTable> {
+        let mut table = KeyTable::default();
+        let mut next = rates.of(&self.limits());
+        for TenantEntry { name, max_accounts, max_open_holds, .. } in &self.tenants {
             let (max_accounts, max_open_holds) = (*max_accounts, *max_open_holds);
-            let quotas = Quotas { rate: rate.map(Rate::new), max_accounts, max_open_holds };
+            let quotas = Quotas { rate: next.get(&of_tenant(name)), max_accounts, max_open_holds };
             let is_new = table.add_tenant(name.clone(), quotas);
             ensure!(is_new, "tenant {name} occurs twice");
         }
         for key in &self.keys {
-            // The keys of a principal share a rate.
-            let rate = key.rate.map(|rate| {
-                rates.entry((&key.principal, rate)).or_insert_with(|| Rate::new(rate)).clone()
-            });
-            let quotas = key.tenant.as_ref().and_then(|tenant| table.quotas(tenant));
-            let of_tenant = quotas.and_then(|quotas| quotas.rate.clone());
-            let rates = rate.into_iter().chain(of_tenant).collect();
-            let accepted = key.accepted(rates).with_context(|| format!("key {}", key.id))?;
+            let rate = next.get(&key.principal);
+            let accepted = key.accepted(rate).with_context(|| format!("key {}", key.id))?;
             ensure!(table.add(key.id.clone(), accepted), "key {} occurs twice", key.id);
         }
+        std::mem::swap(rates, &mut next);
         Ok(table)
+    }
+
+    /// Returns the limit of each principal that has one, the lowest of its keys for all of them, and
+    /// of each tenant.
+    fn limits(&self) -> HashMap<String, NonZeroU32> {
+        let of_tenants = self.tenants.iter();
+        let of_tenants = of_tenants.filter_map(|entry| Some((of_tenant(&entry.name), entry.rate?)));
+        let mut limits: HashMap<String, NonZeroU32> = of_tenants.collect();
+        for (principal, rate) in
+            self.keys.iter().filter_map(|key| Some((key.principal.clone(), key.rate?)))
+        {
+            limits.entry(principal).and_modify(|limit| *limit = rate.min(*limit)).or_insert(rate);
+        }
+        limits
     }
 }
 
+/// Returns the name of a tenant's rate. No principal has a name with a space.
+fn of_tenant(tenant: &Tenant) -> String {
+    format!("tenant {tenant}")
+}
+
 impl KeyEntry {
-    fn accepted(&self, rates: Vec<Rate>) -> anyhow::Result<AcceptedKey> {
+    fn accepted(&self, rate: Option<Rate>) -> anyhow::Result<AcceptedKey> {
+        ensure!(is_id(&self.id), "`id` is not the second part of a key");
         check_name(&self.principal)?;
         let digest = Digest::parse(&self.sha256).context("`sha256` is not 64 hex digits")?;
         let (name, scopes) = (self.principal.clone(), parse_scopes(&self.scopes)?);
         let reach = Reach { tenant: self.tenant.clone(), owner: self.owner.clone() };
         check_reach(scopes, &reach)?;
-        let principal = Principal { name, scopes, reach, rates };
+        let principal = Principal { name, scopes, reach, rate };
         Ok(AcceptedKey { digest, expires: self.expires, principal: Arc::new(principal) })
     }
-}
-
-/// Checks the name of a principal, which logs and events repeat.
-fn check_name(name: &str) -> anyhow::Result<()> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._@".contains(&byte);
-    ensure!(name != RESERVED, "`{name}` is the service itself");
-    ensure!(
-        (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed),
-        "`principal` must be 1 to {MAX_NAME} letters, digits or characters of `-._@`"
-    );
-    Ok(())
-}
-
-/// Checks that a key with a restriction has no right to the whole store.
-fn check_reach(scopes: Scopes, reach: &Reach) -> anyhow::Result<()> {
-    let of_store = scopes.iter().find(|scope| scope.is_of_store());
-    ensure!(
-        reach.is_everything() || of_store.is_none(),
-        "scope `{}` is of the whole store, and the key is of a tenant or an owner",
-        of_store.map_or("", Scope::as_str)
-    );
-    Ok(())
 }
 
 /// Parses the names of scopes.

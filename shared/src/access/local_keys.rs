@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Reach;
+use super::api_key::NewKey;
 use super::client_key::ClientKey;
-use super::keys_file::{KeyRequest, KeysFile, add};
+use super::keys_file::{KeyRequest, KeysFile, add_generated};
 use super::scope::Role;
 use crate::private_file;
 use crate::timestamp::Timestamp;
@@ -25,18 +26,32 @@ pub struct LocalKeys {
 }
 
 impl LocalKeys {
-    /// Returns the files of a directory; creates missing ones, and replaces revoked keys.
-    ///
-    /// # Errors
-    /// A file cannot be read or written.
-    pub fn of(directory: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
-        let keys = Self {
+    /// Returns the usual files of a directory.
+    pub fn in_directory(directory: &Path) -> Self {
+        Self {
             keys_file: directory.join("keys.toml"),
             operator: directory.join("auth"),
             projection: directory.join("projection.key"),
-        };
+        }
+    }
+
+    /// Returns the usual files of a directory; creates missing ones, and replaces revoked keys.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn open_or_create(directory: &Path) -> anyhow::Result<Self> {
+        Self::in_directory(directory).created(directory)
+    }
+
+    /// Creates missing files, and replaces revoked keys. A lock in `directory` excludes other
+    /// processes.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn created(self, directory: &Path) -> anyhow::Result<Self> {
+        let keys = self;
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
         // Another process may create them at the same time.
         let lock = File::create(directory.join("keys.lock"))
             .and_then(|lock| lock.lock().map(|()| lock))
@@ -75,8 +90,10 @@ impl LocalKeys {
             lifetime: None,
             note: None,
         };
-        let key = add(&self.keys_file, &request)?;
-        private_file::write(path, format!("{prefix}{}\n", key.text).as_bytes())
+        let key = NewKey::generate().context("no random numbers")?;
+        // First, so that a crash leaves a file to replace and no key that nobody knows.
+        private_file::write(path, format!("{prefix}{}\n", key.text).as_bytes())?;
+        add_generated(&self.keys_file, &request, &key)
     }
 
     /// Returns true if the services accept the key of a file.
@@ -108,10 +125,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| LocalKeys::of(directory.path()).unwrap().operator_key().unwrap());
+                scope.spawn(|| {
+                    LocalKeys::open_or_create(directory.path()).unwrap().operator_key().unwrap()
+                });
             }
         });
-        let keys = LocalKeys::of(directory.path()).unwrap();
+        let keys = LocalKeys::open_or_create(directory.path()).unwrap();
         assert_eq!(KeysFile::read(&keys.keys_file).unwrap().keys.len(), 2);
     }
 
@@ -119,7 +138,7 @@ mod tests {
     fn keys_are_created_once_and_replaced_if_revoked() {
         let directory = tempfile::tempdir().unwrap();
         let local = directory.path().join("data");
-        let keys = LocalKeys::of(&local).unwrap();
+        let keys = LocalKeys::open_or_create(&local).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap();
         let first = (read(&keys.operator), read(&keys.projection));
         assert!(first.0.starts_with("Authorization: Bearer pbk_"));
@@ -129,20 +148,35 @@ mod tests {
         let projection = table.authenticate(first.1.trim(), now).unwrap();
         assert_eq!(projection.scopes, Role::Projection.scopes());
 
-        let again = LocalKeys::of(&local).unwrap();
+        let again = LocalKeys::open_or_create(&local).unwrap();
         assert_eq!((read(&again.operator), read(&again.projection)), first);
         assert_eq!(KeysFile::read(&keys.keys_file).unwrap().keys.len(), 2);
 
         assert_eq!(revoke(&keys.keys_file, "operator").unwrap(), 1);
-        let replaced = LocalKeys::of(&local).unwrap();
+        let replaced = LocalKeys::open_or_create(&local).unwrap();
         assert_ne!(read(&replaced.operator), first.0);
         assert_eq!(read(&replaced.projection), first.1);
         rotate(&keys.keys_file, "projection", Duration::ZERO, None).unwrap();
-        LocalKeys::of(&local).unwrap();
+        LocalKeys::open_or_create(&local).unwrap();
         let second = read(&replaced.projection);
         assert_ne!(second, first.1, "the key has expired");
         std::fs::remove_file(&keys.keys_file).unwrap();
-        LocalKeys::of(&local).unwrap();
+        LocalKeys::open_or_create(&local).unwrap();
         assert_ne!(read(&replaced.projection), second);
+    }
+
+    #[test]
+    fn a_crash_leaves_no_key_that_nobody_knows() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys_file = directory.path().join("keys.toml");
+        // A directory in place of the file: the key cannot be written.
+        std::fs::create_dir(directory.path().join("auth")).unwrap();
+        assert!(LocalKeys::open_or_create(directory.path()).is_err());
+        assert!(!keys_file.exists());
+        std::fs::remove_dir(directory.path().join("auth")).unwrap();
+        // As after a crash between the two writes.
+        std::fs::write(directory.path().join("auth"), "Authorization: Bearer pbk_").unwrap();
+        LocalKeys::open_or_create(directory.path()).unwrap().operator_key().unwrap();
+        assert_eq!(KeysFile::read(&keys_file).unwrap().keys.len(), 2);
     }
 }

@@ -1,5 +1,6 @@
 //! Rate of a principal's requests.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -52,6 +53,27 @@ impl Rate {
             Ok(Ok(())) | Err(_) => Ok(()),
             Ok(Err(not_until)) => Err(not_until.wait_time_from(DefaultClock::default().now())),
         }
+    }
+}
+
+/// Rates of principals and tenants, by name.
+#[derive(Debug, Default)]
+pub(super) struct Rates(HashMap<String, Rate>);
+
+impl Rates {
+    /// Returns rates with these limits. One whose limit is the same keeps its rate, so that
+    /// a change of the file does not permit another burst.
+    pub(super) fn of(&self, limits: &HashMap<String, NonZeroU32>) -> Self {
+        let rate = |(name, limit): (&String, &NonZeroU32)| {
+            let known = self.0.get(name).filter(|rate| rate.per_second == *limit);
+            (name.clone(), known.cloned().unwrap_or_else(|| Rate::new(*limit)))
+        };
+        Self(limits.iter().map(rate).collect())
+    }
+
+    /// Returns the rate of a name, if it has one.
+    pub(super) fn get(&self, name: &str) -> Option<Rate> {
+        self.0.get(name).cloned()
     }
 }
 

@@ -71,6 +71,15 @@ impl Scope {
     }
 }
 
+impl Scope {
+    /// Returns true for a right to act on the whole store, whose uses are in the audit trail. Reads
+    /// of the log and of the state of the services are not: services and dashboards repeat them
+    /// each second.
+    pub fn is_audited(self) -> bool {
+        self.is_of_store() && !matches!(self, Self::LogRead | Self::OpsRead)
+    }
+}
+
 /// Set of scopes.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scopes(u16);

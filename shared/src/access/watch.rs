@@ -2,25 +2,30 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
 use super::key_table::KeyTable;
 use super::keys_file::KeysFile;
+use super::rate::Rates;
+use super::watched_file::WatchedFile;
 use crate::health::Health;
 
-/// Interval between two reads of the file.
-const EVERY: Duration = Duration::from_millis(500);
 /// Name of the readiness check.
 const CHECK: &str = "keys";
+/// Maximum length of the file, in bytes: some 50,000 keys.
+const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// Keys of a file, reloaded while the service runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WatchedKeys {
-    path: PathBuf,
+    file: WatchedFile,
+    /// Content at the start.
+    first: Arc<[u8]>,
     table: Arc<RwLock<Arc<KeyTable>>>,
+    /// Rates, which outlive a change of the file.
+    rates: Arc<Mutex<Rates>>,
 }
 
 impl WatchedKeys {
@@ -29,8 +34,12 @@ impl WatchedKeys {
     /// # Errors
     /// The file cannot be read or is invalid.
     pub fn read(path: PathBuf) -> anyhow::Result<Self> {
-        let table = KeysFile::read(&path)?.table()?;
-        Ok(Self { path, table: Arc::new(RwLock::new(Arc::new(table))) })
+        let file = WatchedFile { path, setting: "KEYS_FILE", check: CHECK, longest: LONGEST };
+        let first: Arc<[u8]> = file.read()?.into();
+        let keys =
+            Self { file, first: Arc::clone(&first), table: Arc::default(), rates: Arc::default() };
+        keys.adopt(&first)?;
+        Ok(keys)
     }
 
     /// Returns the keys of the last valid file.
@@ -41,34 +50,22 @@ impl WatchedKeys {
     /// Reloads the file until the shutdown. An invalid file changes nothing and degrades readiness.
     ///
     /// # Errors
-    /// None.
+    /// No thread could be started.
     pub async fn watch(self, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
-        health.ok(CHECK);
-        let mut last = None;
-        while shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
-            let path = self.path.clone();
-            // A network file system can block the read.
-            let read = tokio::task::spawn_blocking(move || {
-                let file = KeysFile::read(&path)?;
-                Ok::<_, anyhow::Error>((file.table()?, file))
-            });
-            match read.await? {
-                Ok((table, file)) => {
-                    health.ok(CHECK);
-                    if last.as_ref() != Some(&file) {
-                        tracing::info!(keys = file.keys.len(), "the file of API keys was read");
-                        // Only then, because a new table begins its rates anew.
-                        *self.table.write() = Arc::new(table);
-                        last = Some(file);
-                    }
-                }
-                Err(error) => {
-                    let reason = format!("KEYS_FILE: {error:#}; the previous keys stay in force");
-                    health.degraded(CHECK, reason);
-                }
-            }
-        }
-        Ok(())
+        let adopt = |content: &[u8]| {
+            let keys = self.adopt(content)?;
+            tracing::info!(keys, "the file of API keys was read");
+            Ok(())
+        };
+        self.file.clone().watch(self.first.to_vec(), adopt, health, shutdown).await
+    }
+
+    /// Replaces the keys by those of a file's content; returns their number.
+    fn adopt(&self, content: &[u8]) -> anyhow::Result<usize> {
+        let file = KeysFile::of_content(&self.file.path, content)?;
+        let table = file.table_with(&mut self.rates.lock())?;
+        *self.table.write() = Arc::new(table);
+        Ok(file.keys.len())
     }
 }
 

@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 
+use super::JwtConfig;
 use crate::access::watch::WatchedKeys;
 use crate::http::gate::{Access, AllowedHosts};
 
 /// Authentication of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Auth {
-    /// Every request needs an API key, except for health and documentation.
+    /// Every request needs an API key or a token, except for health and documentation.
     Keys,
     /// Every request is permitted.
     Off,
@@ -27,8 +28,12 @@ pub struct AccessConfig {
     /// File of API keys, which `keys add` creates. Changes apply within a second.
     #[arg(long, env)]
     pub keys_file: Option<PathBuf>,
+    /// JSON Web Tokens.
+    #[command(flatten)]
+    pub jwt: JwtConfig,
     /// Host names by which clients reach the service, separated by commas; requests with another
-    /// `Host` are refused. By default any, or on a loopback address only the loopback names.
+    /// `Host` are refused. Ports are ignored. By default any, or on a loopback address only the
+    /// loopback names.
     #[arg(long, env, value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
 }
@@ -38,9 +43,17 @@ impl AccessConfig {
     ///
     /// # Errors
     /// A setting is missing or contradicts another one, or the file of keys is invalid.
-    pub fn open(&self, addr: SocketAddr) -> anyhow::Result<Access> {
+    pub fn read(&self, addr: SocketAddr) -> anyhow::Result<Access> {
         let hosts = AllowedHosts::new(&self.allowed_hosts, addr);
-        Ok(Access { keys: self.keys(addr)?, hosts })
+        let hosts = hosts.context("ALLOWED_HOSTS (--allowed-hosts)")?;
+        if hosts.is_any() {
+            tracing::warn!(
+                address = %addr,
+                "ALLOWED_HOSTS is not set: a web page can reach the service under its own name"
+            );
+        }
+        let keys = self.keys(addr)?;
+        Ok(Access { keys, tokens: self.jwt.tokens()?, audit: None, hosts })
     }
 
     /// Returns the keys for a service that listens on an address; `None` without authentication.
@@ -53,6 +66,9 @@ impl AccessConfig {
                  loopback address: set AUTH=keys and KEYS_FILE"
             );
             ensure!(path.is_none(), "KEYS_FILE is set, but AUTH=off ignores it: omit one");
+            if let Some(set) = self.jwt.any() {
+                bail!("{set} is set, but AUTH=off ignores it: omit one");
+            }
             tracing::warn!("AUTH=off: every local program and user may move money");
             return Ok(None);
         }
@@ -92,6 +108,8 @@ mod tests {
         }
         let said = keys(&["--auth=off", "--keys-file=x"], "127.0.0.1:1").unwrap_err().to_string();
         assert!(said.contains("KEYS_FILE is set"), "{said}");
+        let said = keys(&["--auth=off", "--jwt-issuer=x"], "127.0.0.1:1").unwrap_err().to_string();
+        assert!(said.contains("JWT_ISSUER is set"), "{said}");
     }
 
     #[test]

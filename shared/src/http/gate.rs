@@ -1,8 +1,9 @@
 //! Decision on the head of each request, before its body is read: the client, its key and its
-//! scopes. What is not permitted by a rule of the OpenAPI document is refused.
+//! scopes. A request that no rule of the OpenAPI document permits is refused.
 
 mod browser;
 mod caller;
+mod checks;
 mod problems;
 mod rules;
 #[cfg(test)]
@@ -11,57 +12,30 @@ mod tests;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
 use utoipa::openapi::OpenApi;
 
 pub use self::browser::AllowedHosts;
 pub(super) use self::browser::check_host;
 pub use self::caller::Caller;
+pub use self::checks::Access;
+use self::checks::Checks;
 pub(super) use self::problems::refusals;
 use self::problems::{forbidden, unauthenticated};
 pub(super) use self::rules::SCHEME;
 use self::rules::{Rule, Rules};
 use super::problem::Problem;
-use crate::access::key_table::Unauthenticated;
-use crate::access::watch::WatchedKeys;
-use crate::health::Health;
-use crate::shutdown::Tasks;
-use crate::timestamp::Timestamp;
+use crate::audit::AuditTrail;
 
 /// Routes of the documentation, which is public.
 const DOCUMENTATION: [&str; 4] = ["/docs", "/docs/", "/docs/{*rest}", "/openapi.json"];
 
-/// Clients that a service serves.
-#[derive(Debug, Clone)]
-pub struct Access {
-    /// Accepted keys; every request is permitted without them.
-    pub keys: Option<WatchedKeys>,
-    /// Accepted values of `Host`.
-    pub hosts: AllowedHosts,
-}
-
-impl Access {
-    /// Permits everything, as in tests.
-    pub fn unrestricted() -> Self {
-        Self { keys: None, hosts: AllowedHosts::any() }
-    }
-
-    /// Starts the task that reloads the keys, if there are any.
-    pub fn watch(&self, tasks: &mut Tasks, health: &Health) {
-        if let Some(keys) = &self.keys {
-            let watching = keys.clone().watch(health.clone(), tasks.shutdown());
-            tasks.spawn("the watch of the API keys", watching);
-        }
-    }
-}
+/// Routes of probes, which use any name of an instance.
+const HEALTH: [&str; 2] = ["/health/live", "/health/ready"];
 
 /// Gate of a service.
 #[derive(Debug)]
-pub(super) struct Gate {
-    access: Access,
-    rules: Arc<Rules>,
-}
+pub(super) struct Gate(Arc<Checks>);
 
 impl Gate {
     /// Creates the gate with the rules of a document.
@@ -70,7 +44,7 @@ impl Gate {
     /// An operation of the document declares no scope.
     pub(super) fn new(access: Access, document: &OpenApi) -> anyhow::Result<Self> {
         problems::register();
-        Ok(Self { access, rules: Arc::new(Rules::of(document)?) })
+        Ok(Self(Arc::new(Checks { access, rules: Rules::of(document)? })))
     }
 
     /// Permits a request, which gets its [`Caller`] as an extension.
@@ -79,54 +53,59 @@ impl Gate {
     /// 401 without a valid key, 429 beyond its rate, 403 without a scope of the operation or from
     /// another site.
     pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
-        browser::check(&self.access.hosts, request.method(), request.headers())?;
-        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        // Probes use the address of the instance, and learn nothing that a page must not.
+        if !path.is_some_and(|path| HEALTH.contains(&path)) {
+            browser::check(&self.0.access.hosts, request.method(), request.headers())?;
+        }
         let rule = self.rule(request.method(), path);
-        let caller = match self.caller(request.headers()) {
+        let caller = match Caller::of(request.headers(), &self.0) {
             Ok(caller) => caller,
             // Health answers with fewer details.
-            Err(_) if rule == Rule::Open => return Ok(()),
+            Err(_) if rule == Ok(Rule::Open) => return Ok(()),
             Err(reason) => return Err(unauthenticated(reason)),
         };
-        if rule != Rule::Open {
-            caller.charge()?;
-        }
-        if let Rule::AnyOf(scopes) = rule
-            && !scopes.iter().any(|scope| caller.has(scope))
-        {
-            return Err(forbidden(&caller, scopes));
-        }
+        let permitted = permit(&caller, rule);
+        // Also of a refused request, for the audit trail.
         request.extensions_mut().insert(caller);
-        Ok(())
+        permitted
     }
 
-    fn rule(&self, method: &Method, path: &str) -> Rule {
-        if DOCUMENTATION.contains(&path) {
-            return Rule::Open;
+    /// Returns the audit trail and the id of the request's operation, if the trail has its calls.
+    pub(super) fn audited(&self, request: &Request) -> Option<(&AuditTrail, &str)> {
+        let trail = self.0.access.audit.as_ref()?;
+        let path = request.extensions().get::<MatchedPath>()?.as_str();
+        Some((trail, self.0.rules.audited(request.method(), path)?))
+    }
+
+    /// Returns the rule of a request; a refusal, if the router has a route that the document lacks.
+    fn rule(&self, method: &Method, path: Option<&str>) -> Result<Rule, Problem> {
+        match path {
+            // Only clients with a key learn which routes exist, and which methods they have.
+            None => Ok(Rule::AnyKey),
+            Some(path) if DOCUMENTATION.contains(&path) => Ok(Rule::Open),
+            Some(path) => match (self.0.rules.of_route(method, path), self.0.rules.methods(path)) {
+                (Some(rule), _) => Ok(rule),
+                (None, Some(_)) if *method == Method::OPTIONS => Ok(Rule::AnyKey),
+                (None, Some(methods)) => Err(Problem::method_not_allowed().allowing(&methods)),
+                (None, None) => {
+                    tracing::error!(path, "a route has no rule");
+                    Err(Problem::internal())
+                }
+            },
         }
-        // Only clients with a key learn which routes exist.
-        self.rules.of_route(method, path).unwrap_or(Rule::AnyKey)
-    }
-
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Unauthenticated> {
-        let principal = match &self.access.keys {
-            None => None,
-            Some(keys) => Some(keys.table().authenticate(bearer(headers)?, Timestamp::now())?),
-        };
-        Ok(Caller::new(principal, Arc::clone(&self.rules)))
     }
 }
 
-/// Returns the token of `Authorization: Bearer` (RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Result<&str, Unauthenticated> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(Unauthenticated::Missing)?;
-    let text = value.to_str().ok().filter(|_| values.next().is_none());
-    let (scheme, token) =
-        text.and_then(|text| text.split_once(' ')).ok_or(Unauthenticated::Malformed)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim_start_matches(' '))
-    } else {
-        Err(Unauthenticated::Malformed)
+/// Checks that a caller may send a request with this rule now.
+fn permit(caller: &Caller, rule: Result<Rule, Problem>) -> Result<(), Problem> {
+    if rule != Ok(Rule::Open) {
+        caller.charge()?;
+    }
+    match rule? {
+        Rule::AnyOf(scopes) if !scopes.iter().any(|scope| caller.has(scope)) => {
+            Err(forbidden(caller, scopes))
+        }
+        Rule::AnyOf(_) | Rule::Open | Rule::AnyKey => Ok(()),
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn check(version: Version, headers: &HeaderMap) -> Result<(), Problem
 
 /// Returns true if the text is `uri-host [ ":" port ]` (RFC 3986, section 3.2.2) with a nonempty
 /// host.
-fn is_host(text: &[u8]) -> bool {
+pub(super) fn is_host(text: &[u8]) -> bool {
     let end = match text.first() {
         Some(b'[') => text.iter().position(|byte| *byte == b']').map_or(0, |end| end + 1),
         _ => text.iter().position(|byte| *byte == b':').unwrap_or(text.len()),

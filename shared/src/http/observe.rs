@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::gate::Gate;
 use super::headers::{self, TRACEPARENT};
 use super::problem::Problem;
-use super::{host, limits};
+use super::{audit, host, limits};
 use crate::trace::{self, RequestSpan};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -38,10 +38,15 @@ pub(super) async fn observe(
     let trace = begin_trace(service, &mut request);
     let span = request_span(&request, request_id.to_str().unwrap_or_default(), &route);
 
-    let mut response = match check(&gate, &mut request) {
+    let checked = check(&gate, &mut request);
+    let audited = audit::Pending::of(&gate, &request, &request_id);
+    let mut response = match checked {
         Ok(()) => next.run(request).instrument(span).await,
         Err(problem) => problem.into_response(),
     };
+    if let Some(call) = audited {
+        call.record(response.status());
+    }
 
     response.headers_mut().insert(REQUEST_ID, request_id);
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);

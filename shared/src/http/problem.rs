@@ -3,7 +3,7 @@
 mod kinds;
 mod store;
 
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,12 @@ pub struct Problem {
     /// Further facts by name, such as `available` or `current_version`, depending on the code.
     #[serde(flatten)]
     pub facts: Map<String, Value>,
+    /// The request had credentials, which are not valid; in the header `WWW-Authenticate`.
+    #[serde(skip)]
+    pub invalid_token: bool,
+    /// Methods of the route, in the header `Allow`.
+    #[serde(skip)]
+    pub allow: Option<HeaderValue>,
 }
 
 /// Fault of one field of a request.
@@ -65,6 +71,8 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             facts: Map::new(),
+            invalid_token: false,
+            allow: None,
         }
     }
 
@@ -79,6 +87,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Names the methods that the route has.
+    #[must_use]
+    pub(super) fn allowing(mut self, methods: &str) -> Self {
+        self.allow = HeaderValue::from_str(methods).ok();
         self
     }
 
@@ -147,9 +162,17 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
+        if let Some(methods) = self.allow {
+            response.headers_mut().insert(ALLOW, methods);
+        }
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110, section 11.6.1.
-            let challenge = HeaderValue::from_static("Bearer realm=\"passbook\"");
+            let challenge = if self.invalid_token {
+                "Bearer realm=\"passbook\", error=\"invalid_token\""
+            } else {
+                "Bearer realm=\"passbook\""
+            };
+            let challenge = HeaderValue::from_static(challenge);
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE) {

@@ -16,6 +16,7 @@ use rdkafka::message::{Headers, Message};
 use sha2::Sha256;
 use thiserror::Error;
 
+use crate::hex;
 use crate::partition::Partition;
 
 /// Name of the header with the MAC of a record.
@@ -119,14 +120,14 @@ impl TopicKey {
             Hmac::<Sha256>::new_from_slice(secret).expect("HMAC accepts a secret of any length");
         let digest = keyed.clone().chain_update(b"passbook topic key").finalize().into_bytes();
         let mut id = [0; ID];
-        hex(&digest[..ID / 2], &mut id);
+        hex::write(&digest[..ID / 2], &mut id);
         Self { id, keyed }
     }
 
     fn sign(&self, signed: Signed<'_>) -> MacText {
         let mut text = [b':'; LENGTH];
         text[..ID].copy_from_slice(&self.id);
-        hex(&self.digest_of(signed).finalize().into_bytes(), &mut text[ID + 1..]);
+        hex::write(&self.digest_of(signed).finalize().into_bytes(), &mut text[ID + 1..]);
         text
     }
 
@@ -146,27 +147,5 @@ impl TopicKey {
 /// Returns the key's id and the digest of a header.
 fn parse(mac: &[u8]) -> Option<([u8; ID], [u8; 32])> {
     let (id, digest) = mac.split_first_chunk::<ID>()?;
-    let digits: &[u8; 64] = digest.strip_prefix(b":")?.try_into().ok()?;
-    let mut bytes = [0; 32];
-    for (byte, digits) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = number(digits[0])? << 4 | number(digits[1])?;
-    }
-    Some((*id, bytes))
-}
-
-fn number(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
-}
-
-/// Writes bytes as lower-case hex digits.
-fn hex(bytes: &[u8], digits: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, digits) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
-        digits[0] = DIGITS[usize::from(byte >> 4)];
-        digits[1] = DIGITS[usize::from(byte & 15)];
-    }
+    Some((*id, hex::parse(digest.strip_prefix(b":")?)?))
 }

@@ -1,4 +1,4 @@
-//! Every operation of both OpenAPI documents with every kind of key.
+//! Every operation of both OpenAPI documents with every kind of key and token.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::tokens::Tokens;
 use super::{Duration, ask, key, known};
 use crate::environment::{Environment, Pair, Service};
-use crate::infrastructure::keys;
+use crate::infrastructure::{PARTITIONS, keys};
 
 /// Identifier that no account, hold or replay has.
 const NOWHERE: &str = "01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60";
@@ -27,7 +28,7 @@ struct Operation {
     scopes: Vec<String>,
 }
 
-/// Keys of one principal each.
+/// Keys of one principal each, and tokens.
 struct Keys {
     /// By scope: a key with that scope only, and one with all other scopes.
     single: BTreeMap<&'static str, NewKey>,
@@ -35,6 +36,7 @@ struct Keys {
     all: NewKey,
     expired: NewKey,
     revoked: NewKey,
+    tokens: Tokens,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,9 +56,11 @@ async fn every_operation_needs_a_valid_key_with_one_of_its_scopes() -> anyhow::R
         }
     }
     eprintln!("figure: {cases} requests of the access matrix");
-    ensure!(cases > 500, "only {cases} cases");
-    let events = pair.command()?.json("/v1/events?partition=0").await?;
-    ensure!(events["data"].as_array().is_some_and(Vec::is_empty), "{events}");
+    ensure!(cases > 1_000, "only {cases} cases");
+    for partition in 0..PARTITIONS.get() {
+        let events = pair.command()?.json(&format!("/v1/events?partition={partition}")).await?;
+        ensure!(events["data"].as_array().is_some_and(Vec::is_empty), "{events}");
+    }
     Ok(())
 }
 
@@ -110,12 +114,13 @@ async fn create(operations: impl Iterator<Item = &Operation>) -> anyhow::Result<
     let revoked = key("revoked-for-good", Scopes::all())?;
     revoke(&file, &revoked.id)?;
     // Last, so that a service that knows it knows all.
-    Ok(Keys { single, without, expired, revoked, all: key("everything", Scopes::all())? })
+    let (all, tokens) = (key("everything", Scopes::all())?, Tokens::create(&without)?);
+    Ok(Keys { single, without, expired, revoked, all, tokens })
 }
 
 /// Sends an operation with every kind of key; returns the number of requests.
 async fn check(service: &Service, operation: &Operation, keys: &Keys) -> anyhow::Result<usize> {
-    let Keys { single, without, all, expired, revoked } = keys;
+    let Keys { single, without, all, expired, revoked, tokens } = keys;
     let bearer = |key: &NewKey| Some(format!("Bearer {}", key.text));
     let another = all.text.replace(&all.id, &revoked.id);
     let last = if all.text.ends_with('0') { '1' } else { '0' };
@@ -138,6 +143,7 @@ async fn check(service: &Service, operation: &Operation, keys: &Keys) -> anyhow:
     if let Some(key) = without.get(&operation.scopes) {
         cases.push((bearer(key), StatusCode::FORBIDDEN));
     }
+    cases.extend(tokens.cases(&operation.scopes));
     let Operation { method, path, scopes } = operation;
     for (authorization, expected) in &cases {
         let asked = Instant::now();
@@ -152,7 +158,10 @@ async fn check(service: &Service, operation: &Operation, keys: &Keys) -> anyhow:
         } else {
             status == *expected && asked.elapsed() < SOON
         };
-        ensure!(is_right, "{method} {path}, {expected} expected: {status}: {body}");
+        ensure!(
+            is_right,
+            "{method} {path} {authorization:?}: {expected} expected: {status}: {body}"
+        );
     }
     Ok(cases.len())
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
-use super::{KeyEntry, KeysFile, TenantEntry, check_name};
+use super::{KeyEntry, KeysFile, TenantEntry};
 use crate::access::api_key::NewKey;
+use crate::access::limits::check_name;
 use crate::access::{Reach, Scopes};
 use crate::private_file;
 use crate::timestamp::Timestamp;
@@ -37,8 +38,21 @@ pub struct KeyRequest {
 /// # Errors
 /// The name is invalid, or the file cannot be read or written.
 pub fn add(path: &Path, request: &KeyRequest) -> anyhow::Result<NewKey> {
-    check_name(&request.principal)?;
     let key = NewKey::generate().context("no random numbers")?;
+    add_generated(path, request, &key)?;
+    Ok(key)
+}
+
+/// Adds a key that exists already.
+///
+/// # Errors
+/// The same as of [`add`].
+pub(in crate::access) fn add_generated(
+    path: &Path,
+    request: &KeyRequest,
+    key: &NewKey,
+) -> anyhow::Result<()> {
+    check_name(&request.principal)?;
     let entry = KeyEntry {
         id: key.id.clone(),
         principal: request.principal.clone(),
@@ -50,8 +64,7 @@ pub fn add(path: &Path, request: &KeyRequest) -> anyhow::Result<NewKey> {
         scopes: request.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         note: request.note.clone(),
     };
-    change(path, |document| push(document, &entry))?;
-    Ok(key)
+    change(path, |document| push(document, &entry))
 }
 
 /// Adds a key with the rights of a principal's newest key. The other keys of the principal expire

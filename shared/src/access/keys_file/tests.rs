@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::access::api_key::NewKey;
+use crate::access::api_key::{NewKey, id_of};
 use crate::access::key_table::Unauthenticated;
 use crate::access::scope::Role;
 
@@ -100,7 +100,7 @@ fn an_invalid_file_is_refused_with_the_place() {
     let digest = "0".repeat(64);
     let entry = |principal: &str, digest: &str, scope: &str, more: &str| {
         format!(
-            "[[key]]\nid = \"a\"\nprincipal = \"{principal}\"\nsha256 = \"{digest}\"\n\
+            "[[key]]\nid = \"0123456789\"\nprincipal = \"{principal}\"\nsha256 = \"{digest}\"\n\
              scopes = [\"{scope}\"]\n{more}\n"
         )
     };
@@ -112,19 +112,28 @@ fn an_invalid_file_is_refused_with_the_place() {
     assert!(KeysFile::parse(&good).unwrap().table().is_ok());
     assert!(KeysFile::parse("").unwrap().table().is_ok());
     for (text, reason) in [
-        (format!("{good}{good}"), "key a occurs twice"),
+        (format!("{good}{good}"), "key 0123456789 occurs twice"),
         (entry("ada", &digest, "money:steal", ""), "there is no scope `money:steal`; the scopes"),
-        (entry("ada", "00", "money:move", ""), "key a: `sha256` is not 64 hex digits"),
-        (entry("a b", &digest, "money:move", ""), "key a: `principal` must be"),
-        (entry("", &digest, "money:move", ""), "key a: `principal` must be"),
-        (entry("passbook", &digest, "money:move", ""), "key a: `passbook` is the service itself"),
-        (entry("ada", &digest, "money:move", "owner = \"x\""), "owner"),
+        (entry("ada", "00", "money:move", ""), "key 0123456789: `sha256` is not 64 hex digits"),
+        (entry("a b", &digest, "money:move", ""), "key 0123456789: `principal` must be"),
+        (entry("", &digest, "money:move", ""), "key 0123456789: `principal` must be"),
+        (
+            entry("passbook", &digest, "money:move", ""),
+            "key 0123456789: `passbook` is the service itself",
+        ),
+        (entry("PassBook", &digest, "money:move", ""), "`PassBook` is the service itself"),
+        (good.replace("0123456789", "012345678G"), "`id` is not the second part of a key"),
+        (good.replace("0123456789", "a b"), "`id` is not the second part of a key"),
+        (entry("ada", &digest, "log:read", "owner = \"x\""), "owner"),
         (entry("ada", &digest, "money:move", "expires = \"soon\""), "line 6"),
         ("[[key]]\nid = \"a\"\n".to_owned(), "principal"),
         ("[[key]".to_owned(), "line 1"),
+        (format!("\n[[key]]\nsha256 = \"{digest}"), "line 3"),
+        (format!("[[key]]\nsha256 = \"{digest}\" x"), "line 2"),
     ] {
         let found = refused(&text);
         assert!(found.contains(reason), "{text}\n{found}");
+        assert!(!found.contains(&digest), "a line of the file is repeated: {found}");
     }
     let name = "x".repeat(65);
     assert!(add(std::path::Path::new("unused"), &request(&name, Role::Reader)).is_err());
@@ -140,7 +149,7 @@ fn the_keys_of_a_principal_share_its_rate() {
     let table = KeysFile::read(&path).unwrap().table().unwrap();
     let take = |text: &str| {
         let principal = table.authenticate(text, Timestamp::now()).unwrap();
-        principal.rates[0].take()
+        principal.rate.as_ref().unwrap().take()
     };
     assert_eq!((take(&first.text), take(&second.text)), (Ok(()), Ok(())));
     assert!(take(&first.text).is_err() && take(&second.text).is_err());
@@ -162,13 +171,41 @@ fn a_tenant_has_quotas_that_its_keys_share() {
     let acme = "acme".parse().unwrap();
     let quotas = table.quotas(&acme).unwrap();
     assert_eq!((quotas.max_accounts, quotas.max_open_holds), (Some(5), None));
-    let take = |key: &NewKey| table.authenticate(&key.text, late()).unwrap().rates[0].take();
-    assert!(take(&ada).is_ok() && take(&bob).is_ok());
-    assert!(take(&ada).is_err(), "the third request of the tenant");
+    let rate = quotas.rate.as_ref().unwrap();
+    assert!(rate.take().is_ok() && rate.take().is_ok() && rate.take().is_err());
+    assert!([ada, bob].iter().all(|key| table.authenticate(&key.text, late()).is_ok()));
 
     let twice = KeysFile::parse(&[tenant, tenant].concat()).unwrap().table().unwrap_err();
     assert!(twice.to_string().contains("tenant acme occurs twice"), "{twice}");
     let of_store = "owner = \"ada\"\nscopes = [\"money:move\", \"log:read\"]";
-    let refused = KeysFile::parse(&entry(&ada, of_store)).unwrap().table().unwrap_err();
+    let other = NewKey::generate().unwrap();
+    let refused = KeysFile::parse(&entry(&other, of_store)).unwrap().table().unwrap_err();
     assert!(format!("{refused:#}").contains("scope `log:read` is of the whole store"));
+}
+
+#[test]
+fn a_changed_file_keeps_the_rates_in_use() {
+    let rate = |limit: u32| NonZeroU32::new(limit);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.toml");
+    let key = |name: &str, rate| {
+        add(&path, &KeyRequest { rate, ..request(name, Role::Reader) }).unwrap().text
+    };
+    let (slow, fast) = (key("ada", rate(2)), key("ada", rate(50)));
+    let (free, bob) = (key("ada", None), key("bob", rate(2)));
+    let mut rates = Rates::default();
+    let mut table = || KeysFile::read(&path).unwrap().table_with(&mut rates).unwrap();
+    let take = |table: &KeyTable, text: &str| {
+        let principal = table.authenticate(text, Timestamp::now()).unwrap();
+        principal.rate.as_ref().unwrap().take().is_ok()
+    };
+    let before = table();
+    assert!(take(&before, &slow) && take(&before, &fast), "the lowest rate permits two");
+    assert!(![&slow, &fast, &free].iter().any(|text| take(&before, text)));
+    key("carl", rate(1));
+    let after = table();
+    assert!(!take(&after, &slow) && !take(&after, &free), "the change permits no more");
+    assert!(take(&after, &bob));
+    revoke(&path, id_of(&slow).unwrap()).unwrap();
+    assert!(take(&table(), &fast), "another limit is another rate");
 }

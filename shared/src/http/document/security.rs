@@ -16,10 +16,10 @@ const STATUSES: [&str; 3] = ["401", "403", "429"];
 pub(super) fn complete(document: &mut OpenApi) {
     let scheme = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("API key")
+        .bearer_format("API key or JWT")
         .description(Some(
-            "API key of `passbook keys add`. Each operation names the scope that the key must \
-             have; of several, one suffices.",
+            "API key of `passbook keys add`, or a JWT of the configured issuer. Each operation \
+             names the scope that the key or token must have; of several, one suffices.",
         ))
         .build();
     let components = document.components.get_or_insert_default();

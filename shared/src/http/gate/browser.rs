@@ -3,10 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use anyhow::ensure;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method};
 
 use super::problems::{cross_site, other_host};
+use crate::http::host::is_host;
 use crate::http::problem::Problem;
 
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -26,17 +28,34 @@ pub struct AllowedHosts {
 impl AllowedHosts {
     /// Returns the names for a service that listens on `addr`: the loopback names and the given
     /// ones. Without given ones, a service on another address accepts any name.
-    pub fn new(given: &[String], addr: SocketAddr) -> Self {
-        let names = given.iter().map(|name| name.trim().to_owned());
+    /// Ports of given names are ignored.
+    ///
+    /// # Errors
+    /// A given name is not a host.
+    pub fn new(given: &[String], addr: SocketAddr) -> anyhow::Result<Self> {
         // An empty variable names no host.
-        let names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
-        Self { any: names.is_empty() && !addr.ip().is_loopback(), names, addresses: false }
+        let given = given.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+        let name = |name: &str| {
+            // An IPv6 address may lack its brackets.
+            let is_host = is_host(name.as_bytes()) || name.parse::<IpAddr>().is_ok();
+            ensure!(is_host, "`{name}` is not a host, as in bank.example");
+            let is_address = name.parse::<IpAddr>().is_ok();
+            Ok(if is_address { name } else { host_of(name) }.to_owned())
+        };
+        let names = given.map(name).collect::<anyhow::Result<Vec<String>>>()?;
+        let any = names.is_empty() && !addr.ip().is_loopback();
+        Ok(Self { any, names, addresses: false })
     }
 
     /// Returns the names for a listener of probes, which address it by IP: on a loopback address
     /// the loopback names and IP addresses, on another one any name.
     pub(in crate::http) fn for_operators(addr: SocketAddr) -> Self {
-        Self { addresses: true, ..Self::new(&[], addr) }
+        Self { any: !addr.ip().is_loopback(), names: Vec::new(), addresses: true }
+    }
+
+    /// Returns true if the service accepts any name.
+    pub(crate) fn is_any(&self) -> bool {
+        self.any
     }
 
     /// Accepts any name.
@@ -124,6 +143,8 @@ fn is_own(origin: &[u8], authority: Option<&str>, allowed: &AllowedHosts) -> boo
 mod tests {
     use super::*;
 
+    const NOT: &str = "host_not_allowed";
+
     fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
         all.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
@@ -137,7 +158,7 @@ mod tests {
     fn a_loopback_service_has_loopback_names_only() {
         let given = ["Bank.example".to_owned()];
         for (addr, names) in [("127.0.0.1:8080", &[][..]), ("[::1]:8080", &given)] {
-            let allowed = AllowedHosts::new(names, addr.parse().unwrap());
+            let allowed = AllowedHosts::new(names, addr.parse().unwrap()).unwrap();
             let code = |host: &str| code(&allowed, &Method::GET, &[("host", host)]);
             for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080"]
             {
@@ -157,9 +178,9 @@ mod tests {
     fn another_service_has_any_name_or_the_given_ones() {
         let addr = "0.0.0.0:8080".parse().unwrap();
         let of = |allowed: &AllowedHosts, host| code(allowed, &Method::GET, &[("host", host)]);
-        let any = AllowedHosts::new(&[String::new()], addr);
+        let any = AllowedHosts::new(&[String::new()], addr).unwrap();
         assert_eq!(of(&any, "command-service:8080"), "");
-        let given = AllowedHosts::new(&[" bank.example ".to_owned()], addr);
+        let given = AllowedHosts::new(&[" bank.example ".to_owned()], addr).unwrap();
         assert_eq!(of(&given, "bank.example"), "");
         assert_eq!(of(&given, "localhost"), "", "the service checks its own health");
         assert_eq!(of(&given, "command-service"), "host_not_allowed");
@@ -179,8 +200,28 @@ mod tests {
     }
 
     #[test]
+    fn a_given_name_can_have_a_port_or_be_an_address() {
+        let addr = "0.0.0.0:8080".parse().unwrap();
+        let new = |name: &str| AllowedHosts::new(&[name.to_owned()], addr);
+        for (name, host) in [
+            ("bank.example:8443", "bank.example"),
+            ("bank.example:8443", "bank.example:443"),
+            ("[2001:db8::1]", "[2001:db8::1]:8080"),
+            ("2001:db8::1", "[2001:db8::1]:8080"),
+            ("[2001:db8::1]:8080", "[2001:db8::1]"),
+            ("10.0.0.1", "10.0.0.1:8080"),
+        ] {
+            let code = |host| code(&new(name).unwrap(), &Method::GET, &[("host", host)]);
+            assert_eq!((code(host), code("other.example")), (String::new(), NOT.to_owned()));
+        }
+        for name in ["https://bank.example", "bank.example/", "a b", "[::1"] {
+            assert!(new(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn a_page_of_another_site_changes_nothing() {
-        let allowed = AllowedHosts::new(&[], "127.0.0.1:8080".parse().unwrap());
+        let allowed = AllowedHosts::new(&[], "127.0.0.1:8080".parse().unwrap()).unwrap();
         let host = ("host", "localhost:8080");
         for (header, is_allowed) in [
             (("origin", "http://localhost:8080"), true),
@@ -201,7 +242,8 @@ mod tests {
             assert_eq!(code(&allowed, &Method::GET, &[host, header]), "", "{header:?}");
         }
         assert_eq!(code(&allowed, &Method::POST, &[host]), "");
-        let given = AllowedHosts::new(&["bank.example".to_owned()], "0.0.0.0:1".parse().unwrap());
+        let given = ["bank.example".to_owned()];
+        let given = AllowedHosts::new(&given, "0.0.0.0:1".parse().unwrap()).unwrap();
         for (origin, expected) in [
             ("https://bank.example", ""),
             ("https://Bank.example:8443", ""),

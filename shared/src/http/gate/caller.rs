@@ -2,22 +2,44 @@
 
 use std::sync::Arc;
 
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
+
+use super::checks::Checks;
 use super::problems::{forbidden, rate_limited};
-use super::rules::{Rule, Rules};
+use super::rules::Rule;
+use crate::access::key_table::Unauthenticated;
 use crate::access::{Principal, Rate, Reach, Scope};
 use crate::http::problem::Problem;
 
 /// Sender of a permitted request. Handlers get it as an extension.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Principal of the key; `None` without authentication.
+    /// Principal of the key or token; `None` without authentication.
     principal: Option<Arc<Principal>>,
-    rules: Arc<Rules>,
+    /// Value of `Authorization`, hidden from debug output.
+    authorization: Option<HeaderValue>,
+    gate: Arc<Checks>,
 }
 
 impl Caller {
-    pub(super) fn new(principal: Option<Arc<Principal>>, rules: Arc<Rules>) -> Self {
-        Self { principal, rules }
+    /// Authenticates the sender of a request.
+    pub(super) fn of(headers: &HeaderMap, gate: &Arc<Checks>) -> Result<Self, Unauthenticated> {
+        let principal = gate.principal(headers)?;
+        let mut authorization = headers.get(AUTHORIZATION).cloned();
+        if let Some(value) = &mut authorization {
+            value.set_sensitive(true);
+        }
+        Ok(Self { principal, authorization, gate: Arc::clone(gate) })
+    }
+
+    /// Returns true if the caller may send a request of an operation now. A long response checks it
+    /// again and again, because a key can be revoked meanwhile, and a token can expire.
+    pub fn is_still_permitted(&self, operation_id: &str) -> bool {
+        let values = self.authorization.iter().cloned();
+        let headers = values.map(|value| (AUTHORIZATION, value)).collect();
+        Self::of(&headers, &self.gate)
+            .is_ok_and(|caller| caller.check_operation(operation_id).is_ok())
     }
 
     /// Returns the name that events record; `None` without authentication.
@@ -40,7 +62,7 @@ impl Caller {
     /// # Errors
     /// 429 `rate_limited` if the rate does not permit it now.
     pub(super) fn charge(&self) -> Result<(), Problem> {
-        self.rates().iter().try_for_each(Rate::take).map_err(rate_limited)
+        self.rates().try_for_each(|rate| rate.take()).map_err(rate_limited)
     }
 
     /// Takes the further commands of a bulk request from the caller's rates.
@@ -48,20 +70,23 @@ impl Caller {
     /// # Errors
     /// 429 `rate_limited` if the rate does not permit them now.
     pub fn charge_further(&self, commands: usize) -> Result<(), Problem> {
-        let mut rates = self.rates().iter();
-        rates.try_for_each(|rate| rate.take_parts(commands)).map_err(rate_limited)
+        self.rates().try_for_each(|rate| rate.take_parts(commands)).map_err(rate_limited)
     }
 
-    fn rates(&self) -> &[Rate] {
-        self.principal.as_ref().map_or(&[], |principal| &principal.rates)
+    /// Returns the rate of the principal, and that of its tenant.
+    fn rates(&self) -> impl Iterator<Item = Rate> {
+        let principal = self.principal.as_deref();
+        let own = principal.and_then(|principal| principal.rate.clone());
+        let tenant = principal.and_then(|principal| principal.reach.tenant.as_ref());
+        own.into_iter().chain(tenant.and_then(|tenant| self.gate.rate_of(tenant)))
     }
 
     /// Checks that the caller may send a request of another operation, as a part of this one.
     ///
     /// # Errors
     /// 403 `forbidden` if the caller has none of the operation's scopes.
-    pub fn may(&self, operation_id: &str) -> Result<(), Problem> {
-        match self.rules.of_operation(operation_id) {
+    pub fn check_operation(&self, operation_id: &str) -> Result<(), Problem> {
+        match self.gate.rules.of_operation(operation_id) {
             Some(Rule::AnyOf(scopes)) if scopes.iter().any(|scope| self.has(scope)) => Ok(()),
             Some(Rule::AnyOf(scopes)) => Err(forbidden(self, scopes)),
             Some(Rule::Open | Rule::AnyKey) => Ok(()),

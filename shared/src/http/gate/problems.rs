@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 
 use super::Caller;
 use crate::access::Scopes;
+use crate::access::jwt::TokenFault;
 use crate::access::key_table::Unauthenticated;
 use crate::http::problem::Problem;
 
@@ -14,11 +15,12 @@ const COUNTER: &str = "passbook_http_access_refusals_total";
 /// Registers the counter of each reason at 0.
 pub(super) fn register() {
     metrics::describe_counter!(COUNTER, "Requests refused before their body, by reason.");
-    let reasons: [&'static str; 4] = [
+    let reasons: [&'static str; 5] = [
         Unauthenticated::Missing.into(),
         Unauthenticated::Malformed.into(),
         Unauthenticated::Unknown.into(),
         Unauthenticated::Expired.into(),
+        Unauthenticated::Token(TokenFault::Malformed).into(),
     ];
     for reason in reasons.into_iter().chain(["forbidden", "rate_limited", "host", "cross_site"]) {
         metrics::counter!(COUNTER, "reason" => reason).absolute(0);
@@ -46,10 +48,12 @@ pub(super) fn unauthenticated(reason: Unauthenticated) -> Problem {
 }
 
 fn not_authenticated(reason: Unauthenticated) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", reason.to_string())
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", reason.to_string());
+    // RFC 6750, section 3.1: a request without credentials gets no error code.
+    Problem { invalid_token: reason != Unauthenticated::Missing, ..problem }
 }
 
-/// Returns 403 `forbidden`: the key lacks a scope.
+/// Returns 403 `forbidden`: the principal lacks a scope.
 pub(super) fn forbidden(caller: &Caller, scopes: Scopes) -> Problem {
     count("forbidden");
     let names: Vec<_> = scopes.iter().map(|scope| format!("`{}`", scope.as_str())).collect();
@@ -57,7 +61,7 @@ pub(super) fn forbidden(caller: &Caller, scopes: Scopes) -> Problem {
 }
 
 fn lacks(principal: &str, scopes: &str) -> Problem {
-    let detail = format!("the API key of {principal} lacks the scope {scopes}");
+    let detail = format!("{principal} lacks the scope {scopes}");
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
@@ -68,7 +72,7 @@ pub(super) fn rate_limited(wait: Duration) -> Problem {
 }
 
 fn too_fast(wait: Duration) -> Problem {
-    let detail = "the principal of the API key sends more requests per second than it may; the \
+    let detail = "the principal sends more requests per second than it may; the \
         request changed nothing";
     let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(seconds)

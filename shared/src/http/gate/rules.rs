@@ -25,10 +25,18 @@ pub(super) enum Rule {
     AnyKey,
 }
 
+/// Operation of a path.
+#[derive(Debug)]
+struct Route {
+    method: Method,
+    rule: Rule,
+    operation_id: String,
+}
+
 /// Rules of all operations.
 #[derive(Debug, Default)]
 pub(super) struct Rules {
-    routes: HashMap<String, Vec<(Method, Rule)>>,
+    routes: HashMap<String, Vec<Route>>,
     operations: HashMap<String, Rule>,
 }
 
@@ -36,10 +44,14 @@ impl Rules {
     /// Reads the rules of a document.
     ///
     /// # Errors
-    /// An operation declares no scope, or an unknown one.
+    /// An operation declares no scope or an unknown one, or has a method without rules.
     pub(super) fn of(document: &OpenApi) -> anyhow::Result<Self> {
         let mut rules = Self::default();
         for (path, item) in &document.paths.paths {
+            ensure!(
+                item.options.is_none() && item.head.is_none() && item.trace.is_none(),
+                "{path} documents a method that has no rule: OPTIONS, HEAD or TRACE"
+            );
             for (method, operation) in operations(item) {
                 let rule = rule(operation).with_context(|| format!("{method} {path}"))?;
                 let id = operation.operation_id.clone();
@@ -48,7 +60,8 @@ impl Rules {
                     rules.operations.insert(id.clone(), rule).is_none(),
                     "two operations have the id {id}"
                 );
-                rules.routes.entry(path.clone()).or_default().push((method, rule));
+                let route = Route { method, rule, operation_id: id };
+                rules.routes.entry(path.clone()).or_default().push(route);
             }
         }
         Ok(rules)
@@ -56,9 +69,32 @@ impl Rules {
 
     /// Returns the rule of a route; `None` if the document lacks it. HEAD has the rule of GET.
     pub(super) fn of_route(&self, method: &Method, path: &str) -> Option<Rule> {
+        self.route(method, path).map(|route| route.rule)
+    }
+
+    /// Returns the id of a route's operation, if calls of it are in the audit trail.
+    pub(super) fn audited(&self, method: &Method, path: &str) -> Option<&str> {
+        let route = self.route(method, path)?;
+        let is_audited = match route.rule {
+            Rule::AnyOf(scopes) => scopes.iter().any(Scope::is_audited),
+            Rule::Open | Rule::AnyKey => false,
+        };
+        is_audited.then_some(&*route.operation_id)
+    }
+
+    fn route(&self, method: &Method, path: &str) -> Option<&Route> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let rules = self.routes.get(path)?;
-        rules.iter().find(|(of, _)| of == method).map(|(_, rule)| *rule)
+        self.routes.get(path)?.iter().find(|route| route.method == *method)
+    }
+
+    /// Returns the methods of a route, as in `Allow`; `None` if the document lacks the route.
+    pub(super) fn methods(&self, path: &str) -> Option<String> {
+        let methods = self.routes.get(path)?.iter().map(|route| route.method.as_str());
+        let mut methods: Vec<&str> = methods.collect();
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        Some(methods.join(","))
     }
 
     pub(super) fn of_operation(&self, id: &str) -> Option<Rule> {
@@ -126,6 +162,8 @@ mod tests {
             let rules = Rules::of(&document(security)).unwrap();
             assert_eq!(rules.of_route(&Method::POST, "/it/{id}"), None);
             assert_eq!(rules.of_route(&Method::GET, "/other"), None);
+            assert_eq!(rules.methods("/it/{id}").as_deref(), Some("GET,HEAD"));
+            assert_eq!(rules.methods("/other"), None);
             let rule = rules.of_route(&Method::GET, "/it/{id}");
             assert_eq!(rules.of_route(&Method::HEAD, "/it/{id}"), rule);
             assert_eq!(rules.of_operation("get_it"), rule);
@@ -138,6 +176,17 @@ mod tests {
             rule(json!([{"api_key": ["log:read"]}, {"api_key": ["money:move"]}])),
             any_of(&[Scope::LogRead, Scope::MoneyMove])
         );
+    }
+
+    #[test]
+    fn a_method_without_a_rule_is_refused() {
+        for method in ["options", "head", "trace"] {
+            let document = json!(document(json!([{"api_key": ["log:read"]}])));
+            let text = document.to_string().replace("\"get\"", &format!("\"{method}\""));
+            let refused = Rules::of(&serde_json::from_str(&text).unwrap());
+            let said = refused.map(|_| ()).unwrap_err().to_string();
+            assert!(said.starts_with("/it/{id} documents a method that has no rule"), "{said}");
+        }
     }
 
     #[test]

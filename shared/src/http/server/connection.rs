@@ -28,6 +28,7 @@ use super::socket::Socket;
 use super::stopped;
 use super::stream::Stream;
 use super::unparsed;
+use crate::http::audit::Peer;
 use crate::http::budget::Share;
 use crate::http::limits::{self, Bounds, Limits};
 use crate::http::observe;
@@ -65,6 +66,7 @@ enum End {
 /// Serves a connection until it closes.
 pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: Slot) {
     let state = Arc::clone(&slot.state);
+    let peer = stream.peer_addr().ok().map(|peer| Peer(peer.ip().to_canonical()));
     // Boxed, so that a handshake does not enlarge the future of every connection.
     let opening = Box::pin(Stream::open(stream, context.tls.as_ref(), &state, &context.stop));
     let Some(stream) = opening.await else { return };
@@ -72,7 +74,8 @@ pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: 
         let (context, state) = (Arc::clone(&context), Arc::clone(&state));
         let bounds = Arc::new(context.bounds.of(state.address));
         service_fn(move |request| {
-            respond(Arc::clone(&context), Arc::clone(&bounds), Arc::clone(&state), request)
+            let (context, bounds) = (Arc::clone(&context), Arc::clone(&bounds));
+            respond(context, bounds, Arc::clone(&state), with_peer(request, peer))
         })
     };
     let socket = Socket::new(stream, Arc::clone(&state));
@@ -98,6 +101,13 @@ pub(super) async fn serve(context: Arc<ServerContext>, stream: TcpStream, slot: 
     } else {
         stream.finish();
     }
+}
+
+fn with_peer(mut request: Request<Incoming>, peer: Option<Peer>) -> Request<Incoming> {
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(peer);
+    }
+    request
 }
 
 /// Executes a request.
