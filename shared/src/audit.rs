@@ -117,3 +117,6 @@ fn lost(calls: usize) {
     metrics::counter!(LOST).increment(calls as u64);
     tracing::error!(calls, "the audit trail lacks calls, which only this log has");
 }
+
+#[cfg(test)]
+mod tests;
