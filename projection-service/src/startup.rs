@@ -94,16 +94,7 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
     let router = shared_http::app("projection", routes, health.clone(), access)?;
     tasks.spawn("http", server::serve(config.http, listener, router, tls, stop));
     tasks.spawn("first connection to Kafka", config.kafka.clone().accepted(tasks.shutdown()));
-    let watched = Watched {
-        kafka: config.kafka.clone(),
-        group: config.kafka_group.clone(),
-        ends: ends.clone(),
-        views: views.clone(),
-        feed: feed.clone(),
-        stall: Duration::from_secs(config.view_stall_seconds),
-        quarantine: QuarantineCheck::new(health.clone()),
-        health: health.clone(),
-    };
+    let watched = watched(&config, &feed, &views, &ends, &health);
     let compared = verify::VerifyDeps { database, feed: feed.clone() };
     let consumption = Consumption {
         config,
@@ -121,6 +112,25 @@ pub async fn start(config: Config, stop: Stop) -> anyhow::Result<Service> {
 
     tracing::info!(addr = %local_addr, operators = %ops_addr, "projection-service is listening");
     Ok(Service { local_addr, ops_addr, tasks })
+}
+
+fn watched(
+    config: &Config,
+    feed: &Feed,
+    views: &Views,
+    ends: &Arc<TopicLag>,
+    health: &Health,
+) -> Watched {
+    Watched {
+        kafka: config.kafka.clone(),
+        group: config.kafka_group.clone(),
+        ends: Arc::clone(ends),
+        views: views.clone(),
+        feed: feed.clone(),
+        stall: Duration::from_secs(config.view_stall_seconds),
+        quarantine: QuarantineCheck::new(health.clone()),
+        health: health.clone(),
+    }
 }
 
 async fn operators(config: &Config, health: &Health) -> anyhow::Result<OpsListener> {

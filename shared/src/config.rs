@@ -19,7 +19,6 @@ pub use address::address;
 pub use database::{database_url, with_password};
 pub use jwt::JwtConfig;
 pub use kafka::{BrokerErrors, KafkaConfig, KafkaOptions, Tokens};
-pub use kafka::{KafkaConfig, KafkaOptions};
 pub use keys::Keys;
 pub(crate) use secret::read as secret_file;
 pub use secret::{Secret, Unrepeated};

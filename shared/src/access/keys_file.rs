@@ -140,8 +140,8 @@ impl KeysFile {
         Ok(table)
     }
 
-    /// Returns the limit of each principal that has one, the lowest of its keys for all of them, and
-    /// of each tenant.
+    /// Returns the limit of each principal that has one, the lowest of its keys for all of them,
+    /// and of each tenant.
     fn limits(&self) -> HashMap<String, NonZeroU32> {
         let of_tenants = self.tenants.iter();
         let of_tenants = of_tenants.filter_map(|entry| Some((of_tenant(&entry.name), entry.rate?)));

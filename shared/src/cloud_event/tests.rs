@@ -54,6 +54,9 @@ proptest! {
             "schemaversion": event.schema_version, "commandid": event.metadata.command_id,
             "data": serde_json::from_str::<Value>(event.data.get()).unwrap(),
         });
+        if let Some(tenant) = &context.tenant {
+            expected["tenant"] = tenant.to_string().into();
+        }
         for (name, value) in [
             ("idempotencykey", &context.idempotency_key),
             ("correlationid", &context.correlation_id),

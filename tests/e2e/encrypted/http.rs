@@ -4,7 +4,7 @@ use serde_json::Value;
 use super::{authority, files};
 use crate::client::Client;
 use crate::environment::{Environment, Pair, Service};
-use crate::process::{Process, eventually};
+use crate::process::{Process, eventually, ops_of};
 
 /// Runs a subcommand of a service, and returns its output.
 async fn subcommand(
@@ -21,7 +21,13 @@ async fn subcommand(
     let file = |option: &str, path: &Option<std::path::PathBuf>| {
         path.as_ref().map(|path| format!("--{option}={}", path.display()))
     };
-    let mut all = vec![format!("{part}-service"), format!("--{part}-addr={addr}"), url];
+    let ops_addr = ops_of(addr);
+    let mut all = vec![
+        format!("{part}-service"),
+        format!("--{part}-addr={addr}"),
+        format!("--{part}-ops-addr={ops_addr}"),
+        url,
+    ];
     all.extend(file("tls-cert-file", &tls.tls_cert_file));
     all.extend(file("tls-key-file", &tls.tls_key_file));
     all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -57,11 +63,11 @@ async fn services_clients_and_subcommands_use_https() -> anyhow::Result<()> {
         subcommand(&pair.environment, &pair.projections[0], arguments).await?;
     }
     // A new certificate does not disturb a client that sends one request after another.
-    let before = command.get("/metrics").await?.text().await?;
+    let before = command.metrics().await?;
     ours.issue_for(&["localhost", "127.0.0.1"], 300)?.write(&files)?;
     eventually("the new certificate is in force", async || {
         command.deposit(account, None, 1).await?;
-        let metrics = command.get("/metrics").await?.text().await?;
+        let metrics = command.metrics().await?;
         ensure!(remaining(&metrics) > 2.0 * remaining(&before), "{metrics}");
         Ok(())
     })

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::routing::get;
+
 use parking_lot::Mutex;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::health::Health;
 use crate::http::app;
@@ -46,8 +47,14 @@ impl Log {
     }
 }
 
+#[utoipa::path(get, operation_id = "it", path = "/it", security(("api_key" = ["ops:read"])),
+    responses())]
+async fn it() {
+    tracing::warn!("something");
+}
+
 fn router() -> Router {
-    let routes = OpenApiRouter::new().route("/it", get(async || tracing::warn!("something")));
+    let routes = OpenApiRouter::new().routes(routes!(it));
     app("test", routes, Health::new("test"), Access::unrestricted()).unwrap()
 }
 
