@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::key_set::KeySet;
 use crate::access::watched_file::WatchedFile;
 use crate::health::Health;
+use crate::tls;
 
 /// Name of the readiness check.
 const CHECK: &str = "jwks";
@@ -155,9 +156,10 @@ fn report(health: &Health, error: &anyhow::Error, has_keys: bool) {
     health.degraded(CHECK, format!("JWKS_URL: {error:#}; {state}"));
 }
 
-fn client() -> reqwest::Result<Client> {
+fn client() -> anyhow::Result<Client> {
+    let client = Client::builder().tls_backend_preconfigured(tls::client::trusting(None, None)?);
     // A redirect could lead to another host, and a proxy of the environment is for other requests.
-    Client::builder().redirect(Policy::none()).no_proxy().timeout(TIMEOUT).build()
+    Ok(client.redirect(Policy::none()).no_proxy().timeout(TIMEOUT).build()?)
 }
 
 /// Fetches a key set.
