@@ -58,7 +58,7 @@ fn an_unknown_type_or_schema_version_is_named() {
         AccountEvent::decode(event_type, version, &empty).unwrap_err().to_string()
     };
     assert!(said("AccountMelted", 1).contains("`AccountMelted`"));
-    assert!(said("AccountOpened", 4).contains("schema version 4 of `AccountOpened`"));
+    assert!(said("AccountOpened", 5).contains("schema version 5 of `AccountOpened`"));
     assert!(said("AccountOpened", 0).contains("schema version 0"));
     assert!(said("AccountOpened", 2).contains("owner"));
 }

@@ -73,9 +73,25 @@ pub(super) async fn limit(request: Request, bounds: Arc<Bounds>, next: Next) -> 
         Rest::Broken => false,
     };
     if !is_reusable {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        close_after(&mut response);
     }
     response
+}
+
+/// Returns the response to a request that is refused for its head. Treats the body as [`limit`]
+/// treats one that its handler did not read.
+pub(super) async fn refuse(request: Request, mut response: Response) -> Response {
+    let waits_for_continue = request.headers().contains_key(EXPECT);
+    let body = request.into_body();
+    let is_reusable = body.is_end_stream() || (!waits_for_continue && discard(body).await);
+    if !is_reusable {
+        close_after(&mut response);
+    }
+    response
+}
+
+fn close_after(response: &mut Response) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Reads a small body to its end. Returns false if the body is large or slow, or fails.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::gate::Gate;
 use super::headers::{self, TRACEPARENT};
 use super::problem::Problem;
-use super::{audit, host, limits};
+use super::{audit, body, host, limits};
 use crate::trace::{self, RequestSpan};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,7 +42,7 @@ pub(super) async fn observe(
     let audited = audit::Pending::of(&gate, &request, &request_id);
     let mut response = match checked {
         Ok(()) => next.run(request).instrument(span).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => body::refuse(request, problem.into_response()).await,
     };
     if let Some(call) = audited {
         call.record(response.status());

@@ -31,6 +31,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use utoipa::openapi::path::{HttpMethod, OperationBuilder};
+use utoipa::openapi::{OpenApi, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Admission of connections at the maximum.
@@ -86,10 +88,23 @@ async fn start(limits: Limits) -> Server {
     start_with(limits, None).await
 }
 
+/// Declares the routes: a service refuses requests of any other.
+fn document() -> OpenApi {
+    let mut document = OpenApi::default();
+    let posts = ["/echo", "/upload"].map(|path| (HttpMethod::Post, path));
+    let gets = ["/never", "/slow", "/large"].map(|path| (HttpMethod::Get, path));
+    for (method, path) in posts.into_iter().chain(gets) {
+        let scope = SecurityRequirement::new("api_key", ["ops:read"]);
+        let operation = OperationBuilder::new().operation_id(Some(path)).security(scope);
+        document.paths.add_path_operation(path, vec![method], operation.build());
+    }
+    document
+}
+
 async fn start_with(limits: Limits, tls: Option<ServerTls>) -> Server {
     let (requests, uploaded) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (arrived, read) = (Arc::clone(&requests), Arc::clone(&uploaded));
-    let routes = OpenApiRouter::new()
+    let routes = OpenApiRouter::with_openapi(document())
         .route("/echo", post(|Json(value): Json<Value>| async move { axum::Json(value) }))
         .route("/upload", post(|body: Body| upload(body, read)))
         .route("/never", get(std::future::pending::<()>))
