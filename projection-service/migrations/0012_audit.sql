@@ -18,7 +18,7 @@ CREATE TABLE projection.audit (
 CREATE FUNCTION projection.record_audit(
     times timestamptz[], principals text[], operations text[], paths text[], statuses smallint[], request_ids text[],
     peers text[]
-) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, projection, pg_temp AS $$
+) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO projection.audit (called_at, principal, operation, path, status, request_id, peer)
     SELECT c.called_at, c.principal, c.operation, c.path, c.status, c.request_id, c.peer
       FROM unnest(times, principals, operations, paths, statuses, request_ids, peers) WITH ORDINALITY

@@ -34,7 +34,7 @@ async fn generations_differ_in_everything_but_the_source_of_events() {
     };
     assert_eq!(
         (indexes(Generation(1)).await, indexes(second).await),
-        (11, 3),
+        (12, 3),
         "few while it is loaded"
     );
     sqlx::query("INSERT INTO checkpoints (partition) VALUES ($1)")
@@ -53,7 +53,7 @@ async fn generations_differ_in_everything_but_the_source_of_events() {
     let mut transaction = building.begin().await.unwrap();
     generations::index(&mut transaction, second).await.unwrap();
     transaction.commit().await.unwrap();
-    assert_eq!(indexes(second).await, 11);
+    assert_eq!(indexes(second).await, 12);
 
     let differences = async || -> (i64, Value) {
         let (count, samples): (i64, String) = sqlx::query_as(
