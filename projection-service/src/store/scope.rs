@@ -1,5 +1,5 @@
-//! Accounts that a query may show. Queries of accounts take a [`Scope`], and queries of an
-//! account's history take the [`AccountInScope`] that such a query has found: none can forget it.
+//! Accounts that a query may show. Queries of accounts take a scope, and queries of an
+//! account's history take the account that such a query has found: none can forget it.
 
 use passbook_shared::access::Reach;
 use sqlx::{Postgres, QueryBuilder};
