@@ -107,7 +107,7 @@ class Newcomer:
         for service in ("command-service", "projection-service"):
             prebuilt(ROOT / service / "Dockerfile", self.passbook.parent / service, image / service)
         (self.work / "compose.json").write_text("{}")
-        config = json.loads(self.docker("config", "--format=json"))
+        config = json.loads(self.docker("--profile", "operator", "config", "--format=json"))
         built = {name: {"build": {"context": str(image)}} for name, service in config["services"].items() if "build" in service}
         (self.work / "compose.json").write_text(json.dumps({"services": built}))
         self.stack.callback(self.docker, "down", "--volumes", "--rmi=local", "--timeout=1")
