@@ -10,7 +10,6 @@ mod entry;
 mod holds;
 mod log_queries;
 mod metadata;
-mod page;
 mod problems;
 mod quarantine;
 mod read_your_writes;

@@ -30,6 +30,8 @@ mod observe;
 mod operations;
 /// Listener for operators.
 pub mod ops;
+/// Limits and ends of pages, and the places in their cursors.
+pub mod page;
 /// RFC 9457 problems with stable codes.
 pub mod problem;
 mod responses;

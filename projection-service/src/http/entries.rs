@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::{Path, QueryWithMetadata};
+use passbook_shared::http::page::{cut, limit, read_number, write_number};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,6 @@ use uuid::Uuid;
 
 use super::documented::{Responses, Wait, account_problems};
 use super::metadata::LabelParameter;
-use super::page::{cut, limit, read_number, write_number};
 use super::{AppState, problems};
 use crate::store::history::effective::{self, Place};
 use crate::store::history::entries::{self, Entry, Filter};

@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use passbook_shared::http::cursor::{self, List};
 use passbook_shared::http::extract::{Path, Query};
+use passbook_shared::http::page::{cut, limit, read_number, write_number};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
@@ -15,7 +16,6 @@ use uuid::Uuid;
 
 use super::AppState;
 use super::documented::{Responses, problems};
-use super::page::{cut, limit, read_number, write_number};
 use crate::quarantine::Unresolved;
 use crate::store::quarantine::{self, Quarantined};
 

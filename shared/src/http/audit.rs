@@ -15,10 +15,10 @@ use super::cursor::{self, List};
 use super::documented::{Responses, responses};
 use super::extract::Query;
 use super::gate::{Access, Caller, Gate};
+use super::page::{cut, read_number, write_number};
 use super::problem::Problem;
 use crate::audit::{AuditRow, AuditTrail, AuditedCall};
 use crate::health::Health;
-use crate::hex;
 use crate::schema::Schema;
 use crate::shutdown::Tasks;
 use crate::timestamp::Timestamp;
@@ -169,18 +169,11 @@ async fn list(
     let place = |cursor: &str| pages.place(cursor, read_number);
     let before = params.cursor.as_deref().map(place).transpose()?;
     let mut found = trail.newest(before, limit + 1).await?;
-    let has_more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if has_more {
-        found.pop();
-    }
+    let has_more = cut(&mut found, limit);
     let last = found.last().filter(|_| has_more);
-    let next_cursor = last.map(|row| pages.cursor(format!("{:016x}", row.audit_id)));
+    let next_cursor = last.map(|row| pages.cursor(write_number(row.audit_id)));
     let data = found.into_iter().map(CallView::from).collect();
     Ok(Json(AuditPage { data, next_cursor, has_more }))
-}
-
-fn read_number(place: &str) -> Option<i64> {
-    hex::parse(place.as_bytes()).map(i64::from_be_bytes)
 }
 
 struct Problems;

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
+use passbook_shared::http::page::{cut, limit, read_number, write_number};
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::timestamp::Timestamp;
@@ -12,7 +13,6 @@ use uuid::Uuid;
 
 use super::{DocumentView, ListProblems, Params};
 use crate::http::AppState;
-use crate::http::page::{cut, limit, read_number, write_number};
 use crate::store::discarded::{self, Discarded};
 
 /// A discarded event.
