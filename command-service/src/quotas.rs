@@ -100,7 +100,7 @@ impl Quotas {
     }
 }
 
-/// What a command adds to.
+/// Kind of thing that a command opens.
 enum Opens {
     Account,
     Hold,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Defect;
 use super::change::{Change, ChangeEvents};
-use super::reach::{in_reach, in_tenant};
+use super::reach::{in_tenant, out_of_reach};
 use super::working::Working;
 use crate::domain::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide};
@@ -63,7 +63,8 @@ impl Working<'_> {
         let (account_id, request) = (command.request.account_id, &command.request);
         let own = self.subject(account_id)?;
         let is_out_of_reach = request.cannot_reach(own.account);
-        let own = match in_reach(request, own) {
+        let seen = if is_out_of_reach { out_of_reach(&request.command, own) } else { Ok(own) };
+        let own = match seen {
             Ok(own) => own,
             Err(refusal) => return Ok(Err(refusal)),
         };

@@ -38,18 +38,15 @@ impl Working<'_> {
     }
 }
 
-/// Returns the account of a command as its sender may know it.
+/// Returns an account out of reach as the sender of a command on it may know it.
 ///
 /// # Errors
-/// The command opens an account that exists out of the sender's reach.
-pub(super) fn in_reach<'a>(
-    request: &CommandRequest,
+/// The command opens the account, which exists.
+pub(super) fn out_of_reach<'a>(
+    command: &Command,
     own: Subject<'a>,
 ) -> Result<Subject<'a>, Refusal> {
-    if !request.cannot_reach(own.account) {
-        return Ok(own);
-    }
-    match request.command {
+    match command {
         Command::Open(_) => Err(Refusal::AccountExists),
         _ => Ok(missing(own)),
     }

@@ -206,7 +206,7 @@ impl AppState {
         scope: &Scope,
         account_id: Uuid,
     ) -> sqlx::Result<Option<Timestamp>> {
-        if scope.is_everything() {
+        if scope.reach().is_everything() {
             self.views.read(|pool| quarantine::since(pool, account_id)).await
         } else {
             Ok(None)

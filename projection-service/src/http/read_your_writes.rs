@@ -64,7 +64,7 @@ impl AppState {
             // Without an answer of the log, the account may exist.
             return Ok(true);
         };
-        if scope.is_everything() {
+        if scope.reach().is_everything() {
             return Ok(opening.is_some());
         }
         let Some(Ok(AccountEvent::AccountOpened(opened))) = opening.map(|event| event.decode())
@@ -74,7 +74,8 @@ impl AppState {
         // An account that is in the views, and not in the scope, has another owner by now.
         let of_tenant = scope.of_tenant();
         let is_known = self.views.read(|pool| accounts::version(pool, &of_tenant, account_id));
-        Ok(scope.includes(opened.tenant.as_deref(), &opened.owner) && is_known.await?.is_none())
+        Ok(scope.reach().includes(opened.tenant.as_ref(), &opened.owner)
+            && is_known.await?.is_none())
     }
 
     /// Waits until the views have reached a position, within the request's wait.

@@ -13,7 +13,7 @@ impl FromRequestParts<AppState> for Scope {
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
         match parts.extensions.get::<Caller>() {
-            Some(caller) => Ok(Self::of(&caller.reach())),
+            Some(caller) => Ok(Self::of(caller.reach())),
             None => {
                 tracing::error!("a request has passed the gate without a caller");
                 Err(Problem::internal())

@@ -114,8 +114,8 @@ pub async fn find(pool: &PgPool, scope: &Scope, account_id: Uuid) -> sqlx::Resul
             AND ($2::text IS NULL OR a.tenant = $2) AND ($3::text IS NULL OR a.owner = $3)",
     )
     .bind(account_id)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_optional(pool)
     .await
 }
@@ -127,8 +127,8 @@ pub async fn version(pool: &PgPool, scope: &Scope, account_id: Uuid) -> sqlx::Re
             AND ($2::text IS NULL OR tenant = $2) AND ($3::text IS NULL OR owner = $3)",
     )
     .bind(account_id)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_optional(pool)
     .await
 }

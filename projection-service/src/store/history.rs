@@ -85,8 +85,8 @@ pub async fn at_version(
     )
     .bind(account_id)
     .bind(version)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_optional(pool)
     .await
 }
@@ -115,8 +115,8 @@ pub async fn as_of(
     )
     .bind(account_id)
     .bind(moment)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_optional(pool)
     .await
 }
@@ -176,8 +176,8 @@ pub async fn period(
     .bind(from)
     .bind(to)
     .bind(as_of)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_optional(pool)
     .await
 }

@@ -5,14 +5,9 @@ use passbook_shared::access::Reach;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-/// Restriction of a query to the accounts in a sender's reach.
+/// Restriction of a query to the accounts in a sender's reach, by their current owner.
 #[derive(Debug, Clone)]
-pub struct Scope {
-    /// Tenant of the accounts; any, and none, if absent.
-    pub(in crate::store) tenant: Option<String>,
-    /// Current owner of the accounts; any, if absent.
-    pub(in crate::store) owner: Option<String>,
-}
+pub struct Scope(Reach);
 
 /// Account that a query with a scope has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
@@ -21,36 +16,37 @@ pub struct AccountInScope(pub(in crate::store) Uuid);
 
 impl Scope {
     /// Returns the scope of a sender.
-    pub fn of(reach: &Reach) -> Self {
-        Self {
-            tenant: reach.tenant.as_deref().map(str::to_owned),
-            owner: reach.owner.as_deref().map(str::to_owned),
-        }
+    pub fn of(reach: Reach) -> Self {
+        Self(reach)
     }
 
     /// Returns the scope of all accounts of the tenant.
     pub fn of_tenant(&self) -> Self {
-        Self { tenant: self.tenant.clone(), owner: None }
+        Self(Reach { owner: None, ..self.0.clone() })
     }
 
-    /// Returns true if an account of this tenant and owner is in the scope.
-    pub fn includes(&self, tenant: Option<&str>, owner: &str) -> bool {
-        (self.tenant.is_none() || self.tenant.as_deref() == tenant)
-            && self.owner.as_deref().is_none_or(|own| own == owner)
+    /// Returns the reach of the sender.
+    pub fn reach(&self) -> &Reach {
+        &self.0
     }
 
-    /// Returns true if every account is in the scope.
-    pub fn is_everything(&self) -> bool {
-        self.tenant.is_none() && self.owner.is_none()
+    /// Returns the tenant of the accounts; any, and none, if absent.
+    pub(in crate::store) fn tenant(&self) -> Option<&str> {
+        self.0.tenant.as_deref()
+    }
+
+    /// Returns the current owner of the accounts; any, if absent.
+    pub(in crate::store) fn owner(&self) -> Option<&str> {
+        self.0.owner.as_deref()
     }
 
     /// Adds the conditions of the scope. `owner` is the column with the current owner.
     pub(in crate::store) fn push_to(&self, sql: &mut QueryBuilder<Postgres>, owner: &str) {
-        if let Some(tenant) = &self.tenant {
-            sql.push(" AND tenant = ").push_bind(tenant.clone());
+        if let Some(tenant) = self.tenant() {
+            sql.push(" AND tenant = ").push_bind(tenant.to_owned());
         }
-        if let Some(own) = &self.owner {
-            sql.push(" AND ").push(owner).push(" = ").push_bind(own.clone());
+        if let Some(own) = self.owner() {
+            sql.push(" AND ").push(owner).push(" = ").push_bind(own.to_owned());
         }
     }
 }

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub(crate) fn everything() -> Scope {
-    Scope::of(&Reach::default())
+    Scope::of(Reach::default())
 }
 
 /// Returns an account that exists, for queries of its history.

@@ -130,8 +130,8 @@ pub async fn find(
     ))
     .bind(account_id)
     .bind(version)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_optional(pool)
     .await
 }

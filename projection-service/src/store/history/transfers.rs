@@ -65,8 +65,8 @@ pub async fn legs(pool: &PgPool, scope: &Scope, transfer_id: Uuid) -> sqlx::Resu
            JOIN accounts AS a ON a.account_id = h.account_id",
     )
     .bind(transfer_id)
-    .bind(&scope.tenant)
-    .bind(&scope.owner)
+    .bind(scope.tenant())
+    .bind(scope.owner())
     .fetch_all(pool)
     .await?;
     if !legs.iter().any(|leg| leg.is_in_scope) {
