@@ -103,6 +103,7 @@ pub(crate) fn command(command: &'static str, result: &CommandResult) {
         Ok(Outcome::Accepted { .. }) => "accepted",
         Ok(Outcome::Refused { .. }) => "refused",
         Err(CommandError::Overloaded) => "overloaded",
+        Err(CommandError::ShareTaken) => "share_taken",
         Err(CommandError::ShuttingDown) => "shutting_down",
         Err(CommandError::StoreUnavailable(_)) => "store_unavailable",
         Err(CommandError::LogIsBehind { .. }) => "log_is_behind",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
 use passbook_shared::recorded_event::RecordedEvent;
+use passbook_shared::shares::ShareTaken;
 use passbook_shared::store_description::Fork;
 use thiserror::Error;
 use uuid::Uuid;
@@ -68,6 +69,9 @@ pub enum CommandError {
     /// The lane's queue is full.
     #[error("too many commands are waiting")]
     Overloaded,
+    /// The commands of the principal take its share of the lane's queue.
+    #[error("the commands of this API key take its share of the queue")]
+    ShareTaken,
     /// The service is shutting down.
     #[error("the service is shutting down")]
     ShuttingDown,
@@ -105,11 +109,18 @@ pub enum CommandError {
     Internal,
 }
 
+impl From<ShareTaken> for CommandError {
+    fn from(ShareTaken: ShareTaken) -> Self {
+        Self::ShareTaken
+    }
+}
+
 impl CommandError {
     /// Returns whether a repeat of the command may succeed soon: 503.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Overloaded
+            | Self::ShareTaken
             | Self::ShuttingDown
             | Self::StoreUnavailable(_)
             | Self::LogIsBehind { .. }

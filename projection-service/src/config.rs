@@ -107,7 +107,8 @@ pub struct Config {
     /// instances must not use the same id.
     #[arg(long, env)]
     pub kafka_group_instance: Option<String>,
-    /// Number of connections to Postgres for queries. One more applies events.
+    /// Number of connections to Postgres for queries, of which a principal uses at most half. One
+    /// more applies events.
     #[arg(long, env, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub projection_connections: u32,
     /// Maximum number of events applied in one transaction.

@@ -23,6 +23,10 @@ mod verify;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use passbook_shared::http::gate::Holder;
+use passbook_shared::http::problem::Problem;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,15 +38,21 @@ use crate::verify::jobs::Jobs;
 use crate::waiters::Waiters;
 use stats::Cache;
 
-/// State shared by the routes. It is behind one pointer, because every request clones it several
-/// times.
+/// State of a request: the dependencies of the routes, and the views within the share of the
+/// request's sender.
 #[derive(Debug, Clone)]
-pub struct AppState(Arc<App>);
+pub struct AppState {
+    app: Arc<App>,
+    views: Views,
+}
+
+/// State of the routes, of which each request gets its own.
+#[derive(Debug, Clone)]
+struct Shared(AppState);
 
 /// Dependencies of the routes.
 #[derive(Debug)]
 pub struct App {
-    views: Views,
     waiting: Arc<Waiters>,
     ends: Arc<TopicLag>,
     verifications: Arc<Jobs>,
@@ -59,7 +69,18 @@ impl AppState {
         verifications: Arc<Jobs>,
         log: Log,
     ) -> Self {
-        Self(Arc::new(App { views, waiting, ends, verifications, log, stats: Arc::default() }))
+        let app = App { waiting, ends, verifications, log, stats: Arc::default() };
+        Self { app: Arc::new(app), views }
+    }
+}
+
+impl FromRequestParts<Shared> for AppState {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        let Shared(Self { app, views }) = shared;
+        let holder = Holder::from_request_parts(parts, shared).await?;
+        Ok(Self { app: Arc::clone(app), views: views.of(holder) })
     }
 }
 
@@ -67,7 +88,7 @@ impl Deref for AppState {
     type Target = App;
 
     fn deref(&self) -> &App {
-        &self.0
+        &self.app
     }
 }
 
@@ -102,5 +123,5 @@ pub fn routes(state: AppState) -> OpenApiRouter {
         .routes(routes!(replays::stream))
         .routes(routes!(verify::ask))
         .routes(routes!(verify::get))
-        .with_state(state)
+        .with_state(Shared(state))
 }

@@ -37,9 +37,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use passbook_shared::http::gate::Holder;
+use passbook_shared::shares::{ShareTaken, Shares};
 use passbook_shared::store_error::within;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::Instant;
 
 use crate::metrics;
 
@@ -58,12 +61,22 @@ fn queries(database: &PgConnectOptions) -> PgConnectOptions {
     options.application_name("passbook-projection-queries")
 }
 
-/// Connections to the live generation, for queries. Clones share one pool.
+/// Connections to the live generation, for queries. Clones share one pool, of which each holder
+/// uses at most half.
 #[derive(Debug, Clone, Default)]
 pub struct Views {
-    pool: Arc<OnceLock<PgPool>>,
+    connections: Arc<OnceLock<Connections>>,
     /// Number of queries that run or wait for a connection.
     running: Arc<AtomicU32>,
+    /// Holder of the share that the queries use; none for those of the service itself.
+    holder: Option<Holder>,
+}
+
+#[derive(Debug)]
+struct Connections {
+    pool: PgPool,
+    /// Bound the connections that a holder waits for or has.
+    shares: Shares,
 }
 
 /// Counts a query as running until it is dropped.
@@ -93,7 +106,8 @@ impl Views {
             })
             .connect_lazy_with(queries(database));
         // A second call would open the same pool: keep the first.
-        if self.pool.set(pool.clone()).is_ok() {
+        let shares = Shares::half_of(connections as usize);
+        if self.connections.set(Connections { pool: pool.clone(), shares }).is_ok() {
             metrics::sample_pool(&pool, Arc::clone(&self.running));
         }
     }
@@ -103,12 +117,22 @@ impl Views {
     /// # Errors
     /// [`sqlx::Error::PoolClosed`] before the database was first reached.
     pub fn pool(&self) -> sqlx::Result<&PgPool> {
-        self.pool.get().ok_or(sqlx::Error::PoolClosed)
+        self.connections().map(|connections| &connections.pool)
+    }
+
+    fn connections(&self) -> sqlx::Result<&Connections> {
+        self.connections.get().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    /// Returns the views for the queries of a holder, which get its share of the connections.
+    #[must_use]
+    pub fn of(&self, holder: Holder) -> Self {
+        Self { holder: Some(holder), ..self.clone() }
     }
 
     /// Closes the pool once its queries have ended.
     pub async fn close(&self) {
-        if let Some(pool) = self.pool.get() {
+        if let Ok(pool) = self.pool() {
             pool.close().await;
         }
     }
@@ -124,10 +148,17 @@ impl Views {
     where
         Query: Future<Output = sqlx::Result<T>>,
     {
-        let pool = self.pool()?;
+        let Connections { pool, shares } = self.connections()?;
         self.running.fetch_add(1, Ordering::Relaxed);
         let _running = Running(&self.running);
-        let found = within(READ_TIMEOUT, query(pool)).await;
+        let holder = self.holder.as_ref().map(|Holder(name)| &**name);
+        let in_share = async {
+            let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+            let place = shares.take(holder, 1, deadline).await;
+            let _place = place.map_err(|ShareTaken| sqlx::Error::PoolTimedOut)?;
+            query(pool).await
+        };
+        let found = within(READ_TIMEOUT, in_share).await;
         if matches!(found, Err(sqlx::Error::PoolTimedOut)) {
             metrics::query_timed_out();
         }

@@ -27,7 +27,6 @@ pub mod reach;
 pub mod scope;
 /// Reloading of the file of API keys.
 pub mod watch;
-mod watched_file;
 
 pub use self::rate::Rate;
 pub use self::reach::Reach;

@@ -57,6 +57,8 @@ pub mod private_file;
 pub mod process;
 /// Migration, check and grants of a database schema.
 pub mod schema;
+/// Shares of a resource, one per principal.
+pub mod shares;
 /// Signals, named tasks and their orderly end.
 pub mod shutdown;
 /// Classification of Postgres errors.
@@ -65,3 +67,4 @@ pub mod store_error;
 pub mod telemetry;
 /// Certificates, keys and authorities of HTTP connections.
 pub mod tls;
+mod watched_files;

@@ -25,7 +25,7 @@ use crate::process::eventually;
 const RELOAD: Duration = Duration::from_secs(1);
 
 /// Adds a key to the file that all services of the run read.
-fn key(principal: &str, scopes: Scopes) -> anyhow::Result<NewKey> {
+pub(crate) fn key(principal: &str, scopes: Scopes) -> anyhow::Result<NewKey> {
     restricted_key(principal, scopes, Reach::default())
 }
 
@@ -70,7 +70,7 @@ async fn is_known(service: &Service, key: &NewKey) -> anyhow::Result<bool> {
 }
 
 /// Waits until a service accepts a key.
-async fn known(service: &Service, key: &NewKey) -> anyhow::Result<()> {
+pub(crate) async fn known(service: &Service, key: &NewKey) -> anyhow::Result<()> {
     eventually("a key is known", async || {
         ensure!(is_known(service, key).await?, "{} is unknown", key.id);
         Ok(())

@@ -6,6 +6,10 @@ mod fairness;
 mod holds;
 /// Hostile clients.
 mod memory;
+/// More clients than the service can serve.
+mod overload;
+/// One principal that sends as much as it can.
+mod shares;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -23,6 +23,11 @@ impl CommandSet {
         self.commands.iter().any(|command| command.request.dry_run)
     }
 
+    /// Returns the principal that sent the commands; `None` without authentication.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        self.commands.first()?.request.context.actor.as_deref()
+    }
+
     /// Returns the places of the commands, if the set is at an index of its batch.
     pub(crate) fn places(&self, index: usize) -> impl Iterator<Item = Place> + use<> {
         (0..self.commands.len()).map(move |n| (index, n))

@@ -1,14 +1,11 @@
 //! `GET /v1/accounts/{id}/events`
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::extract::{Path, Query};
-use passbook_shared::http::gate::Caller;
-use passbook_shared::http::limits::Bounds;
+use passbook_shared::http::gate::{Caller, Holder};
 use passbook_shared::http::problem::Problem;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -50,24 +47,19 @@ pub(super) struct AccountEventsQuery {
         example = json!(examples::page())), Problems))]
 pub(super) async fn account_events(
     State(state): State<AppState>,
-    Extension(bounds): Extension<Arc<Bounds>>,
+    holder: Holder,
     Extension(caller): Extension<Caller>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<AccountEventsQuery>,
 ) -> Result<Response, Problem> {
-    state.check_reach(&caller, account_id).await?;
+    state.check_reach(&caller, &holder, account_id).await?;
     let after_version = query.after_version.map_or(0, QueryInt::get);
     let limit = query.limit.map_or(DEFAULT_LIMIT, QueryInt::get).unsigned_abs();
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let headers = state.store_headers();
-    let page = event_stream::page(
-        state,
-        bounds.client,
-        EventRange::Account(account_id),
-        after_version,
-        limit,
-    )
-    .await?;
+    let page =
+        event_stream::page(state, holder, EventRange::Account(account_id), after_version, limit)
+            .await?;
     Ok((headers, page).into_response())
 }
 

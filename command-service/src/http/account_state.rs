@@ -1,7 +1,5 @@
 //! `GET /v1/accounts/{id}/state`
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
@@ -9,9 +7,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::extract::{Path, Query};
-use passbook_shared::http::gate::Caller;
+use passbook_shared::http::gate::{Caller, Holder};
 use passbook_shared::http::headers::{etag, none_match};
-use passbook_shared::http::limits::Bounds;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::partition_of;
 use passbook_shared::position::Position;
@@ -75,13 +72,13 @@ pub(super) struct StateAnswer {
     ))]
 pub(super) async fn account_state(
     State(state): State<AppState>,
-    Extension(bounds): Extension<Arc<Bounds>>,
+    holder: Holder,
     Extension(caller): Extension<Caller>,
     Path(account_id): Path<Uuid>,
     Query(query): Query<StateQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    state.check_reach(&caller, account_id).await?;
+    state.check_reach(&caller, &holder, account_id).await?;
     let asked = query.version.map(QueryInt::get);
     let partition = partition_of(account_id, state.log.store().partitions);
     let up_to = match (asked, query.as_of) {
@@ -93,7 +90,7 @@ pub(super) async fn account_state(
             // Before the version is read: no event can be recorded by that time afterwards.
             let watermark = state
                 .read_turns
-                .wait_for(bounds.client, state.log.advance_watermark(partition, moment))
+                .wait_for(&holder, state.log.advance_watermark(partition, moment))
                 .await??;
             watermark.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
             state.log.version_at(account_id, moment).await?
@@ -106,7 +103,7 @@ pub(super) async fn account_state(
             None => state.log.state(account_id, up_to).await,
         }
     };
-    let loaded = state.read_turns.wait_for(bounds.client, loading).await?.map_err(unreadable)?;
+    let loaded = state.read_turns.wait_for(&holder, loading).await?.map_err(unreadable)?;
     let account = loaded.account.summary().ok_or_else(|| Problem::account_not_found(account_id))?;
     // By effective time, the version is that of the last entry that counts.
     if query.effective_at.is_none() && asked.is_some_and(|asked| asked > loaded.version) {
@@ -133,13 +130,15 @@ impl AppState {
     pub(super) async fn check_reach(
         &self,
         caller: &Caller,
+        holder: &Holder,
         account_id: Uuid,
     ) -> Result<(), Problem> {
         let reach = caller.reach();
         if reach.is_everything() {
             return Ok(());
         }
-        let loaded = self.log.state(account_id, i64::MAX).await.map_err(unreadable)?;
+        let loading = self.log.state(account_id, i64::MAX);
+        let loaded = self.read_turns.wait_for(holder, loading).await?.map_err(unreadable)?;
         let is_included =
             |(tenant, owner): (Option<&Tenant>, &Owner)| reach.includes(tenant, owner);
         if loaded.account.holder().is_some_and(is_included) {

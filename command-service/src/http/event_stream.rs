@@ -4,12 +4,11 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
-
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use passbook_shared::http::gate::Holder;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::recorded_event::RecordedEvent;
@@ -44,7 +43,7 @@ impl EventRange {
 #[derive(Debug)]
 struct PageWriter {
     state: AppState,
-    client: IpAddr,
+    holder: Holder,
     range: EventRange,
     after: i64,
     left: usize,
@@ -57,13 +56,13 @@ struct PageWriter {
 /// the first slice closes the connection instead.
 pub(super) async fn page(
     state: AppState,
-    client: IpAddr,
+    holder: Holder,
     range: EventRange,
     after: i64,
     limit: usize,
 ) -> Result<Response, Problem> {
-    let first = range.turns(&state).wait_for(client, slice(&state, range, after, limit)).await??;
-    let mut writer = PageWriter { state, client, range, after, left: limit };
+    let first = range.turns(&state).wait_for(&holder, slice(&state, range, after, limit)).await??;
+    let mut writer = PageWriter { state, holder, range, after, left: limit };
     let mut bytes = b"{\"data\":[".to_vec();
     // A page of one slice has a known length and needs no stream.
     if writer.write(&mut bytes, &first)? {
@@ -109,9 +108,9 @@ async fn slice(
 impl PageWriter {
     /// Returns the next piece, and whether it is the last.
     async fn next_piece(&mut self) -> Result<(Bytes, bool), Problem> {
-        let Self { state, client, range, after, left } = self;
+        let Self { state, holder, range, after, left } = self;
         // Without a deadline: the status is sent, so the client could not learn of an overload.
-        let page = range.turns(state).take(*client, slice(state, *range, *after, *left)).await?;
+        let page = range.turns(state).take(holder, slice(state, *range, *after, *left)).await?;
         let mut bytes = Vec::new();
         let is_last = self.write(&mut bytes, &page)?;
         Ok((bytes.into(), is_last))

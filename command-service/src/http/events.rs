@@ -1,15 +1,13 @@
 //! `GET /v1/events`: one partition of the log, or a search across partitions
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::bounded::{LARGEST, QueryInt};
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
-use passbook_shared::http::limits::Bounds;
+use passbook_shared::http::gate::Holder;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::{Partition, PartitionCount};
 use passbook_shared::recorded_event::RecordedEvent;
@@ -97,7 +95,7 @@ impl EventPage {
     ))]
 pub(super) async fn events(
     State(state): State<AppState>,
-    Extension(bounds): Extension<Arc<Bounds>>,
+    holder: Holder,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Problem> {
     let (headers, Store { partitions, .. }) = (state.store_headers(), state.log.store());
@@ -107,14 +105,9 @@ pub(super) async fn events(
         only_with_partition(&query)?;
         let partition = partition_number(partition.get(), partitions)?;
         let after = query.after.map_or(0, QueryInt::get);
-        let page = event_stream::page(
-            state,
-            bounds.client,
-            EventRange::Partition(partition),
-            after,
-            limit,
-        )
-        .await?;
+        let page =
+            event_stream::page(state, holder, EventRange::Partition(partition), after, limit)
+                .await?;
         return Ok((headers, page).into_response());
     }
     if query.after.is_some() {
@@ -134,7 +127,7 @@ pub(super) async fn events(
     let read = |place: &str| place.parse::<Cursor>().ok();
     let after = query.cursor.as_deref().map(|cursor| pages.place(cursor, read)).transpose()?;
     let search = Search { event_type, from: query.from, to: query.to, after, limit };
-    let found = state.read_turns.wait_for(bounds.client, state.log.search(&search)).await??;
+    let found = state.read_turns.wait_for(&holder, state.log.search(&search)).await??;
     Ok((headers, Json(EventPage::found(found, pages))).into_response())
 }
 

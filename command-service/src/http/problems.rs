@@ -166,16 +166,13 @@ pub(super) fn refused(account_id: Uuid, refusal: &Refusal) -> Problem {
 
 /// Returns the problem of a command that was not decided.
 pub(super) fn undecided(error: &CommandError) -> Problem {
-    let unavailable =
-        |code, detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1);
+    let unavailable = |code, detail: &str| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(1)
+    };
     match error {
-        CommandError::Overloaded => {
-            unavailable("overloaded", "too many commands are waiting; this command changed nothing")
+        CommandError::Overloaded | CommandError::ShareTaken | CommandError::ShuttingDown => {
+            unavailable("overloaded", &format!("{error}; this command changed nothing"))
         }
-        CommandError::ShuttingDown => unavailable(
-            "overloaded",
-            "this instance is shutting down; this command changed nothing",
-        ),
         CommandError::StoreUnavailable(reason) => {
             Problem::store_unavailable(&format!("{reason}; this command changed nothing"))
         }

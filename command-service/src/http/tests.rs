@@ -12,6 +12,7 @@ use passbook_shared::http::gate::Access;
 use passbook_shared::http::limits::HttpConfig;
 use passbook_shared::http::server;
 use passbook_shared::partition::PartitionCount;
+use passbook_shared::shares::Shares;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -77,8 +78,8 @@ pub(crate) fn app(tasks: &mut Tasks, require_idempotency_key: bool) -> App {
         tokens: Tokens::default(),
     };
     App {
-        feed_turns: Turns::new(2, lanes.clone()),
-        read_turns: Turns::new(2, lanes.clone()),
+        feed_turns: Turns::new(2, Shares::new(2), lanes.clone()),
+        read_turns: Turns::new(2, Shares::new(2), lanes.clone()),
         lanes,
         log: LogReader::new(pool.clone(), pool.clone(), store, snapshots),
         checker: Arc::new(Checker::new(connect, PARTITIONS)),

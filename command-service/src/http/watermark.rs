@@ -1,11 +1,9 @@
 //! `PUT /v1/partitions/{partition}/settled`
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::extract::State;
-use axum::{Extension, Json};
 use passbook_shared::http::extract::{Json as Body, Path};
-use passbook_shared::http::limits::Bounds;
+use passbook_shared::http::gate::Holder;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
@@ -57,7 +55,7 @@ pub(super) struct Watermark {
         )), Problems))]
 pub(super) async fn watermark(
     State(state): State<AppState>,
-    Extension(bounds): Extension<Arc<Bounds>>,
+    holder: Holder,
     Path(partition): Path<Partition>,
     Body(request): Body<WatermarkRequest>,
 ) -> Result<(StoreHeaders, Json<Watermark>), Problem> {
@@ -67,7 +65,7 @@ pub(super) async fn watermark(
     }
     let number = state
         .feed_turns
-        .wait_for(bounds.client, state.log.advance_watermark(partition, request.as_of))
+        .wait_for(&holder, state.log.advance_watermark(partition, request.as_of))
         .await??;
     let number = number.map_err(|still| Problem::malformed("as_of", still.to_string()))?;
     Ok((state.store_headers(), Json(Watermark { position: Position { partition, number } })))

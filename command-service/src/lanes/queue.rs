@@ -4,15 +4,20 @@
 pub(super) mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use passbook_shared::shares::{Places, Shares, acquire};
 use passbook_shared::trace::{self, Member};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::decision::command_set::CommandSet;
 use crate::metrics;
 use crate::outcome::{CommandError, CommandResult};
 use crate::request::FirstUses;
+
+/// Time in which a command within its principal's share gets room.
+const FAIR: Duration = Duration::from_millis(100);
 
 /// A set of commands that waits for its lane, and its sender for the results.
 #[derive(Debug)]
@@ -22,8 +27,11 @@ pub(super) struct Submission {
     sent_at: Instant,
     reply: oneshot::Sender<Vec<CommandResult>>,
     // Freed with the answer, so that commands count while the lane works on them.
-    _room: OwnedSemaphorePermit,
+    _room: Room,
 }
+
+/// Room in the queue for a set, and in its principal's share of the queue.
+type Room = (OwnedSemaphorePermit, Places);
 
 impl Submission {
     /// Returns true if no sender waits for an answer.
@@ -67,6 +75,8 @@ pub(super) struct Queue {
     sender: mpsc::UnboundedSender<Submission>,
     room: Arc<Semaphore>,
     size: u32,
+    /// Bound the commands of a principal that wait for room or have it.
+    shares: Shares,
 }
 
 impl Queue {
@@ -74,8 +84,9 @@ impl Queue {
     pub(super) fn new(name: String, size: usize) -> (Self, mpsc::UnboundedReceiver<Submission>) {
         // Unbounded, because a channel counts sets and the semaphore counts commands.
         let (sender, receiver) = mpsc::unbounded_channel();
-        let (room, size) = (Arc::new(Semaphore::new(size)), size.try_into().unwrap_or(u32::MAX));
-        (Self { name, sender, room, size }, receiver)
+        let (room, shares) = (Arc::new(Semaphore::new(size)), Shares::half_of(size));
+        let size = size.try_into().unwrap_or(u32::MAX);
+        (Self { name, sender, room, size, shares }, receiver)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -99,25 +110,27 @@ impl Queue {
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Vec<CommandResult>>, CommandError> {
         let sent_at = Instant::now();
-        let wanted = u32::try_from(set.commands.len()).unwrap_or(u32::MAX).min(self.size);
-        let room = match Arc::clone(&self.room).try_acquire_many_owned(wanted) {
-            // The usual case needs no timer.
-            Ok(room) => room,
-            Err(_) => {
-                let room = Arc::clone(&self.room).acquire_many_owned(wanted);
-                let Ok(Ok(room)) = timeout_at(deadline, room).await else {
-                    // The lane reports its queue only between batches, which would miss a long
-                    // batch.
-                    metrics::lane_queue(&self.name, self.size as usize);
-                    return Err(CommandError::Overloaded);
-                };
-                room
-            }
-        };
+        let room = self.room_for(&set, deadline).await?;
         let (reply, answer) = oneshot::channel();
         let submission = Submission { set, sent_at, reply, _room: room };
         self.sender.send(submission).map_err(|_| CommandError::ShuttingDown)?;
         Ok(answer)
+    }
+
+    async fn room_for(&self, set: &CommandSet, deadline: Instant) -> Result<Room, CommandError> {
+        let (principal, commands) = (set.principal(), set.commands.len());
+        // The share comes first, so that what it waits for does not delay other principals.
+        let share = self.shares.take(principal, commands, deadline).await?;
+        // Others may have filled the queue, within their shares; their commands make room soon.
+        let fair = if principal.is_some() { Instant::now() + FAIR } else { deadline };
+        let wanted = u32::try_from(commands).unwrap_or(u32::MAX).min(self.size);
+        let room = acquire(Arc::clone(&self.room), wanted, deadline.max(fair)).await;
+        let Some(room) = room else {
+            // The lane reports its queue only between batches, which would miss a long batch.
+            metrics::lane_queue(&self.name, self.size as usize);
+            return Err(CommandError::Overloaded);
+        };
+        Ok((room, share))
     }
 }
 

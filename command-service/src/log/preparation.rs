@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use passbook_shared::fault::Fault;
 use passbook_shared::partition::{PartitionCount, partition_of};
+use passbook_shared::shares::Shares;
 use passbook_shared::store_error;
 use passbook_shared::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use super::effective::timeline;
@@ -40,6 +41,8 @@ pub(crate) struct Preparation {
     snapshots: Snapshots,
     patience: Duration,
     with_timelines: Arc<Semaphore>,
+    /// Bound the connections that a principal waits for or has.
+    shares: Shares,
 }
 
 impl Preparation {
@@ -51,7 +54,8 @@ impl Preparation {
         patience: Duration,
     ) -> Self {
         let with_timelines = Arc::new(Semaphore::new(AT_ONCE));
-        Self { partitions, pool, snapshots, patience, with_timelines }
+        let shares = Shares::half_of(pool.options().get_max_connections() as usize);
+        Self { partitions, pool, snapshots, patience, with_timelines, shares }
     }
 
     /// Prepares a command that needs nothing from the log.
@@ -66,24 +70,36 @@ impl Preparation {
     ) -> Result<Vec<PreparedCommand>, CommandError> {
         let mut commands: Vec<PreparedCommand> =
             requests.into_iter().map(|request| self.route(request)).collect();
+        let needs_log = |command| is_restricted(command) || command.entry().is_some();
+        if commands.iter().any(needs_log) || !backdated_debits(&commands).is_empty() {
+            // The future is on the heap: it is rare, and large in the future of every command.
+            Box::pin(self.read(&mut commands)).await?;
+        }
+        Ok(commands)
+    }
+
+    /// Reads what commands need from the log.
+    async fn read(&self, commands: &mut [PreparedCommand]) -> Result<(), CommandError> {
+        let principal = commands.first().and_then(|first| first.request.context.actor.as_deref());
+        // Before a connection, so that what a principal waits for does not delay others.
+        let _place = self.shares.take(principal, 1, Instant::now() + self.patience).await?;
         if commands.iter().any(is_restricted) {
-            Box::pin(self.find_out_of_reach(&mut commands)).await?;
+            self.find_out_of_reach(commands).await?;
         }
         let entries: Vec<EntryId> = commands.iter().filter_map(PreparedCommand::entry).collect();
         if !entries.is_empty() {
-            // The futures are on the heap: they are rare, and large in the future of every command.
-            Box::pin(self.read_entries(&entries, &mut commands)).await?;
+            self.read_entries(&entries, commands).await?;
         }
-        let debits = backdated_debits(&commands);
+        let debits = backdated_debits(commands);
         if !debits.is_empty() {
-            let read = Box::pin(self.read_timelines(debits, &mut commands));
+            let read = self.read_timelines(debits, commands);
             // The wait for a permit counts.
             timeout(self.patience, read).await.unwrap_or_else(|_| {
                 let reason = "an account's past was not read in time";
                 Err(CommandError::StoreUnavailable(reason.into()))
             })?;
         }
-        Ok(commands)
+        Ok(())
     }
 
     /// Marks the commands whose accounts are out of their senders' reach.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use passbook_shared::health::Health;
+use passbook_shared::shares::Shares;
 use passbook_shared::shutdown::{CancellationToken, Tasks};
 use passbook_shared::telemetry;
 use sqlx::PgPool;
@@ -27,7 +28,8 @@ use crate::restore::standing::Standing;
 use crate::upkeep::Upkeep;
 use crate::writes::Writes;
 
-/// Number of connections for reading partitions of the log.
+/// Number of connections for reading partitions of the log, and of these reads at once. One holder
+/// may make all of them, because only projection-services read partitions.
 const FEED_CONNECTIONS: u32 = 2;
 /// Maximum number of concurrent interactive reads.
 const READS_AT_ONCE: usize = 2;
@@ -122,14 +124,15 @@ impl Startup {
         let Self { config, store, standing, clock, pool, .. } = &*self;
         // A pool of its own, so that searches never keep the projection from filling gaps.
         let feed = self.read_pool(FEED_CONNECTIONS);
+        let feed_reads = FEED_CONNECTIONS as usize;
         telemetry::sample_pool("feed", &feed);
         telemetry::sample_pool("read", pool);
         let snapshots = Snapshots::only_read(snapshot_key);
         let verify = limited(&config.database_url, "passbook-verify");
         let topic_document = http::topic_document(&config.kafka.kafka_topic, store.partitions);
         App {
-            feed_turns: Turns::new(FEED_CONNECTIONS as usize, lanes.clone()),
-            read_turns: Turns::new(READS_AT_ONCE, lanes.clone()),
+            feed_turns: Turns::new(feed_reads, Shares::new(feed_reads), lanes.clone()),
+            read_turns: Turns::new(READS_AT_ONCE, Shares::half_of(READS_AT_ONCE), lanes.clone()),
             lanes,
             log: LogReader::new(pool.clone(), feed, *store, snapshots),
             checker: Arc::new(Checker::new(verify, store.partitions)),

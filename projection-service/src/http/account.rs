@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -138,7 +137,7 @@ pub(super) struct Params {
         Problems,
     ))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     Path(account_id): Path<Uuid>,
     Query(params): Query<Params>,

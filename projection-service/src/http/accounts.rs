@@ -3,7 +3,6 @@
 mod cursor;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountStatus;
 use passbook_shared::http::cursor::List;
@@ -141,7 +140,7 @@ pub(super) struct AccountPage {
     params(Params, LabelParameter, Wait),
     responses((status = 200, description = "The page", body = AccountPage), Problems))]
 pub(super) async fn list(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     QueryWithMetadata(params, metadata): QueryWithMetadata<Params>,
     headers: HeaderMap,

@@ -1,7 +1,6 @@
 //! `GET /admin/projection`: status of the projection.
 
 use axum::Json;
-use axum::extract::State;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::partition::Partition;
 use serde::Serialize;
@@ -62,7 +61,7 @@ struct PartitionView {
 #[utoipa::path(get, operation_id = "get_projection", path = "/admin/projection", tag = "operations",
     security(("api_key" = ["ops:read"])),
     responses((status = 200, description = "The status", body = Projection), Problems))]
-pub(super) async fn projection(State(state): State<AppState>) -> Result<Json<Projection>, Problem> {
+pub(super) async fn projection(state: AppState) -> Result<Json<Projection>, Problem> {
     let checkpoints = state.views.read(checkpoints::all).await?;
     let partitions = checkpoints.into_iter().map(|checkpoint| {
         let lag = state.ends.lag(checkpoint.partition, checkpoint.kafka_offset);

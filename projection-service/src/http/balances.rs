@@ -1,7 +1,6 @@
 //! `GET /v1/accounts/{id}/balances`: closing balances over time, for charts.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use chrono::{DateTime, Datelike, Days, Months, NaiveTime, TimeDelta, Timelike, Utc};
 use passbook_shared::http::extract::{Path, Query};
@@ -100,7 +99,7 @@ struct Bucket {
     params(("id" = Uuid, Path, description = "The account"), Params, Wait),
     responses((status = 200, description = "The balances", body = Balances), Problems))]
 pub(super) async fn list(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     Path(account_id): Path<Uuid>,
     Query(params): Query<Params>,

@@ -3,7 +3,6 @@
 mod line;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::AccountEvent;
 use passbook_shared::http::cursor::List;
@@ -110,7 +109,7 @@ pub(super) struct Statement {
     params(("id" = Uuid, Path, description = "The account"), Params, LabelParameter, Wait),
     responses((status = 200, description = "The page", body = Statement), Problems))]
 pub(super) async fn list(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     Path(account_id): Path<Uuid>,
     QueryWithMetadata(params, metadata): QueryWithMetadata<Params>,

@@ -1,7 +1,6 @@
 //! `GET /v1/accounts/{id}/entries/{version}`: one entry and its origin.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::event::schema::EventData;
 use passbook_shared::http::extract::{Path, Query};
@@ -109,7 +108,7 @@ struct KafkaPlace {
     ),
     responses((status = 200, description = "The origin", body = EntryTrail), Problems))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     Path((account_id, version)): Path<(Uuid, i64)>,
     Query(params): Query<Params>,

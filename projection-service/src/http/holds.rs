@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -139,7 +138,7 @@ impl From<Hold> for HoldView {
             description = "Version of the account that the page shows, in quotes"))),
         (status = 304, description = "The client has the current version"), Problems))]
 pub(super) async fn list(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     Path(account_id): Path<Uuid>,
     Query(params): Query<Params>,

@@ -4,7 +4,6 @@ mod discarded;
 mod resolve;
 
 use axum::Json;
-use axum::extract::State;
 use passbook_shared::http::cursor::{self, List};
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::page::{cut, limit, read_number, write_number};
@@ -101,7 +100,7 @@ pub(super) struct Params {
     params(Params),
     responses((status = 200, description = "The page", body = QuarantinePage), ListProblems))]
 pub(super) async fn list(
-    State(state): State<AppState>,
+    state: AppState,
     Query(params): Query<Params>,
 ) -> Result<Json<QuarantinePage>, Problem> {
     let limit = limit(params.limit)?;
@@ -173,7 +172,7 @@ struct WaitingView {
     params(("id" = i64, Path)),
     responses((status = 200, description = "The event", body = WholeView), OneProblems))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     Path(id): Path<String>,
 ) -> Result<Json<WholeView>, Problem> {
     let id = number(&id)?;

@@ -6,7 +6,6 @@ mod stream;
 mod view;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use passbook_shared::http::extract::{Json as Body, Path};
@@ -46,7 +45,7 @@ pub(super) struct Replays {
         AskProblems,
     ))]
 pub(super) async fn ask(
-    State(state): State<AppState>,
+    state: AppState,
     Body(params): Body<ReplayRequest>,
 ) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<ReplayView>), Problem> {
     let mut connection = state.views.read(|pool| pool.acquire()).await?;
@@ -70,7 +69,7 @@ pub(super) async fn ask(
 #[utoipa::path(get, operation_id = "list_replays", path = "/admin/replays", tag = "operations",
     security(("api_key" = ["ops:read"])),
     responses((status = 200, description = "The replays", body = Replays), Problems))]
-pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Replays>, Problem> {
+pub(super) async fn list(state: AppState) -> Result<Json<Replays>, Problem> {
     let found = state.views.read(replays::newest).await?;
     Ok(Json(Replays { data: found.into_iter().map(ReplayView::of).collect() }))
 }
@@ -84,7 +83,7 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Replays>,
     params(("replay_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = ReplayView), OneProblems))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     Path(id): Path<Uuid>,
 ) -> Result<Json<ReplayView>, Problem> {
     find(&state, id).await.map(Json)
@@ -102,7 +101,7 @@ pub(super) async fn get(
         (status = 202, description = "Cancelled, or about to be", body = ReplayView),
         OneProblems))]
 pub(super) async fn cancel(
-    State(state): State<AppState>,
+    state: AppState,
     Path(id): Path<Uuid>,
 ) -> Result<(StatusCode, Json<ReplayView>), Problem> {
     state.views.read(|pool| replays::cancel(pool, id)).await?;

@@ -5,13 +5,12 @@ use axum::http::request::Parts;
 use passbook_shared::http::gate::Caller;
 use passbook_shared::http::problem::Problem;
 
-use super::AppState;
 use crate::store::scope::Scope;
 
-impl FromRequestParts<AppState> for Scope {
+impl<S: Send + Sync> FromRequestParts<S> for Scope {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         match parts.extensions.get::<Caller>() {
             Some(caller) => Ok(Self::of(caller.reach())),
             None => {

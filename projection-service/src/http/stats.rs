@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::problem::Problem;
@@ -105,7 +104,7 @@ pub(super) struct Params {
     params(Params, Wait),
     responses((status = 200, description = "The sums", body = Stats), Problems))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Result<Json<Stats>, Problem> {

@@ -4,7 +4,6 @@ mod legs;
 mod view;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::HeaderMap;
 use passbook_shared::http::extract::{Path, Query};
 use passbook_shared::http::headers::{prefer_wait, preferred_wait};
@@ -41,7 +40,7 @@ pub(super) struct Params {
     params(("id" = Uuid, Path, description = "The transfer"), Params, Wait),
     responses((status = 200, description = "The transfer", body = TransferView), Problems))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     scope: Scope,
     Path(transfer_id): Path<Uuid>,
     Query(params): Query<Params>,

@@ -1,7 +1,6 @@
 //! `/admin/verify`: comparison of the views with the log.
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use passbook_shared::http::extract::Path;
@@ -94,7 +93,7 @@ impl From<Job> for VerificationView {
         AskProblems,
     ))]
 pub(super) async fn ask(
-    State(state): State<AppState>,
+    state: AppState,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<VerificationView>), Problem> {
     // Only one at a time, across all instances.
     if let Some(running) = state.views.read(verifications::running).await? {
@@ -114,7 +113,7 @@ pub(super) async fn ask(
     params(("verify_id" = Uuid, Path)),
     responses((status = 200, description = "The status", body = VerificationView), OneProblems))]
 pub(super) async fn get(
-    State(state): State<AppState>,
+    state: AppState,
     Path(id): Path<Uuid>,
 ) -> Result<Json<VerificationView>, Problem> {
     let job = match state.verifications.find(id) {

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use super::key_table::KeyTable;
 use super::keys_file::KeysFile;
 use super::rate::Rates;
-use super::watched_file::WatchedFile;
 use crate::health::Health;
+use crate::watched_files::WatchedFiles;
 
 /// Name of the readiness check.
 const CHECK: &str = "keys";
@@ -20,9 +20,9 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 /// Keys of a file, reloaded while the service runs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct WatchedKeys {
-    file: WatchedFile,
+    file: WatchedFiles,
     /// Content at the start.
-    first: Arc<[u8]>,
+    first: Vec<Vec<u8>>,
     table: Arc<RwLock<Arc<KeyTable>>>,
     /// Rates, which outlive a change of the file.
     rates: Arc<Mutex<Rates>>,
@@ -34,11 +34,11 @@ impl WatchedKeys {
     /// # Errors
     /// The file cannot be read or is invalid.
     pub fn read(path: PathBuf) -> anyhow::Result<Self> {
-        let file = WatchedFile { path, setting: "KEYS_FILE", check: CHECK, longest: LONGEST };
-        let first: Arc<[u8]> = file.read()?.into();
-        let keys =
-            Self { file, first: Arc::clone(&first), table: Arc::default(), rates: Arc::default() };
-        keys.adopt(&first)?;
+        let (paths, settings) = (vec![path], "KEYS_FILE");
+        let file = WatchedFiles { paths, settings, check: CHECK, longest: LONGEST };
+        let first = file.read()?;
+        let keys = Self { file, first, table: Arc::default(), rates: Arc::default() };
+        keys.adopt(&keys.first)?;
         Ok(keys)
     }
 
@@ -52,17 +52,17 @@ impl WatchedKeys {
     /// # Errors
     /// No thread could be started.
     pub async fn watch(self, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let adopt = |content: &[u8]| {
+        let adopt = |content: &[Vec<u8>]| {
             let keys = self.adopt(content)?;
             tracing::info!(keys, "the file of API keys was read");
             Ok(())
         };
-        self.file.clone().watch(self.first.to_vec(), adopt, health, shutdown).await
+        self.file.clone().watch(self.first.clone(), adopt, health, shutdown).await
     }
 
     /// Replaces the keys by those of a file's content; returns their number.
-    fn adopt(&self, content: &[u8]) -> anyhow::Result<usize> {
-        let file = KeysFile::of_content(&self.file.path, content)?;
+    fn adopt(&self, content: &[Vec<u8>]) -> anyhow::Result<usize> {
+        let file = KeysFile::of_content(&self.file.paths[0], &content[0])?;
         let table = file.table_with(&mut self.rates.lock())?;
         *self.table.write() = Arc::new(table);
         Ok(file.keys.len())

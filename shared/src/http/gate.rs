@@ -4,6 +4,7 @@
 mod browser;
 mod caller;
 mod checks;
+mod holder;
 mod problems;
 mod rules;
 #[cfg(test)]
@@ -20,6 +21,7 @@ pub(super) use self::browser::check_host;
 pub use self::caller::Caller;
 pub use self::checks::Access;
 use self::checks::Checks;
+pub use self::holder::Holder;
 pub(super) use self::problems::refusals;
 use self::problems::{forbidden, unauthenticated};
 pub(super) use self::rules::SCHEME;

@@ -22,13 +22,6 @@ pub struct IdentityFiles {
     pub key: PathBuf,
 }
 
-/// Contents of these files.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct IdentityPem {
-    certificate: Vec<u8>,
-    key: Vec<u8>,
-}
-
 /// Certificate chain with its private key.
 #[derive(Clone)]
 pub struct Identity {
@@ -50,21 +43,17 @@ impl IdentityFiles {
     /// # Errors
     /// A file cannot be read, or the two are not a valid certificate with its key.
     pub fn identity(&self) -> anyhow::Result<Identity> {
-        self.parse(&self.read()?)
-    }
-
-    pub(super) fn read(&self) -> anyhow::Result<IdentityPem> {
         let read = |path: &Path| std::fs::read(path).with_context(|| path.display().to_string());
-        Ok(IdentityPem { certificate: read(&self.certificate)?, key: read(&self.key)? })
+        self.parse(&read(&self.certificate)?, &read(&self.key)?)
     }
 
     /// Parses the contents of the files, whose names are for errors.
-    pub(super) fn parse(&self, pem: &IdentityPem) -> anyhow::Result<Identity> {
-        let chain = chain(&pem.certificate);
+    pub(super) fn parse(&self, certificate: &[u8], key: &[u8]) -> anyhow::Result<Identity> {
+        let chain = chain(certificate);
         let chain = chain.with_context(|| self.certificate.display().to_string())?;
         let expires = chain.first().map_or_else(|| bail!("is empty"), valid_until);
         let expires = expires.with_context(|| self.certificate.display().to_string())?;
-        let key = PrivateKeyDer::from_pem_slice(&pem.key).map_err(|error| match error {
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             PemError::NoItemsFound => anyhow!("has no private key (BEGIN PRIVATE KEY)"),
             // Other errors could quote the file.
             _ => anyhow!("has a private key that can't be read"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
@@ -12,16 +13,21 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::identity::{Identity, IdentityFiles, IdentityPem};
+use super::identity::{Identity, IdentityFiles};
 use super::{HTTP_1_1, authorities, provider};
 use crate::health::Health;
 use crate::shutdown::Tasks;
 use crate::timestamp::Timestamp;
+use crate::watched_files::{Contents, WatchedFiles};
 
-/// Interval between two reads of the files.
-const EVERY: Duration = Duration::from_millis(500);
-/// Name of the readiness check.
+/// Interval between two checks of the certificate's expiry.
+const EVERY: Duration = Duration::from_secs(1);
+/// Name of the readiness check of the files.
 const CHECK: &str = "tls";
+/// Name of the readiness check of the expiry.
+const EXPIRY_CHECK: &str = "certificate";
+/// Maximum length of a file, in bytes.
+const LONGEST: u64 = 1024 * 1024;
 /// Gauge of the time until the certificate expires.
 const REMAINING: &str = "passbook_tls_certificate_remaining_seconds";
 
@@ -34,17 +40,12 @@ pub struct ServerFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// Contents of these files.
-#[derive(Clone, PartialEq, Eq)]
-struct ServerPem {
-    identity: IdentityPem,
-    client_ca: Option<Vec<u8>>,
-}
-
 /// TLS of a server. Clones share what is reloaded.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     files: Arc<ServerFiles>,
+    /// Contents of the files at the start.
+    first: Arc<Contents>,
     current: Arc<RwLock<Current>>,
 }
 
@@ -56,19 +57,23 @@ struct Current {
 }
 
 impl ServerFiles {
-    fn read(&self) -> anyhow::Result<ServerPem> {
-        let client_ca = self
-            .client_ca
-            .as_ref()
-            .map(|path| std::fs::read(path).with_context(|| path.display().to_string()));
-        Ok(ServerPem { identity: self.identity.read()?, client_ca: client_ca.transpose()? })
+    fn watched(&self) -> WatchedFiles {
+        let IdentityFiles { certificate, key } = self.identity.clone();
+        let paths = [Some(certificate), Some(key), self.client_ca.clone()];
+        WatchedFiles {
+            paths: paths.into_iter().flatten().collect(),
+            settings: "TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE",
+            check: CHECK,
+            longest: LONGEST,
+        }
     }
 
-    fn parse(&self, pem: &ServerPem) -> anyhow::Result<Current> {
-        let identity = self.identity.parse(&pem.identity)?;
+    /// Parses the contents of [`ServerFiles::watched`].
+    fn parse(&self, pem: &[Vec<u8>]) -> anyhow::Result<Current> {
+        let identity = self.identity.parse(&pem[0], &pem[1])?;
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?;
-        let config = match (&self.client_ca, &pem.client_ca) {
+        let config = match (&self.client_ca, pem.get(2)) {
             (Some(path), Some(pem)) => {
                 let path = || path.display().to_string();
                 let roots = authorities::of_pem(pem).with_context(path)?;
@@ -91,8 +96,9 @@ impl ServerTls {
     /// # Errors
     /// A file cannot be read or is invalid, or the certificate has expired.
     pub fn read(files: ServerFiles) -> anyhow::Result<Self> {
-        let current = files.parse(&files.read()?)?;
-        Ok(Self { files: Arc::new(files), current: Arc::new(RwLock::new(current)) })
+        let first = files.watched().read()?;
+        let current = Arc::new(RwLock::new(files.parse(&first)?));
+        Ok(Self { files: Arc::new(files), first: Arc::new(first), current })
     }
 
     /// Returns the handshake of a new connection.
@@ -117,63 +123,39 @@ impl ServerTls {
     /// change nothing and degrade readiness.
     ///
     /// # Errors
-    /// None.
+    /// No thread could be started.
     pub async fn watch(self, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
         metrics::describe_gauge!(
             REMAINING,
             metrics::Unit::Seconds,
             "Time until the certificate of the HTTP server expires; negative afterwards."
         );
-        let mut last = None;
+        let adopt = |pem: &[Vec<u8>]| {
+            let current = self.files.parse(pem)?;
+            tracing::info!(expires = %current.identity.expires, "the certificate was reloaded");
+            *self.current.write() = current;
+            Ok(())
+        };
+        let first = self.first.to_vec();
+        let files = self.files.watched().watch(first, adopt, health.clone(), shutdown.clone());
+        let expiry = shutdown.run_until_cancelled(self.watch_expiry(&health));
+        let (files, _) = tokio::join!(files, expiry);
+        files
+    }
+
+    async fn watch_expiry(&self, health: &Health) {
         loop {
-            let files = Arc::clone(&self.files);
-            let known = last.clone();
-            // A network file system can block the read.
-            let read = tokio::task::spawn_blocking(move || {
-                let pem = files.read()?;
-                let is_new = known.as_ref() != Some(&pem);
-                let parsed = if is_new { Some(files.parse(&pem)?) } else { None };
-                anyhow::Ok((pem, parsed))
-            });
-            let read = read.await?;
-            if let Ok((pem, Some(current))) = &read {
-                // The first read confirms the files of the start.
-                if last.replace(pem.clone()).is_some() {
-                    tracing::info!(
-                        expires = %current.identity.expires, "the certificate was reloaded"
-                    );
-                }
-                *self.current.write() = current.clone();
+            let expires = self.current.read().identity.expires;
+            let left = expires.to_utc() - Timestamp::now().to_utc();
+            metrics::gauge!(REMAINING).set(left.as_seconds_f64());
+            if left < TimeDelta::zero() {
+                let why = "so clients refuse it";
+                let reason = format!("TLS_CERT_FILE: the certificate expired at {expires}, {why}");
+                health.degraded(EXPIRY_CHECK, reason);
+            } else {
+                health.ok(EXPIRY_CHECK);
             }
-            self.report(&health, read.err());
-            if shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
-                return Ok(());
-            }
+            tokio::time::sleep(EVERY).await;
         }
     }
-
-    fn report(&self, health: &Health, error: Option<anyhow::Error>) {
-        let identity = self.current.read().identity.clone();
-        record_expiry(&identity);
-        if let Some(error) = error {
-            let reason = format!(
-                "TLS_CERT_FILE, TLS_KEY_FILE or TLS_CLIENT_CA_FILE: {error:#}; the previous files \
-                 stay in force"
-            );
-            health.degraded(CHECK, reason);
-        } else if identity.expires < Timestamp::now() {
-            let reason = format!(
-                "TLS_CERT_FILE: the certificate expired at {}, so clients refuse it",
-                identity.expires
-            );
-            health.degraded(CHECK, reason);
-        } else {
-            health.ok(CHECK);
-        }
-    }
-}
-
-fn record_expiry(identity: &Identity) {
-    let left = identity.expires.to_utc() - Timestamp::now().to_utc();
-    metrics::gauge!(REMAINING).set(left.as_seconds_f64());
 }

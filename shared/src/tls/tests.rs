@@ -77,7 +77,7 @@ async fn changed_files_are_in_force_and_invalid_ones_are_not() {
     let of_second = certificate();
     std::fs::write(directory.join("tls.key"), &first.key).unwrap();
     eventually("a wrong key degrades readiness", || reason().is_some()).await;
-    assert!(reason().unwrap().contains("the previous files stay in force"), "{:?}", reason());
+    assert!(reason().unwrap().contains("the previous content stays in force"), "{:?}", reason());
     assert!(certificate() == of_second && health.is_ready());
     second.write(directory).unwrap();
     eventually("the right key restores readiness", || reason().is_none()).await;

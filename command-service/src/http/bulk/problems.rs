@@ -38,6 +38,7 @@ pub(super) fn first_failure(forms: &[ResultForm], results: &[CommandResult]) -> 
             // These errors concern the set as a whole.
             Err(
                 error @ (CommandError::Overloaded
+                | CommandError::ShareTaken
                 | CommandError::ShuttingDown
                 | CommandError::StoreUnavailable(_)
                 | CommandError::LogIsBehind { .. }

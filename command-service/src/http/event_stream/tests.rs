@@ -1,5 +1,3 @@
-use std::net::Ipv4Addr;
-
 use passbook_shared::cloud_event;
 use passbook_shared::partition::Partition;
 use passbook_shared::position::Position;
@@ -31,8 +29,8 @@ fn page(versions: impl IntoIterator<Item = i64>, has_more: bool) -> Page {
 fn written(range: EventRange, limit: usize, slices: Vec<Page>) -> (Vec<i64>, bool, Vec<i64>) {
     let mut tasks = Tasks::new(CancellationToken::new());
     let state = AppState::from(app(&mut tasks, false));
-    let client = Ipv4Addr::LOCALHOST.into();
-    let mut writer = PageWriter { state, client, range, after: 0, left: limit };
+    let holder = Holder("ada".into());
+    let mut writer = PageWriter { state, holder, range, after: 0, left: limit };
     let (mut all, mut places, count) = (Vec::new(), Vec::new(), slices.len());
     for (n, slice) in slices.into_iter().enumerate() {
         let mut piece = if n == 0 { b"{\"data\":[".to_vec() } else { Vec::new() };

@@ -141,6 +141,7 @@ fn an_error_of_the_lanes_has_its_status_code_and_time_to_retry() {
     let positions = json!({"partition": 3, "log_position": 10, "topic_position": 12});
     for (error, status, code, retry_after, facts) in [
         (CommandError::Overloaded, 503, "overloaded", Some(1), json!({})),
+        (CommandError::ShareTaken, 503, "overloaded", Some(1), json!({})),
         (CommandError::ShuttingDown, 503, "overloaded", Some(1), json!({})),
         (
             CommandError::StoreUnavailable("away".into()),

@@ -18,7 +18,7 @@ pub(in crate::lanes) fn submissions(sets: Vec<CommandSet>) -> (Vec<Submission>, 
     let room = Arc::new(Semaphore::new(sets.len()));
     let submission = |set| {
         let (reply, answer) = oneshot::channel();
-        let room = Arc::clone(&room).try_acquire_owned().unwrap();
+        let room = (Arc::clone(&room).try_acquire_owned().unwrap(), Places::default());
         (Submission { set, sent_at: Instant::now(), reply, _room: room }, answer)
     };
     sets.into_iter().map(submission).unzip()
@@ -54,6 +54,29 @@ async fn commands_take_room_until_their_submission_is_gone() {
         drop(receiver.recv().await.unwrap());
     }
     assert!(queue.is_idle());
+}
+
+#[tokio::test]
+async fn a_principal_has_half_of_the_queue_and_others_have_room() {
+    let (queue, mut receiver) = Queue::new("0".to_owned(), 4);
+    let from = |actor: &str, count| {
+        let mut set = deposits(count);
+        let requests = set.commands.iter_mut().map(|command| &mut command.request);
+        requests.for_each(|request| request.context.actor = Some(actor.to_owned()));
+        set
+    };
+    queue.send(from("ada", 2), Instant::now()).await.unwrap();
+    let beyond = queue.send(from("ada", 1), Instant::now()).await.unwrap_err();
+    assert_eq!(beyond, CommandError::ShareTaken);
+    queue.send(from("bob", 2), Instant::now()).await.unwrap();
+    // The queue is full of the shares of others, which make room soon.
+    let waiting = queue.send(from("eve", 1), Instant::now());
+    let (sent, ()) = tokio::join!(waiting, async { drop(receiver.recv().await) });
+    sent.unwrap();
+    drop(receiver.recv().await);
+    drop(receiver.recv().await);
+    // Larger than the share: it takes all of it.
+    queue.send(from("ada", 3), Instant::now()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! `GET /admin/quarantine/discarded`: discarded events, with the reasons.
 
 use axum::Json;
-use axum::extract::State;
 use passbook_shared::http::cursor::List;
 use passbook_shared::http::extract::Query;
 use passbook_shared::http::page::{cut, limit, read_number, write_number};
@@ -89,7 +88,7 @@ pub(in crate::http) struct DiscardedPage {
     params(Params),
     responses((status = 200, description = "The page", body = DiscardedPage), ListProblems))]
 pub(in crate::http) async fn discarded(
-    State(state): State<AppState>,
+    state: AppState,
     Query(params): Query<Params>,
 ) -> Result<Json<DiscardedPage>, Problem> {
     let limit = limit(params.limit)?;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::StatusCode;
 use passbook_shared::http::extract::{Json as Body, Path};
 use passbook_shared::http::problem::Problem;
@@ -59,7 +58,7 @@ pub(in crate::http) struct DiscardRequest {
         (status = 200, description = "The event was applied", body = ResolutionView),
         RetryProblems))]
 pub(in crate::http) async fn retry(
-    State(state): State<AppState>,
+    state: AppState,
     Path(id): Path<String>,
 ) -> Result<Json<ResolutionView>, Problem> {
     resolve(state, number(&id)?, None).await
@@ -79,7 +78,7 @@ pub(in crate::http) async fn retry(
         (status = 200, description = "The event was discarded", body = ResolutionView),
         DiscardProblems))]
 pub(in crate::http) async fn discard(
-    State(state): State<AppState>,
+    state: AppState,
     Path(id): Path<String>,
     Body(params): Body<DiscardRequest>,
 ) -> Result<Json<ResolutionView>, Problem> {

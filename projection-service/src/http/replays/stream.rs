@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, stream};
 use passbook_shared::http::extract::Path;
@@ -46,7 +45,7 @@ struct ReplayEvent {
         OneProblems,
     ))]
 pub(in crate::http) async fn stream(
-    State(state): State<AppState>,
+    state: AppState,
     Extension(caller): Extension<Caller>,
     Path(id): Path<Uuid>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {

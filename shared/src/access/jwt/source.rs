@@ -12,9 +12,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::key_set::KeySet;
-use crate::access::watched_file::WatchedFile;
 use crate::health::Health;
 use crate::tls;
+use crate::watched_files::{Contents, WatchedFiles};
 
 /// Name of the readiness check.
 const CHECK: &str = "jwks";
@@ -29,7 +29,7 @@ pub struct KeySource(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    File(WatchedFile, Vec<u8>),
+    File(WatchedFiles, Contents),
     Url(Url, Pauses),
 }
 
@@ -56,8 +56,8 @@ impl KeySource {
     /// # Errors
     /// The file cannot be read.
     pub fn file(path: PathBuf) -> anyhow::Result<Self> {
-        let longest = LONGEST as u64;
-        let file = WatchedFile { path, setting: "JWKS_FILE", check: CHECK, longest };
+        let (paths, longest) = (vec![path], LONGEST as u64);
+        let file = WatchedFiles { paths, settings: "JWKS_FILE", check: CHECK, longest };
         let content = file.read()?;
         Ok(Self(Kind::File(file, content)))
     }
@@ -98,7 +98,7 @@ impl KeySource {
     ) -> anyhow::Result<()> {
         match self.0 {
             Kind::File(file, first) => {
-                let parse = |content: &[u8]| KeySet::parse(content).map(&adopt);
+                let parse = |content: &[Vec<u8>]| KeySet::parse(&content[0]).map(&adopt);
                 file.watch(first, parse, health, shutdown).await
             }
             Kind::Url(url, pauses) => {
@@ -111,7 +111,7 @@ impl KeySource {
     pub(super) fn first(&self) -> anyhow::Result<KeySet> {
         match &self.0 {
             Kind::File(file, content) => {
-                KeySet::parse(content).with_context(|| file.path.display().to_string())
+                KeySet::parse(&content[0]).with_context(|| file.paths[0].display().to_string())
             }
             Kind::Url(..) => Ok(KeySet::default()),
         }

@@ -1,7 +1,7 @@
-//! File that is read again while the service runs.
+//! Files that are read again while the service runs.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -16,49 +16,52 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Time without a finished read after which readiness reports it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Results of the reads.
-type Reads = mpsc::Receiver<anyhow::Result<Vec<u8>>>;
+/// Contents of the files, in the order of their paths.
+pub(crate) type Contents = Vec<Vec<u8>>;
 
-/// File that operators replace while the service runs.
+/// Results of the reads.
+type Reads = mpsc::Receiver<anyhow::Result<Contents>>;
+
+/// Files that operators replace while the service runs, and that belong together.
 #[derive(Debug, Clone)]
-pub(super) struct WatchedFile {
-    /// Path of the file.
-    pub(super) path: PathBuf,
-    /// Setting that names the file.
-    pub(super) setting: &'static str,
+pub(crate) struct WatchedFiles {
+    pub(crate) paths: Vec<PathBuf>,
+    /// Settings that name the files.
+    pub(crate) settings: &'static str,
     /// Name of the readiness check.
-    pub(super) check: &'static str,
-    /// Maximum length, in bytes.
-    pub(super) longest: u64,
+    pub(crate) check: &'static str,
+    /// Maximum length of a file, in bytes.
+    pub(crate) longest: u64,
 }
 
-impl WatchedFile {
-    /// Reads the file.
+impl WatchedFiles {
+    /// Reads the files.
     ///
     /// # Errors
-    /// The file cannot be read, is too long or no regular file; the error names it.
-    pub(super) fn read(&self) -> anyhow::Result<Vec<u8>> {
-        let read = || {
+    /// A file cannot be read, is too long or no regular file; the error names it.
+    pub(crate) fn read(&self) -> anyhow::Result<Contents> {
+        let read = |path: &Path| {
             // The open of a pipe waits for its writer.
-            ensure!(std::fs::metadata(&self.path)?.is_file(), "not a regular file");
+            ensure!(std::fs::metadata(path)?.is_file(), "not a regular file");
             let mut content = Vec::new();
-            let file = std::fs::File::open(&self.path)?;
+            let file = std::fs::File::open(path)?;
             file.take(self.longest + 1).read_to_end(&mut content)?;
             ensure!(content.len() as u64 <= self.longest, "longer than {} bytes", self.longest);
             Ok(content)
         };
-        read().with_context(|| self.path.display().to_string())
+        let named = |path: &PathBuf| read(path).with_context(|| path.display().to_string());
+        self.paths.iter().map(named).collect()
     }
 
-    /// Reads the file until the shutdown, and gives each changed content to `adopt` once two reads
-    /// agree on it: a write may be unfinished. A fault changes nothing and degrades readiness.
+    /// Reads the files until the shutdown, and gives changed contents to `adopt` once two reads
+    /// agree on them: a write may be unfinished. A fault changes nothing and degrades readiness.
     ///
     /// # Errors
     /// No thread could be started.
-    pub(super) async fn watch(
+    pub(crate) async fn watch(
         self,
-        first: Vec<u8>,
-        adopt: impl FnMut(&[u8]) -> anyhow::Result<()>,
+        first: Contents,
+        adopt: impl FnMut(&[Vec<u8>]) -> anyhow::Result<()>,
         health: Health,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
@@ -71,8 +74,8 @@ impl WatchedFile {
     async fn follow(
         &self,
         mut reads: Reads,
-        first: Vec<u8>,
-        mut adopt: impl FnMut(&[u8]) -> anyhow::Result<()>,
+        first: Contents,
+        mut adopt: impl FnMut(&[Vec<u8>]) -> anyhow::Result<()>,
         health: &Health,
     ) -> anyhow::Result<()> {
         let (mut current, mut fault) = (first.clone(), None);
@@ -85,10 +88,9 @@ impl WatchedFile {
                     previous = None;
                     continue;
                 }
-                Ok(None) => bail!("the thread that reads {} has ended", self.setting),
+                Ok(None) => bail!("the thread that reads {} has ended", self.settings),
                 Err(_) => {
-                    let said = format!("{} cannot be read in {PATIENCE:?}", self.path.display());
-                    self.report(health, Some(&said));
+                    self.report(health, Some(&format!("cannot be read in {PATIENCE:?}")));
                     continue;
                 }
             };
@@ -106,20 +108,20 @@ impl WatchedFile {
             None => health.ok(self.check),
             Some(fault) => {
                 let previous = "the previous content stays in force";
-                health.degraded(self.check, format!("{}: {fault}; {previous}", self.setting));
+                health.degraded(self.check, format!("{}: {fault}; {previous}", self.settings));
             }
         }
     }
 
-    /// Starts the thread that reads the file. A network file system can block it for ever, which
+    /// Starts the thread that reads the files. A network file system can block it for ever, which
     /// must not block the end of the process.
     fn reads(&self) -> anyhow::Result<Reads> {
         let (sender, receiver) = mpsc::channel(1);
-        let file = self.clone();
+        let files = self.clone();
         let read = move || {
             while !sender.is_closed() {
                 std::thread::sleep(EVERY);
-                if sender.blocking_send(file.read()).is_err() {
+                if sender.blocking_send(files.read()).is_err() {
                     break;
                 }
             }
@@ -135,19 +137,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_read_that_blocks_degrades_readiness() {
-        let (path, health) = (PathBuf::from("/mnt/keys"), Health::new("test"));
-        let file = WatchedFile { path, setting: "KEYS_FILE", check: "keys", longest: 1 };
+        let (paths, health) = (vec![PathBuf::from("/mnt/keys")], Health::new("test"));
+        let file = WatchedFiles { paths, settings: "KEYS_FILE", check: "keys", longest: 1 };
         let (sender, reads) = mpsc::channel(1);
         let reason = || health.checks()["keys"].reason.clone();
         health.ok("keys");
-        let following = file.follow(reads, b"1".to_vec(), |_| Ok(()), &health);
+        let following = file.follow(reads, vec![b"1".to_vec()], |_| Ok(()), &health);
         let acting = async {
             tokio::time::sleep(PATIENCE + Duration::from_secs(1)).await;
             assert_eq!(
                 reason().unwrap(),
-                "KEYS_FILE: /mnt/keys cannot be read in 5s; the previous content stays in force"
+                "KEYS_FILE: cannot be read in 5s; the previous content stays in force"
             );
-            sender.send(Ok(b"1".to_vec())).await.unwrap();
+            sender.send(Ok(vec![b"1".to_vec()])).await.unwrap();
             drop(sender);
         };
         let (ended, ()) = tokio::join!(following, acting);
