@@ -1,5 +1,8 @@
 //! Forks and accepted restores in the store, and lanes on a restored log.
 
+/// Events that a restore takes away from a running service.
+mod lost;
+
 use std::collections::BTreeMap;
 
 use command_service::domain::Command;
@@ -12,62 +15,12 @@ use uuid::Uuid;
 
 use crate::log::Log;
 use crate::log::PARTITIONS;
-use crate::requests::{accepted, money, opening, request, transfer, transferred, with_key};
+use crate::requests::{accepted, money, opening, request, transfer, with_key};
 
 impl Log {
     async fn described(&self) -> StoreDescription {
         self.reader().describe().await.unwrap()
     }
-}
-
-/// Deletes the events of an account after `version`, as a restore would, and terminates all other
-/// connections.
-async fn restore(log: &Log, account: Uuid, version: i64) {
-    let mut connection = sqlx::PgConnection::connect(log.superuser_url()).await.unwrap();
-    let mut transaction = connection.begin().await.unwrap();
-    for sql in [
-        "SET LOCAL session_replication_role = replica".to_owned(),
-        "LOCK TABLE passbook.log_head, passbook.events IN ACCESS EXCLUSIVE MODE".to_owned(),
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
-            AND usename <> current_user"
-            .to_owned(),
-        format!(
-            "DELETE FROM passbook.events WHERE account_id = '{account}' AND version > {version}"
-        ),
-        "UPDATE passbook.log_head AS h SET position = coalesce(
-            (SELECT max(e.position) FROM passbook.events AS e WHERE e.partition = h.partition), 0)"
-            .to_owned(),
-    ] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
-    }
-    transaction.commit().await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn lanes_discard_their_caches_when_a_backup_is_restored() {
-    let log = Log::start().await;
-    let instance = log.instance();
-    // Partitions of both lanes, each with one account.
-    let [first, second, third] = [0, 1, 2].map(account_in);
-    for account in [first, second, third] {
-        accepted(instance.send(request(account, opening())).await);
-        for _ in 0..5 {
-            accepted(instance.send(request(account, Command::Deposit(money(100)))).await);
-        }
-    }
-    accepted(instance.send(transfer(first, second, 1)).await);
-    for account in [first, second, third] {
-        restore(&log, account, 3).await;
-    }
-    // On a lane's own connection, and on that of the lane for transfers, which uses the caches of
-    // others.
-    let deposit = accepted(instance.send(request(first, Command::Deposit(money(100)))).await);
-    assert_eq!((deposit.version, deposit.account.balance), (4, 300));
-    let legs = transferred(instance.send(transfer(second, third, 1)).await);
-    assert_eq!(legs.map(|leg| (leg.version, leg.account.balance)), [(4, 199), (4, 201)]);
-    log.assert_dense().await;
-    instance.end().await;
-    log.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

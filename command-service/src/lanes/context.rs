@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use uuid::Uuid;
 
 use super::failure::Failure;
+use super::steps::Limit;
 use crate::decision::command_set::CommandSet;
 use crate::decision::context::DecisionContext;
 use crate::domain::Command;
@@ -20,8 +21,8 @@ use crate::log::past::{self, HoldId};
 use crate::log::prepared_command::PreparedCommand;
 use crate::log::state_cache::Kind;
 
-/// Maximum number of sets whose accounts are loaded in one query: a load that is cut off keeps what
-/// the queries before it have loaded.
+/// Maximum number of sets whose accounts are loaded in one query, each of which has the time of a
+/// step.
 const LOADED_AT_ONCE: usize = 64;
 /// Maximum number of events between the preparation of a backdated debit and its decision: the lane
 /// has other commands waiting.
@@ -46,6 +47,7 @@ impl DecisionContext {
         mut self,
         log: &mut LogAccess<'_>,
         sets: &[&CommandSet],
+        limit: Limit,
     ) -> Result<Self, Failure> {
         for command in commands(sets) {
             let is_opening = matches!(command.request.command, Command::Open(_));
@@ -61,13 +63,18 @@ impl DecisionContext {
             }
         }
         for some in sets.chunks(LOADED_AT_ONCE) {
-            for id in self.load_states(log, some).await? {
-                let (partition, loaded) = &self.states[&id];
-                // Cached before the append: if this attempt times out, the next one continues from
-                // here.
-                log.caches.keep(Kind::Newest, id, *partition, loaded.clone());
-            }
+            limit.of_load(self.load_states(log, some)).await?;
         }
+        Ok(self)
+    }
+
+    /// Loads what else an optimistic batch needs.
+    pub(super) async fn with_facts(
+        mut self,
+        log: &mut LogAccess<'_>,
+        sets: &[&CommandSet],
+    ) -> Result<Self, Failure> {
+        self.check_entries(sets)?;
         // The unique key of `holds` refuses a hold whose id was used before.
         let ends_hold =
             |command: &&PreparedCommand| !matches!(command.request.command, Command::Hold(_));
@@ -99,6 +106,7 @@ impl DecisionContext {
         taken_ids: HashSet<Uuid>,
     ) -> Result<Self, Failure> {
         self.load_states(log, sets).await?;
+        self.check_entries(sets)?;
         self.load_ended_holds(log, commands(sets)).await?;
         // Read again under the locks: an entry may have been reversed since the preparation.
         let entries: Vec<_> = commands(sets).filter_map(PreparedCommand::entry).collect();
@@ -115,13 +123,27 @@ impl DecisionContext {
         Ok(self)
     }
 
-    /// Loads the accounts that are missing, and returns them. One that can't be decoded stays
-    /// missing.
+    /// Checks that the log still has the entries that the preparation has read: a backup may have
+    /// replaced it since, or the cached state is older.
+    fn check_entries(&self, sets: &[&CommandSet]) -> Result<(), Failure> {
+        let is_missing = |command: &PreparedCommand| {
+            let entry = command.entry().filter(|_| command.past.entry.is_some());
+            entry.is_some_and(|(_, account_id, version)| {
+                self.state(account_id).is_some_and(|loaded| loaded.version < version)
+            })
+        };
+        if commands(sets).any(is_missing) {
+            return Err(Failure::StaleState);
+        }
+        Ok(())
+    }
+
+    /// Loads the accounts that are missing. One that can't be decoded stays missing.
     async fn load_states(
         &mut self,
         log: &mut LogAccess<'_>,
         sets: &[&CommandSet],
-    ) -> Result<Vec<Uuid>, Failure> {
+    ) -> Result<(), Failure> {
         let mut seen = HashSet::new();
         let wanted: Vec<Wanted> = sets
             .iter()
@@ -130,21 +152,19 @@ impl DecisionContext {
             .map(|(account_id, partition)| Wanted { partition, account_id, version: i64::MAX })
             .collect();
         if wanted.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let mut loaded_ids = Vec::with_capacity(wanted.len());
         let results = load(log.connection, &wanted, log.snapshots).await?;
         for (Wanted { partition, account_id, .. }, result) in wanted.into_iter().zip(results) {
             match result {
                 Ok(loaded) => {
                     self.states.insert(account_id, (partition, loaded));
-                    loaded_ids.push(account_id);
                 }
                 // Only the commands on this account fail; the others are decided.
                 Err(error) => tracing::error!(%error, "an account can't be loaded"),
             }
         }
-        Ok(loaded_ids)
+        Ok(())
     }
 
     async fn load_ended_holds<'c>(

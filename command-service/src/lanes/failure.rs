@@ -22,6 +22,14 @@ pub(super) enum Failure {
     Defect,
 }
 
+impl Failure {
+    /// Returns the failure of an attempt that took too long. The connection counts as lost, because
+    /// Postgres may still commit an append that was sent.
+    pub(super) fn late() -> Self {
+        Self::Lost("Postgres does not answer in time".into())
+    }
+}
+
 impl From<Defect> for Failure {
     fn from(error: Defect) -> Self {
         tracing::error!(%error, "a batch failed");

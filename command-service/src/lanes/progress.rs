@@ -14,7 +14,4 @@ pub(super) struct Progress {
     pub(super) in_doubt: bool,
     /// Number of attempts that failed because of a stale state.
     pub(super) stale: u32,
-    /// True if the last attempt timed out before it sent an append. The next attempt then keeps the
-    /// cached states.
-    pub(super) was_late: bool,
 }

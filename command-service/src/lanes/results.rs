@@ -40,6 +40,8 @@ pub(super) struct FinalState {
     pub(super) loaded: Loaded,
     /// Version before the batch.
     pub(super) version_before: i64,
+    /// Newest event, if the batch appended it.
+    pub(super) newest: Option<Uuid>,
 }
 
 impl Finished {
@@ -54,11 +56,14 @@ impl Finished {
         let results = decisions.into_iter().map(result).collect();
         let states = context.states.into_iter().map(|(account_id, (partition, before))| {
             let version_before = before.version;
-            let mut loaded = before;
-            if let Some((changed, newest)) = changes.states.remove(&account_id) {
-                loaded = Loaded { position: number(newest, &events), ..changed };
+            let (mut loaded, mut newest) = (before, None);
+            if let Some((changed, event)) = changes.states.remove(&account_id) {
+                loaded = Loaded { position: number(event, &events), ..changed };
+                if let NewestEvent::InBatch(index) = event {
+                    newest = Some(events[index].event_id);
+                }
             }
-            FinalState { account_id, partition, loaded, version_before }
+            FinalState { account_id, partition, loaded, version_before, newest }
         });
         let states = states.collect();
         Self { results, events, states }
@@ -90,9 +95,11 @@ impl Finished {
             let _ = deps.relay.try_send(Appended { events, connected });
         }
         for state in std::mem::take(&mut self.states) {
-            let FinalState { account_id, partition, loaded, version_before } = state;
-            let account = (partition, account_id);
-            deps.snapshots.keep_if_due(account, &loaded, version_before, snapshot_every);
+            let FinalState { account_id, partition, loaded, version_before, newest } = state;
+            if let Some(event_id) = newest {
+                let (account, state) = ((partition, account_id), (&loaded, event_id));
+                deps.snapshots.keep_if_due(account, state, version_before, snapshot_every);
+            }
             caches.keep(Kind::Newest, account_id, partition, loaded);
         }
     }

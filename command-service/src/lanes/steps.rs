@@ -5,7 +5,8 @@ use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_error;
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::Failure;
 use super::prior::Prior;
@@ -20,25 +21,56 @@ use crate::log::clock::LogClock;
 use crate::log::prior_outcomes::SentVersions;
 use crate::metrics;
 
+/// Limit on the time of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    /// Maximum time of a step.
+    pub(super) step: Duration,
+    /// Time after which no further states are loaded.
+    pub(super) deadline: Instant,
+}
+
+impl Limit {
+    /// Runs a step in its time.
+    pub(super) async fn of<T>(
+        self,
+        step: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout(self.step, step).await.unwrap_or_else(|_| Err(Failure::late()))
+    }
+
+    /// Loads states in the time of a step, and before the deadline.
+    pub(super) async fn of_load<T>(
+        self,
+        load: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout_at(self.deadline, self.of(load)).await.unwrap_or_else(|_| Err(Failure::late()))
+    }
+}
+
 /// Decides on cached states and appends at once. The constraints of the log are the check.
 pub(super) async fn optimistic(
     log: &mut LogAccess<'_>,
     (clock, most_holds): (&LogClock, usize),
     sets: &[&CommandSet],
     sent: &mut SentVersions,
+    limit: Limit,
 ) -> Result<Finished, Failure> {
-    let context = DecisionContext::new(most_holds).cached(log, sets).await?;
-    let context = context.at_present(clock, sets);
-    let all = sets.iter().copied().enumerate();
-    // No outcome is looked up: the unique key refuses one that exists.
-    let mut batch = decide_batch(&context, all, |_| false)?;
-    // Before the append, which commits at once.
-    if is_stale(log.connection, &context, &batch, sets).await? {
-        return Err(Failure::StaleState);
-    }
-    let append = std::mem::take(&mut batch.changes.append);
-    let events = append_batch(log.connection, append, &context, sets, sent).await?;
-    Ok(Finished::new(context, batch, events))
+    let context = DecisionContext::new(most_holds).cached(log, sets, limit).await?;
+    let decided = async {
+        let context = context.with_facts(log, sets).await?.at_present(clock, sets);
+        let all = sets.iter().copied().enumerate();
+        // No outcome is looked up: the unique key refuses one that exists.
+        let mut batch = decide_batch(&context, all, |_| false)?;
+        // Before the append, which commits at once.
+        if is_stale(log.connection, &context, &batch, sets).await? {
+            return Err(Failure::StaleState);
+        }
+        let append = std::mem::take(&mut batch.changes.append);
+        let events = append_batch(log.connection, append, &context, sets, sent).await?;
+        Ok(Finished::new(context, batch, events))
+    };
+    limit.of(decided).await
 }
 
 /// Locks the partitions, looks up prior outcomes, decides the other commands on what is in the log,

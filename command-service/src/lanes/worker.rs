@@ -12,7 +12,7 @@ use super::forks::{has_fork, refuse_forked};
 use super::progress::Progress;
 use super::queue::Submission;
 use super::results::Finished;
-use super::steps::{optimistic, pessimistic};
+use super::steps::{Limit, optimistic, pessimistic};
 use crate::config::lanes::LaneConfig;
 use crate::decision::command_set::CommandSet;
 use crate::log::access::LogAccess;
@@ -64,13 +64,13 @@ impl Worker {
             if submissions.is_empty() {
                 return submissions;
             }
-            let opened = self.connection.ensure(caches, progress.was_late, deadline).await;
+            let opened = self.connection.ensure(caches, deadline).await;
             if let Err(reason) = opened {
                 // After the deadline there is no new reason, and the answer has the last one.
                 reason.into_iter().for_each(|reason| self.lose(reason));
                 break self.unavailable();
             }
-            match self.attempt(&submissions, caches, &mut progress).await {
+            match self.attempt(&submissions, caches, &mut progress, deadline).await {
                 Ok(mut finished) => {
                     self.deps.writes.succeeded();
                     self.expects_replays = finished.is_mostly_replays();
@@ -101,6 +101,7 @@ impl Worker {
         submissions: &[Submission],
         caches: &mut CacheGuard,
         progress: &mut Progress,
+        deadline: Instant,
     ) -> Result<Finished, Failure> {
         let (partitions, snapshots) = (self.deps.partitions, &self.deps.snapshots);
         let connection = self.connection.open.as_mut();
@@ -109,18 +110,12 @@ impl Worker {
         let mut log = LogAccess { connection, partitions, snapshots, caches };
         let sets: Vec<&CommandSet> = submissions.iter().map(|submission| &submission.set).collect();
         let (rules, sent) = ((&self.deps.clock, self.config.most_holds), &mut progress.sent);
-        let attempt = async {
-            if progress.is_pessimistic {
-                pessimistic(&mut log, rules, &sets, sent).await
-            } else {
-                optimistic(&mut log, rules, &sets, sent).await
-            }
-        };
-        let attempt = timeout(self.config.attempt(), attempt).await;
-        // A pessimistic attempt caches no state for the next attempt.
-        progress.was_late = attempt.is_err() && !progress.is_pessimistic;
-        // Lost, not unavailable: Postgres may still commit an append that was sent.
-        attempt.unwrap_or_else(|_| Err(Failure::Lost("Postgres does not answer in time".into())))
+        let limit = Limit { step: self.config.attempt(), deadline };
+        if progress.is_pessimistic {
+            limit.of(pessimistic(&mut log, rules, &sets, sent)).await
+        } else {
+            optimistic(&mut log, rules, &sets, sent, limit).await
+        }
     }
 
     /// Prepares the next attempt after a failure. Returns an error if no further attempt is made.
@@ -138,8 +133,6 @@ impl Worker {
                 // lack them.
                 progress.in_doubt |= !progress.sent.is_empty();
                 progress.is_pessimistic |= progress.in_doubt;
-                // An append in doubt may have made the cached states stale.
-                progress.was_late &= !progress.in_doubt;
             }
             Failure::StaleState if progress.stale < MOST_STALE => {
                 discard_states(caches, submissions);

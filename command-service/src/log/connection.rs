@@ -27,12 +27,12 @@ impl LogConnection {
         Self { options, open: None, opened: Instant::now(), is_down: false }
     }
 
-    /// Opens the connection if it is closed. States from before it are discarded, unless
-    /// `keeps_states`. Fails with the reason if Postgres can't be reached before the deadline.
+    /// Opens the connection if it is closed, and discards the states from before it: meanwhile a
+    /// backup may have replaced the log. Fails with the reason if Postgres can't be reached before
+    /// the deadline.
     pub(crate) async fn ensure(
         &mut self,
         caches: &mut CacheGuard,
-        keeps_states: bool,
         deadline: Instant,
     ) -> Result<(), Option<String>> {
         while self.open.is_none() {
@@ -45,9 +45,7 @@ impl LogConnection {
                     // After the connect: a time that is too late only makes the relay read the log
                     // once more.
                     (self.opened, self.is_down) = (Instant::now(), false);
-                    if !keeps_states {
-                        caches.clear();
-                    }
+                    caches.clear();
                     // Caches that are not locked here are cleared when they are locked next.
                     caches.begin_era();
                 }

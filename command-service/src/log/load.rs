@@ -64,6 +64,9 @@ pub struct Wanted {
 /// leaves a snapshot: a load that is cut off continues there.
 const STEP: usize = 20_000;
 
+/// Account with more events than were read: its index, and the id of the last event read.
+type Open = (usize, Option<Uuid>);
+
 /// Loads accounts, and returns them in their order. Very long ones leave states in `snapshots`.
 ///
 /// # Errors
@@ -83,8 +86,10 @@ pub(super) async fn load_from(
     known: Vec<Loaded>,
     snapshots: &Snapshots,
 ) -> Result<Vec<LoadResult>, sqlx::Error> {
-    let mut open: Vec<usize> =
-        (0..wanted.len()).filter(|n| known[*n].version < wanted[*n].version).collect();
+    let mut open: Vec<Open> = (0..wanted.len())
+        .filter(|n| known[*n].version < wanted[*n].version)
+        .map(|n| (n, None))
+        .collect();
     let mut results: Vec<LoadResult> = known.into_iter().map(Ok).collect();
     let mut state_version = STATE_VERSION;
     while !open.is_empty() {
@@ -92,12 +97,11 @@ pub(super) async fn load_from(
         // No snapshot has state version 0: after the first step each account goes on from where it
         // is.
         state_version = 0;
-        for index in &open {
-            if let Ok(loaded) = &results[*index]
-                && loaded.version > 0
-            {
+        for (index, event_id) in &open {
+            if let (Ok(loaded), Some(event_id)) = (&results[*index], *event_id) {
                 let Wanted { partition, account_id, .. } = wanted[*index];
-                snapshots.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
+                let loaded = loaded.clone();
+                snapshots.keep(Snapshot { partition, account_id, loaded, event_id });
             }
         }
     }
@@ -129,7 +133,7 @@ pub(super) fn followed_by(mut loaded: Loaded, events: &[Arc<RecordedEvent>]) -> 
 /// Reads the newest snapshot of each account above the version it has reached, and events after it.
 const SNAPSHOT_AND_EVENTS: &str =
     "SELECT a.n, s.version, s.position, s.state::text, e.version, e.position, e.type,
-            e.schema_version, e.data::text, s.mac
+            e.schema_version, e.data::text, s.mac, e.event_id
        FROM unnest($1, $2, $3, $4) WITH ORDINALITY
             AS a (partition, account_id, reached, up_to, n)
        LEFT JOIN LATERAL (
@@ -139,7 +143,7 @@ const SNAPSHOT_AND_EVENTS: &str =
                AND s.state_version = $5 AND substring(s.mac FOR $7) = $8
              ORDER BY s.version DESC LIMIT 1) AS s ON true
        LEFT JOIN LATERAL (
-            SELECT e.version, e.position, e.type, e.schema_version, e.data
+            SELECT e.version, e.position, e.type, e.schema_version, e.data, e.event_id
               FROM passbook.events AS e
              WHERE e.partition = a.partition AND e.account_id = a.account_id
                AND e.version > coalesce(s.version, a.reached) AND e.version <= a.up_to
@@ -151,20 +155,21 @@ const SNAPSHOT_AND_EVENTS: &str =
 async fn step(
     connection: &mut PgConnection,
     wanted: &[Wanted],
-    open: &[usize],
+    open: &[Open],
     results: &mut [LoadResult],
     state_version: i16,
     snapshots: &Snapshots,
-) -> Result<Vec<usize>, sqlx::Error> {
+) -> Result<Vec<Open>, sqlx::Error> {
+    let mut open: Vec<Open> = open.iter().map(|(index, _)| (*index, None)).collect();
     let column = |value: fn(&Wanted) -> i64| {
-        open.iter().map(|index| value(&wanted[*index])).collect::<Vec<i64>>()
+        open.iter().map(|(index, _)| value(&wanted[*index])).collect::<Vec<i64>>()
     };
-    let reached = |index: &usize| results[*index].as_ref().map_or(0, |loaded| loaded.version);
+    let reached = |(index, _): &Open| results[*index].as_ref().map_or(0, |loaded| loaded.version);
     let mut events = vec![0; open.len()];
     let mut untrusted = vec![false; open.len()];
     let mut rows = sqlx::query(SNAPSHOT_AND_EVENTS)
-        .bind(open.iter().map(|index| wanted[*index].partition).collect::<Vec<_>>())
-        .bind(open.iter().map(|index| wanted[*index].account_id).collect::<Vec<_>>())
+        .bind(open.iter().map(|(index, _)| wanted[*index].partition).collect::<Vec<_>>())
+        .bind(open.iter().map(|(index, _)| wanted[*index].account_id).collect::<Vec<_>>())
         .bind(open.iter().map(reached).collect::<Vec<_>>())
         .bind(column(|wanted| wanted.version))
         .bind(state_version)
@@ -174,24 +179,27 @@ async fn step(
         .fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let place = usize::try_from(row.try_get::<i64, _>(0)? - 1).unwrap_or_default();
-        let result = &mut results[open[place]];
+        let (index, newest) = &mut open[place];
+        let result = &mut results[*index];
         let Ok(loaded) = result else { continue };
         if untrusted[place] {
             continue;
         }
         if row.try_get::<Option<i64>, _>(1)?.is_some_and(|version| loaded.version < version) {
-            untrusted[place] = !start_from_snapshot(loaded, &wanted[open[place]], &row, snapshots)?;
+            untrusted[place] = !start_from_snapshot(loaded, &wanted[*index], &row, snapshots)?;
             if untrusted[place] {
                 continue;
             }
         }
         events[place] += 1;
+        *newest = row.try_get(10)?;
         if let Err((version, error)) = apply(loaded, &row)? {
-            *result = Err(Unreadable::new(wanted[open[place]].account_id, version, error));
+            *result = Err(Unreadable::new(wanted[*index].account_id, version, error));
         }
     }
-    let has_more =
-        |place: usize| untrusted[place] || (events[place] == STEP && results[open[place]].is_ok());
+    let has_more = |place: usize| {
+        untrusted[place] || (events[place] == STEP && results[open[place].0].is_ok())
+    };
     Ok((0..open.len()).filter(|place| has_more(*place)).map(|place| open[place]).collect())
 }
 

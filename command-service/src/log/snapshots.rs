@@ -26,6 +26,9 @@ pub struct Snapshot {
     pub account_id: Uuid,
     /// State of the account, with its version.
     pub loaded: Loaded,
+    /// Id of the event with that version. A log that lacks it, because a backup has replaced the
+    /// previous one, does not get the snapshot.
+    pub event_id: Uuid,
 }
 
 static UNWRITTEN: Fault = Fault::new("snapshots are not written");
@@ -49,14 +52,14 @@ impl Snapshots {
     pub(crate) fn keep_if_due(
         &self,
         (partition, account_id): (Partition, Uuid),
-        loaded: &Loaded,
+        (loaded, event_id): (&Loaded, Uuid),
         version_before: i64,
         every: i64,
     ) {
         let holds = i64::try_from(loaded.account.open_holds()).unwrap_or(i64::MAX);
         let every = every.max(holds);
         if loaded.version / every > version_before / every {
-            self.keep(Snapshot { partition, account_id, loaded: loaded.clone() });
+            self.keep(Snapshot { partition, account_id, loaded: loaded.clone(), event_id });
         }
     }
 
@@ -111,7 +114,7 @@ async fn write(
         .collect::<Result<Vec<_>, _>>();
     let states = states.map_err(|error| sqlx::Error::Encode(error.into()))?;
     let mac = |(snapshot, state): (&Snapshot, &String)| {
-        let Snapshot { partition, account_id, loaded: Loaded { version, position, .. } } =
+        let Snapshot { partition, account_id, loaded: Loaded { version, position, .. }, .. } =
             *snapshot;
         key.mac(Signed {
             partition,
@@ -122,11 +125,12 @@ async fn write(
             state,
         })
     };
-    sqlx::query("SELECT passbook.save_snapshots($1, $2, $3, $4, $5, $6, $7)")
+    sqlx::query("SELECT passbook.save_snapshots($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(snapshots.iter().map(|s| s.partition).collect::<Vec<_>>())
         .bind(snapshots.iter().map(|s| s.account_id).collect::<Vec<_>>())
         .bind(snapshots.iter().map(|s| s.loaded.version).collect::<Vec<_>>())
         .bind(snapshots.iter().map(|s| s.loaded.position).collect::<Vec<_>>())
+        .bind(snapshots.iter().map(|s| s.event_id).collect::<Vec<_>>())
         .bind(STATE_VERSION)
         .bind(&states)
         .bind(snapshots.iter().zip(&states).map(mac).collect::<Vec<_>>())

@@ -130,7 +130,7 @@ impl CacheGuard {
     /// backup.
     pub(crate) fn begin_era(&mut self) {
         let era = self.caches.era.fetch_add(1, Ordering::AcqRel) + 1;
-        // The caller has cleared these caches, or knows that they are current.
+        // The caller has cleared these caches.
         self.locked.values_mut().for_each(|cache| cache.era = era);
     }
 

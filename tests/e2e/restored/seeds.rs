@@ -47,7 +47,11 @@ pub(super) async fn run(
     let environment = Environment::new(name).await?;
     let mut services = Vec::new();
     for number in 0..instances {
-        services.push(environment.command(&format!("command-{number}")).await?);
+        // Snapshots that are written while the log is restored.
+        let often = [("snapshot-every", "10".to_owned())];
+        let mut service = environment.command_with(&format!("command-{number}"), &often)?;
+        service.ready().await?;
+        services.push(service);
     }
     let client = Client::new(&services.iter().map(|service| service.addr).collect::<Vec<_>>())?;
     let mut probes = Vec::new();

@@ -4,6 +4,8 @@ use super::*;
 use crate::domain::tests::specification::{hold_of, opened_with};
 use crate::domain::{Account, evolve};
 
+const EVENT: Uuid = Uuid::from_u128(5);
+
 impl ToWrite {
     /// Returns the next queued snapshot.
     pub(crate) fn next(&mut self) -> Option<Snapshot> {
@@ -25,9 +27,10 @@ fn loaded(version: i64, holds: u128) -> Loaded {
 fn is_due(before: i64, after: i64, holds: u128, every: i64) -> bool {
     let (snapshots, mut queued) = queue(SnapshotKey::random());
     let account = (Partition::new(3), Uuid::from_u128(1));
-    snapshots.keep_if_due(account, &loaded(after, holds), before, every);
+    snapshots.keep_if_due(account, (&loaded(after, holds), EVENT), before, every);
     let Some(kept) = queued.next() else { return false };
-    assert_eq!(((kept.partition, kept.account_id), kept.loaded), (account, loaded(after, holds)));
+    assert_eq!(((kept.partition, kept.account_id), kept.event_id), (account, EVENT));
+    assert_eq!(kept.loaded, loaded(after, holds));
     assert!(queued.next().is_none());
     true
 }
@@ -56,10 +59,10 @@ fn an_account_with_many_holds_has_fewer_snapshots() {
 #[test]
 fn a_handle_that_only_reads_keeps_nothing_and_a_full_queue_drops() {
     let only_read = Snapshots::only_read(SnapshotKey::random());
-    only_read.keep_if_due((Partition::new(0), Uuid::nil()), &loaded(10, 0), 0, 10);
+    only_read.keep_if_due((Partition::new(0), Uuid::nil()), (&loaded(10, 0), EVENT), 0, 10);
     let (snapshots, mut queued) = queue(SnapshotKey::random());
     for _ in 0..QUEUE + 5 {
-        snapshots.keep_if_due((Partition::new(0), Uuid::nil()), &loaded(10, 0), 0, 10);
+        snapshots.keep_if_due((Partition::new(0), Uuid::nil()), (&loaded(10, 0), EVENT), 0, 10);
     }
     assert_eq!(std::iter::from_fn(|| queued.next()).count(), QUEUE);
 }
