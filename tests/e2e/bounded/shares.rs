@@ -11,7 +11,7 @@ use super::*;
 use crate::access::{key, known as is_known};
 
 /// Number of requests of the greedy principal at once.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 120;
 
 /// Requests of a greedy principal, sent again and again until [`Greedy::stop`].
 struct Greedy {
