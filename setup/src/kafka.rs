@@ -7,16 +7,10 @@ use crate::directory::Directory;
 /// Folder of a container, as the container sees it.
 const MOUNTED: &str = "/run/passbook";
 
-/// Rules of Kafka's authorizer, as arguments of `kafka-acls.sh --add`. Only the relay writes to the
-/// topic, and only the projection-service reads it.
-pub(crate) const RULES: [&str; 3] = [
-    "--allow-principal User:relay --topic passbook.events --operation Create --operation Describe \
-     --operation Read --operation Write --operation Alter --operation AlterConfigs",
-    // The client asks for the coordinator of its group, but the relay joins none.
-    "--allow-principal User:relay --group passbook-relay-tail --operation Describe",
-    "--allow-principal User:projection --topic passbook.events --group passbook-projection \
-     --resource-pattern-type prefixed --operation Read --operation Describe",
-];
+/// Rules of Kafka's authorizer, one per line, as arguments of `kafka-acls.sh --add`. Only the relay
+/// writes to the topic, and only the projection-service reads it besides. Both clients ask for the
+/// coordinators of groups, also of those that they never join.
+pub(crate) const RULES: &str = include_str!("../kafka-acls.txt");
 
 /// Writes missing settings of clients.
 ///

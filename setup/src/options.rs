@@ -1,8 +1,10 @@
 //! Options of `setup`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use rustls::pki_types::ServerName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +26,7 @@ pub struct SetupOptions {
     pub directory: PathBuf,
     /// Further host name or address of the services, besides localhost and their names in
     /// containers; repeatable.
-    #[arg(long = "host")]
+    #[arg(long = "host", value_parser = host)]
     pub hosts: Vec<String>,
     /// Issue new certificates, valid for 730 days. Authority, passwords and keys stay.
     #[arg(long)]
@@ -32,4 +34,28 @@ pub struct SetupOptions {
     /// File `.env` of docker compose, which gets the place of the directory and the further hosts.
     #[arg(long)]
     pub compose_env: Option<PathBuf>,
+}
+
+/// Returns a host name in lower case, or an address in its usual form.
+fn host(text: &str) -> Result<String, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let is_name = ServerName::try_from(text).is_ok();
+    let name = is_name.then(|| text.to_ascii_lowercase());
+    name.ok_or_else(|| "is no host name or address; it has no port and no scheme".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address() {
+        assert_eq!(host("Pay.Example"), Ok("pay.example".to_owned()));
+        assert_eq!(host("0:0::1"), Ok("::1".to_owned()));
+        for invalid in ["", "a b", "a,b", "pay.example:8080", "https://pay.example", "*.example"] {
+            assert!(host(invalid).is_err(), "{invalid}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::options::SetupOptions;
 
 /// Report of a setup.
 pub(crate) struct Report {
-    directory: Directory,
+    pub(crate) directory: Directory,
     variables: Vec<String>,
     options: SetupOptions,
 }
@@ -53,7 +53,7 @@ impl fmt::Display for Report {
         }
         writeln!(f, "next: give each container its folder, as docker-compose.yml does")?;
         writeln!(f, "rights of Kafka's users, by kafka-acls.sh --bootstrap-server … --add:")?;
-        for rule in kafka::RULES {
+        for rule in kafka::RULES.lines() {
             writeln!(f, "  {rule}")?;
         }
         Ok(())
