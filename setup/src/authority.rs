@@ -3,8 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-use crate::certificate::Certificate;
-use crate::certificates::{self, days_from_now};
+use crate::certificate::{Certificate, days_from_now};
 use crate::directory::{Directory, PRIVATE};
 
 /// File of the certificate.
@@ -27,11 +26,14 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Reads the authority, or creates it in an empty directory.
+    /// Reads the authority, or creates it in a directory that has no certificates.
     ///
     /// # Errors
     /// The directory has the key without the certificate and other files, or a file is invalid.
-    pub(crate) fn open(directory: &mut Directory) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        directory: &mut Directory,
+        has_certificates: impl FnOnce(&Directory) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Self> {
         let (pem, key) = (directory.read(CERTIFICATE)?, directory.read(KEY)?);
         match (pem, key) {
             (Some(pem), key) => {
@@ -106,13 +108,4 @@ impl Authority {
         }
         Ok(())
     }
-}
-
-fn has_certificates(directory: &Directory) -> anyhow::Result<bool> {
-    for server in certificates::SERVERS {
-        if directory.read(&server.certificate())?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, anyhow};
 use rcgen::{KeyPair, PublicKeyData as _};
-use time::Date;
+use time::{Date, Duration, OffsetDateTime};
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::X509Certificate;
@@ -50,6 +50,11 @@ impl Certificate {
     pub(crate) fn belongs_to(&self, text: &str) -> bool {
         KeyPair::from_pem(text).is_ok_and(|key| key.subject_public_key_info() == self.key)
     }
+}
+
+/// Returns the time of a validity that begins or ends a number of days from now.
+pub(crate) fn days_from_now(days: i64) -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::days(days)
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

@@ -2,10 +2,10 @@
 
 use anyhow::Context;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
-use time::{Date, Duration, OffsetDateTime};
+use time::Date;
 
 use crate::authority::Authority;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, days_from_now};
 use crate::directory::Directory;
 use crate::options::SetupOptions;
 
@@ -16,7 +16,7 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Server with a certificate.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Server {
+struct Server {
     /// Name of its container and of its folder.
     name: &'static str,
     /// True if the certificate and its key are in one file, as Kafka reads them.
@@ -26,7 +26,7 @@ pub(crate) struct Server {
 }
 
 /// Servers in the order of the report.
-pub(crate) const SERVERS: [Server; 4] = [
+const SERVERS: [Server; 4] = [
     Server { name: "postgres", is_one_file: false, is_public: false },
     Server { name: "kafka", is_one_file: true, is_public: false },
     Server { name: "command-service", is_one_file: false, is_public: true },
@@ -35,7 +35,7 @@ pub(crate) const SERVERS: [Server; 4] = [
 
 impl Server {
     /// Returns the file of the certificate.
-    pub(crate) fn certificate(self) -> String {
+    fn certificate(self) -> String {
         let file = if self.is_one_file { "keystore.pem" } else { "tls.crt" };
         format!("{}/{file}", self.name)
     }
@@ -131,7 +131,15 @@ pub(crate) fn ends(directory: &Directory) -> anyhow::Result<Vec<(String, Date)>>
     Ok(ends)
 }
 
-/// Returns the time of a validity that begins or ends a number of days from now.
-pub(crate) fn days_from_now(days: i64) -> OffsetDateTime {
-    OffsetDateTime::now_utc() + Duration::days(days)
+/// Returns true if a server has a certificate.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn any(directory: &Directory) -> anyhow::Result<bool> {
+    for file in SERVERS.map(Server::certificate) {
+        if directory.read(&file)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

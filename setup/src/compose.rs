@@ -63,8 +63,8 @@ fn place(file: &Path, directory: &Path) -> anyhow::Result<String> {
 
 /// Returns the value of a variable; that of its last line, as compose reads it.
 fn value<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-    values.last().map(str::trim)
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    values.next_back().map(str::trim)
 }
 
 /// Sets a variable in the text, in place of earlier lines. Returns its line.

@@ -9,8 +9,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use passbook_shared::private_file;
 
-use crate::authority;
-
 /// Mode of the directory.
 const GUARD: u32 = 0o700;
 /// Mode of a folder for a container.
@@ -31,15 +29,16 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens the directory, which is created if missing, and excludes other processes.
+    /// Opens the directory, which is created if missing, and excludes other processes. A directory
+    /// with files needs one of `ours`.
     ///
     /// # Errors
     /// The directory has files, but none of this program; or it cannot be used.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path, ours: &[&str]) -> anyhow::Result<Self> {
         let name = || path.display().to_string();
         create(path, GUARD).with_context(name)?;
         let is_empty = fs::read_dir(path).with_context(name)?.next().is_none();
-        let is_ours = authority::FILES.iter().any(|file| path.join(file).exists());
+        let is_ours = ours.iter().any(|file| path.join(file).exists());
         ensure!(
             is_empty || is_ours || path.join(LOCK).exists(),
             "{} has files, but no ca.pem of an earlier setup: choose an empty directory, or one \

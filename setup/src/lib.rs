@@ -35,8 +35,8 @@ pub fn run(options: &SetupOptions) -> anyhow::Result<()> {
 }
 
 fn set_up(options: &SetupOptions) -> anyhow::Result<Report> {
-    let mut directory = Directory::open(&options.directory)?;
-    let authority = Authority::open(&mut directory)?;
+    let mut directory = Directory::open(&options.directory, &authority::FILES)?;
+    let authority = Authority::open(&mut directory, certificates::any)?;
     certificates::ensure(&mut directory, &authority, options)?;
     authority.copy(&mut directory)?;
     passwords::ensure(&mut directory)?;
