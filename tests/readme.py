@@ -64,7 +64,7 @@ class Newcomer:
         self.program(programs / "passbook", f'{OPERATOR}\nexec {self.passbook} "$@"')
         for service in ("command-service", "projection-service"):
             operator = service.replace("-service", "-operator")
-            self.program(programs / service, f'exec docker compose run --rm -T {operator} "$@"')
+            self.program(programs / service, f'exec docker compose run --rm --no-deps -T {operator} "$@"')
         self.program(programs / "cargo", 'while [ "$1" != -- ]; do shift; done; shift; exec passbook "$@"')
         self.use(f"{self.work}/data/auth")
         self.environment = {
@@ -115,7 +115,9 @@ class Newcomer:
     def run(self, script, problems=0, stdin=subprocess.DEVNULL):
         """Runs a block. Exactly `problems` of its answers have to be problems."""
         shell = ["bash", "-euo", "pipefail", "-c", self.here(script)]
-        environment = self.environment | ({"CURL_CA_BUNDLE": "secrets/ca.pem"} if self.in_containers else {})
+        environment = self.environment | {"PASSBOOK_KEY_FILE": os.environ["PASSBOOK_KEY_FILE"]}
+        if self.in_containers:
+            environment["CURL_CA_BUNDLE"] = "secrets/ca.pem"
         done = subprocess.run(shell, cwd=self.place, env=environment, capture_output=True, text=True, stdin=stdin)
         self.output = done.stdout
         self.outputs += done.stdout
