@@ -42,6 +42,7 @@ openapi port="8080":
 
 # Run everything in containers
 compose:
+    docker compose -f setup.yml run --rm setup
     docker compose up --build --wait
 
 # Run what CI runs

@@ -20,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "fixtures"))
 from answers import answers, differs, shape  # noqa: E402
+from containers import check_kafka, check_postgres, check_settings  # noqa: E402
 from every_event import BUSY, EVE, appended, request, send_all  # noqa: E402
 from images import prebuilt  # noqa: E402
 from running import free_port, until  # noqa: E402
@@ -34,6 +35,20 @@ PAGES = {
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+# A container's program accepts exactly the certificate of its service. So do the launcher's subcommands, if they are
+# given that certificate.
+OPERATOR = """
+service() { export TLS_CERT_FILE=secrets/$1/tls.crt TLS_KEY_FILE=secrets/$1/tls.key; }
+[ ! -d secrets ] || case "$1" in
+  restore) service command-service ;;
+  replay | verify) service projection-service ;;
+esac"""
+
+
+def copied(source, target):
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy(source, target)
+
 
 class Newcomer:
     """A shell, and the processes that its commands need; starts with the launcher."""
@@ -42,14 +57,16 @@ class Newcomer:
         self.passbook, self.work, self.stack = Path(passbook).resolve(), Path(work), stack
         self.command, self.projection, self.broker = free_port(), free_port(), free_port()
         self.launcher, self.output, self.outputs = None, "", ""
+        # The place of the commands. In containers, a copy of what a clone has for them.
+        self.place, self.clone = ROOT, self.work / "clone"
         programs = self.work / "bin"
         programs.mkdir()
-        self.program(programs / "passbook", f'exec {self.passbook} "$@"')
+        self.program(programs / "passbook", f'{OPERATOR}\nexec {self.passbook} "$@"')
         for service in ("command-service", "projection-service"):
             operator = service.replace("-service", "-operator")
-            self.program(programs / service, f'exec docker compose run --rm -T {operator} "$@"')
+            self.program(programs / service, f'exec docker compose run --rm --no-deps -T {operator} "$@"')
         self.program(programs / "cargo", 'while [ "$1" != -- ]; do shift; done; shift; exec passbook "$@"')
-        os.environ["PASSBOOK_KEY_FILE"] = f"{self.work}/data/auth"
+        self.use(f"{self.work}/data/auth")
         self.environment = {
             **os.environ,
             "PATH": f"{programs}:{os.environ['PATH']}",
@@ -60,16 +77,36 @@ class Newcomer:
             "COMMAND_PORT": str(self.command),
             "PROJECTION_PORT": str(self.projection),
             "COMPOSE_PROJECT_NAME": f"readme-{os.getpid()}",
-            "COMPOSE_FILE": f"{ROOT / 'docker-compose.yml'}:{self.work / 'compose.json'}",
+            "PASSBOOK_TAG": f"readme-{os.getpid()}",
         }
+        self.environment.pop("PASSBOOK_SECRETS", None)
 
     @staticmethod
     def program(path, command):
         path.write_text(f"#!/bin/sh\n{command}\n")
         path.chmod(0o755)
 
+    @staticmethod
+    def use(key, authorities=None):
+        """Sets the credentials of this program's own requests."""
+        os.environ["PASSBOOK_KEY_FILE"] = key
+        os.environ.pop("CURL_CA_BUNDLE", None)
+        if authorities:
+            os.environ["CURL_CA_BUNDLE"] = authorities
+
+    @property
+    def in_containers(self):
+        return self.place == self.clone
+
+    def url(self, port):
+        return f"{'https' if self.in_containers else 'http'}://127.0.0.1:{port}"
+
     def here(self, text):
-        """Returns the text with the ports and the directory of this run."""
+        """Returns the text with the ports and the directory of this run; in containers, changed as README.md says."""
+        if self.in_containers:
+            text = text.replace("http://127.0.0.1:", "https://127.0.0.1:").replace(".passbook/auth", "secrets/operator/auth")
+            # The images are there, with programs that are already built.
+            text = text.replace(" --build ", " ")
         text = text.replace(".passbook", f"{self.work}/data")
         return text.replace("127.0.0.1:8080", f"127.0.0.1:{self.command}").replace(
             "127.0.0.1:8081", f"127.0.0.1:{self.projection}"
@@ -78,7 +115,10 @@ class Newcomer:
     def run(self, script, problems=0, stdin=subprocess.DEVNULL):
         """Runs a block. Exactly `problems` of its answers have to be problems."""
         shell = ["bash", "-euo", "pipefail", "-c", self.here(script)]
-        done = subprocess.run(shell, cwd=ROOT, env=self.environment, capture_output=True, text=True, stdin=stdin)
+        environment = self.environment | {"PASSBOOK_KEY_FILE": os.environ["PASSBOOK_KEY_FILE"]}
+        if self.in_containers:
+            environment["CURL_CA_BUNDLE"] = "secrets/ca.pem"
+        done = subprocess.run(shell, cwd=self.place, env=environment, capture_output=True, text=True, stdin=stdin)
         self.output = done.stdout
         self.outputs += done.stdout
         refused = [answer for answer in answers(done.stdout) if isinstance(answer, dict) and "code" in answer]
@@ -86,6 +126,8 @@ class Newcomer:
             raise SystemExit(f"{script}\nexit code {done.returncode}\n{done.stdout}\n{done.stderr}")
 
     def launch(self, _=None, **more):
+        self.place = ROOT
+        self.use(f"{self.work}/data/auth")
         arguments = [self.passbook, f"--data-dir={self.work / 'data'}"]
         self.launcher = subprocess.Popen(arguments, env=self.environment | more, stdout=subprocess.DEVNULL)
         self.stack.callback(self.stop)
@@ -98,36 +140,63 @@ class Newcomer:
 
     def ready(self):
         for port in (self.command, self.projection):
-            until("ready", lambda port=port: request(f"http://127.0.0.1:{port}", "GET", "/health/ready")[0] == 200)
+            until("ready", lambda port=port: request(self.url(port), "GET", "/health/ready")[0] == 200)
 
     def compose(self, script):
-        """Starts containers from the services' own Dockerfiles, with programs that are already built."""
+        """Starts containers with images of programs that are already built, in a clone of somebody who is not root."""
         self.stop()
-        image = self.work / "image"
+        self.clone.mkdir()
+        for name in ("docker-compose.yml", "setup.yml", "docker", "setup/kafka-acls.txt"):
+            (shutil.copytree if (ROOT / name).is_dir() else copied)(ROOT / name, self.clone / name)
+        if os.getuid() == 0:
+            os.chown(self.clone, 4711, 4711)
         for service in ("command-service", "projection-service"):
-            prebuilt(ROOT / service / "Dockerfile", self.passbook.parent / service, image / service)
-        (self.work / "compose.json").write_text("{}")
-        config = json.loads(self.docker("--profile", "operator", "config", "--format=json"))
-        built = {name: {"build": {"context": str(image)}} for name, service in config["services"].items() if "build" in service}
-        (self.work / "compose.json").write_text(json.dumps({"services": built}))
-        self.stack.callback(self.docker, "down", "--volumes", "--rmi=local", "--timeout=1")
+            context, tag = self.work / "image" / service, f"passbook-{service}:{self.environment['PASSBOOK_TAG']}"
+            prebuilt(ROOT / "Dockerfile", service, self.passbook.parent / service, context)
+            subprocess.run(["docker", "build", "--quiet", f"--tag={tag}", context], check=True, stdout=subprocess.DEVNULL)
+            self.stack.callback(subprocess.run, ["docker", "rmi", "--force", tag], stdout=subprocess.DEVNULL)
+        self.place = self.clone
+        self.without_setup()
+        self.stack.callback(self.docker, "down", "--volumes", "--timeout=1")
         self.run(script)
+        if (self.clone / "secrets").stat().st_uid != self.clone.stat().st_uid:
+            raise SystemExit("the secrets do not belong to the owner of the clone")
+        self.use(f"{self.clone}/secrets/operator/auth", f"{self.clone}/secrets/ca.pem")
+        check_settings(json.loads(self.docker("--profile", "operator", "config", "--format=json")))
+        check_settings(json.loads(self.docker("-f", "setup.yml", "config", "--format=json")))
+        check_postgres(self.execute, self.clone / "secrets")
 
-    def copy_key(self, script):
+    def without_setup(self):
+        """Without setup, compose says what is missing."""
+        done = self.compose_command("config")
+        if done.returncode == 0 or "run `docker compose -f setup.yml run --rm setup` first" not in done.stderr:
+            raise SystemExit(f"{done.returncode} {done.stderr}")
+
+    def execute(self, container, command):
+        done = self.compose_command("exec", "-T", container, "bash", "-c", command)
+        return done.returncode, done.stdout + done.stderr
+
+    def first_request(self, script):
         self.run(script)
-        send_all(f"http://127.0.0.1:{self.command}")
+        send_all(self.url(self.command))
+        until("the relay has published", lambda: self.get("/admin/projection"))
+        check_kafka(self.execute, self.clone / "secrets")
+
+    def compose_command(self, *arguments):
+        command = ["docker", "compose", *arguments]
+        return subprocess.run(command, cwd=self.clone, env=self.environment, capture_output=True, text=True)
 
     def docker(self, *arguments):
-        done = subprocess.run(["docker", "compose", *arguments], env=self.environment, capture_output=True, text=True)
+        done = self.compose_command(*arguments)
         if done.returncode:
             raise SystemExit(f"docker compose {arguments}: {done.stderr}")
         return done.stdout
 
     def get(self, path):
-        return json.loads(request(f"http://127.0.0.1:{self.projection}", "GET", path)[2])
+        return json.loads(request(self.url(self.projection), "GET", path)[2])
 
     def events(self, account):
-        return json.loads(request(f"http://127.0.0.1:{self.command}", "GET", f"/v1/accounts/{account}/events")[2])["data"]
+        return json.loads(request(self.url(self.command), "GET", f"/v1/accounts/{account}/events")[2])["data"]
 
     def replays(self, script):
         self.run(script)
@@ -157,7 +226,7 @@ class Newcomer:
         self.docker("start", "command-service")
         self.ready()
         body = {"amount": 77}
-        status, _, text = request(f"http://127.0.0.1:{self.command}", "POST", f"{path}/deposits", body)
+        status, _, text = request(self.url(self.command), "POST", f"{path}/deposits", body)
         if status != 201:
             raise SystemExit(text)
         until("the view has the deposit", lambda: self.get(path)["version"] == before["version"] + 1)
@@ -170,7 +239,7 @@ class Newcomer:
         ]:
             self.sql(statement)
         self.docker("start", "command-service")
-        health = (f"http://127.0.0.1:{self.command}", "GET", "/health/ready")
+        health = (self.url(self.command), "GET", "/health/ready")
         until("the fork is noticed", lambda: request(*health)[0] == 503 and "partition" in request(*health)[2])
         # The command asks only if its input is a terminal.
         keyboard, terminal = pty.openpty()
@@ -216,7 +285,7 @@ class Newcomer:
         # The tests are a step of CI of their own.
         "cargo test --workspace\n": lambda *_: None,
         "docker compose up --build --wait\n": compose,
-        "/operator/auth ": copy_key,
+        "curl --cacert secrets/ca.pem": first_request,
         "passbook replay ": replays,
         "docker compose stop projection-service\n": reset,
         "/admin/quarantine/7/": quarantine,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use passbook_setup::SetupOptions;
 use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::{
     AccessConfig, KafkaConfig, Keys, LogConfig, Secret, TlsConfig, Unrepeated, address,
@@ -51,6 +52,8 @@ pub enum Action {
     Verify,
     /// Changes the file of API keys.
     Keys(KeysOptions),
+    /// Creates the secrets of an installation in a directory: certificates, passwords and keys.
+    Setup(SetupOptions),
     /// Handles a log that was restored from a backup.
     #[command(subcommand)]
     Restore(RestoreAction),

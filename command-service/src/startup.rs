@@ -41,6 +41,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
                 .await;
         }
         Some(Action::Keys(options)) => return commands::run(&options),
+        Some(Action::Setup(options)) => return passbook_setup::run(&options),
         Some(Action::Migrate(_) | Action::Verify) | None => {}
     }
     telemetry::start_log(&cli.log)?;

@@ -2,13 +2,11 @@
 # Creates, on an empty volume, each service's database, the role that owns its tables (for the `migrate` jobs), and the
 # role of the service.
 set -eu
-psql -v ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
-  -v owner="$PASSBOOK_OWNER_PASSWORD" -v command="$PASSBOOK_COMMAND_PASSWORD" -v projection="$PASSBOOK_PROJECTION_PASSWORD" \
-  -v projection_owner="$PASSBOOK_PROJECTION_OWNER_PASSWORD" <<'SQL'
-CREATE ROLE passbook_owner LOGIN PASSWORD :'owner';
-CREATE ROLE passbook_command LOGIN PASSWORD :'command';
-CREATE ROLE passbook_projection_owner LOGIN PASSWORD :'projection_owner';
-CREATE ROLE passbook_projection LOGIN PASSWORD :'projection';
+psql -v ON_ERROR_STOP=1 --username postgres --dbname postgres <<'SQL'
+CREATE ROLE passbook_owner LOGIN;
+CREATE ROLE passbook_command LOGIN;
+CREATE ROLE passbook_projection_owner LOGIN;
+CREATE ROLE passbook_projection LOGIN;
 CREATE DATABASE passbook_command OWNER passbook_owner;
 CREATE DATABASE passbook_projection OWNER passbook_projection_owner;
 REVOKE ALL ON DATABASE passbook_command, passbook_projection FROM PUBLIC;
@@ -16,3 +14,4 @@ GRANT CONNECT ON DATABASE passbook_command TO passbook_command;
 -- A rewind uses a temporary table.
 GRANT CONNECT, TEMPORARY ON DATABASE passbook_projection TO passbook_projection;
 SQL
+bash /etc/passbook/passwords.sh

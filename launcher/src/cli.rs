@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use clap::{Args, Parser, Subcommand};
 use command_service::operate::AcceptOptions;
 use embedded_postgres::ClusterOptions;
+use passbook_setup::SetupOptions;
 use passbook_shared::access::client_key::{ClientKey, ClientOptions};
 use passbook_shared::access::commands::KeysOptions;
 use passbook_shared::config::{TlsConfig, address};
@@ -58,6 +59,8 @@ pub enum Part {
     Restore(RestorePart),
     /// Add, list, rotate and revoke API keys
     Keys(KeysOptions),
+    /// Create the secrets of an installation in a directory: certificates, passwords and keys
+    Setup(SetupOptions),
     /// Measure throughput and latency on this machine
     Bench(Box<passbook_bench::Options>),
 }

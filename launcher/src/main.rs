@@ -35,6 +35,7 @@ fn main() -> ExitCode {
                 command_service::operate::accept_restore(command_addr, &tls, options).await
             }
             Some(Part::Keys(options)) => commands::run(&options),
+            Some(Part::Setup(options)) => passbook_setup::run(&options),
             Some(Part::Bench(options)) => passbook_bench::run(*options).await,
         }
     })
