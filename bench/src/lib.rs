@@ -15,6 +15,7 @@ mod processes;
 mod report;
 mod samples;
 mod servers;
+mod tls;
 mod verify;
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
 use embedded_postgres::ClusterOptions;
-use passbook_shared::config::Auth;
+use passbook_shared::config::{Auth, TlsConfig};
 use passbook_shared::partition::PartitionCount;
 use passbook_shared::shutdown::on_signal;
 use report::Report;
@@ -65,6 +66,9 @@ struct Measuring {
     /// Authentication of the measured services.
     #[arg(long, value_enum, default_value = "keys")]
     auth: Auth,
+    /// Encryption of the measured services.
+    #[command(flatten)]
+    tls: TlsConfig,
     /// File for the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -141,6 +145,7 @@ async fn measure(options: Measuring) -> anyhow::Result<()> {
     let time = Duration::from_secs(options.seconds);
     let load = Load { time, accounts: options.accounts.try_into()? };
     let _keys = keys::create(options.auth)?;
+    tls::set(&options.tls)?;
     let servers = Servers::prepare(&options).await?;
     tracing::info!("measuring on {}", servers.describe().await?);
     let mut report = Report::default();

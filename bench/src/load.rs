@@ -11,12 +11,14 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::AUTHORIZATION;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::keys;
 use crate::samples::Samples;
+use crate::tls;
 
 /// Maximum size of a response, in bytes.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -33,6 +35,16 @@ impl Connection {
     pub(crate) async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
+        match tls::connector() {
+            None => Self::over(stream, addr).await,
+            Some(tls) => Self::over(tls.connect(addr.ip().into(), stream).await?, addr).await,
+        }
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        addr: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(Self { sender, host: addr.to_string() })

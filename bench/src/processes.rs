@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::keys;
 use crate::report::rounded;
 use crate::servers::Environment;
+use crate::tls;
 
 /// A service in a separate process, killed on drop.
 pub(crate) struct Process {
@@ -34,7 +35,7 @@ impl Process {
         command: &Self,
     ) -> anyhow::Result<Self> {
         let database = ("--projection-database-url", environment.projection_database_url.clone());
-        let feed = ("--command-service-url", format!("http://{}", command.addr));
+        let feed = ("--command-service-url", format!("{}://{}", tls::scheme(), command.addr));
         Self::start(environment, "projection-service", "--projection-addr", vec![database, feed])
             .await
     }
@@ -49,14 +50,14 @@ impl Process {
             "command-service" => "--command-ops-addr",
             _ => "--projection-ops-addr",
         };
-        // The listener is dropped at once, so that the service can bind the free port.
-        let addr = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let (addr, ops_addr) = (free_addr()?, free_addr()?);
         options.push((addr_option, addr.to_string()));
-        options.push((ops_option, format!("{}:0", Ipv4Addr::LOCALHOST)));
+        options.push((ops_option, ops_addr.to_string()));
         options.push(("--kafka-brokers", environment.kafka_brokers.clone()));
         options.push(("--kafka-topic", environment.kafka_topic.clone()));
         options.push(("--log-level", "warn".to_owned()));
         options.extend(keys::options(part));
+        options.extend(tls::options());
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg(part)
@@ -71,7 +72,7 @@ impl Process {
             .context("cannot start a service")?;
         let process = Self { addr, child };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while let Err(error) = healthcheck(addr).await {
+        while let Err(error) = healthcheck(ops_addr).await {
             if Instant::now() > deadline {
                 return Err(error.context(format!("the {part} was not ready within 60 s")));
             }
@@ -103,6 +104,11 @@ impl Process {
     fn id(&self) -> Option<u32> {
         self.child.id()
     }
+}
+
+/// Returns a free address. Its listener is dropped at once, so that the service can bind it.
+fn free_addr() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// Processor seconds used so far: by each service, by every Postgres and Kafka of the machine, and
