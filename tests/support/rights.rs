@@ -1,5 +1,5 @@
-//! Matrix of the rights of a service's role: statements times all objects of a database. The catalog
-//! lists the objects, so that a new table or function is covered without a change here.
+//! Matrix of the rights of a role of a service: statements times all objects of a database. The
+//! catalog lists the objects, so that a new table or function is covered without a change here.
 
 #[path = "rights/objects.rs"]
 mod objects;
