@@ -13,5 +13,10 @@ REVOKE ALL ON DATABASE passbook_command, passbook_projection FROM PUBLIC;
 GRANT CONNECT ON DATABASE passbook_command TO passbook_command;
 -- A rewind uses a temporary table.
 GRANT CONNECT, TEMPORARY ON DATABASE passbook_projection TO passbook_projection;
+-- By default, every role may create large objects.
+\connect passbook_command
+REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC;
+\connect passbook_projection
+REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea) FROM PUBLIC;
 SQL
 bash /etc/passbook/passwords.sh

@@ -68,6 +68,9 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
         }
     }
     disown(cluster).await?;
+    for database in [LOG, VIEWS] {
+        without_large_objects(cluster, database.name).await?;
+    }
     // Last, because a new owner of a database takes over the privileges of the old one.
     for database in [LOG, VIEWS] {
         restrict(&mut connection, database.name, database).await?;
@@ -82,6 +85,15 @@ async fn disown(cluster: &Cluster) -> anyhow::Result<()> {
     run(&mut connection, format!("ALTER DATABASE {PROJECTION} OWNER TO {PROJECTION_OWNER}"))
         .await?;
     run(&mut connection, format!("REASSIGN OWNED BY {PROJECTION} TO {PROJECTION_OWNER}")).await?;
+    Ok(connection.close().await?)
+}
+
+/// Takes from all roles the right to create large objects, which Postgres grants to every one.
+async fn without_large_objects(cluster: &Cluster, database: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(&cluster.admin_url(database)).await?;
+    let revoke = "REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), \
+                  lo_from_bytea(oid, bytea) FROM PUBLIC";
+    run(&mut connection, revoke.to_owned()).await?;
     Ok(connection.close().await?)
 }
 

@@ -1,17 +1,17 @@
 //! Environment of one test: two databases, a topic, a consumer group, and the services on them.
 
+mod databases;
 mod pair;
 mod service;
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use passbook::services::Owners;
 use passbook_shared::tls::identity::IdentityFiles;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use self::databases::{create_database, urls};
 pub(crate) use self::pair::Pair;
 pub(crate) use self::service::Service;
 use crate::infrastructure::{self, Kafka, TOPICS, keys};
@@ -226,25 +226,4 @@ impl Environment {
             AdminOptions::new().operation_timeout(Some(std::time::Duration::from_secs(10)));
         Ok((client, options))
     }
-}
-
-/// Creates a database and a role of the same name that owns nothing.
-async fn create_database(postgres: &str, database: &str) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(&format!("{postgres}/postgres")).await?;
-    for statement in [
-        format!("CREATE DATABASE {database}"),
-        format!("CREATE ROLE {database} LOGIN PASSWORD '{database}'"),
-        format!("REVOKE ALL ON DATABASE {database} FROM PUBLIC"),
-        format!("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {database}"),
-    ] {
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
-    }
-    Ok(connection.close().await?)
-}
-
-/// Returns the URLs of a database as a superuser and as its role.
-fn urls(postgres: &str, database: &str) -> anyhow::Result<[String; 2]> {
-    let (_, host) = postgres.rsplit_once('@').context("no host")?;
-    let role = format!("postgres://{database}:{database}@{host}/{database}");
-    Ok([format!("{postgres}/{database}"), role])
 }

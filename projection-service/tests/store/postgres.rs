@@ -3,8 +3,8 @@
 use embedded_postgres::testing::{self, Template};
 use projection_service::store::generations::Generation;
 use projection_service::store::schema;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
 /// Database with the empty views.
@@ -12,7 +12,7 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     /// Connection settings of the service's role, which owns no object.
     pub(crate) options: PgConnectOptions,
-    _database: testing::Database,
+    database: testing::Database,
 }
 
 impl Database {
@@ -29,6 +29,11 @@ impl Database {
         let database = TEMPLATE.get_or_init(migrated).await.copy().await.unwrap();
         let options: PgConnectOptions = database.urls.service.parse().unwrap();
         let pool = PgPool::connect_with(Generation(1).options(&options)).await.unwrap();
-        Self { pool, options, _database: database }
+        Self { pool, options, database }
+    }
+
+    /// Connects as the owner of the schema.
+    pub(crate) async fn owner(&self) -> PgConnection {
+        PgConnection::connect(&self.database.urls.owner).await.unwrap()
     }
 }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use super::forger::{Forger, deposit};
 use crate::infrastructure::PARTITIONS;
 
-const GARBAGE: u32 = 999;
+/// Number of records that are no events, of each kind of MAC.
+const GARBAGE: u32 = 1_000;
 
 /// Attack on the partition of an account.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +50,15 @@ impl Attack {
             | Self::EndOfNumbers
             | Self::ForeignStore
             | Self::LaterEpoch => 3,
-            Self::Garbage => GARBAGE.into(),
+            Self::Garbage => 3 * u64::from(GARBAGE),
             Self::Replayed => 0,
             Self::Moved => 1,
         }
+    }
+
+    /// Returns the number of authentic records that were in the topic before.
+    pub(super) fn repeated(self) -> u64 {
+        u64::from(matches!(self, Self::Replayed))
     }
 
     /// Writes the records of the attack, after the log's newest event of the partition.
@@ -76,7 +82,7 @@ impl Attack {
             Self::ForeignStore => forged(&deposit(last, 1, 777), Uuid::new_v4(), 0).await,
             Self::LaterEpoch => forged(&deposit(last, 1, 777), store, 1).await,
             Self::Garbage => {
-                let writes = (0..GARBAGE / 3).map(|n| {
+                let writes = (0..GARBAGE).map(|n| {
                     let garbage = n.to_be_bytes();
                     let genuine = &genuine;
                     async move { forge(forger, partition, &garbage, genuine).await }
