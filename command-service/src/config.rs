@@ -115,8 +115,8 @@ pub struct Config {
     /// Number of tasks that decide and append, each with its own connection to Postgres.
     #[arg(long, env, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub lanes: u16,
-    /// Maximum number of commands that wait for a lane; further ones get 503. A principal has at most
-    /// half of them.
+    /// Maximum number of commands that wait for a lane; further ones get 503. A principal has at
+    /// most half of them.
     #[arg(long, env, default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub lane_queue: u32,

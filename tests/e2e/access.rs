@@ -4,6 +4,7 @@ mod audit;
 mod matrix;
 mod pages;
 mod quotas;
+mod strangers;
 mod tenants;
 mod tokens;
 

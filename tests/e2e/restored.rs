@@ -169,8 +169,8 @@ async fn a_hundred_logs_restored_while_commands_run() -> anyhow::Result<()> {
         ("restored_3", 2),
         ("restored_4", 1),
     ];
-    let seed = std::env::var("PASSBOOK_TEST_SEED").unwrap_or_else(|_| "0".to_owned());
-    let seed: u64 = seed.parse().context("PASSBOOK_TEST_SEED")?;
+    let seed = std::env::var_os("PASSBOOK_TEST_SEED").unwrap_or_else(|| "0".into());
+    let seed: u64 = seed.to_string_lossy().parse().context("PASSBOOK_TEST_SEED")?;
     let mut running = tokio::task::JoinSet::new();
     for ((name, instances), first) in sites.into_iter().zip((seed..).step_by(20)) {
         running.spawn(
