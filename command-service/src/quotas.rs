@@ -83,7 +83,11 @@ impl Quotas {
     /// # Errors
     /// None: a failed read keeps the last counts.
     pub async fn watch(self, pool: PgPool, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Some(keys) = self.keys else { return Ok(()) };
+        let Some(keys) = self.keys else {
+            // A task that ends before the shutdown ends the service.
+            shutdown.cancelled().await;
+            return Ok(());
+        };
         while shutdown.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
             if !keys.table().has_quotas() {
                 continue;
@@ -157,5 +161,16 @@ mod tests {
         assert_eq!(quotas.check(&[acme(), open(None), acme()]), exceeded(2, "max_accounts", 3));
         assert_eq!(quotas.check(&[held()]), exceeded(0, "max_open_holds", 0));
         assert_eq!(Quotas::new(None).check(&[acme(), held()]), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn without_a_file_of_keys_the_watch_lasts_until_the_shutdown() {
+        let (pool, shutdown) =
+            (PgPool::connect_lazy("postgres:///").unwrap(), CancellationToken::new());
+        let watching = tokio::spawn(Quotas::new(None).watch(pool, shutdown.clone()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!watching.is_finished());
+        shutdown.cancel();
+        watching.await.unwrap().unwrap();
     }
 }

@@ -20,5 +20,6 @@ mod lists;
 mod owner;
 mod quarantined;
 mod rights;
+mod tenants;
 mod transfers;
 mod views;
