@@ -1,30 +1,59 @@
 #!/usr/bin/env python3
-"""Checks ops/k8s: every document by the schemas of Kubernetes, which permit no unknown field, and the names that the
-documents use of each other and of the folders that `passbook setup` writes.
+"""Checks ops/k8s, and the overlay in docs/OPERATIONS.md, as kustomize builds them: every document by the schemas of
+Kubernetes, which permit no unknown field, and the names that the documents use of each other and of the folders that
+`passbook setup` writes.
 
-Usage: k8s.py PASSBOOK. Needs Python 3.11 with venv.
+Usage: k8s.py PASSBOOK. Needs Python 3.11 with venv, and Go.
 """
 
 import copy
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-BASE = ROOT / "ops/k8s"
-ENVIRONMENT = ROOT / "target/k8s"
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / "target/k8s"
+KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 VERSIONS = ("1.30", "1.37")
+RIGHTS = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+OVERLAY = re.compile(r"^```yaml\n(.*?kind: Kustomization\n.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def prepare():
-    """Continues in an environment with the validator and the schemas that it brings."""
-    if Path(sys.prefix).resolve() == ENVIRONMENT.resolve():
+    """Continues in an environment with the validator, which brings the schemas, and with kustomize."""
+    if Path(sys.prefix).resolve() == TOOLS:
         return
-    subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-    pip = [ENVIRONMENT / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "kubernetes-validate==1.37.0"]
-    subprocess.run(pip, check=True)
-    raise SystemExit(subprocess.run([ENVIRONMENT / "bin/python", __file__, *sys.argv[1:]]).returncode)
+    subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
+    pip = [TOOLS / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "kubernetes-validate==1.37.0"], check=True)
+    go = {**os.environ, "GOBIN": str(TOOLS / "bin")}
+    done = subprocess.run(["go", "install", KUSTOMIZE], env=go, cwd="/", capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    raise SystemExit(subprocess.run([TOOLS / "bin/python", __file__, *sys.argv[1:]]).returncode)
+
+
+def built(directory):
+    """Returns the documents that kustomize builds."""
+    import yaml
+
+    done = subprocess.run([TOOLS / "bin/kustomize", "build", directory], capture_output=True, text=True)
+    if done.returncode or done.stderr:
+        raise SystemExit(f"kustomize build {directory}: {done.stderr}")
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def overlay(work):
+    """Returns the directory of the overlay in the documents, next to a copy of the base."""
+    shutil.copytree(ROOT / "ops/k8s", work / "ops/k8s")
+    (work / "overlay").mkdir()
+    (text,) = OVERLAY.findall((ROOT / "docs/OPERATIONS.md").read_text())
+    (work / "overlay/kustomization.yaml").write_text(text)
+    return work / "overlay"
 
 
 def invalid(document):
@@ -34,98 +63,94 @@ def invalid(document):
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(document, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            return f"{version}: {error.message}"
-        except kubernetes_validate.SchemaNotFoundError as error:
+        except (kubernetes_validate.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
             return f"{version}: {error.message}"
     return None
 
 
-def kind(documents, name):
-    return [document for document in documents if document["kind"] == name]
+def kinds(documents, *names):
+    return [document for document in documents if document["kind"] in names]
 
 
 def pods(documents):
-    return [(document["metadata"]["name"], document["spec"]["template"]) for document in kind(documents, "Deployment") + kind(documents, "Job")]
+    return [document["spec"]["template"] for document in kinds(documents, "Deployment", "Job")]
 
 
-def faults(documents, kustomization, folders):
+def faults(documents, folders):
     """Yields names that nothing has, and pods with more rights than they need."""
-    maps = {entry["name"] for entry in kustomization["configMapGenerator"]}
-    for name, template in pods(documents):
-        spec = template["spec"]
+    maps = {document["metadata"]["name"] for document in kinds(documents, "ConfigMap")}
+    for document in kinds(documents, "Deployment", "Job"):
+        spec = document["spec"]["template"]["spec"]
         (container,) = spec["containers"]
-        volumes = {volume["name"]: volume for volume in spec["volumes"]}
-        for volume in volumes.values():
-            secret = volume.get("secret", {}).get("secretName")
-            if secret and secret not in folders:
-                yield f"{name}: setup has no folder {secret}"
-        mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
-        for mount in mounts.values():
-            if mount["name"] not in volumes:
-                yield f"{name}: no volume {mount['name']}"
-        for variable in container["env"]:
-            path = Path(variable["value"])
-            if not path.is_absolute():
-                continue
-            mount = mounts.get(str(path.parent), {"name": None})
-            folder = volumes.get(mount["name"], {}).get("secret", {}).get("secretName")
-            if path.name not in folders.get(folder, []):
-                yield f"{name}: {variable['name']} names {path}, which setup does not write"
-        for source in container["envFrom"]:
-            if source["configMapRef"]["name"] not in maps:
-                yield f"{name}: no settings {source['configMapRef']['name']}"
-        ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
-        for probe in ("livenessProbe", "readinessProbe"):
-            if container.get(probe, {"httpGet": {"port": "ops"}})["httpGet"]["port"] != "ops":
-                yield f"{name}: {probe} does not ask the listener for operators"
-            if ports and (probe not in container or "ops" not in ports):
-                yield f"{name}: no {probe}"
-        rights = container["securityContext"]
-        if rights != {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}:
-            yield f"{name}: its container has rights that it does not need"
-        if spec["securityContext"]["runAsNonRoot"] is not True or spec["automountServiceAccountToken"] is not False:
-            yield f"{name}: its pod has rights that it does not need"
-        if "memory" not in container["resources"]["limits"]:
-            yield f"{name}: no limit of memory"
+        found = [*secrets(spec, container, folders), *probes(document["kind"], container), *rights(spec, container)]
+        named = {source["configMapRef"]["name"] for source in container["envFrom"]}
+        found += [f"no settings {name}" for name in named - maps]
+        yield from (f"{document['metadata']['name']}: {fault}" for fault in found)
     yield from selections(documents)
 
 
+def secrets(spec, container, folders):
+    """Yields secrets and files of them that setup does not write."""
+    volumes = {volume["name"]: volume.get("secret", {}).get("secretName") for volume in spec["volumes"]}
+    mounts = {mount["mountPath"]: volumes.get(mount["name"]) for mount in container["volumeMounts"]}
+    yield from (f"setup has no folder {secret}" for secret in volumes.values() if secret and secret not in folders)
+    yield from (f"no volume {mount['name']}" for mount in container["volumeMounts"] if mount["name"] not in volumes)
+    for variable in container["env"]:
+        path = Path(variable["value"])
+        if path.is_absolute() and path.name not in folders.get(mounts.get(str(path.parent)), []):
+            yield f"{variable['name']} names {path}, which setup does not write"
+
+
+def probes(kind, container):
+    ports = {port["name"] for port in container.get("ports", [])}
+    for probe in ("livenessProbe", "readinessProbe") if kind == "Deployment" else ():
+        if container.get(probe, {}).get("httpGet", {}).get("port") != "ops" or "ops" not in ports:
+            yield f"{probe} does not ask the listener for operators"
+
+
+def rights(spec, container):
+    if container["securityContext"] != RIGHTS:
+        yield "its container has rights that it does not need"
+    if spec["securityContext"].get("runAsNonRoot") is not True or spec.get("automountServiceAccountToken") is not False:
+        yield "its pod has rights that it does not need"
+    if "memory" not in container["resources"]["limits"]:
+        yield "no limit of memory"
+
+
 def selections(documents):
-    """Yields selectors that select no pod, and ports that no pod has."""
-    templates = [template for _, template in pods(documents)]
-    selectors = [(document["kind"], document["spec"]["selector"]["matchLabels"]) for document in kind(documents, "Deployment") + kind(documents, "PodDisruptionBudget")]
-    selectors += [("Service", document["spec"]["selector"]) for document in kind(documents, "Service")]
-    for what, selector in selectors:
-        if not any(selector.items() <= template["metadata"]["labels"].items() for template in templates):
-            yield f"a {what} selects no pod: {selector}"
-    for service in kind(documents, "Service"):
-        selected = [template for template in templates if service["spec"]["selector"].items() <= template["metadata"]["labels"].items()]
-        ports = {port["name"] for template in selected for port in template["spec"]["containers"][0].get("ports", [])}
-        for port in service["spec"]["ports"]:
-            if port["targetPort"] not in ports:
-                yield f"{service['metadata']['name']}: no port {port['targetPort']}"
-    names = {label for template in templates for label in template["metadata"]["labels"].values()}
-    for policy in kind(documents, "NetworkPolicy"):
+    """Yields selectors that select no pod, and ports that no selected pod has."""
+    templates = [(template["metadata"]["labels"], template["spec"]) for template in pods(documents)]
+    for document in kinds(documents, "Deployment", "PodDisruptionBudget", "Service"):
+        name, selector = document["metadata"]["name"], document["spec"]["selector"]
+        selector = selector.get("matchLabels", selector)
+        selected = [spec for labels, spec in templates if selector.items() <= labels.items()]
+        if not selected:
+            yield f"{document['kind']} {name} selects no pod"
+        known = {port["name"] for spec in selected for port in spec["containers"][0].get("ports", [])}
+        for port in document["spec"].get("ports", []):
+            if port["targetPort"] not in known:
+                yield f"{name}: no port {port['targetPort']}"
+    names = {label for labels, _ in templates for label in labels.values()}
+    for policy in kinds(documents, "NetworkPolicy"):
         selector = policy["spec"]["podSelector"]
-        wanted = set(selector.get("matchLabels", {}).values()) | {value for rule in selector.get("matchExpressions", []) for value in rule["values"]}
+        wanted = set(selector.get("matchLabels", {}).values())
+        wanted |= {value for rule in selector.get("matchExpressions", []) for value in rule["values"]}
         if not wanted or wanted - names:
-            yield f"{policy['metadata']['name']}: no pods {wanted - names}"
+            yield f"{policy['metadata']['name']}: no pods {sorted(wanted - names)}"
 
 
 def changed(document, path, value):
     """Returns the document with one value changed."""
-    result = copy.deepcopy(document)
-    place = result
+    result = place = copy.deepcopy(document)
     for step in path[:-1]:
         place = place[step]
     place[path[-1]] = value
     return result
 
 
-def check_the_check(documents, kustomization, folders):
+def check_the_check(documents, folders):
     """Fails if faults would not be noticed."""
-    deployment = kind(documents, "Deployment")[0]
+    deployment = kinds(documents, "Deployment")[0]
     container = ("spec", "template", "spec", "containers", 0)
     for path, value in [
         (("spec", "replicaz"), 2),
@@ -140,32 +165,30 @@ def check_the_check(documents, kustomization, folders):
     for path, value in [
         (("spec", "template", "spec", "volumes", 0, "secret", "secretName"), "secrets"),
         ((*container, "env", 1, "value"), "/keys/other.toml"),
+        ((*container, "envFrom", 0, "configMapRef", "name"), "other"),
         ((*container, "livenessProbe", "httpGet", "port"), "https"),
         ((*container, "securityContext", "readOnlyRootFilesystem"), False),
+        (("spec", "template", "spec", "automountServiceAccountToken"), True),
         (("spec", "selector", "matchLabels"), {"app": "other"}),
     ]:
-        if not list(faults([*others, changed(deployment, path, value)], kustomization, folders)):
+        if not list(faults([*others, changed(deployment, path, value)], folders)):
             raise SystemExit(f"{path} = {value!r} is not noticed")
 
 
 def main(passbook):
-    import yaml
-
     with tempfile.TemporaryDirectory() as work:
-        subprocess.run([passbook, "setup", f"{work}/secrets"], check=True, stdout=subprocess.DEVNULL)
-        folders = {path.name: [file.name for file in path.iterdir()] for path in Path(work, "secrets").iterdir() if path.is_dir()}
-    kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
-    files = set(kustomization["resources"])
-    if files != {path.name for path in BASE.glob("*.yaml")} - {"kustomization.yaml"}:
-        raise SystemExit(f"kustomization.yaml lists {sorted(files)}")
-    documents = [document for file in sorted(files) for document in yaml.safe_load_all((BASE / file).read_text())]
-    for document in documents:
-        if reason := invalid(document):
-            raise SystemExit(f"{document['kind']} {document['metadata']['name']}: {reason}")
-    if found := list(faults(documents, kustomization, folders)):
-        raise SystemExit("\n".join(found))
-    check_the_check(documents, kustomization, folders)
-    print(f"{len(documents)} passed, 0 failed")
+        secrets = Path(work, "secrets")
+        subprocess.run([passbook, "setup", secrets], check=True, stdout=subprocess.DEVNULL)
+        folders = {path.name: [file.name for file in path.iterdir()] for path in secrets.iterdir() if path.is_dir()}
+        variants = [built(ROOT / "ops/k8s"), built(overlay(Path(work)))]
+    for documents in variants:
+        for document in documents:
+            if reason := invalid(document):
+                raise SystemExit(f"{document['kind']} {document['metadata']['name']}: {reason}")
+        if found := list(faults(documents, folders)):
+            raise SystemExit("\n".join(found))
+    check_the_check(variants[0], folders)
+    print(f"{sum(map(len, variants))} passed, 0 failed")
 
 
 prepare()

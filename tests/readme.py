@@ -50,6 +50,10 @@ def copied(source, target):
     shutil.copy(source, target)
 
 
+def image(*arguments):
+    subprocess.run(["docker", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
 class Newcomer:
     """A shell, and the processes that its commands need; starts with the launcher."""
 
@@ -104,7 +108,8 @@ class Newcomer:
     def here(self, text):
         """Returns the text with the ports and the directory of this run; in containers, changed as README.md says."""
         if self.in_containers:
-            text = text.replace("http://127.0.0.1:", "https://127.0.0.1:").replace(".passbook/auth", "secrets/operator/auth")
+            text = text.replace("http://127.0.0.1:", "https://127.0.0.1:")
+            text = text.replace(".passbook/auth", "secrets/operator/auth")
             # The images are there, with programs that are already built.
             text = text.replace(" --build ", " ")
         text = text.replace(".passbook", f"{self.work}/data")
@@ -153,8 +158,8 @@ class Newcomer:
         for service in ("command-service", "projection-service"):
             context, tag = self.work / "image" / service, f"passbook-{service}:{self.environment['PASSBOOK_TAG']}"
             prebuilt(ROOT / "Dockerfile", service, self.passbook.parent / service, context)
-            subprocess.run(["docker", "build", "--quiet", f"--tag={tag}", context], check=True, stdout=subprocess.DEVNULL)
-            self.stack.callback(subprocess.run, ["docker", "rmi", "--force", tag], stdout=subprocess.DEVNULL)
+            image("build", "--quiet", f"--tag={tag}", context)
+            self.stack.callback(image, "rmi", "--force", tag)
         self.place = self.clone
         self.without_setup()
         self.stack.callback(self.docker, "down", "--volumes", "--timeout=1")

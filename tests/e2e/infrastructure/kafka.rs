@@ -168,7 +168,7 @@ async fn kafka_container() -> anyhow::Result<(String, ContainerAsync<GenericImag
         ("AUTHORIZER_CLASS_NAME", "org.apache.kafka.metadata.authorizer.StandardAuthorizer"),
         ("ALLOW_EVERYONE_IF_NO_ACL_FOUND", "true"),
     ];
-    // As root, as in docker-compose.yml.
+    // As root, so that the start script may write its files.
     let image =
         GenericImage::new("apache/kafka", "4.3.1").with_mapped_port(address.port(), 9092.tcp());
     let mut image = image.with_user("root");
