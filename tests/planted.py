@@ -12,12 +12,14 @@ test must fail. A patch that does not compile is an error, not a bug that was ca
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PLANTED = ROOT / "tests/planted"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+# Always at the same path, so that a second run compiles less.
+TREE = TARGET / "planted"
 
 
 class Bug:
@@ -32,12 +34,11 @@ class Bug:
         subprocess.run(["git", "apply", *options, self.path], cwd=tree, check=True)
 
 
-def run(tree, package, tests):
+def run(package, tests):
     """Runs tests, and returns the output and the names of those that passed and that failed."""
-    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
-    environment = {**os.environ, "CARGO_TARGET_DIR": target, "RUST_BACKTRACE": "0"}
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(TARGET), "RUST_BACKTRACE": "0"}
     command = ["cargo", "test", "--locked", "-p", *package, "--", "--exact", *tests]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
     outcomes = {"ok": [], "FAILED": []}
     for line in done.stdout.splitlines():
         if line.startswith("test ") and " ... " in line:
@@ -57,20 +58,20 @@ def check(bugs):
     print(f"{len(bugs)} patches apply, and their tests exist")
 
 
-def pass_without(tree, bugs):
+def pass_without(bugs):
     for package in sorted({tuple(bug.package) for bug in bugs}):
         tests = sorted({bug.test for bug in bugs if tuple(bug.package) == package})
-        output, passed, _ = run(tree, package, tests)
+        output, passed, _ = run(package, tests)
         if sorted(passed) != tests:
             raise SystemExit(f"without a bug, these must pass: {tests}\n{output}")
         print(f"{' '.join(package)}: {len(tests)} tests pass without a bug", flush=True)
 
 
-def is_caught(tree, bug):
-    bug.apply(tree)
+def is_caught(bug):
+    bug.apply(TREE)
     begun = time.monotonic()
-    output, passed, failed = run(tree, bug.package, [bug.test])
-    bug.apply(tree, "--reverse")
+    output, passed, failed = run(bug.package, [bug.test])
+    bug.apply(TREE, "--reverse")
     if not passed and not failed:
         raise SystemExit(f"{bug.name} does not compile:\n{output}")
     seconds = time.monotonic() - begun
@@ -86,14 +87,14 @@ def main(arguments):
         bugs = [bug for bug in bugs if bug.name in arguments]
     # Bugs of one package follow each other, so that less is compiled.
     bugs.sort(key=lambda bug: (bug.package, bug.name))
-    with tempfile.TemporaryDirectory() as directory:
-        tree = Path(directory) / "tree"
-        subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree], cwd=ROOT, check=True)
-        try:
-            pass_without(tree, bugs)
-            missed = [bug.name for bug in bugs if not is_caught(tree, bug)]
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", tree], cwd=ROOT, check=True)
+    git = ["git", "worktree"]
+    subprocess.run([*git, "remove", "--force", TREE], cwd=ROOT, capture_output=True)
+    subprocess.run([*git, "add", "--quiet", "--force", "--detach", TREE], cwd=ROOT, check=True)
+    try:
+        pass_without(bugs)
+        missed = [bug.name for bug in bugs if not is_caught(bug)]
+    finally:
+        subprocess.run([*git, "remove", "--force", TREE], cwd=ROOT, check=True)
     if missed:
         raise SystemExit(f"not caught: {', '.join(missed)}")
     print(f"{len(bugs)} bugs caught")
