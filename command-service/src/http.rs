@@ -9,6 +9,7 @@ mod event_stream;
 mod examples;
 mod opened_id;
 mod problems;
+mod quotas;
 mod reach;
 mod schemas;
 mod submit;

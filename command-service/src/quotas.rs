@@ -46,18 +46,25 @@ impl Quotas {
         Self { keys, counts: Arc::default() }
     }
 
-    /// Checks the commands of a request.
+    /// Checks the commands of a request. A repeat, which opens nothing, counts only if
+    /// `is_repeat` does not know it.
     ///
     /// # Errors
     /// The first quota that a command exceeds.
-    pub fn check(&self, requests: &[CommandRequest]) -> Result<(), Exceeded> {
+    pub fn check(
+        &self,
+        requests: &[CommandRequest],
+        is_repeat: impl Fn(&CommandRequest) -> bool,
+    ) -> Result<(), Exceeded> {
         let Some(table) = self.keys.as_ref().map(WatchedKeys::table) else { return Ok(()) };
         if !table.has_quotas() {
             return Ok(());
         }
         let (counts, mut added) = (self.counts.read(), HashMap::<&Tenant, Counts>::new());
         for (index, request) in requests.iter().enumerate() {
-            let Some((tenant, opens)) = opens(request) else { continue };
+            let Some((tenant, opens)) = opens(request).filter(|_| !is_repeat(request)) else {
+                continue;
+            };
             let Some(quotas) = table.quotas(tenant) else { continue };
             let Counts { accounts, open_holds } = counts.get(tenant).copied().unwrap_or_default();
             let added = added.entry(tenant).or_default();
@@ -150,17 +157,25 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let quotas = Quotas::new(Some(WatchedKeys::read(path).unwrap()));
         let acme = || open(Some("acme"));
-        assert_eq!(quotas.check(&[acme(), acme(), acme()]), Ok(()));
+        assert_eq!(quotas.check(&[acme(), acme(), acme()], |_| false), Ok(()));
         quotas
             .counts
             .write()
             .insert("acme".parse().unwrap(), Counts { accounts: 2, open_holds: 0 });
-        assert_eq!(quotas.check(&[acme()]), Ok(()));
+        assert_eq!(quotas.check(&[acme()], |_| false), Ok(()));
         let others = [open(None), open(Some("other")), request(Uuid::nil(), deposit(5))];
-        assert_eq!(quotas.check(&others), Ok(()));
-        assert_eq!(quotas.check(&[acme(), open(None), acme()]), exceeded(2, "max_accounts", 3));
-        assert_eq!(quotas.check(&[held()]), exceeded(0, "max_open_holds", 0));
-        assert_eq!(Quotas::new(None).check(&[acme(), held()]), Ok(()));
+        assert_eq!(quotas.check(&others, |_| false), Ok(()));
+        assert_eq!(
+            quotas.check(&[acme(), open(None), acme()], |_| false),
+            exceeded(2, "max_accounts", 3)
+        );
+        assert_eq!(quotas.check(&[held()], |_| false), exceeded(0, "max_open_holds", 0));
+        assert_eq!(
+            quotas.check(&[held(), acme(), acme()], |_| true),
+            Ok(()),
+            "repeats open nothing"
+        );
+        assert_eq!(Quotas::new(None).check(&[acme(), held()], |_| false), Ok(()));
     }
 
     #[tokio::test]

@@ -51,7 +51,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::health::Health;
-use gate::{Access, Gate};
+use gate::{Access, Caller, Gate};
 use limits::Bounds;
 use problem::Problem;
 
@@ -130,8 +130,12 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// Keeps the bodies of the request and the response within the shared budgets.
-async fn within_budgets(request: Request, next: Next) -> Response {
-    let bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
+async fn within_budgets(mut request: Request, next: Next) -> Response {
+    let mut bounds = request.extensions().get::<Arc<Bounds>>().cloned().unwrap_or_default();
+    if let Some(principal) = request.extensions().get().and_then(Caller::actor) {
+        bounds = Arc::new(bounds.of_principal(principal));
+        request.extensions_mut().insert(Arc::clone(&bounds));
+    }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = body::limit(request, Arc::clone(&bounds), next).await;
     responses::share(response, &bounds, is_get)

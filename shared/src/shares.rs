@@ -67,6 +67,12 @@ impl Shares {
         Ok(Places(Some(taken)))
     }
 
+    /// Takes places of a holder's share, at most all of them, if they are free.
+    pub fn try_take(&self, holder: &str, places: u32) -> Option<OwnedSemaphorePermit> {
+        let most = u32::try_from(self.size).unwrap_or(u32::MAX);
+        self.of(holder).try_acquire_many_owned(places.min(most)).ok()
+    }
+
     /// Returns the share of a holder. Its semaphore is fair and never closed.
     pub fn of(&self, holder: &str) -> Arc<Semaphore> {
         let mut holders = self.holders.lock();

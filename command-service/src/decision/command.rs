@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Defect;
 use super::change::{Change, ChangeEvents};
-use super::reach::{in_tenant, out_of_reach};
+use super::reach::{debitable, in_tenant, out_of_reach};
 use super::working::Working;
 use crate::domain::backdated_debit;
 use crate::domain::{self, Command, Decided, Given, Refusal, Subject, decide};
@@ -86,7 +86,8 @@ impl Working<'_> {
             other = domain::counterparty(&request.command, &past);
         }
         let counterparty = other.map(|account_id| self.subject(account_id)).transpose()?;
-        let counterparty = counterparty.map(|other| in_tenant(&own, other));
+        let counterparty =
+            counterparty.map(|other| debitable(request, &past, in_tenant(&own, other)));
         if !is_out_of_reach
             && let Some((debited, at)) = backdated_debit(account_id, &request.command, &past)
         {

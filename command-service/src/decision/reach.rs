@@ -1,9 +1,11 @@
 //! Accounts out of a sender's reach: a command on one is decided as if it were missing, so that its
 //! sender learns nothing of it.
 
+use passbook_shared::event::AccountEvent;
+
 use super::context::DecisionContext;
 use super::working::Working;
-use crate::domain::{Account, Command, Refusal, Subject};
+use crate::domain::{Account, Command, Past, Refusal, Subject};
 use crate::log::prepared_command::PreparedCommand;
 use crate::request::CommandRequest;
 
@@ -58,6 +60,22 @@ pub(super) fn in_tenant<'a>(own: &Subject<'_>, counterparty: Subject<'a>) -> Sub
         counterparty
     } else {
         missing(counterparty)
+    }
+}
+
+/// Returns the counterparty as the sender of a command may debit it: the reversal of money that was
+/// sent takes it back from the receiver.
+pub(super) fn debitable<'a>(
+    request: &CommandRequest,
+    past: &Past,
+    counterparty: Subject<'a>,
+) -> Subject<'a> {
+    let takes_back = matches!(request.command, Command::Reverse(_))
+        && matches!(past.entry.as_deref(), Some(AccountEvent::MoneySent(_)));
+    if takes_back && request.cannot_reach(counterparty.account) {
+        missing(counterparty)
+    } else {
+        counterparty
     }
 }
 

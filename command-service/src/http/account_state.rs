@@ -137,15 +137,22 @@ impl AppState {
         if reach.is_everything() {
             return Ok(());
         }
+        // Before the account is loaded: a long one would take more time than a missing one.
+        let opening = self.log.tenant_of(account_id);
+        let opened = self.read_turns.wait_for(holder, opening).await??;
+        let not_found = || Problem::account_not_found(account_id);
+        let tenant = opened.ok_or_else(not_found)?;
+        if reach.tenant.is_some() && reach.tenant != tenant {
+            return Err(not_found());
+        }
+        if reach.owner.is_none() {
+            return Ok(());
+        }
         let loading = self.log.state(account_id, i64::MAX);
         let loaded = self.read_turns.wait_for(holder, loading).await?.map_err(unreadable)?;
         let is_included =
             |(tenant, owner): (Option<&Tenant>, &Owner)| reach.includes(tenant, owner);
-        if loaded.account.holder().is_some_and(is_included) {
-            Ok(())
-        } else {
-            Err(Problem::account_not_found(account_id))
-        }
+        if loaded.account.holder().is_some_and(is_included) { Ok(()) } else { Err(not_found()) }
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn commands(
     let share =
         bounds.answers.take(requests.len() * RESULT).ok_or_else(limits::too_many_answers)?;
     state.keep_opened_ids(&mut requests).await?;
-    state.quotas.check(&requests).map_err(|exceeded| {
+    state.check_quotas(&requests).await?.map_err(|exceeded| {
         super::problems::quota_exceeded(&exceeded).with("index", exceeded.index)
     })?;
     let forms: Vec<ResultForm> = requests.iter().map(ResultForm::of).collect();

@@ -27,8 +27,10 @@ pub(super) async fn submit_request(state: &AppState, request: CommandRequest) ->
     if let Err(problem) = reach::check(&request) {
         return problem.into_response();
     }
-    if let Err(exceeded) = state.quotas.check(std::slice::from_ref(&request)) {
-        return problems::quota_exceeded(&exceeded).into_response();
+    match state.check_quotas(std::slice::from_ref(&request)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(exceeded)) => return problems::quota_exceeded(&exceeded).into_response(),
+        Err(problem) => return problem.into_response(),
     }
     match state.lanes.submit(request).await {
         Ok(outcome) => respond(account_id, &outcome, form),

@@ -21,7 +21,7 @@ use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
 
 /// UUIDv5 namespace of transfers without a client-supplied id. Must never change.
-const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6b34);
+pub(super) const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6b34);
 
 /// Transfer between two accounts.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]

@@ -6,22 +6,25 @@ pub mod search;
 mod state;
 mod watermark;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{Stream, TryStreamExt};
 use passbook_shared::partition::{Partition, partition_of};
 use passbook_shared::recorded_event::RecordedEvent;
 use passbook_shared::store_description::StoreDescription;
+use passbook_shared::tenant::Tenant;
 use sqlx::PgPool;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::feed::PARTITION_EVENTS;
 use super::in_time;
+use super::outcomes::{Key, by_key};
 use super::restores;
 use super::rows::{event_columns, recorded_event};
 use super::snapshots::Snapshots;
 use super::store::Store;
+use crate::request::CommandRequest;
 
 /// Size of payloads at which a page ends early, in bytes, so that concurrent requests cannot
 /// exhaust the memory.
@@ -118,6 +121,37 @@ impl LogReader {
         let sql = "SELECT EXISTS (SELECT FROM passbook.events AS e
                                    WHERE e.partition = $1 AND e.account_id = $2 AND e.version = 1)";
         sqlx::query_scalar(sql).bind(partition).bind(account_id).fetch_one(&self.pool).await
+    }
+
+    /// Returns the tenant of an account, if it has one; `None` if the account does not exist.
+    pub async fn tenant_of(&self, account_id: Uuid) -> Result<Option<Option<Tenant>>, sqlx::Error> {
+        let found = sqlx::query_scalar(
+            "SELECT e.data ->> 'tenant' FROM passbook.events AS e
+              WHERE e.partition = $1 AND e.account_id = $2 AND e.version = 1",
+        )
+        .bind(partition_of(account_id, self.store.partitions))
+        .bind(account_id)
+        .fetch_optional(&self.pool);
+        let found: Option<Option<String>> = in_time(found).await?;
+        Ok(found.map(|tenant| tenant.and_then(|tenant| tenant.parse().ok())))
+    }
+
+    /// Returns the command ids of the requests whose idempotency keys were used.
+    pub(crate) async fn executed(
+        &self,
+        requests: &[CommandRequest],
+    ) -> Result<HashSet<Uuid>, sqlx::Error> {
+        let with_key = requests.iter().filter_map(|request| Some((request, request.key()?)));
+        let (requests, keys): (Vec<&CommandRequest>, Vec<Key<'_>>) = with_key
+            .map(|(request, key)| {
+                let account_id = request.account_id;
+                let partition = partition_of(account_id, self.store.partitions);
+                (request, Key { partition, account_id, key })
+            })
+            .unzip();
+        let used = in_time(async { by_key(&mut *self.pool.acquire().await?, &keys).await }).await?;
+        let executed = requests.into_iter().zip(used).filter(|(_, used)| used.is_some());
+        Ok(executed.map(|(request, _)| request.command_id).collect())
     }
 
     /// Returns the owners of the existing accounts among `accounts`, from their openings.

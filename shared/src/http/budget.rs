@@ -5,6 +5,8 @@ use std::sync::Arc;
 use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::shares::Shares;
+
 /// Size of a unit of a budget, in bytes.
 const UNIT: usize = 1024;
 
@@ -13,6 +15,10 @@ const UNIT: usize = 1024;
 pub struct Budget {
     units: Arc<Semaphore>,
     used: Gauge,
+    /// Bound what a principal takes.
+    shares: Shares,
+    /// Principal that takes; none without authentication.
+    principal: Option<Arc<str>>,
 }
 
 /// Share of a budget, returned when its last clone is dropped.
@@ -24,6 +30,7 @@ pub struct Share {
 #[derive(Debug)]
 struct Taken {
     permits: OwnedSemaphorePermit,
+    _of_principal: Option<OwnedSemaphorePermit>,
     used: Gauge,
 }
 
@@ -48,22 +55,44 @@ impl Budget {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         metrics::gauge!("passbook_http_budget_max_bytes", "of" => of).set((most * UNIT) as f64);
         let units = Arc::new(Semaphore::new(most));
-        Self { units, used }
+        Self { units, used, shares: Shares::half_of(most), principal: None }
+    }
+
+    /// Returns the budget for a principal, which takes at most half of it.
+    pub fn of(&self, principal: Arc<str>) -> Self {
+        Self { principal: Some(principal), ..self.clone() }
     }
 
     /// Takes a share of `bytes` bytes, if they are left. Does not wait: a waiter that already has a
     /// share could cause a deadlock.
     pub fn take(&self, bytes: usize) -> Option<Share> {
         let units = u32::try_from(bytes.div_ceil(UNIT)).ok()?;
+        let of_principal = match &self.principal {
+            // More than the share takes all of it.
+            Some(principal) => Some(self.shares.try_take(principal, units)?),
+            None => None,
+        };
         let permits = Arc::clone(&self.units).try_acquire_many_owned(units).ok()?;
         self.used.increment(bytes_of(&permits));
-        Some(Share { _taken: Arc::new(Taken { permits, used: self.used.clone() }) })
+        let taken = Taken { permits, _of_principal: of_principal, used: self.used.clone() };
+        Some(Share { _taken: Arc::new(taken) })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_principal_takes_at_most_half_and_others_find_the_rest() {
+        let budget = Budget::new("requests", 10 * UNIT);
+        let [ada, bob] = ["ada", "bob"].map(|name| budget.of(name.into()));
+        let of_ada = ada.take(5 * UNIT).unwrap();
+        assert!(ada.take(1).is_none() && ada.clone().take(1).is_none());
+        let of_bob = bob.take(5 * UNIT).unwrap();
+        drop((of_ada, of_bob));
+        assert!(ada.take(7 * UNIT).is_some(), "more than the share, if the rest is free");
+    }
 
     #[test]
     fn a_share_returns_to_the_budget_with_its_last_clone() {

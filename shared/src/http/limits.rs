@@ -1,6 +1,7 @@
 //! Limits of the server, per client and in total.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
@@ -127,6 +128,13 @@ impl Bounds {
         let bodies = Budget::new("requests", limits.body_budget);
         let answers = Budget::new("responses", limits.answer_budget);
         Self { client: Ipv4Addr::UNSPECIFIED.into(), limits, bodies, answers }
+    }
+
+    /// Returns these bounds for a request of a principal.
+    pub(super) fn of_principal(&self, name: &str) -> Self {
+        let name: Arc<str> = name.into();
+        let (bodies, answers) = (self.bodies.of(Arc::clone(&name)), self.answers.of(name));
+        Self { bodies, answers, ..*self }
     }
 
     /// Returns these bounds for the requests of a client.

@@ -38,8 +38,11 @@ async fn a_quota_limits_the_accounts_and_holds_of_a_tenant() -> anyhow::Result<(
     let (status, refused) = post("/v1/commands", json!({"commands": [open, open, open]})).await?;
     ensure!(status == StatusCode::FORBIDDEN && refused["index"] == 2, "{refused}");
     let (_, first) = post("/v1/accounts", opening()).await?;
-    let (status, second) = post("/v1/accounts", opening()).await?;
-    ensure!(status == StatusCode::CREATED, "{second}");
+    let mut keyed = open.clone();
+    keyed["idempotency_key"] = json!("second");
+    let second = json!({"commands": [keyed]});
+    let (status, opened) = post("/v1/commands", second.clone()).await?;
+    ensure!(status == StatusCode::OK && opened["results"][0]["status"] == 201, "{opened}");
     let account = first["account_id"].as_str().context("no id")?;
     let holds = format!("/v1/accounts/{account}/holds");
     let (status, hold) = post(&holds, json!({"amount": 5})).await?;
@@ -58,6 +61,12 @@ async fn a_quota_limits_the_accounts_and_holds_of_a_tenant() -> anyhow::Result<(
         Ok(())
     })
     .await?;
+    let (status, repeated) = post("/v1/commands", second).await?;
+    let account = &repeated["results"][0]["account_id"];
+    ensure!(
+        status == StatusCode::OK && *account == opened["results"][0]["account_id"],
+        "{repeated}"
+    );
     // What ends makes room.
     for hold in placed.into_inner() {
         let hold = hold["hold"]["hold_id"].as_str().context("no hold")?;

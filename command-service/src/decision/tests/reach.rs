@@ -4,7 +4,7 @@ use passbook_shared::access::Reach;
 use passbook_shared::text::Owner;
 
 use super::*;
-use crate::domain::tests::specification::{deposit, transfer, withdraw};
+use crate::domain::tests::specification::{deposit, reverse, transfer, withdraw};
 use crate::request::tests::with_key;
 
 /// Account that was never opened.
@@ -92,6 +92,26 @@ fn no_transfer_leaves_a_tenant() {
             assert_eq!(decided(vec![by(&reach, ADA, command)]), (vec![missing], 1), "{reach:?}");
         }
     }
+}
+
+#[test]
+fn a_reversal_takes_money_back_only_from_accounts_in_reach() {
+    let mut of_bob = opening(100, 0);
+    of_bob.owner = Owner::new("bob").unwrap();
+    let openings = [request(ADA, open(100)), request(BOB, Command::Open(of_bob))];
+    let context = super::context();
+    let batch = decide(&context, &each(openings.to_vec()));
+    let context = context_after(context, batch);
+    let sender = owner(&opening(0, 0).owner);
+    let reversed = |reach: &Reach, account_id| {
+        let sent = request(ADA, transfer(Uuid::from_u128(7), BOB, 5));
+        let reversal = CommandRequest { reach: reach.clone(), ..request(account_id, reverse(2)) };
+        described(&decide(&context, &each(vec![sent, reversal]))).remove(1)
+    };
+    let foreign = format!("Counterparty {{ account_id: {BOB}, refusal: AccountNotFound }}");
+    assert_eq!(reversed(&sender, ADA), foreign);
+    assert_eq!(reversed(&Reach::default(), ADA), reversed(&owner("bob"), BOB));
+    assert_ne!(reversed(&owner("bob"), BOB), foreign, "the receiver gives it back");
 }
 
 #[test]
