@@ -26,13 +26,13 @@ pub struct SetupOptions {
     pub directory: PathBuf,
     /// Further host name or address of the services, besides localhost and their names in
     /// containers; repeatable.
-    #[arg(long = "host", value_parser = host)]
+    #[arg(long = "host", value_name = "NAME", value_parser = host)]
     pub hosts: Vec<String>,
     /// Issue new certificates, valid for 730 days. Authority, passwords and keys stay.
     #[arg(long)]
     pub renew_certificates: bool,
     /// File `.env` of docker compose, which gets the place of the directory and the further hosts.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     pub compose_env: Option<PathBuf>,
 }
 
