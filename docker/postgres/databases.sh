@@ -9,7 +9,7 @@ CREATE ROLE passbook_projection_owner LOGIN;
 CREATE ROLE passbook_projection LOGIN;
 CREATE DATABASE passbook_command OWNER passbook_owner;
 CREATE DATABASE passbook_projection OWNER passbook_projection_owner;
-REVOKE ALL ON DATABASE passbook_command, passbook_projection FROM PUBLIC;
+REVOKE ALL ON DATABASE passbook_command, passbook_projection, postgres, template1 FROM PUBLIC;
 GRANT CONNECT ON DATABASE passbook_command TO passbook_command;
 -- A rewind uses a temporary table.
 GRANT CONNECT, TEMPORARY ON DATABASE passbook_projection TO passbook_projection;

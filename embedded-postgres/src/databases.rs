@@ -71,6 +71,8 @@ pub(super) async fn prepare(cluster: &Cluster) -> anyhow::Result<()> {
     for database in [LOG, VIEWS] {
         without_large_objects(cluster, database.name).await?;
     }
+    run(&mut connection, "REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC".to_owned())
+        .await?;
     // Last, because a new owner of a database takes over the privileges of the old one.
     for database in [LOG, VIEWS] {
         restrict(&mut connection, database.name, database).await?;

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -37,6 +37,13 @@ impl Directory {
     pub(crate) fn open(path: &Path, ours: &[&str]) -> anyhow::Result<Self> {
         let name = || path.display().to_string();
         create(path, GUARD).with_context(name)?;
+        let owner = fs::metadata(path).with_context(name)?.uid();
+        ensure!(
+            owner == nix::unistd::geteuid().as_raw(),
+            "{} belongs to another user, who could read its secrets: run setup as that user, or \
+             choose another directory",
+            path.display()
+        );
         let is_empty = fs::read_dir(path).with_context(name)?.next().is_none();
         let is_ours = ours.iter().any(|file| path.join(file).exists());
         ensure!(
@@ -45,12 +52,14 @@ impl Directory {
              that does not exist",
             path.display()
         );
-        let lock = File::create(path.join(LOCK)).and_then(|lock| lock.lock().map(|()| lock));
+        // Only now: a directory of something else keeps its mode.
+        set_mode(path, GUARD).with_context(name)?;
+        let lock = path.join(LOCK);
+        ensure!(!lock.is_symlink(), "{} is a link: remove it", lock.display());
+        let lock = File::create(lock).and_then(|lock| lock.lock().map(|()| lock));
         let lock = lock.with_context(|| format!("cannot lock {}", path.display()))?;
         let (path, written, remarks) = (path.to_owned(), Vec::new(), Vec::new());
         let directory = Self { path, written, remarks, _lock: lock };
-        // Only now: a directory of somebody else keeps its mode.
-        set_mode(&directory.path, GUARD).with_context(name)?;
         set_mode(&directory.path.join(LOCK), PRIVATE)?;
         Ok(directory)
     }

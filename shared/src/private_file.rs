@@ -16,6 +16,8 @@ const MODE: u32 = 0o600;
 /// # Errors
 /// The file cannot be written; the error names it.
 pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    // Of a link, the file that the services read is replaced, and not the link.
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let unfinished = path.with_extension("new");
     let write = || {
         let mode = std::fs::metadata(path).map_or(MODE, |file| file.permissions().mode() & 0o777);
@@ -66,6 +68,10 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "another file");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "third");
         assert!(!std::fs::symlink_metadata(&file).unwrap().is_symlink());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, b"fourth").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "fourth");
         let missing = directory.path().join("missing/password");
         let error = write(&missing, b"").unwrap_err().to_string();
         assert_eq!(error, format!("cannot write {}", missing.display()));

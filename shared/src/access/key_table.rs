@@ -1,6 +1,6 @@
 //! Keys that the services accept, by id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use strum::IntoStaticStr;
@@ -16,6 +16,8 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Default)]
 pub struct KeyTable {
     keys: HashMap<String, AcceptedKey>,
+    /// Names of the principals of keys.
+    names: HashSet<String>,
     tenants: HashMap<Tenant, Quotas>,
 }
 
@@ -66,7 +68,13 @@ pub enum Unauthenticated {
 impl KeyTable {
     /// Adds a key. Returns false if the table has its id already.
     pub fn add(&mut self, id: String, key: AcceptedKey) -> bool {
+        self.names.insert(key.principal.name.clone());
         self.keys.insert(id, key).is_none()
+    }
+
+    /// Returns true if a key identifies a principal of this name.
+    pub fn has_principal(&self, name: &str) -> bool {
+        self.names.contains(name)
     }
 
     /// Adds the quotas of a tenant. Returns false if the table has them already.

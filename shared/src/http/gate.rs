@@ -57,20 +57,23 @@ impl Gate {
     pub(super) fn admit(&self, request: &mut Request) -> Result<(), Problem> {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
         // Probes use the address of the instance, and learn nothing that a page must not.
-        if !path.is_some_and(|path| HEALTH.contains(&path)) {
-            browser::check(&self.0.access.hosts, request.method(), request.headers())?;
-        }
-        let rule = self.rule(request.method(), path);
-        let caller = match Caller::of(request.headers(), &self.0) {
-            Ok(caller) => caller,
-            // Health answers with fewer details.
-            Err(_) if rule == Ok(Rule::Open) => return Ok(()),
-            Err(reason) => return Err(unauthenticated(reason)),
+        let of_site = match path {
+            Some(path) if HEALTH.contains(&path) => Ok(()),
+            _ => browser::check(&self.0.access.hosts, request.method(), request.headers()),
         };
-        let permitted = permit(&caller, rule);
+        let rule = self.rule(request.method(), path);
+        let caller = Caller::of(request.headers(), &self.0);
         // Also of a refused request, for the audit trail.
-        request.extensions_mut().insert(caller);
-        permitted
+        if let Ok(caller) = &caller {
+            request.extensions_mut().insert(caller.clone());
+        }
+        of_site?;
+        match caller {
+            Ok(caller) => permit(&caller, rule),
+            // Health answers with fewer details.
+            Err(_) if rule == Ok(Rule::Open) => Ok(()),
+            Err(reason) => Err(unauthenticated(reason)),
+        }
     }
 
     /// Returns the audit trail and the id of the request's operation, if the trail has its calls.

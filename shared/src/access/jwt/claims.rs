@@ -13,6 +13,9 @@ use crate::text::Owner;
 pub(super) struct Claims {
     /// Name of the principal.
     pub(super) sub: String,
+    /// One issuer; the verification would accept a list as well.
+    #[serde(rename = "iss")]
+    _issuer: String,
     exp: f64,
     /// Scopes, separated by spaces (RFC 8693, section 4.2). Names of other services are ignored.
     #[serde(default)]

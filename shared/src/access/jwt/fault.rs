@@ -33,8 +33,8 @@ pub enum TokenFault {
     /// The token is for another service.
     #[error("the token's `aud` is another audience")]
     Audience,
-    /// The subject is no name of a principal.
-    #[error("the token's `sub` is no name of a principal")]
+    /// The subject is no name of a principal, or the name of an API key's principal.
+    #[error("the token's `sub` is no name of a principal, or that of an API key")]
     Subject,
     /// The scopes do not fit the restriction.
     #[error("the token has a scope of the whole store and a `tenant` or an `owner`")]

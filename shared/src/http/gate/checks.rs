@@ -8,7 +8,7 @@ use axum::http::header::AUTHORIZATION;
 use super::browser::AllowedHosts;
 use super::rules::Rules;
 use crate::access::api_key::is_prefixed;
-use crate::access::jwt::Tokens;
+use crate::access::jwt::{TokenFault, Tokens};
 use crate::access::key_table::Unauthenticated;
 use crate::access::watch::WatchedKeys;
 use crate::access::{Principal, Rate};
@@ -85,7 +85,12 @@ impl Access {
         let now = Timestamp::now();
         match &self.tokens {
             Some(tokens) if !is_prefixed(text) => {
-                tokens.authenticate(text, now).map_err(Unauthenticated::Token)
+                let principal = tokens.authenticate(text, now).map_err(Unauthenticated::Token)?;
+                // An issuer's subject must not act under the name of a key.
+                if keys.table().has_principal(&principal.name) {
+                    return Err(Unauthenticated::Token(TokenFault::Subject));
+                }
+                Ok(principal)
             }
             _ => keys.table().authenticate(text, now),
         }
