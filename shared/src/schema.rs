@@ -73,8 +73,8 @@ impl Schema {
             }));
         }
         if applied > needed {
-            // The job of this build has granted what it needs. Of the other objects, this build does
-            // not know which are for the newer build's owner only.
+            // The job of this build has granted what it needs. It does not know which other objects
+            // are for the owner only.
             let too_new = self.too_new(connection, applied).await?;
             return Ok(too_new.map_or(Standing::Usable, Standing::TooNew));
         }
@@ -184,8 +184,8 @@ impl Schema {
 
     /// Grants a role the right to read every table and to call every function that is not internal,
     /// and revokes all other rights. `further` returns further statements for the quoted role. The
-    /// owner of the schema keeps its rights. On a newer schema, the rights that the job of the newer
-    /// build has granted stay as they are.
+    /// owner of the schema keeps its rights. On a newer schema, the rights stay as the job of the
+    /// newer build has granted them.
     pub async fn grant(
         &self,
         owner: &mut PgConnection,
