@@ -1,6 +1,7 @@
 //! Access to both services: keys, scopes, and requests of web pages.
 
 mod audit;
+mod issuers;
 mod matrix;
 mod pages;
 mod quotas;

@@ -1,44 +1,51 @@
-//! Instances that stop while others serve: no request of a client that follows the rules fails.
+//! Instances that stop while others serve, at half of the load that they can bear: no request of a
+//! client that follows the rules fails.
 
 /// Client behind a load balancer.
 mod balanced;
+/// Rate of the clients.
+mod pace;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use passbook_shared::shutdown::CancellationToken;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::environment::{Environment, Pair};
 use crate::load::Acknowledged;
 use balanced::{Balanced, Balancer};
+use pace::Pace;
 
-/// Number of times that each of the two instances of both services stops.
-const STOPS: usize = 5;
+/// Number of signals, unless `PASSBOOK_TEST_SIGNALS` has another one: each round stops an instance
+/// of both services.
+const SIGNALS: usize = 24;
 const DRAIN: Duration = Duration::from_secs(1);
 /// Number of clients of each service.
-const CLIENTS: usize = 4;
-/// Pause of a client between two requests.
-const PAUSE: Duration = Duration::from_millis(5);
+const CLIENTS: usize = 16;
+/// Time for which the capacity is measured.
+const MEASURED: Duration = Duration::from_secs(4);
+
+fn rounds() -> anyhow::Result<usize> {
+    let signals = std::env::var("PASSBOOK_TEST_SIGNALS");
+    Ok(signals.map_or(Ok(SIGNALS), |signals| signals.parse())?.div_ceil(2))
+}
 
 /// Requests of one client.
 struct Requests {
     client: Balanced,
     account: Uuid,
     end: CancellationToken,
-    /// Number of responses, of all clients.
-    answered: Arc<AtomicUsize>,
+    pace: Arc<Pace>,
 }
 
 impl Requests {
     async fn deposit(mut self) -> anyhow::Result<Vec<Acknowledged>> {
         let Self { account, .. } = self;
-        let mut acknowledged = Vec::new();
+        let (mut acknowledged, mut turn) = (Vec::new(), Instant::now());
         while !self.end.is_cancelled() {
             let key = Uuid::new_v4().to_string();
             let body = json!({"amount": 1}).to_string();
@@ -53,24 +60,20 @@ impl Requests {
             let position = answer["position"].as_str().context("no position")?.to_owned();
             let version = answer["version"].as_i64().context("no version")?;
             acknowledged.push(Acknowledged { account, key, position, version });
-            self.pause().await;
+            self.pace.answered(&mut turn).await;
         }
         Ok(acknowledged)
     }
 
     async fn read(mut self) -> anyhow::Result<Vec<Acknowledged>> {
         let head = format!("GET /v1/accounts/{} HTTP/1.1\r\n", self.account);
+        let mut turn = Instant::now();
         while !self.end.is_cancelled() {
             let (status, answer) = self.client.exchange(&head, "").await?;
             ensure!(status == 200, "{status}: {answer}");
-            self.pause().await;
+            self.pace.answered(&mut turn).await;
         }
         Ok(Vec::new())
-    }
-
-    async fn pause(&self) {
-        self.answered.fetch_add(1, Ordering::Relaxed);
-        sleep(PAUSE).await;
     }
 }
 
@@ -79,7 +82,7 @@ async fn clients(
     pair: &Pair,
     [commands, queries]: [&Arc<Balancer>; 2],
     end: &CancellationToken,
-    answered: &Arc<AtomicUsize>,
+    pace: &Arc<Pace>,
 ) -> anyhow::Result<JoinSet<anyhow::Result<Vec<Acknowledged>>>> {
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
@@ -89,7 +92,7 @@ async fn clients(
             client: Balanced::new(Arc::clone(balancer)),
             account,
             end: end.clone(),
-            answered: Arc::clone(answered),
+            pace: Arc::clone(pace),
         };
         clients.spawn(requests(commands).deposit());
         clients.spawn(requests(queries).read());
@@ -98,7 +101,8 @@ async fn clients(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_while_instances_stop_one_after_the_other() -> anyhow::Result<()> {
+async fn no_request_fails_while_instances_stop_one_after_the_other_at_half_load()
+-> anyhow::Result<()> {
     let mut pair = Pair::start(Environment::new("draining").await?, 2).await?;
     for service in pair.commands.iter_mut().chain(&mut pair.projections) {
         service.stop().await?;
@@ -110,17 +114,20 @@ async fn no_request_fails_while_instances_stop_one_after_the_other() -> anyhow::
     }
     let [commands, queries] = [&pair.commands, &pair.projections]
         .map(|services| Balancer::start(services.iter().map(|service| service.addr)));
-    let (end, answered) = (CancellationToken::new(), Arc::<AtomicUsize>::default());
-    let mut clients = clients(&pair, [&commands, &queries], &end, &answered).await?;
+    let (end, pace) = (CancellationToken::new(), Arc::<Pace>::default());
+    let mut clients = clients(&pair, [&commands, &queries], &end, &pace).await?;
+    let capacity = pace.measure(MEASURED).await;
+    let goal = capacity / 2.0;
+    pace.limit(goal, 2 * CLIENTS);
 
-    let begun = Instant::now();
-    for number in 0..2 * STOPS {
+    let (begun, rounds, at_first) = (Instant::now(), rounds()?, pace.count());
+    for number in 0..rounds {
         let (command, projection) =
             (&mut pair.commands[number % 2], &mut pair.projections[number % 2]);
-        let (stopping, before) = (Instant::now(), answered.load(Ordering::Relaxed));
+        let (stopping, before) = (Instant::now(), pace.count());
         tokio::try_join!(command.stop(), projection.stop())?;
         ensure!(stopping.elapsed() >= DRAIN, "no drain: {:?}", stopping.elapsed());
-        ensure!(answered.load(Ordering::Relaxed) > before, "nothing was requested meanwhile");
+        ensure!(pace.count() > before, "nothing was requested meanwhile");
         command.start()?;
         projection.start()?;
         command.ready().await?;
@@ -130,12 +137,14 @@ async fn no_request_fails_while_instances_stop_one_after_the_other() -> anyhow::
             ended??;
         }
     }
+    let (requests, took) = (pace.count() - at_first, begun.elapsed());
     eprintln!(
-        "{} signals in {:?}, {} requests, {} connections closed by a response",
-        4 * STOPS,
-        begun.elapsed(),
-        answered.load(Ordering::Relaxed),
+        "{} signals in {took:.0?}: {requests} requests, {:.0} of {goal:.0} per second (capacity \
+         {capacity:.0}), {} connections closed by a response, {} requests sent again after 503",
+        2 * rounds,
+        requests as f64 / took.as_secs_f64(),
         commands.closed() + queries.closed(),
+        commands.unavailable() + queries.unavailable(),
     );
     end.cancel();
     let mut acknowledged = Vec::new();
@@ -145,7 +154,7 @@ async fn no_request_fails_while_instances_stop_one_after_the_other() -> anyhow::
     // Each stop made every client continue elsewhere: all of them used the other instance since the
     // previous stop.
     for balancer in [&commands, &queries] {
-        ensure!(balancer.closed() >= CLIENTS * (2 * STOPS - 1), "{}", balancer.closed());
+        ensure!(balancer.closed() >= CLIENTS * (rounds - 1), "{}", balancer.closed());
     }
     pair.assert_consistent(&acknowledged).await.map(drop)
 }

@@ -2,6 +2,10 @@
 
 /// Two builds on one schema.
 mod next_build;
+/// Upgrade from an earlier commit, and the way back.
+mod previous_build;
+
+use std::ffi::OsStr;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -10,7 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::client::Client;
 use crate::environment::{Environment, Pair, Service};
 use crate::infrastructure::{Kafka, PARTITIONS};
-use crate::process::{Process, eventually};
+use crate::process::{PASSBOOK, Process, eventually};
 
 /// Waits until the service is not ready for a reason with these words.
 async fn waits(service: &Client, words: &str) -> anyhow::Result<()> {
@@ -27,6 +31,16 @@ async fn waits(service: &Client, words: &str) -> anyhow::Result<()> {
 
 /// Starts the migration job of a service, as the owner of its database.
 fn job(environment: &Environment, part: &str, log: &str) -> anyhow::Result<Process> {
+    job_of(OsStr::new(PASSBOOK), environment, part, log)
+}
+
+/// Starts the migration job of another build.
+fn job_of(
+    program: &OsStr,
+    environment: &Environment,
+    part: &str,
+    log: &str,
+) -> anyhow::Result<Process> {
     let log = std::env::temp_dir().join(format!("{}-{part}-{log}.log", environment.name));
     let _ = std::fs::remove_file(&log);
     let arguments = match part {
@@ -44,7 +58,7 @@ fn job(environment: &Environment, part: &str, log: &str) -> anyhow::Result<Proce
             format!("--projection-migration-database-url={}", environment.projection_database_url),
         ],
     };
-    Process::start(&arguments, &log)
+    Process::start_program(program, &arguments, &[], &[], &log)
 }
 
 async fn succeeds(mut job: Process) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 mod claims;
 mod fault;
 mod key_set;
+mod refresh;
 mod rules;
 mod source;
 #[cfg(test)]
@@ -14,11 +15,11 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 pub use self::fault::TokenFault;
 use self::key_set::KeySet;
+use self::refresh::Refresh;
 pub use self::rules::TokenRules;
 pub use self::source::KeySource;
 use super::{Principal, Rate};
@@ -43,8 +44,8 @@ struct Inner {
     keys: RwLock<Arc<KeySet>>,
     verified: Cache<[u8; 32], Verified>,
     rates: Cache<String, Rate>,
-    /// Wakes the fetch of the key set after a token with an unknown key.
-    unknown: Notify,
+    /// Fetch of the key set after a token with an unknown key.
+    refresh: Refresh,
 }
 
 /// Verified token.
@@ -66,8 +67,8 @@ impl Tokens {
     pub fn new(rules: TokenRules, source: KeySource) -> anyhow::Result<Self> {
         let keys = RwLock::new(Arc::new(source.first()?));
         let (verified, rates) = (Cache::new(REMEMBERED), Cache::new(RATES));
-        let unknown = Notify::new();
-        Ok(Self(Arc::new(Inner { rules, source, keys, verified, rates, unknown })))
+        let refresh = Refresh::new();
+        Ok(Self(Arc::new(Inner { rules, source, keys, verified, rates, refresh })))
     }
 
     /// Returns the principal that a token identifies at a time.
@@ -85,7 +86,7 @@ impl Tokens {
         }
         let claims = keys.verify(token, &self.0.rules).inspect_err(|fault| {
             if *fault == TokenFault::UnknownKey {
-                self.0.unknown.notify_one();
+                self.0.refresh.ask();
             }
         })?;
         let rate = self.rate(&claims.sub);
@@ -99,6 +100,12 @@ impl Tokens {
         Ok(principal)
     }
 
+    /// Waits for the end of a fetch of the keys, if one is under way or may begin at once: for some
+    /// seconds at most. A token whose key was unknown may be valid then.
+    pub async fn fetched(&self) {
+        self.0.refresh.ended().await;
+    }
+
     /// Reads the keys again until the shutdown. A fault changes nothing and degrades readiness.
     ///
     /// # Errors
@@ -108,7 +115,7 @@ impl Tokens {
             tracing::info!(keys = keys.len(), "the keys of the issuer of tokens were read");
             *self.0.keys.write() = Arc::new(keys);
         };
-        self.0.source.clone().follow(adopt, &self.0.unknown, health, shutdown).await
+        self.0.source.clone().follow(adopt, &self.0.refresh, health, shutdown).await
     }
 
     fn rate(&self, name: &str) -> Option<Rate> {

@@ -24,6 +24,9 @@ pub struct JwtConfig {
     /// URL of the issuer's public keys, instead of a file: https, or http of a loopback address.
     #[arg(long, env)]
     pub jwks_url: Option<String>,
+    /// PEM file with the authorities of the certificate of JWKS_URL; by default the public ones.
+    #[arg(long, env)]
+    pub jwks_ca_file: Option<PathBuf>,
     /// Maximum number of requests per second of each principal of a token; by default no limit.
     #[arg(long, env)]
     pub jwt_rate: Option<NonZeroU32>,
@@ -32,12 +35,12 @@ pub struct JwtConfig {
 impl JwtConfig {
     /// Returns the name of a setting that is set; an empty one is not.
     pub(super) fn any(&self) -> Option<&'static str> {
-        let path = self.jwks_file.as_ref().is_some_and(|path| !path.as_os_str().is_empty());
         let all = [
             ("JWT_ISSUER", text(self.jwt_issuer.as_ref()).is_some()),
             ("JWT_AUDIENCE", text(self.jwt_audience.as_ref()).is_some()),
-            ("JWKS_FILE", path),
+            ("JWKS_FILE", path(self.jwks_file.as_ref()).is_some()),
             ("JWKS_URL", text(self.jwks_url.as_ref()).is_some()),
+            ("JWKS_CA_FILE", path(self.jwks_ca_file.as_ref()).is_some()),
             ("JWT_RATE", self.jwt_rate.is_some()),
         ];
         all.iter().find(|(_, is_set)| *is_set).map(|(name, _)| *name)
@@ -55,10 +58,11 @@ impl JwtConfig {
         };
         let issuer = needed(&self.jwt_issuer, "JWT_ISSUER (--jwt-issuer)")?;
         let audience = needed(&self.jwt_audience, "JWT_AUDIENCE (--jwt-audience)")?;
-        let file = self.jwks_file.clone().filter(|path| !path.as_os_str().is_empty());
+        let (file, ca) = (path(self.jwks_file.as_ref()), path(self.jwks_ca_file.as_ref()));
         let (source, setting) = match (file, text(self.jwks_url.as_ref())) {
+            (Some(_), None) if ca.is_some() => bail!("JWKS_CA_FILE is set without JWKS_URL"),
             (Some(path), None) => (KeySource::file(path), "JWKS_FILE (--jwks-file)"),
-            (None, Some(url)) => (KeySource::url(url), "JWKS_URL (--jwks-url)"),
+            (None, Some(url)) => (KeySource::url(url, ca), "JWKS_URL (--jwks-url)"),
             (None, None) => bail!("neither JWKS_FILE nor JWKS_URL is set, but {set} is"),
             (Some(_), Some(_)) => bail!("JWKS_FILE and JWKS_URL are both set: omit one"),
         };
@@ -69,6 +73,10 @@ impl JwtConfig {
 
 fn text(value: Option<&String>) -> Option<&str> {
     value.map(String::as_str).filter(|value| !value.is_empty())
+}
+
+fn path(value: Option<&PathBuf>) -> Option<PathBuf> {
+    value.filter(|path| !path.as_os_str().is_empty()).cloned()
 }
 
 #[cfg(test)]
@@ -92,6 +100,19 @@ mod tests {
             (JwtConfig { jwt_audience: Some(String::new()), ..whole.clone() }, "JWT_AUDIENCE"),
             (JwtConfig { jwks_url: None, ..whole.clone() }, "neither JWKS_FILE nor JWKS_URL"),
             (JwtConfig { jwks_file: file.clone(), ..whole.clone() }, "both set"),
+            (
+                JwtConfig { jwks_ca_file: file.clone(), ..whole.clone() },
+                "JWKS_URL (--jwks-url): /no/such/file: No such",
+            ),
+            (
+                JwtConfig {
+                    jwks_ca_file: file.clone(),
+                    jwks_file: file.clone(),
+                    jwks_url: None,
+                    ..whole.clone()
+                },
+                "JWKS_CA_FILE is set without JWKS_URL",
+            ),
             (
                 JwtConfig { jwks_file: file, jwks_url: None, ..whole.clone() },
                 "JWKS_FILE (--jwks-file): /no/such/file: No such",

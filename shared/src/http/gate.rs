@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use utoipa::openapi::OpenApi;
 
 pub use self::browser::AllowedHosts;
@@ -27,6 +27,8 @@ use self::problems::{forbidden, unauthenticated};
 pub(super) use self::rules::SCHEME;
 use self::rules::{Rule, Rules};
 use super::problem::Problem;
+use crate::access::jwt::TokenFault;
+use crate::access::key_table::Unauthenticated;
 use crate::audit::AuditTrail;
 
 /// Routes of the documentation, which is public.
@@ -47,6 +49,19 @@ impl Gate {
     pub(super) fn new(access: Access, document: &OpenApi) -> anyhow::Result<Self> {
         problems::register();
         Ok(Self(Arc::new(Checks { access, rules: Rules::of(document)? })))
+    }
+
+    /// Waits for a fetch of the issuer's keys, if a refused request has a token of an unknown key.
+    /// Returns true if the request can be permitted now.
+    pub(super) async fn fetches_key(&self, headers: &HeaderMap) -> bool {
+        let unknown = Unauthenticated::Token(TokenFault::UnknownKey);
+        match (&self.0.access.tokens, self.0.principal(headers)) {
+            (Some(tokens), Err(fault)) if fault == unknown => {
+                tokens.fetched().await;
+                self.0.principal(headers).is_ok()
+            }
+            _ => false,
+        }
     }
 
     /// Permits a request, which gets its [`Caller`] as an extension.

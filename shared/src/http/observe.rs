@@ -38,7 +38,10 @@ pub(super) async fn observe(
     let trace = begin_trace(service, &mut request);
     let span = request_span(&request, request_id.to_str().unwrap_or_default(), &route);
 
-    let checked = check(&gate, &mut request);
+    let mut checked = check(&gate, &mut request);
+    if checked.is_err() && gate.fetches_key(request.headers()).await {
+        checked = check(&gate, &mut request);
+    }
     let audited = audit::Pending::of(&gate, &request, &request_id);
     let mut response = match checked {
         Ok(()) => next.run(request).instrument(span).await,

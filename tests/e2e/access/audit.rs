@@ -12,6 +12,9 @@ use crate::environment::{Environment, Pair, Service};
 use crate::issuer::issuer;
 use crate::process::eventually;
 
+/// Trail of the tests of a database that is away, and of old rows.
+mod kept;
+
 const NOWHERE: &str = "/admin/replays/01990d2c-6f4a-7d3e-9b1a-5c8e2f7a4b60";
 
 /// Waits for `count` calls in the trail of a service, and returns them, newest first.

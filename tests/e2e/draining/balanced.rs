@@ -1,6 +1,6 @@
 //! HTTP client behind a load balancer. It connects to a ready instance, keeps its connection until
-//! a response closes it, and connects elsewhere only if a connection is refused. It never sends a
-//! request again.
+//! a response closes it, and connects elsewhere only if a connection is refused. It sends a request
+//! again after a 503, once `Retry-After` has passed, and never otherwise.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ const PROBE: Duration = Duration::from_millis(50);
 pub(super) struct Balancer {
     instances: Vec<Arc<Instance>>,
     closed: AtomicUsize,
+    unavailable: AtomicUsize,
 }
 
 struct Instance {
@@ -46,7 +47,8 @@ impl Balancer {
                 }
             });
         }
-        Arc::new(Self { instances, closed: AtomicUsize::default() })
+        let (closed, unavailable) = Default::default();
+        Arc::new(Self { instances, closed, unavailable })
     }
 
     /// Waits until all instances are known as ready.
@@ -62,6 +64,11 @@ impl Balancer {
     /// Returns the number of connections that a response has closed.
     pub(super) fn closed(&self) -> usize {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of responses that asked to send the request again.
+    pub(super) fn unavailable(&self) -> usize {
+        self.unavailable.load(Ordering::Relaxed)
     }
 
     /// Connects to a ready instance, or else to another one.
@@ -92,33 +99,60 @@ impl Balanced {
     /// Sends a request, and returns the status and the body of its response.
     ///
     /// # Errors
-    /// The connection breaks before the end of the response.
+    /// The connection breaks before the end of the response, or a 503 does not say when to send the
+    /// request again.
     pub(super) async fn exchange(
         &mut self,
         head: &str,
         body: &str,
     ) -> anyhow::Result<(u16, String)> {
+        loop {
+            let (response, answer) = self.exchange_once(head, body).await?;
+            if response.status != 503 {
+                return Ok((response.status, answer));
+            }
+            self.balancer.unavailable.fetch_add(1, Ordering::Relaxed);
+            let pause =
+                response.retry_after.with_context(|| format!("no Retry-After: {answer}"))?;
+            sleep(Duration::from_secs(pause)).await;
+        }
+    }
+
+    async fn exchange_once(
+        &mut self,
+        head: &str,
+        body: &str,
+    ) -> anyhow::Result<(Response, String)> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => BufReader::new(self.balancer.connect().await?),
         };
         let request = format!("{head}{}\r\n{body}", known()?);
         connection.write_all(request.as_bytes()).await.context("the request is not sent")?;
-        let (status, length, closes) = read_head(&mut connection).await?;
-        let mut answer = vec![0; length];
+        let response = read_head(&mut connection).await?;
+        let mut answer = vec![0; response.length];
         connection.read_exact(&mut answer).await.context("the response is not complete")?;
-        if closes {
+        if response.closes {
             self.balancer.closed.fetch_add(1, Ordering::Relaxed);
         } else {
             self.connection = Some(connection);
         }
-        Ok((status, String::from_utf8(answer)?))
+        Ok((response, String::from_utf8(answer)?))
     }
 }
 
-/// Reads the head of a response: its status, the length of the body, and whether it closes the
-/// connection.
-async fn read_head(connection: &mut BufReader<TcpStream>) -> anyhow::Result<(u16, usize, bool)> {
+/// Head of a response.
+struct Response {
+    status: u16,
+    /// Length of the body.
+    length: usize,
+    /// True if it closes the connection.
+    closes: bool,
+    /// Pause before the request is sent again, in seconds.
+    retry_after: Option<u64>,
+}
+
+async fn read_head(connection: &mut BufReader<TcpStream>) -> anyhow::Result<Response> {
     let (mut head, mut line) = (Vec::new(), String::new());
     loop {
         line.clear();
@@ -132,5 +166,7 @@ async fn read_head(connection: &mut BufReader<TcpStream>) -> anyhow::Result<(u16
     let status = head[0].split(' ').nth(1).with_context(|| head[0].clone())?.parse()?;
     let field = |name: &str| head.iter().find_map(|line| line.strip_prefix(name));
     let length = field("content-length: ").context("no content-length")?.parse()?;
-    Ok((status, length, field("connection: ") == Some("close")))
+    let closes = field("connection: ") == Some("close");
+    let retry_after = field("retry-after: ").map(str::parse).transpose()?;
+    Ok(Response { status, length, closes, retry_after })
 }

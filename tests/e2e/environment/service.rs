@@ -33,7 +33,7 @@ impl Service {
         Self { addr, part, ca: None, options, variables, log, program, process: None }
     }
 
-    /// Runs another build of `passbook` from the next start on.
+    /// Runs another build of `passbook` from the next start on, without the options that it lacks.
     pub(crate) fn run(&mut self, program: impl AsRef<OsStr>) {
         self.program = program.as_ref().to_owned();
     }
@@ -55,13 +55,27 @@ impl Service {
 
     /// Starts the process, also after a kill or a stop.
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
-        let options = self.options.iter().map(|(option, value)| format!("--{option}={value}"));
+        let help = self.help_of_another_build()?;
+        let is_known = |option: &str| help.as_ref().is_none_or(|help| help.contains(option));
+        let options = self.options.iter().map(|(option, value)| (format!("--{option}"), value));
+        let options = options.filter(|(option, _)| is_known(&format!("{option} <")));
+        let options = options.map(|(option, value)| format!("{option}={value}"));
         let arguments: Vec<String> = std::iter::once(self.part.to_owned()).chain(options).collect();
         let set: Vec<(&str, &str)> =
             self.variables.iter().map(|(name, value)| (&**name, &**value)).collect();
         let process = Process::start_program(&self.program, &arguments, &set, &[], &self.log)?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Returns the options of the program, unless it is this build.
+    fn help_of_another_build(&self) -> anyhow::Result<Option<String>> {
+        if self.program == PASSBOOK {
+            return Ok(None);
+        }
+        let mut help = std::process::Command::new(&self.program);
+        let help = help.args([self.part, "--help"]).output().context("no help")?;
+        Ok(Some(String::from_utf8(help.stdout)?))
     }
 
     /// Returns the output so far, of all starts.

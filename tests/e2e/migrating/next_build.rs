@@ -1,8 +1,7 @@
 //! Builds N and N+1 next to each other on the schema of N+1.
 //!
 //! The migration of N+1 is an additional one, which the code of the migration job applies. The
-//! services of N+1 are this build. Those of N are this build, too, or the program that
-//! `PASSBOOK_PREVIOUS_BUILD` names: a `passbook` of the same tables.
+//! services of both are this build.
 
 use anyhow::ensure;
 use command_service::log::store::SCHEMA as LOG;
@@ -16,7 +15,6 @@ use sqlx::{Connection, SqlSafeStr};
 use super::{job, succeeds};
 use crate::environment::{Environment, Pair};
 use crate::load::Load;
-use crate::process::PASSBOOK;
 use crate::replay;
 
 /// Changes that a migration may make while services of the previous build run.
@@ -32,7 +30,9 @@ const TO_VIEWS: &str = "
     ALTER TABLE projection.replays ADD COLUMN next_build text;
     ALTER TABLE projection.source ADD COLUMN next_build text;
     CREATE TABLE projection.next_build (id bigint PRIMARY KEY);
-    CREATE FUNCTION projection.next_build() RETURNS int LANGUAGE sql AS 'SELECT 1';";
+    CREATE FUNCTION projection.next_build() RETURNS int LANGUAGE sql AS 'SELECT 1';
+    CREATE FUNCTION projection.next_internal() RETURNS int LANGUAGE sql AS 'SELECT 1';
+    REVOKE ALL ON FUNCTION projection.next_internal() FROM PUBLIC;";
 
 fn and_one_more(mut migrator: Migrator, sql: &'static str) -> Migrator {
     let version = migrator.iter().map(|one| one.version).max().unwrap_or_default() + 1;
@@ -60,15 +60,6 @@ async fn migrate(environment: &Environment) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_builds_run_next_to_each_other_on_the_newer_schema() -> anyhow::Result<()> {
     let mut pair = Pair::start(Environment::new("two_builds").await?, 2).await?;
-    let previous = std::env::var_os("PASSBOOK_PREVIOUS_BUILD");
-    if let Some(program) = &previous {
-        for service in pair.commands.iter_mut().chain(&mut pair.projections) {
-            service.stop().await?;
-            service.run(program);
-            service.start()?;
-            service.ready().await?;
-        }
-    }
     let load = Load::start(&pair.command()?, 6, 20).await?;
     load.further(100).await?;
     migrate(&pair.environment).await?;
@@ -77,13 +68,10 @@ async fn two_builds_run_next_to_each_other_on_the_newer_schema() -> anyhow::Resu
     for part in ["command-service", "projection-service"] {
         succeeds(job(&pair.environment, part, "previous")?).await?;
     }
-    // One instance of each is replaced; the other one also starts again, as build N.
+    // The instances start again one after the other, on a schema that is newer than their build.
     for number in 0..2 {
         for service in [&mut pair.projections[number], &mut pair.commands[number]] {
             service.stop().await?;
-            if number == 0 {
-                service.run(PASSBOOK);
-            }
             service.start()?;
             service.ready().await?;
         }

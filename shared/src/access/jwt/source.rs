@@ -1,17 +1,17 @@
 //! Origin of the issuer's keys, which are read again while the service runs.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
-use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::key_set::KeySet;
+use super::refresh::Refresh;
 use crate::health::Health;
 use crate::tls;
 use crate::watched_files::{Contents, WatchedFiles};
@@ -30,7 +30,7 @@ pub struct KeySource(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     File(WatchedFiles, Contents),
-    Url(Url, Pauses),
+    Url(Box<Url>, Option<PathBuf>, Pauses),
 }
 
 /// Pauses between two fetches.
@@ -62,15 +62,21 @@ impl KeySource {
         Ok(Self(Kind::File(file, content)))
     }
 
-    /// Returns the keys of a URL.
+    /// Returns the keys of a URL, whose server has a certificate of an authority in the file `ca`,
+    /// or else of a public one.
     ///
     /// # Errors
-    /// The text is no https URL, and no http URL of a loopback address.
-    pub fn url(text: &str) -> anyhow::Result<Self> {
-        Self::url_with(text, PAUSES)
+    /// The text is no https URL, and no http URL of a loopback address. The file has no
+    /// certificate.
+    pub fn url(text: &str, ca: Option<PathBuf>) -> anyhow::Result<Self> {
+        Self::url_with(text, ca, PAUSES)
     }
 
-    pub(super) fn url_with(text: &str, pauses: Pauses) -> anyhow::Result<Self> {
+    pub(super) fn url_with(
+        text: &str,
+        ca: Option<PathBuf>,
+        pauses: Pauses,
+    ) -> anyhow::Result<Self> {
         let url: Url = text.parse().context("is not a URL")?;
         let host = url.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -81,18 +87,20 @@ impl KeySource {
              can issue tokens"
         );
         ensure!(url.username().is_empty() && url.password().is_none(), "must not have a password");
-        Ok(Self(Kind::Url(url, pauses)))
+        // A file that cannot be used ends the start.
+        client(ca.as_deref())?;
+        Ok(Self(Kind::Url(url.into(), ca, pauses)))
     }
 
-    /// Gives changed keys to `adopt` until the shutdown. `unknown` says that a token has an unknown
-    /// key.
+    /// Gives changed keys to `adopt` until the shutdown. `refresh` says that a token has an unknown
+    /// key, and learns when a fetch has ended.
     ///
     /// # Errors
     /// The HTTP client or a thread could not be started.
     pub(super) async fn follow(
         self,
         adopt: impl Fn(KeySet),
-        unknown: &Notify,
+        refresh: &Refresh,
         health: Health,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
@@ -101,8 +109,9 @@ impl KeySource {
                 let parse = |content: &[Vec<u8>]| KeySet::parse(&content[0]).map(&adopt);
                 file.watch(first, parse, health, shutdown).await
             }
-            Kind::Url(url, pauses) => {
-                let fetching = fetch_again(&url, pauses, adopt, unknown, &health);
+            Kind::Url(url, ca, pauses) => {
+                let client = client(ca.as_deref())?;
+                let fetching = fetch_again((&client, &url), pauses, adopt, refresh, &health);
                 shutdown.run_until_cancelled(fetching).await.unwrap_or(Ok(()))
             }
         }
@@ -119,16 +128,16 @@ impl KeySource {
 }
 
 async fn fetch_again(
-    url: &Url,
+    (client, url): (&Client, &Url),
     pauses: Pauses,
     adopt: impl Fn(KeySet),
-    unknown: &Notify,
+    refresh: &Refresh,
     health: &Health,
 ) -> anyhow::Result<()> {
-    let client = client().context("the HTTP client of JWKS_URL")?;
     let mut last = None;
     loop {
-        let fetched = fetch(&client, url).await.and_then(|document| {
+        refresh.may_come();
+        let fetched = fetch(client, url).await.and_then(|document| {
             // The same keys keep the verified tokens.
             if last.as_ref() != Some(&document) {
                 adopt(KeySet::parse(&document)?);
@@ -140,14 +149,16 @@ async fn fetch_again(
             Ok(()) => health.ok(CHECK),
             Err(error) => report(health, &error, last.is_some()),
         }
+        refresh.has_ended();
         if last.is_none() {
             sleep(pauses.first).await;
             continue;
         }
         sleep(pauses.least).await;
+        refresh.may_come();
         let rest = pauses.usual.saturating_sub(pauses.least);
         // Ends early, at the first token with an unknown key.
-        let _ = timeout(rest, unknown.notified()).await;
+        let _ = timeout(rest, refresh.wanted()).await;
     }
 }
 
@@ -156,8 +167,8 @@ fn report(health: &Health, error: &anyhow::Error, has_keys: bool) {
     health.degraded(CHECK, format!("JWKS_URL: {error:#}; {state}"));
 }
 
-fn client() -> anyhow::Result<Client> {
-    let client = Client::builder().tls_backend_preconfigured(tls::client::trusting(None, None)?);
+fn client(ca: Option<&Path>) -> anyhow::Result<Client> {
+    let client = Client::builder().tls_backend_preconfigured(tls::client::trusting(ca, None)?);
     // A redirect could lead to another host, and a proxy of the environment is for other requests.
     Ok(client.redirect(Policy::none()).no_proxy().timeout(TIMEOUT).build()?)
 }

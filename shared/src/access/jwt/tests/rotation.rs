@@ -103,7 +103,7 @@ async fn keys_of_a_url_are_fetched_again_after_an_unknown_key_and_not_too_often(
     let (first, second) =
         (Issuer::new("first", Algorithm::EdDSA), Issuer::new("second", Algorithm::EdDSA));
     let server = Server::start().await;
-    let source = KeySource::url_with(&server.url, PAUSES).unwrap();
+    let source = KeySource::url_with(&server.url, None, PAUSES).unwrap();
     let tokens = Tokens::new(rules(None), source).unwrap();
     let (health, shutdown) = (Health::new("test"), CancellationToken::new());
     let is_valid = |issuer: &Issuer| found(&tokens, &issuer.token(&claims(&json!({})))).is_ok();
@@ -145,6 +145,44 @@ async fn keys_of_a_url_are_fetched_again_after_an_unknown_key_and_not_too_often(
     watching.await.unwrap().unwrap();
 }
 
+/// Checks that the first request with a new key is permitted, and that further fetches are rare.
+#[tokio::test]
+async fn a_token_with_an_unknown_key_waits_for_the_fetch_of_the_keys() {
+    let (first, second) =
+        (Issuer::new("first", Algorithm::EdDSA), Issuer::new("second", Algorithm::EdDSA));
+    let stranger = Issuer::new("stranger", Algorithm::EdDSA);
+    let server = Server::start().await;
+    let source = KeySource::url_with(&server.url, None, PAUSES).unwrap();
+    let tokens = Tokens::new(rules(None), source).unwrap();
+    let (health, shutdown) = (Health::new("test"), CancellationToken::new());
+    let is_valid = async |issuer: &Issuer| {
+        let token = issuer.token(&claims(&json!({})));
+        if found(&tokens, &token).is_err() {
+            tokens.fetched().await;
+        }
+        found(&tokens, &token).is_ok()
+    };
+    assert!(!is_valid(&first).await, "nothing is fetched before the start");
+    server.serve(&[&first]);
+    let watching = tokio::spawn(tokens.clone().watch(health, shutdown.clone()));
+    eventually("a fetch has begun", || server.requests() > 0).await;
+    assert!(is_valid(&first).await, "during the first fetch or after it");
+    server.serve(&[&first, &second]);
+    sleep(PAUSES.least + Duration::from_millis(50)).await;
+    let before = server.requests();
+    assert!(is_valid(&second).await, "the first token of the new key");
+    assert_eq!(server.requests(), before + 1);
+    // No fetch may begin, so none is waited for.
+    let asked = Instant::now();
+    for _ in 0..20 {
+        assert!(!is_valid(&stranger).await && is_valid(&first).await);
+    }
+    assert!(asked.elapsed() < PAUSES.least / 2, "waited for {:?}", asked.elapsed());
+    assert_eq!(server.requests(), before + 1);
+    shutdown.cancel();
+    watching.await.unwrap().unwrap();
+}
+
 #[test]
 fn keys_come_over_https_or_from_the_same_machine() {
     for url in [
@@ -153,7 +191,7 @@ fn keys_come_over_https_or_from_the_same_machine() {
         "http://[::1]/jwks",
         "http://localhost:1/jwks",
     ] {
-        assert!(KeySource::url(url).is_ok(), "{url}");
+        assert!(KeySource::url(url, None).is_ok(), "{url}");
     }
     for url in [
         "http://id.example/jwks",
@@ -165,6 +203,6 @@ fn keys_come_over_https_or_from_the_same_machine() {
         "/jwks",
         "",
     ] {
-        assert!(KeySource::url(url).is_err(), "{url}");
+        assert!(KeySource::url(url, None).is_err(), "{url}");
     }
 }
