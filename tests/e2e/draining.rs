@@ -30,8 +30,8 @@ const CLIENTS: usize = 16;
 const MEASURED: Duration = Duration::from_secs(4);
 
 fn rounds() -> anyhow::Result<usize> {
-    let signals = std::env::var("PASSBOOK_TEST_SIGNALS");
-    Ok(signals.map_or(Ok(SIGNALS), |signals| signals.parse())?.div_ceil(2))
+    let signals = std::env::var_os("PASSBOOK_TEST_SIGNALS");
+    Ok(signals.map_or(Ok(SIGNALS), |signals| signals.to_string_lossy().parse())?.div_ceil(2))
 }
 
 /// Requests of one client.

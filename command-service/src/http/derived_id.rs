@@ -2,6 +2,9 @@
 
 use uuid::Uuid;
 
+/// UUIDv5 namespace of transfers without a client-supplied id. Must never change.
+pub(super) const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6b34);
+
 /// Returns the UUIDv5 of account and idempotency key in the `namespace`, so that a repeat derives
 /// the same id. Without a key, returns a random id. Must never change.
 pub(super) fn derived_id(namespace: Uuid, account_id: Uuid, key: Option<&str>) -> Uuid {

@@ -5,9 +5,8 @@ use passbook_shared::access::Reach;
 use passbook_shared::http::problem::Problem;
 use passbook_shared::tenant::Tenant;
 
-use super::derived_id::derived_id;
+use super::derived_id::{SENT_BY_KEY, derived_id};
 use super::opened_id::opened_id;
-use super::transfer::SENT_BY_KEY;
 use crate::domain::Command;
 use crate::request::CommandRequest;
 

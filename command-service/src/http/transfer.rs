@@ -11,7 +11,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::command_headers::CommandHeaders;
-use super::derived_id::derived_id;
+use super::derived_id::{SENT_BY_KEY, derived_id};
 use super::documented::{Responses, command_problems, made};
 use super::movement::not_in_the_future;
 use super::submit::submit;
@@ -19,9 +19,6 @@ use super::{AppState, examples, schemas};
 use crate::domain::command::Transfer;
 use crate::domain::effective::MOST_LATER_EVENTS;
 use crate::domain::{Command, Refusal};
-
-/// UUIDv5 namespace of transfers without a client-supplied id. Must never change.
-pub(super) const SENT_BY_KEY: Uuid = Uuid::from_u128(0x3c5e_2f6a_91d4_4b0e_a7c8_5d1f_90e2_6b34);
 
 /// Transfer between two accounts.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
