@@ -31,7 +31,8 @@ const MEASURED: Duration = Duration::from_secs(4);
 
 fn rounds() -> anyhow::Result<usize> {
     let signals = std::env::var_os("PASSBOOK_TEST_SIGNALS");
-    Ok(signals.map_or(Ok(SIGNALS), |signals| signals.to_string_lossy().parse())?.div_ceil(2))
+    let signals = signals.map(|signals| signals.to_string_lossy().parse());
+    Ok(signals.unwrap_or(Ok(SIGNALS))?.div_ceil(2))
 }
 
 /// Requests of one client.

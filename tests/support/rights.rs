@@ -63,6 +63,7 @@ impl<'a> Matrix<'a> {
     pub(crate) async fn check(mut self) -> anyhow::Result<usize> {
         let before = fingerprint(self.owner).await?;
         let tried = tables::check(&mut self).await? + objects::check(&mut self).await?;
+        ensure!(self.violations.is_empty(), "{}", self.violations.join("\n"));
         ensure!(
             fingerprint(self.owner).await? == before,
             "a refused statement changed the catalog"

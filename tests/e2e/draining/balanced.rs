@@ -1,12 +1,13 @@
 //! HTTP client behind a load balancer. It connects to a ready instance, keeps its connection until
 //! a response closes it, and connects elsewhere only if a connection is refused. It sends a request
-//! again after a 503, once `Retry-After` has passed, and never otherwise.
+//! again after a 503, once `Retry-After` has passed, and never otherwise. It gives up a connection
+//! without requests before a drain could end in that time.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use passbook_shared::http::healthcheck::healthcheck;
@@ -19,6 +20,8 @@ use crate::process::eventually;
 
 /// Pause between two questions about readiness.
 const PROBE: Duration = Duration::from_millis(50);
+/// Longest time for which a connection without requests is kept, shorter than the drain.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// Knows which instances are ready. Its probes end when it is dropped.
 pub(super) struct Balancer {
@@ -88,7 +91,8 @@ impl Balancer {
 /// One client, with at most one connection.
 pub(super) struct Balanced {
     balancer: Arc<Balancer>,
-    connection: Option<BufReader<TcpStream>>,
+    /// Connection, and the time of its last response.
+    connection: Option<(BufReader<TcpStream>, Instant)>,
 }
 
 impl Balanced {
@@ -124,8 +128,8 @@ impl Balanced {
         body: &str,
     ) -> anyhow::Result<(Response, String)> {
         let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => BufReader::new(self.balancer.connect().await?),
+            Some((connection, last)) if last.elapsed() < IDLE => connection,
+            _ => BufReader::new(self.balancer.connect().await?),
         };
         let request = format!("{head}{}\r\n{body}", known()?);
         connection.write_all(request.as_bytes()).await.context("the request is not sent")?;
@@ -135,7 +139,7 @@ impl Balanced {
         if response.closes {
             self.balancer.closed.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.connection = Some(connection);
+            self.connection = Some((connection, Instant::now()));
         }
         Ok((response, String::from_utf8(answer)?))
     }

@@ -9,7 +9,7 @@ use super::{Matrix, OURS};
 #[derive(sqlx::FromRow)]
 struct Relation {
     name: String,
-    /// First column.
+    /// First column that can be written.
     column: String,
     /// `r` table, `v` view, `S` sequence.
     kind: String,
@@ -20,7 +20,9 @@ pub(super) async fn check(matrix: &mut Matrix<'_>) -> anyhow::Result<usize> {
         "SELECT n.nspname || '.' || c.relname AS name, a.attname::text AS column,
                 c.relkind::text AS kind
            FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-           JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = 1
+           JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = (
+                SELECT min(b.attnum) FROM pg_attribute AS b
+                 WHERE b.attrelid = c.oid AND b.attnum > 0 AND b.attidentity <> 'a')
           WHERE {OURS} AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')"
     );
     let relations: Vec<Relation> =
@@ -48,7 +50,10 @@ async fn written(matrix: &mut Matrix<'_>, relation: &Relation) -> anyhow::Result
     let Relation { name, column, .. } = relation;
     let merge = format!("MERGE INTO {name} USING (SELECT 1) AS s ON false WHEN MATCHED THEN");
     let statements = [
-        ("INSERT", format!("INSERT INTO {name} SELECT * FROM {name} LIMIT 0")),
+        (
+            "INSERT",
+            format!("INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM {name} LIMIT 0"),
+        ),
         ("UPDATE", format!("UPDATE {name} SET {column} = {column} WHERE false")),
         ("DELETE", format!("DELETE FROM {name} WHERE false")),
         ("UPDATE", format!("SELECT * FROM {name} LIMIT 0 FOR UPDATE")),
