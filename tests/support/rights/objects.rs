@@ -70,11 +70,12 @@ const SCHEMAS: &str = "SELECT ARRAY[
 
 /// Returns statements that take over another role.
 fn of_role(other: &str) -> Vec<String> {
-    let mut statements = vec![
-        format!("SET ROLE \"{other}\""),
-        format!("SET SESSION AUTHORIZATION \"{other}\""),
-        format!("GRANT \"{other}\" TO CURRENT_USER"),
-    ];
+    let mut statements =
+        vec![format!("SET ROLE \"{other}\""), format!("SET SESSION AUTHORIZATION \"{other}\"")];
+    // Nobody can be granted the role of the owners.
+    if other != "pg_database_owner" {
+        statements.push(format!("GRANT \"{other}\" TO CURRENT_USER"));
+    }
     // Nobody can alter a predefined role.
     if !other.starts_with("pg_") {
         statements.push(format!("ALTER ROLE \"{other}\" PASSWORD 'mine'"));

@@ -10,7 +10,8 @@ async fn a_route_that_the_document_lacks_is_refused() {
         security(("api_key" = ["log:read"])))]
     async fn known() {}
     async fn unknown() -> &'static str {
-        panic!("the handler of an undocumented route runs");
+        // Not a panic, which would be answered with the status that the test expects.
+        "the handler of an undocumented route ran"
     }
 
     let routes = OpenApiRouter::new()
