@@ -56,6 +56,9 @@ async fn services_clients_and_subcommands_use_https() -> anyhow::Result<()> {
 
     let plain = Client::new(&[pair.commands[0].addr])?;
     ensure!(plain.get("/health/live").await.is_err(), "an unencrypted request was answered");
+    for service in pair.commands.iter_mut().chain(&mut pair.projections) {
+        service.ready().await?;
+    }
     for service in [&pair.commands[0], &pair.projections[0]] {
         subcommand(&pair.environment, service, &["healthcheck"]).await?;
     }
