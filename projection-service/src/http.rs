@@ -20,13 +20,13 @@ mod stats;
 mod transfer;
 mod verify;
 
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use passbook_shared::http::gate::Holder;
-use passbook_shared::http::problem::Problem;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -75,9 +75,9 @@ impl AppState {
 }
 
 impl FromRequestParts<Shared> for AppState {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
         let Shared(Self { app, views }) = shared;
         let holder = Holder::from_request_parts(parts, shared).await?;
         Ok(Self { app: Arc::clone(app), views: views.of(holder) })

@@ -26,10 +26,15 @@ const TRAP: &str = "SET search_path = pg_temp, passbook;
     END $$;";
 
 /// Calls of the functions that run as the owner, of the account `$account`.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 9] = [
     "SELECT passbook.lock_heads(ARRAY(SELECT partition FROM passbook.log_head))",
-    "SELECT passbook.save_snapshots(ARRAY[0::smallint], ARRAY['$account'::uuid], ARRAY[1::bigint],
-                                    ARRAY[1::bigint], 1::smallint, ARRAY['{}'], ARRAY[''::bytea])",
+    "SELECT passbook.save_snapshots(ARRAY[e.partition], ARRAY[e.account_id], ARRAY[e.version],
+                                    ARRAY[e.position], 1::smallint, ARRAY['{}'], ARRAY[''::bytea])
+       FROM passbook.events AS e WHERE e.account_id = '$account' AND e.version = 1",
+    "SELECT passbook.save_snapshots(ARRAY[e.partition], ARRAY[e.account_id], ARRAY[e.version],
+                                    ARRAY[e.position], ARRAY[e.event_id], 1::smallint, ARRAY['{}'],
+                                    ARRAY[''::bytea])
+       FROM passbook.events AS e WHERE e.account_id = '$account' AND e.version = 2",
     "SELECT passbook.forget_keys(0, 1000, interval '0')",
     "SELECT passbook.record_audit(ARRAY[now()], ARRAY['ada'], ARRAY['it'], ARRAY['/it'],
                                   ARRAY[200::smallint], ARRAY['1'], ARRAY[NULL::text])",
@@ -76,7 +81,7 @@ async fn temporary_objects_of_a_caller_do_not_mislead_functions_that_run_as_the_
     .fetch_all(&log.pool)
     .await
     .unwrap();
-    assert_eq!(written, [3, 1, 1]);
+    assert_eq!(written, [3, 1, 2]);
     role.close().await.unwrap();
     log.end().await;
 }

@@ -1,5 +1,7 @@
 //! Holder of the shares that a request uses.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -7,7 +9,6 @@ use axum::http::request::Parts;
 
 use super::caller::Caller;
 use crate::http::limits::Bounds;
-use crate::http::problem::Problem;
 
 /// Holder of the shares that a request uses: its principal; without authentication, the address of
 /// its client.
@@ -15,17 +16,14 @@ use crate::http::problem::Problem;
 pub struct Holder(pub Arc<str>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Holder {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let actor = parts.extensions.get().and_then(Caller::actor).map(Arc::from);
-        let address = || parts.extensions.get::<Arc<Bounds>>().map(|bounds| bounds.client);
-        match actor.or_else(|| address().map(|address| address.to_string().into())) {
-            Some(name) => Ok(Self(name)),
-            None => {
-                tracing::error!("a request has neither a principal nor a client");
-                Err(Problem::internal())
-            }
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        if let Some(principal) = parts.extensions.get().and_then(Caller::actor) {
+            return Ok(Self(principal.into()));
         }
+        let bounds = parts.extensions.get::<Arc<Bounds>>();
+        let client: IpAddr = bounds.map_or(Ipv4Addr::UNSPECIFIED.into(), |bounds| bounds.client);
+        Ok(Self(client.to_string().into()))
     }
 }
