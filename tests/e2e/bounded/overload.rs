@@ -9,7 +9,7 @@ const OVERLOAD: usize = 10;
 const TIME: Duration = Duration::from_secs(3);
 /// Attempts, because other programs take a varying share of the machine.
 const TRIES: usize = 4;
-/// Maximum growth of the service's memory, in MiB: 200 KiB for each connection, twice what it takes.
+/// Maximum growth of the service's memory, in MiB: 200 KiB for each connection.
 const MEMORY: u64 = 128;
 
 #[tokio::test(flavor = "multi_thread")]
