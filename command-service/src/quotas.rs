@@ -46,8 +46,8 @@ impl Quotas {
         Self { keys, counts: Arc::default() }
     }
 
-    /// Checks the commands of a request. A repeat, which opens nothing, counts only if
-    /// `is_repeat` does not know it.
+    /// Checks the commands of a request. One that `is_repeat` recognizes opens nothing, so it does
+    /// not count.
     ///
     /// # Errors
     /// The first quota that a command exceeds.

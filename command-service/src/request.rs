@@ -57,6 +57,11 @@ impl CommandRequest {
         kept == self.fingerprint() || with_precondition == Some(kept)
     }
 
+    /// Returns the principal that sent the request; `None` without authentication.
+    pub(crate) fn principal(&self) -> Option<&str> {
+        self.context.actor.as_deref()
+    }
+
     /// Returns the idempotency key to honour.
     pub(crate) fn key(&self) -> Option<&str> {
         self.context.idempotency_key.as_deref().filter(|_| !self.dry_run)

@@ -25,7 +25,7 @@ impl CommandSet {
 
     /// Returns the principal that sent the commands; `None` without authentication.
     pub(crate) fn principal(&self) -> Option<&str> {
-        self.commands.first()?.request.context.actor.as_deref()
+        self.commands.first()?.request.principal()
     }
 
     /// Returns the places of the commands, if the set is at an index of its batch.

@@ -24,7 +24,7 @@ impl AppState {
             return Ok(Ok(()));
         }
         // Only here, because the lanes look up keys anyway.
-        let sender = requests.first().and_then(|request| request.context.actor.as_deref());
+        let sender = requests.first().and_then(CommandRequest::principal);
         let holder = Holder(sender.unwrap_or_default().into());
         let reading = self.log.executed(requests);
         let executed: HashSet<Uuid> = self.read_turns.wait_for(&holder, reading).await??;

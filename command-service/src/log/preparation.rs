@@ -80,7 +80,7 @@ impl Preparation {
 
     /// Reads what commands need from the log.
     async fn read(&self, commands: &mut [PreparedCommand]) -> Result<(), CommandError> {
-        let principal = commands.first().and_then(|first| first.request.context.actor.as_deref());
+        let principal = commands.first().and_then(|first| first.request.principal());
         // Before a connection, so that what a principal waits for does not delay others.
         let _place = self.shares.take(principal, 1, Instant::now() + self.patience).await?;
         if commands.iter().any(is_restricted) {

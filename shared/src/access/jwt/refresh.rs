@@ -8,7 +8,7 @@ use tokio::time::timeout;
 /// Longest time for which a request waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Whether a fetch of the keys is under way, or may begin at once.
+/// Fetch of the keys that is under way, or may begin at once.
 #[derive(Debug)]
 pub(super) struct Refresh {
     unknown: Notify,
